@@ -1,0 +1,1 @@
+"""The job: options, graph, command line."""

@@ -1,0 +1,1 @@
+"""De-identify DICOM datasets: rules, identity, text hiding, leak check."""

@@ -1,0 +1,34 @@
+"""What was done to one element or text box, without any value."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row of the audit's `changes` table.
+
+    Attributes:
+        path: keywords through sequences, `RequestAttributesSequence[0].ScheduledProcedureStepID`;
+            tag numbers for private elements. Empty for a text box.
+        tag: `(gggg,eeee)`.
+        vr: value representation.
+        action: D Z X K C or U, as carried out.
+        rule: rule set and line that decided.
+        before_digest, after_digest: truncated HMAC bound to source and path; None for an empty value.
+        frame, x, y, width, height: of a text box, in pixels of the stored frame; frames count from 0.
+        why: of a text box, why it was hidden or kept (a code, never the words).
+    """
+
+    path: str
+    tag: str
+    vr: str
+    action: str
+    rule: str
+    before_digest: str | None = None
+    after_digest: str | None = None
+    frame: int | None = None
+    x: int | None = None
+    y: int | None = None
+    width: int | None = None
+    height: int | None = None
+    why: str | None = None
