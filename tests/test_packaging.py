@@ -1,0 +1,69 @@
+"""The three packages as others get them."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from hatchling.builders.wheel import WheelBuilder
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ("transforms/beamstop", "transforms/beamstop_transforms", "pipeline/beamstop_pipeline")
+PACKAGES = ("beamstop", "beamstop_transforms", "beamstop_pipeline")
+
+
+def test_import_beamstop_leaves_the_heavy_libraries_alone() -> None:
+    code = "import sys, beamstop; print(*{'apache_beam', 'torch', 'easyocr', 'pandas'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_public_names_are_there_once(name: str) -> None:
+    package = importlib.import_module(name)
+    public = getattr(package, "__all__", [])
+    assert [each for each in public if not hasattr(package, each)] == []
+    assert len(set(public)) == len(public)
+
+
+@pytest.mark.parametrize("folder", ["transforms", "pipeline"])
+def test_ruff_forbids_to_import_the_source_roots(folder: str) -> None:
+    done = _ruff(f"import {folder}\n")
+    assert f"`{folder}` is banned" in done.stdout
+    assert done.returncode == 1
+
+
+def test_ruff_allows_to_import_the_packages() -> None:
+    done = _ruff("import beamstop\nimport beamstop_pipeline\nimport beamstop_transforms\n")
+    assert done.stdout == "All checks passed!\n"
+
+
+def test_wheel_holds_the_three_packages_with_their_data_and_nothing_else(tmp_path: Path) -> None:
+    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    with ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    expected = {
+        str(path.relative_to((ROOT / source).parent))
+        for source in SOURCES
+        for path in (ROOT / source).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert names == expected
+    assert {f"{package}/py.typed" for package in PACKAGES} <= names
+
+
+def _ruff(code: str) -> "subprocess.CompletedProcess[str]":
+    command = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "check",
+        "--select",
+        "TID251",
+        "--stdin-filename",
+        "snippet.py",
+        "-",
+    ]
+    return subprocess.run(command, input=code, cwd=ROOT, capture_output=True, text=True, check=False)
