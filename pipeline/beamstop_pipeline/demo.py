@@ -1,0 +1,252 @@
+"""A small archive with invented identities, de-identified by the real job: ``make demo``."""
+
+import shutil
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.dataset as ds
+from PIL import Image, ImageDraw, ImageFont
+from pydicom import Dataset, dcmread
+from pydicom.data import get_testdata_file
+from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    UID,
+    EncapsulatedPDFStorage,
+    ExplicitVRLittleEndian,
+    JPEGLSLossless,
+    RLELossless,
+)
+from rich.console import Console
+from rich.table import Table
+
+from beamstop_pipeline.cli import main as beamstop
+
+PLACE = Path("demo-out")
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who does not exist, as headers and burned-in text show them."""
+
+    name: str
+    patient_id: str
+    birth_date: str
+    address: str
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What a device burns into a corner of the picture."""
+        return (self.name.replace("^", ", "), f"ID {self.patient_id}", f"born {self.birth_date}")
+
+
+JOSEPHINE = Person("OAKES^JOSEPHINE", "ZQ-4711882", "19610317", "17 Larkspur Lane, Brackenford")
+TADEUSZ = Person("WIERZBICKI^TADEUSZ", "ZQ-0935526", "19480902", "4 Mill Yard, Brackenford")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One of pydicom's files, whom it is said to show, and how it is stored in the archive.
+
+    Attributes:
+        drawn: font size in pixels of the text drawn into every frame; 0 leaves the pixels as they are.
+        syntax: the transfer syntax to compress the drawn pixels with.
+        side: keep this many rows and columns at most, those in the middle.
+        frames: cut to this many frames at most.
+    """
+
+    source: str
+    person: Person
+    drawn: int = 0
+    syntax: UID = ExplicitVRLittleEndian
+    side: int = 1024
+    frames: int = 4
+
+
+PICTURES = (
+    Picture("CT_small.dcm", JOSEPHINE, drawn=12),
+    Picture("examples_overlay.dcm", JOSEPHINE, drawn=18, syntax=RLELossless),  # MR with a 60xx overlay
+    Picture("RG3_J2KR.dcm", TADEUSZ, drawn=22, syntax=RLELossless, side=640),  # CR, MONOCHROME1
+    Picture("examples_rgb_color.dcm", TADEUSZ, drawn=12),  # ultrasound
+    Picture("examples_jpeg2k.dcm", JOSEPHINE, drawn=20, syntax=JPEGLSLossless),  # ultrasound
+    Picture("examples_palette.dcm", TADEUSZ, drawn=20),  # ultrasound
+    Picture("examples_ybr_color.dcm", JOSEPHINE, drawn=16, syntax=RLELossless, frames=3),  # cine
+    Picture("MR_small_jpeg_ls_lossless.dcm", JOSEPHINE),
+    Picture("emri_small_jpeg_2k_lossless.dcm", TADEUSZ),
+    Picture("SC_rgb_jpeg_dcmtk.dcm", TADEUSZ),
+    Picture("liver_1frame.dcm", JOSEPHINE),
+    Picture("rtdose.dcm", TADEUSZ),
+    Picture("rtplan.dcm", TADEUSZ),
+    Picture("test-SR.dcm", JOSEPHINE),
+    Picture("waveform_ecg.dcm", TADEUSZ),
+)
+
+
+def main() -> int:
+    """Build the archive, run the job on it, say what came out; return the job's exit code."""
+    shutil.rmtree(PLACE, ignore_errors=True)
+    archive, output, audit, key = (PLACE / name for name in ("in", "out", "audit", "key"))
+    console = Console(highlight=False)
+
+    build_archive(archive)
+    console.print(f"{len(list(archive.iterdir()))} files with invented identities are in {archive}")
+    _run(["keygen", str(key)])
+    code = _run(
+        [
+            "run",
+            "--input",
+            str(archive),
+            "--output",
+            str(output),
+            "--audit",
+            str(audit),
+            "--key",
+            f"file:{key}",
+        ]
+    )
+    if audit.is_dir():
+        report(console, output, audit)
+    return code
+
+
+def build_archive(folder: Path) -> None:
+    """Fill `folder` with real DICOM that carries invented identities, and with what else lies in archives."""
+    folder.mkdir(parents=True)
+    for picture in PICTURES:
+        source = get_testdata_file(picture.source, download=False)
+        if source is None:  # the CR comes with pydicom-data, which not everybody has
+            continue
+        dataset = dcmread(str(source))
+        plant(dataset, picture.person)
+        if picture.drawn:
+            draw(dataset, picture)
+        dataset.save_as(folder / picture.source)
+
+    shutil.copy(folder / "CT_small.dcm", folder / "CT_small_again.dcm")
+    (folder / "notes.txt").write_text(f"{JOSEPHINE.name} came on Tuesday\n")
+    _truncate(folder / "examples_palette.dcm", folder / "cut_off.dcm")
+    _spoil(folder / "examples_jpeg2k.dcm", folder / "spoilt_pixels.dcm")
+    _letter(TADEUSZ).save_as(folder / "letter.dcm", enforce_file_format=True)
+
+
+def plant(dataset: Dataset, person: Person) -> None:
+    """Write an invented identity where archives carry theirs: header, text, sequence, private element."""
+    family = person.name.split("^")[0].title()
+    dataset.PatientName = person.name
+    dataset.PatientID = person.patient_id
+    dataset.PatientBirthDate = person.birth_date
+    dataset.PatientAddress = person.address
+    dataset.AccessionNumber = f"A{person.patient_id[-5:]}"
+    dataset.InstitutionName = "Brackenford Infirmary"
+    dataset.ReferringPhysicianName = "HOLLOWAY^PETRA"
+    dataset.StudyDescription = f"Follow-up of {family}"
+    other = Dataset()
+    other.PatientID = f"OLD-{person.patient_id[-5:]}"
+    other.TypeOfPatientID = "TEXT"
+    dataset.OtherPatientIDsSequence = [other]
+    dataset.private_block(0x0029, "BRACKENFORD RIS", create=True).add_new(0x01, "LO", person.name)
+
+
+def draw(dataset: FileDataset, picture: Picture) -> None:
+    """Cut the picture to size, burn the identity into the lower left of every frame, compress it."""
+    if dataset.file_meta.TransferSyntaxUID.is_compressed:
+        dataset.decompress(generate_instance_uid=False)
+    pixels = dataset.pixel_array
+    frames = pixels if int(dataset.get("NumberOfFrames", 1)) > 1 else pixels[np.newaxis]
+    top, left = (max(0, (size - picture.side) // 2) for size in frames.shape[1:3])
+    frames = frames[: picture.frames, top : top + picture.side, left : left + picture.side].copy()
+    letters = _letters(frames.shape[1:3], picture)
+    frames[:, letters] = _ink(dataset, frames, letters)
+
+    dataset.Rows, dataset.Columns = frames.shape[1:3]
+    if "NumberOfFrames" in dataset:
+        dataset.NumberOfFrames = len(frames)
+    dataset.PixelData = frames.tobytes()
+    if picture.syntax.is_compressed:
+        dataset.compress(picture.syntax, generate_instance_uid=False)
+
+
+def report(console: Console, output: Path, audit: Path) -> None:
+    """Print from the audit what became of every file."""
+    rows = ds.dataset(audit / "instances", format="parquet").to_table().to_pylist()
+    table = Table("outcome", "reason", "files", "text boxes hidden")
+    groups = Counter((row["outcome"], row["reason"] or "") for row in rows)
+    boxes: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        boxes[row["outcome"], row["reason"] or ""] += row["text_boxes_hidden"] or 0
+    for group, count in sorted(groups.items(), key=lambda item: (item[0][0] != "written", item[0])):
+        table.add_row(*group, str(count), str(boxes[group]))
+    console.print(table)
+
+    written = [row for row in rows if row["outcome"] == "written"]
+    changed = sum(bool(row["pixels_changed"]) for row in written)
+    frames = sum(row["frames_examined"] or 0 for row in written)
+    console.print(f"looked for text in {frames} frames; hid some in {changed} of {len(written)} clean files")
+    console.print(f"clean files: {output}")
+    console.print(f"audit:       {audit}")
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        return int(beamstop(arguments) or 0)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+def _letters(size: tuple[int, int], picture: Picture) -> npt.NDArray[np.bool_]:
+    canvas = Image.new("L", (size[1], size[0]))
+    font = ImageFont.load_default(size=picture.drawn)
+    corner = (4, size[0] - 5 * picture.drawn)
+    ImageDraw.Draw(canvas).multiline_text(corner, "\n".join(picture.person.lines), fill=255, font=font)
+    return np.asarray(canvas) > 127
+
+
+def _ink(dataset: Dataset, frames: npt.NDArray[Any], letters: npt.NDArray[np.bool_]) -> int:
+    """Return the stored value that stands out most from what is under the letters."""
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":
+        green = np.frombuffer(dataset.GreenPaletteColorLookupTableData, dtype="<u2")
+        return int(green.argmax()) + int(dataset.GreenPaletteColorLookupTableDescriptor[1])
+    darkest, brightest = int(frames.min()), int(frames.max())
+    ground = float(np.median(frames[:, letters]))
+    return max(darkest, brightest, key=lambda value: abs(value - ground))
+
+
+def _truncate(source: Path, target: Path) -> None:
+    data = source.read_bytes()
+    target.write_bytes(data[: len(data) // 2])
+
+
+def _spoil(source: Path, target: Path) -> None:
+    """Copy `source` under another identity of its own with a code stream that nothing can decode."""
+    dataset = dcmread(source)
+    _rename(dataset, ".1")
+    dataset.PixelData = encapsulate([bytes(range(256)) * 4])
+    dataset.save_as(target)
+
+
+def _letter(person: Person) -> FileDataset:
+    """Return an encapsulated PDF, which the default recipe does not let through."""
+    dataset = dcmread(str(get_testdata_file("test-SR.dcm", download=False)))
+    for keyword in ("ContentSequence", "ConceptNameCodeSequence"):
+        del dataset[keyword]
+    plant(dataset, person)
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = EncapsulatedPDFStorage
+    _rename(dataset, ".2")
+    dataset.Modality = "DOC"
+    dataset.MIMETypeOfEncapsulatedDocument = "application/pdf"
+    dataset.EncapsulatedDocument = b"%PDF-1.4\n"
+    return dataset
+
+
+def _rename(dataset: FileDataset, ending: str) -> None:
+    uid = UID(dataset.SOPInstanceUID + ending)
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
+
+
+if __name__ == "__main__":
+    sys.exit(main())
