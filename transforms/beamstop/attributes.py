@@ -1,0 +1,319 @@
+"""ApplyRecipe: walks a dataset once and does to every element what the recipe says."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_data_element
+from pydicom.tag import BaseTag
+
+from beamstop.actions import Action
+from beamstop.changes import Change
+from beamstop.descriptors import clean_text
+from beamstop.errors import Failed
+from beamstop.files import UNDEFINED_LENGTH, clean_file_meta
+from beamstop.identifiers import Identifiers, harvest
+from beamstop.identity import Identity
+from beamstop.operators import BY_ACTION, CannotCleanError, Context, Empty, Operator, Replace
+from beamstop.tags import is_private_creator, private_block_start, tag_name, tag_text
+
+if TYPE_CHECKING:
+    from beamstop.recipe import Recipe
+
+MAX_DEPTH = 100  # items in items; real objects stay below 15
+
+_LATE_ERRORS = (AttributeError, EOFError, IndexError, LookupError, NotImplementedError, OSError, TypeError, ValueError)
+Element = Any  # a DataElement or a RawDataElement: pydicom's own containers hold both
+_DATE_VRS = {"DA", "DT"}
+_ALWAYS_A_CHANGE = {Action.D, Action.X, Action.Z}
+_REMOVE = BY_ACTION[Action.X]
+_MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
+
+
+class OriginalIds(NamedTuple):
+    """The four identifiers of an instance before de-identification, for the crosswalk alone."""
+
+    patient_id: str | None
+    study_uid: str | None
+    series_uid: str | None
+    sop_instance_uid: str | None
+
+
+class Plan(NamedTuple):
+    """What is done to one attribute at one place.
+
+    Attributes:
+        action: the code, compounds resolved.
+        operator: None keeps the element untouched.
+        origin: rule set and line.
+        fallback: X, Z or D where the operator cannot make sense of the value.
+        vr: the value representation to read it by, where the file does not say.
+    """
+
+    action: Action
+    operator: Operator | None
+    origin: str = ""
+    fallback: Action = Action.X
+    vr: str | None = None
+
+
+@dataclass
+class AttributeReport:
+    """What was done to the attributes of one instance.
+
+    Attributes:
+        original: its identifiers before.
+        identifiers: what CheckLeaks must not find.
+        changes: one entry per element acted on; empty unless asked for.
+        removed, emptied, replaced, kept, uids_remapped, dates_shifted: numbers of elements.
+    """
+
+    original: OriginalIds
+    identifiers: Identifiers
+    changes: list[Change] = field(default_factory=list)
+    removed: int = 0
+    emptied: int = 0
+    replaced: int = 0
+    kept: int = 0
+    uids_remapped: int = 0
+    dates_shifted: int = 0
+
+
+def apply_recipe(
+    dataset: Dataset, recipe: "Recipe", identity: Identity, source_id: str = "", detail: bool = True
+) -> AttributeReport:
+    """De-identify the attributes of one instance in place, at every depth and in the file meta.
+
+    Args:
+        dataset: as read; raw elements that no rule touches stay raw, hence byte-identical.
+        recipe: says what is done.
+        identity: makes keyed stand-ins.
+        source_id: what the digests of `changes` are bound to.
+        detail: also return one `Change` per element acted on.
+
+    Raises:
+        Failed: `truncated` inside a sequence, or `too_deep`.
+    """
+    report = AttributeReport(_original_ids(dataset), harvest(dataset, recipe.keeps))
+    _Walk(dataset, recipe, identity, source_id, detail, report).run()
+    return report
+
+
+class _Walk:
+    """One pass over one instance."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        recipe: "Recipe",
+        identity: Identity,
+        source_id: str,
+        detail: bool,
+        report: AttributeReport,
+    ) -> None:
+        self._dataset = dataset
+        self._recipe = recipe
+        self._identity = identity
+        self._source_id = source_id
+        self._detail = detail
+        self._report = report
+        self._sop_class = str(dataset.get("SOPClassUID") or "")
+        self._plans = recipe.plans_for(self._sop_class)
+        self._days = identity.shift_days(dataset)
+
+    def run(self) -> None:
+        self._visit(self._dataset, (), "")
+        if isinstance(self._dataset, FileDataset):
+            self._rebuild_file_meta(self._dataset)
+
+    def _visit(self, dataset: Dataset, path: tuple[int, ...], label: str) -> None:
+        if len(path) > MAX_DEPTH:
+            raise Failed("too_deep", f"more than {MAX_DEPTH} items in items")
+        elements = dataset._dict
+        creators: dict[int, str] = {}
+        for tag in sorted(elements):
+            if tag & 0x10000:
+                if is_private_creator(tag):
+                    creators[tag] = _text(elements[tag])
+                else:
+                    self._element(dataset, tag, path, label, creators.get(private_block_start(tag), ""))
+            elif tag & 0xFFFF == 0 or tag >> 16 < 8:
+                # Group lengths are not written (PS3.5 7.2); command and meta groups have no place here.
+                del elements[tag]
+            else:
+                self._element(dataset, tag, path, label, None)
+        if creators:
+            self._drop_empty_blocks(dataset, creators, label)
+
+    def _element(
+        self, dataset: Dataset, tag: BaseTag, path: tuple[int, ...], label: str, creator: str | None
+    ) -> None:
+        element = dataset._dict[tag]
+        raw_vr = element.VR
+        if element.is_raw and element.value is not None and element.length not in (len(element.value), UNDEFINED_LENGTH):
+            raise Failed("truncated", tag_text(tag))
+        here = (*path, int(tag))
+        key = (here, creator, raw_vr)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = self._recipe.plan(here, creator, raw_vr, self._sop_class)
+        if plan.operator is None:
+            self._report.kept += 1
+            return
+        self._act(dataset, element, here, label, plan)
+
+    def _act(
+        self,
+        dataset: Dataset,
+        element: Element,
+        path: tuple[int, ...],
+        label: str,
+        plan: Plan,
+    ) -> None:
+        tag = element.tag
+        before = self._value_digest(path, element) if self._detail else None
+        if plan.vr is not None and element.is_raw:
+            dataset._dict[tag] = element._replace(VR=plan.vr)
+        action, result = self._operate(dataset, element, path, plan)
+        if result is None:
+            dataset._dict.pop(tag)
+        else:
+            dataset._dict[tag] = result
+        changed = result is not element
+        self._count(action, changed, result)
+        name = label + tag_name(tag)
+        is_sequence = result is not None and result.VR == "SQ"
+        if is_sequence and action is not Action.Z:
+            self._visit_items(result, path, name)
+        if self._detail and (action in _ALWAYS_A_CHANGE or (changed and not is_sequence)):
+            after = None if result is None else self._value_digest(path, result)
+            self._record(name, tag, element.VR, action, plan.origin, before, after)
+
+    def _operate(
+        self, dataset: Dataset, element: Element, path: tuple[int, ...], plan: Plan
+    ) -> tuple[Action, Element]:
+        """Return the action carried out and its result; the fallback where a value resists."""
+        if plan.operator is _REMOVE or plan.operator is None:
+            return Action.X, None
+        context = Context(self._identity, dataset, path, self._days, self._clean_text)
+        try:
+            converted = dataset[element.tag]
+            result = plan.operator.apply(converted, context)
+        except (CannotCleanError, *_LATE_ERRORS):
+            return self._fall_back(element, context, plan.fallback)
+        unchanged = result is converted and converted.VR != "SQ"
+        return plan.action, element if unchanged else result
+
+    def _fall_back(
+        self, element: Element, context: Context, action: Action
+    ) -> tuple[Action, DataElement]:
+        """Empty or remove what could not be understood; a dummy is made without reading the value."""
+        vr = _vr(element)
+        if action is Action.Z:
+            return action, Empty().apply(DataElement(element.tag, vr, None), context)
+        if action is Action.D and vr != "SQ":
+            token = DataElement(element.tag, vr, "", already_converted=True)
+            token._value = "unreadable"
+            return action, Replace().apply(token, context)
+        return Action.X, None
+
+    def _visit_items(self, element: DataElement, path: tuple[int, ...], name: str) -> None:
+        for number, item in enumerate(element.value or ()):
+            self._visit(item, path, f"{name}[{number}].")
+
+    def _drop_empty_blocks(self, dataset: Dataset, creators: dict[int, str], label: str) -> None:
+        """Take out the private creators whose block holds nothing any more: a creator can tell, too."""
+        in_use = {private_block_start(tag) for tag in dataset._dict if tag & 0x10000 and not is_private_creator(tag)}
+        for tag in creators:
+            if tag in in_use:
+                self._report.kept += 1
+                continue
+            element = dataset._dict.pop(BaseTag(tag))
+            self._report.removed += 1
+            if self._detail:
+                before = self._value_digest((tag,), element)
+                self._record(label + tag_text(tag), element.tag, "LO", Action.X, "private", before, None)
+
+    def _rebuild_file_meta(self, dataset: FileDataset) -> None:
+        """Keep what says how to read the file, nothing else (PS3.10 7.1)."""
+        old, new = dataset.file_meta, clean_file_meta(dataset)
+        for tag in sorted(old._dict):
+            if tag == _MEDIA_STORAGE_SOP_INSTANCE_UID:
+                self._report.uids_remapped += old[tag].value != new[tag].value
+            elif tag not in new._dict:
+                before = self._value_digest((int(tag),), old._dict[tag]) if self._detail else None
+                self._report.removed += 1
+                if self._detail:
+                    vr = old._dict[tag].VR
+                    self._record(tag_name(tag), tag, vr, Action.X, "file meta", before, None)
+        dataset.file_meta = new
+        dataset.preamble = None
+
+    def _count(self, action: Action, changed: bool, result: Element) -> None:
+        report = self._report
+        if result is None:
+            report.removed += 1
+        elif not changed or action is Action.K:
+            report.kept += 1
+        elif action is Action.U:
+            report.uids_remapped += 1
+        elif action is Action.C and result.VR in _DATE_VRS:
+            report.dates_shifted += 1
+        elif action is Action.Z and not result.value:
+            report.emptied += 1
+        else:
+            report.replaced += 1
+
+    def _record(
+        self,
+        name: str,
+        tag: BaseTag,
+        vr: str | None,
+        action: Action,
+        origin: str,
+        before: str | None,
+        after: str | None,
+    ) -> None:
+        shown = vr or (dictionary_VR(tag) if dictionary_has_tag(tag) else "UN")
+        self._report.changes.append(Change(name, tag_text(tag), shown, action.value, origin, before, after))
+
+    def _value_digest(self, path: tuple[int, ...], element: Element) -> str | None:
+        """Return 16 hex digits bound to source and path, so that equal values cannot be matched."""
+        value = element.value if element.is_raw else _encoded_value(element)
+        if not value:
+            return None
+        place = ".".join(f"{tag:08x}" for tag in path)
+        return self._identity.digest("change", self._source_id, place, value)[:8].hex()
+
+    def _clean_text(self, text: str) -> str:
+        return clean_text(text, self._report.identifiers, self._recipe.unvouched)
+
+
+def _original_ids(dataset: Dataset) -> OriginalIds:
+    keywords = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+    return OriginalIds(*(str(dataset.get(keyword) or "") or None for keyword in keywords))
+
+
+def _vr(element: Element) -> str:
+    if element.VR:
+        return str(element.VR)
+    return dictionary_VR(element.tag) if dictionary_has_tag(element.tag) else "UN"
+
+
+def _text(element: Element) -> str:
+    """Return the text of a private creator (LO, PS3.5 7.8.1)."""
+    value = element.value or b""
+    return (value.decode("latin-1") if isinstance(value, bytes) else str(value)).strip(" \0")
+
+
+def _encoded_value(element: DataElement) -> bytes:
+    """Return an element's bytes as Explicit VR Little Endian would hold it."""
+    if element.is_empty:
+        return b""
+    buffer = DicomBytesIO()
+    buffer.is_implicit_VR, buffer.is_little_endian = False, True
+    write_data_element(buffer, element)
+    return buffer.getvalue()

@@ -1,0 +1,120 @@
+"""The whole chain for one instance: read, bounce, hide text, apply the recipe, insert, check, encode."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset, FileDataset
+
+from beamstop.attributes import AttributeReport, apply_recipe
+from beamstop.bouncers import bounce
+from beamstop.changes import Change
+from beamstop.errors import PixelError, Quarantined
+from beamstop.files import Encoded, encode, read_dicom
+from beamstop.insertions import insert
+from beamstop.leaks import check_leaks
+from beamstop.overlays import hide_overlay_text
+from beamstop.recipe import Recipe
+from beamstop.text import PixelReport, TextFinder, hide
+
+FinderLoader = Callable[[tuple[str, ...]], TextFinder]
+
+
+@dataclass(frozen=True)
+class Deidentified:
+    """A de-identified dataset and what was done to it.
+
+    Attributes:
+        dataset: a new one; the original is left as it was.
+        changes: one entry per element acted on and per text box.
+        methods: the CID 7050 codes applied.
+    """
+
+    dataset: Dataset
+    changes: tuple[Change, ...]
+    methods: tuple[str, ...]
+
+
+def hide_text(dataset: Dataset, recipe: Recipe, finder: TextFinder | None) -> PixelReport:
+    """Hide text in the pixels and overlay planes of one instance, in place, as the recipe says.
+
+    Args:
+        dataset: one instance.
+        recipe: says whether and which.
+        finder: finds text; may be None where the recipe leaves pixels alone.
+
+    Raises:
+        Quarantined: the pixels cannot be proved clean; reason and detail of the PixelError.
+    """
+    report = PixelReport()
+    if finder is None or not recipe.looks_at_pixels:
+        return report
+    try:
+        if recipe.hides_text:
+            report = hide(dataset, recipe.text_policy, finder)
+        if recipe.cleans_graphics:
+            report.add_boxes(hide_overlay_text(dataset, recipe.text_policy, finder))
+    except PixelError as error:
+        raise Quarantined(error.reason, error.detail) from None
+    return report
+
+
+def check(encoded: Encoded, report: AttributeReport) -> int:
+    """Search a finished file for the instance's own identifiers; return how many were looked for.
+
+    Raises:
+        Quarantined: `leak`, with the path of the element one was found in.
+    """
+    return check_leaks(encoded.header, report.identifiers)
+
+
+def deidentify(
+    dataset: Dataset, recipe: Recipe, key: bytes, load_finder: FinderLoader | None = None
+) -> Deidentified:
+    """De-identify one dataset; the whole chain, CheckLeaks included.
+
+    Args:
+        dataset: stays as it is; the result is a copy.
+        recipe: from `load_recipe`.
+        key: at least 16 bytes; the same key gives the same result.
+        load_finder: makes the text finder; EasyOCR's networks when not given.
+
+    Raises:
+        Rejected: policy says no.
+        Quarantined: it could not be proved clean. No dataset is returned that is in doubt.
+        Failed: it cannot be read.
+    """
+    clean = copy.deepcopy(dataset)
+    changes, methods, encoded, report = _run(clean, recipe, key, load_finder)
+    check(encoded, report)
+    return Deidentified(clean, changes, methods)
+
+
+def deidentify_bytes(data: bytes, recipe: Recipe, key: bytes, load_finder: FinderLoader | None = None) -> bytes:
+    """De-identify one DICOM file given as bytes; return the clean Part 10 file.
+
+    Raises:
+        Rejected, Quarantined, Failed: as `deidentify`, and when the bytes are not readable DICOM.
+    """
+    dataset = read_dicom(data)
+    _, _, encoded, report = _run(dataset, recipe, key, load_finder)
+    check(encoded, report)
+    return encoded.data
+
+
+def _run(
+    dataset: Dataset, recipe: Recipe, key: bytes, load_finder: FinderLoader | None
+) -> tuple[tuple[Change, ...], tuple[str, ...], Encoded, AttributeReport]:
+    bounce(dataset, recipe)
+    finder = (load_finder or _easyocr)(recipe.text_policy.languages) if recipe.looks_at_pixels else None
+    pixels = hide_text(dataset, recipe, finder)
+    bounce(dataset, recipe, pixels.examined)
+    report = apply_recipe(dataset, recipe, recipe.identity(key))
+    methods = insert(dataset, recipe, pixels.examined)
+    return (*pixels.changes, *report.changes), methods, encode(dataset), report
+
+
+def _easyocr(languages: tuple[str, ...]) -> TextFinder:
+    from beamstop.ocr import load_finder
+
+    return load_finder(languages)

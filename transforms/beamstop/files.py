@@ -1,0 +1,259 @@
+"""DICOM files as bytes: reading whatever an archive holds, writing Part 10."""
+
+import logging
+import struct
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import pydicom
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import read_dataset, read_partial
+from pydicom.filewriter import write_dataset, write_file_meta_info
+from pydicom.tag import BaseTag
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+)
+
+from beamstop.errors import Failed, Quarantined, Rejected
+
+IMPLEMENTATION_CLASS_UID = UID("2.25.310385428934172643137571962413946163294")
+IMPLEMENTATION_VERSION_NAME = "BEAMSTOP_0.1"
+MAX_INFLATED_BYTES = 4 << 30
+UNDEFINED_LENGTH = 0xFFFFFFFF
+FIRST_PIXEL_TAG = 0x7FE00001  # extended offset tables, float, double and pixel data
+LAST_PIXEL_TAG = 0x7FE00010
+
+_PREFIX_AT = 128
+_REQUIRED = {"SOPInstanceUID": "no_sop_instance_uid", "SOPClassUID": "no_sop_class_uid"}
+# What pydicom and zlib raise on bytes that are not what they claim to be.
+_BROKEN = (
+    AttributeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+    pydicom.errors.InvalidDicomError,
+)
+
+# pydicom's warnings quote values; nothing of a dataset may reach a log.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A finished file.
+
+    Attributes:
+        data: the whole Part 10 file.
+        header: the same without the values of top-level pixel data, inflated where the transfer
+            syntax is deflated: what CheckLeaks searches.
+    """
+
+    data: bytes
+    header: bytes
+
+
+def read_dicom(data: bytes, max_inflated_bytes: int = MAX_INFLATED_BYTES) -> FileDataset:
+    """Read one instance: Part 10 with or without preamble, or a bare dataset (PS3.10 7).
+
+    Args:
+        data: the whole file.
+        max_inflated_bytes: largest size a deflated dataset may grow to.
+
+    Raises:
+        Rejected: `not_dicom` or `dicomdir`.
+        Failed: `truncated`, `too_large`, or `unreadable` DICOM.
+    """
+    has_prefix = data[_PREFIX_AT : _PREFIX_AT + 4] == b"DICM"
+    if not has_prefix and not _starts_like_a_dataset(data):
+        raise Rejected("not_dicom")
+    try:
+        dataset = _parse(data, max_inflated_bytes)
+    except _BROKEN as error:
+        if has_prefix:
+            raise Failed("unreadable", type(error).__name__) from None
+        raise Rejected("not_dicom") from None
+    if _is_directory(dataset):
+        raise Rejected("dicomdir")
+    if not has_prefix and "SOPClassUID" not in dataset and "SOPInstanceUID" not in dataset:
+        raise Rejected("not_dicom")
+    return dataset
+
+
+def encode(dataset: Dataset) -> Encoded:
+    """Write an instance as a Part 10 file with a blank preamble and a new file meta group.
+
+    Raises:
+        Quarantined: `no_sop_instance_uid` or `no_sop_class_uid`; PS3.10 7.1 wants both in the meta.
+    """
+    for keyword, reason in _REQUIRED.items():
+        if not dataset.get(keyword):
+            raise Quarantined(reason)
+    syntax = transfer_syntax_of(dataset)
+    before, pixels, after = _split_at_pixels(dataset)
+    head = DicomBytesIO()
+    head.write(bytes(_PREFIX_AT) + b"DICM")
+    head.is_implicit_VR, head.is_little_endian = False, True
+    write_file_meta_info(head, clean_file_meta(dataset), enforce_standard=True)
+    implicit, little = syntax.is_implicit_VR, syntax.is_little_endian
+    pixel_data = pixels._dict.get(BaseTag(LAST_PIXEL_TAG))
+    if isinstance(pixel_data, DataElement):  # raw elements already say how they were encoded
+        pixel_data.is_undefined_length = syntax.is_compressed  # PS3.5 A.4
+    charset = dataset.get("SpecificCharacterSet", "iso8859")
+    body = [_encoded(part, implicit, little, charset) for part in (before, pixels, after)]
+    start = head.getvalue()
+    header = b"".join((start, body[0], body[2]))
+    if syntax == DeflatedExplicitVRLittleEndian:
+        return Encoded(start + _deflate(b"".join(body)), header)
+    return Encoded(b"".join((start, *body)), header)
+
+
+def transfer_syntax_of(dataset: Dataset) -> UID:
+    """Return the transfer syntax the file says, or the one its encoding shows where it says none."""
+    named = getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID")
+    if named:
+        return UID(str(named))
+    implicit, little = dataset.original_encoding
+    if implicit:
+        return ImplicitVRLittleEndian
+    if little is None:  # made in code
+        return ExplicitVRLittleEndian
+    return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+
+
+def _starts_like_a_dataset(data: bytes) -> bool:
+    """Say whether the first tag is of group 0002 or 0008, in either byte order."""
+    return len(data) >= 12 and data[:2] in (b"\x02\0", b"\x08\0", b"\0\x08")
+
+
+def _parse(data: bytes, max_inflated_bytes: int) -> FileDataset:
+    watch = _Truncation(len(data))
+    stream = BytesIO(data)
+    watch.stream = stream
+    meta = read_partial(stream, stop_when=lambda *_: True, force=True)
+    if meta.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        dataset = _read_deflated(data, meta, max_inflated_bytes)
+    else:
+        stream.seek(0)
+        dataset = read_partial(stream, stop_when=watch, force=True)
+        watch.finish(dataset)
+    dataset.file_meta.TransferSyntaxUID = transfer_syntax_of(dataset)
+    first = next(iter(dataset._dict.values()), None)
+    if isinstance(first, RawDataElement) and first.is_implicit_VR:
+        # Some writers say an explicit syntax and write implicit VR; tell pydicom how it really is.
+        dataset.set_original_encoding(True, True, dataset._character_set)
+    dataset.filename = None
+    dataset.buffer = None
+    return dataset
+
+
+def _read_deflated(data: bytes, meta: FileDataset, max_inflated_bytes: int) -> FileDataset:
+    """Inflate within a limit, then read; a bomb must not fill the memory."""
+    start = _PREFIX_AT + 4 if data[_PREFIX_AT : _PREFIX_AT + 4] == b"DICM" else 0
+    group_length = meta.file_meta.get("FileMetaInformationGroupLength")
+    if group_length is None:
+        raise Failed("unreadable", "FileMetaInformationGroupLength")
+    inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+    plain = inflater.decompress(data[start + 12 + int(group_length) :], max_inflated_bytes)
+    if inflater.unconsumed_tail:
+        raise Failed("too_large", "deflated dataset")
+    if not inflater.eof:
+        raise Failed("truncated")
+    watch = _Truncation(len(plain))
+    watch.stream = stream = BytesIO(plain)
+    inner = read_dataset(stream, False, True, stop_when=watch)
+    watch.finish(inner)
+    dataset = FileDataset(None, inner, meta.preamble, meta.file_meta, False, True)  # type: ignore[arg-type]
+    dataset.set_original_encoding(False, True, inner._character_set)
+    return dataset
+
+
+class _Truncation:
+    """Watches pydicom read: an element that ends beyond the file means the file was cut.
+
+    pydicom itself drops such an element or keeps what there is of it, with a warning at most.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._end: int | None = None
+        self._open: BaseTag | None = None
+        self.stream: BytesIO = BytesIO()
+
+    def __call__(self, tag: BaseTag, vr: str | None, length: int) -> bool:
+        if length == UNDEFINED_LENGTH:
+            self._end, self._open = None, tag
+            return False
+        self._end, self._open = self.stream.tell() + length, None
+        if self._end > self._size:
+            raise Failed("truncated")
+        return False
+
+    def finish(self, dataset: Dataset) -> None:
+        """Raise where the last element, or what follows it, is cut short."""
+        if self._open is not None and self._open not in dataset:
+            raise Failed("truncated")
+        if self._end is not None and self._end != self._size:
+            rest = self.stream.getvalue()[self._end :]
+            if len(rest) < 8 and any(rest):
+                raise Failed("truncated")
+
+
+def _is_directory(dataset: FileDataset) -> bool:
+    named = (dataset.file_meta.get("MediaStorageSOPClassUID"), dataset.get("SOPClassUID"))
+    return MediaStorageDirectoryStorage in named or "DirectoryRecordSequence" in dataset
+
+
+def clean_file_meta(dataset: Dataset) -> FileMetaDataset:
+    """Build the file meta group anew: AE titles and private information of the source do not pass."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", "")
+    meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID", "")
+    meta.TransferSyntaxUID = transfer_syntax_of(dataset)
+    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    return meta
+
+
+def _split_at_pixels(dataset: Dataset) -> tuple[Dataset, Dataset, Dataset]:
+    """Return three shallow datasets: before the top-level pixel data, the pixel data, after it."""
+    parts: tuple[dict[BaseTag, Any], dict[BaseTag, Any], dict[BaseTag, Any]] = ({}, {}, {})
+    for tag in sorted(dataset._dict):
+        parts[0 if tag < FIRST_PIXEL_TAG else 1 if tag <= LAST_PIXEL_TAG else 2][tag] = dataset._dict[tag]
+    return tuple(_shallow(part, dataset) for part in parts)  # type: ignore[return-value]
+
+
+def _shallow(elements: dict[BaseTag, Any], like: Dataset) -> Dataset:
+    part = Dataset(elements)
+    implicit, little = like.original_encoding
+    part.set_original_encoding(implicit, little, like._character_set)
+    return part
+
+
+def _encoded(part: Dataset, implicit: bool, little: bool, charset: str | list[str]) -> bytes:
+    buffer = DicomBytesIO()
+    buffer.is_implicit_VR, buffer.is_little_endian = implicit, little
+    write_dataset(buffer, part, charset)
+    return buffer.getvalue()
+
+
+def _deflate(data: bytes) -> bytes:
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    deflated = deflater.compress(data) + deflater.flush()
+    return deflated + b"\0" * (len(deflated) % 2)

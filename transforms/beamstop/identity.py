@@ -1,0 +1,102 @@
+"""Keyed, stateless stand-ins: the same key and value give the same result on every worker."""
+
+import base64
+import hmac
+import uuid
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pydicom.dataset import Dataset
+from pydicom._uid_dict import UID_dictionary
+
+MAX_UID_LENGTH = 64  # PS3.5 9.1
+DEFAULT_SHIFT_RANGE = (1, 3650)
+
+
+@lru_cache(maxsize=4096)
+def is_well_known_uid(uid: str) -> bool:
+    """Say whether a UID is registered in PS3.6 (SOP class, transfer syntax, coding scheme ...).
+
+    >>> is_well_known_uid("1.2.840.10008.1.2.1")
+    True
+    """
+    return uid in UID_dictionary
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The run's key and how stand-ins are made from it.
+
+    Every value is an HMAC-SHA-256 under a purpose label, so that a UID says nothing about a
+    pseudonym of the same text, and nothing can be derived without the key.
+
+    Attributes:
+        key: the secret, 32 bytes from `beamstop keygen`.
+        uid_root: UIDs become `<root>.<digits>`; None gives `2.25.<UUID as integer>` (PS3.5 B.2).
+        kskit_uids: use kskit's unkeyed, guessable method under `uid_root` instead.
+        shift_range: fewest and most whole days that the dates of a patient go back, both included.
+        with_issuer: IssuerOfPatientID takes part in the pseudonym of PatientID.
+    """
+
+    key: bytes
+    uid_root: str | None = None
+    kskit_uids: bool = False
+    shift_range: tuple[int, int] = DEFAULT_SHIFT_RANGE
+    with_issuer: bool = False
+
+    def __repr__(self) -> str:
+        return "Identity(key=<secret>)"
+
+    def digest(self, purpose: str, *parts: bytes | str) -> bytes:
+        """Return 32 bytes of HMAC-SHA-256 over the purpose and the parts, unambiguously joined."""
+        message = purpose.encode()
+        for part in parts:
+            data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
+            message += b"\0%d:" % len(data) + data
+        return hmac.digest(self.key, message, "sha256")
+
+    def uid(self, value: str) -> str:
+        """Return the UID that stands for `value`; well-known UIDs and the empty value stay.
+
+        >>> Identity(b"k" * 32).uid("1.2.840.10008.1.2.1")
+        '1.2.840.10008.1.2.1'
+        """
+        value = value.strip(" \0")
+        if not value or is_well_known_uid(value):
+            return value
+        if self.kskit_uids and self.uid_root:
+            from beamstop.kskit import gen_dicom_uid
+
+            return gen_dicom_uid("", value, self.uid_root)
+        digest = self.digest("uid", value)
+        if self.uid_root is None:
+            return f"2.25.{uuid.UUID(bytes=digest[:16], version=4).int}"
+        digits = str(int.from_bytes(digest, "big")).lstrip("0")
+        return f"{self.uid_root}.{digits}"[:MAX_UID_LENGTH]
+
+    def pseudonym(self, purpose: str, value: str, length: int = 16) -> str:
+        """Return `length` (at most 48) letters A-Z and digits 2-7 that stand for `value`.
+
+        16 of them are 80 bits: no two of a billion patients are expected to meet.
+        """
+        return base64.b32encode(self.digest(purpose, value)).decode()[:length]
+
+    def patient_id(self, value: str, issuer: str = "") -> str:
+        """Return the pseudonym of a PatientID; empty stays empty."""
+        value = value.strip()
+        if not value:
+            return ""
+        if self.with_issuer and issuer.strip():
+            value = f"{value}\\{issuer.strip()}"  # a backslash cannot be in either: PS3.5 6.2
+        return self.pseudonym("patient", value)
+
+    def shift_days(self, dataset: Dataset) -> int:
+        """Return by how many whole days the dates of this patient move: negative, never 0.
+
+        An instance without PatientID is shifted by its study.
+        """
+        patient = str(dataset.get("PatientID") or "").strip()
+        study = str(dataset.get("StudyInstanceUID") or "").strip()
+        digest = self.digest("shift", "patient", patient) if patient else self.digest("shift", "study", study)
+        fewest, most = self.shift_range
+        return -(fewest + int.from_bytes(digest[:8], "big") % (most - fewest + 1))

@@ -1,0 +1,80 @@
+"""Where the run's key comes from."""
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from beamstop.errors import KeyReferenceError
+
+KEY_LENGTH = 32
+MIN_KEY_LENGTH = 16
+
+
+def generate_key(path: str | os.PathLike[str]) -> None:
+    """Write 32 random bytes to a new file that only its owner can read (mode 0600).
+
+    Raises:
+        KeyReferenceError: the file exists or cannot be made; an existing key is never replaced.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise KeyReferenceError(f"{path}: exists already; a key is never overwritten, choose another name") from None
+    except OSError as error:
+        raise KeyReferenceError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+    with os.fdopen(handle, "wb") as file:
+        file.write(secrets.token_bytes(KEY_LENGTH))
+
+
+def resolve_key(reference: str) -> bytes:
+    """Return the key that a reference names.
+
+    Args:
+        reference: `file:PATH` or a bare path, `env:NAME`, or
+            `secret:projects/PROJECT/secrets/NAME/versions/VERSION` (Google Secret Manager).
+
+    Raises:
+        KeyReferenceError: not to be had, readable by group or others, or shorter than 16 bytes.
+    """
+    scheme, separator, rest = reference.partition(":")
+    if separator and scheme == "env":
+        key = _from_environment(rest)
+    elif separator and scheme == "secret":
+        key = _from_secret_manager(rest)
+    else:
+        key = _from_file(Path(rest if separator and scheme == "file" else reference))
+    if len(key) < MIN_KEY_LENGTH:
+        raise KeyReferenceError(f"--key: the key has {len(key)} bytes, at least {MIN_KEY_LENGTH} are needed; use beamstop keygen")
+    return key
+
+
+def _from_environment(name: str) -> bytes:
+    value = os.environ.get(name)
+    if value is None:
+        raise KeyReferenceError(f"--key env:{name}: no such environment variable; set it or use file:PATH")
+    return value.encode()
+
+
+def _from_file(path: Path) -> bytes:
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise KeyReferenceError(f"--key {path}: not a file; make one with beamstop keygen")
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise KeyReferenceError(f"--key {path}: readable by group or others; run chmod 600 on it")
+        return path.read_bytes()
+    except OSError as error:
+        raise KeyReferenceError(f"--key {path}: {error.strerror}; make one with beamstop keygen") from error
+
+
+def _from_secret_manager(name: str) -> bytes:
+    try:
+        from google.cloud import secretmanager
+    except ImportError as error:
+        raise KeyReferenceError(
+            "--key secret:…: google-cloud-secret-manager is not installed; install it or use file:PATH"
+        ) from error
+    client = secretmanager.SecretManagerServiceClient()
+    payload: bytes = client.access_secret_version(name=name).payload.data
+    return payload

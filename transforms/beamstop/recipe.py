@@ -1,0 +1,456 @@
+"""Recipes: one file, YAML or JSON, that says what is done to an archive."""
+
+import hashlib
+import importlib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, repeater_has_tag, tag_for_keyword
+
+from beamstop import kskit_recipe
+from beamstop.actions import Action
+from beamstop.attributes import Plan
+from beamstop.bouncers import (
+    Bouncer,
+    CriterionBouncer,
+    RejectEncapsulatedImageStorage,
+    RejectKeyObject,
+    RejectNonStandardDicom,
+    RejectPresentationState,
+)
+from beamstop.errors import RecipeError
+from beamstop.identity import DEFAULT_SHIFT_RANGE, Identity
+from beamstop.iods import resolve
+from beamstop.operators import BY_ACTION, TEXT_VRS, Operator, SetFixedValue
+from beamstop.profile import (
+    BASIC,
+    CLEAN_GRAPHICS,
+    CLEAN_PIXEL_DATA,
+    FULL_DATES,
+    MODIFIED_DATES,
+    OPTIONS,
+    RETAIN_SAFE_PRIVATE,
+    RETAIN_UIDS,
+    additions,
+    basic_profile,
+    option,
+)
+from beamstop.rules import Profile, Rule, RuleSet
+from beamstop.safe_private import safe_vr
+from beamstop.tags import PrivateTags
+from beamstop.text import TextPolicy
+
+_T = TypeVar("_T")
+_UID_ROOT = re.compile(r"[0-2](\.(0|[1-9]\d*))+\Z")
+_MAX_ROOT_LENGTH = 33  # leaves 30 digits and a dot of the 64 that a UID may have
+_MAX_PLANS = 100_000
+
+# Without these no reader could open the object; a recipe that removes what it does not list keeps them.
+_STRUCTURE = {
+    0x00080005: Action.K,
+    0x00080016: Action.K,
+    0x00080018: Action.U,
+    0x0020000D: Action.U,
+    0x0020000E: Action.U,
+}
+_PIXEL_GROUP, _IMAGE_PIXEL_GROUP = 0x7FE0, 0x0028
+_LAST_IMAGE_PIXEL_ELEMENT = 0x1FFF
+
+_BOUNCERS: dict[str, type[Bouncer]] = {
+    "non-standard-sop-class": RejectNonStandardDicom,
+    "encapsulated-document": RejectEncapsulatedImageStorage,
+    "key-object": RejectKeyObject,
+    "presentation-state": RejectPresentationState,
+}
+OptionName = Literal[OPTIONS]  # type: ignore[valid-type]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Replacement(_Part):
+    """A fixed value in place of the original."""
+
+    value: str | int | float | list[str]
+
+
+class CustomOperator(_Part):
+    """An operator of one's own: a class by its import path."""
+
+    operator: str
+    arguments: dict[str, Any] = {}
+
+
+class Reject(_Part):
+    """Turn away what fits a criterion."""
+
+    reject: str
+    because: str = ""
+
+
+class CustomBouncer(_Part):
+    """A bouncer of one's own: a class by its import path."""
+
+    bouncer: str
+    arguments: dict[str, Any] = {}
+
+
+class TextPart(_Part):
+    """What text in pixels is hidden."""
+
+    hide: Literal["all", "identifying"] = "all"
+    authorized_words: list[str] = []
+    languages: list[str] = ["en"]
+
+
+class UidPart(_Part):
+    """How UIDs are made."""
+
+    method: Literal["keyed", "kskit"] = "keyed"
+    root: str | None = None
+
+    @field_validator("root")
+    @classmethod
+    def _is_a_root(cls, root: str | None) -> str | None:
+        if root is not None and (not _UID_ROOT.match(root) or len(root) > _MAX_ROOT_LENGTH):
+            raise ValueError(f"not a UID root of at most {_MAX_ROOT_LENGTH} digits and dots")
+        return root
+
+    @model_validator(mode="after")
+    def _kskit_needs_a_root(self) -> "UidPart":
+        if self.method == "kskit" and self.root is None:
+            raise ValueError("method kskit needs a root")
+        return self
+
+
+class DatePart(_Part):
+    """How far the dates of a patient move back, in whole days."""
+
+    shift_days: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(le=36500)]] = DEFAULT_SHIFT_RANGE
+
+    @field_validator("shift_days")
+    @classmethod
+    def _in_order(cls, days: tuple[int, int]) -> tuple[int, int]:
+        if days[0] > days[1]:
+            raise ValueError("fewest days first")
+        return days
+
+
+class PseudonymPart(_Part):
+    """How pseudonyms are made."""
+
+    with_issuer: bool = False
+
+
+AttributeEntry = Annotated[Action | Replacement | CustomOperator, Field(union_mode="left_to_right")]
+BouncerEntry = Literal["non-standard-sop-class", "encapsulated-document", "key-object", "presentation-state"]
+
+
+class Recipe(_Part):
+    """What is done to every instance; see docs/recipe.md for each field."""
+
+    name: str = "recipe"
+    profile: Literal["basic", "none"] = "basic"
+    options: list[OptionName] = []
+    attributes: dict[str, AttributeEntry] = {}
+    unlisted: Literal["keep", "remove"] = "keep"
+    unknown: Literal["keep", "remove"] = "remove"
+    unvouched: Literal["keep", "remove"] = "keep"
+    bouncers: list[BouncerEntry | Reject | CustomBouncer] = ["non-standard-sop-class", "encapsulated-document"]
+    text: TextPart = TextPart()
+    insert: dict[str, str | list[str]] = {}
+    uids: UidPart = UidPart()
+    dates: DatePart = DatePart()
+    pseudonyms: PseudonymPart = PseudonymPart()
+    kskit: dict[str, Any] | None = Field(default=None, description="a kskit recipe, as it was read")
+
+    _plans: dict[str, dict[Any, Plan]] = PrivateAttr(default_factory=dict)
+
+    @field_validator("options")
+    @classmethod
+    def _legal_options(cls, options: list[str]) -> list[str]:
+        if FULL_DATES in options and MODIFIED_DATES in options:
+            raise ValueError("full dates and modified dates exclude each other: name one")
+        return [name for name in OPTIONS if name in options]
+
+    @field_validator("insert")
+    @classmethod
+    def _known_keywords(cls, insert: dict[str, Any]) -> dict[str, Any]:
+        for keyword in insert:
+            if tag_for_keyword(keyword) is None:
+                raise ValueError(f"{keyword!r}: no attribute has this keyword")
+        return insert
+
+    def model_post_init(self, _context: Any) -> None:
+        """Build rules and bouncers now, so that a mistake shows before the first file is read."""
+        _ = self.rules, self.doormen
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of the validated recipe and the edition of its tables, in hex."""
+        from beamstop.profile import edition
+
+        document = self.model_dump(mode="json", exclude={"name"})
+        return hashlib.sha256(json.dumps([edition(), document], sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def rules(self) -> Profile:
+        """The rule sets in order: additions, Basic Profile, options, the recipe's own."""
+        own = RuleSet([self._own_rule(key, entry) for key, entry in self.attributes.items()], self.name)
+        if self.kskit is not None:
+            return Profile([kskit_recipe.rule_set(self._kskit_recipe, self.uids.root), own], self.name)
+        if self.profile != BASIC:
+            return Profile([own], self.name)
+        official = [basic_profile(), additions(), *(option(name) for name in self.options)]
+        return Profile([*official, own], self.name)
+
+    @cached_property
+    def doormen(self) -> tuple[Bouncer, ...]:
+        """The bouncers, ready to be asked."""
+        return tuple(_bouncer(entry) for entry in self.bouncers)
+
+    @cached_property
+    def text_policy(self) -> TextPolicy:
+        """What HideText needs to know."""
+        return TextPolicy(self.text.hide, tuple(self.text.authorized_words), tuple(self.text.languages))
+
+    @property
+    def hides_text(self) -> bool:
+        """Whether the pixels are looked at."""
+        return CLEAN_PIXEL_DATA in self.options
+
+    @property
+    def looks_at_pixels(self) -> bool:
+        """Whether a text finder is needed at all."""
+        return self.hides_text or self.cleans_graphics
+
+    @property
+    def cleans_graphics(self) -> bool:
+        """Whether overlay planes stay, cleared of text."""
+        return CLEAN_GRAPHICS in self.options
+
+    def identity(self, key: bytes) -> Identity:
+        """Return what makes stand-ins under this recipe with the run's key."""
+        return Identity(
+            key, self.uids.root, self.uids.method == "kskit", self.dates.shift_days, self.pseudonyms.with_issuer
+        )
+
+    def keeps(self, tag: int) -> bool:
+        """Say whether an attribute stays as it is wherever it stands at the top level."""
+        return self.plan((tag,), "" if tag & 0x10000 else None, None, "").operator is None
+
+    def plans_for(self, sop_class: str) -> dict[Any, Plan]:
+        """Return the memo of plans for one SOP class; what it holds depends on the recipe alone."""
+        plans = self._plans.setdefault(sop_class, {})
+        if len(plans) > _MAX_PLANS:  # private tags of a large archive must not fill the memory
+            plans.clear()
+        return plans
+
+    def plan(self, path: tuple[int, ...], creator: str | None, raw_vr: str | None, sop_class: str) -> Plan:
+        """Decide what is done to one attribute at one place.
+
+        Args:
+            path: tags from the top level to it.
+            creator: of its private block; None for a standard attribute.
+            raw_vr: as the file has it; None where the syntax is implicit.
+            sop_class: decides which attributes the object needs.
+        """
+        tag = path[-1]
+        vr = _vr(tag, raw_vr)
+        rule = self.rules.rule_for(path, creator)
+        if rule is None:
+            return self._unlisted(path, vr)
+        operation = rule.operation
+        if isinstance(operation, Operator):
+            return Plan(operation.action, operation, rule.origin, Action.X)
+        if isinstance(rule.identifier, PrivateTags) and operation is Action.C:
+            return self._safe_private(path, creator, raw_vr, rule)
+        action = resolve(operation, sop_class, path)
+        fallback = resolve(rule.fallback, sop_class, path)
+        if action is Action.K:
+            return self._keep(vr, rule.origin)
+        return Plan(action, BY_ACTION[action], rule.origin, fallback)
+
+    def _keep(self, vr: str, origin: str) -> Plan:
+        if vr == "SQ":
+            return Plan(Action.K, BY_ACTION[Action.K], origin)
+        if vr == "AS":
+            return Plan(Action.C, BY_ACTION[Action.C], origin)  # ages over 89
+        return Plan(Action.K, None, origin)
+
+    def _unlisted(self, path: tuple[int, ...], vr: str) -> Plan:
+        """Decide for an attribute that no rule names."""
+        tag = path[-1]
+        if not dictionary_has_tag(tag) and not repeater_has_tag(tag):
+            if self.unknown == "remove":
+                return Plan(Action.X, BY_ACTION[Action.X], "unknown")
+        elif self.unlisted == "remove" and not _is_structure(path):
+            return Plan(Action.X, BY_ACTION[Action.X], "unlisted")
+        if vr == "UI":
+            if RETAIN_UIDS in self.options:
+                return Plan(Action.K, None, "unlisted")
+            return Plan(Action.U, BY_ACTION[Action.U], "unlisted:UI")
+        if vr == "PN":
+            return Plan(Action.Z, BY_ACTION[Action.Z], "unlisted:PN")
+        if vr in {"DA", "DT"}:
+            return self._unlisted_date(f"unlisted:{vr}")
+        return self._keep(vr, "unlisted")
+
+    def _unlisted_date(self, origin: str) -> Plan:
+        if FULL_DATES in self.options:
+            return Plan(Action.K, None, origin)
+        action = Action.C if MODIFIED_DATES in self.options else Action.X
+        return Plan(action, BY_ACTION[action], origin, Action.X)
+
+    def _safe_private(self, path: tuple[int, ...], creator: str | None, raw_vr: str | None, rule: Rule) -> Plan:
+        """Keep a private attribute that Table E.3.10-1 calls safe; UIDs and dates in it are still ours."""
+        tag = path[-1]
+        listed = safe_vr(creator or "", tag >> 16, tag & 0xFF)
+        if listed is None or listed == "PN":
+            return Plan(Action.X, BY_ACTION[Action.X], rule.origin)
+        vr = raw_vr if raw_vr not in {None, "UN"} else listed
+        override = vr if vr != raw_vr else None
+        if vr == "UI":
+            action = Action.K if RETAIN_UIDS in self.options else Action.U
+            return Plan(action, None if action is Action.K else BY_ACTION[action], rule.origin, Action.X, override)
+        if vr in {"DA", "DT"}:
+            return self._unlisted_date(rule.origin)._replace(vr=override)
+        if vr == "SQ":
+            return Plan(Action.K, BY_ACTION[Action.K], rule.origin, Action.X, override)
+        if vr in TEXT_VRS:
+            return Plan(Action.C, BY_ACTION[Action.C], rule.origin, Action.X, override)
+        return Plan(Action.K, None, rule.origin, Action.X)
+
+    @cached_property
+    def _kskit_recipe(self) -> kskit_recipe.KskitRecipe:
+        return kskit_recipe.read_kskit_recipe(self.kskit or {})
+
+    def _own_rule(self, key: str, entry: AttributeEntry) -> Rule:
+        origin = f"{self.name}:{key}"
+        if isinstance(entry, Replacement):
+            return Rule(key, SetFixedValue(entry.value), origin)
+        if isinstance(entry, CustomOperator):
+            return Rule(key, _instance(entry.operator, Operator, entry.arguments), origin)
+        return Rule(key, entry, origin)
+
+
+def load_recipe(name_or_path: str | os.PathLike[str] = "default") -> Recipe:
+    """Return a recipe that ships with beamstop, or one from a YAML or JSON file.
+
+    kskit's and deidcm's JSON recipes load unchanged.
+
+    Args:
+        name_or_path: `default`, `basic`, `research`, `strict`, `mammography-kskit`, or a path.
+
+    Raises:
+        RecipeError: says file, line or field, and the remedy.
+
+    >>> load_recipe("basic").options
+    []
+    """
+    path = Path(name_or_path)
+    shipped = files("beamstop").joinpath("recipes", f"{name_or_path}.yaml")
+    try:
+        if path.suffix or path.exists():
+            return parse_recipe(path.read_text(encoding="utf-8"), path.name, path.stem)
+        return parse_recipe(shipped.read_text(encoding="utf-8"), str(name_or_path), str(name_or_path))
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path.name}: not a text file in UTF-8") from None
+    except OSError:
+        known = ", ".join(recipe_names())
+        raise RecipeError(f"--recipe {name_or_path}: no such file, and not one of {known}") from None
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that ship with beamstop."""
+    folder = files("beamstop").joinpath("recipes")
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def parse_recipe(text: str, file: str = "recipe", name: str = "recipe") -> Recipe:
+    """Read a recipe from text; `file` is what errors call it."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        raise RecipeError(f"{file}{place}: not YAML or JSON; {getattr(error, 'problem', 'cannot be read')}") from None
+    if not isinstance(document, Mapping):
+        raise RecipeError(f"{file}: a recipe is a mapping of fields, such as options: [clean-pixel-data]")
+    if kskit_recipe.is_kskit_recipe(document):
+        document = {"kskit": dict(document), "profile": "none", "unlisted": "remove"}
+    try:
+        return Recipe.model_validate({"name": name, **document})
+    except ValidationError as error:
+        raise RecipeError(_readable(error, file, text)) from None
+    except RecipeError as error:
+        raise RecipeError(f"{file}: {error}") from None
+
+
+def recipe_schema() -> dict[str, Any]:
+    """Return the JSON schema of a recipe."""
+    return Recipe.model_json_schema()
+
+
+def _readable(error: ValidationError, file: str, text: str) -> str:
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("literal", "function")))
+    line = _line_of(text, [str(part) for part in first["loc"]])
+    message = first["msg"].removeprefix("Value error, ")
+    if "clean-recognizable-visual-features" in str(first.get("input")):
+        message = "clean-recognizable-visual-features does not exist yet; leave it out"
+    return f"{file}, line {line}: {field}: {message}"
+
+
+def _line_of(text: str, location: list[str]) -> int:
+    """Return the line where the deepest named part of a location first stands."""
+    lines = text.splitlines()
+    start = 0
+    for part in location:
+        found = next((n for n in range(start, len(lines)) if part in lines[n] and not part.isdigit()), None)
+        start = start if found is None else found
+    return start + 1
+
+
+def _vr(tag: int, raw_vr: str | None) -> str:
+    if raw_vr not in {None, "UN"}:
+        return str(raw_vr)
+    return dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
+
+
+def _is_structure(path: tuple[int, ...]) -> bool:
+    tag = path[-1]
+    group, element = tag >> 16, tag & 0xFFFF
+    if len(path) == 1 and (group == _PIXEL_GROUP or tag in _STRUCTURE):
+        return True
+    return len(path) == 1 and group == _IMAGE_PIXEL_GROUP and element <= _LAST_IMAGE_PIXEL_ELEMENT
+
+
+def _bouncer(entry: BouncerEntry | Reject | CustomBouncer) -> Bouncer:
+    if isinstance(entry, Reject):
+        return CriterionBouncer(entry.reject, entry.because)
+    if isinstance(entry, CustomBouncer):
+        return _instance(entry.bouncer, Bouncer, entry.arguments)
+    return _BOUNCERS[entry]()
+
+
+def _instance(path: str, base: Callable[..., _T], arguments: Mapping[str, Any]) -> _T:
+    """Make an object of a class by import path; a recipe is code."""
+    module, _, name = path.rpartition(".")
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError):
+        raise RecipeError(f"{path}: cannot be imported; install it where the workers run") from None
+    if not (isinstance(kind, type) and isinstance(base, type) and issubclass(kind, base)):
+        raise RecipeError(f"{path}: not a subclass of {base}")
+    made: _T = kind(**arguments)
+    return made
