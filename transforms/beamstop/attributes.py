@@ -209,7 +209,7 @@ class _Walk:
 
     def _fall_back(
         self, element: Element, context: Context, action: Action
-    ) -> tuple[Action, DataElement]:
+    ) -> tuple[Action, Element]:
         """Empty or remove what could not be understood; a dummy is made without reading the value."""
         vr = _vr(element)
         if action is Action.Z:
@@ -300,7 +300,7 @@ def _original_ids(dataset: Dataset) -> OriginalIds:
 def _vr(element: Element) -> str:
     if element.VR:
         return str(element.VR)
-    return dictionary_VR(element.tag) if dictionary_has_tag(element.tag) else "UN"
+    return str(dictionary_VR(element.tag)) if dictionary_has_tag(element.tag) else "UN"
 
 
 def _text(element: Element) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
@@ -452,5 +452,4 @@ def _instance(path: str, base: Callable[..., _T], arguments: Mapping[str, Any]) 
         raise RecipeError(f"{path}: cannot be imported; install it where the workers run") from None
     if not (isinstance(kind, type) and isinstance(base, type) and issubclass(kind, base)):
         raise RecipeError(f"{path}: not a subclass of {base}")
-    made: _T = kind(**arguments)
-    return made
+    return cast(_T, kind(**arguments))

@@ -1,0 +1,93 @@
+import pytest
+from beamstop.bouncers import bounce, parse_criterion
+from beamstop.errors import RecipeError, Rejected
+from beamstop.recipe import parse_recipe
+from pydicom.dataset import Dataset
+
+ULTRASOUND_RULE = """
+bouncers:
+  - {reject: "Modality.equals('US') and not BurnedInAnnotation.equals('NO')", because: clean or leave}
+"""
+
+
+def dataset(**attributes):
+    made = Dataset()
+    for keyword, value in attributes.items():
+        setattr(made, keyword, value)
+    return made
+
+
+def reason(instance, recipe, cleaned=None):
+    try:
+        bounce(instance, parse_recipe(recipe), cleaned)
+    except Rejected as refusal:
+        return refusal.reason
+    return None
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "expected"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.2", None),
+        ("1.2.840.10008.5.1.4.1.1.88.59", None),
+        ("1.2.840.10008.5.1.4.1.1.11.1", None),
+        ("1.2.840.10008.5.1.4.1.1.104.1", "encapsulated_document"),
+        ("1.2.840.10008.5.1.4.1.1.104.2", "encapsulated_document"),
+        ("1.2.840.10008.5.1.4.1.1.104.3", "encapsulated_document"),
+        ("1.2.840.10008.5.1.4.1.1.104.5", "encapsulated_document"),
+        ("1.3.12.2.1107.5.9.1", "non_standard_sop_class"),
+        (None, "non_standard_sop_class"),
+    ],
+)
+def test_the_default_bouncers_turn_away_documents_and_what_no_standard_defines(sop_class, expected):
+    assert reason(dataset(SOPClassUID=sop_class), "{}") == expected
+
+
+def test_key_objects_and_presentation_states_are_turned_away_where_the_recipe_says_so():
+    recipe = "bouncers: [key-object, presentation-state]"
+    assert reason(dataset(SOPClassUID="1.2.840.10008.5.1.4.1.1.88.59"), recipe) == "key_object"
+    assert reason(dataset(SOPClassUID="1.2.840.10008.5.1.4.1.1.11.1"), recipe) == "presentation_state"
+
+
+def test_what_can_be_cleaned_is_not_turned_away_before_and_not_after_it_was():
+    ultrasound = dataset(Modality="US", BurnedInAnnotation="YES")
+    assert reason(ultrasound, ULTRASOUND_RULE) is None
+    assert reason(ultrasound, ULTRASOUND_RULE, cleaned=True) is None
+
+
+def test_burned_in_text_that_was_not_cleaned_is_turned_away_on_the_second_look():
+    assert reason(dataset(Modality="US", BurnedInAnnotation="YES"), ULTRASOUND_RULE, cleaned=False) == "criterion"
+    assert reason(dataset(Modality="US"), ULTRASOUND_RULE, cleaned=False) == "criterion"
+    assert reason(dataset(Modality="CT"), ULTRASOUND_RULE, cleaned=False) is None
+
+
+def test_looking_does_not_change_the_dataset():
+    ultrasound = dataset(Modality="US", BurnedInAnnotation="YES")
+    bounce(ultrasound, parse_recipe(ULTRASOUND_RULE))
+    assert ultrasound.BurnedInAnnotation == "YES"
+
+
+@pytest.mark.parametrize(
+    ("criterion", "fits"),
+    [
+        ("Modality.equals('us')", True),
+        ("Modality.equals('CT')", False),
+        ("ImageType.contains('secondary')", True),
+        ("StationName.exists()", False),
+        ("StationName.equals('')", False),
+        ("not StationName.exists() and (Modality.equals('CT') or Modality.equals('US'))", True),
+        ("Modality.equals('CT') OR NOT Rows.exists()", True),
+    ],
+)
+def test_a_criterion_is_read_as_idiscore_writes_it(criterion, fits):
+    instance = dataset(Modality="US", ImageType=["DERIVED", "SECONDARY"])
+    assert parse_criterion(criterion)(instance) is fits
+
+
+@pytest.mark.parametrize(
+    "criterion",
+    ["Modality", "Modality.equals(Rows)", "Modlity.exists()", "Modality.matches('x')", "Modality.equals('x'", "f('x')"],
+)
+def test_anything_else_is_no_criterion(criterion):
+    with pytest.raises(RecipeError):
+        parse_criterion(criterion)

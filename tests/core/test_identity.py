@@ -1,0 +1,90 @@
+import uuid
+
+import pytest
+from beamstop.identity import Identity
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+KEY = b"0123456789abcdef0123456789abcdef"
+UIDS = st.lists(st.integers(0, 10**12), min_size=2, max_size=6).map(lambda parts: "1.2." + ".".join(map(str, parts)))
+
+
+def patient(patient_id="", study="1.2.3"):
+    dataset = Dataset()
+    dataset.PatientID = patient_id
+    dataset.StudyInstanceUID = study
+    return dataset
+
+
+@given(UIDS)
+def test_a_uid_is_valid_and_a_uuid_under_2_25(value):
+    made = Identity(KEY).uid(value)
+    assert UID(made).is_valid
+    number = uuid.UUID(int=int(made.removeprefix("2.25.")))
+    assert (number.version, number.variant) == (4, uuid.RFC_4122)
+
+
+@given(st.sets(UIDS, min_size=2, max_size=30))
+def test_uids_form_a_bijection(values):
+    assert len({Identity(KEY).uid(value) for value in values}) == len(values)
+
+
+@given(UIDS)
+def test_a_uid_under_a_root_is_valid_and_fits(value):
+    made = Identity(KEY, uid_root="1.2.826.0.1.3680043.10.999").uid(value)
+    assert made.startswith("1.2.826.0.1.3680043.10.999.")
+    assert UID(made).is_valid
+    assert len(made) <= 64
+
+
+def test_well_known_and_empty_uids_stay():
+    identity = Identity(KEY)
+    for uid in ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.4.90", "1.2.840.10008.2.16.4", ""):
+        assert identity.uid(uid) == uid
+
+
+def test_padding_does_not_make_another_uid():
+    assert Identity(KEY).uid("1.2.3\0") == Identity(KEY).uid("1.2.3")
+
+
+def test_the_documented_kskit_example_is_reproduced():
+    identity = Identity(KEY, uid_root="9.9.9.9.9", kskit_uids=True)
+    assert identity.uid("1.123.123.1234.123456.12345678") == "9.9.9.9.9.474079559915109435636573090782"
+
+
+def test_another_key_gives_another_stand_in():
+    one, other = Identity(KEY), Identity(KEY[::-1])
+    assert one.uid("1.2.3") != other.uid("1.2.3")
+    assert one.patient_id("A") != other.patient_id("A")
+
+
+def test_a_patient_id_is_stable_and_says_the_issuer_only_when_asked():
+    assert Identity(KEY).patient_id("A ", "HOSPITAL") == Identity(KEY).patient_id("A")
+    asked = Identity(KEY, with_issuer=True)
+    assert asked.patient_id("A", "ONE") != asked.patient_id("A", "TWO")
+    assert Identity(KEY).patient_id("") == ""
+
+
+@given(st.text(min_size=1, max_size=20))
+def test_a_shift_is_within_its_range_and_never_zero(patient_id):
+    assert -3650 <= Identity(KEY).shift_days(patient(patient_id)) <= -1
+    assert Identity(KEY, shift_range=(7, 7)).shift_days(patient(patient_id)) == -7
+
+
+def test_studies_of_one_patient_shift_alike_and_without_patient_by_study():
+    identity = Identity(KEY)
+    assert identity.shift_days(patient("A", "1.2.3")) == identity.shift_days(patient("A", "4.5.6"))
+    shifts = {identity.shift_days(patient("", f"1.2.{number}")) for number in range(20)}
+    assert len(shifts) > 10
+
+
+def test_the_key_is_not_shown():
+    assert "0123" not in repr(Identity(KEY))
+
+
+@pytest.mark.parametrize("parts", [(("ab", "c"), ("a", "bc")), (("a", ""), ("", "a"))])
+def test_parts_of_a_digest_cannot_be_confused(parts):
+    one, other = parts
+    assert Identity(KEY).digest("x", *one) != Identity(KEY).digest("x", *other)

@@ -1,0 +1,35 @@
+import pytest
+from beamstop.actions import Action
+from beamstop.profile import METHOD_CODES, OPTIONS, DICOMRuleSets, basic_profile, edition, option
+from pydicom.sr.codedict import codes
+
+
+def test_the_table_is_that_of_edition_2026d():
+    assert edition() == "2026d"
+    assert len(basic_profile()) == 657
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("retain_safe_private", 1),
+        ("retain_uid", 60),
+        ("retain_device_id", 59),
+        ("retain_institution_id", 10),
+        ("retain_patient_characteristics", 19),
+        ("retain_full_dates", 169),
+        ("retain_modified_dates", 169),
+    ],
+)
+def test_an_option_has_the_rows_that_the_table_gives_it(name, count):
+    assert len(getattr(DICOMRuleSets(), name)) == count
+
+
+def test_every_option_has_the_code_that_cid_7050_gives_it():
+    known = {concept.value for concept in codes.cid7050.concepts.values()}
+    assert {METHOD_CODES[name] for name in ("basic", *OPTIONS)} == known - {"113102"}
+
+
+def test_a_cleaned_date_that_cannot_be_parsed_falls_back_to_the_basic_profile():
+    rule = next(rule for rule in option("retain-longitudinal-modified-dates") if str(rule.identifier) == "StudyDate")
+    assert (rule.operation, rule.fallback) == (Action.C, Action.Z)
