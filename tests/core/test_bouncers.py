@@ -56,7 +56,10 @@ def test_what_can_be_cleaned_is_not_turned_away_before_and_not_after_it_was():
 
 
 def test_burned_in_text_that_was_not_cleaned_is_turned_away_on_the_second_look():
-    assert reason(dataset(Modality="US", BurnedInAnnotation="YES"), ULTRASOUND_RULE, cleaned=False) == "criterion"
+    assert (
+        reason(dataset(Modality="US", BurnedInAnnotation="YES"), ULTRASOUND_RULE, cleaned=False)
+        == "criterion"
+    )
     assert reason(dataset(Modality="US"), ULTRASOUND_RULE, cleaned=False) == "criterion"
     assert reason(dataset(Modality="CT"), ULTRASOUND_RULE, cleaned=False) is None
 
@@ -86,7 +89,14 @@ def test_a_criterion_is_read_as_idiscore_writes_it(criterion, fits):
 
 @pytest.mark.parametrize(
     "criterion",
-    ["Modality", "Modality.equals(Rows)", "Modlity.exists()", "Modality.matches('x')", "Modality.equals('x'", "f('x')"],
+    [
+        "Modality",
+        "Modality.equals(Rows)",
+        "Modlity.exists()",
+        "Modality.matches('x')",
+        "Modality.equals('x'",
+        "f('x')",
+    ],
 )
 def test_anything_else_is_no_criterion(criterion):
     with pytest.raises(RecipeError):

@@ -11,7 +11,9 @@ DATES = st.dates(min_value=datetime.date(1900, 1, 1), max_value=datetime.date(21
 
 @given(DATES, DATES, DAYS)
 def test_shifting_preserves_intervals(one, other, days):
-    moved = [datetime.datetime.strptime(shift_da(f"{day:%Y%m%d}", days), "%Y%m%d").date() for day in (one, other)]
+    moved = [
+        datetime.datetime.strptime(shift_da(f"{day:%Y%m%d}", days), "%Y%m%d").date() for day in (one, other)
+    ]
     assert moved[1] - moved[0] == other - one
     assert moved[0] - one == datetime.timedelta(days=days)
 
@@ -52,7 +54,15 @@ def test_a_datetime_keeps_precision_fraction_and_offset(value, moved):
 
 @pytest.mark.parametrize(
     ("age", "capped"),
-    [("089Y", "089Y"), ("090Y", "090Y"), ("101Y", "090Y"), ("999M", "999M"), ("012W", "012W"), ("45", None), ("", None)],
+    [
+        ("089Y", "089Y"),
+        ("090Y", "090Y"),
+        ("101Y", "090Y"),
+        ("999M", "999M"),
+        ("012W", "012W"),
+        ("45", None),
+        ("", None),
+    ],
 )
 def test_ages_over_89_years_become_one_category(age, capped):
     assert cap_age(age) == capped

@@ -8,7 +8,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 KEY = b"0123456789abcdef0123456789abcdef"
-UIDS = st.lists(st.integers(0, 10**12), min_size=2, max_size=6).map(lambda parts: "1.2." + ".".join(map(str, parts)))
+UIDS = st.lists(st.integers(0, 10**12), min_size=2, max_size=6).map(
+    lambda parts: "1.2." + ".".join(map(str, parts))
+)
 
 
 def patient(patient_id="", study="1.2.3"):

@@ -31,5 +31,7 @@ def test_every_option_has_the_code_that_cid_7050_gives_it():
 
 
 def test_a_cleaned_date_that_cannot_be_parsed_falls_back_to_the_basic_profile():
-    rule = next(rule for rule in option("retain-longitudinal-modified-dates") if str(rule.identifier) == "StudyDate")
+    rule = next(
+        rule for rule in option("retain-longitudinal-modified-dates") if str(rule.identifier) == "StudyDate"
+    )
     assert (rule.operation, rule.fallback) == (Action.C, Action.Z)

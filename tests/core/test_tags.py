@@ -53,7 +53,14 @@ def test_a_private_element_fits_in_any_block_of_its_creator():
 def test_the_fewer_tags_fit_the_more_specific():
     identifiers = [
         parse_identifier(text)
-        for text in ("A.B".replace("A", "ContentSequence").replace("B", "PersonName"), "PatientName", "0013,[CTP]10", "60xx,3000", "50xx,xxxx", "private")
+        for text in (
+            "A.B".replace("A", "ContentSequence").replace("B", "PersonName"),
+            "PatientName",
+            "0013,[CTP]10",
+            "60xx,3000",
+            "50xx,xxxx",
+            "private",
+        )
     ]
     widths = [identifier.matchable for identifier in identifiers]
     assert widths == [0.5, 1, 240, 256, 16**6, 2**31]

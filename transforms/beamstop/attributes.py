@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.filebase import DicomBytesIO
@@ -18,14 +17,23 @@ from beamstop.files import UNDEFINED_LENGTH, clean_file_meta
 from beamstop.identifiers import Identifiers, harvest
 from beamstop.identity import Identity
 from beamstop.operators import BY_ACTION, CannotCleanError, Context, Empty, Operator, Replace
-from beamstop.tags import is_private_creator, private_block_start, tag_name, tag_text
+from beamstop.tags import is_private_creator, private_block_start, tag_name, tag_text, vr_of
 
 if TYPE_CHECKING:
     from beamstop.recipe import Recipe
 
 MAX_DEPTH = 100  # items in items; real objects stay below 15
 
-_LATE_ERRORS = (AttributeError, EOFError, IndexError, LookupError, NotImplementedError, OSError, TypeError, ValueError)
+_LATE_ERRORS = (
+    AttributeError,
+    EOFError,
+    IndexError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    TypeError,
+    ValueError,
+)
 Element = Any  # a DataElement or a RawDataElement: pydicom's own containers hold both
 _DATE_VRS = {"DA", "DT"}
 _ALWAYS_A_CHANGE = {Action.D, Action.X, Action.Z}
@@ -153,7 +161,11 @@ class _Walk:
     ) -> None:
         element = dataset._dict[tag]
         raw_vr = element.VR
-        if element.is_raw and element.value is not None and element.length not in (len(element.value), UNDEFINED_LENGTH):
+        if (
+            element.is_raw
+            and element.value is not None
+            and element.length not in (len(element.value), UNDEFINED_LENGTH)
+        ):
             raise Failed("truncated", tag_text(tag))
         here = (*path, int(tag))
         key = (here, creator, raw_vr)
@@ -207,11 +219,9 @@ class _Walk:
         unchanged = result is converted and converted.VR != "SQ"
         return plan.action, element if unchanged else result
 
-    def _fall_back(
-        self, element: Element, context: Context, action: Action
-    ) -> tuple[Action, Element]:
+    def _fall_back(self, element: Element, context: Context, action: Action) -> tuple[Action, Element]:
         """Empty or remove what could not be understood; a dummy is made without reading the value."""
-        vr = _vr(element)
+        vr = vr_of(element.tag, element.VR)
         if action is Action.Z:
             return action, Empty().apply(DataElement(element.tag, vr, None), context)
         if action is Action.D and vr != "SQ":
@@ -226,7 +236,9 @@ class _Walk:
 
     def _drop_empty_blocks(self, dataset: Dataset, creators: dict[int, str], label: str) -> None:
         """Take out the private creators whose block holds nothing any more: a creator can tell, too."""
-        in_use = {private_block_start(tag) for tag in dataset._dict if tag & 0x10000 and not is_private_creator(tag)}
+        in_use = {
+            private_block_start(tag) for tag in dataset._dict if tag & 0x10000 and not is_private_creator(tag)
+        }
         for tag in creators:
             if tag in in_use:
                 self._report.kept += 1
@@ -277,8 +289,9 @@ class _Walk:
         before: str | None,
         after: str | None,
     ) -> None:
-        shown = vr or (dictionary_VR(tag) if dictionary_has_tag(tag) else "UN")
-        self._report.changes.append(Change(name, tag_text(tag), shown, action.value, origin, before, after))
+        self._report.changes.append(
+            Change(name, tag_text(tag), vr_of(tag, vr), action.value, origin, before, after)
+        )
 
     def _value_digest(self, path: tuple[int, ...], element: Element) -> str | None:
         """Return 16 hex digits bound to source and path, so that equal values cannot be matched."""
@@ -295,12 +308,6 @@ class _Walk:
 def _original_ids(dataset: Dataset) -> OriginalIds:
     keywords = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
     return OriginalIds(*(str(dataset.get(keyword) or "") or None for keyword in keywords))
-
-
-def _vr(element: Element) -> str:
-    if element.VR:
-        return str(element.VR)
-    return str(dictionary_VR(element.tag)) if dictionary_has_tag(element.tag) else "UN"
 
 
 def _text(element: Element) -> str:

@@ -152,7 +152,7 @@ def bounce(dataset: Dataset, recipe: "Recipe", pixels_cleaned: bool | None = Non
         view = Dataset({**dataset._dict})
         implicit, little = dataset.original_encoding
         view.set_original_encoding(implicit, little, dataset._character_set)
-        view.BurnedInAnnotation = "NO"
+        view.add_new("BurnedInAnnotation", "CS", "NO")
     for bouncer in asked:
         bouncer.inspect(view)
 
@@ -209,14 +209,18 @@ def _test(keyword: str, test: str, arguments: list[str], text: str) -> Callable[
         if test == "equals":
             return lambda dataset: _value(dataset, keyword) == wanted
         return lambda dataset: wanted in (_value(dataset, keyword) or "")
-    raise RecipeError(f"criterion {text!r}: no test {test!r} with {len(arguments)} values; use equals, contains, exists")
+    raise RecipeError(
+        f"criterion {text!r}: no test {test!r} with {len(arguments)} values; use equals, contains, exists"
+    )
 
 
 def _value(dataset: Dataset, keyword: str) -> str | None:
     value: Any = dataset.get(keyword)
     if value is None:
         return None
-    joined = str(value) if isinstance(value, str) or not hasattr(value, "__iter__") else "\\".join(map(str, value))
+    joined = (
+        str(value) if isinstance(value, str) or not hasattr(value, "__iter__") else "\\".join(map(str, value))
+    )
     return joined.casefold()
 
 

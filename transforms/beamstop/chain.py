@@ -90,7 +90,9 @@ def deidentify(
     return Deidentified(clean, changes, methods)
 
 
-def deidentify_bytes(data: bytes, recipe: Recipe, key: bytes, load_finder: FinderLoader | None = None) -> bytes:
+def deidentify_bytes(
+    data: bytes, recipe: Recipe, key: bytes, load_finder: FinderLoader | None = None
+) -> bytes:
     """De-identify one DICOM file given as bytes; return the clean Part 10 file.
 
     Raises:

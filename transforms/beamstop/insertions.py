@@ -33,7 +33,9 @@ def insert(dataset: Dataset, recipe: Recipe, pixels_examined: bool) -> tuple[str
     methods = _methods(recipe, pixels_examined)
     keyword, value = PATIENT_IDENTITY_REMOVED
     setattr(dataset, keyword, value)
-    dataset.DeidentificationMethod = _joined(dataset.get("DeidentificationMethod"), get_deidentification_method())
+    dataset.DeidentificationMethod = _joined(
+        dataset.get("DeidentificationMethod"), get_deidentification_method()
+    )
     earlier = dataset.get("DeidentificationMethodCodeSequence") or []
     dataset.DeidentificationMethodCodeSequence = _with_codes(list(earlier), methods)
     if pixels_examined:
@@ -74,7 +76,13 @@ def _temporal_information(recipe: Recipe) -> str:
 
 
 def _joined(earlier: object, ours: str) -> str | list[str]:
-    values = [str(value) for value in earlier] if isinstance(earlier, MultiValue) else [str(earlier)] if earlier else []
+    values = (
+        [str(value) for value in earlier]
+        if isinstance(earlier, MultiValue)
+        else [str(earlier)]
+        if earlier
+        else []
+    )
     values = [*(value for value in values if value != ours), ours]
     return values if len(values) > 1 else values[0]
 

@@ -20,9 +20,13 @@ def generate_key(path: str | os.PathLike[str]) -> None:
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise KeyReferenceError(f"{path}: exists already; a key is never overwritten, choose another name") from None
+        raise KeyReferenceError(
+            f"{path}: exists already; a key is never overwritten, choose another name"
+        ) from None
     except OSError as error:
-        raise KeyReferenceError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+        raise KeyReferenceError(
+            f"{path}: cannot be written ({error.strerror}); choose another folder"
+        ) from error
     with os.fdopen(handle, "wb") as file:
         file.write(secrets.token_bytes(KEY_LENGTH))
 
@@ -45,7 +49,9 @@ def resolve_key(reference: str) -> bytes:
     else:
         key = _from_file(Path(rest if separator and scheme == "file" else reference))
     if len(key) < MIN_KEY_LENGTH:
-        raise KeyReferenceError(f"--key: the key has {len(key)} bytes, at least {MIN_KEY_LENGTH} are needed; use beamstop keygen")
+        raise KeyReferenceError(
+            f"--key: the key has {len(key)} bytes, at least {MIN_KEY_LENGTH} are needed; use beamstop keygen"
+        )
     return key
 
 

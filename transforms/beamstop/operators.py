@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydicom import config
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, empty_value_for_VR
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
@@ -104,7 +104,7 @@ class Empty(Operator):
     action = Action.Z
 
     def apply(self, element: DataElement, context: Context) -> DataElement | None:
-        return _element(element, Sequence() if element.VR == "SQ" else None)
+        return _element(element, Sequence() if element.VR == "SQ" else empty_value_for_VR(element.VR))
 
 
 class Replace(Operator):

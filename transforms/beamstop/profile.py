@@ -59,8 +59,6 @@ _UNLISTED_TEXT = (
     "FilterType",
     "ManufacturerModelName",
     "LUTExplanation",
-    "OverlayLabel",
-    "OverlayDescription",
     "SegmentDescription",
     "SegmentLabel",
     "TextValue",
@@ -83,7 +81,8 @@ def edition() -> str:
 def basic_profile() -> RuleSet:
     """Return the rules of the Basic Application Confidentiality Profile."""
     rules = [
-        Rule(_identifier(row["tag"]), Action(row["basic"]), f"{BASIC}:{row['tag']}") for row in table()["rows"]
+        Rule(_identifier(row["tag"]), Action(row["basic"]), f"{BASIC}:{row['tag']}")
+        for row in table()["rows"]
     ]
     return RuleSet(rules, BASIC)
 
@@ -92,7 +91,12 @@ def basic_profile() -> RuleSet:
 def option(name: str) -> RuleSet:
     """Return the rules of one option, such as `retain-uids`; empty for `clean-pixel-data`."""
     rules = [
-        Rule(_identifier(row["tag"]), Action(row["options"][name]), f"{name}:{row['tag']}", Action(row["basic"]))
+        Rule(
+            _identifier(row["tag"]),
+            Action(row["options"][name]),
+            f"{name}:{row['tag']}",
+            Action(row["basic"]),
+        )
         for row in table()["rows"]
         if name in row["options"]
     ]

@@ -12,8 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, repeater_has_tag, tag_for_keyword
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydicom.datadict import dictionary_has_tag, repeater_has_tag, tag_for_keyword
 
 from beamstop import kskit_recipe
 from beamstop.actions import Action
@@ -45,7 +53,7 @@ from beamstop.profile import (
 )
 from beamstop.rules import Profile, Rule, RuleSet
 from beamstop.safe_private import safe_vr
-from beamstop.tags import PrivateTags
+from beamstop.tags import PrivateTags, vr_of
 from beamstop.text import TextPolicy
 
 _T = TypeVar("_T")
@@ -165,7 +173,10 @@ class Recipe(_Part):
     unlisted: Literal["keep", "remove"] = "keep"
     unknown: Literal["keep", "remove"] = "remove"
     unvouched: Literal["keep", "remove"] = "keep"
-    bouncers: list[BouncerEntry | Reject | CustomBouncer] = ["non-standard-sop-class", "encapsulated-document"]
+    bouncers: list[BouncerEntry | Reject | CustomBouncer] = [
+        "non-standard-sop-class",
+        "encapsulated-document",
+    ]
     text: TextPart = TextPart()
     insert: dict[str, str | list[str]] = {}
     uids: UidPart = UidPart()
@@ -241,7 +252,11 @@ class Recipe(_Part):
     def identity(self, key: bytes) -> Identity:
         """Return what makes stand-ins under this recipe with the run's key."""
         return Identity(
-            key, self.uids.root, self.uids.method == "kskit", self.dates.shift_days, self.pseudonyms.with_issuer
+            key,
+            self.uids.root,
+            self.uids.method == "kskit",
+            self.dates.shift_days,
+            self.pseudonyms.with_issuer,
         )
 
     def keeps(self, tag: int) -> bool:
@@ -265,7 +280,7 @@ class Recipe(_Part):
             sop_class: decides which attributes the object needs.
         """
         tag = path[-1]
-        vr = _vr(tag, raw_vr)
+        vr = vr_of(tag, raw_vr)
         rule = self.rules.rule_for(path, creator)
         if rule is None:
             return self._unlisted(path, vr)
@@ -311,7 +326,9 @@ class Recipe(_Part):
         action = Action.C if MODIFIED_DATES in self.options else Action.X
         return Plan(action, BY_ACTION[action], origin, Action.X)
 
-    def _safe_private(self, path: tuple[int, ...], creator: str | None, raw_vr: str | None, rule: Rule) -> Plan:
+    def _safe_private(
+        self, path: tuple[int, ...], creator: str | None, raw_vr: str | None, rule: Rule
+    ) -> Plan:
         """Keep a private attribute that Table E.3.10-1 calls safe; UIDs and dates in it are still ours."""
         tag = path[-1]
         listed = safe_vr(creator or "", tag >> 16, tag & 0xFF)
@@ -321,7 +338,9 @@ class Recipe(_Part):
         override = vr if vr != raw_vr else None
         if vr == "UI":
             action = Action.K if RETAIN_UIDS in self.options else Action.U
-            return Plan(action, None if action is Action.K else BY_ACTION[action], rule.origin, Action.X, override)
+            return Plan(
+                action, None if action is Action.K else BY_ACTION[action], rule.origin, Action.X, override
+            )
         if vr in {"DA", "DT"}:
             return self._unlisted_date(rule.origin)._replace(vr=override)
         if vr == "SQ":
@@ -373,7 +392,9 @@ def load_recipe(name_or_path: str | os.PathLike[str] = "default") -> Recipe:
 def recipe_names() -> list[str]:
     """Return the names of the recipes that ship with beamstop."""
     folder = files("beamstop").joinpath("recipes")
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
+    )
 
 
 def parse_recipe(text: str, file: str = "recipe", name: str = "recipe") -> Recipe:
@@ -383,7 +404,9 @@ def parse_recipe(text: str, file: str = "recipe", name: str = "recipe") -> Recip
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
-        raise RecipeError(f"{file}{place}: not YAML or JSON; {getattr(error, 'problem', 'cannot be read')}") from None
+        raise RecipeError(
+            f"{file}{place}: not YAML or JSON; {getattr(error, 'problem', 'cannot be read')}"
+        ) from None
     if not isinstance(document, Mapping):
         raise RecipeError(f"{file}: a recipe is a mapping of fields, such as options: [clean-pixel-data]")
     if kskit_recipe.is_kskit_recipe(document):
@@ -419,12 +442,6 @@ def _line_of(text: str, location: list[str]) -> int:
         found = next((n for n in range(start, len(lines)) if part in lines[n] and not part.isdigit()), None)
         start = start if found is None else found
     return start + 1
-
-
-def _vr(tag: int, raw_vr: str | None) -> str:
-    if raw_vr not in {None, "UN"}:
-        return str(raw_vr)
-    return dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
 
 
 def _is_structure(path: tuple[int, ...]) -> bool:

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 
-from pydicom.datadict import keyword_for_tag, tag_for_keyword
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.tag import Tag
 
 from beamstop.errors import RecipeError
@@ -36,6 +36,20 @@ def tag_name(tag: int) -> str:
     ('PatientName', '(0011,0010)')
     """
     return keyword_for_tag(tag) or tag_text(tag)
+
+
+def vr_of(tag: int, raw_vr: str | None) -> str:
+    """Return how to read an attribute: as the file says, else as the data dictionary, else UN.
+
+    >>> vr_of(0x00100010, None), vr_of(0x60023000, "UN"), vr_of(0x00110010, None)
+    ('PN', 'OB or OW', 'UN')
+    """
+    if raw_vr and raw_vr != "UN":
+        return raw_vr
+    try:
+        return str(dictionary_VR(tag))
+    except KeyError:
+        return "UN"
 
 
 def private_block_start(tag: int) -> int:
@@ -227,5 +241,7 @@ def _to_tag(tag: str | int | tuple[int, int]) -> int:
         return int(match[1] + match[2], 16)
     found = tag_for_keyword(tag)
     if found is None:
-        raise RecipeError(f"{tag!r}: no such keyword; see the DICOM data dictionary, or write the tag as (gggg,eeee)")
+        raise RecipeError(
+            f"{tag!r}: no such keyword; see the DICOM data dictionary, or write the tag as (gggg,eeee)"
+        )
     return found

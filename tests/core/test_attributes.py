@@ -1,0 +1,229 @@
+import datetime
+
+import pydicom
+import pytest
+from beamstop.attributes import MAX_DEPTH, apply_recipe
+from beamstop.errors import Failed
+from beamstop.files import encode, read_dicom
+from beamstop.recipe import load_recipe, parse_recipe
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+BASIC = load_recipe("basic")
+MODIFIED = parse_recipe("options: [retain-longitudinal-modified-dates]")
+SAFE_PRIVATE = parse_recipe("options: [retain-safe-private, retain-longitudinal-full-dates]")
+
+
+def item(**attributes):
+    made = Dataset()
+    for keyword, value in attributes.items():
+        setattr(made, keyword, value)
+    return made
+
+
+def applied(dataset, recipe, key, source_id="s"):
+    return apply_recipe(dataset, recipe, recipe.identity(key), source_id)
+
+
+def codes(report):
+    return {change.path: change.action for change in report.changes}
+
+
+def test_x_takes_the_element_out_and_z_keeps_it_empty(make_dataset, key):
+    dataset = make_dataset(OtherPatientNames="Roe^J", AccessionNumber="A-1")
+    report = applied(dataset, BASIC, key)
+    assert "OtherPatientNames" not in dataset
+    assert dataset.AccessionNumber == ""
+    assert dataset.PatientName == ""
+    assert (codes(report)["OtherPatientNames"], codes(report)["AccessionNumber"]) == ("X", "Z")
+
+
+def test_a_patient_id_becomes_its_pseudonym(make_dataset, key):
+    dataset = make_dataset()
+    applied(dataset, BASIC, key)
+    assert dataset.PatientID == BASIC.identity(key).patient_id("R-1001")
+
+
+def test_uids_agree_across_instances_and_depths(make_dataset, key):
+    referring = make_dataset(
+        SOPInstanceUID="1.2.3.9",
+        ReferencedSeriesSequence=Sequence(
+            [
+                item(
+                    SeriesInstanceUID="1.2.3.4.5",
+                    ReferencedInstanceSequence=[item(ReferencedSOPInstanceUID="1.2.3.4.5.6")],
+                )
+            ]
+        ),
+    )
+    referred = make_dataset()
+    applied(referring, BASIC, key)
+    applied(referred, BASIC, key)
+    series = referring.ReferencedSeriesSequence[0]
+    assert series.SeriesInstanceUID == referred.SeriesInstanceUID
+    assert series.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID == referred.SOPInstanceUID
+    assert referred.file_meta.MediaStorageSOPInstanceUID == referred.SOPInstanceUID
+
+
+def test_a_uid_element_that_the_table_does_not_list_is_remapped_too(make_dataset, key):
+    dataset = make_dataset(TargetUID="1.2.3.4.77", SOPClassesSupported="1.2.840.10008.5.1.4.1.1.2")
+    applied(dataset, BASIC, key)
+    assert dataset.TargetUID == BASIC.identity(key).uid("1.2.3.4.77")
+    assert dataset.SOPClassesSupported == "1.2.840.10008.5.1.4.1.1.2"
+
+
+def test_a_rule_on_a_sequence_comes_before_its_items(make_dataset, key):
+    dataset = make_dataset(RequestAttributesSequence=[item(ScheduledProcedureStepID="1")])
+    report = applied(dataset, BASIC, key)
+    assert "RequestAttributesSequence" not in dataset
+    assert codes(report)["RequestAttributesSequence"] == "X"
+
+
+def test_names_inside_kept_sequences_go(make_dataset, key):
+    dataset = make_dataset(
+        PerformedProtocolCodeSequence=[item(CodeMeaning="x", OperatorsName="Poe^E", StudyDate="20200101")]
+    )
+    kept = parse_recipe("attributes: {PerformedProtocolCodeSequence: K}")
+    applied(dataset, kept, key)
+    inner = dataset.PerformedProtocolCodeSequence[0]
+    assert inner.CodeMeaning == "x"
+    assert "Poe" not in str(inner)
+    assert "20200101" not in str(inner)
+
+
+def test_private_elements_and_their_creators_go(make_dataset, key):
+    dataset = make_dataset()
+    block = dataset.private_block(0x0019, "Roe^Jane", create=True)
+    block.add_new(0x10, "LO", "secret")
+    applied(dataset, BASIC, key)
+    assert not [tag for tag in dataset if tag.tag.is_private]
+
+
+def test_safe_private_elements_stay_with_their_creator_and_no_others(make_dataset, key):
+    dataset = make_dataset()
+    safe = dataset.private_block(0x0019, "SIEMENS MR HEADER", create=True)
+    safe.add_new(0x0C, "IS", "1000")
+    safe.add_new(0x77, "LO", "secret")
+    applied(dataset, SAFE_PRIVATE, key)
+    assert dataset[0x0019100C].value == 1000
+    assert dataset[0x00190010].value == "SIEMENS MR HEADER"
+    assert 0x00191077 not in dataset
+
+
+def test_unknown_elements_go_and_unlisted_ones_stay_or_go_as_the_recipe_says(make_dataset, key):
+    def made():
+        dataset = make_dataset(Rows=4, SliceThickness="2", KVP="120")
+        dataset.add_new(0x00089999, "LO", "secret")
+        return dataset
+
+    keeping, zero_trust = made(), made()
+    applied(keeping, BASIC, key)
+    applied(zero_trust, parse_recipe("{unlisted: remove, attributes: {KVP: K}}"), key)
+    assert 0x00089999 not in keeping
+    assert (keeping.SliceThickness, keeping.Rows) == (2, 4)
+    assert "SliceThickness" not in zero_trust
+    assert (zero_trust.KVP, zero_trust.Rows) == (120, 4)
+
+
+def test_dates_shift_by_one_distance_at_every_depth_and_times_stay(make_dataset, key):
+    dataset = make_dataset(
+        AcquisitionDateTime="20240301120000.5+0100",
+        ReferencedStudySequence=[item(StudyDate="20240229")],
+        ScheduledProcedureStepStartDate="not a date",
+    )
+    kept = MODIFIED.model_copy(update={"attributes": {}})
+    report = applied(dataset, kept, key)
+    days = datetime.timedelta(days=kept.identity(key).shift_days(make_dataset()))
+    study = datetime.datetime.strptime(dataset.StudyDate, "%Y%m%d")
+    assert study - datetime.datetime(2024, 2, 29) == days
+    assert dataset.StudyTime == "101530"
+    assert dataset.AcquisitionDateTime == f"{datetime.date(2024, 3, 1) + days:%Y%m%d}120000.5+0100"
+    assert "ScheduledProcedureStepStartDate" not in dataset
+    assert report.dates_shifted == 2
+
+
+def test_ages_over_89_are_one_category_even_where_characteristics_are_kept(make_dataset, key):
+    recipe = parse_recipe("options: [retain-patient-characteristics]")
+    old, young = make_dataset(PatientAge="093Y"), make_dataset(PatientAge="045Y")
+    applied(old, recipe, key)
+    applied(young, recipe, key)
+    assert (old.PatientAge, young.PatientAge) == ("090Y", "045Y")
+
+
+def test_a_recipe_overrides_an_attribute_by_keyword_path_and_repeating_group(make_dataset, key):
+    dataset = make_dataset(
+        StudyDescription="CT",
+        RequestAttributesSequence=[item(ScheduledProcedureStepID="S", RequestedProcedureID="R")],
+    )
+    dataset.add_new(0x50003000, "OW", b"\0\0")
+    recipe = parse_recipe(
+        """
+attributes:
+  StudyDescription: K
+  RequestAttributesSequence: K
+  RequestAttributesSequence.ScheduledProcedureStepID: K
+  RequestedProcedureID: {value: "fixed"}
+  "50xx,xxxx": X
+"""
+    )
+    applied(dataset, recipe, key)
+    assert dataset.StudyDescription == "CT"
+    assert dataset.RequestAttributesSequence[0].ScheduledProcedureStepID == "S"
+    assert dataset.RequestAttributesSequence[0].RequestedProcedureID == "fixed"
+    assert 0x50003000 not in dataset
+
+
+def test_the_file_meta_keeps_what_says_how_to_read_it_alone(make_dataset, key):
+    dataset = make_dataset()
+    dataset.file_meta.SourceApplicationEntityTitle = "ROE_PC"
+    dataset.file_meta.PrivateInformationCreatorUID = "1.2.3"
+    dataset.file_meta.PrivateInformation = b"ROE "
+    dataset.preamble = b"Roe^Jane".ljust(128, b"\0")
+    report = applied(dataset, BASIC, key)
+    assert "SourceApplicationEntityTitle" not in dataset.file_meta
+    assert b"ROE" not in encode(dataset).data.upper()
+    assert codes(report)["SourceApplicationEntityTitle"] == "X"
+
+
+def test_what_no_rule_touches_keeps_its_bytes(key):
+    dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+    pixels, rescale = dataset.get_item("PixelData"), dataset.get_item("RescaleSlope")
+    applied(dataset, BASIC, key)
+    assert dataset.get_item("PixelData") is pixels
+    assert dataset.get_item("RescaleSlope") is rescale
+
+
+def test_every_element_is_counted_once(make_dataset, key):
+    dataset = make_dataset(OtherPatientNames="Roe^J", ContentDate="20240229", Rows=4)
+    before = len(dataset)
+    report = applied(dataset, BASIC, key)
+    counted = report.removed + report.emptied + report.replaced + report.kept + report.uids_remapped
+    assert counted == before + 1  # the media storage SOP instance UID of the file meta
+
+
+def test_digests_of_changes_cannot_be_matched_across_sources(make_dataset, key):
+    one = applied(make_dataset(), BASIC, key, "one").changes
+    two = applied(make_dataset(), BASIC, key, "two").changes
+    assert [change.path for change in one] == [change.path for change in two]
+    assert not {change.before_digest for change in one} & {change.before_digest for change in two}
+
+
+def test_the_same_input_and_key_give_the_same_bytes(key):
+    data = open(get_testdata_file("CT_small.dcm"), "rb").read()  # noqa: SIM115
+
+    def clean():
+        dataset = read_dicom(data)
+        applied(dataset, MODIFIED, key)
+        return encode(dataset).data
+
+    assert clean() == clean()
+
+
+def test_absurdly_deep_sequences_fail(make_dataset, key):
+    dataset = innermost = make_dataset()
+    for _ in range(MAX_DEPTH + 1):
+        innermost.ReferencedSeriesSequence = [item()]
+        innermost = innermost.ReferencedSeriesSequence[0]
+    with pytest.raises(Failed, match="too_deep"):
+        applied(dataset, BASIC, key)
