@@ -31,6 +31,7 @@ MAX_INFLATED_BYTES = 4 << 30
 UNDEFINED_LENGTH = 0xFFFFFFFF
 FIRST_PIXEL_TAG = 0x7FE00001  # extended offset tables, float, double and pixel data
 LAST_PIXEL_TAG = 0x7FE00010
+_SOP_CLASS_UID = 0x00080016
 
 _PREFIX_AT = 128
 _REQUIRED = {"SOPInstanceUID": "no_sop_instance_uid", "SOPClassUID": "no_sop_class_uid"}
@@ -83,12 +84,15 @@ def read_dicom(data: bytes, max_inflated_bytes: int = MAX_INFLATED_BYTES) -> Fil
     has_prefix = data[_PREFIX_AT : _PREFIX_AT + 4] == b"DICM"
     if not has_prefix and not _starts_like_a_dataset(data):
         raise Rejected("not_dicom")
+    watch = _Truncation(data)
     try:
-        dataset = _parse(data, max_inflated_bytes)
-    except _BROKEN as error:
-        if has_prefix:
-            raise Failed("unreadable", type(error).__name__) from None
-        raise Rejected("not_dicom") from None
+        dataset = _parse(data, watch, max_inflated_bytes)
+    except (Failed, *_BROKEN) as error:
+        if not has_prefix and not watch.saw_sop_class:
+            raise Rejected("not_dicom") from None
+        if isinstance(error, Failed):
+            raise
+        raise Failed("unreadable", type(error).__name__) from None
     if _is_directory(dataset):
         raise Rejected("dicomdir")
     if not has_prefix and "SOPClassUID" not in dataset and "SOPInstanceUID" not in dataset:
@@ -142,16 +146,12 @@ def _starts_like_a_dataset(data: bytes) -> bool:
     return len(data) >= 12 and data[:2] in (b"\x02\0", b"\x08\0", b"\0\x08")
 
 
-def _parse(data: bytes, max_inflated_bytes: int) -> FileDataset:
-    watch = _Truncation(len(data))
-    stream = BytesIO(data)
-    watch.stream = stream
-    meta = read_partial(stream, stop_when=lambda *_: True, force=True)
+def _parse(data: bytes, watch: "_Truncation", max_inflated_bytes: int) -> FileDataset:
+    meta = read_partial(BytesIO(data), stop_when=lambda *_: True, force=True)
     if meta.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         dataset = _read_deflated(data, meta, max_inflated_bytes)
     else:
-        stream.seek(0)
-        dataset = read_partial(stream, stop_when=watch, force=True)
+        dataset = read_partial(watch.stream, stop_when=watch, force=True)
         watch.finish(dataset)
     dataset.file_meta.TransferSyntaxUID = transfer_syntax_of(dataset)
     first = next(iter(dataset._dict.values()), None)
@@ -175,9 +175,8 @@ def _read_deflated(data: bytes, meta: FileDataset, max_inflated_bytes: int) -> F
         raise Failed("too_large", "deflated dataset")
     if not inflater.eof:
         raise Failed("truncated")
-    watch = _Truncation(len(plain))
-    watch.stream = stream = BytesIO(plain)
-    inner = read_dataset(stream, False, True, stop_when=watch)
+    watch = _Truncation(plain)
+    inner = read_dataset(watch.stream, False, True, stop_when=watch)
     watch.finish(inner)
     dataset = FileDataset(None, inner, meta.preamble, meta.file_meta, False, True)  # type: ignore[arg-type]
     dataset.set_original_encoding(False, True, inner._character_set)
@@ -190,13 +189,15 @@ class _Truncation:
     pydicom itself drops such an element or keeps what there is of it, with a warning at most.
     """
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, data: bytes) -> None:
+        self.stream = BytesIO(data)
+        self.saw_sop_class = False
+        self._size = len(data)
         self._end: int | None = None
         self._open: BaseTag | None = None
-        self.stream: BytesIO = BytesIO()
 
     def __call__(self, tag: BaseTag, vr: str | None, length: int) -> bool:
+        self.saw_sop_class |= tag == _SOP_CLASS_UID
         if length == UNDEFINED_LENGTH:
             self._end, self._open = None, tag
             return False

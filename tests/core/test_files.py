@@ -1,0 +1,137 @@
+import io
+
+import pydicom
+import pytest
+from beamstop.errors import Failed, Quarantined, Rejected
+from beamstop.files import encode, read_dicom
+from pydicom.data import get_testdata_file
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit
+
+
+def file_bytes(name):
+    with open(get_testdata_file(name), "rb") as file:
+        return file.read()
+
+
+def reason(data, **limits):
+    with pytest.raises((Rejected, Failed)) as refusal:
+        read_dicom(data, **limits)
+    return type(refusal.value).__name__, refusal.value.reason
+
+
+def saved(dataset):
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0",
+        b"GIF89a" + bytes(300),
+        b"Patient: nobody\n" * 40,
+        bytes(4096),
+        b"\x08\0\0\0" + b"\xff" * 200,
+    ],
+)
+def test_what_is_not_dicom_is_rejected(data):
+    assert reason(data) == ("Rejected", "not_dicom")
+
+
+def test_a_dicomdir_is_rejected():
+    assert reason(file_bytes("DICOMDIR")) == ("Rejected", "dicomdir")
+
+
+def test_a_file_without_preamble_is_read():
+    part_10 = file_bytes("CT_small.dcm")
+    with_meta, bare = read_dicom(part_10[132:]), read_dicom(file_bytes("rtplan.dcm"))
+    assert with_meta.PatientID == read_dicom(part_10).PatientID
+    assert bare.SOPClassUID.name == "RT Plan Storage"
+
+
+def test_a_bare_dataset_without_meta_gets_the_syntax_it_is_in(make_dataset):
+    dataset = make_dataset()
+    data = saved(dataset)
+    offset = data.index(b"\x08\0\x16\0UI")
+    again = read_dicom(data[offset:])
+    assert again.file_meta.TransferSyntaxUID.name == "Explicit VR Little Endian"
+    assert encode(again).data[128:132] == b"DICM"
+
+
+@pytest.mark.parametrize("name", ["CT_small.dcm", "693_J2KR.dcm", "rtplan.dcm", "image_dfl.dcm"])
+def test_a_file_cut_anywhere_after_its_first_elements_has_failed(name):
+    data = file_bytes(name)
+    for cut in range(len(data) // 3, len(data) - 8, len(data) // 23):
+        try:
+            read_dicom(data[:cut])
+        except (Failed, Rejected) as refusal:
+            assert refusal.reason in {"truncated", "unreadable", "not_dicom"}  # noqa: PT017
+        else:
+            assert _ends_between_elements(data, cut), f"{name} cut at {cut} passed"
+
+
+def _ends_between_elements(data, cut):
+    """Say whether a cut falls exactly where one element ends: nothing then tells it from a whole file."""
+    ends = set()
+
+    def note(tag, vr, length):
+        ends.add(stream.tell() - (12 if vr in {"OB", "OW", "SQ", "UN", "UT"} else 8))
+        return False
+
+    stream = io.BytesIO(data)
+    pydicom.filereader.read_partial(stream, stop_when=note, force=True)
+    return cut in ends
+
+
+def test_a_deflate_bomb_is_stopped(make_dataset):
+    dataset = make_dataset(ImageComments=None)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.add_new(0x7FE00010, "OB", bytes(1 << 20))
+    data = saved(dataset)
+    assert len(data) < 4096
+    assert reason(data, max_inflated_bytes=1 << 16) == ("Failed", "too_large")
+    assert len(read_dicom(data).PixelData) == 1 << 20
+
+
+def test_a_deflated_file_round_trips_and_its_header_can_be_searched(make_dataset):
+    data = file_bytes("image_dfl.dcm")
+    encoded = encode(read_dicom(data))
+    assert read_dicom(encoded.data).PixelData == read_dicom(data).PixelData
+    assert b"1.2.840.10008.5.1.4.1.1" in encoded.header
+
+
+def test_the_header_holds_everything_but_the_pixels(make_dataset):
+    dataset = make_dataset(PixelData=b"\1\2\3\4" * 64)
+    dataset["PixelData"].VR = "OW"
+    encoded = encode(dataset)
+    assert b"Roe^Jane" in encoded.header
+    assert b"\1\2\3\4" * 64 not in encoded.header
+    assert b"\1\2\3\4" * 64 in encoded.data
+
+
+@pytest.mark.parametrize(
+    "name", ["CT_small.dcm", "MR_small_bigendian.dcm", "SC_rgb_rle_2frame.dcm", "693_J2KR.dcm"]
+)
+def test_encoding_keeps_every_element_and_pixel_byte(name):
+    original = read_dicom(file_bytes(name))
+    again = read_dicom(encode(read_dicom(file_bytes(name))).data)
+    for tag in [element.tag for element in original if element.tag.element == 0]:
+        del original[tag]  # retired group lengths are not written (PS3.5 7.2)
+    assert again == original
+    assert again.file_meta.TransferSyntaxUID == original.file_meta.TransferSyntaxUID
+
+
+def test_implicit_elements_under_an_explicit_syntax_are_written_as_the_syntax_says():
+    again = read_dicom(encode(read_dicom(file_bytes("SC_rgb_jpeg.dcm"))).data)
+    assert again.file_meta.TransferSyntaxUID == JPEGBaseline8Bit
+    assert again.original_encoding == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "expected"), [("SOPInstanceUID", "no_sop_instance_uid"), ("SOPClassUID", "no_sop_class_uid")]
+)
+def test_an_instance_without_its_uids_cannot_be_written(make_dataset, keyword, expected):
+    with pytest.raises(Quarantined, match=expected):
+        encode(make_dataset(**{keyword: None}))

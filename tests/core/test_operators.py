@@ -1,0 +1,107 @@
+import pytest
+from beamstop.identity import Identity
+from beamstop.operators import (
+    CannotCleanError,
+    Clean,
+    Context,
+    Empty,
+    Hash,
+    HashUID,
+    Keep,
+    Remove,
+    Replace,
+    SetFixedValue,
+)
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+IDENTITY = Identity(bytes(range(32)))
+CONTEXT = Context(IDENTITY, Dataset(), (0x00100010,), -1, lambda text: text.replace("Roe", "").strip())
+
+
+def element(keyword, vr, value):
+    return DataElement(keyword, vr, value)
+
+
+def test_keep_remove_and_empty_do_what_they_say():
+    name = element("PatientName", "PN", "Roe^Jane")
+    assert Keep().apply(name, CONTEXT) is name
+    assert Remove().apply(name, CONTEXT) is None
+    assert Empty().apply(name, CONTEXT).value == ""
+    assert len(Empty().apply(element("ContentSequence", "SQ", Sequence([Dataset()])), CONTEXT).value) == 0
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "value", "dummy"),
+    [
+        ("StudyDate", "DA", "20240229", "19000101"),
+        ("StudyTime", "TM", "101530", "000000"),
+        ("AcquisitionDateTime", "DT", "20240229101530", "19000101000000"),
+        ("PatientAge", "AS", "045Y", "000D"),
+        ("KVP", "DS", "120", 0),
+        ("Rows", "US", 4, 0),
+        ("EncapsulatedDocument", "OB", b"%PDF", b"\0\0"),
+    ],
+)
+def test_a_dummy_fits_the_vr(keyword, vr, value, dummy):
+    assert Replace().apply(element(keyword, vr, value), CONTEXT).value == dummy
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr"),
+    [("StationName", "SH"), ("InstitutionName", "LO"), ("PatientName", "PN"), ("Modality", "CS")],
+)
+def test_a_text_dummy_is_the_same_for_the_same_original_and_says_nothing_of_it(keyword, vr):
+    one, same, other = (
+        str(Replace().apply(element(keyword, vr, value), CONTEXT).value) for value in ("ROE", "ROE", "POE")
+    )
+    assert one == same != other
+    assert "ROE" not in one.split("^")
+
+
+def test_a_code_sequence_gets_one_invented_code():
+    item = Dataset()
+    item.CodeMeaning = "Jane Roe"
+    made = Replace().apply(element("PersonIdentificationCodeSequence", "SQ", Sequence([item])), CONTEXT).value
+    assert [code.CodeMeaning for code in made] == ["Removed by de-identification"]
+
+
+def test_an_empty_value_gets_no_dummy():
+    assert Replace().apply(element("PatientName", "PN", ""), CONTEXT).value == ""
+
+
+def test_cleaning_shifts_dates_keeps_times_and_numbers_and_clears_text():
+    assert Clean().apply(element("StudyDate", "DA", "20240301"), CONTEXT).value == "20240229"
+    assert Clean().apply(element("StudyTime", "TM", "101530"), CONTEXT).value == "101530"
+    assert Clean().apply(element("KVP", "DS", "120"), CONTEXT).value == 120
+    assert Clean().apply(element("StudyDescription", "LO", "CT Roe"), CONTEXT).value == "CT"
+    assert Clean().apply(element("ImageComments", "LT", "fine"), CONTEXT).value == "fine"
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "value"), [("PatientName", "PN", "Roe"), ("EncapsulatedDocument", "OB", b"x")]
+)
+def test_names_and_payloads_cannot_be_cleaned(keyword, vr, value):
+    with pytest.raises(CannotCleanError):
+        Clean().apply(element(keyword, vr, value), CONTEXT)
+
+
+def test_each_of_several_uids_is_remapped():
+    made = HashUID().apply(element("FailedSOPInstanceUIDList", "UI", ["1.2.3", "1.2.4"]), CONTEXT)
+    assert list(made.value) == [IDENTITY.uid("1.2.3"), IDENTITY.uid("1.2.4")]
+
+
+def test_a_hash_needs_the_key():
+    one = Hash().apply(element("PatientID", "LO", "R-1"), CONTEXT).value
+    other = (
+        Hash()
+        .apply(element("PatientID", "LO", "R-1"), Context(Identity(b"x" * 32), Dataset(), (), -1, str))
+        .value
+    )
+    assert one != other
+    assert len(one) == 16
+
+
+def test_a_fixed_value_is_set():
+    assert SetFixedValue("X").apply(element("StationName", "SH", "ROE-PC"), CONTEXT).value == "X"
