@@ -23,6 +23,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/pip check
 
 fmt: $(STAMP)
 	$(BIN)/ruff format .
@@ -51,5 +52,4 @@ $(STAMP): pyproject.toml Makefile
 	  echo "no CPU build of torch $(TORCH_VERSION) to be had: taking the ordinary one" && \
 	  $(BIN)/pip install torch==$(TORCH_VERSION) torchvision==$(TORCHVISION_VERSION); }
 	$(BIN)/pip install --editable '.[dev,weights]'
-	$(BIN)/pip check
 	touch $@
