@@ -1,12 +1,17 @@
 """What the documentation says that can be checked."""
 
+import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pyarrow as pa
 import pytest
+import yaml
 
 from beamstop.audit import CHANGES, CROSSWALK, INSTANCES
-from beamstop.recipe import recipe_names
+from beamstop.recipe import Recipe, parse_recipe, recipe_names
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -21,3 +26,31 @@ def test_outputs_describes_every_column(schema: pa.Schema) -> None:
 def test_recipe_names_every_recipe_that_ships() -> None:
     text = (DOCS / "recipe.md").read_text()
     assert [name for name in recipe_names() if f"| `{name}` |" not in text] == []
+
+
+@pytest.fixture
+def our_hospital(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the classes that recipe.md shows importable under the names it gives them."""
+    for name, code in zip(["operators", "bouncers"], _blocks("recipe.md", "python"), strict=True):
+        module = ModuleType(f"ourhospital.{name}")
+        exec(code, module.__dict__)  # noqa: S102 - our own documentation
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(sys.modules, "ourhospital", ModuleType("ourhospital"))
+
+
+@pytest.mark.usefixtures("our_hospital")
+def test_recipes_shown_can_be_read() -> None:
+    recipes = [parse_recipe(block) for block in _blocks("recipe.md", "yaml")]
+    assert [recipe.name for recipe in recipes] == ["mammography", "recipe"]
+
+
+@pytest.mark.usefixtures("our_hospital")
+def test_first_recipe_shows_every_field() -> None:
+    shown = set(yaml.safe_load(next(_blocks("recipe.md", "yaml"))))
+    assert shown == set(Recipe.model_fields) - {"kskit"}
+
+
+def _blocks(document: str, language: str) -> Iterator[str]:
+    return iter(
+        re.findall(rf"^```{language}\n(.*?)^```", (DOCS / document).read_text(), re.DOTALL | re.MULTILINE)
+    )
