@@ -19,7 +19,7 @@ def dataset(**attributes):
 
 def reason(instance, recipe, cleaned=None):
     try:
-        bounce(instance, parse_recipe(recipe), cleaned)
+        bounce(instance, parse_recipe(recipe).doormen, cleaned)
     except Rejected as refusal:
         return refusal.reason
     return None
@@ -66,7 +66,7 @@ def test_burned_in_text_that_was_not_cleaned_is_turned_away_on_the_second_look()
 
 def test_looking_does_not_change_the_dataset():
     ultrasound = dataset(Modality="US", BurnedInAnnotation="YES")
-    bounce(ultrasound, parse_recipe(ULTRASOUND_RULE))
+    bounce(ultrasound, parse_recipe(ULTRASOUND_RULE).doormen)
     assert ultrasound.BurnedInAnnotation == "YES"
 
 

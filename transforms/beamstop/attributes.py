@@ -16,7 +16,8 @@ from beamstop.errors import Failed
 from beamstop.files import UNDEFINED_LENGTH, clean_file_meta
 from beamstop.identifiers import Identifiers, harvest
 from beamstop.identity import Identity
-from beamstop.operators import BY_ACTION, CannotCleanError, Context, Empty, Operator, Replace
+from beamstop.operators import CannotCleanError, Context, Empty, Remove, Replace
+from beamstop.plans import Plan, Planner
 from beamstop.tags import is_private_creator, private_block_start, tag_name, tag_text, vr_of
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ _LATE_ERRORS = (
 Element = Any  # a DataElement or a RawDataElement: pydicom's own containers hold both
 _DATE_VRS = {"DA", "DT"}
 _ALWAYS_A_CHANGE = {Action.D, Action.X, Action.Z}
-_REMOVE = BY_ACTION[Action.X]
 _MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
 
 
@@ -48,24 +48,6 @@ class OriginalIds(NamedTuple):
     study_uid: str | None
     series_uid: str | None
     sop_instance_uid: str | None
-
-
-class Plan(NamedTuple):
-    """What is done to one attribute at one place.
-
-    Attributes:
-        action: the code, compounds resolved.
-        operator: None keeps the element untouched.
-        origin: rule set and line.
-        fallback: X, Z or D where the operator cannot make sense of the value.
-        vr: the value representation to read it by, where the file does not say.
-    """
-
-    action: Action
-    operator: Operator | None
-    origin: str = ""
-    fallback: Action = Action.X
-    vr: str | None = None
 
 
 @dataclass
@@ -105,8 +87,15 @@ def apply_recipe(
     Raises:
         Failed: `truncated` inside a sequence, or `too_deep`.
     """
-    report = AttributeReport(_original_ids(dataset), harvest(dataset, recipe.keeps))
-    _Walk(dataset, recipe, identity, source_id, detail, report).run()
+    return apply_plans(dataset, recipe.planner, identity, source_id, detail)
+
+
+def apply_plans(
+    dataset: Dataset, planner: Planner, identity: Identity, source_id: str = "", detail: bool = True
+) -> AttributeReport:
+    """Do as `apply_recipe` does, under a planner of one's own."""
+    report = AttributeReport(_original_ids(dataset), harvest(dataset, planner.keeps))
+    _Walk(dataset, planner, identity, source_id, detail, report).run()
     return report
 
 
@@ -116,20 +105,20 @@ class _Walk:
     def __init__(
         self,
         dataset: Dataset,
-        recipe: "Recipe",
+        planner: Planner,
         identity: Identity,
         source_id: str,
         detail: bool,
         report: AttributeReport,
     ) -> None:
         self._dataset = dataset
-        self._recipe = recipe
+        self._planner = planner
         self._identity = identity
         self._source_id = source_id
         self._detail = detail
         self._report = report
         self._sop_class = str(dataset.get("SOPClassUID") or "")
-        self._plans = recipe.plans_for(self._sop_class)
+        self._plans = planner.plans_for(self._sop_class)
         self._days = identity.shift_days(dataset)
 
     def run(self) -> None:
@@ -171,7 +160,7 @@ class _Walk:
         key = (here, creator, raw_vr)
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = self._recipe.plan(here, creator, raw_vr, self._sop_class)
+            plan = self._plans[key] = self._planner.plan(here, creator, raw_vr, self._sop_class)
         if plan.operator is None:
             self._report.kept += 1
             return
@@ -208,7 +197,7 @@ class _Walk:
         self, dataset: Dataset, element: Element, path: tuple[int, ...], plan: Plan
     ) -> tuple[Action, Element]:
         """Return the action carried out and its result; the fallback where a value resists."""
-        if plan.operator is _REMOVE or plan.operator is None:
+        if plan.operator is None or isinstance(plan.operator, Remove):
             return Action.X, None
         context = Context(self._identity, dataset, path, self._days, self._clean_text)
         try:
@@ -302,7 +291,7 @@ class _Walk:
         return self._identity.digest("change", self._source_id, place, value)[:8].hex()
 
     def _clean_text(self, text: str) -> str:
-        return clean_text(text, self._report.identifiers, self._recipe.unvouched)
+        return clean_text(text, self._report.identifiers, self._planner.unvouched)
 
 
 def _original_ids(dataset: Dataset) -> OriginalIds:

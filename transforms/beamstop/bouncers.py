@@ -7,15 +7,12 @@ nothing were burned in, so that what HideText can clean is not turned away, and 
 import ast
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from pydicom.dataset import Dataset
 
 from beamstop.errors import RecipeError, Rejected
-
-if TYPE_CHECKING:
-    from beamstop.recipe import Recipe
 
 _BURNED_IN = "BurnedInAnnotation"
 _STANDARD_STORAGE = "1.2.840.10008."
@@ -130,12 +127,12 @@ class CriterionBouncer(Bouncer):
             self._reject(self.criterion)
 
 
-def bounce(dataset: Dataset, recipe: "Recipe", pixels_cleaned: bool | None = None) -> None:
-    """Ask every bouncer of the recipe.
+def bounce(dataset: Dataset, bouncers: Iterable[Bouncer], pixels_cleaned: bool | None = None) -> None:
+    """Ask every bouncer.
 
     Args:
         dataset: the instance, before its attributes are changed.
-        recipe: names the bouncers.
+        bouncers: of the recipe.
         pixels_cleaned: None is the first look, at which BurnedInAnnotation is taken to be NO.
             After HideText, True or False says whether its pixels were cleaned; only bouncers
             that read BurnedInAnnotation are asked again.
@@ -144,7 +141,7 @@ def bounce(dataset: Dataset, recipe: "Recipe", pixels_cleaned: bool | None = Non
         Rejected: by the first bouncer that says no.
     """
     second_look = pixels_cleaned is not None
-    asked = [bouncer for bouncer in recipe.doormen if bouncer.reads_burned_in or not second_look]
+    asked = [bouncer for bouncer in bouncers if bouncer.reads_burned_in or not second_look]
     if not asked:
         return
     view = dataset

@@ -107,10 +107,10 @@ def deidentify_bytes(
 def _run(
     dataset: Dataset, recipe: Recipe, key: bytes, load_finder: FinderLoader | None
 ) -> tuple[tuple[Change, ...], tuple[str, ...], Encoded, AttributeReport]:
-    bounce(dataset, recipe)
+    bounce(dataset, recipe.doormen)
     finder = (load_finder or _easyocr)(recipe.text_policy.languages) if recipe.looks_at_pixels else None
     pixels = hide_text(dataset, recipe, finder)
-    bounce(dataset, recipe, pixels.examined)
+    bounce(dataset, recipe.doormen, pixels.examined)
     report = apply_recipe(dataset, recipe, recipe.identity(key))
     methods = insert(dataset, recipe, pixels.examined)
     return (*pixels.changes, *report.changes), methods, encode(dataset), report

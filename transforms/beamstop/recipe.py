@@ -12,20 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydicom.datadict import dictionary_has_tag, repeater_has_tag, tag_for_keyword
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydicom.datadict import tag_for_keyword
 
 from beamstop import kskit_recipe
 from beamstop.actions import Action
-from beamstop.attributes import Plan
 from beamstop.bouncers import (
     Bouncer,
     CriterionBouncer,
@@ -36,8 +27,8 @@ from beamstop.bouncers import (
 )
 from beamstop.errors import RecipeError
 from beamstop.identity import DEFAULT_SHIFT_RANGE, Identity
-from beamstop.iods import resolve
-from beamstop.operators import BY_ACTION, TEXT_VRS, Operator, SetFixedValue
+from beamstop.operators import Operator, SetFixedValue
+from beamstop.plans import Planner
 from beamstop.profile import (
     BASIC,
     CLEAN_GRAPHICS,
@@ -45,32 +36,16 @@ from beamstop.profile import (
     FULL_DATES,
     MODIFIED_DATES,
     OPTIONS,
-    RETAIN_SAFE_PRIVATE,
-    RETAIN_UIDS,
     additions,
     basic_profile,
     option,
 )
 from beamstop.rules import Profile, Rule, RuleSet
-from beamstop.safe_private import safe_vr
-from beamstop.tags import PrivateTags, vr_of
 from beamstop.text import TextPolicy
 
 _T = TypeVar("_T")
 _UID_ROOT = re.compile(r"[0-2](\.(0|[1-9]\d*))+\Z")
 _MAX_ROOT_LENGTH = 33  # leaves 30 digits and a dot of the 64 that a UID may have
-_MAX_PLANS = 100_000
-
-# Without these no reader could open the object; a recipe that removes what it does not list keeps them.
-_STRUCTURE = {
-    0x00080005: Action.K,
-    0x00080016: Action.K,
-    0x00080018: Action.U,
-    0x0020000D: Action.U,
-    0x0020000E: Action.U,
-}
-_PIXEL_GROUP, _IMAGE_PIXEL_GROUP = 0x7FE0, 0x0028
-_LAST_IMAGE_PIXEL_ELEMENT = 0x1FFF
 
 _BOUNCERS: dict[str, type[Bouncer]] = {
     "non-standard-sop-class": RejectNonStandardDicom,
@@ -184,8 +159,6 @@ class Recipe(_Part):
     pseudonyms: PseudonymPart = PseudonymPart()
     kskit: dict[str, Any] | None = Field(default=None, description="a kskit recipe, as it was read")
 
-    _plans: dict[str, dict[Any, Plan]] = PrivateAttr(default_factory=dict)
-
     @field_validator("options")
     @classmethod
     def _legal_options(cls, options: list[str]) -> list[str]:
@@ -203,7 +176,7 @@ class Recipe(_Part):
 
     def model_post_init(self, _context: Any) -> None:
         """Build rules and bouncers now, so that a mistake shows before the first file is read."""
-        _ = self.rules, self.doormen
+        _ = self.planner, self.doormen
 
     @cached_property
     def digest(self) -> str:
@@ -218,11 +191,23 @@ class Recipe(_Part):
         """The rule sets in order: additions, Basic Profile, options, the recipe's own."""
         own = RuleSet([self._own_rule(key, entry) for key, entry in self.attributes.items()], self.name)
         if self.kskit is not None:
-            return Profile([kskit_recipe.rule_set(self._kskit_recipe, self.uids.root), own], self.name)
+            ancestor = kskit_recipe.read_kskit_recipe(self.kskit)
+            return Profile([kskit_recipe.rule_set(ancestor, self.uids.root), own], self.name)
         if self.profile != BASIC:
             return Profile([own], self.name)
         official = [basic_profile(), additions(), *(option(name) for name in self.options)]
         return Profile([*official, own], self.name)
+
+    @cached_property
+    def planner(self) -> Planner:
+        """Decides what is done to each attribute."""
+        return Planner(
+            self.rules,
+            frozenset(self.options),
+            self.unlisted == "keep",
+            self.unknown == "keep",
+            self.unvouched,
+        )
 
     @cached_property
     def doormen(self) -> tuple[Bouncer, ...]:
@@ -258,100 +243,6 @@ class Recipe(_Part):
             self.dates.shift_days,
             self.pseudonyms.with_issuer,
         )
-
-    def keeps(self, tag: int) -> bool:
-        """Say whether an attribute stays as it is wherever it stands at the top level."""
-        return self.plan((tag,), "" if tag & 0x10000 else None, None, "").operator is None
-
-    def plans_for(self, sop_class: str) -> dict[Any, Plan]:
-        """Return the memo of plans for one SOP class; what it holds depends on the recipe alone."""
-        plans = self._plans.setdefault(sop_class, {})
-        if len(plans) > _MAX_PLANS:  # private tags of a large archive must not fill the memory
-            plans.clear()
-        return plans
-
-    def plan(self, path: tuple[int, ...], creator: str | None, raw_vr: str | None, sop_class: str) -> Plan:
-        """Decide what is done to one attribute at one place.
-
-        Args:
-            path: tags from the top level to it.
-            creator: of its private block; None for a standard attribute.
-            raw_vr: as the file has it; None where the syntax is implicit.
-            sop_class: decides which attributes the object needs.
-        """
-        tag = path[-1]
-        vr = vr_of(tag, raw_vr)
-        rule = self.rules.rule_for(path, creator)
-        if rule is None:
-            return self._unlisted(path, vr)
-        operation = rule.operation
-        if isinstance(operation, Operator):
-            return Plan(operation.action, operation, rule.origin, Action.X)
-        if isinstance(rule.identifier, PrivateTags) and operation is Action.C:
-            return self._safe_private(path, creator, raw_vr, rule)
-        action = resolve(operation, sop_class, path)
-        fallback = resolve(rule.fallback, sop_class, path)
-        if action is Action.K:
-            return self._keep(vr, rule.origin)
-        return Plan(action, BY_ACTION[action], rule.origin, fallback)
-
-    def _keep(self, vr: str, origin: str) -> Plan:
-        if vr == "SQ":
-            return Plan(Action.K, BY_ACTION[Action.K], origin)
-        if vr == "AS":
-            return Plan(Action.C, BY_ACTION[Action.C], origin)  # ages over 89
-        return Plan(Action.K, None, origin)
-
-    def _unlisted(self, path: tuple[int, ...], vr: str) -> Plan:
-        """Decide for an attribute that no rule names."""
-        tag = path[-1]
-        if not dictionary_has_tag(tag) and not repeater_has_tag(tag):
-            if self.unknown == "remove":
-                return Plan(Action.X, BY_ACTION[Action.X], "unknown")
-        elif self.unlisted == "remove" and not _is_structure(path):
-            return Plan(Action.X, BY_ACTION[Action.X], "unlisted")
-        if vr == "UI":
-            if RETAIN_UIDS in self.options:
-                return Plan(Action.K, None, "unlisted")
-            return Plan(Action.U, BY_ACTION[Action.U], "unlisted:UI")
-        if vr == "PN":
-            return Plan(Action.Z, BY_ACTION[Action.Z], "unlisted:PN")
-        if vr in {"DA", "DT"}:
-            return self._unlisted_date(f"unlisted:{vr}")
-        return self._keep(vr, "unlisted")
-
-    def _unlisted_date(self, origin: str) -> Plan:
-        if FULL_DATES in self.options:
-            return Plan(Action.K, None, origin)
-        action = Action.C if MODIFIED_DATES in self.options else Action.X
-        return Plan(action, BY_ACTION[action], origin, Action.X)
-
-    def _safe_private(
-        self, path: tuple[int, ...], creator: str | None, raw_vr: str | None, rule: Rule
-    ) -> Plan:
-        """Keep a private attribute that Table E.3.10-1 calls safe; UIDs and dates in it are still ours."""
-        tag = path[-1]
-        listed = safe_vr(creator or "", tag >> 16, tag & 0xFF)
-        if listed is None or listed == "PN":
-            return Plan(Action.X, BY_ACTION[Action.X], rule.origin)
-        vr = raw_vr if raw_vr not in {None, "UN"} else listed
-        override = vr if vr != raw_vr else None
-        if vr == "UI":
-            action = Action.K if RETAIN_UIDS in self.options else Action.U
-            return Plan(
-                action, None if action is Action.K else BY_ACTION[action], rule.origin, Action.X, override
-            )
-        if vr in {"DA", "DT"}:
-            return self._unlisted_date(rule.origin)._replace(vr=override)
-        if vr == "SQ":
-            return Plan(Action.K, BY_ACTION[Action.K], rule.origin, Action.X, override)
-        if vr in TEXT_VRS:
-            return Plan(Action.C, BY_ACTION[Action.C], rule.origin, Action.X, override)
-        return Plan(Action.K, None, rule.origin, Action.X)
-
-    @cached_property
-    def _kskit_recipe(self) -> kskit_recipe.KskitRecipe:
-        return kskit_recipe.read_kskit_recipe(self.kskit or {})
 
     def _own_rule(self, key: str, entry: AttributeEntry) -> Rule:
         origin = f"{self.name}:{key}"
@@ -410,7 +301,12 @@ def parse_recipe(text: str, file: str = "recipe", name: str = "recipe") -> Recip
     if not isinstance(document, Mapping):
         raise RecipeError(f"{file}: a recipe is a mapping of fields, such as options: [clean-pixel-data]")
     if kskit_recipe.is_kskit_recipe(document):
-        document = {"kskit": dict(document), "profile": "none", "unlisted": "remove"}
+        document = {
+            "kskit": dict(document),
+            "profile": "none",
+            "unlisted": "remove",
+            "options": [CLEAN_PIXEL_DATA],
+        }
     try:
         return Recipe.model_validate({"name": name, **document})
     except ValidationError as error:
@@ -442,14 +338,6 @@ def _line_of(text: str, location: list[str]) -> int:
         found = next((n for n in range(start, len(lines)) if part in lines[n] and not part.isdigit()), None)
         start = start if found is None else found
     return start + 1
-
-
-def _is_structure(path: tuple[int, ...]) -> bool:
-    tag = path[-1]
-    group, element = tag >> 16, tag & 0xFFFF
-    if len(path) == 1 and (group == _PIXEL_GROUP or tag in _STRUCTURE):
-        return True
-    return len(path) == 1 and group == _IMAGE_PIXEL_GROUP and element <= _LAST_IMAGE_PIXEL_ELEMENT
 
 
 def _bouncer(entry: BouncerEntry | Reject | CustomBouncer) -> Bouncer:

@@ -1,0 +1,159 @@
+"""Plans: which rule holds for an attribute at its place, and what that comes to."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from pydicom.datadict import dictionary_has_tag, repeater_has_tag
+
+from beamstop.actions import Action
+from beamstop.iods import resolve
+from beamstop.operators import BY_ACTION, TEXT_VRS, Operator
+from beamstop.profile import FULL_DATES, MODIFIED_DATES, RETAIN_UIDS
+from beamstop.rules import Profile, Rule
+from beamstop.safe_private import safe_vr
+from beamstop.tags import PrivateTags, vr_of
+
+_MAX_PLANS = 100_000
+
+# Without these no reader could open the object; a profile that removes what it does not list keeps them.
+_STRUCTURE = {0x00080005, 0x00080016, 0x00080018, 0x0020000D, 0x0020000E}
+_PIXEL_GROUP, _IMAGE_PIXEL_GROUP = 0x7FE0, 0x0028
+_IMAGE_PIXEL_ELEMENTS = (range(0x0002, 0x0122), range(0x1040, 0x1224))  # how to show them, not what was done
+
+
+class Plan(NamedTuple):
+    """What is done to one attribute at one place.
+
+    Attributes:
+        action: the code, compounds resolved.
+        operator: None keeps the element untouched.
+        origin: rule set and line.
+        fallback: X, Z or D where the operator cannot make sense of the value.
+        vr: the value representation to read it by, where the file does not say.
+    """
+
+    action: Action
+    operator: Operator | None
+    origin: str = ""
+    fallback: Action = Action.X
+    vr: str | None = None
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Decides what is done to each attribute, and remembers it.
+
+    Attributes:
+        profile: the rules.
+        options: names of the PS3.15 options that are on.
+        keep_unlisted: standard attributes that no rule names stay; otherwise zero trust.
+        keep_unknown: elements that are not in the data dictionary stay.
+        unvouched: what happens to words of cleaned texts that nobody vouches for.
+    """
+
+    profile: Profile
+    options: frozenset[str] = frozenset()
+    keep_unlisted: bool = True
+    keep_unknown: bool = False
+    unvouched: Literal["keep", "remove"] = "keep"
+    _plans: dict[str, dict[Any, Plan]] = field(default_factory=dict, repr=False, compare=False)
+
+    def keeps(self, tag: int) -> bool:
+        """Say whether an attribute stays as it is wherever it stands at the top level."""
+        return self.plan((tag,), "" if tag & 0x10000 else None, None, "").operator is None
+
+    def plans_for(self, sop_class: str) -> dict[Any, Plan]:
+        """Return the memo of plans for one SOP class; what it holds depends on the recipe alone."""
+        plans = self._plans.setdefault(sop_class, {})
+        if len(plans) > _MAX_PLANS:  # private tags of a large archive must not fill the memory
+            plans.clear()
+        return plans
+
+    def plan(self, path: tuple[int, ...], creator: str | None, raw_vr: str | None, sop_class: str) -> Plan:
+        """Decide what is done to one attribute at one place.
+
+        Args:
+            path: tags from the top level to it.
+            creator: of its private block; None for a standard attribute.
+            raw_vr: as the file has it; None where the syntax is implicit.
+            sop_class: decides which attributes the object needs.
+        """
+        tag = path[-1]
+        vr = vr_of(tag, raw_vr)
+        rule = self.profile.rule_for(path, creator)
+        if rule is None:
+            return self._unlisted(path, vr)
+        operation = rule.operation
+        if isinstance(operation, Operator):
+            return Plan(operation.action, operation, rule.origin, Action.X)
+        if isinstance(rule.identifier, PrivateTags) and operation is Action.C:
+            return self._safe_private(path, creator, raw_vr, rule)
+        action = resolve(operation, sop_class, path)
+        fallback = resolve(rule.fallback, sop_class, path)
+        if action is Action.K:
+            return self._keep(vr, rule.origin)
+        return Plan(action, BY_ACTION[action], rule.origin, fallback)
+
+    def _keep(self, vr: str, origin: str) -> Plan:
+        if vr == "SQ":
+            return Plan(Action.K, BY_ACTION[Action.K], origin)
+        if vr == "AS":
+            return Plan(Action.C, BY_ACTION[Action.C], origin)  # ages over 89
+        return Plan(Action.K, None, origin)
+
+    def _unlisted(self, path: tuple[int, ...], vr: str) -> Plan:
+        """Decide for an attribute that no rule names."""
+        tag = path[-1]
+        if not dictionary_has_tag(tag) and not repeater_has_tag(tag):
+            if not self.keep_unknown:
+                return Plan(Action.X, BY_ACTION[Action.X], "unknown")
+        elif not self.keep_unlisted and not _is_structure(path):
+            return Plan(Action.X, BY_ACTION[Action.X], "unlisted")
+        if vr == "UI":
+            if RETAIN_UIDS in self.options:
+                return Plan(Action.K, None, "unlisted")
+            return Plan(Action.U, BY_ACTION[Action.U], "unlisted:UI")
+        if vr == "PN":
+            return Plan(Action.Z, BY_ACTION[Action.Z], "unlisted:PN")
+        if vr in {"DA", "DT"}:
+            return self._unlisted_date(f"unlisted:{vr}")
+        return self._keep(vr, "unlisted")
+
+    def _unlisted_date(self, origin: str) -> Plan:
+        if FULL_DATES in self.options:
+            return Plan(Action.K, None, origin)
+        action = Action.C if MODIFIED_DATES in self.options else Action.X
+        return Plan(action, BY_ACTION[action], origin, Action.X)
+
+    def _safe_private(
+        self, path: tuple[int, ...], creator: str | None, raw_vr: str | None, rule: Rule
+    ) -> Plan:
+        """Keep a private attribute that Table E.3.10-1 calls safe; UIDs and dates in it are still ours."""
+        tag = path[-1]
+        listed = safe_vr(creator or "", tag >> 16, tag & 0xFF)
+        if listed is None or listed == "PN":
+            return Plan(Action.X, BY_ACTION[Action.X], rule.origin)
+        vr = raw_vr if raw_vr not in {None, "UN"} else listed
+        override = vr if vr != raw_vr else None
+        if vr == "UI":
+            action = Action.K if RETAIN_UIDS in self.options else Action.U
+            return Plan(
+                action, None if action is Action.K else BY_ACTION[action], rule.origin, Action.X, override
+            )
+        if vr in {"DA", "DT"}:
+            return self._unlisted_date(rule.origin)._replace(vr=override)
+        if vr == "SQ":
+            return Plan(Action.K, BY_ACTION[Action.K], rule.origin, Action.X, override)
+        if vr in TEXT_VRS:
+            return Plan(Action.C, BY_ACTION[Action.C], rule.origin, Action.X, override)
+        return Plan(Action.K, None, rule.origin, Action.X)
+
+
+def _is_structure(path: tuple[int, ...]) -> bool:
+    tag = path[-1]
+    group, element = tag >> 16, tag & 0xFFFF
+    if len(path) > 1:
+        return False
+    if group == _IMAGE_PIXEL_GROUP:
+        return any(element in elements for elements in _IMAGE_PIXEL_ELEMENTS)
+    return group == _PIXEL_GROUP or tag in _STRUCTURE
