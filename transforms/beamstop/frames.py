@@ -1,0 +1,644 @@
+"""The frames of an instance: decoded one by one, put back, all others left as they are."""
+
+import re
+import struct
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_fragmented_frames
+from pydicom.pixels import get_decoder
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGExtended12Bit, RLELossless
+
+from beamstop.encoders import encode_frame
+from beamstop.errors import PixelError
+from beamstop.files import transfer_syntax_of
+from beamstop.renditions import black, pictures
+
+Cells = NDArray[Any]
+
+# A frame larger than this is refused before anything of its size is allocated.
+MAX_FRAME_BYTES = 1 << 30
+MAX_NATIVE_BYTES = (1 << 32) - 2  # what the length of PixelData can say (PS3.5 7.1)
+
+# MPEG2, MPEG-4 AVC and HEVC (PS3.5 8.2.5 to 8.2.9)
+_VIDEO = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?")
+_JPEG_LOSSY = {"1.2.840.10008.1.2.4.50": "ISO_10918_1", "1.2.840.10008.1.2.4.51": "ISO_10918_1"}
+_LOSSY = {**_JPEG_LOSSY, "1.2.840.10008.1.2.4.81": "ISO_14495_1"}
+# The reference decoder of each family, so that all workers decode alike; else pydicom's order.
+_PLUGIN = {
+    UID(f"1.2.840.10008.1.2.4.{number}"): {"decoding_plugin": plugin}
+    for plugin, numbers in {"pyjpegls": (80, 81), "pylibjpeg": (90, 91, 201, 202, 203)}.items()
+    for number in numbers
+}
+_PIXEL_TAGS = {
+    "PixelData": "(7FE0,0010)",
+    "FloatPixelData": "(7FE0,0008)",
+    "DoubleFloatPixelData": "(7FE0,0009)",
+}
+_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_RCT", "YBR_ICT")
+# What pydicom and the codecs raise on pixel data that are not what they claim to be.
+_BROKEN = (
+    ArithmeticError,
+    AttributeError,
+    BufferError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The Image Pixel Module of an instance, checked (PS3.3 C.7.6.3)."""
+
+    keyword: str
+    rows: int
+    columns: int
+    frames: int
+    samples: int
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    signed: bool
+    photometric: str
+    planar: bool
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "Layout":
+        """Read and check it.
+
+        Raises:
+            PixelError: `pixels_undecodable`, naming the attribute.
+        """
+        keyword = next(name for name in _PIXEL_TAGS if name in dataset)
+        bits = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}.get(keyword)
+        allocated = bits or _number(dataset, "BitsAllocated")
+        stored = bits or _number(dataset, "BitsStored")
+        samples = _number(dataset, "SamplesPerPixel")
+        layout = cls(
+            keyword=keyword,
+            rows=_number(dataset, "Rows"),
+            columns=_number(dataset, "Columns"),
+            frames=_number(dataset, "NumberOfFrames", 1) or 1,
+            samples=samples,
+            bits_allocated=allocated,
+            bits_stored=stored,
+            high_bit=stored - 1 if bits else _number(dataset, "HighBit", stored - 1),
+            signed=not bits and _number(dataset, "PixelRepresentation", 0) == 1,
+            photometric=str(dataset.get("PhotometricInterpretation") or ""),
+            planar=samples > 1 and _number(dataset, "PlanarConfiguration", 0) == 1,
+        )
+        layout._check()
+        return layout
+
+    def _check(self) -> None:
+        colour = self.photometric in _COLOUR
+        checks = {
+            "Rows": self.rows > 0,
+            "Columns": self.columns > 0,
+            "NumberOfFrames": self.frames > 0,
+            "SamplesPerPixel": self.samples == (3 if colour else 1),
+            "BitsAllocated": self.bits_allocated in (1, 8, 16, 32, 64),
+            "BitsStored": 0 < self.bits_stored <= self.bits_allocated,
+            "HighBit": self.bits_stored - 1 <= self.high_bit < self.bits_allocated,
+            "PhotometricInterpretation": colour
+            or self.photometric in ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"),
+            "Columns of YBR_FULL_422": not self.halved or self.columns % 2 == 0,
+        }
+        for keyword, holds in checks.items():
+            if not holds:
+                raise PixelError("pixels_undecodable", keyword)
+        if self.cells * self.itemsize > MAX_FRAME_BYTES:
+            raise PixelError("pixels_undecodable", "Rows, Columns")
+
+    @property
+    def floating(self) -> bool:
+        """Whether samples are floating point numbers."""
+        return self.keyword != "PixelData"
+
+    @property
+    def halved(self) -> bool:
+        """Whether chrominance is sampled for every second column only (PS3.3 C.7.6.3.1.2)."""
+        return self.photometric in ("YBR_FULL_422", "YBR_PARTIAL_422")
+
+    @property
+    def shift(self) -> int:
+        """How far the stored value lies from the low end of its cell."""
+        return self.high_bit + 1 - self.bits_stored
+
+    @property
+    def cells(self) -> int:
+        """Samples per decoded frame."""
+        return self.rows * self.columns * self.samples
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes per decoded sample."""
+        return max(self.bits_allocated // 8, 1)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of a decoded frame, in the byte order of the machine."""
+        kind = "f" if self.floating else "i" if self.signed else "u"
+        return np.dtype(f"{kind}{self.itemsize}")
+
+
+@dataclass
+class Frame:
+    """One decoded frame.
+
+    Attributes:
+        cells: (rows, columns) or (rows, columns, 3); of the layout's dtype, with the bits that are
+            not part of the stored value still in them.
+        layout: of the instance.
+        photometric: of the cells, which decoding may have changed (YBR_RCT gives RGB).
+        dataset: of the instance, for padding value and palette.
+    """
+
+    cells: Cells
+    layout: Layout
+    photometric: str
+    dataset: Dataset
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.layout.rows, self.layout.columns
+
+    def values(self) -> Cells:
+        """Return the stored values, without what else is in their cells."""
+        layout = self.layout
+        if layout.floating or layout.bits_stored == layout.itemsize * 8:
+            return self.cells
+        above = layout.itemsize * 8 - 1 - layout.high_bit
+        return (self.cells << above) >> (above + layout.shift)  # arithmetic shift where signed
+
+    def pictures(self) -> list[NDArray[np.uint8]]:
+        """Return grey renditions in which text shows, whatever its brightness and ground."""
+        return pictures(self.values(), self.photometric, self.layout.bits_stored, self.dataset)
+
+    def blacken(self, x: int, y: int, width: int, height: int) -> None:
+        """Fill a box with what is black in this photometric interpretation."""
+        left, right = x, x + width
+        if self.layout.halved:  # two columns share one chrominance
+            left, right = left - left % 2, right + right % 2
+        self.cells[y : y + height, left:right] = self._black
+
+    @cached_property
+    def _black(self) -> Any:
+        return black(
+            self.cells,
+            self.values(),
+            self.photometric,
+            self.layout.bits_stored,
+            self.layout.shift,
+            self.dataset,
+        )
+
+    def clear_unused_bits(self) -> bool:
+        """Clear what lies outside the stored values; return whether there was anything.
+
+        Signed values may be sign-extended or not, but all in the same way.
+        """
+        layout = self.layout
+        if layout.floating or layout.bits_stored == layout.itemsize * 8:
+            return False
+        values = self.values()
+        mask = values.dtype.type((1 << layout.bits_stored) - 1)
+        alone = (values & mask) << layout.shift
+        extended = values if layout.signed and layout.shift == 0 else alone
+        if np.array_equal(self.cells, alone) or np.array_equal(self.cells, extended):
+            return False
+        self.cells = extended
+        return True
+
+
+class Frames(ABC):
+    """The frames of one instance.
+
+    Attributes:
+        keyword, tag, vr: of the pixel data element.
+        changed: something was put or cut, so that `write` has something to do.
+    """
+
+    def __init__(self, dataset: Dataset, layout: Layout) -> None:
+        self._dataset = dataset
+        self._layout = layout
+        self._extremes: list[tuple[int, int]] = []
+        element = dataset[layout.keyword]
+        self.keyword = layout.keyword
+        self.tag = _PIXEL_TAGS[layout.keyword]
+        self.vr = element.VR if element.VR in ("OB", "OW", "OF", "OD") else "OW"
+        self.changed = False
+
+    def __len__(self) -> int:
+        return self._layout.frames
+
+    @abstractmethod
+    def stored(self, index: int) -> bytes | memoryview:
+        """Return the frame as it is stored; equal bytes mean equal frames."""
+
+    @abstractmethod
+    def decode(self, index: int) -> Frame:
+        """Decode one frame.
+
+        Raises:
+            PixelError: `pixels_undecodable`.
+        """
+
+    @abstractmethod
+    def put(self, index: int, frame: Frame) -> None:
+        """Store what `decode` gave, changed."""
+
+    @abstractmethod
+    def repeat(self, first: int, index: int) -> None:
+        """Store at `index` what was put at `first`, if anything was."""
+
+    @abstractmethod
+    def _write(self) -> None: ...
+
+    def note(self, frame: Frame) -> None:
+        """Take note of the extremes of a frame, which the dataset may state."""
+        if (
+            self._layout.samples == 1
+            and not self._layout.floating
+            and "LargestImagePixelValue" in self._dataset
+        ):
+            values = frame.values()
+            self._extremes.append((int(values.min()), int(values.max())))
+
+    def write(self) -> None:
+        """Write what was put into the dataset, and keep what it says of its pixels true."""
+        if not self.changed:
+            return
+        self._write()
+        if self._extremes:
+            self._state("SmallestImagePixelValue", min(low for low, _ in self._extremes))
+            self._state("LargestImagePixelValue", max(high for _, high in self._extremes))
+
+    def _state(self, keyword: str, value: int) -> None:
+        if keyword not in self._dataset:
+            return
+        low, high = (-0x8000, 0x7FFF) if self._layout.signed else (0, 0xFFFF)
+        if low <= value <= high:
+            self._dataset[keyword] = DataElement(keyword, "SS" if self._layout.signed else "US", value)
+        else:  # Type 3: better none than one that is not true
+            del self._dataset[keyword]
+
+
+class _NativeFrames(Frames):
+    """Frames that are not compressed: only the bytes of what is put change."""
+
+    def __init__(self, dataset: Dataset, layout: Layout, syntax: UID) -> None:
+        super().__init__(dataset, layout)
+        if layout.photometric == "YBR_PARTIAL_420":
+            raise PixelError("pixels_undecodable", "PhotometricInterpretation")
+        data = dataset[layout.keyword].value or b""
+        self._order = "<" if syntax.is_little_endian else ">"
+        self._swapped = self._order == ">" and self.vr == "OW" and layout.itemsize == 1
+        self._per_frame = layout.cells * 2 // 3 if layout.halved else layout.cells
+        bits = layout.bits_allocated * self._per_frame * layout.frames
+        expected = (bits + 7) // 8
+        if len(data) < expected:
+            raise PixelError("pixels_undecodable", f"{layout.keyword}: length")
+        if any(memoryview(data)[expected + expected % 2 :]):  # what no reader shows may still hold text
+            if layout.halved and len(data) >= expected * 3 // 2:  # not subsampled, whatever it says
+                raise PixelError("pixels_undecodable", f"{layout.keyword}: length")
+            data = data[:expected] + bytes(expected % 2)
+            self.changed = True
+        self._data: bytes | bytearray = _pairs_swapped(data) if self._swapped else data
+        self._put: set[int] = set()
+
+    def stored(self, index: int) -> bytes | memoryview:
+        if self._layout.bits_allocated == 1:
+            return self._bits(index).tobytes()
+        size = self._per_frame * self._layout.itemsize
+        return memoryview(self._data)[index * size : (index + 1) * size]
+
+    def decode(self, index: int) -> Frame:
+        layout = self._layout
+        if layout.bits_allocated == 1:
+            return Frame(self._shaped(self._bits(index)), layout, layout.photometric, self._dataset)
+        flat = np.frombuffer(self.stored(index), layout.dtype.newbyteorder(self._order)).astype(layout.dtype)
+        if layout.halved:
+            cells = _widened(flat.reshape(layout.rows, layout.columns // 2, 4))
+        else:
+            cells = self._shaped(flat)
+        return Frame(cells, layout, layout.photometric, self._dataset)
+
+    def put(self, index: int, frame: Frame) -> None:
+        if not isinstance(self._data, bytearray):
+            self._data = bytearray(self._data)
+        self._put.add(index)
+        self.changed = True
+        layout = self._layout
+        if layout.bits_allocated == 1:
+            self._put_bits(index, frame.cells.ravel())
+            return
+        if layout.halved:
+            cells = _narrowed(frame.cells)
+        else:
+            cells = np.moveaxis(frame.cells, -1, 0) if layout.planar else frame.cells
+        size = self._per_frame * layout.itemsize
+        self._data[index * size : (index + 1) * size] = cells.astype(
+            layout.dtype.newbyteorder(self._order)
+        ).tobytes()
+
+    def repeat(self, first: int, index: int) -> None:
+        if first in self._put:
+            self.put(index, self.decode(first))
+
+    def _write(self) -> None:
+        data = _pairs_swapped(self._data) if self._swapped else bytes(self._data)
+        self._dataset[self.keyword].value = data
+
+    def _shaped(self, flat: Cells) -> Cells:
+        layout = self._layout
+        if layout.planar:
+            planes = flat.reshape(layout.samples, layout.rows, layout.columns)
+            return np.ascontiguousarray(np.moveaxis(planes, 0, -1))
+        if layout.samples > 1:
+            return flat.reshape(layout.rows, layout.columns, layout.samples)
+        return flat.reshape(layout.rows, layout.columns)
+
+    def _bits(self, index: int) -> NDArray[np.uint8]:
+        """Return one frame of single bits; frames follow each other without padding (PS3.5 8.1.1)."""
+        first, count = index * self._per_frame, self._per_frame
+        packed = np.frombuffer(self._data, np.uint8)[first // 8 : (first + count + 7) // 8]
+        return np.unpackbits(packed, bitorder="little")[first % 8 : first % 8 + count]
+
+    def _put_bits(self, index: int, bits: NDArray[np.uint8]) -> None:
+        first, count = index * self._per_frame, self._per_frame
+        start, stop = first // 8, (first + count + 7) // 8
+        around = np.unpackbits(np.frombuffer(self._data, np.uint8)[start:stop], bitorder="little")
+        around[first % 8 : first % 8 + count] = bits
+        self._data[start:stop] = np.packbits(around, bitorder="little").tobytes()  # type: ignore[index]
+
+
+class _EncapsulatedFrames(Frames):
+    """Compressed frames: what is put is encoded again where that loses nothing.
+
+    Where it would (lossy JPEG, YBR_ICT) or no encoder is at hand, all frames are decoded and the whole
+    instance goes to Explicit VR Little Endian, which every reader can read.
+    """
+
+    def __init__(self, dataset: Dataset, layout: Layout, syntax: UID) -> None:
+        super().__init__(dataset, layout)
+        if layout.floating or layout.bits_allocated == 1:
+            raise PixelError("pixels_undecodable", f"{layout.keyword}: {syntax}")
+        self._syntax = syntax
+        data = dataset[layout.keyword].value or b""
+        self._had_offsets = data[4:8] not in (b"", b"\0\0\0\0")
+        self._frames = self._split(data)
+        self._plain: dict[int, Cells] = {}
+        self._put: set[int] = set()
+        self._photometric: str | None = None
+
+    def stored(self, index: int) -> bytes:
+        return b"".join(self._frames[index])
+
+    def decode(self, index: int) -> Frame:
+        frame = self._decoded(self.stored(index))
+        if frame.photometric != (self._photometric or frame.photometric):
+            raise self._undecodable()
+        self._photometric = frame.photometric
+        return frame
+
+    def put(self, index: int, frame: Frame) -> None:
+        self.changed = True
+        self._put.add(index)
+        encoded = self._encoded(frame)
+        if encoded is None:
+            self._plain[index] = frame.cells
+        else:
+            self._frames[index] = (encoded,)
+
+    def repeat(self, first: int, index: int) -> None:
+        if first in self._put:
+            self._put.add(index)
+            self._frames[index] = self._frames[first]
+            if first in self._plain:
+                self._plain[index] = self._plain[first]
+
+    def _encoded(self, frame: Frame) -> bytes | None:
+        """Encode a frame in the syntax of the instance; None if that does not give it back exactly."""
+        stated = self._layout.photometric
+        if frame.photometric != stated and (stated, frame.photometric) != ("YBR_RCT", "RGB"):
+            return None
+        encoded = encode_frame(self._syntax, frame.cells, self._layout.bits_stored, stated)
+        if encoded is None or not np.array_equal(self._decoded(encoded).cells, frame.cells):
+            return None
+        return encoded + bytes(len(encoded) % 2)
+
+    def _decoded(self, encoded: bytes) -> Frame:
+        layout = self._layout
+        if not _size_agrees(encoded, layout.rows, layout.columns):
+            raise self._undecodable()
+        try:
+            if self._syntax == JPEGExtended12Bit and layout.bits_stored > 8:
+                return Frame(
+                    _twelve_bits(encoded).astype(layout.dtype), layout, layout.photometric, self._dataset
+                )
+            cells, properties = get_decoder(self._syntax).as_array(
+                encapsulate([encoded], has_bot=False),
+                index=0,
+                raw=self._syntax not in _JPEG_LOSSY,
+                correct_unused_bits=False,
+                number_of_frames=1,
+                rows=layout.rows,
+                columns=layout.columns,
+                samples_per_pixel=layout.samples,
+                photometric_interpretation=layout.photometric,
+                planar_configuration=int(layout.planar),
+                bits_allocated=layout.bits_allocated,
+                bits_stored=layout.bits_stored,
+                pixel_representation=int(layout.signed),
+                pixel_keyword=layout.keyword,
+                **_PLUGIN.get(self._syntax, {}),
+            )
+        except _BROKEN:
+            raise self._undecodable() from None
+        cells = cells.astype(layout.dtype)  # a copy of our own, in the byte order of the machine
+        return Frame(cells, layout, str(properties["photometric_interpretation"]), self._dataset)
+
+    def _split(self, data: bytes) -> list[tuple[bytes, ...]]:
+        extended = None
+        if "ExtendedOffsetTable" in self._dataset:
+            extended = (
+                self._dataset.ExtendedOffsetTable,
+                self._dataset.get("ExtendedOffsetTableLengths", b""),
+            )
+        try:
+            frames = list(
+                generate_fragmented_frames(
+                    data, number_of_frames=self._layout.frames, extended_offsets=extended
+                )
+            )
+        except _BROKEN:
+            raise self._undecodable() from None
+        # One codestream per frame: what follows it, or a frame too many, would go out unseen.
+        if len(frames) != self._layout.frames or any(not frame or _several(frame) for frame in frames):
+            raise self._undecodable()
+        if self._syntax == RLELossless and any(len(frame) > 1 for frame in frames):
+            raise self._undecodable()
+        return frames
+
+    def _undecodable(self) -> PixelError:
+        return PixelError("pixels_undecodable", f"{self.keyword}: {self._syntax}")
+
+    def _write(self) -> None:
+        if self._plain:
+            self._write_native()
+            return
+        data, offsets, lengths = _encapsulated(self._frames, self._had_offsets)
+        self._dataset[self.keyword].value = data
+        if "ExtendedOffsetTable" in self._dataset:
+            self._dataset.ExtendedOffsetTable = struct.pack(f"<{len(offsets)}Q", *offsets)
+            self._dataset.ExtendedOffsetTableLengths = struct.pack(f"<{len(lengths)}Q", *lengths)
+
+    def _write_native(self) -> None:
+        dataset, layout = self._dataset, self._layout
+        if layout.cells * layout.itemsize * layout.frames > MAX_NATIVE_BYTES:
+            raise PixelError("pixels_unsupported", f"{self.keyword}: too large to decode")
+        data = bytearray()
+        for index in range(layout.frames):
+            cells = self._plain.pop(index) if index in self._plain else self.decode(index).cells
+            data += cells.astype(layout.dtype.newbyteorder("<")).tobytes()
+        data += bytes(len(data) % 2)
+        for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+            if keyword in dataset:
+                delattr(dataset, keyword)
+        self.vr = "OB" if layout.bits_allocated <= 8 else "OW"
+        dataset[self.keyword] = DataElement(self.keyword, self.vr, bytes(data))
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        if self._photometric:
+            dataset.PhotometricInterpretation = self._photometric.replace("_422", "")
+        if layout.samples > 1:
+            dataset.PlanarConfiguration = 0
+        if self._syntax in _LOSSY or layout.photometric == "YBR_ICT":
+            _state_lossy(dataset, _LOSSY.get(self._syntax, "ISO_15444_1"))
+
+
+def open_frames(dataset: Dataset) -> Frames | None:
+    """Return the frames of the top-level pixel data, None where there are none.
+
+    Raises:
+        PixelError: `pixels_undecodable`, or `pixels_unsupported` for video.
+    """
+    present = [keyword for keyword in _PIXEL_TAGS if keyword in dataset]
+    if not present:
+        return None
+    if len(present) > 1:  # PS3.3 C.7.6.3: one of them
+        raise PixelError("pixels_undecodable", ", ".join(present))
+    syntax = transfer_syntax_of(dataset)
+    if _VIDEO.fullmatch(syntax):
+        raise PixelError("pixels_unsupported", f"{present[0]}: {syntax}")
+    try:
+        encapsulated = syntax.is_encapsulated
+    except ValueError:  # private or unknown
+        raise PixelError("pixels_undecodable", f"{present[0]}: unknown transfer syntax") from None
+    layout = Layout.of(dataset)
+    return (_EncapsulatedFrames if encapsulated else _NativeFrames)(dataset, layout, syntax)
+
+
+def _number(dataset: Dataset, keyword: str, default: int | None = None) -> int:
+    try:
+        value = dataset.get(keyword)
+        return int(default if value is None and default is not None else value)
+    except _BROKEN:
+        raise PixelError("pixels_undecodable", keyword) from None
+
+
+def _state_lossy(dataset: Dataset, method: str) -> None:
+    """Once lossy, always lossy (PS3.3 C.7.6.1.1.5)."""
+    dataset.LossyImageCompression = "01"
+    if "LossyImageCompressionMethod" not in dataset:
+        dataset.LossyImageCompressionMethod = method
+
+
+def _pairs_swapped(data: bytes | bytearray) -> bytes:
+    """Swap the bytes of each word: 8-bit samples in OW, big endian (PS3.5 A.3)."""
+    even = np.frombuffer(bytes(data) + bytes(len(data) % 2), "u2")
+    return even.byteswap().tobytes()
+
+
+def _widened(groups: Cells) -> Cells:
+    """Turn Y1 Y2 B R into Y1 B R, Y2 B R (PS3.3 C.7.6.3.1.2)."""
+    rows, pairs, _ = groups.shape
+    cells = np.empty((rows, pairs, 2, 3), groups.dtype)
+    cells[..., 0] = groups[..., :2]
+    cells[..., 1:] = groups[..., None, 2:]
+    return cells.reshape(rows, pairs * 2, 3)
+
+
+def _narrowed(cells: Cells) -> Cells:
+    """Undo `_widened`."""
+    rows, columns, _ = cells.shape
+    pairs = cells.reshape(rows, columns // 2, 2, 3)
+    return np.concatenate([pairs[..., 0], pairs[:, :, 0, 1:]], axis=-1)
+
+
+def _encapsulated(frames: list[tuple[bytes, ...]], table: bool) -> tuple[bytes, list[int], list[int]]:
+    """Return items behind a basic offset table, offsets and lengths of the frames (PS3.5 A.4)."""
+    body = bytearray()
+    offsets, lengths = [], []
+    for frame in frames:
+        offsets.append(len(body))
+        lengths.append(sum(map(len, frame)))
+        for fragment in frame:
+            even = fragment + bytes(len(fragment) % 2)
+            body += struct.pack("<HHL", 0xFFFE, 0xE000, len(even)) + even
+    fits = table and offsets[-1] <= 0xFFFFFFFF
+    basic = struct.pack(f"<{len(offsets)}L", *offsets) if fits else b""
+    return struct.pack("<HHL", 0xFFFE, 0xE000, len(basic)) + basic + bytes(body), offsets, lengths
+
+
+def _several(fragments: tuple[bytes, ...]) -> bool:
+    """Say whether later fragments begin a codestream of their own (JPEG SOI, JPEG 2000 SOC and SIZ)."""
+    return any(fragment.startswith((b"\xff\xd8\xff", b"\xff\x4f\xff\x51")) for fragment in fragments[1:])
+
+
+def _size_agrees(codestream: bytes, rows: int, columns: int) -> bool:
+    """Say whether a codestream claims the size the header does, before a decoder allocates it."""
+    if codestream.startswith(b"\xff\xd8"):
+        return _jpeg_size(codestream) == (rows, columns)
+    start = codestream.find(b"\xff\x4f\xff\x51", 0, 4096)
+    if start < 0 or len(codestream) < start + 24:
+        return True
+    right, bottom, left, top = struct.unpack_from(">4L", codestream, start + 8)
+    return (bottom - top, right - left) == (rows, columns)
+
+
+def _jpeg_size(codestream: bytes) -> tuple[int, int] | None:
+    """Return lines and samples per line of the frame header (ISO 10918-1 B.2.2, ISO 14495-1 C.2.2)."""
+    at = 2
+    while at + 9 <= len(codestream) and codestream[at] == 0xFF:
+        marker = codestream[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+            continue
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            lines, samples = struct.unpack_from(">HH", codestream, at + 5)
+            return lines, samples
+        (length,) = struct.unpack_from(">H", codestream, at + 2)
+        at += 2 + length
+    return None
+
+
+def _twelve_bits(codestream: bytes) -> Cells:
+    import imagecodecs
+
+    cells: Cells = imagecodecs.jpeg8_decode(codestream)
+    return cells

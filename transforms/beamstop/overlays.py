@@ -1,0 +1,97 @@
+"""Text in overlay planes (60xx, PS3.3 C.9.2)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+
+from beamstop.changes import Change
+from beamstop.errors import PixelError
+from beamstop.frames import MAX_FRAME_BYTES
+from beamstop.renditions import local_contrast
+from beamstop.text import TextFinder, TextPolicy, search_and_hide
+
+_GROUPS = range(0x6000, 0x6100, 2)
+_ROWS, _COLUMNS, _FRAMES, _DATA = 0x0010, 0x0011, 0x0015, 0x3000
+
+
+@dataclass
+class _Plane:
+    """One frame of an overlay; 1 is drawn, 0 is not."""
+
+    bits: NDArray[np.uint8]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        rows, columns = self.bits.shape
+        return rows, columns
+
+    def pictures(self) -> list[NDArray[np.uint8]]:
+        return [local_contrast(self.bits.astype(np.float32) * 255)]
+
+    def blacken(self, x: int, y: int, width: int, height: int) -> None:
+        self.bits[y : y + height, x : x + width] = 0
+
+
+def hide_overlay_text(dataset: Dataset, policy: TextPolicy, finder: TextFinder) -> list[Change]:
+    """Clear text from every overlay plane that has data of its own, in place.
+
+    Overlays in unused bits of the pixel data are cleared by `text.hide`.
+
+    Args:
+        dataset: one instance.
+        policy: what may stay.
+        finder: finds and reads text.
+
+    Returns:
+        one change per box, with the tag of its Overlay Data.
+
+    Raises:
+        PixelError: `pixels_undecodable` where the data do not fit the plane's rows and columns,
+            `text_remains` where text was found twice more after hiding.
+    """
+    changes = []
+    for group in _GROUPS:
+        if (group, _DATA) in dataset:
+            changes += _clean_group(dataset, group, policy, finder)
+    return changes
+
+
+def _clean_group(dataset: Dataset, group: int, policy: TextPolicy, finder: TextFinder) -> list[Change]:
+    name = f"({group:04X},3000)"
+    element = dataset[group, _DATA]
+    rows, columns = _number(dataset, group, _ROWS), _number(dataset, group, _COLUMNS)
+    frames = _number(dataset, group, _FRAMES, 1)
+    data = element.value or b""
+    count = rows * columns
+    if not (
+        rows > 0
+        and columns > 0
+        and frames > 0
+        and count <= MAX_FRAME_BYTES
+        and frames * count <= len(data) * 8
+    ):
+        raise PixelError("pixels_undecodable", name)
+    vr = element.VR if element.VR in ("OB", "OW") else "OW"
+    bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
+    planes = bits[: frames * count].reshape(frames, rows, columns)
+    changes: list[Change] = []
+    for index, plane in enumerate(planes):
+        if plane.any():
+            search = search_and_hide(_Plane(plane), policy, finder, f"{name} frame {index}")
+            changes += search.changes(name, vr, index)
+    beyond = bits[frames * count :]
+    if any(change.action == "X" for change in changes) or beyond.any():
+        beyond[:] = 0
+        element.value = np.packbits(bits, bitorder="little").tobytes()
+    return changes
+
+
+def _number(dataset: Dataset, group: int, element: int, default: int | None = None) -> int:
+    found = dataset.get(Tag(group, element))
+    try:
+        return int(default if found is None and default is not None else found.value)
+    except (AttributeError, TypeError, ValueError):
+        raise PixelError("pixels_undecodable", f"({group:04X},3000)") from None

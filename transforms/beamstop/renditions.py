@@ -1,0 +1,135 @@
+"""What a decoded frame looks like: grey renditions in which text shows, and what is black in it."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+Values = NDArray[Any]
+Picture = NDArray[np.uint8]
+
+_WINDOW = 63  # pixels, of the local mean and deviation; the widest net measured (notes/ocr.md 3)
+_COLOURFUL = 32 / 255  # spread of the channels from which on a pixel counts as coloured
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def local_contrast(plane: NDArray[np.floating[Any]], unit: float = 1.0) -> Picture:
+    """Normalise by the mean and deviation of the surroundings: text shows on any ground, without a window.
+
+    Args:
+        plane: (rows, columns), finite.
+        unit: the smallest difference that means something: 1 for integers.
+
+    Returns:
+        uint8 (rows, columns); what is like its surroundings is 96.
+    """
+    import cv2
+
+    centred = (plane - np.median(plane[::4, ::4])).astype(np.float32)
+    size = (_WINDOW, _WINDOW)
+    mean = cv2.boxFilter(centred, -1, size)
+    square = cv2.sqrBoxFilter(centred, -1, size)
+    deviation = np.sqrt(np.maximum(square - mean * mean, 0))
+    return np.clip((centred - mean) / (deviation + unit) * 48 + 96, 0, 255).astype(np.uint8)
+
+
+def pictures(values: Values, photometric: str, bits_stored: int, dataset: Dataset) -> list[Picture]:
+    """Return grey renditions of one frame; text shows in at least one.
+
+    Args:
+        values: stored values, (rows, columns) or (rows, columns, 3).
+        photometric: of the values.
+        bits_stored: gives the range of colours.
+        dataset: has the palette.
+    """
+    if photometric == "PALETTE COLOR":
+        table = _palette(dataset, bits_stored)
+        if table is not None:
+            return _colour_pictures(table[_indices(values, len(table))])
+    if values.ndim == 3:
+        return _colour_pictures(_rgb(values, photometric, bits_stored))
+    plane = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
+    unit = 1.0
+    if np.issubdtype(values.dtype, np.floating):
+        plane = np.nan_to_num(plane, nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(plane.min()), float(plane.max())
+    if values.dtype.itemsize > 2 and high > low:  # wide enough ranges are brought to 16 bits
+        plane = (plane - low) * (65535 / (high - low))
+    return [local_contrast(-plane if photometric == "MONOCHROME1" else plane, unit)]
+
+
+def black(
+    cells: Values, values: Values, photometric: str, bits_stored: int, shift: int, dataset: Dataset
+) -> Any:
+    """Return the cell, or three, to fill with for black.
+
+    MONOCHROME2 takes the darkest pixel of the frame that is not padding, MONOCHROME1 the brightest:
+    0 would be grey in signed CT, and padding would be transparent (PS3.3 C.7.5.1.1.2).
+    """
+    if values.ndim == 3:
+        middle = 1 << (bits_stored - 1)
+        colours = {
+            "YBR_FULL": (0, middle, middle),
+            "YBR_FULL_422": (0, middle, middle),
+            "YBR_PARTIAL_422": (16 << max(bits_stored - 8, 0), middle, middle),
+        }
+        return np.array(colours.get(photometric, (0, 0, 0)), np.int64).astype(cells.dtype) << shift
+    if photometric == "PALETTE COLOR":
+        table = _palette(dataset, bits_stored)
+        if table is not None:
+            return cells.dtype.type(int(np.argmin(table @ _LUMA)) << shift)
+    usable = _not_padding(values, dataset)
+    if photometric == "MONOCHROME1":
+        return cells.flat[np.argmax(np.where(usable, values, values[usable].min()))]
+    return cells.flat[np.argmin(np.where(usable, values, values[usable].max()))]
+
+
+def _not_padding(values: Values, dataset: Dataset) -> NDArray[np.bool_]:
+    usable = np.isfinite(values)
+    padding = dataset.get("PixelPaddingValue", dataset.get("FloatPixelPaddingValue"))
+    if padding is not None:
+        limit = dataset.get("PixelPaddingRangeLimit", dataset.get("FloatPixelPaddingRangeLimit", padding))
+        low, high = sorted((float(padding), float(limit)))
+        beside = usable & ~((values >= low) & (values <= high))
+        usable = beside if beside.any() else usable
+    return usable if usable.any() else np.ones(values.shape, dtype=bool)
+
+
+def _indices(values: Values, size: int) -> NDArray[np.intp]:
+    return values.astype(np.intp) & (size - 1)
+
+
+def _palette(dataset: Dataset, bits_stored: int) -> NDArray[np.float32] | None:
+    """Return the colour, 0 to 1, of every stored value; None where there is no usable palette."""
+    from pydicom.pixels import apply_color_lut
+
+    if bits_stored > 16:
+        return None
+    every = np.arange(1 << bits_stored, dtype=np.uint16)[None]
+    try:
+        colours = apply_color_lut(every, dataset)[0, :, :3]
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return None
+    return colours.astype(np.float32) / max(int(colours.max()), 1)
+
+
+def _rgb(values: Values, photometric: str, bits_stored: int) -> NDArray[np.float32]:
+    """Return red, green and blue, 0 to 1 (PS3.3 C.7.6.3.1.2)."""
+    scaled = values.astype(np.float32) / ((1 << bits_stored) - 1)
+    if not photometric.startswith("YBR"):
+        return scaled
+    light, blue, red = scaled[..., 0], scaled[..., 1] - 0.5, scaled[..., 2] - 0.5
+    rgb = np.stack(
+        [light + 1.402 * red, light - 0.344136 * blue - 0.714136 * red, light + 1.772 * blue], axis=-1
+    )
+    return np.clip(rgb, 0, 1)
+
+
+def _colour_pictures(rgb: NDArray[np.float32]) -> list[Picture]:
+    """Render the brightest channel; and luma where there is colour, for text as bright as its ground."""
+    brightest = rgb.max(axis=-1)
+    planes = [brightest]
+    if (brightest - rgb.min(axis=-1) > _COLOURFUL).mean() > 0.001:
+        planes.append(rgb @ _LUMA)
+    return [local_contrast(plane * 255) for plane in planes]
