@@ -138,7 +138,7 @@ def deidentify_attributes(
         alphabetical order; NaN where an instance does not have the attribute.
 
     Raises:
-        ValueError: `indir` or `outdir` is not a folder.
+        ValueError: `indir` or `outdir` is not a folder, or one lies inside the other.
         RecipeError: the recipe cannot be used.
     """
     import pandas as pd
@@ -149,6 +149,8 @@ def deidentify_attributes(
     for name, folder in (("indir", source), ("outdir", target)):
         if not folder.is_dir():
             raise ValueError(f"{name}: not a folder")
+    if target.resolve().is_relative_to(source.resolve()) or source.resolve().is_relative_to(target.resolve()):
+        raise ValueError("indir, outdir: neither may lie inside the other")
     used = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     identity = used.identity(key or secrets.token_bytes(_KEY_BYTES))
     if org_root is not None:
@@ -190,7 +192,7 @@ def _clean_row(data: bytes, recipe: "Recipe", identity: Identity) -> dict[str, o
     from beamstop.leaks import check_leaks
 
     dataset = read_dicom(data)
-    bounce(dataset, recipe)
+    bounce(dataset, recipe.doormen)
     report = apply_recipe(dataset, recipe, identity, detail=False)
     insert(dataset, recipe, pixels_examined=False)
     check_leaks(encode(dataset).header, report.identifiers)

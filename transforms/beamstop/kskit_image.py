@@ -2,12 +2,13 @@
 
 They work on arrays and files without a recipe; `beamstop.deidentify` is the whole chain. Where they
 differ from kskit: every frame is looked at and every box is hidden, single characters too; boxes are
-clipped to the picture and cover rotated words; white is white and black is black in colour, 16-bit,
-signed and MONOCHROME1 pictures; the networks are loaded once; compressed pixels are decoded; and no
-message carries a value of the dataset.
+clipped to the picture and cover rotated words; white is white and black is black in colour, 16-bit and
+signed pictures; the networks are loaded once; compressed pixels are decoded; and no message carries a
+value of the dataset.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import copy
+from collections.abc import Iterable, Sequence
 from functools import cache
 from os import PathLike
 from pathlib import Path
@@ -48,7 +49,8 @@ def get_PIL_image(dataset: Dataset) -> "Image | None":  # noqa: N802 - kskit's n
 
     if "PixelData" not in dataset:
         return None
-    frame = next(_frames(_decode(dataset), dataset))
+    pixels = _decode(dataset)
+    frame = pixels[0] if int(dataset.get("NumberOfFrames") or 1) > 1 else pixels
     if frame.ndim == 3:
         return Image.fromarray(_eight_bit(frame))
     if "WindowCenter" in dataset or "VOILUTSequence" in dataset:
@@ -176,27 +178,23 @@ def deidentify_image_ndarray(
 ) -> Pixels:
     """Return the pixels of every frame with text hidden, shaped and typed as `dataset.pixel_array`.
 
-    YBR comes as RGB. A dataset without text comes back with the values it had.
+    YBR comes as RGB. Pixels without text come back with the values they had.
 
     Args:
         dataset: stays as it is.
-        authorized_words: text that stays, see `remove_authorized_words_from`.
+        authorized_words: words, or whole lines, that stay; compared without regard to case.
         languages: EasyOCR's codes.
         finder: used instead of EasyOCR.
 
     Raises:
-        PixelError: no pixels, or pixels that cannot be decoded or are indexes into a palette.
+        PixelError: no pixels, pixels that cannot be decoded, or text that remains.
     """
-    if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
-        raise PixelError("pixels_unsupported", "PALETTE COLOR; beamstop.deidentify handles it")
-    pixels = _decode(dataset)
-    color = "white" if _is_inverted(dataset) else "black"
-    words = tuple(authorized_words)
-    hidden = [
-        hide_text(frame, remove_authorized_words_from(get_text_areas(frame, languages, finder), words), color)
-        for frame in _frames(pixels, dataset)
-    ]
-    return np.stack(hidden).reshape(pixels.shape)
+    from beamstop.text import TextPolicy, hide
+
+    clean = copy.deepcopy(dataset)
+    policy = TextPolicy(authorized_words=tuple(authorized_words), languages=tuple(languages))
+    hide(clean, policy, finder or _finder(policy.languages))
+    return _decode(clean)
 
 
 def deidentify_image_dcm(
@@ -255,12 +253,6 @@ def _decode(dataset: Dataset) -> Pixels:
     except _DECODER_ERRORS as error:
         raise PixelError("pixels_undecodable", type(error).__name__) from None
     return pixels
-
-
-def _frames(pixels: Pixels, dataset: Dataset) -> Iterator[Pixels]:
-    """Yield (rows, columns) or (rows, columns, samples) whether there is one frame or several."""
-    samples = pixels.shape[-1:] if int(dataset.get("SamplesPerPixel") or 1) > 1 else ()
-    yield from pixels.reshape(-1, dataset.Rows, dataset.Columns, *samples)
 
 
 def _has_samples(pixels: Pixels) -> bool:
