@@ -7,6 +7,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
+from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
 from beamstop.actions import Action
@@ -17,7 +18,7 @@ from beamstop.files import UNDEFINED_LENGTH, clean_file_meta
 from beamstop.identifiers import Identifiers, harvest
 from beamstop.identity import Identity
 from beamstop.operators import CannotCleanError, Context, Empty, Remove, Replace
-from beamstop.plans import Plan, Planner
+from beamstop.plans import CONTENT_VALUES, Plan, Planner
 from beamstop.tags import is_private_creator, private_block_start, tag_name, tag_text, vr_of
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ _LATE_ERRORS = (
 Element = Any  # a DataElement or a RawDataElement: pydicom's own containers hold both
 _DATE_VRS = {"DA", "DT"}
 _ALWAYS_A_CHANGE = {Action.D, Action.X, Action.Z}
+_CONTENT_SEQUENCE = 0x0040A730
 _MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
 
 
@@ -126,7 +128,10 @@ class _Walk:
         if isinstance(self._dataset, FileDataset):
             self._rebuild_file_meta(self._dataset)
 
-    def _visit(self, dataset: Dataset, path: tuple[int, ...], label: str) -> None:
+    def _visit(
+        self, dataset: Dataset, path: tuple[int, ...], label: str, content: Action | None = None
+    ) -> None:
+        """Act on every element of a dataset or item; `content` is what happens to a content item's value."""
         if len(path) > MAX_DEPTH:
             raise Failed("too_deep", f"more than {MAX_DEPTH} items in items")
         elements = dataset._dict
@@ -141,12 +146,18 @@ class _Walk:
                 # Group lengths are not written (PS3.5 7.2); command and meta groups have no place here.
                 del elements[tag]
             else:
-                self._element(dataset, tag, path, label, None)
+                self._element(dataset, tag, path, label, None, content)
         if creators:
             self._drop_empty_blocks(dataset, creators, label)
 
     def _element(
-        self, dataset: Dataset, tag: BaseTag, path: tuple[int, ...], label: str, creator: str | None
+        self,
+        dataset: Dataset,
+        tag: BaseTag,
+        path: tuple[int, ...],
+        label: str,
+        creator: str | None,
+        content: Action | None = None,
     ) -> None:
         element = dataset._dict[tag]
         raw_vr = element.VR
@@ -161,6 +172,8 @@ class _Walk:
         plan = self._plans.get(key)
         if plan is None:
             plan = self._plans[key] = self._planner.plan(here, creator, raw_vr, self._sop_class)
+        if content is not None and tag in CONTENT_VALUES:
+            plan = self._planner.content_plan(content)
         if plan.operator is None:
             self._report.kept += 1
             return
@@ -220,8 +233,18 @@ class _Walk:
         return Action.X, None
 
     def _visit_items(self, element: DataElement, path: tuple[int, ...], name: str) -> None:
+        kept = []
         for number, item in enumerate(element.value or ()):
-            self._visit(item, path, f"{name}[{number}].")
+            action = self._planner.content_action(item) if element.tag == _CONTENT_SEQUENCE else None
+            if action is Action.X:
+                self._report.removed += 1
+                if self._detail:
+                    self._record(f"{name}[{number}]", element.tag, "SQ", action, "content item", None, None)
+                continue
+            self._visit(item, path, f"{name}[{number}].", action)
+            kept.append(item)
+        if element.value and len(kept) < len(element.value):
+            element.value = Sequence(kept)
 
     def _drop_empty_blocks(self, dataset: Dataset, creators: dict[int, str], label: str) -> None:
         """Take out the private creators whose block holds nothing any more: a creator can tell, too."""

@@ -65,7 +65,7 @@ class Identity:
         if not value or is_well_known_uid(value):
             return value
         if self.kskit_uids and self.uid_root:
-            from beamstop.kskit import gen_dicom_uid
+            from beamstop.kskit_recipe import gen_dicom_uid
 
             return gen_dicom_uid("", value, self.uid_root)
         digest = self.digest("uid", value)

@@ -4,11 +4,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from pydicom.datadict import dictionary_has_tag, repeater_has_tag
+from pydicom.dataset import Dataset
 
 from beamstop.actions import Action
+from beamstop.content_items import find_content_item
 from beamstop.iods import resolve
 from beamstop.operators import BY_ACTION, TEXT_VRS, Operator
-from beamstop.profile import FULL_DATES, MODIFIED_DATES, RETAIN_UIDS
+from beamstop.profile import CLEAN_STRUCTURED_CONTENT, FULL_DATES, MODIFIED_DATES, OPTIONS, RETAIN_UIDS
 from beamstop.rules import Profile, Rule
 from beamstop.safe_private import safe_vr
 from beamstop.tags import PrivateTags, vr_of
@@ -17,6 +19,7 @@ _MAX_PLANS = 100_000
 
 # Without these no reader could open the object; a profile that removes what it does not list keeps them.
 _STRUCTURE = {0x00080005, 0x00080016, 0x00080018, 0x0020000D, 0x0020000E}
+CONTENT_VALUES = frozenset({0x0040A120, 0x0040A121, 0x0040A122, 0x0040A123, 0x0040A124, 0x0040A160})
 _PIXEL_GROUP, _IMAGE_PIXEL_GROUP = 0x7FE0, 0x0028
 _IMAGE_PIXEL_ELEMENTS = (range(0x0002, 0x0122), range(0x1040, 0x1224))  # how to show them, not what was done
 
@@ -93,6 +96,31 @@ class Planner:
         if action is Action.K:
             return self._keep(vr, rule.origin)
         return Plan(action, BY_ACTION[action], rule.origin, fallback)
+
+    def content_action(self, item: Dataset) -> Action | None:
+        """Return what Table E.3.4-1 does with one content item of a report; None where it says nothing.
+
+        Only where structured content is cleaned (PS3.15 E.3.4); otherwise every value gets a dummy.
+        """
+        if CLEAN_STRUCTURED_CONTENT not in self.options:
+            return None
+        for concept in item.get("ConceptNameCodeSequence") or ():
+            code, scheme = (
+                str(concept.get("CodeValue") or ""),
+                str(concept.get("CodingSchemeDesignator") or ""),
+            )
+            row = find_content_item(code, scheme, str(item.get("ValueType") or ""))
+            if row is not None:
+                chosen = [
+                    row.options[name] for name in OPTIONS if name in self.options and name in row.options
+                ]
+                return chosen[-1] if chosen else Action.X if row.basic is Action.X_D else row.basic
+        return None
+
+    def content_plan(self, action: Action) -> Plan:
+        """Return the plan for the value of a content item that the table lists."""
+        operator = None if action is Action.K else BY_ACTION[action]
+        return Plan(action, operator, "content item", Action.D)
 
     def _keep(self, vr: str, origin: str) -> Plan:
         if vr == "SQ":

@@ -101,7 +101,9 @@ def option(name: str) -> RuleSet:
         if name in row["options"]
     ]
     if name == CLEAN_DESCRIPTORS:
-        rules += [Rule(keyword, Action.C, f"{name}:{keyword}", Action.X) for keyword in _UNLISTED_TEXT]
+        rules += [Rule(keyword, Action.C, f"{name}:{keyword}", Action.D) for keyword in _UNLISTED_TEXT]
+    if name == CLEAN_STRUCTURED_CONTENT:
+        rules.append(Rule("TextValue", Action.C, f"{name}:TextValue", Action.D))
     if name == CLEAN_GRAPHICS:
         # HideText has cleared the text in the planes by now.
         rules.append(Rule("60xx,3000", Action.K, f"{name}:60xx3000"))

@@ -192,7 +192,7 @@ class Recipe(_Part):
         own = RuleSet([self._own_rule(key, entry) for key, entry in self.attributes.items()], self.name)
         if self.kskit is not None:
             ancestor = kskit_recipe.read_kskit_recipe(self.kskit)
-            return Profile([kskit_recipe.rule_set(ancestor, self.uids.root), own], self.name)
+            return Profile([kskit_recipe.rule_set(ancestor), own], self.name)
         if self.profile != BASIC:
             return Profile([own], self.name)
         official = [basic_profile(), additions(), *(option(name) for name in self.options)]
@@ -323,21 +323,26 @@ def recipe_schema() -> dict[str, Any]:
 def _readable(error: ValidationError, file: str, text: str) -> str:
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("literal", "function")))
-    line = _line_of(text, [str(part) for part in first["loc"]])
     message = first["msg"].removeprefix("Value error, ")
     if "clean-recognizable-visual-features" in str(first.get("input")):
         message = "clean-recognizable-visual-features does not exist yet; leave it out"
-    return f"{file}, line {line}: {field}: {message}"
+    return f"{file}, line {_line_of(text, first['loc'])}: {field}: {message}"
 
 
-def _line_of(text: str, location: list[str]) -> int:
-    """Return the line where the deepest named part of a location first stands."""
-    lines = text.splitlines()
-    start = 0
+def _line_of(text: str, location: tuple[int | str, ...]) -> int:
+    """Return the line, from 1, of the deepest part of a location that stands in the text."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    line = 0
     for part in location:
-        found = next((n for n in range(start, len(lines)) if part in lines[n] and not part.isdigit()), None)
-        start = start if found is None else found
-    return start + 1
+        if isinstance(node, yaml.MappingNode):
+            entry = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if entry is None:
+                break
+            line, node = entry[0].start_mark.line, entry[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line
+    return line + 1
 
 
 def _bouncer(entry: BouncerEntry | Reject | CustomBouncer) -> Bouncer:

@@ -41,6 +41,12 @@ class Rule:
         object.__setattr__(self, "origin", origin or str(identifier))
         object.__setattr__(self, "fallback", fallback)
 
+    @property
+    def code(self) -> str:
+        """The action code, such as `X/Z`."""
+        action = self.operation.action if isinstance(self.operation, Operator) else self.operation
+        return action.value
+
 
 @dataclass(frozen=True)
 class RuleSet:

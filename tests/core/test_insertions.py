@@ -1,0 +1,56 @@
+import pytest
+from beamstop.insertions import get_deidentification_method, get_idis_code_sequence, insert
+from beamstop.recipe import load_recipe, parse_recipe
+
+
+def codes(dataset):
+    return [item.CodeValue for item in dataset.DeidentificationMethodCodeSequence]
+
+
+def test_an_instance_says_what_was_done_to_it(make_dataset):
+    dataset = make_dataset()
+    methods = insert(dataset, load_recipe("default"), pixels_examined=True)
+    assert dataset.PatientIdentityRemoved == "YES"
+    assert dataset.DeidentificationMethod == get_deidentification_method()
+    assert dataset.DeidentificationMethod.startswith("beamstop ")
+    assert methods == ("113100", "113101", "113103")
+    assert codes(dataset) == ["113100", "113101", "113103"]
+    assert dataset.DeidentificationMethodCodeSequence[1].CodeMeaning == "Clean Pixel Data Option"
+    assert dataset.BurnedInAnnotation == "NO"
+
+
+def test_clean_pixel_data_is_claimed_only_where_the_pixels_were_examined(make_dataset):
+    dataset = make_dataset(BurnedInAnnotation="YES")
+    assert insert(dataset, load_recipe("default"), pixels_examined=False) == ("113100", "113103")
+    assert dataset.BurnedInAnnotation == "YES"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("[]", "REMOVED"),
+        ("[retain-longitudinal-full-dates]", "UNMODIFIED"),
+        ("[retain-longitudinal-modified-dates]", "MODIFIED"),
+    ],
+)
+def test_it_says_what_was_done_to_dates(make_dataset, options, expected):
+    dataset = make_dataset()
+    insert(dataset, parse_recipe(f"options: {options}"), pixels_examined=False)
+    assert dataset.LongitudinalTemporalInformationModified == expected
+
+
+def test_earlier_methods_stay_and_ours_are_not_repeated(make_dataset):
+    dataset = make_dataset(
+        DeidentificationMethod="earlier",
+        DeidentificationMethodCodeSequence=get_idis_code_sequence(["retain-uids"]),
+    )
+    for _ in range(2):
+        insert(dataset, load_recipe("basic"), pixels_examined=False)
+    assert list(dataset.DeidentificationMethod) == ["earlier", get_deidentification_method()]
+    assert codes(dataset) == ["113110", "113100"]
+
+
+def test_the_recipe_inserts_what_it_says(make_dataset):
+    dataset = make_dataset()
+    insert(dataset, parse_recipe("insert: {ClinicalTrialProtocolID: TRIAL-7}"), pixels_examined=False)
+    assert dataset.ClinicalTrialProtocolID == "TRIAL-7"

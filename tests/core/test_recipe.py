@@ -1,0 +1,133 @@
+import json
+import pickle
+
+import pytest
+from beamstop.actions import Action
+from beamstop.errors import RecipeError
+from beamstop.recipe import load_recipe, parse_recipe, recipe_names, recipe_schema
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+
+
+def action(recipe, *path, creator=None, vr=None, sop_class=CT):
+    return recipe.planner.plan(tuple(path), creator, vr, sop_class).action
+
+
+@pytest.mark.parametrize("name", ["default", "basic", "research"])
+def test_a_recipe_that_ships_loads_by_name(name):
+    assert load_recipe(name).name == name
+    assert name in recipe_names()
+
+
+def test_the_default_is_basic_with_pixels_and_graphics():
+    assert load_recipe().options == ["clean-pixel-data", "clean-graphics"]
+    assert [type(bouncer).__name__ for bouncer in load_recipe().doormen] == [
+        "RejectNonStandardDicom",
+        "RejectEncapsulatedImageStorage",
+    ]
+
+
+def test_yaml_and_json_say_the_same(tmp_path):
+    document = {"options": ["retain-uids"], "attributes": {"PatientName": "D"}}
+    (tmp_path / "r.json").write_text(json.dumps(document))
+    (tmp_path / "r.yaml").write_text("options: [retain-uids]\nattributes:\n  PatientName: D\n")
+    assert load_recipe(tmp_path / "r.json").digest == load_recipe(tmp_path / "r.yaml").digest
+
+
+def test_the_digest_changes_with_what_is_done_and_not_with_the_name():
+    assert parse_recipe("name: a").digest == parse_recipe("name: b").digest
+    assert parse_recipe("unlisted: remove").digest != parse_recipe("unlisted: keep").digest
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("options:\n  - clean-pixel-dta\n", r"r.yaml, line 2: options.0"),
+        ("profil: basic", r"line 1: profil: Extra inputs"),
+        (
+            "options: [retain-longitudinal-full-dates, retain-longitudinal-modified-dates]",
+            "exclude each other",
+        ),
+        ("options: [clean-recognizable-visual-features]", "does not exist yet"),
+        ("attributes: {PatientNmae: X}", "no such keyword"),
+        ("attributes:\n  PatientName: Q\n", "line 2: attributes.PatientName"),
+        ("uids: {method: kskit}", "needs a root"),
+        ("uids: {root: '1.02'}", "not a UID root"),
+        ("dates: {shift_days: [0, 10]}", "greater than or equal to 1"),
+        ("dates: {shift_days: [9, 8]}", "fewest days first"),
+        ("bouncers: [{reject: 'Modality.has(1)'}]", "no test 'has'"),
+        ("bouncers: [{bouncer: no.such.Class}]", "cannot be imported"),
+        ("attributes: {PatientName: {operator: beamstop.errors.DeidError}}", "not a subclass"),
+        ("insert: {PatientNmae: x}", "no attribute has this keyword"),
+        ("options: [a\nb: ]", "line 2: not YAML"),
+        ("- a list", "a recipe is a mapping"),
+    ],
+)
+def test_a_mistake_is_said_with_its_place(text, message):
+    with pytest.raises(RecipeError, match=message) as error:
+        parse_recipe(text, "r.yaml")
+    assert "r.yaml" in str(error.value)
+
+
+def test_a_missing_recipe_names_those_that_ship():
+    with pytest.raises(RecipeError, match="basic, default"):
+        load_recipe("no-such-recipe")
+
+
+def test_compounds_follow_the_type_in_the_iod():
+    basic = load_recipe("basic")
+    enhanced_ct = "1.2.840.10008.5.1.4.1.1.2.1"
+    acquisition_datetime, content_date, patient_id = 0x0008002A, 0x00080023, 0x00100020
+    assert action(basic, acquisition_datetime) is Action.X  # Type 3 in CT Image
+    assert action(basic, acquisition_datetime, sop_class=enhanced_ct) is Action.D  # 1C
+    assert action(basic, content_date, sop_class=enhanced_ct) is Action.D  # Type 1
+    assert action(basic, patient_id) is Action.Z
+    assert action(basic, content_date, sop_class="1.2.3") is Action.D  # unknown: what keeps it valid
+
+
+def test_a_calibration_date_is_shifted_though_the_device_is_retained():
+    both = parse_recipe("options: [retain-device-identity, retain-longitudinal-modified-dates]")
+    assert action(both, 0x00181200) is Action.C
+    assert action(parse_recipe("options: [retain-device-identity]"), 0x00181200) is Action.K
+
+
+def test_retained_uids_stay_and_others_do_not():
+    assert action(parse_recipe("options: [retain-uids]"), 0x0020000D) is Action.K
+    assert action(load_recipe("basic"), 0x0020000D) is Action.U
+
+
+def test_both_forms_of_kskit_recipes_load_and_deny_what_they_do_not_list():
+    flat = parse_recipe(
+        '{"0x0020000D": ["StudyInstanceUID", "UI", "PSEUDONYMISER"], "0x00080060": ["Modality", "CS", "CONSERVER"]}'
+    )
+    sections = parse_recipe(
+        '{"general_rules": {"0x00081030": ["StudyDescription", "LO", "RETIRER"], "0x00080060": ["M", "CS", "CONSERVER"]},'
+        ' "specific_rules": {"0x00080100": {"sequence": "0x00540220", "rule": "CONSERVER"}}}'
+    )
+    assert action(flat, 0x00080060) is Action.K
+    assert flat.planner.plan((0x0020000D,), None, "UI", CT).operator is not None
+    for recipe in (flat, sections):
+        assert action(recipe, 0x00100010) is Action.X
+        assert action(recipe, 0x00101030) is Action.X
+
+
+def test_a_recipe_travels_to_workers():
+    recipe = load_recipe("research")
+    again = pickle.loads(pickle.dumps(recipe))  # noqa: S301
+    assert again.digest == recipe.digest
+    assert action(again, 0x00100020) is Action.Z
+
+
+def test_the_schema_names_every_field():
+    assert {
+        "options",
+        "attributes",
+        "bouncers",
+        "text",
+        "insert",
+        "uids",
+        "dates",
+        "pseudonyms",
+        "unlisted",
+        "unknown",
+    } <= set(recipe_schema()["properties"])
