@@ -25,7 +25,7 @@ from beamstop.errors import PixelError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from beamstop.text import TextFinder
+    from beamstop.text import TextBox, TextFinder
 
 Pixels = npt.NDArray[Any]
 Quad = list[list[int]]
@@ -86,21 +86,13 @@ def get_text_areas(
         languages: EasyOCR's codes; the networks for them are loaded once per process.
         finder: used instead of EasyOCR.
     """
+    from beamstop.renditions import pictures
+
     finder = finder or _finder(tuple(languages))
-    picture = _grey(_eight_bit(pixels))
-    return [
-        (
-            [
-                [box.x, box.y],
-                [box.x + box.width, box.y],
-                [box.x + box.width, box.y + box.height],
-                [box.x, box.y + box.height],
-            ],
-            box.text or "",
-            box.confidence or 0.0,
-        )
-        for box in finder.read(picture, finder.find(picture))
-    ]
+    values, photometric = (pixels[..., :3], "RGB") if _has_samples(pixels) else (pixels, "MONOCHROME2")
+    views = pictures(values, photometric, pixels.dtype.itemsize * 8, Dataset())
+    boxes = list(dict.fromkeys(box for view in views for box in finder.find(view)))
+    return [(_corners(box), box.text or "", box.confidence or 0.0) for box in finder.read(views[0], boxes)]
 
 
 def remove_authorized_words_from(
@@ -272,11 +264,9 @@ def _eight_bit(pixels: Pixels) -> npt.NDArray[np.uint8]:
     return stretched
 
 
-def _grey(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    if picture.ndim == 2:
-        return picture
-    weights = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as PS3.3 C.7.6.3.1.2 has luminance
-    return np.rint(picture[..., :3] @ weights).astype(np.uint8)
+def _corners(box: "TextBox") -> Quad:
+    right, bottom = box.x + box.width, box.y + box.height
+    return [[box.x, box.y], [right, box.y], [right, bottom], [box.x, bottom]]
 
 
 def _color(pixels: Pixels, name: str) -> Any:

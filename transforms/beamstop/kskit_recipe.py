@@ -300,7 +300,7 @@ class _Inside(TagPath):
         return path[-1] == self.tags[-1] and not self.sequences.isdisjoint(path[:-1])
 
 
-def rule_set(recipe: KskitRecipe, name: str = "kskit") -> RuleSet:
+def rule_set(recipe: KskitRecipe) -> RuleSet:
     """Return the rules that make a walk from the top level do what `resolve_chain` says.
 
     Pixel data under PSEUDONYMISER is left to HideText.
@@ -320,7 +320,7 @@ def rule_set(recipe: KskitRecipe, name: str = "kskit") -> RuleSet:
         Rule(_Inside(frozenset({sequence}), tag), _operation(tag, verb))
         for (sequence, tag), verb in recipe.specific.items()
     ]
-    return RuleSet((Rule(rule.identifier, rule.operation, f"{name}:{rule.origin}") for rule in rules), name)
+    return RuleSet((Rule(rule.identifier, rule.operation, f"kskit:{rule.origin}") for rule in rules), "kskit")
 
 
 def _operation(tag: int, verb: Verb) -> Action | Operator:
