@@ -92,8 +92,8 @@ def attributes_row(dataset: Dataset) -> dict[str, object]:
 
     Every value is text, so that a column has one type: as it stands in the file where the data dictionary
     allows one value, a JSON list where it allows several, a JSON list of items for a sequence. An empty
-    element is empty text; one that is not there has no column. Binary values, and values that are not what
-    their VR says, are left out. Of the file meta group only what says how the file is encoded is there.
+    element is empty text; one that is not there has no column. Binary values, and values that cannot be
+    read, are left out. Of the file meta group only what says how the file is encoded is there.
 
     Args:
         dataset: one clean instance; the caller says that it is clean.
@@ -210,7 +210,7 @@ def _plain_row(dataset: Dataset) -> dict[str, Any]:
     for tag in sorted(dataset.keys()):
         try:
             element = dataset[tag]
-            if element.VR not in BYTES_VRS and not _is_group_length(element.tag):
+            if not (_is_binary(element) or element.tag.element == 0):  # element 0: a group length
                 row[_column(element.tag)] = _plain_value(element)
         except _UNREADABLE:
             continue
@@ -233,8 +233,8 @@ def _column(tag: BaseTag) -> str:
     return (dictionary_keyword(tag) if dictionary_has_tag(tag) else "") or tag_text(tag)
 
 
-def _is_group_length(tag: BaseTag) -> bool:
-    return tag.element == 0
+def _is_binary(element: DataElement) -> bool:
+    return element.VR in BYTES_VRS or isinstance(element.value, bytes)
 
 
 def _json(value: Any) -> str:
