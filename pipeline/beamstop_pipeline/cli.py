@@ -1,0 +1,256 @@
+"""The command line: `beamstop run`, `beamstop keygen`."""
+
+import base64
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from beamstop.errors import DeidError, KeyReferenceError
+
+DONE, SET_ASIDE, BAD_CONFIGURATION, BROKEN = 0, 1, 2, 3
+
+app = typer.Typer(
+    name="beamstop",
+    help="De-identify DICOM archives, header and pixels.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks show the values of variables
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(args=with_repeated_inputs(given), prog_name="beamstop")
+    except SystemExit as stop:
+        return int(stop.code or DONE)
+    except Exception as fault:  # noqa: BLE001  a traceback may quote a value, and 1 would mean "finished"
+        typer.echo(f"beamstop: the run broke: {type(fault).__name__}", err=True)
+        return BROKEN
+    return DONE
+
+
+def with_repeated_inputs(arguments: Sequence[str]) -> list[str]:
+    """Give every value after `--input` a flag of its own, so that the shell may expand patterns.
+
+    >>> with_repeated_inputs(["run", "--input", "a.dcm", "b.dcm", "--output", "o"])
+    ['run', '--input=a.dcm', '--input=b.dcm', '--output', 'o']
+    """
+    result, in_inputs = [], False
+    for argument in arguments:
+        if argument == "--input":
+            in_inputs = True
+        elif argument.startswith("-"):
+            in_inputs = argument.startswith("--input=")
+            result.append(argument)
+        else:
+            result.append(f"--input={argument}" if in_inputs else argument)
+    return result
+
+
+@app.callback()
+def _beamstop() -> None:
+    """De-identify DICOM archives, header and pixels."""
+
+
+@app.command()
+def keygen(file: Annotated[Path, typer.Argument(help="where the key goes; must not exist")]) -> None:
+    """Write 32 random bytes to FILE, readable by its owner alone."""
+    from beamstop.keys import generate_key
+
+    try:
+        generate_key(file)
+    except KeyReferenceError as error:
+        _refuse(error)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run(
+    context: typer.Context,
+    inputs: Annotated[
+        list[str], typer.Option("--input", help="files, folders, globs, gs://bucket/prefix/**; several times")
+    ],
+    output: Annotated[str, typer.Option(help="folder or gs:// prefix for the clean files")],
+    audit: Annotated[str, typer.Option(help="folder or gs:// prefix for the audit")],
+    recipe: Annotated[str, typer.Option(help="a file, or the name of a recipe that ships")] = "default",
+    key: Annotated[
+        str | None, typer.Option(help="file:PATH, env:NAME or secret:projects/…/versions/…")
+    ] = None,
+    ephemeral_key: Annotated[
+        bool, typer.Option("--ephemeral-key", help="a key for this run only: nothing can be repeated")
+    ] = False,
+    crosswalk: Annotated[
+        str | None, typer.Option(help="folder or gs:// prefix for original and new identifiers")
+    ] = None,
+    audit_detail: Annotated[
+        Literal["instances", "changes"], typer.Option(help="a row per instance, or per element too")
+    ] = "changes",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="worker processes  [default: one per CPU]")
+    ] = None,
+    max_bytes: Annotated[int, typer.Option(min=1, help="a larger source is not read but failed")] = 4 << 30,
+    stall_timeout: Annotated[
+        float, typer.Option(min=1, help="seconds without a finished source before the run is given up")
+    ] = 900,
+    quiet: Annotated[bool, typer.Option("--quiet", help="say nothing")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object at the end")] = False,
+) -> None:
+    """De-identify sources into OUTPUT, with a row for each in AUDIT.
+
+    Beam's own options are accepted too. Exit codes: 0 every source was written or rejected by
+    policy; 1 something was quarantined or failed; 2 bad configuration, nothing was read; 3 the run
+    itself broke.
+    """
+    with ExitStack() as held:
+        try:
+            from beamstop.recipe import load_recipe
+            from beamstop_pipeline import job as jobs
+
+            jobs.check_key(key, ephemeral_key)
+            if quiet and as_json:
+                raise jobs.ConfigurationError("--quiet and --json exclude each other: name one")
+            started = jobs.start_time()
+            job = jobs.Job(
+                inputs=tuple(inputs),
+                output=output,
+                audit=audit,
+                recipe=load_recipe(recipe),
+                key=key or held.enter_context(_ephemeral_key()),
+                crosswalk=crosswalk,
+                ephemeral=ephemeral_key,
+                audit_detail=audit_detail,
+                max_bytes=max_bytes,
+                workers=workers or os.cpu_count() or 1,
+                stall_timeout=stall_timeout,
+                run_id=jobs.new_run_id(started),
+                started=started.isoformat(timespec="milliseconds"),
+            )
+            jobs.check_places(job.inputs, job.targets)
+            options = _beam_options(context, ephemeral_key)
+            jobs.check_inputs(job.inputs)
+            for folder in jobs.prepare_folders(job.targets):
+                held.enter_context(_sole_run(folder))
+        except DeidError as error:
+            _refuse(error)
+        raise typer.Exit(_run(job, options, quiet, as_json))
+
+
+def _beam_options(context: typer.Context, ephemeral: bool) -> Any:
+    from beamstop_pipeline.beam_options import is_local, parse_beam_options
+    from beamstop_pipeline.job import ConfigurationError
+
+    ours = [name for parameter in context.command.params for name in parameter.opts]
+    options = parse_beam_options(context.args, ours)
+    if ephemeral and not is_local(options):
+        raise ConfigurationError("--ephemeral-key lives on one machine: name a key that all workers reach")
+    return options
+
+
+def _run(job: Any, options: Any, quiet: bool, as_json: bool) -> int:
+    from beamstop_pipeline.beam_options import is_local
+    from beamstop_pipeline.display import display
+    from beamstop_pipeline.runner import RunError, run_elsewhere, run_locally
+
+    shown = display(quiet or as_json)
+    try:
+        if is_local(options):
+            run_locally(job, options, shown)
+        else:
+            run_elsewhere(job, options)
+    except RunError as error:
+        shown.close()
+        typer.echo(f"beamstop: {error}", err=True)
+        return BROKEN
+    shown.close()
+    return _conclude(job, quiet, as_json)
+
+
+def _conclude(job: Any, quiet: bool, as_json: bool) -> int:
+    """Say what became of the sources; return the exit code."""
+    from beamstop_transforms.audit import record_name
+    from beamstop_transforms.stores import open_store
+
+    found = open_store(job.audit).read(record_name(job.run_id))
+    if found is None:
+        typer.echo("beamstop: the run broke: it left no record in AUDIT/runs", err=True)
+        return BROKEN
+    record = json.loads(found[1])
+    if as_json:
+        typer.echo(json.dumps(_as_object(record, job.audit)))
+    elif not quiet:
+        from rich.console import Console
+
+        from beamstop_pipeline.display import summary
+
+        Console().print(summary(record, job.output, job.audit))
+    return SET_ASIDE if record["counts"]["quarantined"] or record["counts"]["failed"] else DONE
+
+
+_COUNTS = (
+    "sources",
+    "written",
+    "rejected",
+    "quarantined",
+    "failed",
+    "unchanged",
+    "skipped",
+    "bytes_in",
+    "bytes_out",
+)
+
+
+def _as_object(record: dict[str, Any], audit: str) -> dict[str, Any]:
+    counts = {name: record["counts"][name] for name in _COUNTS}
+    return {"run_id": record["run_id"], **counts, "seconds": record["seconds"], "audit": audit}
+
+
+@contextmanager
+def _ephemeral_key() -> Iterator[str]:
+    """Make a key that worker processes inherit by the environment; yield its reference."""
+    name = f"BEAMSTOP_KEY_{secrets.token_hex(4).upper()}"
+    os.environ[name] = base64.b64encode(secrets.token_bytes(32)).decode()
+    try:
+        yield f"env:{name}"
+    finally:
+        del os.environ[name]
+
+
+@contextmanager
+def _sole_run(folder: Path) -> Iterator[None]:
+    """Keep other runs of this machine out of a target; clear what one that died left half-done.
+
+    Raises:
+        ConfigurationError: another run is writing there.
+    """
+    from beamstop_pipeline.job import ConfigurationError
+    from beamstop_transforms.stores import PARTIAL, open_store
+
+    hidden = folder / PARTIAL
+    hidden.mkdir(mode=0o700, exist_ok=True)
+    with open(hidden / "run", "wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(f"another run is writing to {folder}: wait until it ends") from None
+        for left in filter(Path.is_dir, hidden.iterdir()):
+            # What a dead run claimed stays: it says which files are ours.
+            shutil.rmtree(left / "aside" if (left / "claims").is_dir() else left, ignore_errors=True)
+        try:
+            yield
+        finally:
+            open_store(str(folder)).remove(f"{PARTIAL}/run")
+
+
+def _refuse(error: DeidError) -> None:
+    typer.echo(f"beamstop: {error}", err=True)
+    raise typer.Exit(BAD_CONFIGURATION)

@@ -1,0 +1,97 @@
+"""The graph: the whole job on one screen; every source ends in exactly one audit row."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import apache_beam as beam
+
+from beamstop.profile import edition
+from beamstop_pipeline.job import Job
+from beamstop_pipeline.progress import NoteListed, NoteOutcomes
+from beamstop_transforms.apply_recipe import ApplyRecipe
+from beamstop_transforms.audit import Drafts, Run, WriteAudit
+from beamstop_transforms.bounce import Bounce
+from beamstop_transforms.check_leaks import CheckLeaks
+from beamstop_transforms.hide_text import HideText
+from beamstop_transforms.insert import Insert
+from beamstop_transforms.match import Match
+from beamstop_transforms.read import ReadDicom
+from beamstop_transforms.settle import Settle
+from beamstop_transforms.write import Target, WriteDicom
+
+
+def build(pipeline: beam.Pipeline, job: Job) -> Any:
+    """Add the job to a pipeline.
+
+    Returns:
+        the counts of the run, one element, when its record stands.
+    """
+    target = Target(job.output, job.audit, job.run_id)
+    run = _run(job, target)
+    sources = pipeline | "Match" >> Match(job.inputs) | "NoteListed" >> NoteListed(job.progress)
+    # Only paths cross this; from reading to writing is one fused chain.
+    read = sources | "Reshuffle" >> beam.Reshuffle() | "ReadDicom" >> ReadDicom(job.key, job.max_bytes)
+    bounced = read.instances | "Bounce" >> Bounce(job.recipe)
+    hidden = bounced.instances | "HideText" >> HideText(job.recipe, job.load_finder)
+    again = hidden.instances | "BounceAgain" >> Bounce(job.recipe)
+    applied = again.instances | "ApplyRecipe" >> ApplyRecipe(job.recipe, job.key, run.detail)
+    inserted = applied.instances | "Insert" >> Insert(job.recipe)
+    checked = inserted.instances | "CheckLeaks" >> CheckLeaks()
+    written = checked.instances | "WriteDicom" >> WriteDicom(target)
+
+    refusals = (step.refused for step in (read, bounced, hidden, again, applied, inserted, checked))
+    rows = (*refusals, written.rows) | "NoteOutcomes" >> NoteOutcomes(job.progress)
+    return Drafts(
+        sources=sources,
+        rows=rows,
+        changes=written.changes,
+        crosswalk=written.crosswalk,
+        losers=written.contested | "SettleDuplicates" >> Settle(target),
+    ) | "WriteAudit" >> WriteAudit(run)
+
+
+def _run(job: Job, target: Target) -> Run:
+    return Run(
+        target=target,
+        crosswalk=job.crosswalk,
+        detail=job.audit_detail == "changes",
+        key=job.key,
+        columns={
+            "run_id": job.run_id,
+            "recipe_digest": job.recipe.digest,
+            "beamstop_version": version("beamstop"),
+        },
+        record={
+            "versions": versions(),
+            "recipe": {"name": job.recipe.name, "digest": job.recipe.digest},
+            "standard": edition(),
+            "options": {
+                # How many, not which: names of folders and files often hold those of patients.
+                "inputs": len(job.inputs),
+                "crosswalk": job.crosswalk is not None,
+                "ephemeral_key": job.ephemeral,
+                "audit_detail": job.audit_detail,
+                "max_bytes": job.max_bytes,
+                "workers": job.workers,
+                "stall_timeout": job.stall_timeout,
+            },
+        },
+        started=job.started,
+        shards=1 if job.progress is not None else 16,
+    )
+
+
+_PACKAGES = ("beamstop", "apache-beam", "pydicom", "numpy", "pyarrow")
+_CODECS = ("imagecodecs", "pyjpegls", "pylibjpeg-openjpeg", "python-gdcm", "easyocr", "torch")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what can change a result."""
+    found = {"python": platform.python_version()}
+    for package in (*_PACKAGES, *_CODECS):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,192 @@
+"""The job: every setting of a run, validated before anything is read."""
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from beamstop.chain import FinderLoader
+from beamstop.errors import DeidError
+from beamstop.keys import resolve_key
+from beamstop.recipe import Recipe
+from beamstop.text import TextFinder
+
+MAX_BYTES = 4 << 30
+STALL_TIMEOUT = 900.0
+AuditDetail = Literal["instances", "changes"]
+
+
+class ConfigurationError(DeidError):
+    """A setting that cannot be used; the message says the remedy."""
+
+
+def load_networks(languages: tuple[str, ...]) -> TextFinder:
+    """Return EasyOCR's networks on one thread: with a process per CPU, more would only wait."""
+    import torch
+
+    from beamstop.ocr import load_finder
+
+    torch.set_num_threads(1)
+    return load_finder(languages)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run.
+
+    Attributes:
+        inputs: files, folders, globs, `gs://` patterns.
+        output: OUTPUT, a local folder or `gs://` prefix; likewise audit and crosswalk.
+        audit: AUDIT.
+        crosswalk: CROSSWALK; None for none.
+        recipe: what is done.
+        key: reference of the run's key, never the key.
+        ephemeral: the key lives for this run only.
+        audit_detail: `changes` for a row per element acted on, `instances` for none of these.
+        max_bytes: a larger source is not read but failed.
+        workers: worker processes of a local run.
+        stall_timeout: seconds without a finished source after which a local run is given up.
+        run_id: sorts by time.
+        started: UTC, ISO 8601.
+        progress: local folder where workers note what they finish; None for a run elsewhere.
+        load_finder: loads the text detector, once per worker process.
+    """
+
+    inputs: tuple[str, ...]
+    output: str
+    audit: str
+    recipe: Recipe
+    key: str = field(repr=False)
+    crosswalk: str | None = None
+    ephemeral: bool = False
+    audit_detail: AuditDetail = "changes"
+    max_bytes: int = MAX_BYTES
+    workers: int = 1
+    stall_timeout: float = STALL_TIMEOUT
+    run_id: str = ""
+    started: str = ""
+    progress: str | None = None
+    load_finder: FinderLoader = load_networks
+
+    @property
+    def targets(self) -> dict[str, str]:
+        """Option → where this run writes."""
+        named = {"--output": self.output, "--audit": self.audit, "--crosswalk": self.crosswalk}
+        return {option: target for option, target in named.items() if target is not None}
+
+
+def new_run_id(now: datetime) -> str:
+    """Return a name for a run that sorts by time and that no other run has.
+
+    >>> new_run_id(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))[:16]
+    '20260102T030405Z'
+    """
+    return f"{now.strftime('%Y%m%dT%H%M%SZ')}-{secrets.token_hex(4)}"
+
+
+def start_time() -> datetime:
+    """Return the time at which a run starts."""
+    return datetime.now(UTC)
+
+
+def check_key(key: str | None, ephemeral: bool) -> None:
+    """Check that there is exactly one way to the key, and that it leads to one.
+
+    Raises:
+        ConfigurationError: neither or both of the options.
+        KeyReferenceError: no usable key there.
+    """
+    if key is None and not ephemeral:
+        raise ConfigurationError(
+            "no key: name one with --key (beamstop keygen makes it), or ask for --ephemeral-key"
+        )
+    if key is not None and ephemeral:
+        raise ConfigurationError("--key and --ephemeral-key exclude each other: name one")
+    if key is not None:
+        resolve_key(key)
+
+
+def check_places(inputs: Sequence[str], targets: dict[str, str]) -> None:
+    """Check that no target lies inside another or an input, and no input inside a target.
+
+    Raises:
+        ConfigurationError: one does.
+    """
+    named = list(targets.items())
+    for number, (option, target) in enumerate(named):
+        for other_option, other in named[:number]:
+            if _overlap(target, other):
+                raise ConfigurationError(
+                    f"{option} and {other_option} lie inside one another: choose two folders"
+                )
+        for pattern in inputs:
+            if _overlap(target, _stem(pattern)):
+                raise ConfigurationError(
+                    f"{option} and --input lie inside one another: choose another folder"
+                )
+
+
+def _overlap(one: str, other: str) -> bool:
+    mine, yours = _parts(one), _parts(other)
+    shorter = min(len(mine), len(yours))
+    return mine[:shorter] == yours[:shorter]
+
+
+def _parts(place: str) -> tuple[str, ...]:
+    if place.startswith("gs://"):
+        return ("gs://", *place.removeprefix("gs://").rstrip("/").split("/"))
+    return Path(os.path.realpath(place)).parts
+
+
+def _stem(pattern: str) -> str:
+    """Return the folder that all matches of a pattern lie in."""
+    if not pattern.startswith("gs://") and os.path.lexists(pattern):
+        return pattern
+    wild = [number for number, letter in enumerate(pattern) if letter in "*?["]
+    return pattern if not wild else pattern[: pattern.rfind("/", 0, wild[0]) + 1] or "."
+
+
+def check_inputs(inputs: Sequence[str]) -> None:
+    """Check that every pattern matches something.
+
+    Raises:
+        ConfigurationError: one does not.
+    """
+    from beamstop_transforms.match import find_sources
+
+    if not inputs:
+        raise ConfigurationError("no input: name files, folders or patterns with --input")
+    for pattern in inputs:
+        if next(iter(find_sources(pattern)), None) is None:
+            raise ConfigurationError(
+                f"--input {pattern}: nothing matches; check the path, and quote patterns"
+            )
+
+
+def prepare_folders(targets: dict[str, str]) -> Iterator[Path]:
+    """Make the local targets, for the owner alone, and yield them.
+
+    Raises:
+        ConfigurationError: one cannot be made or written to.
+    """
+    for option, target in targets.items():
+        if target.startswith("gs://"):
+            continue
+        folder = Path(target)
+        try:
+            _make_private(folder)
+        except OSError as error:
+            raise ConfigurationError(f"{option} {target}: {error.strerror}; choose another folder") from error
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise ConfigurationError(f"{option} {target}: cannot be written to; choose another folder")
+        yield folder
+
+
+def _make_private(folder: Path) -> None:
+    missing = [folder, *folder.parents]
+    for path in reversed([it for it in missing if not it.exists()]):
+        path.mkdir(mode=stat.S_IRWXU, exist_ok=True)

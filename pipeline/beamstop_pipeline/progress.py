@@ -1,0 +1,76 @@
+"""Progress of a local run: workers note what they finish, the driver counts.
+
+Each worker process appends one byte per source to a file of its own, so that nothing is shared and
+nothing but outcomes is told.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+
+from beamstop.audit import Outcome, Row
+from beamstop_transforms.instance import Source
+
+LISTED = "listed"
+_LETTERS = {LISTED: b"l", **{str(outcome): str(outcome)[0].encode() for outcome in Outcome}}
+
+
+def read_progress(folder: str) -> Counter[str]:
+    """Return how many sources are listed, and how many ended in each outcome, so far."""
+    counts: Counter[str] = Counter()
+    for path in Path(folder).iterdir():
+        noted = path.read_bytes()
+        counts.update({name: noted.count(letter) for name, letter in _LETTERS.items()})
+    return counts
+
+
+class NoteListed(beam.PTransform):
+    """Note every source that was found; pass it on."""
+
+    def __init__(self, folder: str | None) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def expand(self, sources: Any) -> Any:
+        """Return the sources."""
+        return sources if self._folder is None else sources | beam.ParDo(_NoteFn(self._folder))
+
+
+class NoteOutcomes(beam.PTransform):
+    """Note every row as it comes; join all into one collection.
+
+    Each collection is noted before they are joined: runners carry out a join after the steps that
+    feed it, which would be after all the work.
+    """
+
+    def __init__(self, folder: str | None) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def expand(self, rows: Any) -> Any:
+        """Return all rows."""
+        if self._folder is not None:
+            note = _NoteFn(self._folder)
+            rows = [branch | f"Note{number}" >> beam.ParDo(note) for number, branch in enumerate(rows)]
+        return tuple(rows) | beam.Flatten()
+
+
+class _NoteFn(beam.DoFn):
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def setup(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._file = os.open(os.path.join(self._folder, str(os.getpid())), flags, 0o600)
+
+    def process(self, element: Source | Row) -> Iterator[Any]:
+        os.write(self._file, _LETTERS[LISTED if isinstance(element, Source) else element["outcome"]])
+        yield element
+
+    def teardown(self) -> None:
+        os.close(self._file)

@@ -1,0 +1,189 @@
+"""Running a job: on this machine with a pinned runner and a watchdog, or on the runner that was named."""
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import apache_beam as beam
+import psutil
+from apache_beam.options.pipeline_options import DirectOptions, WorkerOptions
+from apache_beam.portability.api import beam_provision_api_pb2
+from apache_beam.runners.portability.fn_api_runner import fn_runner
+from apache_beam.runners.portability.portable_runner import JobServiceHandle
+
+from beamstop.errors import DeidError
+from beamstop_pipeline.graph import build
+from beamstop_pipeline.job import Job
+from beamstop_pipeline.progress import LISTED, read_progress
+from beamstop_transforms.audit import record_name
+from beamstop_transforms.stores import open_store
+
+BROKEN = 3
+_WORKER = "apache_beam.runners.worker.sdk_worker_main"
+_LOOK_EVERY = 0.25  # seconds
+_GRACE = 5.0  # seconds for the run to end by itself when a worker has gone
+
+Report = Callable[[Counter[str]], None]
+
+
+class RunError(DeidError):
+    """The run itself broke; what was finished stands, and a new run goes on from there."""
+
+
+def run_locally(job: Job, options: Any, report: Report) -> None:
+    """Run a job on this machine, on Beam's FnApiRunner whatever else is installed.
+
+    Args:
+        job: what is done.
+        options: Beam's PipelineOptions.
+        report: is told the counts now and then, while the run goes on.
+
+    Raises:
+        RunError: it broke. If a worker is lost or nothing moves any more, Beam would wait for ever:
+            then the process ends at once, with exit code 3 and one sentence on stderr.
+    """
+    direct = options.view_as(DirectOptions)
+    direct.direct_num_workers = job.workers
+    direct.direct_running_mode = "in_memory" if job.workers == 1 else "multi_processing"
+    with tempfile.TemporaryDirectory(prefix="beamstop-") as folder:
+        job = replace(job, progress=folder)
+        with Watchdog(job, folder, report):
+            _run(job, pinned_runner(options), options)
+
+
+def run_elsewhere(job: Job, options: Any) -> None:
+    """Run a job on the runner that Beam's options name.
+
+    Raises:
+        RunError: it broke.
+    """
+    _run(job, None, options)
+
+
+def _run(job: Job, runner: Any, options: Any) -> None:
+    silence(options)
+    try:
+        pipeline = beam.Pipeline(runner=runner, options=options)
+        build(pipeline, job)
+        state = pipeline.run().wait_until_finish()
+    except Exception as error:  # noqa: BLE001  whatever Beam raises ends the run, and may quote a value
+        raise RunError(f"the run broke: {_cause(error)}") from None
+    if state not in (None, "DONE"):
+        raise RunError(f"the run ended in state {state}")
+
+
+def _cause(error: Exception) -> str:
+    """Return our own sentence where the cause is ours, else the class of the exception alone."""
+    for line in reversed(str(error).splitlines()):
+        name, colon, sentence = line.strip().partition("Error: ")
+        if colon and name.startswith("beamstop"):
+            return sentence.partition(" [while running")[0]
+    return str(error) if isinstance(error, DeidError) else type(error).__name__
+
+
+def pinned_runner(options: Any) -> Any:
+    """Return a FnApiRunner that hands the options to its workers.
+
+    `DirectRunner` would fetch and prefer another engine where it can, so that a laptop and CI differ.
+    """
+    encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
+    provision = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
+    return fn_runner.FnApiRunner(provision_info=fn_runner.ExtendedProvisionInfo(provision))
+
+
+def silence(options: Any) -> None:
+    """Keep warnings and tracebacks of libraries off stderr, here and in the workers: they quote values."""
+    warnings.simplefilter("ignore")
+    for name in ("apache_beam", "pydicom"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    options.view_as(WorkerOptions).default_sdk_harness_log_level = "CRITICAL"
+
+
+class Watchdog:
+    """Looks at a local run from a thread: reports progress, ends the process when it can only hang."""
+
+    def __init__(self, job: Job, folder: str, report: Report) -> None:
+        self._job = job
+        self._folder = folder
+        self._report = report
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> "Watchdog":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._report(read_progress(self._folder))
+
+    def _look(self) -> None:
+        workers: dict[int, psutil.Process] = {}
+        counts, moved = Counter[str](), time.monotonic()
+        while not self._over.wait(_LOOK_EVERY):
+            workers |= {process.pid: process for process in worker_processes()}
+            if any(not _lives(process) for process in workers.values()) and self._is_lost():
+                self._give_up("a worker process was lost (killed, out of memory, or a crash in a decoder)")
+            now = read_progress(self._folder)
+            if now != counts:
+                counts, moved = now, time.monotonic()
+                self._report(counts)
+            elif _unfinished(counts) and time.monotonic() - moved > self._job.stall_timeout:
+                self._give_up(f"nothing was finished for {self._job.stall_timeout:.0f} seconds")
+
+    def _is_lost(self) -> bool:
+        """Say whether a worker that has gone is missed: not at the end of a run, good or bad."""
+        if open_store(self._job.audit).find(record_name(self._job.run_id)) is not None:
+            return False
+        return not self._over.wait(_GRACE)
+
+    def _give_up(self, why: str) -> None:
+        kill_workers()
+        sys.stderr.write(f"beamstop: the run broke: {why}; run it again, what is written is kept\n")
+        sys.stderr.flush()
+        for name in os.listdir(self._folder):
+            os.unlink(os.path.join(self._folder, name))
+        os.rmdir(self._folder)
+        os._exit(BROKEN)  # Beam waits for ever for a lost worker, whatever is raised
+
+
+def _unfinished(counts: Counter[str]) -> bool:
+    return counts.total() - counts[LISTED] < counts[LISTED] or not counts
+
+
+def worker_processes() -> list[psutil.Process]:
+    """Return the worker processes of this process that are alive."""
+    return [child for child in psutil.Process().children(recursive=True) if _is_worker(child)]
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return _WORKER in process.cmdline() and process.name() != "sh"
+    except psutil.Error:
+        return False
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def kill_workers() -> None:
+    """End the worker processes of this process at once."""
+    for process in worker_processes():
+        try:
+            process.send_signal(signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            continue

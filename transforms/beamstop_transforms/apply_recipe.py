@@ -1,0 +1,49 @@
+"""ApplyRecipe: de-identify the attributes of every instance."""
+
+from typing import Any
+
+import apache_beam as beam
+
+from beamstop.attributes import apply_recipe
+from beamstop.keys import resolve_key
+from beamstop.recipe import Recipe
+from beamstop_transforms.instance import Instance
+from beamstop_transforms.steps import StepFn, branches
+
+
+class ApplyRecipe(beam.PTransform):
+    """Apply one recipe to the attributes of every instance, at every depth.
+
+    Args:
+        recipe: what is done.
+        key: reference of the run's key, resolved on the worker.
+        detail: also keep one change per element, for the audit's `changes`.
+    """
+
+    def __init__(self, recipe: Recipe, key: str, detail: bool = True) -> None:
+        super().__init__()
+        self._arguments = (recipe, key, detail)
+
+    def expand(self, instances: Any) -> Any:
+        """Return `Branches`: the de-identified instances and the rows of those that failed."""
+        return branches(instances, _ApplyRecipeFn(*self._arguments))
+
+
+class _ApplyRecipeFn(StepFn):
+    step = "ApplyRecipe"
+    column = "ms_attributes"
+
+    def __init__(self, recipe: Recipe, key: str, detail: bool) -> None:
+        super().__init__()
+        self._recipe = recipe
+        self._key = key
+        self._detail = detail
+
+    def setup(self) -> None:
+        super().setup()
+        self._identity = self._recipe.identity(resolve_key(self._key))
+
+    def work(self, instance: Instance) -> None:
+        instance.attributes = apply_recipe(
+            instance.read, self._recipe, self._identity, instance.source_id, self._detail
+        )

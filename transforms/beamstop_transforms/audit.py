@@ -1,0 +1,332 @@
+"""WriteAudit: from the rows of a run to its Parquet files and its record."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.io.parquetio import WriteToParquet
+from apache_beam.pvalue import AsDict, AsList, AsSingleton
+
+from beamstop.audit import (
+    CHANGES,
+    CROSSWALK,
+    INSTANCES,
+    Outcome,
+    Row,
+    bucket_digest,
+    bucket_of,
+    leaf,
+    refused,
+    seal,
+    sealed,
+)
+from beamstop.errors import DeidError
+from beamstop.identity import Identity
+from beamstop.keys import resolve_key
+from beamstop_transforms.claims import Claims
+from beamstop_transforms.stores import PARTIAL, is_remote, open_store
+from beamstop_transforms.write import Target
+
+
+class UnreconciledError(DeidError):
+    """The rows of a run are not its sources, one for one."""
+
+
+class Drafts(NamedTuple):
+    """What WriteAudit needs of the graph.
+
+    Attributes:
+        sources: every `Source` matched.
+        rows: one row per source.
+        changes: rows of `changes`.
+        crosswalk: rows of the crosswalk.
+        losers: source_id and reason of the sources that lost to a duplicate.
+    """
+
+    sources: Any
+    rows: Any
+    changes: Any
+    crosswalk: Any
+    losers: Any
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the record says of a run.
+
+    Attributes:
+        target: output, audit and run_id.
+        crosswalk: the CROSSWALK folder or prefix, if wanted.
+        detail: whether `changes` is wanted.
+        key: reference of the run's key.
+        columns: columns of the audit that are the same for every row.
+        record: what the run's JSON says beside counts and times.
+        started: UTC, ISO 8601.
+        shards: Parquet files per table of rows.
+    """
+
+    target: Target
+    crosswalk: str | None
+    detail: bool
+    key: str
+    columns: Mapping[str, str]
+    record: Mapping[str, Any]
+    started: str
+    shards: int
+
+
+class WriteAudit(beam.PTransform):
+    """Write AUDIT/instances, AUDIT/changes, CROSSWALK and, when they stand, AUDIT/runs/<run_id>.json.
+
+    The pipeline fails with `UnreconciledError` if the rows are not the sources, one for one.
+    """
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run = run
+
+    def expand(self, drafts: Any) -> Any:
+        """From `Drafts`, return one element: the counts of the run."""
+        run, losers = self._run, AsDict(drafts.losers)
+        rows = drafts.rows | "Seal" >> beam.ParDo(_SealFn(run), losers)
+        columns = _Table(run.target.audit, "instances", run.target.run_id, INSTANCES, run.shards)
+        files = [rows | "Columns" >> beam.Map(_columns) | "WriteInstances" >> _WriteTable(columns)]
+        if run.detail:
+            table = _Table(run.target.audit, "changes", run.target.run_id, CHANGES, 0)
+            files.append(
+                drafts.changes
+                | "RunOfChange" >> beam.Map(_of_run, run.target.run_id)
+                | "WriteChanges" >> _WriteTable(table, losers)
+            )
+        if run.crosswalk is not None:
+            table = _Table(run.crosswalk, "", run.target.run_id, CROSSWALK, run.shards)
+            files.append(
+                drafts.crosswalk
+                | "WithoutLosers" >> beam.FlatMap(_winners, losers)
+                | "WriteCrosswalk" >> _WriteTable(table)
+            )
+        buckets = (
+            rows
+            | "ByBucket" >> beam.Map(lambda row: (bucket_of(row["source_id"]), (row["source_id"], leaf(row))))
+            | "Buckets" >> beam.GroupByKey()
+            | "Node" >> beam.MapTuple(_node)
+        )
+        return (
+            rows.pipeline
+            | "Once" >> beam.Create([None])
+            | "WriteRecord"
+            >> beam.ParDo(
+                _WriteRecordFn(run),
+                AsSingleton(drafts.sources | "CountSources" >> beam.combiners.Count.Globally()),
+                AsSingleton(rows | "Counts" >> beam.Map(_counts) | "Tally" >> beam.CombineGlobally(_add)),
+                AsDict(buckets),
+                AsList(tuple(files) | "Files" >> beam.Flatten()),
+            )
+        )
+
+
+class _SealFn(beam.DoFn):
+    """Complete every row: the losers' verdict, the run's columns, the MAC."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run = run
+
+    def setup(self) -> None:
+        self._identity = Identity(resolve_key(self._run.key))
+
+    def process(self, row: Row, losers: Mapping[str, str]) -> Iterator[Row]:
+        lost = losers.get(row["source_id"])
+        if lost is not None:
+            row = refused(row, Outcome.REJECTED, "WriteDicom", lost)
+        complete = sealed({**row, **self._run.columns}, self._identity)
+        yield {**complete, "unchanged": lost is None and bool(row.get("unchanged"))}
+
+
+def _columns(row: Row) -> Row:
+    return {name: row[name] for name in INSTANCES.names}
+
+
+def _of_run(row: Row, run_id: str) -> Row:
+    return {**row, "run_id": run_id}
+
+
+def _winners(row: Row, losers: Mapping[str, str]) -> Iterator[Row]:
+    if row["source_id"] not in losers:
+        yield {name: row[name] for name in CROSSWALK.names}
+
+
+def _node(bucket: int, rows: Iterable[tuple[str, bytes]]) -> tuple[int, bytes]:
+    listed = list(rows)
+    leaves = dict(listed)
+    if len(leaves) != len(listed):
+        raise UnreconciledError("a source has more than one audit row")
+    return bucket, bucket_digest(leaves)
+
+
+def _counts(row: Row) -> Counter[str]:
+    """Return what one row adds to the run's counts; a key with a slash is a detail."""
+    counts = Counter({row["outcome"]: 1, "rows": 1})
+    counts["bytes_in"] = row["bytes_in"]
+    counts["bytes_out"] = row["bytes_out"]
+    counts["text_boxes_hidden"] = row["text_boxes_hidden"] or 0
+    counts["unchanged"] = int(row["unchanged"])
+    if row["reason"]:
+        counts[f"{row['outcome']}/{row['reason']}"] = 1
+    if row["engine"]:
+        counts[f"engine/{row['engine']}"] = 1
+    return counts
+
+
+def _add(counters: Iterable[Counter[str]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for counter in counters:
+        total.update(counter)
+    return total
+
+
+class _WriteRecordFn(beam.DoFn):
+    """Reconcile, write the run's record when every file stands, tidy up."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run = run
+
+    def process(
+        self,
+        _: None,
+        sources: int,
+        totals: Mapping[str, int],
+        buckets: Mapping[int, bytes],
+        files: list[str],
+    ) -> Iterator[dict[str, Any]]:
+        tally = Counter(totals)  # Beam's coder makes a plain mapping of it
+        if tally["rows"] != sources:
+            raise UnreconciledError(f"{sources} sources, but {tally['rows']} audit rows")
+        run_id = self._run.target.run_id
+        ended = datetime.now(UTC)
+        record = {
+            "run_id": run_id,
+            **self._run.record,
+            "engines": _details(tally, "engine"),
+            "counts": counts(sources, tally),
+            "started": self._run.started,
+            "ended": ended.isoformat(timespec="milliseconds"),
+            "seconds": round((ended - datetime.fromisoformat(self._run.started)).total_seconds(), 3),
+            "files": sorted(files),
+            "integrity": seal(buckets, sources, run_id, Identity(resolve_key(self._run.key))),
+        }
+        store, name = open_store(self._run.target.audit), record_name(run_id)
+        found = store.find(name)  # a retried bundle writes it again
+        store.write(name, json.dumps(record, indent=1).encode(), found and found.version)
+        self._tidy()
+        yield record["counts"]
+
+    def _tidy(self) -> None:
+        target = self._run.target
+        Claims(open_store(target.output), target.run_id).release()
+        for folder in filter(None, (target.audit, self._run.crosswalk)):
+            open_store(folder).clear(PARTIAL)
+
+
+def counts(sources: int, tally: Counter[str]) -> dict[str, Any]:
+    """Return the counts of a run as its record has them."""
+    return {
+        "sources": sources,
+        **{str(outcome): tally[str(outcome)] for outcome in Outcome},
+        "unchanged": tally["unchanged"],
+        "skipped": 0,
+        "bytes_in": tally["bytes_in"],
+        "bytes_out": tally["bytes_out"],
+        "text_boxes_hidden": tally["text_boxes_hidden"],
+        "reasons": {
+            key: n for key, n in sorted(tally.items()) if "/" in key and not key.startswith("engine/")
+        },
+    }
+
+
+def _details(tally: Counter[str], kind: str) -> list[str]:
+    return sorted(key.partition("/")[2] for key in tally if key.startswith(f"{kind}/"))
+
+
+def record_name(run_id: str) -> str:
+    """Return the name of a run's record below AUDIT."""
+    return f"runs/{run_id}.json"
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One Parquet table: the target, a folder in it, the run, the schema, and how many files (0: one per bundle)."""
+
+    target: str
+    folder: str
+    run_id: str
+    schema: pa.Schema
+    shards: int
+
+    @property
+    def draft(self) -> str:
+        """Where the files are until they are whole."""
+        return FileSystems.join(self.target, PARTIAL, self.run_id, self.folder or "rows", "part")
+
+    def final(self, draft: str) -> str:
+        """Return the path that a draft ends under."""
+        name = f"{self.run_id}{os.path.basename(draft).removeprefix('part')}"
+        return FileSystems.join(self.target, *filter(None, [self.folder]), name)
+
+
+class _WriteTable(beam.PTransform):
+    """Write rows to Parquet under `.partial`, then give the whole files their names."""
+
+    def __init__(self, table: _Table, losers: Any = None) -> None:
+        super().__init__()
+        self._table = table
+        self._losers = losers
+
+    def expand(self, rows: Any) -> Any:
+        """Return the names of the files, below their target."""
+        drafts = rows | WriteToParquet(
+            self._table.draft,
+            self._table.schema,
+            codec="zstd",
+            file_name_suffix=".parquet",
+            num_shards=self._table.shards,
+        )
+        if self._losers is None:
+            return drafts | "Publish" >> beam.Map(_publish, self._table, {})
+        return drafts | "Publish" >> beam.Map(_publish, self._table, self._losers)
+
+
+def _publish(draft: str, table: _Table, losers: Mapping[str, str]) -> str:
+    """Move a whole file to its name, without the rows of sources that lost to a duplicate."""
+    final = table.final(draft)
+    if not is_remote(final):
+        os.makedirs(os.path.dirname(final), mode=0o700, exist_ok=True)
+    if FileSystems.exists(draft):  # else a retried bundle has moved it
+        if losers:
+            draft = _without(draft, losers, table.schema)
+        FileSystems.rename([draft], [final])
+    return final.removeprefix(table.target).lstrip("/")
+
+
+def _without(draft: str, losers: Mapping[str, str], schema: pa.Schema) -> str:
+    lost = pa.array(sorted(losers), pa.string())
+    kept = f"{draft}.kept"
+    with (
+        FileSystems.open(draft) as old,
+        FileSystems.create(kept) as new,
+        pq.ParquetWriter(new, schema) as out,
+    ):
+        for batch in pq.ParquetFile(old).iter_batches():
+            mine = pc.invert(pc.is_in(batch["source_id"], value_set=lost))
+            out.write_batch(batch.filter(mine).cast(schema))
+    return kept

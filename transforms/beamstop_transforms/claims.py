@@ -1,0 +1,115 @@
+"""Claims: which sources of a run share one SOP Instance UID, and which of them is written."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+from beamstop_transforms.stores import PARTIAL, Store
+
+
+class Claimant(NamedTuple):
+    """A source that came out under a SOP Instance UID: digest of its bytes, path and SHA-256 of its file."""
+
+    source_digest: str
+    path: str
+    sha256: str
+
+
+@dataclass
+class Claim:
+    """All claimants of one SOP Instance UID in one run.
+
+    Attributes:
+        claimants: source_id → claimant.
+        before: path → SHA-256 of what stood there before this run, None for nothing.
+    """
+
+    claimants: dict[str, Claimant] = field(default_factory=dict)
+    before: dict[str, str | None] = field(default_factory=dict)
+
+    @property
+    def winner(self) -> str:
+        """The source_id that is written: lowest digest of its bytes, whatever the order of arrival."""
+        return min(self.claimants, key=lambda source_id: (self.claimants[source_id].source_digest, source_id))
+
+    def losers(self) -> dict[str, str]:
+        """Return source_id → reason of all but the winner."""
+        winner = self.claimants[self.winner]
+        return {
+            source_id: "duplicate" if claimant.source_digest == winner.source_digest else "duplicate_conflict"
+            for source_id, claimant in self.claimants.items()
+            if source_id != self.winner
+        }
+
+    def made(self, path: str, sha256: str) -> bool:
+        """Say whether a claimant's file with this content belongs at this path."""
+        return any((it.path, it.sha256) == (path, sha256) for it in self.claimants.values())
+
+
+class Claims:
+    """The claims of one run in a store, under its `.partial`.
+
+    They outlive a run that died, so that the next one knows what that one wrote.
+    """
+
+    def __init__(self, store: Store, run_id: str) -> None:
+        self._store = store
+        self._run_id = run_id
+
+    def join(self, sop_instance_uid: str, source_id: str, claimant: Claimant) -> Claim:
+        """Add a claimant to a claim; return the claim as it stands then."""
+        name = _name(self._run_id, sop_instance_uid)
+        while True:
+            version, claim = self._read(name)
+            if claim.claimants.get(source_id) == claimant:
+                return claim
+            claim.claimants[source_id] = claimant
+            if claimant.path not in claim.before:
+                found = self._store.find(claimant.path)
+                claim.before[claimant.path] = found.sha256 if found else None
+            if self._store.write(name, json.dumps(asdict(claim)).encode(), version, durable=False):
+                return claim
+
+    def read(self, sop_instance_uid: str) -> Claim:
+        """Return a claim as it stands now."""
+        return self._read(_name(self._run_id, sop_instance_uid))[1]
+
+    def made_before(self, sop_instance_uid: str, path: str, sha256: str) -> bool:
+        """Say whether a run that died left this content at this path."""
+        return any(
+            self._read(_name(run_id, sop_instance_uid))[1].made(path, sha256) for run_id in self._dead_runs
+        )
+
+    def release(self) -> None:
+        """Empty `.partial`, but for what dead runs wrote and this run has not seen again."""
+        ours = {_leaf(name) for name in self._store.names(f"{PARTIAL}/{self._run_id}/claims")}
+        for run_id in self._dead_runs:
+            for name in list(self._store.names(f"{PARTIAL}/{run_id}")):
+                if "/claims/" not in name or _leaf(name) in ours:
+                    self._store.remove(name)
+        for folder in (self._run_id, "new", "locks"):
+            self._store.clear(f"{PARTIAL}/{folder}")
+
+    @cached_property
+    def _dead_runs(self) -> list[str]:
+        runs = {name.split("/")[1] for name in self._store.names(PARTIAL) if "/claims/" in name}
+        return sorted(runs - {self._run_id})
+
+    def _read(self, name: str) -> tuple[object | None, Claim]:
+        found = self._store.read(name)
+        if found is None or not found[1]:  # a loss of power may leave an empty file
+            return found and found[0], Claim()
+        document = json.loads(found[1])
+        claimants = {source_id: Claimant(*it) for source_id, it in document["claimants"].items()}
+        return found[0], Claim(claimants, document["before"])
+
+
+def _leaf(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _name(run_id: str, sop_instance_uid: str) -> str:
+    digest = hashlib.sha256(sop_instance_uid.encode()).hexdigest()[:32]
+    return f"{PARTIAL}/{run_id}/claims/{digest[:2]}/{digest}"

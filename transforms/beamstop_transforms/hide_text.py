@@ -1,0 +1,55 @@
+"""HideText: hide burned-in text, with one detector per worker process."""
+
+from functools import partial
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.utils.shared import Shared
+
+from beamstop.chain import FinderLoader, hide_text
+from beamstop.recipe import Recipe
+from beamstop.text import TextFinder
+from beamstop_transforms.instance import Instance
+from beamstop_transforms.steps import StepFn, branches
+
+
+class HideText(beam.PTransform):
+    """Hide text in the pixels of every instance, if the recipe asks for it.
+
+    Args:
+        recipe: says whether, and what text.
+        load_finder: makes the text detector for languages; called once per worker process, and only
+            if the recipe asks for it. Must be picklable.
+    """
+
+    def __init__(self, recipe: Recipe, load_finder: FinderLoader) -> None:
+        super().__init__()
+        self._recipe = recipe
+        self._load = load_finder
+
+    def expand(self, instances: Any) -> Any:
+        """Return `Branches`: the instances and the rows of those whose pixels could not be proved clean."""
+        return branches(instances, _HideTextFn(self._recipe, self._load))
+
+
+class _HideTextFn(StepFn):
+    step = "HideText"
+    column = "ms_pixels"
+
+    def __init__(self, recipe: Recipe, load: FinderLoader) -> None:
+        super().__init__()
+        self._recipe = recipe
+        self._load = load
+        self._shared = Shared()
+        self._finder: TextFinder | None = None
+
+    def setup(self) -> None:
+        super().setup()
+        if self._recipe.looks_at_pixels:
+            languages = self._recipe.text_policy.languages
+            self._finder = self._shared.acquire(partial(self._load, languages))
+
+    def work(self, instance: Instance) -> None:
+        if self._finder is not None:
+            instance.engine = self._finder.fingerprint
+        instance.pixels = hide_text(instance.read, self._recipe, self._finder)

@@ -1,0 +1,35 @@
+"""Insert: let every clean instance say how it was de-identified."""
+
+from typing import Any
+
+import apache_beam as beam
+
+from beamstop.insertions import insert
+from beamstop.recipe import Recipe
+from beamstop_transforms.instance import Instance
+from beamstop_transforms.steps import StepFn, branches
+
+
+class Insert(beam.PTransform):
+    """Write into every instance what was done to it, by HideText and ApplyRecipe."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self._recipe = recipe
+
+    def expand(self, instances: Any) -> Any:
+        """Return `Branches`: the instances and the rows of those that failed."""
+        return branches(instances, _InsertFn(self._recipe))
+
+
+class _InsertFn(StepFn):
+    step = "Insert"
+    column = "ms_attributes"
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self._recipe = recipe
+
+    def work(self, instance: Instance) -> None:
+        examined = instance.pixels is not None and instance.pixels.examined
+        instance.methods = insert(instance.read, self._recipe, examined)

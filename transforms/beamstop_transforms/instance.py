@@ -1,0 +1,191 @@
+"""What travels through the graph: a source to be read, and the instance that is made of it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from beamstop.audit import Row, defined_modality, registered_uid
+
+if TYPE_CHECKING:
+    from pydicom.dataset import FileDataset
+
+    from beamstop.attributes import AttributeReport
+    from beamstop.files import Encoded
+    from beamstop.text import PixelReport
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file or object to be de-identified.
+
+    Attributes:
+        path: local path or `gs://` address; bytes that are not UTF-8 are surrogate escapes.
+        size: bytes, as listed.
+        version: generation on gs://, modification time in nanoseconds locally, empty where unknown.
+    """
+
+    path: str
+    size: int
+    version: str
+
+    @property
+    def raw_path(self) -> bytes:
+        """The path as the file system has it."""
+        return os.fsencode(self.path)
+
+
+class Placed(NamedTuple):
+    """What became of one clean file.
+
+    Attributes:
+        sop_instance_uid: its own.
+        path: below OUTPUT.
+        sha256: of the file.
+        lost: why another source is written instead, None if this one is, as far as is known.
+        contested: other sources claim the UID, or the file waits to replace another's.
+        unchanged: it stood there before this run.
+    """
+
+    sop_instance_uid: str
+    path: str
+    sha256: str
+    lost: str | None
+    contested: bool
+    unchanged: bool
+
+
+@dataclass
+class Instance:
+    """One instance on its way from reading to writing; never crosses a shuffle.
+
+    A step may change it in place, because it has one consumer.
+
+    Attributes:
+        source: where it comes from.
+        source_id: keyed digest of the source's path, in hex.
+        source_digest: keyed digest of the source's bytes, in hex; None until read.
+        dataset: the instance; None until read.
+        bytes_in: bytes read.
+        pixels: what HideText did; None before it.
+        engine: fingerprint of the text detector, where one looked.
+        attributes: what ApplyRecipe did; None before it.
+        methods: CID 7050 codes that Insert wrote.
+        identifiers_checked, leaks_found: what CheckLeaks says.
+        encoded: the finished file; None before CheckLeaks.
+        placed: what WriteDicom did with it; None before it.
+        milliseconds: column of the audit → time spent.
+    """
+
+    source: Source
+    source_id: str
+    source_digest: str | None = None
+    dataset: "FileDataset | None" = None
+    bytes_in: int = 0
+    pixels: "PixelReport | None" = None
+    engine: str | None = None
+    attributes: "AttributeReport | None" = None
+    methods: tuple[str, ...] = ()
+    identifiers_checked: int = 0
+    leaks_found: int = 0
+    encoded: "Encoded | None" = None
+    placed: Placed | None = None
+    milliseconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def read(self) -> "FileDataset":
+        """The dataset, of an instance that has been read."""
+        return _there(self.dataset)
+
+    @property
+    def applied(self) -> "AttributeReport":
+        """What ApplyRecipe did, after it."""
+        return _there(self.attributes)
+
+    @property
+    def finished(self) -> "Encoded":
+        """The finished file, after CheckLeaks."""
+        return _there(self.encoded)
+
+    @contextmanager
+    def timed(self, column: str) -> Iterator[None]:
+        """Add the time spent inside to one of the audit's `ms_` columns."""
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            spent = 1000 * (perf_counter() - started)
+            self.milliseconds[column] = round(self.milliseconds.get(column, 0.0) + spent, 3)
+
+    def row(self) -> Row:
+        """Return what the audit may say of this instance so far."""
+        row: Row = {
+            "source_id": self.source_id,
+            "source_digest": self.source_digest,
+            "source_size": self.source.size,
+            "source_version": self.source.version,
+            "bytes_in": self.bytes_in,
+            "engine": self.engine,
+            "identifiers_checked": self.identifiers_checked,
+            "leaks_found": self.leaks_found,
+            "methods": list(self.methods),
+            **self.milliseconds,
+        }
+        if self.dataset is not None:
+            row |= _codes(self.dataset)
+        if self.pixels is not None:
+            row |= {name: getattr(self.pixels, name) for name in _PIXEL_COLUMNS}
+        if self.attributes is not None:
+            row |= {column: getattr(self.attributes, name) for column, name in _ATTRIBUTE_COLUMNS.items()}
+        return row
+
+    def change_rows(self, sop_instance_uid: str | None) -> Iterator[Row]:
+        """Yield one row of the audit's `changes` for every element acted on and every text box."""
+        found = {"source_id": self.source_id, "sop_instance_uid": sop_instance_uid}
+        for report in (self.attributes, self.pixels):
+            for change in report.changes if report is not None else ():
+                yield {**found, **asdict(change)}
+
+
+_T = TypeVar("_T")
+
+
+def _there(value: _T | None) -> _T:
+    if value is None:
+        raise LookupError("a step of the chain was left out")
+    return value
+
+
+_PIXEL_COLUMNS = (
+    "frames",
+    "frames_examined",
+    "text_boxes_hidden",
+    "text_boxes_kept",
+    "text_residue",
+    "pixels_changed",
+)
+_ATTRIBUTE_COLUMNS = {
+    "elements_removed": "removed",
+    "elements_emptied": "emptied",
+    "elements_replaced": "replaced",
+    "elements_kept": "kept",
+    "uids_remapped": "uids_remapped",
+    "dates_shifted": "dates_shifted",
+}
+
+
+def _codes(dataset: "FileDataset") -> Row:
+    return {
+        "sop_class_uid": registered_uid(_quiet(dataset, "SOPClassUID")),
+        "modality": defined_modality(_quiet(dataset, "Modality")),
+        "transfer_syntax_uid": registered_uid(_quiet(dataset.file_meta, "TransferSyntaxUID")),
+    }
+
+
+def _quiet(dataset: object, keyword: str) -> object:
+    try:
+        return getattr(dataset, keyword, None)
+    except (ValueError, TypeError, LookupError, NotImplementedError, OSError):
+        return None  # what pydicom raises on a value that is not what its VR says

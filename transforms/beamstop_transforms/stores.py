@@ -1,0 +1,267 @@
+"""Where files are put: a local folder or a `gs://` prefix, behind one small protocol."""
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+PARTIAL = ".partial"  # the one hidden folder of a target that holds what is not finished
+
+
+class Found(NamedTuple):
+    """What stands under a name.
+
+    Attributes:
+        version: changes with every write; what `write` compares with.
+        sha256: of the content, in hex.
+    """
+
+    version: object
+    sha256: str
+
+
+class Store(Protocol):
+    """Whole objects by name; a name is a relative path with `/`."""
+
+    def find(self, name: str) -> Found | None:
+        """Say what stands under a name."""
+
+    def read(self, name: str) -> tuple[object, bytes] | None:
+        """Return version and content of what stands under a name."""
+
+    def write(self, name: str, data: bytes, version: object | None, durable: bool = True) -> bool:
+        """Put data under a name, at once and whole, if it still has this version.
+
+        Args:
+            name: where to.
+            data: the whole content.
+            version: as `find` or `read` returned it; None if nothing may stand there.
+            durable: do not return before the data would survive a loss of power.
+
+        Returns:
+            False if the name has another version: nothing was done.
+        """
+
+    def remove(self, name: str) -> None:
+        """Remove what stands under a name, if anything does."""
+
+    def names(self, folder: str) -> Iterator[str]:
+        """Yield the names below a folder."""
+
+    def clear(self, folder: str) -> None:
+        """Remove a folder with all in it."""
+
+
+def is_remote(target: str) -> bool:
+    """Say whether a path is an address in an object store."""
+    return target.startswith("gs://")
+
+
+def open_store(target: str) -> Store:
+    """Return the store of a local folder or `gs://` prefix."""
+    return GcsStore(target) if is_remote(target) else LocalStore(target)
+
+
+class LocalStore:
+    """A folder; new folders are the owner's alone (mode 0700).
+
+    A file is written under `.partial` and moved, so that its final name appears only when it is
+    whole. Processes of one machine that write one name are kept apart by a lock file.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = Path(root)
+
+    def find(self, name: str) -> Found | None:
+        """See `Store`."""
+        found = self.read(name)
+        return found and Found(found[0], hashlib.sha256(found[1]).hexdigest())
+
+    def read(self, name: str) -> tuple[object, bytes] | None:
+        """See `Store`."""
+        try:
+            with open(self._root / name, "rb") as file:
+                return _version(os.fstat(file.fileno())), file.read()
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, data: bytes, version: object | None, durable: bool = True) -> bool:
+        """See `Store`."""
+        temporary = self._temporary(data, durable)
+        try:
+            with self._locked(name):
+                if self._version_of(name) != version:
+                    return False
+                target = self._root / name
+                _make_folder(target.parent)
+                os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        if durable:
+            _sync_folder(target.parent)
+        return True
+
+    def remove(self, name: str) -> None:
+        """See `Store`; folders that become empty go too."""
+        path = self._root / name
+        path.unlink(missing_ok=True)
+        for folder in path.parents:
+            if folder == self._root:
+                break
+            try:
+                folder.rmdir()
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                    raise
+                break
+
+    def names(self, folder: str) -> Iterator[str]:
+        """See `Store`."""
+        for here, _, files in os.walk(self._root / folder):
+            for file in files:
+                yield (Path(here) / file).relative_to(self._root).as_posix()
+
+    def clear(self, folder: str) -> None:
+        """See `Store`."""
+        shutil.rmtree(self._root / folder, ignore_errors=True)
+
+    def _temporary(self, data: bytes, durable: bool) -> Path:
+        path = self._root / PARTIAL / "new" / uuid.uuid4().hex
+        _make_folder(path.parent)
+        try:
+            with open(path, "xb") as file:
+                file.write(data)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return path
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        # 256 lock files serve all names: a name of its own each would double the files.
+        path = self._root / PARTIAL / "locks" / hashlib.sha256(name.encode()).hexdigest()[:2]
+        _make_folder(path.parent)
+        with open(path, "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _version_of(self, name: str) -> object | None:
+        try:
+            return _version(os.stat(self._root / name))
+        except FileNotFoundError:
+            return None
+
+
+def _version(about: os.stat_result) -> object:
+    return about.st_ino, about.st_mtime_ns, about.st_size
+
+
+def _make_folder(path: Path) -> None:
+    if path.is_dir():
+        return
+    _make_folder(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class GcsStore:
+    """A prefix in a bucket; uploads are atomic there, so nothing temporary is needed."""
+
+    def __init__(self, root: str) -> None:
+        bucket, _, prefix = root.removeprefix("gs://").partition("/")
+        self._prefix = prefix.rstrip("/") + "/" if prefix else ""
+        self._bucket = _client().bucket(bucket)
+
+    def find(self, name: str) -> Found | None:
+        """See `Store`; the digest is kept with the object, so that it is not downloaded."""
+        blob = self._bucket.get_blob(self._prefix + name)
+        if blob is None:
+            return None
+        known = (blob.metadata or {}).get("sha256")
+        return Found(blob.generation, known or hashlib.sha256(blob.download_as_bytes()).hexdigest())
+
+    def read(self, name: str) -> tuple[object, bytes] | None:
+        """See `Store`."""
+        blob = self._bucket.get_blob(self._prefix + name)
+        return blob and (blob.generation, blob.download_as_bytes(if_generation_match=blob.generation))
+
+    def write(self, name: str, data: bytes, version: object | None, durable: bool = True) -> bool:
+        """See `Store`; what is written is always durable."""
+        from google.api_core.exceptions import PreconditionFailed
+
+        blob = self._bucket.blob(self._prefix + name)
+        blob.metadata = {"sha256": hashlib.sha256(data).hexdigest()}
+        try:
+            blob.upload_from_string(
+                data, "application/octet-stream", if_generation_match=version or 0, checksum="crc32c"
+            )
+        except PreconditionFailed:
+            return False
+        return True
+
+    def remove(self, name: str) -> None:
+        """See `Store`."""
+        from google.api_core.exceptions import NotFound
+
+        try:
+            self._bucket.blob(self._prefix + name).delete()
+        except NotFound:
+            return
+
+    def names(self, folder: str) -> Iterator[str]:
+        """See `Store`."""
+        for blob in self._bucket.list_blobs(prefix=f"{self._prefix}{folder}/"):
+            yield blob.name.removeprefix(self._prefix)
+
+    def clear(self, folder: str) -> None:
+        """See `Store`."""
+        for name in list(self.names(folder)):
+            self.remove(name)
+
+
+@cache
+def _client() -> Any:
+    """Return this process's client: a client per object costs a new connection each."""
+    from google.cloud import storage
+
+    return storage.Client()
+
+
+def read_remote(path: str) -> bytes:
+    """Return the bytes of one object.
+
+    Raises:
+        OSError: it cannot be had.
+    """
+    from google.api_core.exceptions import GoogleAPIError
+
+    bucket, _, name = path.removeprefix("gs://").partition("/")
+    try:
+        data: bytes = _client().bucket(bucket).blob(name).download_as_bytes()
+    except GoogleAPIError as error:
+        raise OSError(type(error).__name__) from None
+    return data
+
+
+def list_remote(address: str) -> Iterator[tuple[str, int, str]]:
+    """Yield path, size and generation of the objects under a `gs://` prefix."""
+    bucket, _, prefix = address.removeprefix("gs://").partition("/")
+    for blob in _client().list_blobs(bucket, prefix=prefix):
+        yield f"gs://{bucket}/{blob.name}", blob.size, str(blob.generation)

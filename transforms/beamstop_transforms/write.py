@@ -1,0 +1,241 @@
+"""WriteDicom: put the clean instance in its place, once, whatever is retried or comes twice."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+from apache_beam import pvalue
+from pydicom.dataset import Dataset
+
+from beamstop.audit import Outcome, Row, refused
+from beamstop.errors import Quarantined
+from beamstop_transforms.claims import Claimant, Claims
+from beamstop_transforms.instance import Instance, Placed
+from beamstop_transforms.ledger import Ledger
+from beamstop_transforms.steps import StepFn
+from beamstop_transforms.stores import PARTIAL, open_store
+
+_LONGEST_COMPONENT = 128
+_CHANGES, _CROSSWALK, _CONTESTED = "changes", "crosswalk", "contested"
+
+
+class Written(NamedTuple):
+    """What WriteDicom returns.
+
+    Attributes:
+        rows: one audit row per instance, written or not, before duplicates are settled.
+        changes: rows of the audit's `changes`.
+        crosswalk: rows that tie a source to its clean file.
+        contested: SOP Instance UIDs that must be settled when all is written.
+    """
+
+    rows: Any
+    changes: Any
+    crosswalk: Any
+    contested: Any
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where clean files go and what is known of it.
+
+    Attributes:
+        output: the OUTPUT folder or prefix.
+        audit: the AUDIT folder or prefix, whose earlier runs are the ledger.
+        run_id: of this run.
+    """
+
+    output: str
+    audit: str
+    run_id: str
+
+
+class WriteDicom(beam.PTransform):
+    """Write every instance to OUTPUT/<PatientID>/<Study>/<Series>/<SOP Instance UID>.dcm."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self._target = target
+
+    def expand(self, instances: Any) -> Any:
+        """Return `Written`."""
+        outputs = instances | "WriteDicom" >> beam.ParDo(_WriteDicomFn(self._target)).with_outputs(
+            _CHANGES, _CROSSWALK, _CONTESTED, main="rows"
+        )
+        return Written(outputs["rows"], outputs[_CHANGES], outputs[_CROSSWALK], outputs[_CONTESTED])
+
+
+class _WriteDicomFn(StepFn):
+    step = "WriteDicom"
+    column = "ms_write"
+
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self._target = target
+
+    def setup(self) -> None:
+        super().setup()
+        self._placing = Placing(self._target)
+
+    def process(self, instance: Instance) -> Iterator[Any]:
+        row = self.attempt(instance)
+        placed = instance.placed
+        if placed is None:
+            yield row
+            return
+        if placed.contested:
+            yield pvalue.TaggedOutput(_CONTESTED, placed.sop_instance_uid)
+        if placed.lost is not None:
+            yield refused(instance.row(), Outcome.REJECTED, self.step, placed.lost)
+            return
+        row = written_row(instance, placed)
+        yield row
+        for change in instance.change_rows(placed.sop_instance_uid):
+            yield pvalue.TaggedOutput(_CHANGES, change)
+        yield pvalue.TaggedOutput(_CROSSWALK, crosswalk_row(instance, row))
+
+    def work(self, instance: Instance) -> None:
+        instance.placed = self._placing.place(instance)
+
+
+class Placing:
+    """Puts clean files into OUTPUT by DESIGN's rules for duplicates and second runs."""
+
+    def __init__(self, target: Target) -> None:
+        self._run_id = target.run_id
+        self._store = open_store(target.output)
+        self._claims = Claims(self._store, target.run_id)
+        self._ledger = Ledger(target.audit)
+
+    def place(self, instance: Instance) -> Placed:
+        """Put one clean file in its place.
+
+        Raises:
+            Quarantined: `no_sop_instance_uid`, `unsafe_path` or `occupied`.
+        """
+        path, data = output_path(instance.read), instance.finished.data
+        uid, sha256 = str(instance.read.SOPInstanceUID), hashlib.sha256(data).hexdigest()
+        me = Claimant(instance.source_digest or "", path, sha256)
+        claim = self._claims.join(uid, instance.source_id, me)
+        waits = False
+        while claim.winner == instance.source_id:
+            found = self._store.find(path)
+            if found is not None and found.sha256 == sha256:
+                break
+            if found is not None and not claim.made(path, found.sha256):
+                waits = self._must_wait(uid, path, found.sha256, instance.source_id)
+            if waits:
+                self._put_aside(uid, instance.source_id, data)
+                break
+            if self._store.write(path, data, found and found.version):
+                break
+            claim = self._claims.read(uid)  # another worker was here: look again
+        lost = claim.losers().get(instance.source_id)
+        contested = waits or len(claim.claimants) > 1
+        return Placed(uid, path, sha256, lost, contested, claim.before[path] == sha256)
+
+    def _must_wait(self, uid: str, path: str, present: str, source_id: str) -> bool:
+        """Say whether what stands there is another source's, which may yet win in this run.
+
+        Raises:
+            Quarantined: `occupied`: no run of ours put it there.
+        """
+        writer = self._ledger.writer(path, present)
+        if writer is None and not self._claims.made_before(uid, path, present):
+            raise Quarantined("occupied")
+        return writer is not None and writer != source_id
+
+    def _put_aside(self, uid: str, source_id: str, data: bytes) -> None:
+        name = aside(self._run_id, uid, source_id)
+        found = self._store.find(name)
+        self._store.write(name, data, found and found.version)
+
+    def settle(self, sop_instance_uid: str) -> dict[str, str]:
+        """Finish one contested UID when every source has been seen; may be repeated.
+
+        The winner's file takes its place if it was put aside; files of losers at other paths go, if
+        this run made them.
+
+        Returns:
+            source_id → reason of the losers.
+        """
+        claim = self._claims.read(sop_instance_uid)
+        winner = claim.claimants[claim.winner]
+        waiting = self._store.read(aside(self._run_id, sop_instance_uid, claim.winner))
+        if waiting is not None:
+            found = self._store.find(winner.path)
+            if found is None or found.sha256 != winner.sha256:
+                self._store.write(winner.path, waiting[1], found and found.version)
+        for loser in claim.losers():
+            path, sha256 = claim.claimants[loser].path, claim.claimants[loser].sha256
+            found = self._store.find(path) if path != winner.path and claim.before[path] is None else None
+            if found is not None and found.sha256 == sha256:
+                self._store.remove(path)
+        return claim.losers()
+
+
+def aside(run_id: str, sop_instance_uid: str, source_id: str) -> str:
+    """Return the name under which a file waits to replace what another source wrote."""
+    name = hashlib.sha256(f"{sop_instance_uid}/{source_id}".encode()).hexdigest()[:32]
+    return f"{PARTIAL}/{run_id}/aside/{name}"
+
+
+def output_path(dataset: Dataset) -> str:
+    """Return where a clean instance belongs below OUTPUT.
+
+    Raises:
+        Quarantined: `no_sop_instance_uid`, or `unsafe_path` with the keyword of the culprit.
+    """
+    if not dataset.get("SOPInstanceUID"):
+        raise Quarantined("no_sop_instance_uid")
+    keywords = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+    return os.path.join(*(_component(dataset, keyword) for keyword in keywords)) + ".dcm"
+
+
+def _component(dataset: Dataset, keyword: str) -> str:
+    value = str(dataset.get(keyword) or "").strip()
+    if not value:
+        return "NONE"
+    plain = value.isprintable() and not value.startswith(".") and not {"/", "\\"} & set(value)
+    if not plain or len(value.encode()) > _LONGEST_COMPONENT:
+        raise Quarantined("unsafe_path", keyword)
+    return value
+
+
+def written_row(instance: Instance, placed: Placed) -> Row:
+    """Return the audit row of a written instance; `unchanged` is no column, the run's counts have it."""
+    dataset = instance.read
+    return {
+        **instance.row(),
+        "outcome": str(Outcome.WRITTEN),
+        "step": _WriteDicomFn.step,
+        "patient_id": _text(dataset, "PatientID"),
+        "study_uid": _text(dataset, "StudyInstanceUID"),
+        "series_uid": _text(dataset, "SeriesInstanceUID"),
+        "sop_instance_uid": placed.sop_instance_uid,
+        "output_path": placed.path,
+        "output_sha256": placed.sha256,
+        "bytes_out": len(instance.finished.data),
+        "unchanged": placed.unchanged,
+    }
+
+
+def crosswalk_row(instance: Instance, row: Row) -> Row:
+    """Return what ties a source to its clean file; only for a place with other access rights."""
+    original = instance.applied.original._asdict()
+    return {
+        "source_id": instance.source_id,
+        "source_path": instance.source.raw_path.decode(errors="backslashreplace"),
+        **{f"original_{name}": value for name, value in original.items()},
+        **{name: row[name] for name in _OF_THE_CLEAN_FILE},
+    }
+
+
+_OF_THE_CLEAN_FILE = ("patient_id", "study_uid", "series_uid", "sop_instance_uid", "output_path")
+
+
+def _text(dataset: Dataset, keyword: str) -> str | None:
+    return str(dataset.get(keyword) or "").strip() or None
