@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VM
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 
@@ -84,7 +85,7 @@ __all__ = [
 META_FILE = "meta.csv"  # what kskit's users write the table to
 _KEY_BYTES = 32
 # What pydicom raises on values that are not what their VR says.
-_UNREADABLE = (AttributeError, LookupError, NotImplementedError, OSError, TypeError, ValueError)
+_UNREADABLE = (BytesLengthException, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 
 
 def attributes_row(dataset: Dataset) -> dict[str, object]:
