@@ -95,20 +95,9 @@ def main() -> int:
 
     build_archive(archive)
     console.print(f"{len(list(archive.iterdir()))} files with invented identities are in {archive}")
-    _run(["keygen", str(key)])
-    code = _run(
-        [
-            "run",
-            "--input",
-            str(archive),
-            "--output",
-            str(output),
-            "--audit",
-            str(audit),
-            "--key",
-            f"file:{key}",
-        ]
-    )
+    beamstop(["keygen", str(key)])
+    places = {"--input": archive, "--output": output, "--audit": audit, "--key": key}
+    code = beamstop(["run", *(str(word) for option in places.items() for word in option)])
     if audit.is_dir():
         report(console, output, audit)
     return code
@@ -189,13 +178,6 @@ def report(console: Console, output: Path, audit: Path) -> None:
     console.print(f"looked for text in {frames} frames; hid some in {changed} of {len(written)} clean files")
     console.print(f"clean files: {output}")
     console.print(f"audit:       {audit}")
-
-
-def _run(arguments: list[str]) -> int:
-    try:
-        return int(beamstop(arguments) or 0)
-    except SystemExit as stop:
-        return int(stop.code or 0)
 
 
 def _letters(size: tuple[int, int], picture: Picture) -> npt.NDArray[np.bool_]:
