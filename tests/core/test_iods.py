@@ -112,7 +112,7 @@ def test_a_plain_code_stays(code):
         (Action.X_Z, "Z", "Z", "X", "Z"),
         (Action.X_D, "D", "D", "X", "D"),
         (Action.X_Z_D, "D", "Z", "X", "D"),
-        (Action.X_Z_U, "U", "Z", "X", "U"),
+        (Action.X_Z_U, "U", "U", "X", "U"),
     ],
 )
 def test_compound_is_decided_by_the_type(code, type_1, type_2, type_3, unknown):

@@ -20,4 +20,4 @@ class Action(StrEnum):
     X_Z = "X/Z"  # X, Z where Type 2
     X_D = "X/D"  # X, D where Type 1
     X_Z_D = "X/Z/D"  # X, Z where Type 2, D where Type 1
-    X_Z_U = "X/Z/U*"  # X, Z where Type 2, else the contained UIDs are remapped
+    X_Z_U = "X/Z/U*"  # X where Type 3, else the contained UIDs are remapped

@@ -1,6 +1,9 @@
 """ApplyRecipe: walks a dataset once and does to every element what the recipe says."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydicom.dataelem import DataElement
@@ -122,9 +125,12 @@ class _Walk:
         self._sop_class = str(dataset.get("SOPClassUID") or "")
         self._plans = planner.plans_for(self._sop_class)
         self._days = identity.shift_days(dataset)
+        self._new_dates: set[date] = set()
 
     def run(self) -> None:
         self._visit(self._dataset, (), "")
+        # A shifted date may by chance be another date of the original.
+        self._report.identifiers = self._report.identifiers.without_dates(self._new_dates)
         if isinstance(self._dataset, FileDataset):
             self._rebuild_file_meta(self._dataset)
 
@@ -286,6 +292,7 @@ class _Walk:
             report.uids_remapped += 1
         elif action is Action.C and result.VR in _DATE_VRS:
             report.dates_shifted += 1
+            self._new_dates.update(_days(result))
         elif action is Action.Z and not result.value:
             report.emptied += 1
         else:
@@ -320,6 +327,12 @@ class _Walk:
 def _original_ids(dataset: Dataset) -> OriginalIds:
     keywords = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
     return OriginalIds(*(str(dataset.get(keyword) or "") or None for keyword in keywords))
+
+
+def _days(element: Element) -> Iterator[date]:
+    """Yield the days in a shifted DA or DT; a partial one names none."""
+    for text in re.findall(r"(?<!\d)\d{8}", str(element.value)):
+        yield date(int(text[:4]), int(text[4:6]), int(text[6:]))
 
 
 def _text(element: Element) -> str:

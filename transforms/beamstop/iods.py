@@ -24,7 +24,8 @@ _CHOICES = {
     Action.X_Z: {"1": _Z, "2": _Z, "3": _X, "?": _Z},
     Action.X_D: {"1": _D, "2": _D, "3": _X, "?": _D},
     Action.X_Z_D: {"1": _D, "2": _Z, "3": _X, "?": _D},
-    Action.X_Z_U: {"1": _U, "2": _Z, "3": _X, "?": _U},
+    # Emptying a Type 2 reference breaks what counts on it: Source Image Sequence in Derivation Image.
+    Action.X_Z_U: {"1": _U, "2": _U, "3": _X, "?": _U},
 }
 
 
