@@ -22,7 +22,7 @@ def parse_beam_options(arguments: Sequence[str], known: Sequence[str] = ()) -> A
     """
     from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 
-    class Parser(_BeamArgumentParser):  # type: ignore[misc]
+    class Parser(_BeamArgumentParser):
         def error(self, message: str) -> NoReturn:
             raise ConfigurationError(f"{message}; see beamstop run --help and Beam's own options")
 

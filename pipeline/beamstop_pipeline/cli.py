@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from beamstop.errors import DeidError, KeyReferenceError
+from beamstop_pipeline.silence import silenced
 
 DONE, SET_ASIDE, BAD_CONFIGURATION, BROKEN = 0, 1, 2, 3
 
@@ -111,7 +112,7 @@ def run(
     policy; 1 something was quarantined or failed; 2 bad configuration, nothing was read; 3 the run
     itself broke.
     """
-    with ExitStack() as held:
+    with silenced(), ExitStack() as held:
         try:
             from beamstop.recipe import load_recipe
             from beamstop_pipeline import job as jobs

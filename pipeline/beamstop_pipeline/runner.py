@@ -1,13 +1,12 @@
 """Running a job: on this machine with a pinned runner and a watchdog, or on the runner that was named."""
 
-import logging
 import os
+import shlex
 import signal
 import sys
 import tempfile
 import threading
 import time
-import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,10 +14,11 @@ from typing import Any
 
 import apache_beam as beam
 import psutil
-from apache_beam.options.pipeline_options import DirectOptions, WorkerOptions
+from apache_beam.options.pipeline_options import DirectOptions
 from apache_beam.portability.api import beam_provision_api_pb2
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from beamstop.errors import DeidError
 from beamstop_pipeline.graph import build
@@ -28,7 +28,7 @@ from beamstop_transforms.audit import record_name
 from beamstop_transforms.stores import open_store
 
 BROKEN = 3
-_WORKER = "apache_beam.runners.worker.sdk_worker_main"
+_WORKER = "beamstop_pipeline.worker"
 _LOOK_EVERY = 0.25  # seconds
 _GRACE = 5.0  # seconds for the run to end by itself when a worker has gone
 
@@ -51,13 +51,11 @@ def run_locally(job: Job, options: Any, report: Report) -> None:
         RunError: it broke. If a worker is lost or nothing moves any more, Beam would wait for ever:
             then the process ends at once, with exit code 3 and one sentence on stderr.
     """
-    direct = options.view_as(DirectOptions)
-    direct.direct_num_workers = job.workers
-    direct.direct_running_mode = "in_memory" if job.workers == 1 else "multi_processing"
+    options.view_as(DirectOptions).direct_num_workers = job.workers
     with tempfile.TemporaryDirectory(prefix="beamstop-") as folder:
         job = replace(job, progress=folder)
         with Watchdog(job, folder, report):
-            _run(job, pinned_runner(options), options)
+            _run(job, pinned_runner(options, job.workers), options)
 
 
 def run_elsewhere(job: Job, options: Any) -> None:
@@ -70,7 +68,6 @@ def run_elsewhere(job: Job, options: Any) -> None:
 
 
 def _run(job: Job, runner: Any, options: Any) -> None:
-    silence(options)
     try:
         pipeline = beam.Pipeline(runner=runner, options=options)
         build(pipeline, job)
@@ -90,22 +87,18 @@ def _cause(error: Exception) -> str:
     return str(error) if isinstance(error, DeidError) else type(error).__name__
 
 
-def pinned_runner(options: Any) -> Any:
-    """Return a FnApiRunner that hands the options to its workers.
+def pinned_runner(options: Any, workers: int) -> Any:
+    """Return a FnApiRunner that hands the options to its workers: in this process, or several of ours.
 
     `DirectRunner` would fetch and prefer another engine where it can, so that a laptop and CI differ.
     """
     encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
     provision = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
-    return fn_runner.FnApiRunner(provision_info=fn_runner.ExtendedProvisionInfo(provision))
-
-
-def silence(options: Any) -> None:
-    """Keep warnings and tracebacks of libraries off stderr, here and in the workers: they quote values."""
-    warnings.simplefilter("ignore")
-    for name in ("apache_beam", "pydicom"):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    options.view_as(WorkerOptions).default_sdk_harness_log_level = "CRITICAL"
+    command = f"exec {shlex.quote(sys.executable)} -m {_WORKER}"
+    return fn_runner.FnApiRunner(
+        SubprocessSDKEnvironment.from_command_string(command) if workers > 1 else None,
+        provision_info=fn_runner.ExtendedProvisionInfo(provision),
+    )
 
 
 class Watchdog:

@@ -265,7 +265,7 @@ def record_name(run_id: str) -> str:
 
 @dataclass(frozen=True)
 class _Table:
-    """One Parquet table: the target, a folder in it, the run, the schema, and how many files (0: one per bundle)."""
+    """One Parquet table: target, folder in it, run, schema, number of files (0: one per bundle)."""
 
     target: str
     folder: str
@@ -276,12 +276,12 @@ class _Table:
     @property
     def draft(self) -> str:
         """Where the files are until they are whole."""
-        return FileSystems.join(self.target, PARTIAL, self.run_id, self.folder or "rows", "part")
+        return str(FileSystems.join(self.target, PARTIAL, self.run_id, self.folder or "rows", "part"))
 
     def final(self, draft: str) -> str:
         """Return the path that a draft ends under."""
         name = f"{self.run_id}{os.path.basename(draft).removeprefix('part')}"
-        return FileSystems.join(self.target, *filter(None, [self.folder]), name)
+        return str(FileSystems.join(self.target, *filter(None, [self.folder]), name))
 
 
 class _WriteTable(beam.PTransform):
@@ -301,9 +301,10 @@ class _WriteTable(beam.PTransform):
             file_name_suffix=".parquet",
             num_shards=self._table.shards,
         )
-        if self._losers is None:
-            return drafts | "Publish" >> beam.Map(_publish, self._table, {})
-        return drafts | "Publish" >> beam.Map(_publish, self._table, self._losers)
+        # A retried bundle of WriteToParquet wants to find its files where it left them.
+        whole = drafts | "Whole" >> beam.Reshuffle()
+        losers = {} if self._losers is None else self._losers
+        return whole | "Publish" >> beam.Map(_publish, self._table, losers)
 
 
 def _publish(draft: str, table: _Table, losers: Mapping[str, str]) -> str:

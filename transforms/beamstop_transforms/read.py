@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -11,7 +12,7 @@ from beamstop.files import read_dicom
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
 from beamstop_transforms.instance import Instance, Source
-from beamstop_transforms.steps import REFUSED, Branches, StepFn
+from beamstop_transforms.steps import StepFn, branches
 from beamstop_transforms.stores import is_remote, read_remote
 
 MAX_BYTES = 4 << 30
@@ -32,9 +33,20 @@ class ReadDicom(beam.PTransform):
 
     def expand(self, sources: Any) -> Any:
         """Return `Branches`: the instances and the rows of what is not, or no readable, DICOM."""
-        work = _ReadDicomFn(self._key, self._max_bytes)
-        outputs = sources | work.step >> beam.ParDo(work).with_outputs(REFUSED, main="instances")
-        return Branches(outputs["instances"], outputs[REFUSED])
+        begun = sources | "Begin" >> beam.ParDo(_BeginFn(self._key))
+        return branches(begun, _ReadDicomFn(self._key, self._max_bytes))
+
+
+class _BeginFn(beam.DoFn):
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self._key = key
+
+    def setup(self) -> None:
+        self._identity = Identity(resolve_key(self._key))
+
+    def process(self, source: Source) -> Iterator[Instance]:
+        yield Instance(source, self._identity.digest("source-path", source.raw_path).hex())
 
 
 class _ReadDicomFn(StepFn):
@@ -50,20 +62,11 @@ class _ReadDicomFn(StepFn):
         super().setup()
         self._identity = Identity(resolve_key(self._key))
 
-    def process(self, source: Source) -> Any:
-        """Begin an instance from its source, then do the work."""
-        return super().process(Instance(source, source_id(source, self._identity)))
-
     def work(self, instance: Instance) -> None:
         data = read_source(instance.source, self._max_bytes)
         instance.bytes_in = len(data)
         instance.source_digest = self._identity.digest("source", data).hex()
         instance.dataset = read_dicom(data)
-
-
-def source_id(source: Source, identity: Identity) -> str:
-    """Return the keyed digest, in hex, that stands for a source's path."""
-    return identity.digest("source-path", source.raw_path).hex()
 
 
 def read_source(source: Source, max_bytes: int = MAX_BYTES) -> bytes:

@@ -1,0 +1,53 @@
+"""Silence for libraries: their warnings, logs and tracebacks may quote values of a dataset."""
+
+import io
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Let nothing but what we say ourselves reach stderr: no log, no warning, no native library."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), _native_stderr_closed():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+@contextmanager
+def _native_stderr_closed() -> Iterator[None]:
+    """Point file descriptor 2 to nowhere; `sys.stderr` goes on to where it went."""
+    ours, kept = sys.stderr, os.dup(2)
+    if _descriptor(ours) == 2:
+        sys.stderr = open(os.dup(kept), "w", encoding=ours.encoding, errors=ours.errors, buffering=1)
+    close_native_stderr()
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        if sys.stderr is not ours:
+            sys.stderr.close()
+            sys.stderr = ours
+
+
+def close_native_stderr() -> None:
+    """Point file descriptor 2 to nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
+def _descriptor(stream: object) -> int | None:
+    try:
+        return stream.fileno() if isinstance(stream, io.IOBase | io.TextIOWrapper) else None
+    except OSError:
+        return None

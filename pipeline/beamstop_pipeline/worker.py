@@ -1,0 +1,36 @@
+"""A worker process of a local run: Beam's own, but silent, and gone when its driver is."""
+
+import logging
+import os
+import sys
+import threading
+import time
+import warnings
+
+_LOOK_EVERY = 1.0  # seconds
+_ORPHANED = 1
+
+
+def main() -> None:
+    """Serve the driver that started this process."""
+    driver = os.getppid()
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    from apache_beam.runners.worker import sdk_worker_main
+
+    from beamstop_pipeline.silence import close_native_stderr
+
+    close_native_stderr()  # a start that fails is still heard
+    threading.Thread(target=_follow, args=(driver,), daemon=True).start()
+    sdk_worker_main.main(sys.argv)
+
+
+def _follow(driver: int) -> None:
+    """End when the driver has gone: an orphan would work on while the next run begins."""
+    while os.getppid() == driver:
+        time.sleep(_LOOK_EVERY)
+    os._exit(_ORPHANED)
+
+
+if __name__ == "__main__":
+    main()
