@@ -1,0 +1,420 @@
+"""CheckLeaks: searches a finished file for the instance's own identifiers.
+
+What is searched for, and what is not (rules by number; each has a test of the same number):
+
+1.  A needle has at least four letters or digits. Ideographs and syllables (CJK, kana, hangul) say
+    more each: there two are enough.
+2.  A word of a name is a needle unless it is an ordinary word (`vocabulary.ordinary`: attribute
+    names, code meanings, modalities, placeholders such as ANONYMOUS or PHANTOM, plain English).
+3.  A whole name is a needle in either order, with any separator or joined ("Li Wu", "wu^li",
+    "LIWU"), when at least one of its words is not ordinary. A name of ordinary words alone (CT^Chest,
+    Brown^Grant) is one only as it was written, with its caret: "ct chest" means nothing.
+4.  A number (identifier, telephone) needs six digits, leading zeros not counted; it is found with
+    any of `-/ ` between its digits, with and without leading zeros.
+5.  An identifier of letters and digits is found with any or no separators, unless it is an ordinary
+    word with up to three digits (CT01, 4MR1, SCANNER2).
+6.  An identifier of letters alone counts as a word (rule 2).
+7.  A place is a needle as a whole unless all its words are ordinary (RADIOLOGY), and so is each of its words
+    of five letters or more that is in no vocabulary.
+8.  A date is found in all the ways `written_dates` reads, when it names a day and has a four-digit
+    year; dates that stand for none (1900-01-01) are not needles.
+9.  Digits stand alone: no digit and no decimal point beside them. So 20040826 is not in
+    2.25.99820040826771 nor in 1.20040826; followed by a time of day (20040826185059) it is a date.
+10. A UID is found as a whole and never in part; it has at least ten characters.
+11. Values the recipe keeps are no needles, nor are the words in them.
+12. Words are whole words: no letter beside them (SMITH01 and Smith_1 hold Smith, Smithsonian does not).
+13. Numbers are no identifiers: elements of VR AT DS FD FL IS OF OD OL OV SL SS SV TM UL US UV are not searched
+    (a kept 1234567 there is a measure by chance), UI holds UIDs only.
+14. In OB, OW and UN a needle counts inside eight or more printable characters, or in a run of six letters
+    and digits, or where all of the value is text. A word of four letters falls on random bytes in either
+    case once in 3 * 10^8 positions, hence on 0.7 % of 2 MB payloads; within eight printable ones, on 0.01 %.
+
+Encodings: ASCII, Latin-1 (accents folded), UTF-8, UTF-16 in both orders, and the instance's own
+character sets.
+
+Method: the header is folded and cut into words once, and its words are intersected with the needles';
+no needle is searched for by itself. Only when that finds something is the file parsed and each
+element looked at with its boundaries and VR, which decides.
+"""
+
+import re
+import string
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+from pydicom.charset import decode_bytes
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset, read_partial
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from beamstop.errors import Quarantined
+from beamstop.identifiers import Identifiers, Name, Words
+from beamstop.tags import tag_name, vr_of
+from beamstop.vocabulary import fold, ordinary, vocabulary
+from beamstop.written_dates import MONTHS, find_dates
+
+MIN_LENGTH = 4
+MIN_DIGITS = 6
+MIN_PLACE_WORD = 5
+MIN_UID_LENGTH = 10
+MIN_PRINTABLE = 8
+MIN_PRINTABLE_WORD = 6
+MAX_ORDINARY_DIGITS = 3
+MIN_SYLLABLES = 2
+
+_NUMERIC_VRS = frozenset("AT DS FD FL IS OF OD OL OV SL SS SV TM UL US UV".split())
+_TEXT_VRS = frozenset("AE AS CS DA DT LO LT PN SH ST UC UI UR UT".split())
+_EXPLICIT_BIG_ENDIAN, _META_SEARCH = b"1.2.840.10008.1.2.2\0", 600
+_PREAMBLE_END, _META_START = 128, 132
+
+
+def _table(keep: str, fold_to: dict[int, str] | None = None) -> bytes:
+    """Return a table for bytes.translate: what is kept stays, lower case; the rest becomes a space."""
+    kept = {ord(letter): letter.lower() for letter in keep} | (fold_to or {})
+    return bytes(ord(kept.get(byte, " ")) for byte in range(256))
+
+
+_ALNUM = string.ascii_letters + string.digits
+_TO_WORDS = _table(_ALNUM)
+_TO_LETTERS = _table(string.ascii_letters)
+_TO_FOLDED_WORDS = _table(_ALNUM, {byte: fold(chr(byte))[:1] for byte in range(0xC0, 0x100) if chr(byte).isalpha()})
+# Digits and what may stand between them; a space becomes _ so that it does not split.
+_TO_NUMBERS = _table(string.digits + "./-_", {ord(" "): "_"})
+_TO_CLASSES = bytes(
+    ord("w" if chr(byte) in _ALNUM else "0" if byte == 0 else "C" if 0x80 <= byte < 0xC0 else "L" if byte >= 0xC0 else " ")
+    for byte in range(256)
+)
+_UTF_16_CLASSES = b"w0w0w"
+_UTF_8_CLASSES = b"LC"
+_LATIN_1_CLASSES = (b"wwL", b"Lww", b"wLw")
+
+_LETTERS = re.compile(r"[^\W\d_]+")
+_WORD = re.compile(r"[^\W_]+")
+_UIDS = re.compile(r"[0-9]+(?:\.[0-9]+)+")
+_RUNS = re.compile(r"[^\W\d_]+|[0-9]+")
+_PIECES, _PIECES_OR_SPACE = re.compile(r"[-/_]"), re.compile(r"[-/ ]")
+_DATE_TIME = re.compile(r"[0-9]{10,14}(?:\.[0-9]+)?(?:-[0-9]{4})?\Z")
+_SPACED_DIGITS = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9](?:[ /-]?[0-9])*(?![0-9])(?!\.[0-9])")
+_PRINTABLE = re.compile(rb"[\x20-\x7e]{%d,}|[A-Za-z0-9]{%d,}" % (MIN_PRINTABLE, MIN_PRINTABLE_WORD))
+_TEXT = re.compile(rb"[\x09\x0a\x0c\x0d\x1b\x20-\x7e\x80-\xff]+\0*\Z")
+# What pydicom raises on bytes it cannot parse.
+_UNREADABLE = (AttributeError, EOFError, LookupError, NotImplementedError, OSError, RecursionError, TypeError, ValueError)
+
+
+@dataclass
+class _Needles:
+    """What is searched for, made from Identifiers by rules 1 to 8, 10 and 11.
+
+    Attributes:
+        words: found as whole words.
+        phrases: found word after word, with anything but letters and digits between them, or joined.
+        literals: found as they are.
+        numbers: digits, found with separators between them.
+        spellings: words that are not plain ASCII, lower case, with their accents.
+        digits: the numbers, and the dates without separators.
+        years: of the dates.
+        count: of identifiers that gave at least one needle.
+    """
+
+    identifiers: Identifiers
+    words: set[str] = field(default_factory=set)
+    phrases: set[Words] = field(default_factory=set)
+    literals: set[str] = field(default_factory=set)
+    numbers: set[str] = field(default_factory=set)
+    uids: set[str] = field(default_factory=set)
+    spellings: set[str] = field(default_factory=set)
+    digits: set[str] = field(default_factory=set)
+    years: set[str] = field(default_factory=set)
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        makers: list[tuple[Iterable[Any], Any]] = [
+            (self.identifiers.names, self._add_name),
+            (self.identifiers.ids, self._add_id),
+            (self.identifiers.places, self._add_place),
+            (self.identifiers.contacts, self._add_contact),
+            (self.identifiers.uids, self._add_uid),
+        ]
+        for values, add in makers:
+            self.count += sum(bool(add(value)) for value in values)
+        self.count += len(self.identifiers.dates)
+        dates = self.identifiers.dates
+        self.digits = self.numbers.union(*({f"{day:%Y%m%d}", f"{day:%d%m%Y}", f"{day:%m%d%Y}"} for day in dates))
+        self.years = {f"{day.year}" for day in dates}
+        self.spellings = {word for word in self.identifiers.spellings if _is_long_enough(word)}
+
+    def _add_name(self, name: Name) -> bool:
+        parts = [word for component in name for word in component]
+        singles = {word for word in parts if self._tells(word)}
+        singles |= {joined for component in name if self._tells(joined := "".join(component))}
+        self.words |= singles
+        if singles.issuperset(parts) or len(name) < 2:  # each word is looked for by itself
+            return bool(singles)
+        family, given = name[0], name[1]
+        pairs = {family + given, given + family}
+        if all(map(_is_dull, family + given)):
+            self.literals.add(" ".join(family) + "^" + " ".join(given))
+        elif sum(map(len, family + given)) >= MIN_LENGTH:
+            self.phrases |= pairs
+        return True
+
+    def _add_id(self, words: Words) -> bool:
+        joined = "".join(words)
+        if joined in self.identifiers.kept:
+            return False
+        if joined.isdecimal():
+            return self._add_number(joined)
+        if joined.isalpha():
+            if len(words) == 1:
+                return self._add_word(joined)
+            return self._add_phrase(words)
+        if _is_dull(joined) or len(joined) < MIN_LENGTH:
+            return False
+        self.phrases.add(words)
+        for part in words:
+            if part.isdecimal():
+                self._add_number(part)
+        return True
+
+    def _add_place(self, words: Words) -> bool:
+        for word in words:
+            if len(word) >= MIN_PLACE_WORD and word.isalpha() and word not in vocabulary():
+                self._add_word(word)
+        return self._add_phrase(words)
+
+    def _add_contact(self, words: Words) -> bool:
+        joined = "".join(words)
+        return self._add_number(joined) if joined.isdecimal() else self._add_phrase(words)
+
+    def _add_uid(self, uid: str) -> bool:
+        if len(uid) >= MIN_UID_LENGTH:
+            self.uids.add(uid)
+        return len(uid) >= MIN_UID_LENGTH
+
+    def _add_word(self, word: str) -> bool:
+        if self._tells(word):
+            self.words.add(word)
+        return word in self.words
+
+    def _add_phrase(self, words: Words) -> bool:
+        if all(map(_is_dull, words)) or sum(map(len, words)) < MIN_LENGTH:
+            return False
+        self.phrases.add(words)
+        return True
+
+    def _add_number(self, digits: str) -> bool:
+        bare = digits.lstrip("0")
+        if len(bare) >= MIN_DIGITS:
+            self.numbers |= {bare, digits}
+        return len(bare) >= MIN_DIGITS
+
+    def _tells(self, word: str) -> bool:
+        if word.isdecimal() or _is_dull(word) or word in self.identifiers.kept:
+            return False
+        return _is_long_enough(word)
+
+
+def _is_long_enough(word: str) -> bool:
+    return len(word) >= (MIN_SYLLABLES if _is_syllabic(word) else MIN_LENGTH)
+
+
+def _is_syllabic(word: str) -> bool:
+    return any("\u1100" <= letter <= "\u11ff" or "\u2e80" <= letter <= "\ud7ff" or "\uf900" <= letter for letter in word)
+
+
+def _is_dull(word: str) -> bool:
+    """Say whether a word is ordinary, alone or with a small number (rules 2 and 5)."""
+    if word in ordinary():
+        return True
+    if word.isalpha():
+        return False
+    letters = _LETTERS.findall(word)
+    digits = len(word) - sum(map(len, letters))
+    return digits <= MAX_ORDINARY_DIGITS and all(run in ordinary() for run in letters)
+
+
+
+def check_leaks(header: bytes, identifiers: Identifiers) -> int:
+    """Search a finished file for the identifiers of its original; return how many were looked for.
+
+    Args:
+        header: the whole file but its top-level pixel data, inflated (`files.encode`).
+        identifiers: from `identifiers.harvest`.
+
+    Raises:
+        Quarantined: `leak`; its detail is the path of the element that holds one, by keywords,
+            `preamble`, or `unreadable` where the suspicious file cannot be parsed.
+    """
+    needles = _Needles(identifiers)
+    if _may_hold(header, needles):
+        for path, texts in _texts(header, identifiers.encodings):
+            if any(_holds(text, needles) for text in texts):
+                raise Quarantined("leak", path)
+    return needles.count
+
+
+def _may_hold(header: bytes, needles: _Needles) -> bool:
+    """Say whether any needle may be in there; never no where the answer is yes."""
+    classes = header.translate(_TO_CLASSES)
+    haystacks = [(header, _TO_WORDS)]
+    if any(pattern in classes for pattern in _LATIN_1_CLASSES):
+        haystacks.append((header, _TO_FOLDED_WORDS))
+    if _UTF_8_CLASSES in classes:
+        text = fold(header.decode("utf-8", "replace"))
+        haystacks.append((text.encode("ascii", "replace"), _TO_WORDS))
+    if _UTF_16_CLASSES in classes:
+        haystacks.append((header.replace(b"\0", b""), _TO_WORDS))
+    return (
+        any(_may_hold_words(_cut(data, table), needles) for data, table in haystacks)
+        or any(_may_hold_numbers(data, needles) for data, _ in haystacks if data is not header)
+        or _may_hold_numbers(header, needles)
+        or any(spelled in header for spelled in _spelled(needles))
+    )
+
+
+def _cut(data: bytes, table: bytes) -> set[str]:
+    """Cut into words. A word that ends a value may have the next tag's first bytes hanging on.
+
+    In big endian it may be the second byte of the length, before the word.
+    """
+    words = set(data.translate(table).decode("latin-1").split())
+    tails = {word[:-1] for word in words}
+    tails |= {word[:-2] for word in words}
+    if _EXPLICIT_BIG_ENDIAN in data[:_META_SEARCH]:
+        tails |= {word[1:] for word in words}
+    return words | tails
+
+
+def _may_hold_words(words: set[str], needles: _Needles) -> bool:
+    mixed = " ".join(word for word in words if not word.isalpha())
+    words.update(_RUNS.findall(mixed))
+    return (
+        not needles.words.isdisjoint(words)
+        or any(words.issuperset(phrase) or "".join(phrase) in words for phrase in needles.phrases)
+        or any(words.issuperset(_WORD.findall(literal)) for literal in needles.literals)
+        or not (MONTHS.isdisjoint(words) or needles.years.isdisjoint(words))
+    )
+
+
+def _may_hold_numbers(data: bytes, needles: _Needles) -> bool:
+    tokens = {token.strip("_-/.") for token in _cut(data, _TO_NUMBERS)}
+    tokens = {token for token in tokens if len(token) >= MIN_DIGITS}
+    if not (needles.uids.isdisjoint(tokens) and needles.digits.isdisjoint(tokens)):
+        return True
+    return any(_may_be_number(token, needles) for token in tokens if not token.isdecimal() or len(token) > 8)
+
+
+def _may_be_number(token: str, needles: _Needles) -> bool:
+    """Look closer at digits that are long or have something between them."""
+    if token.isdecimal() or _DATE_TIME.match(token):
+        return token[:8] in needles.digits
+    if _UIDS.fullmatch(token) and (token.count(".") != 2 or len(token) > len("26.08.2004")):
+        return False
+    pieces = _PIECES.split(token)
+    return (
+        not needles.digits.isdisjoint(pieces)
+        or any(piece[:8] in needles.digits for piece in pieces if len(piece) > 8)
+        or not needles.digits.isdisjoint({"".join(pieces), "".join(pieces).lstrip("0")})
+        or _has_date(token.replace("_", " "), needles)
+    )
+
+
+def _spelled(needles: _Needles) -> Iterator[bytes]:
+    """Yield the words that are not plain ASCII in every encoding that has them, in three cases."""
+    encodings = {"utf-8", "latin-1", "utf-16-le", "utf-16-be", *needles.identifiers.encodings}
+    for word in needles.spellings:
+        for spelling in {word, word.upper(), word.capitalize()}:
+            for encoding in encodings:
+                try:
+                    encoded = spelling.encode(encoding)
+                except UnicodeEncodeError:
+                    continue
+                # ISO 2022 ends with the escape back to ASCII; the word may go on before it.
+                yield encoded.removesuffix(b"\x1b(B") if encoded.startswith(b"\x1b") else encoded
+
+
+def _holds(text: str, needles: _Needles) -> bool:
+    """Say whether a text holds a needle, boundaries considered; this decides."""
+    folded = fold(text)
+    words = set(_WORD.findall(folded))
+    words.update(*(_LETTERS.findall(word) for word in tuple(words) if not word.isalpha()))
+    return (
+        not needles.words.isdisjoint(words)
+        or any(_has_phrase(folded, phrase) for phrase in needles.phrases)
+        or any(literal in folded for literal in needles.literals)
+        or not needles.uids.isdisjoint(_UIDS.findall(text))
+        or _has_number(text, needles)
+        or _has_date(text, needles)
+        or _has_spelling(text.lower(), needles)
+    )
+
+
+def _has_phrase(folded: str, words: Words) -> bool:
+    pattern = r"(?<![^\W_])" + r"[\W_]{0,3}".join(words) + r"(?![^\W_])"
+    return words[0] in folded and re.search(pattern, folded) is not None
+
+
+def _has_number(text: str, needles: _Needles) -> bool:
+    for match in _SPACED_DIGITS.finditer(text):
+        pieces = _PIECES_OR_SPACE.split(match[0])
+        joined = "".join(pieces)
+        if not needles.numbers.isdisjoint({*pieces, joined, joined.lstrip("0")}):
+            return True
+    return False
+
+
+def _has_date(text: str, needles: _Needles) -> bool:
+    dates = needles.identifiers.dates
+    return any(
+        found.whole and found.has_century and not dates.isdisjoint(found.readings)
+        for found in find_dates(text)
+    )
+
+
+def _has_spelling(lowered: str, needles: _Needles) -> bool:
+    return any(
+        word in lowered and (_is_syllabic(word) or word in _WORD.findall(lowered)) for word in needles.spellings
+    )
+
+
+def _texts(header: bytes, encodings: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the path of every element that can hold text, and what its bytes can be read as."""
+    yield "preamble", _readings(header[:_PREAMBLE_END], "UN", ())
+    try:
+        meta = read_partial(BytesIO(header), stop_when=lambda *_: True, force=True).file_meta
+        start = _META_START + 12 + int(meta.FileMetaInformationGroupLength)
+        syntax = meta.TransferSyntaxUID
+        little = syntax.is_little_endian or syntax == DeflatedExplicitVRLittleEndian
+        body = read_dataset(BytesIO(header[start:]), syntax.is_implicit_VR, little)
+    except _UNREADABLE:
+        yield "unreadable", _readings(header, "UN", ())
+        return
+    yield from _element_texts(meta, "", encodings)
+    yield from _element_texts(body, "", encodings)
+
+
+def _element_texts(dataset: Dataset, label: str, encodings: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
+    for tag, element in sorted(dataset._dict.items()):
+        path, vr = label + tag_name(tag), vr_of(tag, element.VR)
+        if vr == "SQ":
+            for number, item in enumerate(dataset[tag].value or ()):
+                yield from _element_texts(item, f"{path}[{number}].", encodings)
+        elif vr not in _NUMERIC_VRS and isinstance(element.value, bytes):
+            yield path, _readings(element.value, vr, encodings)
+
+
+def _readings(value: bytes, vr: str, encodings: tuple[str, ...]) -> list[str]:
+    """Return what the bytes of a value can be read as (rules 13 and 14)."""
+    if vr == "UI":
+        return [value.decode("latin-1")]
+    if vr not in _TEXT_VRS and not _TEXT.match(value):
+        narrow = value.replace(b"\0", b"")
+        return [run.decode("ascii") for data in (value, narrow) for run in _PRINTABLE.findall(data)]
+    texts = [value.decode("latin-1"), value.decode("utf-8", "replace")]
+    if encodings and not value.isascii():
+        texts.append(decode_bytes(value, encodings, {"\\", "^", "="}))
+    if b"\0" in value.strip(b"\0"):
+        texts += [value.decode("utf-16-le", "replace"), value.decode("utf-16-be", "replace")]
+    return texts

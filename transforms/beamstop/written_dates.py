@@ -1,0 +1,205 @@
+"""Dates as people write them in a text: found, read, and written again in the same way."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+
+_MONTHS = (
+    ("jan", "januar", "january"),
+    ("feb", "februar", "february"),
+    ("mar", "marz", "march"),
+    ("apr", "april", "april"),
+    ("may", "mai", "may"),
+    ("jun", "juni", "june"),
+    ("jul", "juli", "july"),
+    ("aug", "august", "august"),
+    ("sep", "september", "september"),
+    ("oct", "oktober", "october"),
+    ("nov", "november", "november"),
+    ("dec", "dezember", "december"),
+)
+_OTHER_SPELLINGS = {"sept": 9, "okt": 10, "dez": 12, "mär": 3, "märz": 3}
+_NUMBER_OF = {name: number for number, names in enumerate(_MONTHS, 1) for name in names} | _OTHER_SPELLINGS
+_MONTH = "(?P<month>" + "|".join(sorted(_NUMBER_OF, key=len, reverse=True)) + r")(?![^\W\d_])\.?"
+_YEAR = r"(?P<year>(?:1[89]|20)\d\d)"
+# A digit or a decimal point beside it: part of a number or a UID, not a date.
+_START, _END = r"(?<![0-9])(?<![0-9]\.)", r"(?![0-9])(?!\.[0-9])"
+_WORD_START = r"(?<![^\W_])"
+_TIME_DIGITS = r"(?:[01][0-9]|2[0-3])[0-5][0-9](?:[0-5][0-9](?:\.[0-9]{1,6})?)?"
+
+_PACKED = re.compile(
+    _START + r"(?P<year>(?:1[89]|20)[0-9]{2})(?P<m>0[1-9]|1[0-2])(?P<d>0[1-9]|[12][0-9]|3[01])"
+    rf"(?:{_END}|(?=(?:{_TIME_DIGITS})(?![0-9])))"
+)
+_PACKED_REVERSED = re.compile(_START + r"(?P<a>[0-3][0-9])(?P<b>[0-3][0-9])" + _YEAR + _END)
+_NUMERIC = re.compile(
+    _START
+    + r"(?:(?P<y>[0-9]{4})(?P<s>[-/. _])(?P<m>[0-9]{1,2})(?P=s)(?P<d>[0-9]{1,2})"
+    + r"|(?P<a>[0-9]{1,2})(?P<t>[-/. _])(?P<b>[0-9]{1,2})(?P=t)(?P<year>(?:1[89]|20)[0-9]{2}|[0-9]{2}))"
+    + _END
+)
+_SPOKEN = re.compile(
+    rf"{_WORD_START}(?:"
+    rf"(?P<d1>[0-9]{{1,2}})(?:st|nd|rd|th|\.)?[-/ ,.]{{0,2}}(?:of )?{_MONTH}[-/ ,]{{0,2}}{_YEAR}"
+    rf"|{_MONTH.replace('<month>', '<month2>')}[-/ ]?(?P<d2>[0-9]{{1,2}})(?:st|nd|rd|th)?[-/ ,]{{1,2}}{_YEAR.replace('<year>', '<year2>')}"
+    rf"|{_MONTH.replace('<month>', '<month3>')}[-/ ,]{{0,2}}{_YEAR.replace('<year>', '<year3>')}"
+    rf"|{_YEAR.replace('<year>', '<year4>')}[-/ ]{_MONTH.replace('<month>', '<month4>')}[-/ ](?P<d4>[0-9]{{1,2}})"
+    rf")(?![0-9])",
+    re.IGNORECASE,
+)
+MONTHS = frozenset(_NUMBER_OF)
+_CENTURY_TURNS = 40  # 00 to 39 is 20xx, 40 to 99 is 19xx
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenDate:
+    """A date found in a text.
+
+    Attributes:
+        start, end: where it stands, end excluded.
+        readings: the days it can mean, the likeliest first; more than one for 03/04/2004.
+        whole: it names a day; a month with its year does not, and then the reading is its first day.
+        has_century: its year has four digits.
+    """
+
+    start: int
+    end: int
+    readings: tuple[date, ...]
+    whole: bool
+    has_century: bool
+    _write: Callable[[date, date], str]
+
+    def rewrite(self, moved: Callable[[date], date], known: frozenset[date] = frozenset()) -> str:
+        """Return another date written in the same way: field order, separators, digits, month names.
+
+        Args:
+            moved: gives the other date; may raise OverflowError.
+            known: of several readings, one in here is preferred.
+        """
+        reading = next((day for day in self.readings if day in known), self.readings[0])
+        return self._write(reading, moved(reading))
+
+
+def find_dates(text: str) -> Iterator[WrittenDate]:
+    """Yield every date in a text, in no particular order; they may overlap.
+
+    20040312, 2004-03-12, 12.03.2004, 12/03/2004, 03/12/2004, 3/12/04, 12032004, 12 Mar 2004,
+    12-MAR-2004, March 12, 2004, Mar 2004, and dates directly followed by a time (20040312185059).
+
+    >>> [found.readings[0].isoformat() for found in find_dates("on 12 Mar 2004, T1 8/10, 1.20040312")]
+    ['2004-03-12']
+    """
+    if any(map(str.isdecimal, text)):
+        yield from _packed(text)
+        yield from _numeric(text)
+        yield from _spoken(text)
+
+
+def _packed(text: str) -> Iterator[WrittenDate]:
+    for match in _PACKED.finditer(text):
+        day = _date(match["year"], match["m"], match["d"])
+        if day:
+            yield WrittenDate(*match.span(), (day,), True, True, lambda _, new: f"{new:%Y%m%d}")
+    for match in _PACKED_REVERSED.finditer(text):
+        found = _either_order(match, match["year"], match["a"], match["b"], day_first=True)
+        if found:
+            yield found
+
+
+def _numeric(text: str) -> Iterator[WrittenDate]:
+    for match in _NUMERIC.finditer(text):
+        if match["y"]:
+            day = _date(match["y"], match["m"], match["d"])
+            if day:
+                yield WrittenDate(*match.span(), (day,), True, True, _writer(match, ("y", "m", "d")))
+            continue
+        short_year, mark = len(match["year"]) == 2, match["t"]
+        # 10.5.12 is a version and 1-2-20 a range of slices: short years need a slash or two digits each.
+        if short_year and (mark in " _" or (mark != "/" and match.end() - match.start() < 8)):
+            continue
+        found = _either_order(match, match["year"], match["a"], match["b"], day_first=mark != "/")
+        if found:
+            yield found
+
+
+def _spoken(text: str) -> Iterator[WrittenDate]:
+    for match in _SPOKEN.finditer(text):
+        year, month, number = next(
+            (f"year{n}", f"month{n}", f"d{n or 1}")
+            for n in ("", "2", "3", "4")
+            if match[f"month{n}"]
+        )
+        has_day = number != "d3"
+        name = match[month].lower()
+        day = _date(match[year], str(_NUMBER_OF[name]), match[number] if has_day else "1")
+        if day:
+            fields = {"y": year, "m": month} | ({"d": number} if has_day else {})
+            yield WrittenDate(*match.span(), (day,), has_day, True, _writer(match, tuple(fields), fields))
+
+
+def _either_order(
+    match: re.Match[str], year: str, first: str, second: str, day_first: bool
+) -> WrittenDate | None:
+    orders = [("d", "m"), ("m", "d")] if day_first else [("m", "d"), ("d", "m")]
+    readings = []
+    for order in orders:
+        values = dict(zip(order, (first, second), strict=True))
+        day = _date(year, values["m"], values["d"])
+        if day and day not in readings:
+            readings.append(day)
+    if not readings:
+        return None
+
+    def write(old: date, new: date) -> str:
+        old_first = old.day if int(first) == old.day and int(second) == old.month else old.month
+        is_day_first = old_first == old.day and (readings[0] == old) == day_first
+        if len(readings) == 1:
+            is_day_first = int(first) == old.day
+        names = {"a": "d" if is_day_first else "m", "b": "m" if is_day_first else "d", "year": "y"}
+        return _rewritten(match, {group: names[group] for group in ("a", "b", "year")}, new)
+
+    return WrittenDate(*match.span(), tuple(readings), True, len(year) == 4, write)
+
+
+def _writer(
+    match: re.Match[str], names: tuple[str, ...], groups: dict[str, str] | None = None
+) -> Callable[[date, date], str]:
+    by_group = {(groups or {}).get(name, name): name for name in names}
+    return lambda _, new: _rewritten(match, by_group, new)
+
+
+def _rewritten(match: re.Match[str], by_group: dict[str, str], new: date) -> str:
+    """Return the match's text with each group replaced by the same field of another date."""
+    text, offset = match[0], match.start()
+    for group in sorted(by_group, key=match.start, reverse=True):
+        start, end = match.span(group)
+        field = _field(by_group[group], match[group], new)
+        text = text[: start - offset] + field + text[end - offset :]
+    return text
+
+
+def _field(name: str, old: str, new: date) -> str:
+    if name == "y":
+        return f"{new.year:04}"[-len(old) :]
+    if name == "d":
+        return f"{new.day:0{len(old)}}" if old.startswith("0") or len(old) == 2 else str(new.day)
+    if old.isdecimal():
+        return f"{new.month:02}" if old.startswith("0") or len(old) == 2 else str(new.month)
+    column = next((n for n in (0, 2, 1) if old.lower() == _MONTHS[_NUMBER_OF[old.lower()] - 1][n]), 0)
+    month = _MONTHS[new.month - 1][column]
+    if old.isupper():
+        return month.upper()
+    return month.capitalize() if old[0].isupper() else month
+
+
+def _date(year: str, month: str, day: str) -> date | None:
+    number = int(year)
+    if len(year) == 2:
+        number += 2000 if number < _CENTURY_TURNS else 1900
+    if not 1800 <= number < 2100:
+        return None
+    try:
+        return date(number, int(month), int(day))
+    except ValueError:
+        return None
