@@ -182,8 +182,11 @@ class _Walk:
             plan = self._planner.content_plan(content)
         if plan.operator is None:
             self._report.kept += 1
-            return
-        self._act(dataset, element, here, label, plan)
+        elif isinstance(plan.operator, Remove) and not self._detail:
+            del dataset._dict[tag]
+            self._report.removed += 1
+        else:
+            self._act(dataset, element, here, label, plan)
 
     def _act(
         self,
@@ -204,8 +207,8 @@ class _Walk:
             dataset._dict[tag] = result
         changed = result is not element
         self._count(action, changed, result)
-        name = label + tag_name(tag)
         is_sequence = result is not None and result.VR == "SQ"
+        name = label + tag_name(tag) if self._detail or is_sequence else ""
         if is_sequence and action is not Action.Z:
             self._visit_items(result, path, name)
         if self._detail and (action in _ALWAYS_A_CHANGE or (changed and not is_sequence)):

@@ -110,22 +110,25 @@ def encode(dataset: Dataset) -> Encoded:
         if not dataset.get(keyword):
             raise Quarantined(reason)
     syntax = transfer_syntax_of(dataset)
-    before, pixels, after = _split_at_pixels(dataset)
-    head = DicomBytesIO()
-    head.write(bytes(_PREFIX_AT) + b"DICM")
-    head.is_implicit_VR, head.is_little_endian = False, True
-    write_file_meta_info(head, clean_file_meta(dataset), enforce_standard=True)
-    implicit, little = syntax.is_implicit_VR, syntax.is_little_endian
-    pixel_data = pixels._dict.get(BaseTag(LAST_PIXEL_TAG))
+    buffer = DicomBytesIO()
+    buffer.write(bytes(_PREFIX_AT) + b"DICM")
+    buffer.is_implicit_VR, buffer.is_little_endian = False, True
+    write_file_meta_info(buffer, clean_file_meta(dataset), enforce_standard=True)
+    meta_end = buffer.tell()
+    pixel_data = dataset._dict.get(BaseTag(LAST_PIXEL_TAG))
     if isinstance(pixel_data, DataElement):  # raw elements already say how they were encoded
         pixel_data.is_undefined_length = syntax.is_compressed  # PS3.5 A.4
+    buffer.is_implicit_VR, buffer.is_little_endian = syntax.is_implicit_VR, syntax.is_little_endian
     charset = dataset.get("SpecificCharacterSet", "iso8859")
-    body = [_encoded(part, implicit, little, charset) for part in (before, pixels, after)]
-    start = head.getvalue()
-    header = b"".join((start, body[0], body[2]))
+    ends = []
+    for part in _split_at_pixels(dataset):
+        write_dataset(buffer, part, charset)
+        ends.append(buffer.tell())
+    data = buffer.getvalue()
+    header = data[: ends[0]] + data[ends[1] :]
     if syntax == DeflatedExplicitVRLittleEndian:
-        return Encoded(start + _deflate(b"".join(body)), header)
-    return Encoded(b"".join((start, *body)), header)
+        data = data[:meta_end] + _deflate(data[meta_end:])
+    return Encoded(data, header)
 
 
 def transfer_syntax_of(dataset: Dataset) -> UID:
@@ -245,13 +248,6 @@ def _shallow(elements: dict[BaseTag, Any], like: Dataset) -> Dataset:
     implicit, little = like.original_encoding
     part.set_original_encoding(implicit, little, like._character_set)
     return part
-
-
-def _encoded(part: Dataset, implicit: bool, little: bool, charset: str | list[str]) -> bytes:
-    buffer = DicomBytesIO()
-    buffer.is_implicit_VR, buffer.is_little_endian = implicit, little
-    write_dataset(buffer, part, charset)
-    return buffer.getvalue()
 
 
 def _deflate(data: bytes) -> bytes:
