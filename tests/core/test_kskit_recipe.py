@@ -254,3 +254,9 @@ def test_operator_replaces_each_of_several_values():
 def test_operator_removes_what_has_no_stand_in():
     context = Context(IDENTITY, Dataset(), (0x00104000,), 0, str)
     assert PseudonymiseByVR().apply(DataElement(0x00104000, "LT", "words"), context) is None
+
+
+def test_operator_leaves_the_first_of_january_as_it_is():
+    context = Context(IDENTITY, Dataset(), (0x00080020,), 0, str)
+    element = DataElement(0x00080020, "DA", "20170101")
+    assert PseudonymiseByVR().apply(element, context) is element

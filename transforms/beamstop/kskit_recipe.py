@@ -267,15 +267,13 @@ class PseudonymiseByVR(Operator):
         if element.VR == "SQ" or element.is_empty:
             return element
         several = isinstance(element.value, MultiValue | list | tuple)
-        values = [
-            pseudonymise(element.VR, element.tag, _plain(value), context.identity)
-            for value in (element.value if several else [element.value])
-        ]
-        if None in values:
+        old = [_plain(value) for value in (element.value if several else [element.value])]
+        new = [pseudonymise(element.VR, element.tag, value, context.identity) for value in old]
+        if None in new:
             return None
-        return DataElement(
-            element.tag, element.VR, values if several else values[0], validation_mode=config.IGNORE
-        )
+        if new == old:  # a date that was 1 January before
+            return element
+        return DataElement(element.tag, element.VR, new if several else new[0], validation_mode=config.IGNORE)
 
 
 def _plain(value: object) -> str | bytes:
