@@ -27,7 +27,9 @@ def _native_stderr_closed() -> Iterator[None]:
     """Point file descriptor 2 to nowhere; `sys.stderr` goes on to where it went."""
     ours, kept = sys.stderr, os.dup(2)
     if _descriptor(ours) == 2:
-        sys.stderr = open(os.dup(kept), "w", encoding=ours.encoding, errors=ours.errors, buffering=1)
+        sys.stderr = open(  # noqa: SIM115  closed below
+            os.dup(kept), "w", encoding=ours.encoding, errors=ours.errors, buffering=1
+        )
     close_native_stderr()
     try:
         yield

@@ -1,0 +1,92 @@
+"""From patterns to sources."""
+
+import os
+import re
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from apache_beam.testing.util import assert_that, equal_to
+
+from beamstop_transforms.match import Match, _as_expression, find_sources
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("a.dcm", "b.txt", "deep/c.dcm", "deep/er/d.dcm", ".hidden.dcm", ".partial/new/e.dcm"):
+        path = tmp_path / "tree" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return tmp_path / "tree"
+
+
+def found(pattern: Path | str) -> list[str]:
+    return sorted(os.path.basename(source.path) for source in find_sources(str(pattern)))
+
+
+def test_a_folder_is_searched_to_the_bottom_but_not_in_partial(tree: Path) -> None:
+    assert found(tree) == [".hidden.dcm", "a.dcm", "b.txt", "c.dcm", "d.dcm"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("a.dcm", ["a.dcm"]),
+        ("*.dcm", [".hidden.dcm", "a.dcm"]),
+        ("d*", ["c.dcm", "d.dcm"]),
+        ("**/*.dcm", [".hidden.dcm", "a.dcm", "c.dcm", "d.dcm"]),
+        ("**", [".hidden.dcm", "a.dcm", "b.txt", "c.dcm", "d.dcm"]),
+        ("[ab].*", ["a.dcm", "b.txt"]),
+        ("nothing*", []),
+    ],
+)
+def test_a_glob_finds_files_and_enters_folders(tree: Path, pattern: str, expected: list[str]) -> None:
+    assert found(tree / pattern) == expected
+
+
+def test_a_name_with_brackets_is_taken_as_it_is(tree: Path) -> None:
+    (tree / "[1].dcm").write_bytes(b"x")
+    assert found(tree / "[1].dcm") == ["[1].dcm"]
+
+
+@pytest.mark.parametrize("pattern", ["", "**/*.dcm"])
+def test_a_symbolic_link_back_up_does_not_loop(tree: Path, pattern: str) -> None:
+    (tree / "deep" / "up").symlink_to(tree)
+    assert found(tree / pattern if pattern else tree).count("c.dcm") == 1
+
+
+def test_a_dangling_link_is_a_source_that_will_fail(tree: Path) -> None:
+    (tree / "gone.dcm").symlink_to(tree / "nowhere")
+    assert "gone.dcm" in found(tree)
+
+
+def test_size_and_modification_time_are_told(tree: Path) -> None:
+    os.utime(tree / "a.dcm", ns=(1, 1_700_000_000_123_456_789))
+    (source,) = find_sources(str(tree / "a.dcm"))
+    assert (source.size, source.version) == (1, "1700000000123456789")
+
+
+def test_a_name_of_any_bytes_is_found(tree: Path) -> None:
+    name = b"\xff\xfe\n.dcm"
+    Path(os.fsdecode(os.path.join(os.fsencode(tree), name))).write_bytes(b"x")
+    assert os.path.join(os.fsencode(tree), name) in {source.raw_path for source in find_sources(str(tree))}
+
+
+def test_a_source_that_two_patterns_name_is_one_source(tree: Path) -> None:
+    patterns = [str(tree), str(tree / "*.dcm"), str(tree / "deep" / ".." / "a.dcm")]
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        names = pipeline | Match(patterns) | beam.Map(lambda source: os.path.basename(source.path))
+        assert_that(names, equal_to([".hidden.dcm", "a.dcm", "b.txt", "c.dcm", "d.dcm"]))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "fits"),
+    [
+        ("gs://b/p/**", "gs://b/p/x/y.dcm", True),
+        ("gs://b/p/*", "gs://b/p/x/y.dcm", False),
+        ("gs://b/p/*.dcm", "gs://b/p/y.dcm", True),
+        ("gs://b/p/?.dcm", "gs://b/p/y.dcm", True),
+    ],
+)
+def test_a_star_stays_in_its_folder_two_do_not(pattern: str, name: str, fits: bool) -> None:
+    assert bool(re.fullmatch(_as_expression(pattern), name)) is fits

@@ -1,0 +1,52 @@
+"""Whole objects under their names."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from beamstop_transforms.stores import LocalStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(str(tmp_path / "store"))
+
+
+def test_what_is_written_is_found(store: LocalStore) -> None:
+    assert store.write("a/b.dcm", b"data", None)
+    found = store.find("a/b.dcm")
+    assert found is not None
+    assert found.sha256 == "3a6eb0790f39ac87c94f3856b2dd2c5d110e6811602261a9a923d3bb23adc8b7"
+
+
+def test_an_unexpected_version_is_left_alone(store: LocalStore) -> None:
+    assert store.write("a", b"one", None)
+    assert not store.write("a", b"two", None)
+    assert store.read("a")[1] == b"one"
+
+
+def test_the_expected_version_is_replaced(store: LocalStore) -> None:
+    store.write("a", b"one", None)
+    assert store.write("a", b"two", store.find("a").version)
+    assert store.read("a")[1] == b"two"
+
+
+def test_a_file_that_cannot_be_finished_leaves_nothing(store: LocalStore, tmp_path: Path) -> None:
+    with pytest.raises(TypeError):
+        store.write("a", "no bytes", None)  # type: ignore[arg-type]
+    assert [path for path in (tmp_path / "store").rglob("*") if path.is_file()] == []
+
+
+def test_folders_are_the_owners_alone(store: LocalStore, tmp_path: Path) -> None:
+    store.write("a/b/c", b"", None)
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "store").rglob("*") if path.is_dir()}
+    assert modes == {0o700}
+
+
+def test_removing_takes_empty_folders_along(store: LocalStore, tmp_path: Path) -> None:
+    store.write("a/b/c", b"", None)
+    store.write("a/d", b"", None)
+    store.remove("a/b/c")
+    store.remove("never/there")
+    assert os.listdir(tmp_path / "store" / "a") == ["d"]

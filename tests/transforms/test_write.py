@@ -1,0 +1,181 @@
+"""Duplicates, second runs and what is never overwritten."""
+
+import hashlib
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pydicom.dataset import Dataset
+
+from beamstop.audit import INSTANCES
+from beamstop.errors import Quarantined
+from beamstop.files import Encoded
+from beamstop_transforms.claims import Claims
+from beamstop_transforms.instance import Instance, Placed, Source
+from beamstop_transforms.stores import LocalStore
+from beamstop_transforms.write import Placing, Target, output_path
+
+PATH = "P/1.2/1.2.3/1.2.3.4.dcm"
+
+
+class Runs:
+    """Runs into one OUTPUT and AUDIT."""
+
+    def __init__(self, folder: Path) -> None:
+        self.output, self.audit = folder / "out", folder / "audit"
+
+    def placing(self, run_id: str) -> Placing:
+        return Placing(Target(str(self.output), str(self.audit), run_id))
+
+    def end(self, run_id: str, *written: tuple[Instance, Placed]) -> None:
+        """Write the audit of a run and release its claims, as its last steps do."""
+        rows = [
+            {"source_id": it.source_id, "output_path": placed.path, "output_sha256": placed.sha256}
+            for it, placed in written
+        ]
+        (self.audit / "instances").mkdir(parents=True, exist_ok=True)
+        table = pa.Table.from_pylist(rows, INSTANCES)
+        pq.write_table(table, self.audit / "instances" / f"{run_id}-0.parquet")
+        Claims(LocalStore(str(self.output)), run_id).release()
+
+    def content(self, path: str = PATH) -> bytes:
+        return (self.output / path).read_bytes()
+
+    def files(self) -> list[str]:
+        return sorted(str(path.relative_to(self.output)) for path in self.output.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Runs:
+    return Runs(tmp_path)
+
+
+def instance(source: str, digest: str, data: bytes, patient: str = "P") -> Instance:
+    dataset: Any = Dataset()
+    dataset.PatientID, dataset.StudyInstanceUID = patient, "1.2"
+    dataset.SeriesInstanceUID, dataset.SOPInstanceUID = "1.2.3", "1.2.3.4"
+    return Instance(Source(source, 1, ""), source, digest, dataset, encoded=Encoded(data, data))
+
+
+LOW, HIGH, SAME = instance("s1", "aa", b"low"), instance("s2", "bb", b"high"), instance("s3", "aa", b"low")
+
+
+def test_the_path_is_made_of_the_clean_identifiers(runs: Runs) -> None:
+    placed = runs.placing("r1").place(LOW)
+    assert placed.path == PATH
+    assert placed.sha256 == hashlib.sha256(b"low").hexdigest()
+    assert runs.content() == b"low"
+
+
+@pytest.mark.parametrize("value", [None, "", " "])
+def test_what_is_absent_is_called_none(value: str | None) -> None:
+    dataset = Dataset()
+    dataset.SOPInstanceUID = "1.2"
+    dataset.PatientID = value
+    assert output_path(dataset) == "NONE/NONE/NONE/1.2.dcm"
+
+
+@pytest.mark.parametrize("value", ["..", ".partial", "a/b", "a\\b", "a\nb", "x" * 129])
+def test_a_value_that_is_no_plain_component_is_quarantined(value: str) -> None:
+    dataset = Dataset()
+    dataset.SOPInstanceUID = "1.2"
+    dataset.add_new("PatientID", "UT", value)
+    with pytest.raises(Quarantined) as refusal:
+        output_path(dataset)
+    assert (refusal.value.reason, refusal.value.detail) == ("unsafe_path", "PatientID")
+
+
+def test_an_instance_without_its_uid_is_quarantined() -> None:
+    with pytest.raises(Quarantined, match="no_sop_instance_uid"):
+        output_path(Dataset())
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([LOW, HIGH, SAME])))
+def test_the_lowest_digest_wins_in_any_order(runs: Runs, order: tuple[Instance, ...]) -> None:
+    placings = itertools.cycle([runs.placing("r1"), runs.placing("r1")])  # two workers
+    contested = [next(placings).place(it).contested for it in order]
+    assert contested == [False, True, True]
+    assert runs.placing("r1").settle("1.2.3.4") == {"s2": "duplicate_conflict", "s3": "duplicate"}
+    assert runs.content() == b"low"
+
+
+def test_a_retried_winner_says_again_that_it_is_contested(runs: Runs) -> None:
+    for it in (HIGH, LOW):
+        runs.placing("r1").place(it)
+    assert runs.placing("r1").place(LOW).contested
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([LOW, HIGH])))
+def test_a_losers_file_under_another_patient_goes(runs: Runs, order: tuple[Instance, ...]) -> None:
+    elsewhere = instance("s2", "bb", b"high", patient="Q")
+    for it in order:
+        runs.placing("r1").place(elsewhere if it is HIGH else it)
+    runs.placing("r1").settle("1.2.3.4")
+    runs.end("r1")
+    assert runs.files() == [PATH]
+
+
+def test_a_retry_in_the_same_run_counts_as_new(runs: Runs) -> None:
+    assert [runs.placing("r1").place(LOW).unchanged for _ in range(2)] == [False, False]
+
+
+def test_the_same_bytes_in_a_second_run_are_left_as_they_are(runs: Runs) -> None:
+    runs.end("r1", (LOW, runs.placing("r1").place(LOW)))
+    before = (runs.output / PATH).stat()
+    assert runs.placing("r2").place(LOW).unchanged
+    after = (runs.output / PATH).stat()
+    assert (before.st_mtime_ns, before.st_ino) == (after.st_mtime_ns, after.st_ino)
+
+
+def test_what_the_ledger_says_is_ours_is_replaced(runs: Runs) -> None:
+    runs.end("r1", (LOW, runs.placing("r1").place(LOW)))
+    placed = runs.placing("r2").place(instance("s1", "aa", b"another recipe"))
+    assert (placed.contested, placed.unchanged) == (False, False)
+    assert runs.content() == b"another recipe"
+
+
+def test_what_is_not_ours_is_never_overwritten(runs: Runs) -> None:
+    runs.end("r1", (LOW, runs.placing("r1").place(LOW)))
+    (runs.output / PATH).write_bytes(b"theirs")
+    with pytest.raises(Quarantined, match="occupied"):
+        runs.placing("r2").place(LOW)
+    assert runs.content() == b"theirs"
+
+
+def test_what_a_dead_run_wrote_is_ours(runs: Runs) -> None:
+    runs.placing("dead").place(LOW)
+    runs.placing("r2").place(instance("s1", "aa", b"another recipe"))
+    assert runs.content() == b"another recipe"
+
+
+def test_a_run_forgets_a_dead_one_only_where_it_has_been_itself(runs: Runs) -> None:
+    runs.placing("dead").place(LOW)
+    runs.end("r2")
+    assert any("dead/claims" in name for name in runs.files())
+    runs.end("r3", (LOW, runs.placing("r3").place(LOW)))
+    assert runs.files() == [PATH]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([LOW, HIGH])))
+def test_duplicates_leave_the_file_alone_in_a_second_run(runs: Runs, order: tuple[Instance, ...]) -> None:
+    runs.end("r1", (LOW, runs.placing("r1").place(LOW)))
+    before = (runs.output / PATH).stat()
+    for it in order:
+        runs.placing("r2").place(it)
+    assert runs.placing("r2").settle("1.2.3.4") == {"s2": "duplicate_conflict"}
+    runs.end("r2")
+    assert (runs.output / PATH).stat().st_mtime_ns == before.st_mtime_ns
+    assert runs.files() == [PATH]
+
+
+def test_a_source_takes_the_place_of_one_that_is_gone(runs: Runs) -> None:
+    runs.end("r1", (LOW, runs.placing("r1").place(LOW)))
+    assert runs.placing("r2").place(HIGH).contested  # LOW might still come
+    assert runs.content() == b"low"
+    for _ in range(2):  # a retried bundle
+        assert runs.placing("r2").settle("1.2.3.4") == {}
+    runs.end("r2")
+    assert runs.content() == b"high"
