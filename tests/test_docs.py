@@ -8,12 +8,15 @@ from types import ModuleType
 
 import pyarrow as pa
 import pytest
+import typer
 import yaml
 
 from beamstop.audit import CHANGES, CROSSWALK, INSTANCES
 from beamstop.recipe import Recipe, parse_recipe, recipe_names
+from beamstop_pipeline.cli import app
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
 
 
 @pytest.mark.parametrize("schema", [INSTANCES, CHANGES, CROSSWALK], ids=["instances", "changes", "crosswalk"])
@@ -26,6 +29,14 @@ def test_outputs_describes_every_column(schema: pa.Schema) -> None:
 def test_recipe_names_every_recipe_that_ships() -> None:
     text = (DOCS / "recipe.md").read_text()
     assert [name for name in recipe_names() if f"| `{name}` |" not in text] == []
+
+
+def test_options_named_exist() -> None:
+    run = typer.main.get_command(app).commands["run"]  # type: ignore[attr-defined]
+    options = {name for parameter in run.params for name in parameter.opts}
+    texts = [(ROOT / "README.md").read_text(), *(path.read_text() for path in DOCS.glob("*.md"))]
+    named = {name for text in texts for name in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)}
+    assert named <= options
 
 
 @pytest.fixture
