@@ -39,11 +39,12 @@ element looked at with its boundaries and VR, which decides.
 
 import re
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 from pydicom.charset import decode_bytes
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset, read_partial
@@ -63,39 +64,44 @@ MIN_PRINTABLE = 8
 MIN_PRINTABLE_WORD = 6
 MAX_ORDINARY_DIGITS = 3
 MIN_SYLLABLES = 2
+_SHORTEST_MONTH = 3
+_LARGE = 1 << 18  # bytes; from here numpy cuts faster than split
 
 _NUMERIC_VRS = frozenset("AT DS FD FL IS OF OD OL OV SL SS SV TM UL US UV".split())
 _TEXT_VRS = frozenset("AE AS CS DA DT LO LT PN SH ST UC UI UR UT".split())
-_EXPLICIT_BIG_ENDIAN, _META_SEARCH = b"1.2.840.10008.1.2.2\0", 600
 _PREAMBLE_END, _META_START = 128, 132
 
 
-def _table(keep: str, fold_to: dict[int, str] | None = None) -> bytes:
-    """Return a table for bytes.translate: what is kept stays, lower case; the rest becomes a space."""
-    kept = {ord(letter): letter.lower() for letter in keep} | (fold_to or {})
-    return bytes(ord(kept.get(byte, " ")) for byte in range(256))
+def _table(kept: str, changed: dict[int, int] | None = None) -> bytes:
+    """Return a table for bytes.translate: letters become small, what is not kept becomes a space."""
+    mapping = {ord(letter): ord(letter.lower()) for letter in kept} | (changed or {})
+    return bytes(mapping.get(byte, _SPACE) for byte in range(256))
 
 
+_SPACE, _UNDERSCORE = ord(" "), ord("_")
 _ALNUM = string.ascii_letters + string.digits
+_ACCENTED = {byte: ord(fold(chr(byte))[0]) for byte in range(0xC0, 0xFE) if chr(byte).isalpha()}
 _TO_WORDS = _table(_ALNUM)
-_TO_LETTERS = _table(string.ascii_letters)
-_TO_FOLDED_WORDS = _table(_ALNUM, {byte: fold(chr(byte))[:1] for byte in range(0xC0, 0x100) if chr(byte).isalpha()})
+_TO_FOLDED_WORDS = _table(_ALNUM, _ACCENTED)
+_TO_UTF_8_WORDS = _table(_ALNUM, {byte: byte for byte in (*range(0x80, 0xC0), *range(0xC3, 0xC6))})
 # Digits and what may stand between them; a space becomes _ so that it does not split.
-_TO_NUMBERS = _table(string.digits + "./-_", {ord(" "): "_"})
+_TO_NUMBERS = _table(string.digits + "./-_", {_SPACE: _UNDERSCORE})
+# What every byte is, to tell which encodings occur: w of a word, a accented in Latin-1 or first of an
+# accented letter in UTF-8, c second of one, 0 half of an ASCII letter in UTF-16.
 _TO_CLASSES = bytes(
-    ord("w" if chr(byte) in _ALNUM else "0" if byte == 0 else "C" if 0x80 <= byte < 0xC0 else "L" if byte >= 0xC0 else " ")
+    ord("w" if chr(byte) in _ALNUM else "c" if 0x80 <= byte < 0xC0 else "a" if byte in _ACCENTED else " 0"[not byte])
     for byte in range(256)
 )
-_UTF_16_CLASSES = b"w0w0w"
-_UTF_8_CLASSES = b"LC"
-_LATIN_1_CLASSES = (b"wwL", b"Lww", b"wLw")
+_ANY_ACCENT = (b"wa", b"aw")
+_LATIN_1 = (b"wwa", b"aww", b"waw")
+_UTF_8 = (b"wac", b"acw")
+_UTF_16 = b"w0w0w"
 
 _LETTERS = re.compile(r"[^\W\d_]+")
 _WORD = re.compile(r"[^\W_]+")
 _UIDS = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 _RUNS = re.compile(r"[^\W\d_]+|[0-9]+")
 _PIECES, _PIECES_OR_SPACE = re.compile(r"[-/_]"), re.compile(r"[-/ ]")
-_DATE_TIME = re.compile(r"[0-9]{10,14}(?:\.[0-9]+)?(?:-[0-9]{4})?\Z")
 _SPACED_DIGITS = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9](?:[ /-]?[0-9])*(?![0-9])(?!\.[0-9])")
 _PRINTABLE = re.compile(rb"[\x20-\x7e]{%d,}|[A-Za-z0-9]{%d,}" % (MIN_PRINTABLE, MIN_PRINTABLE_WORD))
 _TEXT = re.compile(rb"[\x09\x0a\x0c\x0d\x1b\x20-\x7e\x80-\xff]+\0*\Z")
@@ -115,6 +121,8 @@ class _Needles:
         spellings: words that are not plain ASCII, lower case, with their accents.
         digits: the numbers, and the dates without separators.
         years: of the dates.
+        keys: words one of which is in every text that holds a word, phrase or literal.
+        shortest: length of the shortest key, or of a month's name.
         count: of identifiers that gave at least one needle.
     """
 
@@ -127,6 +135,8 @@ class _Needles:
     spellings: set[str] = field(default_factory=set)
     digits: set[str] = field(default_factory=set)
     years: set[str] = field(default_factory=set)
+    keys: set[str] = field(default_factory=set)
+    shortest: int = _SHORTEST_MONTH
     count: int = 0
 
     def __post_init__(self) -> None:
@@ -143,6 +153,9 @@ class _Needles:
         dates = self.identifiers.dates
         self.digits = self.numbers.union(*({f"{day:%Y%m%d}", f"{day:%d%m%Y}", f"{day:%m%d%Y}"} for day in dates))
         self.years = {f"{day.year}" for day in dates}
+        self.keys = self.words.union(*(_keys(phrase) for phrase in self.phrases))
+        self.keys.update(*(_keys(_WORD.findall(literal)) for literal in self.literals))
+        self.shortest = min(_SHORTEST_MONTH, *map(len, self.keys), _SHORTEST_MONTH)
         self.spellings = {word for word in self.identifiers.spellings if _is_long_enough(word)}
 
     def _add_name(self, name: Name) -> bool:
@@ -216,6 +229,11 @@ class _Needles:
         return _is_long_enough(word)
 
 
+def _keys(words: Sequence[str]) -> tuple[str, str]:
+    """Return what a phrase is known by: its longest word, and all of them joined."""
+    return max(words, key=len), "".join(words)
+
+
 def _is_long_enough(word: str) -> bool:
     return len(word) >= (MIN_SYLLABLES if _is_syllabic(word) else MIN_LENGTH)
 
@@ -258,67 +276,94 @@ def check_leaks(header: bytes, identifiers: Identifiers) -> int:
 def _may_hold(header: bytes, needles: _Needles) -> bool:
     """Say whether any needle may be in there; never no where the answer is yes."""
     classes = header.translate(_TO_CLASSES)
-    haystacks = [(header, _TO_WORDS)]
-    if any(pattern in classes for pattern in _LATIN_1_CLASSES):
-        haystacks.append((header, _TO_FOLDED_WORDS))
-    if _UTF_8_CLASSES in classes:
-        text = fold(header.decode("utf-8", "replace"))
-        haystacks.append((text.encode("ascii", "replace"), _TO_WORDS))
-    if _UTF_16_CLASSES in classes:
-        haystacks.append((header.replace(b"\0", b""), _TO_WORDS))
-    return (
-        any(_may_hold_words(_cut(data, table), needles) for data, table in haystacks)
-        or any(_may_hold_numbers(data, needles) for data, _ in haystacks if data is not header)
-        or _may_hold_numbers(header, needles)
-        or any(spelled in header for spelled in _spelled(needles))
+    if _may_hold_words(_cut(header, _TO_WORDS, needles), needles) or _may_hold_numbers(header, needles):
+        return True
+    if _occurs(_ANY_ACCENT, classes):
+        if _occurs(_LATIN_1, classes) and _may_hold_words(_cut(header, _TO_FOLDED_WORDS, needles), needles):
+            return True
+        if _occurs(_UTF_8, classes) and _may_hold_words(_utf_8_words(header, needles), needles):
+            return True
+    if _UTF_16 in classes:
+        narrow = header.replace(b"\0", b"")
+        if _may_hold_words(_cut(narrow, _TO_WORDS, needles), needles) or _may_hold_numbers(narrow, needles):
+            return True
+    return any(spelled in header for spelled in _spelled(needles))
+
+
+def _occurs(patterns: tuple[bytes, ...], classes: bytes) -> bool:
+    return any(pattern in classes for pattern in patterns)
+
+
+def _utf_8_words(header: bytes, needles: _Needles) -> list[str]:
+    words = [word for word in _cut(header, _TO_UTF_8_WORDS, needles) if not word.isascii()]
+    return _WORD.findall(fold(" ".join(words).encode("latin-1").decode("utf-8", "replace")))
+
+
+def _cut(data: bytes, table: bytes, needles: _Needles) -> list[str]:
+    """Return the words that are as long as the shortest a needle is known by."""
+    translated = data.translate(table)
+    shortest = needles.shortest
+    if len(data) < _LARGE:
+        return [word for word in set(translated.decode("latin-1").split()) if len(word) >= shortest]
+    letters = np.frombuffer(translated, np.uint8) != _SPACE
+    edges = np.flatnonzero(np.diff(letters, prepend=False, append=False))
+    starts, ends = edges[::2], edges[1::2]
+    long = ends - starts >= shortest
+    pairs = zip(starts[long].tolist(), ends[long].tolist(), strict=True)
+    return [translated[start:end].decode("latin-1") for start, end in pairs]
+
+
+def _may_hold_words(words: list[str], needles: _Needles) -> bool:
+    mixed = [word for word in words if not (word.isalpha() or word.isdecimal())]
+    words += _RUNS.findall(" ".join(mixed))
+    return not (
+        needles.keys.isdisjoint(words)
+        and needles.keys.isdisjoint(_without_neighbours(words))
+        and (needles.years.isdisjoint(words) or MONTHS.isdisjoint(words))
     )
 
 
-def _cut(data: bytes, table: bytes) -> set[str]:
-    """Cut into words. A word that ends a value may have the next tag's first bytes hanging on.
+def _without_neighbours(words: list[str]) -> Iterator[str]:
+    """Yield words less what may be no part of them.
 
-    In big endian it may be the second byte of the length, before the word.
+    A value is followed by the next tag, whose first two bytes can look like letters or digits (group
+    3130 is "01"); in big endian it is preceded by the second byte of its length.
     """
-    words = set(data.translate(table).decode("latin-1").split())
-    tails = {word[:-1] for word in words}
-    tails |= {word[:-2] for word in words}
-    if _EXPLICIT_BIG_ENDIAN in data[:_META_SEARCH]:
-        tails |= {word[1:] for word in words}
-    return words | tails
-
-
-def _may_hold_words(words: set[str], needles: _Needles) -> bool:
-    mixed = " ".join(word for word in words if not word.isalpha())
-    words.update(_RUNS.findall(mixed))
-    return (
-        not needles.words.isdisjoint(words)
-        or any(words.issuperset(phrase) or "".join(phrase) in words for phrase in needles.phrases)
-        or any(words.issuperset(_WORD.findall(literal)) for literal in needles.literals)
-        or not (MONTHS.isdisjoint(words) or needles.years.isdisjoint(words))
-    )
+    for word in words:
+        yield word[:-1]
+        yield word[:-2]
+        yield word[1:]
 
 
 def _may_hold_numbers(data: bytes, needles: _Needles) -> bool:
-    tokens = {token.strip("_-/.") for token in _cut(data, _TO_NUMBERS)}
-    tokens = {token for token in tokens if len(token) >= MIN_DIGITS}
-    if not (needles.uids.isdisjoint(tokens) and needles.digits.isdisjoint(tokens)):
-        return True
-    return any(_may_be_number(token, needles) for token in tokens if not token.isdecimal() or len(token) > 8)
-
-
-def _may_be_number(token: str, needles: _Needles) -> bool:
-    """Look closer at digits that are long or have something between them."""
-    if token.isdecimal() or _DATE_TIME.match(token):
-        return token[:8] in needles.digits
-    if _UIDS.fullmatch(token) and (token.count(".") != 2 or len(token) > len("26.08.2004")):
-        return False
-    pieces = _PIECES.split(token)
-    return (
-        not needles.digits.isdisjoint(pieces)
-        or any(piece[:8] in needles.digits for piece in pieces if len(piece) > 8)
-        or not needles.digits.isdisjoint({"".join(pieces), "".join(pieces).lstrip("0")})
-        or _has_date(token.replace("_", " "), needles)
+    tokens = set(data.translate(_TO_NUMBERS).decode("latin-1").split())
+    numbers = [token.strip("_-/.") for token in tokens if len(token) >= MIN_DIGITS]
+    whole = needles.uids | needles.digits
+    return not (
+        whole.isdisjoint(numbers)
+        and whole.isdisjoint(_without_neighbours(numbers))
+        and not any(_may_be_number(number, needles) for number in numbers if _is_composed(number))
     )
+
+
+def _is_composed(number: str) -> bool:
+    """Say whether digits have separators, a date's two dots, or a time behind a date; no decimal, no UID."""
+    dots = number.count(".")
+    if number.isdecimal() or (dots and number.find(".") >= len("200408261850")):
+        return len(number) > len("20040826")
+    return dots == 2 or not number.replace(".", "").isdecimal()
+
+
+def _may_be_number(number: str, needles: _Needles) -> bool:
+    """Look closer: pieces, pieces joined, dates; all with what may hang on at the end."""
+    for spelled in (number, number[:-1], number[:-2]):
+        pieces = _PIECES.split(spelled)
+        joined = "".join(pieces)
+        if not needles.digits.isdisjoint((*pieces, *(piece[:8] for piece in pieces), joined, joined.lstrip("0"))):
+            return True
+        if len(spelled) >= len("1.1.2004") and _has_date(spelled.replace("_", " "), needles):
+            return True
+    return False
 
 
 def _spelled(needles: _Needles) -> Iterator[bytes]:
