@@ -82,7 +82,7 @@ PICTURES = (
     Picture("liver_1frame.dcm", JOSEPHINE),
     Picture("rtdose.dcm", TADEUSZ),
     Picture("rtplan.dcm", TADEUSZ),
-    Picture("test-SR.dcm", JOSEPHINE),
+    Picture("reportsi.dcm", JOSEPHINE),
     Picture("waveform_ecg.dcm", TADEUSZ),
 )
 
@@ -213,7 +213,7 @@ def _spoil(source: Path, target: Path) -> None:
 
 def _letter(person: Person) -> FileDataset:
     """Return an encapsulated PDF, which the default recipe does not let through."""
-    dataset = dcmread(str(get_testdata_file("test-SR.dcm", download=False)))
+    dataset = dcmread(str(get_testdata_file("reportsi.dcm", download=False)))
     for keyword in ("ContentSequence", "ConceptNameCodeSequence"):
         del dataset[keyword]
     plant(dataset, person)
