@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.errors import BytesLengthException
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 from pydicom.sequence import Sequence
@@ -31,6 +33,7 @@ MAX_DEPTH = 100  # items in items; real objects stay below 15
 
 _LATE_ERRORS = (
     AttributeError,
+    BytesLengthException,
     EOFError,
     IndexError,
     LookupError,
@@ -129,7 +132,7 @@ class _Walk:
 
     def run(self) -> None:
         self._visit(self._dataset, (), "")
-        # A shifted date may by chance be another date of the original.
+        # What we wrote may by chance be another date of the original.
         self._report.identifiers = self._report.identifiers.without_dates(self._new_dates)
         if isinstance(self._dataset, FileDataset):
             self._rebuild_file_meta(self._dataset)
@@ -205,6 +208,8 @@ class _Walk:
             dataset._dict.pop(tag)
         else:
             dataset._dict[tag] = result
+            if result.VR in _DATE_VRS:
+                self._new_dates.update(_days(result))
         changed = result is not element
         self._count(action, changed, result)
         is_sequence = result is not None and result.VR == "SQ"
@@ -295,7 +300,6 @@ class _Walk:
             report.uids_remapped += 1
         elif action is Action.C and result.VR in _DATE_VRS:
             report.dates_shifted += 1
-            self._new_dates.update(_days(result))
         elif action is Action.Z and not result.value:
             report.emptied += 1
         else:
@@ -333,9 +337,10 @@ def _original_ids(dataset: Dataset) -> OriginalIds:
 
 
 def _days(element: Element) -> Iterator[date]:
-    """Yield the days in a shifted DA or DT; a partial one names none."""
-    for text in re.findall(r"(?<!\d)\d{8}", str(element.value)):
-        yield date(int(text[:4]), int(text[4:6]), int(text[6:]))
+    """Yield the days in a DA or DT; a partial one names none."""
+    for year, month, day in re.findall(r"(?<!\d)(\d{4})(\d{2})(\d{2})", str(element.value)):
+        with suppress(ValueError):
+            yield date(int(year), int(month), int(day))
 
 
 def _text(element: Element) -> str:

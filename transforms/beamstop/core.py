@@ -35,7 +35,7 @@ class Core:
     >>> core = Core(Profile([rules]), key=bytes(32))
     >>> clean = core.deidentify(dataset)
     >>> clean.PatientID, 0x50003000 in clean, dataset.PatientID
-    ('OHFKN6HFLB5H4PKO', False, '12345678')
+    ('A5YNXNVQKI3PRBJW', False, '12345678')
     """
 
     def __init__(

@@ -37,7 +37,8 @@ def insert(dataset: Dataset, recipe: Recipe, pixels_examined: bool) -> tuple[str
         dataset.get("DeidentificationMethod"), get_deidentification_method()
     )
     earlier = dataset.get("DeidentificationMethodCodeSequence") or []
-    dataset.DeidentificationMethodCodeSequence = _with_codes(list(earlier), methods)
+    if methods:
+        dataset.DeidentificationMethodCodeSequence = _with_codes(list(earlier), methods)
     if pixels_examined:
         dataset.BurnedInAnnotation = "NO"
     if recipe.profile == BASIC:

@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from beamstop.actions import Action
 from beamstop.content_items import find_content_item
-from beamstop.iods import resolve
+from beamstop.iods import attribute_type, resolve
 from beamstop.operators import BY_ACTION, TEXT_VRS, Operator
 from beamstop.profile import CLEAN_STRUCTURED_CONTENT, FULL_DATES, MODIFIED_DATES, OPTIONS, RETAIN_UIDS
 from beamstop.rules import Profile, Rule
@@ -91,7 +91,7 @@ class Planner:
             return Plan(operation.action, operation, rule.origin, Action.X)
         if isinstance(rule.identifier, PrivateTags) and operation is Action.C:
             return self._safe_private(path, creator, raw_vr, rule)
-        action = resolve(operation, sop_class, path)
+        action = _still_valid(resolve(operation, sop_class, path), sop_class, path, vr)
         fallback = resolve(rule.fallback, sop_class, path)
         if action is Action.K:
             return self._keep(vr, rule.origin)
@@ -175,6 +175,19 @@ class Planner:
         if vr in TEXT_VRS:
             return Plan(Action.C, BY_ACTION[Action.C], rule.origin, Action.X, override)
         return Plan(Action.K, None, rule.origin, Action.X)
+
+
+def _still_valid(action: Action, sop_class: str, path: tuple[int, ...], vr: str) -> Action:
+    """Return a dummy or an empty value where removing a single required attribute breaks the object.
+
+    Table E.1-1 has X for attributes that some IOD makes Type 1, such as PresentationCreationDate.
+    """
+    if vr == "SQ" or action not in {Action.X, Action.Z}:
+        return action
+    needed = attribute_type(sop_class, path)
+    if needed == "1":
+        return Action.D
+    return Action.Z if needed == "2" else action
 
 
 def _is_structure(path: tuple[int, ...]) -> bool:

@@ -27,7 +27,7 @@ from beamstop.bouncers import (
 )
 from beamstop.errors import RecipeError
 from beamstop.identity import DEFAULT_SHIFT_RANGE, Identity
-from beamstop.operators import Operator, SetFixedValue
+from beamstop.operators import BY_ACTION, Operator, SetFixedValue
 from beamstop.plans import Planner
 from beamstop.profile import (
     BASIC,
@@ -250,7 +250,8 @@ class Recipe(_Part):
             return Rule(key, SetFixedValue(entry.value), origin)
         if isinstance(entry, CustomOperator):
             return Rule(key, _instance(entry.operator, Operator, entry.arguments), origin)
-        return Rule(key, entry, origin)
+        # A plain code is carried out to the letter; a compound still follows the IOD.
+        return Rule(key, entry if entry is Action.K else BY_ACTION.get(entry, entry), origin)
 
 
 def load_recipe(name_or_path: str | os.PathLike[str] = "default") -> Recipe:
