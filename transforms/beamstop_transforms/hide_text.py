@@ -7,7 +7,6 @@ import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
 from beamstop.chain import FinderLoader, hide_text
-from beamstop.chain import hide_text
 from beamstop.recipe import Recipe
 from beamstop.text import TextFinder
 from beamstop_transforms.instance import Instance
