@@ -18,8 +18,9 @@ from pydicom.tag import BaseTag
 from beamstop.actions import Action
 from beamstop.changes import Change
 from beamstop.descriptors import clean_text
+from beamstop.elements import UNDEFINED_LENGTH
 from beamstop.errors import Failed
-from beamstop.files import UNDEFINED_LENGTH, clean_file_meta
+from beamstop.files import clean_file_meta
 from beamstop.identifiers import Identifiers, harvest
 from beamstop.identity import Identity
 from beamstop.operators import CannotCleanError, Context, Empty, Remove, Replace

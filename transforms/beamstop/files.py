@@ -3,16 +3,14 @@
 import logging
 import struct
 import zlib
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
 
 import pydicom
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset, read_partial
-from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.tag import BaseTag
 from pydicom.uid import (
     UID,
@@ -23,17 +21,18 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
+from beamstop.elements import UNDEFINED_LENGTH, ElementWriter, file_meta_bytes
 from beamstop.errors import Failed, Quarantined, Rejected
 
 IMPLEMENTATION_CLASS_UID = UID("2.25.310385428934172643137571962413946163294")
 IMPLEMENTATION_VERSION_NAME = "BEAMSTOP_0.1"
 MAX_INFLATED_BYTES = 4 << 30
-UNDEFINED_LENGTH = 0xFFFFFFFF
 FIRST_PIXEL_TAG = 0x7FE00001  # extended offset tables, float, double and pixel data
 LAST_PIXEL_TAG = 0x7FE00010
 _SOP_CLASS_UID = 0x00080016
 
 _PREFIX_AT = 128
+_META_WITHIN = 1 << 16  # where a file meta group ends, whatever private information it holds
 _REQUIRED = {"SOPInstanceUID": "no_sop_instance_uid", "SOPClassUID": "no_sop_class_uid"}
 # What pydicom and zlib raise on bytes that are not what they claim to be.
 _BROKEN = (
@@ -110,25 +109,24 @@ def encode(dataset: Dataset) -> Encoded:
         if not dataset.get(keyword):
             raise Quarantined(reason)
     syntax = transfer_syntax_of(dataset)
-    buffer = DicomBytesIO()
-    buffer.write(bytes(_PREFIX_AT) + b"DICM")
-    buffer.is_implicit_VR, buffer.is_little_endian = False, True
-    write_file_meta_info(buffer, clean_file_meta(dataset), enforce_standard=True)
-    meta_end = buffer.tell()
     pixel_data = dataset._dict.get(BaseTag(LAST_PIXEL_TAG))
     if isinstance(pixel_data, DataElement):  # raw elements already say how they were encoded
         pixel_data.is_undefined_length = syntax.is_compressed  # PS3.5 A.4
-    buffer.is_implicit_VR, buffer.is_little_endian = syntax.is_implicit_VR, syntax.is_little_endian
+    meta = file_meta_bytes(
+        str(dataset.SOPClassUID),
+        str(dataset.SOPInstanceUID),
+        syntax,
+        IMPLEMENTATION_CLASS_UID,
+        IMPLEMENTATION_VERSION_NAME,
+    )
+    start = bytes(_PREFIX_AT) + b"DICM" + meta
     charset = dataset.get("SpecificCharacterSet", "iso8859")
-    ends = []
-    for part in _split_at_pixels(dataset):
-        write_dataset(buffer, part, charset)
-        ends.append(buffer.tell())
-    data = buffer.getvalue()
-    header = data[: ends[0]] + data[ends[1] :]
+    writer = ElementWriter(syntax.is_implicit_VR, syntax.is_little_endian)
+    before, pixels, after = (writer.write(dataset, tags, charset) for tags in _split_at_pixels(dataset))
+    header = start + before + after
     if syntax == DeflatedExplicitVRLittleEndian:
-        data = data[:meta_end] + _deflate(data[meta_end:])
-    return Encoded(data, header)
+        return Encoded(start + _deflate(before + pixels + after), header)
+    return Encoded(b"".join((start, before, pixels, after)), header)
 
 
 def transfer_syntax_of(dataset: Dataset) -> UID:
@@ -150,10 +148,12 @@ def _starts_like_a_dataset(data: bytes) -> bool:
 
 
 def _parse(data: bytes, watch: "_Truncation", max_inflated_bytes: int) -> FileDataset:
-    meta = read_partial(BytesIO(data), stop_when=lambda *_: True, force=True)
-    if meta.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        dataset = _read_deflated(data, meta, max_inflated_bytes)
-    else:
+    dataset = None
+    if DeflatedExplicitVRLittleEndian.encode() in data[:_META_WITHIN]:
+        meta = read_partial(BytesIO(data), stop_when=lambda *_: True, force=True)
+        if meta.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            dataset = _read_deflated(data, meta, max_inflated_bytes)
+    if dataset is None:
         dataset = read_partial(watch.stream, stop_when=watch, force=True)
         watch.finish(dataset)
     dataset.file_meta.TransferSyntaxUID = transfer_syntax_of(dataset)
@@ -235,19 +235,11 @@ def clean_file_meta(dataset: Dataset) -> FileMetaDataset:
     return meta
 
 
-def _split_at_pixels(dataset: Dataset) -> tuple[Dataset, Dataset, Dataset]:
-    """Return three shallow datasets: before the top-level pixel data, the pixel data, after it."""
-    parts: tuple[dict[BaseTag, Any], dict[BaseTag, Any], dict[BaseTag, Any]] = ({}, {}, {})
-    for tag in sorted(dataset._dict):
-        parts[0 if tag < FIRST_PIXEL_TAG else 1 if tag <= LAST_PIXEL_TAG else 2][tag] = dataset._dict[tag]
-    return tuple(_shallow(part, dataset) for part in parts)  # type: ignore[return-value]
-
-
-def _shallow(elements: dict[BaseTag, Any], like: Dataset) -> Dataset:
-    part = Dataset(elements)
-    implicit, little = like.original_encoding
-    part.set_original_encoding(implicit, little, like._character_set)
-    return part
+def _split_at_pixels(dataset: Dataset) -> tuple[list[BaseTag], list[BaseTag], list[BaseTag]]:
+    """Return the tags before the top-level pixel data, of the pixel data, and after it."""
+    tags = sorted(dataset._dict)
+    first, last = bisect_left(tags, FIRST_PIXEL_TAG), bisect_right(tags, LAST_PIXEL_TAG)
+    return tags[:first], tags[first:last], tags[last:]
 
 
 def _deflate(data: bytes) -> bytes:
