@@ -35,6 +35,9 @@ _GRACE = 5.0  # seconds for the run to end by itself when a worker has gone
 Report = Callable[[Counter[str]], None]
 
 
+_LOST_WORKER = "a worker process was lost (killed, out of memory, or a crash in a decoder)"
+
+
 class RunError(DeidError):
     """The run itself broke; what was finished stands, and a new run goes on from there."""
 
@@ -54,8 +57,13 @@ def run_locally(job: Job, options: Any, report: Report) -> None:
     options.view_as(DirectOptions).direct_num_workers = job.workers
     with tempfile.TemporaryDirectory(prefix="beamstop-") as folder:
         job = replace(job, progress=folder)
-        with Watchdog(job, folder, report):
-            _run(job, pinned_runner(options, job.workers), options)
+        with Watchdog(job, folder, report) as watchdog:
+            try:
+                _run(job, pinned_runner(options, job.workers), options)
+            except RunError:
+                if watchdog.has_heard_a_worker_die.is_set():
+                    raise RunError(_broke(_LOST_WORKER)) from None
+                raise
 
 
 def run_elsewhere(job: Job, options: Any) -> None:
@@ -73,9 +81,13 @@ def _run(job: Job, runner: Any, options: Any) -> None:
         build(pipeline, job)
         state = pipeline.run().wait_until_finish()
     except Exception as error:  # noqa: BLE001  whatever Beam raises ends the run, and may quote a value
-        raise RunError(f"the run broke: {_cause(error)}") from None
+        raise RunError(_broke(_cause(error))) from None
     if state not in (None, "DONE"):
         raise RunError(f"the run ended in state {state}")
+
+
+def _broke(why: str) -> str:
+    return f"the run broke: {why}; run it again, what is written is kept"
 
 
 def _cause(error: Exception) -> str:
@@ -110,15 +122,24 @@ class Watchdog:
         self._report = report
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
+        self._former_hook = threading.excepthook
+        self.has_heard_a_worker_die = threading.Event()
 
     def __enter__(self) -> "Watchdog":
+        threading.excepthook = self._hear
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
+        threading.excepthook = self._former_hook
         self._report(read_progress(self._folder))
+
+    def _hear(self, exception: threading.ExceptHookArgs) -> None:
+        """Note how Beam's threads end instead of printing it: one waits for each worker process."""
+        if str(exception.exc_value).startswith("Worker subprocess exited"):
+            self.has_heard_a_worker_die.set()
 
     def _look(self) -> None:
         workers: dict[int, psutil.Process] = {}
@@ -126,7 +147,7 @@ class Watchdog:
         while not self._over.wait(_LOOK_EVERY):
             workers |= {process.pid: process for process in worker_processes()}
             if any(not _lives(process) for process in workers.values()) and self._is_lost():
-                self._give_up("a worker process was lost (killed, out of memory, or a crash in a decoder)")
+                self._give_up(_LOST_WORKER)
             now = read_progress(self._folder)
             if now != counts:
                 counts, moved = now, time.monotonic()
@@ -142,7 +163,7 @@ class Watchdog:
 
     def _give_up(self, why: str) -> None:
         kill_workers()
-        sys.stderr.write(f"beamstop: the run broke: {why}; run it again, what is written is kept\n")
+        sys.stderr.write(f"beamstop: {_broke(why)}\n")
         sys.stderr.flush()
         for name in os.listdir(self._folder):
             os.unlink(os.path.join(self._folder, name))

@@ -301,22 +301,30 @@ class _WriteTable(beam.PTransform):
             file_name_suffix=".parquet",
             num_shards=self._table.shards,
         )
-        # A retried bundle of WriteToParquet wants to find its files where it left them.
-        whole = drafts | "Whole" >> beam.Reshuffle()
         losers = {} if self._losers is None else self._losers
-        return whole | "Publish" >> beam.Map(_publish, self._table, losers)
+        once = rows.pipeline | "Once" >> beam.Create([self._table])
+        return once | "Publish" >> beam.FlatMap(_publish, AsList(drafts), losers)
 
 
-def _publish(draft: str, table: _Table, losers: Mapping[str, str]) -> str:
-    """Move a whole file to its name, without the rows of sources that lost to a duplicate."""
-    final = table.final(draft)
-    if not is_remote(final):
-        os.makedirs(os.path.dirname(final), mode=0o700, exist_ok=True)
-    if FileSystems.exists(draft):  # else a retried bundle has moved it
-        if losers:
-            draft = _without(draft, losers, table.schema)
-        FileSystems.rename([draft], [final])
-    return final.removeprefix(table.target).lstrip("/")
+def _publish(table: _Table, _drafts: list[str], losers: Mapping[str, str]) -> Iterator[str]:
+    """Move whole files to their names, without rows of sources that lost to a duplicate; yield the names.
+
+    Which files there are is read from the folder: when WriteToParquet's last step is retried it does
+    not name again what it has finished before. For that reason, too, this may be repeated.
+    """
+    if not is_remote(table.target):
+        os.makedirs(os.path.dirname(table.final(table.draft)), mode=0o700, exist_ok=True)
+    for draft in _match(f"{table.draft}-*.parquet"):
+        whole = _without(draft, losers, table.schema) if losers else draft
+        FileSystems.rename([whole], [table.final(draft)])
+        if whole != draft:
+            FileSystems.delete([draft])
+    for final in _match(table.final("part-*.parquet")):
+        yield final.removeprefix(table.target).lstrip("/")
+
+
+def _match(pattern: str) -> list[str]:
+    return sorted(about.path for about in FileSystems.match([pattern])[0].metadata_list)
 
 
 def _without(draft: str, losers: Mapping[str, str], schema: pa.Schema) -> str:

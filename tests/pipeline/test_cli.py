@@ -1,0 +1,215 @@
+"""The command line: exit codes, and what is refused before anything is read."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from beamstop_pipeline.cli import main, with_repeated_inputs
+
+
+@pytest.fixture
+def good(tmp_path: Path, archive: Path, key_file: Path) -> dict[str, str]:
+    """Return options of a run that works."""
+    return {
+        "--input": str(archive),
+        "--output": str(tmp_path / "out"),
+        "--audit": str(tmp_path / "audit"),
+        "--key": str(key_file),
+        "--recipe": "basic",
+        "--workers": "1",
+    }
+
+
+def command(options: dict[str, str | None], *more: str) -> list[str]:
+    pairs = [(name, value) for name, value in options.items() if value is not None]
+    return ["run", *(part for pair in pairs for part in pair), *more]
+
+
+def refused(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
+    """Return the sentence with which a configuration is refused."""
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err.strip().replace("\n", " ")
+
+
+def test_help_and_keygen_do_not_import_beam(tmp_path: Path) -> None:
+    code = (
+        "import sys; from beamstop_pipeline.cli import main;"
+        f"codes = main(['--help']), main(['run', '--help']), main(['keygen', {str(tmp_path / 'k')!r}]);"
+        "assert codes == (0, 0, 0); assert not {'apache_beam', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_keygen_writes_a_key_for_its_owner_alone(tmp_path: Path) -> None:
+    assert main(["keygen", str(tmp_path / "new")]) == 0
+    assert (tmp_path / "new").stat().st_size == 32
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o600
+
+
+def test_keygen_never_replaces_a_key(key_file: Path, key: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "exists already" in refused(capsys, ["keygen", str(key_file)])
+    assert key_file.read_bytes() == key
+
+
+def test_json_is_one_object_with_the_counts(good: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command(good, "--json")) == 0
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert err == ""
+    assert " ".join(told) == (
+        "run_id sources written rejected quarantined failed unchanged skipped"
+        " bytes_in bytes_out seconds audit"
+    )
+    assert (told["sources"], told["written"], told["audit"]) == (3, 3, good["--audit"])
+
+
+def test_the_summary_tells_outcomes_and_places(
+    good: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command(good)) == 0
+    out = capsys.readouterr().out
+    for told in (
+        "3 in ",
+        "3 (0 of them unchanged)",
+        "rejected",
+        "quarantined",
+        "failed",
+        "clean files",
+        "audit",
+    ):
+        assert told in out
+
+
+def test_quiet_says_nothing(good: dict[str, str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(command(good, "--quiet")) == 0
+    assert "".join(capfd.readouterr()) == ""
+
+
+def test_an_ephemeral_key_is_used_and_forgotten(
+    good: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command({**good, "--key": None}, "--ephemeral-key", "--quiet")) == 0
+    assert not [name for name in os.environ if name.startswith("BEAMSTOP_KEY")]
+    record = next(Path(good["--audit"], "runs").iterdir()).read_text()
+    assert json.loads(record)["options"]["ephemeral_key"] is True
+
+
+def test_the_record_holds_no_path_of_key_or_input(good: dict[str, str]) -> None:
+    assert main(command(good, "--quiet")) == 0
+    record = next(Path(good["--audit"], "runs").iterdir()).read_text()
+    assert good["--key"] not in record
+    assert good["--input"] not in record
+
+
+def test_folders_that_are_made_are_the_owners_alone(good: dict[str, str], tmp_path: Path) -> None:
+    good["--output"] = str(tmp_path / "new" / "out")
+    assert main(command(good, "--quiet")) == 0
+    for folder in (tmp_path / "new", tmp_path / "new" / "out", tmp_path / "audit"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_several_values_may_follow_one_flag() -> None:
+    given = ["run", "--input", "a", "b", "--output", "o", "--input=c", "d", "--quiet"]
+    assert with_repeated_inputs(given) == (
+        ["run", "--input=a", "--input=b", "--output", "o", "--input=c", "--input=d", "--quiet"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "more", "sentence"),
+    [
+        ({"--key": None}, [], "no key"),
+        ({}, ["--ephemeral-key"], "exclude each other"),
+        ({"--key": "nowhere"}, [], "make one with beamstop keygen"),
+        ({"--key": "env:BEAMSTOP_NO_SUCH_VARIABLE"}, [], "no such environment variable"),
+        ({"--recipe": "no-such-recipe"}, [], "no such file"),
+        ({"--input": "no/such/*.dcm"}, [], "nothing matches"),
+        ({"--workers": "0"}, [], "--workers"),
+        ({"--audit-detail": "some"}, [], "--audit-detail"),
+        ({}, ["--qiet"], "no such option --qiet; did you mean --quiet?"),
+        ({}, ["--direct_runner_bundle_repeats=2"], "did you mean --direct_runner_bundle_repeat?"),
+        ({}, ["--direct_runner_bundle_repeat=x"], "invalid int value"),
+        ({}, ["--direct_num_workers=2"], "use --workers"),
+        ({}, ["--quiet", "--json"], "exclude each other"),
+        ({}, ["--quiet", "stray"], "belongs to no option"),
+        ({"--key": None}, ["--ephemeral-key", "--runner=DataflowRunner"], "lives on one machine"),
+    ],
+)
+def test_bad_configuration_is_one_sentence(
+    good: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+    changed: dict[str, str | None],
+    more: list[str],
+    sentence: str,
+) -> None:
+    assert sentence in refused(capsys, command({**good, **changed}, *more))
+    assert not Path(good["--output"]).exists()
+
+
+def test_a_key_that_others_can_read_is_refused(
+    good: dict[str, str], key_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key_file.chmod(0o640)
+    assert "run chmod 600" in refused(capsys, command(good))
+
+
+@pytest.mark.parametrize(
+    ("option", "place"),
+    [
+        ("--output", "archive"),
+        ("--output", "archive/out"),
+        ("--output", "."),
+        ("--audit", "out/audit"),
+        ("--output", "audit/out"),
+        ("--crosswalk", "out"),
+        ("--crosswalk", "archive/../audit/cross"),
+        ("--output", "link/out"),
+    ],
+)
+def test_places_inside_one_another_are_refused(
+    good: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, place: str
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "archive")
+    assert "lie inside one another" in refused(capsys, command({**good, option: str(tmp_path / place)}))
+
+
+def test_a_target_below_the_folder_of_a_pattern_is_refused(
+    good: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good["--input"] = str(tmp_path / "arch*" / "*.dcm")
+    assert "lie inside one another" in refused(capsys, command(good))
+
+
+def test_a_target_that_cannot_be_made_is_refused(
+    good: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    good["--output"] = str(tmp_path / "file" / "out")
+    assert "choose another folder" in refused(capsys, command(good))
+
+
+def test_two_runs_into_one_target_at_once_are_refused(
+    good: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import fcntl
+
+    (tmp_path / "out" / ".partial").mkdir(parents=True)
+    with open(tmp_path / "out" / ".partial" / "run", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "another run is writing" in refused(capsys, command(good))
+
+
+def test_what_a_dead_run_left_half_done_is_cleared(good: dict[str, str], tmp_path: Path) -> None:
+    for name in ("out/.partial/new/half", "audit/.partial/dead/instances/half"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"half")
+    assert main(command(good, "--quiet")) == 0
+    assert not (tmp_path / "out" / ".partial").exists()
+    assert not (tmp_path / "audit" / ".partial").exists()

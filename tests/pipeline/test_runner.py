@@ -1,0 +1,62 @@
+"""Local runs that cannot end well end at once, with one sentence and exit code 3."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BOUNCERS = """
+import os, signal, threading
+from beamstop.bouncers import Bouncer
+
+class Killer(Bouncer):
+    def inspect(self, dataset):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class Sleeper(Bouncer):
+    def inspect(self, dataset):
+        threading.Event().wait()
+"""
+
+
+def run(
+    tmp_path: Path, archive: Path, key_file: Path, bouncer: str, *more: str
+) -> subprocess.CompletedProcess[str]:
+    (tmp_path / "hostile.py").write_text(BOUNCERS)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"bouncers: [{{bouncer: hostile.{bouncer}}}]\n")
+    command = [sys.executable, "-m", "beamstop_pipeline", "run", "--input", str(archive)]
+    command += ["--output", str(tmp_path / "out"), "--audit", str(tmp_path / "audit")]
+    command += ["--key", str(key_file), "--recipe", str(recipe), *more]
+    return subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+@pytest.mark.workers
+def test_a_killed_worker_ends_the_run(tmp_path: Path, archive: Path, key_file: Path) -> None:
+    ended = run(tmp_path, archive, key_file, "Killer", "--workers", "2")
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr == (
+        "beamstop: the run broke: a worker process was lost (killed, out of memory, or a crash in a decoder);"
+        " run it again, what is written is kept\n"
+    )
+    assert not (tmp_path / "audit" / "runs").exists()
+
+
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.workers)])
+def test_a_run_that_stands_still_is_ended(
+    tmp_path: Path, archive: Path, key_file: Path, workers: str
+) -> None:
+    ended = run(tmp_path, archive, key_file, "Sleeper", "--workers", workers, "--stall-timeout", "8")
+    assert ended.returncode == 3
+    assert ended.stderr == (
+        "beamstop: the run broke: nothing was finished for 8 seconds; run it again, what is written is kept\n"
+    )
