@@ -1,0 +1,107 @@
+"""From rows to Parquet files, a record, or a run that breaks."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pyarrow.parquet as pq
+import pytest
+
+from beamstop.audit import CROSSWALK
+from beamstop_transforms.audit import Drafts, Run, UnreconciledError, WriteAudit
+from beamstop_transforms.instance import Source
+from beamstop_transforms.write import Target
+
+ROWS = [
+    {
+        "source_id": f"{n:02x}" * 32,
+        "outcome": "written",
+        "bytes_in": 5,
+        "bytes_out": 4,
+        "output_path": f"{n}.dcm",
+    }
+    for n in (1, 2, 3)
+]
+
+
+def write(
+    folder: Path, key_file: Path, sources: int, rows: list[dict[str, Any]], losers: dict[str, str]
+) -> dict[str, Any]:
+    run = Run(
+        target=Target(str(folder / "out"), str(folder / "audit"), "r1"),
+        crosswalk=str(folder / "cross"),
+        detail=True,
+        key=str(key_file),
+        columns={"run_id": "r1"},
+        record={"recipe": "basic"},
+        started="2026-01-01T00:00:00+00:00",
+        shards=1,
+    )
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        inputs = {
+            "sources": [Source(str(number), 0, "") for number in range(sources)],
+            "rows": rows,
+            "changes": [{"source_id": row["source_id"], "path": "PatientName"} for row in rows],
+            "crosswalk": [
+                dict.fromkeys(CROSSWALK.names, "x") | {"source_id": row["source_id"]} for row in rows
+            ],
+            "losers": list(losers.items()),
+        }
+        drafts = {name: pipeline | name >> beam.Create(elements) for name, elements in inputs.items()}
+        _ = Drafts(**drafts) | WriteAudit(run)
+    record: dict[str, Any] = json.loads((folder / "audit" / "runs" / "r1.json").read_text())
+    return record
+
+
+def ids(folder: Path, table: str) -> list[str]:
+    return sorted(pq.read_table(folder / table).column("source_id").to_pylist())
+
+
+def test_the_record_counts_what_the_rows_say(tmp_path: Path, key_file: Path) -> None:
+    record = write(tmp_path, key_file, 3, ROWS, {})
+    assert record["counts"] == {
+        "sources": 3,
+        "written": 3,
+        "rejected": 0,
+        "quarantined": 0,
+        "failed": 0,
+        "unchanged": 0,
+        "skipped": 0,
+        "bytes_in": 15,
+        "bytes_out": 12,
+        "text_boxes_hidden": 0,
+        "reasons": {},
+    }
+    assert record["recipe"] == "basic"
+    assert record["integrity"]["rows"] == 3
+
+
+def test_a_loser_is_rejected_and_leaves_nothing_but_its_row(tmp_path: Path, key_file: Path) -> None:
+    lost = ROWS[1]["source_id"]
+    record = write(tmp_path, key_file, 3, ROWS, {lost: "duplicate"})
+    assert record["counts"]["reasons"] == {"rejected/duplicate": 1}
+    rows = pq.read_table(tmp_path / "audit" / "instances").to_pylist()
+    (row,) = (row for row in rows if row["source_id"] == lost)
+    assert (row["outcome"], row["reason"], row["output_path"], row["bytes_out"]) == (
+        "rejected",
+        "duplicate",
+        None,
+        0,
+    )
+    assert ids(tmp_path, "audit/changes") == [ROWS[0]["source_id"], ROWS[2]["source_id"]]
+    assert pq.read_table(tmp_path / "cross").num_rows == 2
+
+
+@pytest.mark.parametrize(("sources", "rows"), [(4, ROWS), (2, ROWS), (4, [*ROWS, ROWS[0]])])
+def test_rows_that_are_not_the_sources_one_for_one_break_the_run(
+    tmp_path: Path, key_file: Path, sources: int, rows: list[dict[str, Any]]
+) -> None:
+    with pytest.raises(UnreconciledError):
+        write(tmp_path, key_file, sources, rows, {})
+    assert not (tmp_path / "audit" / "runs").exists()
+
+
+def test_a_run_without_sources_has_empty_tables(tmp_path: Path, key_file: Path) -> None:
+    assert write(tmp_path, key_file, 0, [], {})["integrity"]["rows"] == 0
+    assert ids(tmp_path, "audit/instances") == []
