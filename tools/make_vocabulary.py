@@ -1,18 +1,20 @@
 """Write data/vocabulary.txt: the words that DICOM's own dictionaries and code meanings use.
 
-Run as `python tools/make_vocabulary.py` with the pydicom that pyproject.toml pins. A word that is
+Run as `python tools/make_vocabulary.py [TARGET]` with the pydicom that pyproject.toml pins. A word that is
 part of an attribute's name or stands in lower case in a code meaning is an ordinary word and is
 written in lower case. One that is only ever capitalised (eponyms, mostly, and first words) is written with a
 capital: it is vouched for in a description, but may well be somebody's name.
 """
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from pydicom.datadict import DicomDictionary, RepeatersDictionary
+from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
+from pydicom._uid_dict import UID_dictionary
 from pydicom.sr._concepts_dict import concepts
-from pydicom.uid import UID_dictionary
 
 from beamstop.vocabulary import fold
 
@@ -24,27 +26,28 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 def code_meanings() -> Iterator[str]:
     """Yield the meaning of every code in pydicom's context groups, but those of animal breeds."""
-    for scheme in concepts.values():
+    schemes: Any = concepts
+    for scheme in schemes.values():
         for codes in scheme.values():
             for meaning, groups in codes.values():
                 if not OTHER_CONTEXT_GROUPS.issuperset(groups) and "breed" not in meaning.lower():
                     yield meaning
 
 
-def main() -> None:
+def main(target: Path) -> None:
     """Collect, sort, write."""
     entries = [*DicomDictionary.values(), *RepeatersDictionary.values()]
     names = [entry[2] for entry in entries] + [entry[0] for entry in UID_dictionary.values()]
     ordinary = {fold(word) for name in names for word in _WORD.findall(name)}
-    capitalised = set()
+    capitalised: set[str] = set()
     for meaning in code_meanings():
         for word in _WORD.findall(meaning):
             (ordinary if word.islower() else capitalised).add(fold(word))
     lines = {word for word in ordinary if len(word) > 1}
     lines |= {word.capitalize() for word in capitalised - ordinary if len(word) > 1}
-    TARGET.write_text("\n".join(sorted(lines)) + "\n", encoding="utf-8")
-    print(f"{len(lines)} words, {TARGET.stat().st_size} bytes")
+    target.write_text("\n".join(sorted(lines)) + "\n", encoding="utf-8")
+    print(f"{len(lines)} words, {target.stat().st_size} bytes")
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET)

@@ -24,12 +24,13 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
+from pydicom._dicom_dict import DicomDictionary
+from pydicom._uid_dict import UID_dictionary
 from pydicom.charset import convert_encodings, decode_bytes, python_encoding
-from pydicom.datadict import DicomDictionary, tag_for_keyword
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
-from pydicom.uid import UID_dictionary
 
-from beamstop.vocabulary import TITLES, fold
+from beamstop.vocabulary import fold, titles
 
 Words = tuple[str, ...]  # of a value, folded: "O'Brien-Smith 7" is ("o", "brien", "smith", "7")
 Name = tuple[Words, ...]  # components as PS3.5 6.2.1 orders them: family, given, middle, prefix, suffix
@@ -39,12 +40,22 @@ _WORD = re.compile(r"[^\W_]+")
 _DATE = re.compile(r"([0-9]{4})[.]?([0-9]{2})[.]?([0-9]{2})")
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+){3,}\Z")
 _NAME_GROUPS = re.compile(r"[=\\]")
+_DELIMITERS = {ord("\\"), ord("^"), ord("=")}  # reset ISO 2022 escapes (PS3.5 6.1.2.5.3)
 _SPECIFIC_CHARACTER_SET = 0x00080005
 _CODE_TAGS = frozenset({0x00080100, 0x00080119, 0x00080120, 0x00080104})  # three forms of value; meaning
 _PLACEHOLDER_DATES = frozenset({date(1900, 1, 1), date(1899, 12, 30), date(1899, 12, 31), date(1911, 11, 11)})
 _EARLIEST_YEAR, _LATEST_YEAR = 1850, 2150  # 00010101, 17530101, 99991231 stand for no date
 # What a broken element raises when pydicom converts it; the rules engine says what becomes of it.
-_BROKEN = (AttributeError, EOFError, LookupError, NotImplementedError, OSError, RecursionError, TypeError, ValueError)
+_BROKEN = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 class _Kind(StrEnum):
@@ -68,17 +79,20 @@ _ATTRIBUTES = {
         ContainerIdentifier ContainerComponentID SlideIdentifier BarcodeValue ResultsID ResultsIDIssuer
         InterpretationID InterpretationIDIssuer
         DeviceSerialNumber DeviceID UniqueDeviceIdentifier UDISequence DeviceAlternateIdentifier
-        ManufacturerDeviceIdentifier LensSerialNumber SourceSerialNumber CassetteID PlateID DetectorID GantryID
+        ManufacturerDeviceIdentifier LensSerialNumber SourceSerialNumber CassetteID PlateID
+        DetectorID GantryID
         GeneratorID XRayDetectorID XRaySourceID HardcopyCreationDeviceID SecondaryCaptureDeviceID
         ModifyingDeviceID StationName PerformedStationName ScheduledStationName TreatmentMachineName
-        StationAETitle RetrieveAETitle ScheduledStationAETitle PerformedStationAETitle ScheduledStudyLocationAETitle
+        StationAETitle RetrieveAETitle ScheduledStationAETitle PerformedStationAETitle
+        ScheduledStudyLocationAETitle
         DestinationAE RequestingAE ReceivingAE Originator SourceApplicationEntityTitle
         SendingApplicationEntityTitle ReceivingApplicationEntityTitle PrivateInformationCreatorUID
         StorageMediaFileSetID""",
     _Kind.NAME: """CameraOwnerName NameToUse DistributionName TopicAuthor EthicsCommitteeName""",
     _Kind.PLACE: """InstitutionName InstitutionAddress InstitutionalDepartmentName PatientAddress
         PersonAddress ReferringPhysicianAddress CountryOfResidence RegionOfResidence CurrentPatientLocation
-        PatientInstitutionResidence ScheduledPatientInstitutionResidence RequestingService ResponsibleOrganization
+        PatientInstitutionResidence ScheduledPatientInstitutionResidence
+        RequestingService ResponsibleOrganization
         VerifyingOrganization HumanPerformerOrganization ClinicalTrialSiteName ClinicalTrialSponsorName
         ClinicalTrialCoordinatingCenterName ClinicalTrialProtocolEthicsCommitteeName PerformedLocation
         ScheduledProcedureStepLocation ScheduledStudyLocation RequestedProcedureLocation OrderEntererLocation
@@ -286,12 +300,22 @@ def _text_of(element: Any, encodings: tuple[str, ...]) -> str:
         return str(value) if hasattr(value, "components") else "\\".join(map(str, many))
     if value.isascii() and b"\x1b" not in value:
         return value.decode("ascii").strip(" \0")
-    for attempt in (encodings, ("utf-8",)):
+    return decode_leniently(value, encodings).strip(" \0")
+
+
+def decode_leniently(value: bytes, encodings: tuple[str, ...]) -> str:
+    """Decode a value as its instance says, else as UTF-8, else as Latin-1, which never fails."""
+    if b"\x1b" in value and encodings:
         try:
-            return decode_bytes(value, attempt, {"\\", "^", "="}).strip(" \0") if attempt else ""
+            return decode_bytes(value, encodings, _DELIMITERS)
+        except (LookupError, UnicodeError):
+            pass
+    for encoding in (*encodings, "utf-8"):
+        try:
+            return value.decode(encoding)
         except (LookupError, UnicodeError):
             continue
-    return value.decode("latin-1").strip(" \0")
+    return value.decode("latin-1")
 
 
 def _split(text: str) -> list[str]:
@@ -316,7 +340,7 @@ def _names(text: str) -> Iterator[Name]:
     for group in _NAME_GROUPS.split(text):
         for spelling in {group, _two_letter_umlauts(group)}:
             components = spelling.split("^") if "^" in spelling else _without_carets(spelling)
-            words = (tuple(word for word in words_of(part) if word not in TITLES) for part in components)
+            words = (tuple(word for word in words_of(part) if word not in titles()) for part in components)
             name = tuple(component for component in words if component)
             if name:
                 yield name
@@ -334,4 +358,6 @@ def _two_letter_umlauts(text: str) -> str:
     return text.translate(_UMLAUTS) if not text.isascii() else text
 
 
-_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "å": "aa", "ø": "oe"})
+_UMLAUTS = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "å": "aa", "ø": "oe"}
+)

@@ -23,8 +23,8 @@ What is searched for, and what is not (rules by number; each has a test of the s
 10. A UID is found as a whole and never in part; it has at least ten characters.
 11. Values the recipe keeps are no needles, nor are the words in them.
 12. Words are whole words: no letter beside them (SMITH01 and Smith_1 hold Smith, Smithsonian does not).
-13. Numbers are no identifiers: elements of VR AT DS FD FL IS OF OD OL OV SL SS SV TM UL US UV are not searched
-    (a kept 1234567 there is a measure by chance), UI holds UIDs only.
+13. Numbers are no identifiers: elements of VR AT DS FD FL IS OF OD OL OV SL SS SV TM UL US UV are
+    not searched: a kept 1234567 there is a measure by chance.
 14. In OB, OW and UN a needle counts inside eight or more printable characters, or in a run of six letters
     and digits, or where all of the value is text. A word of four letters falls on random bytes in either
     case once in 3 * 10^8 positions, hence on 0.7 % of 2 MB payloads; within eight printable ones, on 0.01 %.
@@ -45,15 +45,15 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-from pydicom.charset import decode_bytes
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset, read_partial
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from beamstop.errors import Quarantined
-from beamstop.identifiers import Identifiers, Name, Words
+from beamstop.identifiers import Identifiers, Name, Words, decode_leniently
 from beamstop.tags import tag_name, vr_of
-from beamstop.vocabulary import fold, ordinary, vocabulary
+from beamstop.vocabulary import fold, is_dull, is_syllabic, vocabulary
 from beamstop.written_dates import MONTHS, find_dates
 
 MIN_LENGTH = 4
@@ -62,13 +62,14 @@ MIN_PLACE_WORD = 5
 MIN_UID_LENGTH = 10
 MIN_PRINTABLE = 8
 MIN_PRINTABLE_WORD = 6
-MAX_ORDINARY_DIGITS = 3
 MIN_SYLLABLES = 2
 _SHORTEST_MONTH = 3
 _LARGE = 1 << 18  # bytes; from here numpy cuts faster than split
 
-_NUMERIC_VRS = frozenset("AT DS FD FL IS OF OD OL OV SL SS SV TM UL US UV".split())
-_TEXT_VRS = frozenset("AE AS CS DA DT LO LT PN SH ST UC UI UR UT".split())
+_NUMERIC_VRS = frozenset(
+    ("AT", "DS", "FD", "FL", "IS", "OD", "OF", "OL", "OV", "SL", "SS", "SV", "TM", "UL", "US", "UV")
+)
+_TEXT_VRS = frozenset(("AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "UC", "UI", "UR", "UT"))
 _PREAMBLE_END, _META_START = 128, 132
 
 
@@ -86,12 +87,19 @@ _TO_FOLDED_WORDS = _table(_ALNUM, _ACCENTED)
 _TO_UTF_8_WORDS = _table(_ALNUM, {byte: byte for byte in (*range(0x80, 0xC0), *range(0xC3, 0xC6))})
 # Digits and what may stand between them; a space becomes _ so that it does not split.
 _TO_NUMBERS = _table(string.digits + "./-_", {_SPACE: _UNDERSCORE})
+
+
+def _class_of(byte: int) -> str:
+    if chr(byte) in _ALNUM:
+        return "w"
+    if 0x80 <= byte < 0xC0:
+        return "c"
+    return "a" if byte in _ACCENTED else " " if byte else "0"
+
+
 # What every byte is, to tell which encodings occur: w of a word, a accented in Latin-1 or first of an
 # accented letter in UTF-8, c second of one, 0 half of an ASCII letter in UTF-16.
-_TO_CLASSES = bytes(
-    ord("w" if chr(byte) in _ALNUM else "c" if 0x80 <= byte < 0xC0 else "a" if byte in _ACCENTED else " 0"[not byte])
-    for byte in range(256)
-)
+_TO_CLASSES = bytes(map(ord, map(_class_of, range(256))))
 _ANY_ACCENT = (b"wa", b"aw")
 _LATIN_1 = (b"wwa", b"aww", b"waw")
 _UTF_8 = (b"wac", b"acw")
@@ -106,7 +114,16 @@ _SPACED_DIGITS = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9](?:[ /-]?[0-9])*(?![0-9
 _PRINTABLE = re.compile(rb"[\x20-\x7e]{%d,}|[A-Za-z0-9]{%d,}" % (MIN_PRINTABLE, MIN_PRINTABLE_WORD))
 _TEXT = re.compile(rb"[\x09\x0a\x0c\x0d\x1b\x20-\x7e\x80-\xff]+\0*\Z")
 # What pydicom raises on bytes it cannot parse.
-_UNREADABLE = (AttributeError, EOFError, LookupError, NotImplementedError, OSError, RecursionError, TypeError, ValueError)
+_UNREADABLE = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass
@@ -151,7 +168,9 @@ class _Needles:
             self.count += sum(bool(add(value)) for value in values)
         self.count += len(self.identifiers.dates)
         dates = self.identifiers.dates
-        self.digits = self.numbers.union(*({f"{day:%Y%m%d}", f"{day:%d%m%Y}", f"{day:%m%d%Y}"} for day in dates))
+        self.digits = self.numbers.union(
+            *({f"{day:%Y%m%d}", f"{day:%d%m%Y}", f"{day:%m%d%Y}"} for day in dates)
+        )
         self.years = {f"{day.year}" for day in dates}
         self.keys = self.words.union(*(_keys(phrase) for phrase in self.phrases))
         self.keys.update(*(_keys(_WORD.findall(literal)) for literal in self.literals))
@@ -167,7 +186,7 @@ class _Needles:
             return bool(singles)
         family, given = name[0], name[1]
         pairs = {family + given, given + family}
-        if all(map(_is_dull, family + given)):
+        if all(map(is_dull, family + given)):
             self.literals.add(" ".join(family) + "^" + " ".join(given))
         elif sum(map(len, family + given)) >= MIN_LENGTH:
             self.phrases |= pairs
@@ -183,7 +202,7 @@ class _Needles:
             if len(words) == 1:
                 return self._add_word(joined)
             return self._add_phrase(words)
-        if _is_dull(joined) or len(joined) < MIN_LENGTH:
+        if is_dull(joined) or len(joined) < MIN_LENGTH:
             return False
         self.phrases.add(words)
         for part in words:
@@ -212,7 +231,7 @@ class _Needles:
         return word in self.words
 
     def _add_phrase(self, words: Words) -> bool:
-        if all(map(_is_dull, words)) or sum(map(len, words)) < MIN_LENGTH:
+        if all(map(is_dull, words)) or sum(map(len, words)) < MIN_LENGTH:
             return False
         self.phrases.add(words)
         return True
@@ -224,7 +243,7 @@ class _Needles:
         return len(bare) >= MIN_DIGITS
 
     def _tells(self, word: str) -> bool:
-        if word.isdecimal() or _is_dull(word) or word in self.identifiers.kept:
+        if word.isdecimal() or is_dull(word) or word in self.identifiers.kept:
             return False
         return _is_long_enough(word)
 
@@ -235,23 +254,7 @@ def _keys(words: Sequence[str]) -> tuple[str, str]:
 
 
 def _is_long_enough(word: str) -> bool:
-    return len(word) >= (MIN_SYLLABLES if _is_syllabic(word) else MIN_LENGTH)
-
-
-def _is_syllabic(word: str) -> bool:
-    return any("\u1100" <= letter <= "\u11ff" or "\u2e80" <= letter <= "\ud7ff" or "\uf900" <= letter for letter in word)
-
-
-def _is_dull(word: str) -> bool:
-    """Say whether a word is ordinary, alone or with a small number (rules 2 and 5)."""
-    if word in ordinary():
-        return True
-    if word.isalpha():
-        return False
-    letters = _LETTERS.findall(word)
-    digits = len(word) - sum(map(len, letters))
-    return digits <= MAX_ORDINARY_DIGITS and all(run in ordinary() for run in letters)
-
+    return len(word) >= (MIN_SYLLABLES if is_syllabic(word) else MIN_LENGTH)
 
 
 def check_leaks(header: bytes, identifiers: Identifiers) -> int:
@@ -359,7 +362,9 @@ def _may_be_number(number: str, needles: _Needles) -> bool:
     for spelled in (number, number[:-1], number[:-2]):
         pieces = _PIECES.split(spelled)
         joined = "".join(pieces)
-        if not needles.digits.isdisjoint((*pieces, *(piece[:8] for piece in pieces), joined, joined.lstrip("0"))):
+        if not needles.digits.isdisjoint(
+            (*pieces, *(piece[:8] for piece in pieces), joined, joined.lstrip("0"))
+        ):
             return True
         if len(spelled) >= len("1.1.2004") and _has_date(spelled.replace("_", " "), needles):
             return True
@@ -420,7 +425,8 @@ def _has_date(text: str, needles: _Needles) -> bool:
 
 def _has_spelling(lowered: str, needles: _Needles) -> bool:
     return any(
-        word in lowered and (_is_syllabic(word) or word in _WORD.findall(lowered)) for word in needles.spellings
+        word in lowered and (is_syllabic(word) or word in _WORD.findall(lowered))
+        for word in needles.spellings
     )
 
 
@@ -428,7 +434,7 @@ def _texts(header: bytes, encodings: tuple[str, ...]) -> Iterator[tuple[str, lis
     """Yield the path of every element that can hold text, and what its bytes can be read as."""
     yield "preamble", _readings(header[:_PREAMBLE_END], "UN", ())
     try:
-        meta = read_partial(BytesIO(header), stop_when=lambda *_: True, force=True).file_meta
+        meta = read_dataset(BytesIO(header[_META_START:]), False, True, stop_when=_is_past_meta)
         start = _META_START + 12 + int(meta.FileMetaInformationGroupLength)
         syntax = meta.TransferSyntaxUID
         little = syntax.is_little_endian or syntax == DeflatedExplicitVRLittleEndian
@@ -440,7 +446,13 @@ def _texts(header: bytes, encodings: tuple[str, ...]) -> Iterator[tuple[str, lis
     yield from _element_texts(body, "", encodings)
 
 
-def _element_texts(dataset: Dataset, label: str, encodings: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
+def _is_past_meta(tag: BaseTag, vr: str | None, length: int) -> bool:
+    return tag.group > 2
+
+
+def _element_texts(
+    dataset: Dataset, label: str, encodings: tuple[str, ...]
+) -> Iterator[tuple[str, list[str]]]:
     for tag, element in sorted(dataset._dict.items()):
         path, vr = label + tag_name(tag), vr_of(tag, element.VR)
         if vr == "SQ":
@@ -458,8 +470,8 @@ def _readings(value: bytes, vr: str, encodings: tuple[str, ...]) -> list[str]:
         narrow = value.replace(b"\0", b"")
         return [run.decode("ascii") for data in (value, narrow) for run in _PRINTABLE.findall(data)]
     texts = [value.decode("latin-1"), value.decode("utf-8", "replace")]
-    if encodings and not value.isascii():
-        texts.append(decode_bytes(value, encodings, {"\\", "^", "="}))
+    if encodings and (b"\x1b" in value or not value.isascii()):
+        texts.append(decode_leniently(value, encodings))
     if b"\0" in value.strip(b"\0"):
         texts += [value.decode("utf-16-le", "replace"), value.decode("utf-16-be", "replace")]
     return texts

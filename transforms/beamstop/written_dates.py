@@ -21,8 +21,8 @@ _MONTHS = (
 )
 _OTHER_SPELLINGS = {"sept": 9, "okt": 10, "dez": 12, "mär": 3, "märz": 3}
 _NUMBER_OF = {name: number for number, names in enumerate(_MONTHS, 1) for name in names} | _OTHER_SPELLINGS
-_MONTH = "(?P<month>" + "|".join(sorted(_NUMBER_OF, key=len, reverse=True)) + r")(?![^\W\d_])\.?"
-_YEAR = r"(?P<year>(?:1[89]|20)\d\d)"
+_YEAR = r"(?:1[89]|20)[0-9]{2}"
+_MONTH = "(?:" + "|".join(sorted(_NUMBER_OF, key=len, reverse=True)) + r")(?![^\W\d_])"
 # A digit or a decimal point beside it: part of a number or a UID, not a date.
 _START, _END = r"(?<![0-9])(?<![0-9]\.)", r"(?![0-9])(?!\.[0-9])"
 _WORD_START = r"(?<![^\W_])"
@@ -32,19 +32,20 @@ _PACKED = re.compile(
     _START + r"(?P<year>(?:1[89]|20)[0-9]{2})(?P<m>0[1-9]|1[0-2])(?P<d>0[1-9]|[12][0-9]|3[01])"
     rf"(?:{_END}|(?=(?:{_TIME_DIGITS})(?![0-9])))"
 )
-_PACKED_REVERSED = re.compile(_START + r"(?P<a>[0-3][0-9])(?P<b>[0-3][0-9])" + _YEAR + _END)
+_PACKED_REVERSED = re.compile(_START + rf"(?P<a>[0-3][0-9])(?P<b>[0-3][0-9])(?P<year>{_YEAR})" + _END)
 _NUMERIC = re.compile(
     _START
     + r"(?:(?P<y>[0-9]{4})(?P<s>[-/. _])(?P<m>[0-9]{1,2})(?P=s)(?P<d>[0-9]{1,2})"
     + r"|(?P<a>[0-9]{1,2})(?P<t>[-/. _])(?P<b>[0-9]{1,2})(?P=t)(?P<year>(?:1[89]|20)[0-9]{2}|[0-9]{2}))"
     + _END
 )
+_ORDINAL = r"(?:st|nd|rd|th|\.)?"
 _SPOKEN = re.compile(
     rf"{_WORD_START}(?:"
-    rf"(?P<d1>[0-9]{{1,2}})(?:st|nd|rd|th|\.)?[-/ ,.]{{0,2}}(?:of )?{_MONTH}[-/ ,]{{0,2}}{_YEAR}"
-    rf"|{_MONTH.replace('<month>', '<month2>')}[-/ ]?(?P<d2>[0-9]{{1,2}})(?:st|nd|rd|th)?[-/ ,]{{1,2}}{_YEAR.replace('<year>', '<year2>')}"
-    rf"|{_MONTH.replace('<month>', '<month3>')}[-/ ,]{{0,2}}{_YEAR.replace('<year>', '<year3>')}"
-    rf"|{_YEAR.replace('<year>', '<year4>')}[-/ ]{_MONTH.replace('<month>', '<month4>')}[-/ ](?P<d4>[0-9]{{1,2}})"
+    rf"(?P<d1>[0-9]{{1,2}}){_ORDINAL}[-/ ,.]{{0,2}}(?:of )?(?P<m1>{_MONTH})\.?[-/ ,]{{0,2}}(?P<y1>{_YEAR})"
+    rf"|(?P<m2>{_MONTH})\.?[-/ ]?(?P<d2>[0-9]{{1,2}}){_ORDINAL}[-/ ,]{{1,2}}(?P<y2>{_YEAR})"
+    rf"|(?P<m3>{_MONTH})\.?[-/ ,]{{0,2}}(?P<y3>{_YEAR})"
+    rf"|(?P<y4>{_YEAR})[-/ ](?P<m4>{_MONTH})\.?[-/ ](?P<d4>[0-9]{{1,2}})"
     rf")(?![0-9])",
     re.IGNORECASE,
 )
@@ -112,7 +113,9 @@ def _numeric(text: str) -> Iterator[WrittenDate]:
         if match["y"]:
             day = _date(match["y"], match["m"], match["d"])
             if day:
-                yield WrittenDate(*match.span(), (day,), True, True, _writer(match, ("y", "m", "d")))
+                yield WrittenDate(
+                    *match.span(), (day,), True, True, _writer(match, {"y": "y", "m": "m", "d": "d"})
+                )
             continue
         short_year, mark = len(match["year"]) == 2, match["t"]
         # 10.5.12 is a version and 1-2-20 a range of slices: short years need a slash or two digits each.
@@ -125,67 +128,58 @@ def _numeric(text: str) -> Iterator[WrittenDate]:
 
 def _spoken(text: str) -> Iterator[WrittenDate]:
     for match in _SPOKEN.finditer(text):
-        year, month, number = next(
-            (f"year{n}", f"month{n}", f"d{n or 1}")
-            for n in ("", "2", "3", "4")
-            if match[f"month{n}"]
-        )
-        has_day = number != "d3"
-        name = match[month].lower()
-        day = _date(match[year], str(_NUMBER_OF[name]), match[number] if has_day else "1")
+        form = next(number for number in "1234" if match[f"m{number}"])
+        groups = {"y": f"y{form}", "m": f"m{form}", "d": f"d{form}"}
+        if form == "3":
+            del groups["d"]
+        whole = "d" in groups
+        month = str(_NUMBER_OF[match[groups["m"]].lower()])
+        day = _date(match[groups["y"]], month, match[groups["d"]] if whole else "1")
         if day:
-            fields = {"y": year, "m": month} | ({"d": number} if has_day else {})
-            yield WrittenDate(*match.span(), (day,), has_day, True, _writer(match, tuple(fields), fields))
+            yield WrittenDate(*match.span(), (day,), whole, True, _writer(match, groups))
 
 
 def _either_order(
     match: re.Match[str], year: str, first: str, second: str, day_first: bool
 ) -> WrittenDate | None:
-    orders = [("d", "m"), ("m", "d")] if day_first else [("m", "d"), ("d", "m")]
-    readings = []
+    """Return a date of day and month in either order, the likelier reading first."""
+    orders = ("dm", "md") if day_first else ("md", "dm")
+    found: dict[date, str] = {}
     for order in orders:
-        values = dict(zip(order, (first, second), strict=True))
-        day = _date(year, values["m"], values["d"])
-        if day and day not in readings:
-            readings.append(day)
-    if not readings:
+        day, month = (first, second) if order == "dm" else (second, first)
+        reading = _date(year, month, day)
+        if reading:
+            found.setdefault(reading, order)
+    if not found:
         return None
 
     def write(old: date, new: date) -> str:
-        old_first = old.day if int(first) == old.day and int(second) == old.month else old.month
-        is_day_first = old_first == old.day and (readings[0] == old) == day_first
-        if len(readings) == 1:
-            is_day_first = int(first) == old.day
-        names = {"a": "d" if is_day_first else "m", "b": "m" if is_day_first else "d", "year": "y"}
-        return _rewritten(match, {group: names[group] for group in ("a", "b", "year")}, new)
+        return _rewritten(match, {found[old][0]: "a", found[old][1]: "b", "y": "year"}, new)
 
-    return WrittenDate(*match.span(), tuple(readings), True, len(year) == 4, write)
+    return WrittenDate(*match.span(), tuple(found), True, len(year) == 4, write)
 
 
-def _writer(
-    match: re.Match[str], names: tuple[str, ...], groups: dict[str, str] | None = None
-) -> Callable[[date, date], str]:
-    by_group = {(groups or {}).get(name, name): name for name in names}
-    return lambda _, new: _rewritten(match, by_group, new)
+def _writer(match: re.Match[str], groups: dict[str, str]) -> Callable[[date, date], str]:
+    return lambda _, new: _rewritten(match, groups, new)
 
 
-def _rewritten(match: re.Match[str], by_group: dict[str, str], new: date) -> str:
-    """Return the match's text with each group replaced by the same field of another date."""
+def _rewritten(match: re.Match[str], groups: dict[str, str], new: date) -> str:
+    """Return the match's text with the groups of y, m and d replaced by those of another date."""
     text, offset = match[0], match.start()
-    for group in sorted(by_group, key=match.start, reverse=True):
+    padded = all(len(match[group]) > 1 for group in groups.values())
+    for name, group in sorted(groups.items(), key=lambda item: match.start(item[1]), reverse=True):
         start, end = match.span(group)
-        field = _field(by_group[group], match[group], new)
+        field = _field(name, match[group], new, padded)
         text = text[: start - offset] + field + text[end - offset :]
     return text
 
 
-def _field(name: str, old: str, new: date) -> str:
+def _field(name: str, old: str, new: date, padded: bool) -> str:
     if name == "y":
         return f"{new.year:04}"[-len(old) :]
-    if name == "d":
-        return f"{new.day:0{len(old)}}" if old.startswith("0") or len(old) == 2 else str(new.day)
-    if old.isdecimal():
-        return f"{new.month:02}" if old.startswith("0") or len(old) == 2 else str(new.month)
+    if name == "d" or old.isdecimal():
+        number = new.day if name == "d" else new.month
+        return f"{number:02}" if padded or old.startswith("0") else str(number)
     column = next((n for n in (0, 2, 1) if old.lower() == _MONTHS[_NUMBER_OF[old.lower()] - 1][n]), 0)
     month = _MONTHS[new.month - 1][column]
     if old.isupper():

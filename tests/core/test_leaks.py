@@ -1,0 +1,340 @@
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from beamstop.errors import Quarantined
+from beamstop.files import encode
+from beamstop.identifiers import Identifiers, harvest
+from beamstop.leaks import check_leaks
+
+MakeDataset = Callable[..., FileDataset]
+CLEAN = {"PatientName": "P-ABC", "PatientID": "Q77", "PatientBirthDate": "", "StudyDate": ""}
+
+
+def identifiers_of(**attributes: Any) -> Identifiers:
+    dataset = Dataset()
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    return harvest(dataset, lambda tag: False)
+
+
+PATIENT = identifiers_of(
+    SpecificCharacterSet="ISO_IR 100",
+    PatientName="Smithers^Jonathan^Q",
+    ReferringPhysicianName="Müller^Jörg",
+    PatientID="0012345678",
+    AccessionNumber="AX-99812",
+    PatientBirthDate="19700201",
+    InstitutionName="Riverside General Hospital",
+    PatientTelephoneNumbers="(555) 123-4567",
+    StudyInstanceUID="1.2.3.4.5.6.7",
+)
+
+
+def leaks(dataset: FileDataset, identifiers: Identifiers = PATIENT) -> str | None:
+    """Return the path of the element that leaks, None where nothing does."""
+    try:
+        check_leaks(encode(dataset).header, identifiers)
+    except Quarantined as quarantined:
+        return (
+            f"{quarantined.detail}" if quarantined.reason == "leak" else f"not a leak: {quarantined.reason}"
+        )
+    return None
+
+
+@pytest.fixture
+def clean(make_dataset: MakeDataset) -> Callable[..., FileDataset]:
+    return lambda **attributes: make_dataset(**(CLEAN | attributes))
+
+
+Clean = Callable[..., FileDataset]
+
+
+def test_a_clean_file_passes_and_the_identifiers_are_counted(clean: Clean) -> None:
+    assert check_leaks(encode(clean()).header, PATIENT) == 9
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SMITHERS",
+        "x jonathan y",
+        "Smithers^Jonathan",
+        "SMITHERS01",
+        "a_smithers_b",
+        "SmithersJonathan",
+        "SMÍTHERS",
+        "muller",
+        "Mueller",
+        "MÜLLER",
+        "12345678",
+        "0012345678",
+        "12-34-56-78",
+        "1234 5678",
+        "AX-99812",
+        "ax99812",
+        "AX 99812",
+        "99812ax99812 AX_99812",
+        "19700201",
+        "1970-02-01",
+        "01.02.1970",
+        "2/1/1970",
+        "1.2.1970",
+        "01021970",
+        "1 Feb 1970",
+        "FEB 1, 1970",
+        "19700201120000",
+        "Riverside General Hospital",
+        "RIVERSIDE",
+        "555-123-4567",
+        "5551234567",
+        "1.2.3.4.5.6.7",
+        "uid 1.2.3.4.5.6.7.",
+    ],
+)
+def test_every_writing_of_an_identifier_is_found(clean: Clean, text: str) -> None:
+    assert (
+        leaks(clean(SpecificCharacterSet="ISO_IR 100", ManufacturerModelName=text)) == "ManufacturerModelName"
+    )
+
+
+SYNTAXES = [
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+]
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+@pytest.mark.parametrize("text", ["Smithers", "Smithersx Jonathan", "19700201", "12345678", "1.2.3.4.5.6.7"])
+def test_identifiers_are_found_at_every_depth_in_every_syntax(clean: Clean, syntax: Any, text: str) -> None:
+    inner, outer = Dataset(), Dataset()
+    inner.TextValue = text
+    outer.ContentSequence = Sequence([Dataset(), inner])
+    dataset = clean(ContentSequence=Sequence([outer]))
+    dataset.file_meta.TransferSyntaxUID = syntax
+    assert leaks(dataset) == "ContentSequence[0].ContentSequence[1].TextValue"
+
+
+def test_the_next_tag_and_the_length_hide_nothing(clean: Clean) -> None:
+    for syntax in SYNTAXES:
+        # (0032,xxxx) follows as "2", (3131,xxxx) as "11"; in big endian the length can be a letter.
+        for length in range(100):
+            dataset = clean(ImageComments="Smithers" + " " * length)
+            dataset.add_new(0x00321064, "SH", "x")
+            dataset.file_meta.TransferSyntaxUID = syntax
+            assert leaks(dataset) == "ImageComments"
+    dataset = clean(StudyComments="Smithers", ImageComments=None)
+    dataset.add_new(0x31310010, "LO", "MAKER 19700201")
+    dataset.add_new(0x31331010, "LO", "19700201")
+    assert leaks(dataset) == "StudyComments"
+    del dataset.StudyComments
+    assert leaks(dataset) == "(3131,0010)"
+
+
+def test_preamble_file_meta_and_private_elements_are_searched(clean: Clean) -> None:
+    dataset = clean()
+    header = encode(dataset).header
+    with pytest.raises(Quarantined, match="preamble"):
+        check_leaks(b"scan of Smithers".ljust(128, b"\0") + header[128:], PATIENT)
+    dataset.private_block(0x0011, "MAKER", create=True).add_new(0x01, "UN", b"\x01\0Smithers^Jonathan\0\x02")
+    assert leaks(dataset) == "(0011,1001)"
+
+
+@pytest.mark.parametrize(
+    ("charset", "name"),
+    [
+        ("ISO_IR 101", "Łukasz^Żółw"),
+        ("ISO_IR 144", "Люксембург^Иван"),
+        ("ISO_IR 126", "Διονυσιος^Γ"),
+        ("ISO_IR 192", "Wang^XiaoDong=王^小东"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"),
+        (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍길^길동"),
+        ("GB18030", "Wang^XiaoDong=王东^小东"),
+        ("ISO_IR 100", "Bücherschrank^Ägidius"),
+    ],
+)
+def test_names_are_found_in_the_instance_s_own_character_set(clean: Clean, charset: Any, name: str) -> None:
+    identifiers = identifiers_of(SpecificCharacterSet=charset, PatientName=name)
+    *_, last = name.split("=")
+    text = last.split("^")[0]
+    if len(text) > 1:
+        assert (
+            leaks(clean(SpecificCharacterSet=charset, ImageComments=f"x {text} y"), identifiers)
+            == "ImageComments"
+        )
+        assert leaks(clean(SpecificCharacterSet=charset, ImageComments=f"x {text.upper()} y"), identifiers)
+    assert leaks(clean(SpecificCharacterSet=charset, ImageComments="nothing here"), identifiers) is None
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8", "latin-1", "utf-16-le", "utf-16-be"])
+def test_payloads_are_searched_in_other_encodings(clean: Clean, encoding: str) -> None:
+    dataset = clean()
+    dataset.private_block(0x0011, "MAKER", create=True).add_new(
+        0x01, "UN", "for Smithers <1>".encode(encoding)
+    )
+    assert leaks(dataset) == "(0011,1001)"
+
+
+def test_rule_1_needles_of_three_letters_are_not_searched(clean: Clean) -> None:
+    assert leaks(clean(ImageComments="Doe"), identifiers_of(PatientName="Doe")) is None
+
+
+def test_rule_2_ordinary_words_are_no_needles(clean: Clean) -> None:
+    identifiers = identifiers_of(PatientName="Phantom^Zork", OperatorsName="Service^Test")
+    assert leaks(clean(ImageComments="phantom service test"), identifiers) is None
+    assert leaks(clean(ImageComments="zork"), identifiers) == "ImageComments"
+
+
+def test_rule_3_short_names_are_searched_as_a_whole(clean: Clean) -> None:
+    identifiers = identifiers_of(PatientName="Li^Wu")
+    for text in ("Li Wu", "WU, LI", "wu^li", "LIWU"):
+        assert leaks(clean(ImageComments=text), identifiers) == "ImageComments"
+    assert leaks(clean(ImageComments="li and wu"), identifiers) is None
+
+
+def test_rule_3_names_of_ordinary_words_count_only_with_their_caret(clean: Clean) -> None:
+    identifiers = identifiers_of(PatientName="CT^Chest")
+    assert leaks(clean(StudyDescription="CT CHEST"), identifiers) is None
+    assert leaks(clean(StudyDescription="CT^CHEST"), identifiers) == "StudyDescription"
+
+
+def test_rule_4_numbers_of_fewer_than_six_digits_are_not_searched(clean: Clean) -> None:
+    identifiers = identifiers_of(PatientID="12345", StudyID="1", AccessionNumber="000123")
+    assert leaks(clean(ImageComments="12345 1 000123"), identifiers) is None
+
+
+def test_rule_5_ordinary_words_with_a_small_number_are_no_needles(clean: Clean) -> None:
+    identifiers = identifiers_of(PatientID="4MR1", StationName="CT01", AccessionNumber="P0012")
+    assert leaks(clean(ImageComments="4MR1 CT01"), identifiers) is None
+    assert leaks(clean(ImageComments="P0012"), identifiers) == "ImageComments"
+
+
+def test_rule_6_identifiers_of_letters_count_as_words(clean: Clean) -> None:
+    identifiers = identifiers_of(StationName="SCANNER", PatientID="QWERTZ")
+    assert leaks(clean(ImageComments="scanner"), identifiers) is None
+    assert leaks(clean(ImageComments="qwertz"), identifiers) == "ImageComments"
+
+
+def test_rule_7_departments_of_ordinary_words_are_no_needles(clean: Clean) -> None:
+    identifiers = identifiers_of(
+        InstitutionalDepartmentName="RADIOLOGY", InstitutionName="Siemens Testcenter"
+    )
+    assert leaks(clean(Manufacturer="SIEMENS", ImageComments="Radiology"), identifiers) is None
+
+
+def test_rule_8_placeholder_dates_and_short_years_are_not_searched(clean: Clean) -> None:
+    identifiers = identifiers_of(StudyDate="19000101", SeriesDate="20040826")
+    assert leaks(clean(StudyDate="19000101", ImageComments="26.08.04"), identifiers) is None
+
+
+def test_rule_9_digits_inside_longer_numbers_do_not_count(clean: Clean) -> None:
+    identifiers = identifiers_of(StudyDate="20040826", PatientID="7654321")
+    texts = ("2.25.99820040826771", "1.20040826", "120040826", "2.25.7654321", "0.7654321", "76543210")
+    assert leaks(clean(SoftwareVersions=list(texts), FrameOfReferenceUID=texts[0]), identifiers) is None
+
+
+def test_rule_10_uids_are_searched_whole(clean: Clean) -> None:
+    identifiers = identifiers_of(StudyInstanceUID="1.2.3.4.5.6.77", SeriesInstanceUID="1.2.3.4")
+    assert (
+        leaks(clean(FrameOfReferenceUID="1.2.3.4.5.6.77.8", SoftwareVersions="1.2.3.4"), identifiers) is None
+    )
+    assert leaks(clean(FrameOfReferenceUID="1.2.3.4.5.6.77"), identifiers) == "FrameOfReferenceUID"
+
+
+def test_rule_11_words_of_kept_values_are_no_needles(clean: Clean) -> None:
+    identifiers = replace(identifiers_of(PatientName="Riverside^Zork"), kept=frozenset({"riverside"}))
+    assert leaks(clean(InstitutionName="Riverside"), identifiers) is None
+
+
+def test_rule_12_words_are_whole(clean: Clean) -> None:
+    assert leaks(clean(ImageComments="Smithersonian, Blacksmithers"), PATIENT) is None
+
+
+def test_rule_13_numbers_are_not_searched_in_numeric_vrs(clean: Clean) -> None:
+    dataset = clean(ExposureTime="12345678", SliceThickness="12345678", StudyTime="123456")
+    assert leaks(dataset, identifiers_of(PatientID="12345678", AccessionNumber="123456")) is None
+
+
+def test_rule_14_four_letters_in_random_bytes_are_chance(clean: Clean) -> None:
+    identifiers = identifiers_of(PatientName="Zork")
+    dataset = clean()
+    block = dataset.private_block(0x0011, "MAKER", create=True)
+    block.add_new(0x01, "OB", b"\x01\x02\xffZORK\x80\x03\x04")
+    assert leaks(dataset, identifiers) is None
+    block.add_new(0x02, "OB", b"\x01\x02name=Zork\x80\x03\x04\x05")
+    assert leaks(dataset, identifiers) == "(0011,1002)"
+    block[0x02].value = b"ZORK"
+    assert leaks(dataset, identifiers) == "(0011,1002)"
+
+
+def test_dates_that_beamstop_wrote_are_no_leak(clean: Clean) -> None:
+    dataset = clean(StudyDate="19700201")
+    assert leaks(dataset) == "StudyDate"
+    assert leaks(dataset, PATIENT.without_dates([date(1970, 2, 1)])) is None
+
+
+def test_a_suspicious_file_that_cannot_be_parsed_is_quarantined() -> None:
+    assert_unreadable = pytest.raises(Quarantined, match="unreadable")
+    with assert_unreadable:
+        check_leaks(bytes(200) + b"no DICOM, but of Smithers", PATIENT)
+
+
+def test_nothing_is_searched_for_where_nothing_is_known(clean: Clean) -> None:
+    assert check_leaks(encode(clean()).header, Identifiers()) == 0
+
+
+def test_large_headers_are_searched_like_small_ones(clean: Clean) -> None:
+    dataset = clean()
+    block = dataset.private_block(0x0011, "MAKER", create=True)
+    block.add_new(0x01, "OB", random.Random(7).randbytes(1 << 20))
+    assert leaks(dataset) is None
+    block.add_new(0x02, "LO", "Smithers")
+    assert leaks(dataset) == "(0011,1002)"
+
+
+@given(st.lists(st.integers(0, 10**12), min_size=3, max_size=8), st.dates(date(1900, 1, 2), date(2030, 1, 1)))
+def test_digits_inside_uids_never_count(make_dataset: MakeDataset, components: list[int], day: date) -> None:
+    uid = "2.25." + ".".join(map(str, components)) + f".9{day:%Y%m%d}1.{day:%Y%m%d}"
+    dataset = make_dataset(**CLEAN, FrameOfReferenceUID=uid[:64].rstrip("."))
+    assert leaks(dataset, identifiers_of(StudyDate=f"{day:%Y%m%d}", PatientID=f"{day:%Y%m%d}")) is None
+
+
+WORDS = st.text(st.sampled_from("bcdfghjklmnpqrstvwxzäöé"), min_size=6, max_size=10)
+
+
+@given(
+    WORDS,
+    st.sampled_from(SYNTAXES),
+    st.sampled_from(["ISO_IR 100", "ISO_IR 192"]),
+    st.integers(0, 3),
+    st.integers(0, 9),
+)
+def test_any_name_is_found_at_any_depth_in_any_encoding(  # type: ignore[no-untyped-def]
+    make_dataset: MakeDataset, name, syntax, charset, depth, padding
+) -> None:
+    identifiers = identifiers_of(SpecificCharacterSet=charset, PatientName=f"{name}^X")
+    item = Dataset()
+    item.TextValue = "~" * padding + name.upper()
+    for _ in range(depth):
+        outer = Dataset()
+        outer.ContentSequence = Sequence([item])
+        item = outer
+    dataset = make_dataset(**CLEAN, SpecificCharacterSet=charset, ContentSequence=Sequence([item]))
+    dataset.file_meta.TransferSyntaxUID = syntax
+    assert leaks(dataset, identifiers) == "ContentSequence[0]." * (depth + 1) + "TextValue"

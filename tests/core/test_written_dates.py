@@ -1,0 +1,100 @@
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beamstop.written_dates import find_dates
+
+DAY = date(2004, 3, 12)
+WRITINGS = (
+    "20040312",
+    "2004-03-12",
+    "2004/03/12",
+    "2004.03.12",
+    "2004 03 12",
+    "12.03.2004",
+    "12/03/2004",
+    "03/12/2004",
+    "3/12/2004",
+    "12-3-2004",
+    "12.3.2004",
+    "12/3/04",
+    "12.03.04",
+    "12032004",
+    "03122004",
+    "12 Mar 2004",
+    "12-MAR-2004",
+    "12Mar2004",
+    "12. März 2004",
+    "Mar 12, 2004",
+    "March 12 2004",
+    "March 12th, 2004",
+    "12th of March 2004",
+    "2004-Mar-12",
+    "20040312185059",
+    "200403121850",
+)
+
+
+@pytest.mark.parametrize("writing", WRITINGS)
+def test_a_date_is_found_however_it_is_written(writing: str) -> None:
+    assert DAY in {reading for found in find_dates(f"on {writing}, late") for reading in found.readings}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "T1 8/10",
+        "L5-S1",
+        "10.5.12",
+        "1-2-20",
+        "2/3",
+        "120/80",
+        "2.25.99820040312771",
+        "1.20040312",
+        "20040312.5",
+        "120040312",
+        "99999999",
+        "20041345",
+        "31.02.2004",
+        "may",
+        "2004",
+        "1.2.840.10008.1.2",
+    ],
+)
+def test_other_numbers_are_no_dates(text: str) -> None:
+    assert list(find_dates(text)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "moved"),
+    [
+        ("20040312", "20040201"),
+        ("2004-03-12", "2004-02-01"),
+        ("13.03.2004", "02.02.2004"),
+        ("3/13/2004", "2/2/2004"),
+        ("13/3/04", "2/2/04"),
+        ("12 Mar 2004", "01 Feb 2004"),
+        ("MARCH 12, 2004", "FEBRUARY 01, 2004"),
+        ("20040312185059", "20040201"),
+    ],
+)
+def test_a_date_is_rewritten_the_way_it_was_written(text: str, moved: str) -> None:
+    (found,) = find_dates(text)
+    assert found.rewrite(lambda day: day - timedelta(days=40)) == moved
+
+
+def test_of_two_readings_the_known_one_counts() -> None:
+    (found,) = find_dates("1/2/1970")
+    assert found.rewrite(lambda day: day, frozenset({date(1970, 2, 1)})) == "1/2/1970"
+    assert found.rewrite(lambda day: day + timedelta(days=1), frozenset({date(1970, 2, 1)})) == "2/2/1970"
+    assert found.rewrite(lambda day: day + timedelta(days=1)) == "1/3/1970"
+
+
+@given(
+    st.dates(date(1900, 1, 1), date(2099, 12, 31)),
+    st.sampled_from(["%Y%m%d", "%Y-%m-%d", "%d.%m.%Y", "%d %b %Y"]),
+)
+def test_any_day_is_read_back(day: date, form: str) -> None:
+    assert day in {reading for found in find_dates(f"{day:{form}}") for reading in found.readings}
