@@ -227,3 +227,18 @@ def test_absurdly_deep_sequences_fail(make_dataset, key):
         innermost = innermost.ReferencedSeriesSequence[0]
     with pytest.raises(Failed, match="too_deep"):
         applied(dataset, BASIC, key)
+
+
+def test_a_text_of_which_nothing_is_left_follows_the_basic_profile(make_dataset, key):
+    """An IOD may require a value: CodeMeaning is Type 1, StudyDescription Type 3."""
+    dataset = make_dataset(
+        StudyDescription="Roe Jane",
+        Manufacturer="Roe^Jane",
+        ProcedureCodeSequence=[item(CodeValue="1", CodingSchemeDesignator="DCM", CodeMeaning="Jane Roe")],
+    )
+    recipe = parse_recipe("{options: [clean-descriptors], attributes: {BodyPartExamined: C}}")
+    dataset.BodyPartExamined = "ROE"
+    applied(dataset, recipe, key)
+    assert "StudyDescription" not in dataset
+    assert len(dataset.Manufacturer) == len(dataset.ProcedureCodeSequence[0].CodeMeaning) == 16
+    assert dataset.BodyPartExamined == ""

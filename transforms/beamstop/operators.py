@@ -144,7 +144,7 @@ class Clean(Operator):
     cleaned.
 
     Raises:
-        CannotCleanError: a name, a payload, a date that cannot be parsed.
+        CannotCleanError: a name, a payload, a date that cannot be parsed, a text of which nothing is left.
     """
 
     action = Action.C
@@ -157,7 +157,10 @@ class Clean(Operator):
             return HashUID().apply(element, context)
         if vr in {"PN"} or vr in BYTES_VRS:
             raise CannotCleanError
-        return _mapped(element, self._cleaner(vr, context))
+        cleaned = _mapped(element, self._cleaner(vr, context))
+        if cleaned is not element and not any(_values(cleaned)):  # an IOD may require a value
+            raise CannotCleanError
+        return cleaned
 
     def _cleaner(self, vr: str, context: Context) -> Callable[[str], str]:
         def parsed(value: str | None) -> str:
@@ -231,12 +234,15 @@ def _element(like: DataElement, value: Any) -> DataElement:
     return DataElement(like.tag, like.VR, value, validation_mode=config.IGNORE)
 
 
+def _values(element: DataElement) -> list[str]:
+    if isinstance(element.value, MultiValue | list | tuple):
+        return [str(value) for value in element.value]
+    return [str(element.value)]
+
+
 def _mapped(element: DataElement, function: Callable[[str], str]) -> DataElement:
     """Apply a function of text to every value of an element; the same element when nothing changes."""
-    if isinstance(element.value, MultiValue | list | tuple):
-        old = [str(value) for value in element.value]
-    else:
-        old = [str(element.value)]
+    old = _values(element)
     new = [function(value) if value else value for value in old]
     if new == old:
         return element

@@ -88,11 +88,11 @@ class Planner:
             return self._unlisted(path, vr)
         operation = rule.operation
         if isinstance(operation, Operator):
-            return Plan(operation.action, operation, rule.origin, Action.X)
+            return Plan(operation.action, operation, rule.origin, rule.fallback)
         if isinstance(rule.identifier, PrivateTags) and operation is Action.C:
             return self._safe_private(path, creator, raw_vr, rule)
         action = _still_valid(resolve(operation, sop_class, path), sop_class, path, vr)
-        fallback = resolve(rule.fallback, sop_class, path)
+        fallback = _still_valid(resolve(rule.fallback, sop_class, path), sop_class, path, vr)
         if action is Action.K:
             return self._keep(vr, rule.origin)
         return Plan(action, BY_ACTION[action], rule.origin, fallback)

@@ -55,10 +55,13 @@ OPTIONS = (
 # Free text in practice, though the table does not list it: loses identifiers where descriptors are cleaned.
 _UNLISTED_TEXT = (
     "CodeMeaning",
+    "ContentDescription",
     "DocumentTitle",
+    "ExposureControlModeDescription",
     "FilterType",
-    "ManufacturerModelName",
     "LUTExplanation",
+    "Manufacturer",
+    "ManufacturerModelName",
     "SegmentDescription",
     "SegmentLabel",
     "TextValue",
