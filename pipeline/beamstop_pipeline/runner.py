@@ -36,6 +36,7 @@ Report = Callable[[Counter[str]], None]
 
 
 _LOST_WORKER = "a worker process was lost (killed, out of memory, or a crash in a decoder)"
+_INTERRUPTED = "it was interrupted"
 
 
 class RunError(DeidError):
@@ -80,6 +81,8 @@ def _run(job: Job, runner: Any, options: Any) -> None:
         pipeline = beam.Pipeline(runner=runner, options=options)
         build(pipeline, job)
         state = pipeline.run().wait_until_finish()
+    except KeyboardInterrupt:
+        raise RunError(_broke(_INTERRUPTED)) from None
     except Exception as error:  # noqa: BLE001  whatever Beam raises ends the run, and may quote a value
         raise RunError(_broke(_cause(error))) from None
     if state not in (None, "DONE"):
@@ -92,6 +95,8 @@ def _broke(why: str) -> str:
 
 def _cause(error: Exception) -> str:
     """Return our own sentence where the cause is ours, else the class of the exception alone."""
+    if KeyboardInterrupt.__name__ in str(error):
+        return _INTERRUPTED
     for line in reversed(str(error).splitlines()):
         name, colon, sentence = line.strip().partition("Error: ")
         if colon and name.startswith("beamstop"):
