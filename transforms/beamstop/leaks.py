@@ -41,6 +41,7 @@ import re
 import string
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from io import BytesIO
 from typing import Any
 
@@ -63,6 +64,7 @@ MIN_UID_LENGTH = 10
 MIN_PRINTABLE = 8
 MIN_PRINTABLE_WORD = 6
 MIN_SYLLABLES = 2
+MAX_NEIGHBOURS = 2  # bytes of the next tag that can look like part of a value
 _SHORTEST_MONTH = 3
 _LARGE = 1 << 18  # bytes; from here numpy cuts faster than split
 
@@ -168,9 +170,7 @@ class _Needles:
             self.count += sum(bool(add(value)) for value in values)
         self.count += len(self.identifiers.dates)
         dates = self.identifiers.dates
-        self.digits = self.numbers.union(
-            *({f"{day:%Y%m%d}", f"{day:%d%m%Y}", f"{day:%m%d%Y}"} for day in dates)
-        )
+        self.digits = self.numbers.union(*map(_packed, dates))
         self.years = {f"{day.year}" for day in dates}
         self.keys = self.words.union(*(_keys(phrase) for phrase in self.phrases))
         self.keys.update(*(_keys(_WORD.findall(literal)) for literal in self.literals))
@@ -248,6 +248,12 @@ class _Needles:
         return _is_long_enough(word)
 
 
+def _packed(day: date) -> tuple[str, str, str]:
+    """Return a date without separators: year, month, day; day, month, year; month, day, year."""
+    year, month, number = f"{day.year:04}", f"{day.month:02}", f"{day.day:02}"
+    return year + month + number, number + month + year, month + number + year
+
+
 def _keys(words: Sequence[str]) -> tuple[str, str]:
     """Return what a phrase is known by: its longest word, and all of them joined."""
     return max(words, key=len), "".join(words)
@@ -313,7 +319,8 @@ def _cut(data: bytes, table: bytes, needles: _Needles) -> list[str]:
     starts, ends = edges[::2], edges[1::2]
     long = ends - starts >= shortest
     pairs = zip(starts[long].tolist(), ends[long].tolist(), strict=True)
-    return [translated[start:end].decode("latin-1") for start, end in pairs]
+    text = translated.decode("latin-1")
+    return list({text[start:end] for start, end in pairs})
 
 
 def _may_hold_words(words: list[str], needles: _Needles) -> bool:
@@ -352,9 +359,11 @@ def _may_hold_numbers(data: bytes, needles: _Needles) -> bool:
 def _is_composed(number: str) -> bool:
     """Say whether digits have separators, a date's two dots, or a time behind a date; no decimal, no UID."""
     dots = number.count(".")
-    if number.isdecimal() or (dots and number.find(".") >= len("200408261850")):
+    if number.isdecimal() or number.find(".") >= len("200408261850"):
         return len(number) > len("20040826")
-    return dots == 2 or not number.replace(".", "").isdecimal()
+    if number.replace(".", "").isdecimal():
+        return dots == 2 and len(number) <= len("26.08.2004") + MAX_NEIGHBOURS
+    return True
 
 
 def _may_be_number(number: str, needles: _Needles) -> bool:
