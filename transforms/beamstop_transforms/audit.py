@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.io.parquetio import WriteToParquet
 from apache_beam.pvalue import AsDict, AsList, AsSingleton
+from apache_beam.transforms.combiners import Count
 
 from beamstop.audit import (
     CHANGES,
@@ -126,7 +127,7 @@ class WriteAudit(beam.PTransform):
             | "WriteRecord"
             >> beam.ParDo(
                 _WriteRecordFn(run),
-                AsSingleton(drafts.sources | "CountSources" >> beam.combiners.Count.Globally()),
+                AsSingleton(drafts.sources | "CountSources" >> Count.Globally()),
                 AsSingleton(rows | "Counts" >> beam.Map(_counts) | "Tally" >> beam.CombineGlobally(_add)),
                 AsDict(buckets),
                 AsList(tuple(files) | "Files" >> beam.Flatten()),

@@ -239,9 +239,9 @@ class GcsStore:
 @cache
 def _client() -> Any:
     """Return this process's client: a client per object costs a new connection each."""
-    from google.cloud import storage
+    from google.cloud.storage import Client
 
-    return storage.Client()
+    return Client()
 
 
 def read_remote(path: str) -> bytes:
