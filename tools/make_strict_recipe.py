@@ -29,6 +29,7 @@ Json = dict[str, Any]
 
 TABLE = Path("transforms/beamstop/data/e1_1.json")
 NUMBER_VRS = {"AT", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV", "US or SS"}
+LONG_TEXT_VRS = {"LT", "ST", "UT"}
 KINDS = {"CS": "codes", "SQ": "sequences", "UI": "UIDs"}
 
 # Objects that tell of people, places and plans rather than of a patient's images.
@@ -113,6 +114,8 @@ GROUPS = {
     0x0022: "ophthalmic images",
     0x0024: "visual fields",
     0x0028: "how pixels are stored and shown",
+    0x0032: "requests",
+    0x0038: "visits",
     0x003A: "waveforms",
     0x0040: "structured content, specimens, real-world values, doses",
     0x0042: "encapsulated documents",
@@ -127,11 +130,14 @@ GROUPS = {
     0x0064: "deformable registration",
     0x0066: "surfaces and tracks",
     0x0068: "implants",
+    0x006A: "annotation groups",
     0x0070: "presentation states",
+    0x0072: "hanging protocols",
     0x0074: "delivery instructions",
     0x0080: "surface scans",
     0x2010: "display formats",
     0x2050: "presentation look-up tables",
+    0x2200: "labels",
     0x3002: "RT images",
     0x3004: "RT doses",
     0x3006: "RT structure sets",
@@ -140,6 +146,7 @@ GROUPS = {
     0x300C: "RT references",
     0x300E: "RT approval",
     0x3010: "second-generation RT",
+    0x4008: "interpretations",
     0x4FFE: "message digests",
     0x5200: "functional groups",
     0x5400: "waveform samples",
@@ -151,12 +158,14 @@ HEAD = """\
 # Zero trust: what is known to be harmless stays, everything else goes.
 #
 # Written by tools/make_strict_recipe.py; change that, not this. Table E.1-1 (Basic Profile and the options
-# below) decides on the attributes that it names. Of the others only those listed here stay.
+# below) decides on the attributes that it names, except comments and other long texts, which go. Of the
+# others only those listed here stay.
 #
 # clean-pixel-data: text burned into pixels would undo the rest.
 # clean-descriptors, clean-structured-content: under `unvouched: remove` only words of the vocabulary stay of
 #   a description or a report, no more than codes tell; content items that Table E.3.4-1 names follow it.
 # Not clean-graphics: a detector finds printed text, not handwriting. Overlays go, graphics become dummies.
+# ICC profiles go: bytes nobody looks into. Colour palettes and whole slides then lack what their IOD requires.
 name: strict
 profile: basic
 options: [clean-pixel-data, clean-descriptors, clean-structured-content]
@@ -215,6 +224,17 @@ def by_vr(standard: Path, named: set[str]) -> Iterator[tuple[int, str]]:
             yield tag, "K"
 
 
+def long_texts(rows: Iterable[Json]) -> Iterator[tuple[int, str]]:
+    """Yield tag and action of the long texts that clean-descriptors would let pass word by word.
+
+    What vouched words say together may still tell. In waveform annotations and reports they are the content.
+    """
+    for row in rows:
+        cleaned = "clean-descriptors" in row["options"] and row["keyword"] != "UnformattedTextValue"
+        if cleaned and row["vr"] in LONG_TEXT_VRS:
+            yield int(row["tag"], 16), "X/Z/D" if row["basic"] == "X" else row["basic"]
+
+
 def by_hand(named: set[str]) -> Iterator[tuple[int, str]]:
     """Yield tag and action of the attributes that are named in this file."""
     for action, lines in {**BY_HAND, "K ": BYTES}.items():
@@ -227,10 +247,18 @@ def by_hand(named: set[str]) -> Iterator[tuple[int, str]]:
 
 def kind_of(tag: int) -> str:
     """Return under which heading an attribute stands in its group."""
-    vr = dictionary_VR(tag)
+    if not dictionary_has_tag(tag) or (vr := dictionary_VR(tag)) in LONG_TEXT_VRS:
+        return "long texts"
     if vr in NUMBER_VRS:
         return "numbers"
     return KINDS.get(vr, "bytes" if dictionary_keyword(tag) in words(BYTES) else "words, by hand")
+
+
+def name_of(tag: int) -> str:
+    """Return the keyword, or the tag of an attribute that pydicom does not know yet."""
+    if dictionary_has_tag(tag):
+        return dictionary_keyword(tag)
+    return f'"({tag >> 16:04X},{tag & 0xFFFF:04X})"'
 
 
 def recipe(actions: dict[int, str]) -> Iterator[str]:
@@ -244,7 +272,7 @@ def recipe(actions: dict[int, str]) -> Iterator[str]:
             group = number
             yield f"\n  # ({group:04X}) {GROUPS[group]}\n"
         yield f"  # {kind}\n"
-        yield from (f"  {dictionary_keyword(tag)}: {actions[tag]}\n" for tag in tags)
+        yield from (f"  {name_of(tag)}: {actions[tag]}\n" for tag in tags)
 
 
 def main() -> None:
@@ -253,8 +281,10 @@ def main() -> None:
     parser.add_argument("dicom_standard", type=Path, help="where PyPI dicom-standard is installed")
     parser.add_argument("-o", "--output", type=Path, default=Path("transforms/beamstop/recipes/strict.yaml"))
     arguments = parser.parse_args()
-    named = {row["tag"] for row in json.loads(TABLE.read_text(encoding="utf-8"))["rows"]}
-    actions = dict(by_vr(arguments.dicom_standard / "standard", named)) | dict(by_hand(named))
+    rows = json.loads(TABLE.read_text(encoding="utf-8"))["rows"]
+    named = {row["tag"] for row in rows}
+    actions = dict(by_vr(arguments.dicom_standard / "standard", named))
+    actions |= dict(by_hand(named)) | dict(long_texts(rows))
     arguments.output.write_text(HEAD + "".join(recipe(actions)), encoding="utf-8")
     print(f"{arguments.output}: {len(actions)} attributes")
 
