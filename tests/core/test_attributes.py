@@ -242,3 +242,18 @@ def test_a_text_of_which_nothing_is_left_follows_the_basic_profile(make_dataset,
     assert "StudyDescription" not in dataset
     assert len(dataset.Manufacturer) == len(dataset.ProcedureCodeSequence[0].CodeMeaning) == 16
     assert dataset.BodyPartExamined == ""
+
+
+def test_a_date_in_a_kept_text_moves_as_the_dates_do(make_dataset, key):
+    recipe = parse_recipe("options: [clean-descriptors, retain-longitudinal-modified-dates]")
+    dataset = make_dataset(StudyDescription="CT CHEST Roe 2024-02-29")
+    days = datetime.timedelta(days=recipe.identity(key).shift_days(dataset))
+    applied(dataset, recipe, key)
+    assert dataset.StudyDescription == f"CT CHEST {datetime.date(2024, 2, 29) + days:%Y-%m-%d}"
+
+
+def test_words_of_the_recipe_stay_where_unvouched_ones_go(make_dataset, key):
+    recipe = parse_recipe("{options: [clean-descriptors], unvouched: remove, vocabulary: [Zorblax]}")
+    dataset = make_dataset(StudyDescription="CT CHEST Zorblax Quibbley")
+    applied(dataset, recipe, key)
+    assert dataset.StudyDescription == "CT CHEST Zorblax"

@@ -214,9 +214,22 @@ def test_rule_3_names_of_ordinary_words_count_only_with_their_caret(clean: Clean
     assert leaks(clean(StudyDescription="CT^CHEST"), identifiers) == "StudyDescription"
 
 
-def test_rule_4_numbers_of_fewer_than_six_digits_are_not_searched(clean: Clean) -> None:
-    identifiers = identifiers_of(PatientID="12345", StudyID="1", AccessionNumber="000123")
-    assert leaks(clean(ImageComments="12345 1 000123"), identifiers) is None
+def test_rule_4_numbers_of_fewer_than_four_digits_and_years_are_not_searched(clean: Clean) -> None:
+    identifiers = identifiers_of(PatientID="2024", StudyID="1", AccessionNumber="000123")
+    assert leaks(clean(ImageComments="2024 1 000123"), identifiers) is None
+
+
+def test_rule_4_a_number_of_four_digits_is_found(clean: Clean) -> None:
+    assert leaks(clean(ImageComments="see 4711"), identifiers_of(PatientID="004711")) == "ImageComments"
+
+
+def test_rule_3_a_name_of_ordinary_words_that_people_are_called_is_found_in_either_order(
+    clean: Clean,
+) -> None:
+    assert (
+        leaks(clean(ImageComments="for Grant Brown"), identifiers_of(PatientName="Brown^Grant"))
+        == "ImageComments"
+    )
 
 
 def test_rule_5_ordinary_words_with_a_small_number_are_no_needles(clean: Clean) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydicom.dataelem import DataElement
@@ -329,7 +329,20 @@ class _Walk:
         return self._identity.digest("change", self._source_id, place, value)[:8].hex()
 
     def _clean_text(self, text: str) -> str:
-        return clean_text(text, self._report.identifiers, self._planner.unvouched)
+        planner = self._planner
+        return clean_text(
+            text,
+            self._report.identifiers,
+            planner.unvouched,
+            planner.extra_words,
+            self._shift if planner.dates_stay else None,
+        )
+
+    def _shift(self, day: date) -> date:
+        """Move a date in a kept text as the dates of this patient move, or not at all."""
+        moved = day + timedelta(days=self._days if self._planner.dates_move else 0)
+        self._new_dates.add(moved)
+        return moved
 
 
 def _original_ids(dataset: Dataset) -> OriginalIds:

@@ -27,7 +27,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from beamstop.identifiers import Identifiers, Name, Words
-from beamstop.vocabulary import fold, is_dull, is_syllabic, vocabulary
+from beamstop.vocabulary import fold, is_dull, is_placeholder, is_syllabic, vocabulary
 from beamstop.written_dates import find_dates
 
 MIN_NAME = 2
@@ -168,8 +168,9 @@ class _Terms:
         if len(name) < 2:
             return
         family, given, *_ = name
+        is_nobody = not telling and any(map(is_placeholder, (*family, *given)))
         for order in ((*family, *given), (*given, *family)):
-            kind = self.sequences if telling else self.careted
+            kind = self.careted if is_nobody else self.sequences
             kind.setdefault(order[0], set()).add(order)
             if telling and len("".join(order)) >= MIN_JOINED:
                 self.joined.add("".join(order))

@@ -7,9 +7,10 @@ What is searched for, and what is not (rules by number; each has a test of the s
 2.  A word of a name is a needle unless it is an ordinary word (`vocabulary.ordinary`: attribute
     names, code meanings, modalities, placeholders such as ANONYMOUS or PHANTOM, plain English).
 3.  A whole name is a needle in either order, with any separator or joined ("Li Wu", "wu^li",
-    "LIWU"), when at least one of its words is not ordinary. A name of ordinary words alone (CT^Chest,
-    Brown^Grant) is one only as it was written, with its caret: "ct chest" means nothing.
-4.  A number (identifier, telephone) needs six digits, leading zeros not counted; it is found with
+    "LIWU", "Grant Brown"). One of ordinary words, among them one that nobody is called (CT^Chest,
+    Test^Brown), is a needle only as it was written, with its caret: "ct chest" means nothing.
+4.  A number (identifier, telephone) needs four digits, leading zeros not counted, and is no year of our
+    time (1900 to 2099); it is found with
     any of `-/ ` between its digits, with and without leading zeros.
 5.  An identifier of letters and digits is found with any or no separators, unless it is an ordinary
     word with up to three digits (CT01, 4MR1, SCANNER2).
@@ -54,11 +55,12 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from beamstop.errors import Quarantined
 from beamstop.identifiers import Identifiers, Name, Words, decode_leniently
 from beamstop.tags import tag_name, vr_of
-from beamstop.vocabulary import fold, is_dull, is_syllabic, vocabulary
+from beamstop.vocabulary import fold, is_dull, is_placeholder, is_syllabic, vocabulary
 from beamstop.written_dates import MONTHS, find_dates
 
 MIN_LENGTH = 4
-MIN_DIGITS = 6
+MIN_DIGITS = 4
+YEARS = range(1900, 2100)
 MIN_PLACE_WORD = 5
 MIN_UID_LENGTH = 10
 MIN_PRINTABLE = 8
@@ -186,7 +188,7 @@ class _Needles:
             return bool(singles)
         family, given = name[0], name[1]
         pairs = {family + given, given + family}
-        if all(map(is_dull, family + given)):
+        if all(map(is_dull, family + given)) and any(map(is_placeholder, family + given)):
             self.literals.add(" ".join(family) + "^" + " ".join(given))
         elif sum(map(len, family + given)) >= MIN_LENGTH:
             self.phrases |= pairs
@@ -238,9 +240,10 @@ class _Needles:
 
     def _add_number(self, digits: str) -> bool:
         bare = digits.lstrip("0")
-        if len(bare) >= MIN_DIGITS:
+        tells = len(bare) >= MIN_DIGITS and not (len(bare) == MIN_DIGITS and int(bare) in YEARS)
+        if tells:
             self.numbers |= {bare, digits}
-        return len(bare) >= MIN_DIGITS
+        return tells
 
     def _tells(self, word: str) -> bool:
         if word.isdecimal() or is_dull(word) or word in self.identifiers.kept:

@@ -52,6 +52,7 @@ class Planner:
         keep_unlisted: standard attributes that no rule names stay; otherwise zero trust.
         keep_unknown: elements that are not in the data dictionary stay.
         unvouched: what happens to words of cleaned texts that nobody vouches for.
+        extra_words: folded words that the recipe vouches for.
     """
 
     profile: Profile
@@ -59,7 +60,18 @@ class Planner:
     keep_unlisted: bool = True
     keep_unknown: bool = False
     unvouched: Literal["keep", "remove"] = "keep"
+    extra_words: frozenset[str] = frozenset()
     _plans: dict[str, dict[Any, Plan]] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def dates_move(self) -> bool:
+        """Whether dates of one patient move by one distance."""
+        return MODIFIED_DATES in self.options
+
+    @property
+    def dates_stay(self) -> bool:
+        """Whether dates are there at all afterwards, moved or not."""
+        return self.dates_move or FULL_DATES in self.options
 
     def keeps(self, tag: int) -> bool:
         """Say whether an attribute stays as it is wherever it stands at the top level."""

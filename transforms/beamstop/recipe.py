@@ -42,6 +42,7 @@ from beamstop.profile import (
 )
 from beamstop.rules import Profile, Rule, RuleSet
 from beamstop.text import TextPolicy
+from beamstop.vocabulary import fold
 
 _T = TypeVar("_T")
 _UID_ROOT = re.compile(r"[0-2](\.(0|[1-9]\d*))+\Z")
@@ -148,6 +149,7 @@ class Recipe(_Part):
     unlisted: Literal["keep", "remove"] = "keep"
     unknown: Literal["keep", "remove"] = "remove"
     unvouched: Literal["keep", "remove"] = "keep"
+    vocabulary: list[str] = Field(default=[], description="words that stay where unvouched ones go")
     bouncers: list[BouncerEntry | Reject | CustomBouncer] = [
         "non-standard-sop-class",
         "encapsulated-document",
@@ -207,6 +209,7 @@ class Recipe(_Part):
             self.unlisted == "keep",
             self.unknown == "keep",
             self.unvouched,
+            frozenset(fold(word) for word in self.vocabulary),
         )
 
     @cached_property

@@ -22,6 +22,7 @@ _MARKS = re.compile("[\u0300-\u036f]+")
 _LETTER_RUNS = re.compile(r"[^\W\d_]+")
 _SYLLABIC = (("\u1100", "\u11ff"), ("\u2e80", "\ud7ff"), ("\uf900", "\ufaff"), ("\uff66", "\uffdc"))
 MAX_ORDINARY_DIGITS = 3
+_NOBODY = ("modalities", "placeholders", "manufacturers", "abbreviations")
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"})
 
 
@@ -69,6 +70,16 @@ def is_dull(word: str) -> bool:
     letters = _LETTER_RUNS.findall(word)
     digits = len(word) - sum(map(len, letters))
     return digits <= MAX_ORDINARY_DIGITS and all(run in ordinary() for run in letters)
+
+
+def is_placeholder(word: str) -> bool:
+    """Say whether a folded word stands where a name belongs though nobody is called so.
+
+    >>> is_placeholder("ct01"), is_placeholder("phantom"), is_placeholder("brown")
+    (True, True, False)
+    """
+    runs = _LETTER_RUNS.findall(word)
+    return is_dull(word) and any(run in _lists()[name] for run in runs for name in _NOBODY)
 
 
 def is_syllabic(word: str) -> bool:
