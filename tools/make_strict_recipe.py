@@ -165,7 +165,7 @@ HEAD = """\
 # clean-descriptors, clean-structured-content: under `unvouched: remove` only words of the vocabulary stay of
 #   a description or a report, no more than codes tell; content items that Table E.3.4-1 names follow it.
 # Not clean-graphics: a detector finds printed text, not handwriting. Overlays go, graphics become dummies.
-# ICC profiles go: bytes nobody looks into. Colour palettes and whole slides then lack what their IOD requires.
+# ICC profiles go: bytes nobody looks into. Colour palettes and whole slides then lack what an IOD asks.
 name: strict
 profile: basic
 options: [clean-pixel-data, clean-descriptors, clean-structured-content]

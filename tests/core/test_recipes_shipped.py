@@ -190,15 +190,14 @@ def test_strict_leaves_pixels_and_what_it_takes_to_show_them(name):
 
 def test_strict_leaves_the_geometry_of_every_frame():
     before, after = strictly("liver_1frame.dcm")
-    for old, new in zip(
-        before.PerFrameFunctionalGroupsSequence, after.PerFrameFunctionalGroupsSequence, strict=True
-    ):
-        assert new.PlanePositionSequence == old.PlanePositionSequence
-        assert new.PixelMeasuresSequence == old.PixelMeasuresSequence
-        assert (
-            new.FrameContentSequence[0].DimensionIndexValues
-            == old.FrameContentSequence[0].DimensionIndexValues
-        )
+    old, new = before.SharedFunctionalGroupsSequence[0], after.SharedFunctionalGroupsSequence[0]
+    assert new.PixelMeasuresSequence == old.PixelMeasuresSequence
+    assert new.PlaneOrientationSequence == old.PlaneOrientationSequence
+    old, new = before.PerFrameFunctionalGroupsSequence[0], after.PerFrameFunctionalGroupsSequence[0]
+    assert new.PlanePositionSequence == old.PlanePositionSequence
+    assert new.SegmentIdentificationSequence == old.SegmentIdentificationSequence
+    index = old.FrameContentSequence[0].DimensionIndexValues
+    assert new.FrameContentSequence[0].DimensionIndexValues == index
 
 
 def test_strict_leaves_contours_and_waveforms():
