@@ -249,17 +249,18 @@ def _import_easyocr() -> Any:
     """
     import torch
 
-    library = None
+    library: Any = torch.library
+    fragment = None
     try:
         import torchvision  # noqa: F401
     except RuntimeError:  # operator torchvision::nms does not exist
-        library = torch.library.Library("torchvision", "DEF")
+        fragment = library.Library("torchvision", "DEF")
         for operator in ("nms", "qnms"):
             schema = f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            library.define(schema)
+            fragment.define(schema)
     import easyocr  # noqa: F401
 
-    return library
+    return fragment
 
 
 def _tiles(picture: Picture) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:

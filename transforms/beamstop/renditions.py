@@ -50,12 +50,10 @@ def pictures(values: Values, photometric: str, bits_stored: int, dataset: Datase
     if values.ndim == 3:
         return _colour_pictures(_rgb(values, photometric, bits_stored))
     plane = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
-    unit = 1.0
     if np.issubdtype(values.dtype, np.floating):
         plane = np.nan_to_num(plane, nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(plane.min()), float(plane.max())
-    if values.dtype.itemsize > 2 and high > low:  # wide enough ranges are brought to 16 bits
-        plane = (plane - low) * (65535 / (high - low))
+    step = 0.0 if np.issubdtype(values.dtype, np.floating) else 1.0
+    unit = max(step, float(plane.max() - plane.min()) / 65535) or 1.0
     return [local_contrast(-plane if photometric == "MONOCHROME1" else plane, unit)]
 
 

@@ -1,0 +1,128 @@
+"""Pictures made in code, and a finder that takes bright blocks for text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import cv2
+import numpy as np
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate, encapsulate_extended
+from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+
+from beamstop.encoders import encode_frame
+from beamstop.text import Picture, TextBox
+
+ROWS, COLUMNS = 80, 120
+BLOCK = (slice(20, 34), slice(30, 70))  # where "text" stands: brighter than all around
+HIDDEN = (slice(16, 38), slice(26, 74))  # the block with its padding of 2 + 15 % of 14 pixels
+
+
+@dataclass
+class BlockFinder:
+    """Finds bright blocks; reads what it is told, from top to bottom."""
+
+    words: Sequence[str] = ()
+    looks: list[tuple[int, int]] = field(default_factory=list)
+    fingerprint: str = "blocks"
+
+    def find(self, picture: Picture) -> list[TextBox]:
+        self.looks.append((picture.shape[0], picture.shape[1]))
+        count, _, stats, _ = cv2.connectedComponentsWithStats((picture > 160).astype(np.uint8))
+        boxes = [TextBox(*(int(value) for value in stats[label][:4])) for label in range(1, count)]
+        return [box for box in boxes if box.width > 4 and box.height > 4]
+
+    def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
+        return [replace(box, text=word, confidence=0.9) for box, word in zip(boxes, self.words, strict=True)]
+
+
+class StubbornFinder(BlockFinder):
+    """Finds a new box whenever it looks."""
+
+    def find(self, picture: Picture) -> list[TextBox]:
+        self.looks.append((picture.shape[0], picture.shape[1]))
+        return [TextBox(20 * len(self.looks), 40, 8, 8)]
+
+
+def ground(rows: int = ROWS, columns: int = COLUMNS) -> np.ndarray[Any, Any]:
+    """Return a faint pattern, 10 to 13, as int64 (rows, columns)."""
+    return 10 + (np.arange(rows)[:, None] // 3 + np.arange(columns) // 5) % 4
+
+
+def with_block(bright: int, low: int = 0) -> np.ndarray[Any, Any]:
+    """Return the pattern with a bright block in it, all raised by `low`."""
+    values = ground() + low
+    values[BLOCK] = bright
+    return values
+
+
+def image(frames: np.ndarray[Any, Any], photometric: str = "MONOCHROME2", **header: Any) -> FileDataset:
+    """Return an instance with native pixel data.
+
+    Args:
+        frames: (rows, columns[, 3]) or (frames, rows, columns[, 3]), of the dtype to be stored.
+        photometric: PhotometricInterpretation.
+        header: further attributes by keyword.
+    """
+    samples = 3 if frames.shape[-1] == 3 else 1
+    many = frames.reshape(-1, *frames.shape[-3 if samples == 3 else -2 :])
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
+    dataset.SOPClassUID = SecondaryCaptureImageStorage
+    dataset.SOPInstanceUID = "1.2.3.4.5"
+    dataset.Rows, dataset.Columns = many.shape[1:3]
+    dataset.SamplesPerPixel = samples
+    dataset.PhotometricInterpretation = photometric
+    dataset.BitsAllocated = frames.dtype.itemsize * 8
+    dataset.BitsStored = dataset.BitsAllocated
+    dataset.PixelRepresentation = int(np.issubdtype(frames.dtype, np.signedinteger))
+    if samples == 3:
+        dataset.PlanarConfiguration = 0
+    if len(many) > 1:
+        dataset.NumberOfFrames = len(many)
+    for keyword, value in header.items():
+        setattr(dataset, keyword, value)
+    if "HighBit" not in dataset:
+        dataset.HighBit = dataset.BitsStored - 1
+    if dataset.get("PlanarConfiguration") == 1:
+        many = np.moveaxis(many, -1, 1)
+    data = many.tobytes()
+    vr = "OB" if dataset.BitsAllocated <= 8 else "OW"
+    dataset["PixelData"] = DataElement("PixelData", vr, data + bytes(len(data) % 2))
+    return dataset
+
+
+def compressed(
+    dataset: FileDataset, syntax: str, extended: bool = False, codestreams: Any = None
+) -> list[bytes]:
+    """Compress an instance made by `image` in place; return the frames' codestreams."""
+    count = int(dataset.get("NumberOfFrames", 1))
+    shape = (count, dataset.Rows, dataset.Columns, *((3,) if dataset.SamplesPerPixel == 3 else ()))
+    kind = "i" if dataset.PixelRepresentation else "u"
+    frames = np.frombuffer(dataset.PixelData, f"{kind}{dataset.BitsAllocated // 8}")[
+        : np.prod(shape)
+    ].reshape(shape)
+    if codestreams is None:
+        photometric = dataset.PhotometricInterpretation
+        codestreams = [encode_frame(UID(syntax), frame, dataset.BitsStored, photometric) for frame in frames]
+    streams = [stream + bytes(len(stream) % 2) for stream in codestreams]
+    if extended:
+        dataset.PixelData, dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths = (
+            encapsulate_extended(streams)
+        )
+    else:
+        dataset.PixelData = encapsulate(streams)
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
+    return streams
+
+
+def palette(dataset: Dataset, size: int = 256) -> None:
+    """Give an instance a palette from white to black: the darkest index is the last."""
+    falling = np.linspace(65535, 0, size).astype("<u2").tobytes()
+    for colour in ("Red", "Green", "Blue"):
+        setattr(dataset, f"{colour}PaletteColorLookupTableDescriptor", [size, 0, 16])
+        setattr(dataset, f"{colour}PaletteColorLookupTableData", falling)

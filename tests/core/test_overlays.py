@@ -1,0 +1,68 @@
+"""Text in overlay planes."""
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+from tests.core.pixel_fixtures import BLOCK, COLUMNS, HIDDEN, ROWS, BlockFinder
+
+from beamstop.changes import Change
+from beamstop.errors import PixelError
+from beamstop.overlays import hide_overlay_text
+from beamstop.text import TextPolicy
+
+
+def overlay(planes: np.ndarray, group: int = 0x6002) -> Dataset:
+    frames, rows, columns = planes.shape
+    dataset = Dataset()
+    dataset.add_new((group, 0x0010), "US", rows)
+    dataset.add_new((group, 0x0011), "US", columns)
+    dataset.add_new((group, 0x0015), "IS", frames)
+    dataset.add_new((group, 0x3000), "OW", np.packbits(planes.ravel(), bitorder="little").tobytes())
+    return dataset
+
+
+def planes_of(dataset: Dataset, shape: tuple[int, int, int]) -> np.ndarray:
+    bits = np.unpackbits(np.frombuffer(dataset[0x6002, 0x3000].value, "u1"), bitorder="little")
+    return bits[: np.prod(shape)].reshape(shape)
+
+
+def test_text_is_cleared_from_its_plane_only() -> None:
+    planes = np.zeros((2, ROWS, COLUMNS), "u1")
+    planes[0, 70, 5:100] = 1  # a line that somebody drew
+    planes[1] = planes[0]
+    planes[1][BLOCK] = 1
+    dataset = overlay(planes)
+    changes = hide_overlay_text(dataset, TextPolicy(), BlockFinder())
+    planes[1][HIDDEN] = 0
+    assert np.array_equal(planes_of(dataset, planes.shape), planes)
+    assert changes == [
+        Change("", "(6002,3000)", "OW", "X", "text", frame=1, x=26, y=16, width=48, height=22, why="text")
+    ]
+
+
+def test_plane_without_text_keeps_its_bytes() -> None:
+    planes = np.zeros((1, ROWS, COLUMNS), "u1")
+    planes[0, 70, 5:100] = 1
+    dataset = overlay(planes)
+    before = dataset[0x6002, 0x3000].value
+    assert hide_overlay_text(dataset, TextPolicy(), BlockFinder()) == []
+    assert dataset[0x6002, 0x3000].value is before
+
+
+def test_bits_beyond_the_last_plane_are_cleared() -> None:
+    dataset = overlay(np.zeros((1, ROWS, COLUMNS), "u1"))
+    dataset[0x6002, 0x3000].value += b"Roe^Jane"
+    hide_overlay_text(dataset, TextPolicy(), BlockFinder())
+    assert not any(dataset[0x6002, 0x3000].value)
+
+
+@pytest.mark.parametrize("rows", [0, 4000, None])
+def test_plane_that_does_not_fit_its_data_is_refused(rows: int | None) -> None:
+    dataset = overlay(np.zeros((1, ROWS, COLUMNS), "u1"))
+    dataset[0x6002, 0x0010].value = rows
+    with pytest.raises(PixelError, match=r"pixels_undecodable: \(6002,3000\)"):
+        hide_overlay_text(dataset, TextPolicy(), BlockFinder())
+
+
+def test_instance_without_overlays_is_left_alone() -> None:
+    assert hide_overlay_text(Dataset(), TextPolicy(), BlockFinder()) == []

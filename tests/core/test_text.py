@@ -1,0 +1,200 @@
+"""Hiding text in the pixels of an instance."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+from tests.core.pixel_fixtures import BLOCK, HIDDEN, BlockFinder, StubbornFinder, ground, image, with_block
+
+from beamstop.changes import Change
+from beamstop.errors import PixelError
+from beamstop.text import PixelReport, TextBox, TextPolicy, hide
+
+
+def stored(dataset: Dataset, dtype: Any) -> np.ndarray[Any, Any]:
+    return np.frombuffer(dataset.PixelData, dtype)[: dataset.Rows * dataset.Columns].reshape(
+        dataset.Rows, dataset.Columns
+    )
+
+
+def expected(frame: np.ndarray[Any, Any], black: Any) -> np.ndarray[Any, Any]:
+    wanted = frame.copy()
+    wanted[HIDDEN] = black
+    return wanted
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<u2", "<u4"])
+def test_unsigned_grey_is_filled_with_its_darkest_value(dtype: str) -> None:
+    frame = with_block(200).astype(dtype)
+    dataset = image(frame)
+    hide(dataset, TextPolicy(), BlockFinder())
+    assert np.array_equal(stored(dataset, dtype), expected(frame, 10))
+
+
+def test_signed_grey_is_filled_with_its_darkest_value() -> None:
+    frame = with_block(3000, low=-1024).astype("<i2")
+    dataset = image(frame)
+    hide(dataset, TextPolicy(), BlockFinder())
+    assert np.array_equal(stored(dataset, "<i2"), expected(frame, -1014))
+
+
+def test_padding_is_not_taken_for_black() -> None:
+    frame = with_block(3000, low=-1024).astype("<i2")
+    frame[60:, :] = -2000
+    dataset = image(frame)
+    dataset.add_new("PixelPaddingValue", "SS", -2000)
+    hide(dataset, TextPolicy(), BlockFinder())
+    assert np.array_equal(stored(dataset, "<i2"), expected(frame, -1014))
+
+
+def test_monochrome1_is_filled_with_its_highest_value() -> None:
+    frame = (250 - with_block(200)).astype("u1")
+    dataset = image(frame, "MONOCHROME1")
+    hide(dataset, TextPolicy(), BlockFinder())
+    assert np.array_equal(stored(dataset, "u1"), expected(frame, 240))
+
+
+def test_report_says_what_was_done() -> None:
+    dataset = image(with_block(200).astype("u1"))
+    report = hide(dataset, TextPolicy(), BlockFinder())
+    change = Change(
+        "", "(7FE0,0010)", "OB", "X", "text", frame=0, x=26, y=16, width=48, height=22, why="text"
+    )
+    assert report == PixelReport(
+        frames=1,
+        frames_examined=1,
+        text_boxes_hidden=1,
+        pixels_changed=True,
+        examined=True,
+        changes=[change],
+    )
+
+
+def test_picture_without_text_keeps_its_bytes() -> None:
+    dataset = image(ground().astype("u1"))
+    before = dataset.PixelData
+    report = hide(dataset, TextPolicy(), BlockFinder())
+    assert dataset.PixelData is before
+    assert report == PixelReport(frames=1, frames_examined=1, examined=True)
+
+
+def test_instance_without_pixel_data_is_not_examined() -> None:
+    assert hide(Dataset(), TextPolicy(), BlockFinder()) == PixelReport()
+
+
+def test_equal_frames_are_looked_at_once_and_hidden_in_all() -> None:
+    frames = np.stack([with_block(200), ground(), with_block(200), ground()]).astype("u1")
+    dataset = image(frames)
+    finder = BlockFinder()
+    report = hide(dataset, TextPolicy(), finder)
+    assert len(finder.looks) == 3  # two distinct frames, one of them looked at again
+    assert [change.frame for change in report.changes] == [0, 2]
+    after = np.frombuffer(dataset.PixelData, "u1").reshape(frames.shape)
+    assert np.array_equal(
+        after, np.stack([expected(frames[0], 10), frames[1], expected(frames[2], 10), frames[3]])
+    )
+
+
+def test_icon_goes_when_text_was_hidden() -> None:
+    dataset = image(with_block(200).astype("u1"), IconImageSequence=[image(ground().astype("u1"))])
+    hide(dataset, TextPolicy(), BlockFinder())
+    assert "IconImageSequence" not in dataset
+
+
+def test_icon_stays_when_nothing_was_hidden() -> None:
+    dataset = image(ground().astype("u1"), IconImageSequence=[image(ground().astype("u1"))])
+    hide(dataset, TextPolicy(), BlockFinder())
+    assert "IconImageSequence" in dataset
+
+
+def test_stated_extremes_stay_true() -> None:
+    dataset = image(with_block(200).astype("u1"), SmallestImagePixelValue=10, LargestImagePixelValue=200)
+    hide(dataset, TextPolicy(), BlockFinder())
+    assert (dataset.SmallestImagePixelValue, dataset.LargestImagePixelValue) == (10, 13)
+
+
+def test_sop_instance_uid_stays() -> None:
+    dataset = image(with_block(200).astype("u1"))
+    hide(dataset, TextPolicy(), BlockFinder())
+    assert dataset.SOPInstanceUID == "1.2.3.4.5"
+
+
+def test_authorized_word_is_kept_and_said_so() -> None:
+    frame = with_block(200).astype("u1")
+    dataset = image(frame)
+    report = hide(dataset, TextPolicy(authorized_words=("SHOCR",)), BlockFinder(words=["shocr"]))
+    assert np.array_equal(stored(dataset, "u1"), frame)
+    assert [(change.action, change.why) for change in report.changes] == [("K", "authorized_word")]
+    assert (report.text_boxes_hidden, report.text_boxes_kept, report.pixels_changed) == (0, 1, False)
+
+
+def test_other_words_are_hidden_beside_an_authorized_one() -> None:
+    frame = with_block(200)
+    frame[60:74, 30:70] = 200
+    dataset = image(frame.astype("u1"))
+    report = hide(dataset, TextPolicy(authorized_words=("SHOCR",)), BlockFinder(words=["SHOCR", "SMITH"]))
+    assert [(change.y, change.action) for change in report.changes] == [(20, "K"), (56, "X")]
+    after = stored(dataset, "u1")
+    assert (after[BLOCK] == 200).all()
+    assert (after[60:74, 30:70] == 10).all()
+
+
+def test_authorized_line_is_kept_whole() -> None:
+    frame = ground()
+    frame[20:34, 20:50] = frame[20:34, 56:90] = 200
+    policy = TextPolicy(authorized_words=("left breast",))
+    report = hide(image(frame.astype("u1")), policy, BlockFinder(words=["Left", "BREAST"]))
+    assert [change.action for change in report.changes] == ["K", "K"]
+
+
+def test_single_characters_are_hidden() -> None:
+    frame = with_block(200).astype("u1")
+    dataset = image(frame)
+    hide(dataset, TextPolicy(authorized_words=("SHOCR",)), BlockFinder(words=["J"]))
+    assert np.array_equal(stored(dataset, "u1"), expected(frame, 10))
+
+
+def test_words_read_in_doubt_are_hidden() -> None:
+    class Doubter(BlockFinder):
+        def read(self, picture: Any, boxes: Any) -> list[TextBox]:
+            return [TextBox(box.x, box.y, box.width, box.height, "SHOCR", 0.29) for box in boxes]
+
+    report = hide(image(with_block(200).astype("u1")), TextPolicy(authorized_words=("SHOCR",)), Doubter())
+    assert (report.text_boxes_hidden, report.text_boxes_kept) == (1, 0)
+
+
+def test_nothing_is_read_when_no_word_may_stay() -> None:
+    class Illiterate(BlockFinder):
+        def read(self, picture: Any, boxes: Any) -> list[TextBox]:
+            raise AssertionError
+
+    assert hide(image(with_block(200).astype("u1")), TextPolicy(), Illiterate()).text_boxes_hidden == 1
+
+
+def test_view_markers_stay_when_only_identifying_text_is_hidden() -> None:
+    policy = TextPolicy(hide="identifying")
+    assert [policy.why_kept(text) for text in ("R MLO", "l", "Smith")] == ["marker", "marker", None]
+
+
+def test_new_text_after_two_rounds_of_hiding_is_refused() -> None:
+    with pytest.raises(PixelError, match="text_remains: PixelData frame 0"):
+        hide(image(ground().astype("u1")), TextPolicy(), StubbornFinder())
+
+
+def test_boxes_seen_inside_hidden_areas_are_residue() -> None:
+    class Ghost(BlockFinder):
+        def find(self, picture: Any) -> list[TextBox]:
+            return [TextBox(30, 20, 40, 14)]
+
+    report = hide(image(ground().astype("u1")), TextPolicy(), Ghost())
+    assert (report.text_boxes_hidden, report.text_residue) == (1, 1)
+
+
+def test_boxes_beyond_the_picture_are_cut() -> None:
+    class Wild(BlockFinder):
+        def find(self, picture: Any) -> list[TextBox]:
+            return [TextBox(-10, -10, 30, 20), TextBox(500, 500, 9, 9)]
+
+    report = hide(image(ground().astype("u1")), TextPolicy(), Wild())
+    assert [(c.x, c.y, c.width, c.height) for c in report.changes] == [(0, 0, 24, 14)]
