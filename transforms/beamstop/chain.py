@@ -16,6 +16,7 @@ from beamstop.leaks import check_leaks
 from beamstop.overlays import hide_overlay_text
 from beamstop.recipe import Recipe
 from beamstop.text import PixelReport, TextFinder, hide
+from beamstop.text_free import is_text_free
 
 FinderLoader = Callable[[tuple[str, ...]], TextFinder]
 
@@ -50,7 +51,7 @@ def hide_text(dataset: Dataset, recipe: Recipe, finder: TextFinder | None) -> Pi
     if finder is None or not recipe.looks_at_pixels:
         return report
     try:
-        if recipe.hides_text:
+        if recipe.hides_text and not is_text_free(dataset):
             report = hide(dataset, recipe.text_policy, finder)
         if recipe.cleans_graphics:
             report.add_boxes(hide_overlay_text(dataset, recipe.text_policy, finder))
