@@ -29,7 +29,7 @@ class BlockFinder:
 
     def find(self, picture: Picture) -> list[TextBox]:
         self.looks.append((picture.shape[0], picture.shape[1]))
-        count, _, stats, _ = cv2.connectedComponentsWithStats((picture > 160).astype(np.uint8))
+        count, _, stats, _ = cv2.connectedComponentsWithStats((picture > 170).astype(np.uint8))
         boxes = [TextBox(*(int(value) for value in stats[label][:4])) for label in range(1, count)]
         return [box for box in boxes if box.width > 4 and box.height > 4]
 

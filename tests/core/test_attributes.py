@@ -2,13 +2,14 @@ import datetime
 
 import pydicom
 import pytest
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
 from beamstop.attributes import MAX_DEPTH, apply_recipe
 from beamstop.errors import Failed
 from beamstop.files import encode, read_dicom
 from beamstop.recipe import load_recipe, parse_recipe
-from pydicom.data import get_testdata_file
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 
 BASIC = load_recipe("basic")
 MODIFIED = parse_recipe("options: [retain-longitudinal-modified-dates]")

@@ -1,8 +1,9 @@
 import pytest
+from pydicom.dataset import Dataset
+
 from beamstop.bouncers import bounce, parse_criterion
 from beamstop.errors import RecipeError, Rejected
 from beamstop.recipe import parse_recipe
-from pydicom.dataset import Dataset
 
 ULTRASOUND_RULE = """
 bouncers:

@@ -3,12 +3,13 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from beamstop.elements import ElementWriter
-from beamstop.errors import Refusal
-from beamstop.files import encode, read_dicom
 from pydicom.data import get_testdata_file
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
+
+from beamstop.elements import ElementWriter
+from beamstop.errors import Refusal
+from beamstop.files import encode, read_dicom
 
 FOLDER = Path(get_testdata_file("CT_small.dcm")).parent
 NAMES = sorted(path.name for path in FOLDER.glob("*.dcm"))

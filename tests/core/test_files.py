@@ -2,10 +2,11 @@ import io
 
 import pydicom
 import pytest
-from beamstop.errors import Failed, Quarantined, Rejected
-from beamstop.files import encode, read_dicom
 from pydicom.data import get_testdata_file
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit
+
+from beamstop.errors import Failed, Quarantined, Rejected
+from beamstop.files import encode, read_dicom
 
 
 def file_bytes(name):

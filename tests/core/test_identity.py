@@ -1,11 +1,12 @@
 import uuid
 
 import pytest
-from beamstop.identity import Identity
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
+
+from beamstop.identity import Identity
 
 KEY = b"0123456789abcdef0123456789abcdef"
 UIDS = st.lists(st.integers(0, 10**12), min_size=2, max_size=6).map(

@@ -1,4 +1,5 @@
 import pytest
+
 from beamstop.insertions import get_deidentification_method, get_idis_code_sequence, insert
 from beamstop.recipe import load_recipe, parse_recipe
 

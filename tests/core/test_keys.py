@@ -1,6 +1,7 @@
 import stat
 
 import pytest
+
 from beamstop.errors import KeyReferenceError
 from beamstop.keys import generate_key, resolve_key
 

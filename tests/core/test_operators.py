@@ -1,4 +1,8 @@
 import pytest
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
 from beamstop.identity import Identity
 from beamstop.operators import (
     CannotCleanError,
@@ -12,9 +16,6 @@ from beamstop.operators import (
     Replace,
     SetFixedValue,
 )
-from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 
 IDENTITY = Identity(bytes(range(32)))
 CONTEXT = Context(IDENTITY, Dataset(), (0x00100010,), -1, lambda text: text.replace("Roe", "").strip())

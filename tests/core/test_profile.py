@@ -1,7 +1,8 @@
 import pytest
+from pydicom.sr.codedict import codes
+
 from beamstop.actions import Action
 from beamstop.profile import METHOD_CODES, OPTIONS, DICOMRuleSets, basic_profile, edition, option
-from pydicom.sr.codedict import codes
 
 
 def test_the_table_is_that_of_edition_2026d():

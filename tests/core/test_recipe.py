@@ -2,6 +2,7 @@ import json
 import pickle
 
 import pytest
+
 from beamstop.actions import Action
 from beamstop.errors import RecipeError
 from beamstop.recipe import load_recipe, parse_recipe, recipe_names, recipe_schema
@@ -97,13 +98,13 @@ def test_retained_uids_stay_and_others_do_not():
 
 
 def test_both_forms_of_kskit_recipes_load_and_deny_what_they_do_not_list():
-    flat = parse_recipe(
-        '{"0x0020000D": ["StudyInstanceUID", "UI", "PSEUDONYMISER"], "0x00080060": ["Modality", "CS", "CONSERVER"]}'
-    )
-    sections = parse_recipe(
-        '{"general_rules": {"0x00081030": ["StudyDescription", "LO", "RETIRER"], "0x00080060": ["M", "CS", "CONSERVER"]},'
-        ' "specific_rules": {"0x00080100": {"sequence": "0x00540220", "rule": "CONSERVER"}}}'
-    )
+    general = {
+        "0x0020000D": ["StudyInstanceUID", "UI", "PSEUDONYMISER"],
+        "0x00080060": ["Modality", "CS", "CONSERVER"],
+    }
+    specific = {"0x00080100": {"sequence": "0x00540220", "rule": "CONSERVER"}}
+    flat = parse_recipe(json.dumps(general))
+    sections = parse_recipe(json.dumps({"general_rules": general, "specific_rules": specific}))
     assert action(flat, 0x00080060) is Action.K
     assert flat.planner.plan((0x0020000D,), None, "UI", CT).operator is not None
     for recipe in (flat, sections):

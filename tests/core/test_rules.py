@@ -1,4 +1,5 @@
 import pytest
+
 from beamstop.actions import Action
 from beamstop.rules import Profile, Rule, RuleSet
 

@@ -1,4 +1,5 @@
 import pytest
+
 from beamstop.errors import RecipeError
 from beamstop.tags import (
     PrivateBlockTagIdentifier,

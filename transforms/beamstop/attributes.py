@@ -169,7 +169,7 @@ class _Walk:
         creator: str | None,
         content: Action | None = None,
     ) -> None:
-        element = dataset._dict[tag]
+        element: Element = dataset._dict[tag]
         raw_vr = element.VR
         if (
             element.is_raw
@@ -233,8 +233,9 @@ class _Walk:
             result = plan.operator.apply(converted, context)
         except (CannotCleanError, *_LATE_ERRORS):
             return self._fall_back(element, context, plan.fallback)
-        unchanged = result is converted and converted.VR != "SQ"
-        return plan.action, element if unchanged else result
+        if result is converted and converted.VR != "SQ":
+            return plan.action, element
+        return plan.action, result
 
     def _fall_back(self, element: Element, context: Context, action: Action) -> tuple[Action, Element]:
         """Empty or remove what could not be understood; a dummy is made without reading the value."""

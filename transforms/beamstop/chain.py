@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import Dataset
 
 from beamstop.attributes import AttributeReport, apply_recipe
 from beamstop.bouncers import bounce

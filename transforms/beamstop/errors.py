@@ -41,7 +41,7 @@ class PixelError(DeidError):
         self.detail = detail
 
 
-class Refusal(DeidError):
+class Refusal(DeidError):  # noqa: N818  its kinds are outcomes, not errors
     """The instance is not written; why is said by codes that go into the audit.
 
     Args:

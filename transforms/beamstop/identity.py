@@ -6,8 +6,8 @@ import uuid
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pydicom.dataset import Dataset
 from pydicom._uid_dict import UID_dictionary
+from pydicom.dataset import Dataset
 
 MAX_UID_LENGTH = 64  # PS3.5 9.1
 DEFAULT_SHIFT_RANGE = (1, 3650)

@@ -1,5 +1,6 @@
 """Where the run's key comes from."""
 
+import importlib
 import os
 import secrets
 import stat
@@ -76,11 +77,9 @@ def _from_file(path: Path) -> bytes:
 
 def _from_secret_manager(name: str) -> bytes:
     try:
-        from google.cloud import secretmanager
+        secretmanager = importlib.import_module("google.cloud.secretmanager")
     except ImportError as error:
-        raise KeyReferenceError(
-            "--key secret:…: google-cloud-secret-manager is not installed; install it or use file:PATH"
-        ) from error
+        raise KeyReferenceError("--key secret:…: pip install 'beamstop[gcp]', or use file:PATH") from error
     client = secretmanager.SecretManagerServiceClient()
     payload: bytes = client.access_secret_version(name=name).payload.data
     return payload
