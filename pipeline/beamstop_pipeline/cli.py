@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from beamstop.errors import DeidError, KeyReferenceError
+from beamstop_pipeline import recipe_commands
 from beamstop_pipeline.silence import silenced
 
 DONE, SET_ASIDE, BAD_CONFIGURATION, BROKEN = 0, 1, 2, 3
@@ -26,6 +27,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # its tracebacks show the values of variables
 )
+app.add_typer(recipe_commands.app, name="recipe")
+app.command(name="explain")(recipe_commands.explain_file)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

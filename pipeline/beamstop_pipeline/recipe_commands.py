@@ -1,0 +1,125 @@
+"""`beamstop recipe show|check|explain|schema` and `beamstop explain`: what a recipe does, without a run."""
+
+import json
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from beamstop.errors import DeidError
+from beamstop_pipeline.silence import silenced
+
+if TYPE_CHECKING:
+    from beamstop.text import TextFinder
+
+_SET_ASIDE, _BAD_CONFIGURATION = 1, 2
+
+app = typer.Typer(help="Look into a recipe.", no_args_is_help=True)
+
+RecipeName = Annotated[str, typer.Argument(metavar="NAME|FILE", help="a recipe that ships, or a file")]
+SopClass = Annotated[
+    str | None,
+    typer.Option(help="UID or keyword, such as CTImageStorage: what compound codes come to in its IOD"),
+]
+
+
+@app.command()
+def show(recipe: RecipeName) -> None:
+    """Print the whole effective recipe: settings, options, bouncers, insertions, every rule that holds."""
+    from beamstop.recipe import load_recipe
+    from beamstop_pipeline.explanations import describe_recipe
+
+    with _refusals():
+        for line in describe_recipe(load_recipe(recipe)):
+            typer.echo(line)
+
+
+@app.command(name="check")
+def check_recipe(recipe: RecipeName) -> None:
+    """Say whether a recipe can be used; exit code 2 and what to do about it where not."""
+    from beamstop.recipe import load_recipe
+
+    with _refusals():
+        loaded = load_recipe(recipe)
+        typer.echo(f"{recipe}: valid, {len(loaded.rules.flatten())} rules, digest {loaded.digest}")
+
+
+@app.command(name="explain")
+def explain_attributes(
+    recipe: RecipeName,
+    tags: Annotated[
+        list[str], typer.Argument(metavar="TAG…", help="keywords, tags (gggg,eeee), paths, 0013,[CTP]10")
+    ],
+    sop_class: SopClass = None,
+) -> None:
+    """Say which rule holds for each attribute, and why."""
+    from beamstop.recipe import load_recipe
+    from beamstop_pipeline.explanations import explain_attribute
+
+    with _refusals():
+        loaded = load_recipe(recipe)
+        for tag in tags:
+            for line in explain_attribute(loaded, tag, sop_class):
+                typer.echo(line)
+
+
+@app.command()
+def schema(
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="[NAME|FILE]", help="not needed: all recipes have one schema")
+    ] = None,
+) -> None:
+    """Print the JSON schema of recipes, for editors."""
+    from beamstop.recipe import recipe_schema
+
+    typer.echo(json.dumps(recipe_schema(), indent=2))
+
+
+def explain_file(
+    file: Annotated[Path, typer.Argument(help="one DICOM file; it stays as it is and nothing is written")],
+    recipe: Annotated[str, typer.Option(help="a file, or the name of a recipe that ships")] = "default",
+    show_values: Annotated[
+        bool, typer.Option("--show-values", help="print values too; on a terminal only")
+    ] = False,
+) -> None:
+    """Say what would happen to every element and text box of one instance; nothing is written.
+
+    Exit codes: 0 it would be written, or rejected by policy; 1 quarantined or failed; 2 bad
+    configuration.
+    """
+    with _refusals(), silenced():
+        from beamstop.recipe import load_recipe
+        from beamstop_pipeline.explanations import describe_instance, explain_instance, is_set_aside
+
+        if show_values and not sys.stdout.isatty():
+            raise DeidError("--show-values: values of a patient are printed on a terminal only")
+        loaded = load_recipe(recipe)
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise DeidError(f"FILE: cannot be read ({type(error).__name__}); name one DICOM file") from None
+        found = explain_instance(data, loaded, secrets.token_bytes(32), _finder)
+        for line in describe_instance(found, show_values):
+            typer.echo(line)
+        if is_set_aside(found):
+            raise typer.Exit(_SET_ASIDE)
+
+
+def _finder(languages: tuple[str, ...]) -> "TextFinder":
+    from beamstop.ocr import load_finder
+
+    return load_finder(languages)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn a configuration that cannot be used into one sentence and exit code 2."""
+    try:
+        yield
+    except DeidError as error:
+        typer.echo(f"beamstop: {error}", err=True)
+        raise typer.Exit(_BAD_CONFIGURATION) from None
