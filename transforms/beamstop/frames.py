@@ -18,7 +18,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGExtended12Bit, RLELossl
 from beamstop.encoders import encode_frame
 from beamstop.errors import PixelError
 from beamstop.files import transfer_syntax_of
-from beamstop.renditions import black, pictures
+from beamstop.renditions import black, noise_unit, pictures
 
 Cells = NDArray[Any]
 
@@ -28,6 +28,7 @@ MAX_NATIVE_BYTES = (1 << 32) - 2  # what the length of PixelData can say (PS3.5 
 
 # MPEG2, MPEG-4 AVC and HEVC (PS3.5 8.2.5 to 8.2.9)
 _VIDEO = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?")
+_STANDARD = re.compile(r"1\.2\.840\.10008\.[0-9.]+")
 _JPEG_LOSSY = {"1.2.840.10008.1.2.4.50": "ISO_10918_1", "1.2.840.10008.1.2.4.51": "ISO_10918_1"}
 _LOSSY = {**_JPEG_LOSSY, "1.2.840.10008.1.2.4.81": "ISO_14495_1"}
 # The reference decoder of each family, so that all workers decode alike; else pydicom's order.
@@ -187,7 +188,7 @@ class Frame:
 
     def pictures(self) -> list[NDArray[np.uint8]]:
         """Return grey renditions in which text shows, whatever its brightness and ground."""
-        return pictures(self.values(), self.photometric, self.layout.bits_stored, self.dataset)
+        return pictures(self.values(), self.photometric, self.layout.bits_stored, self._unit, self.dataset)
 
     def blacken(self, x: int, y: int, width: int, height: int) -> None:
         """Fill a box with what is black in this photometric interpretation."""
@@ -195,6 +196,10 @@ class Frame:
         if self.layout.halved:  # two columns share one chrominance
             left, right = left - left % 2, right + right % 2
         self.cells[y : y + height, left:right] = self._black
+
+    @cached_property
+    def _unit(self) -> float:
+        return noise_unit(self.values(), self.layout.bits_stored)
 
     @cached_property
     def _black(self) -> Any:
@@ -547,8 +552,9 @@ def open_frames(dataset: Dataset) -> Frames | None:
         raise PixelError("pixels_unsupported", f"{present[0]}: {syntax}")
     try:
         encapsulated = syntax.is_encapsulated
-    except ValueError:  # private or unknown
-        raise PixelError("pixels_undecodable", f"{present[0]}: unknown transfer syntax") from None
+    except ValueError:  # not one that pydicom knows
+        named = syntax if _STANDARD.fullmatch(syntax) else "private transfer syntax"
+        raise PixelError("pixels_undecodable", f"{present[0]}: {named}") from None
     layout = Layout.of(dataset)
     return (_EncapsulatedFrames if encapsulated else _NativeFrames)(dataset, layout, syntax)
 

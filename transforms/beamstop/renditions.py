@@ -19,7 +19,7 @@ def local_contrast(plane: NDArray[np.floating[Any]], unit: float = 1.0) -> Pictu
 
     Args:
         plane: (rows, columns), finite.
-        unit: the smallest difference that means something: 1 for integers.
+        unit: a difference that may be noise.
 
     Returns:
         uint8 (rows, columns); what is like its surroundings is 96.
@@ -34,13 +34,29 @@ def local_contrast(plane: NDArray[np.floating[Any]], unit: float = 1.0) -> Pictu
     return np.clip((centred - mean) / (deviation + unit) * 48 + 96, 0, 255).astype(np.uint8)
 
 
-def pictures(values: Values, photometric: str, bits_stored: int, dataset: Dataset) -> list[Picture]:
+def noise_unit(values: Values, bits_stored: int) -> float:
+    """Return a difference that may be noise: one step of 8 bits or more, next to nothing in fewer.
+
+    Where values are floating point or use more than 16 bits: 1/65535 of their spread.
+    """
+    spread = 0.0
+    if values.dtype.itemsize > 2:
+        finite = values[np.isfinite(values)].astype(np.float64)
+        spread = float(np.ptp(finite)) / 65535 if finite.size else 0.0
+    step = 0.0 if np.issubdtype(values.dtype, np.floating) else min(1.0, 2.0**bits_stored / 256)
+    return max(step, spread) or 1.0
+
+
+def pictures(
+    values: Values, photometric: str, bits_stored: int, unit: float, dataset: Dataset
+) -> list[Picture]:
     """Return grey renditions of one frame; text shows in at least one.
 
     Args:
         values: stored values, (rows, columns) or (rows, columns, 3).
         photometric: of the values.
         bits_stored: gives the range of colours.
+        unit: from `noise_unit`, of the frame before anything was hidden in it.
         dataset: has the palette.
     """
     if photometric == "PALETTE COLOR":
@@ -52,8 +68,6 @@ def pictures(values: Values, photometric: str, bits_stored: int, dataset: Datase
     plane = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
     if np.issubdtype(values.dtype, np.floating):
         plane = np.nan_to_num(plane, nan=0.0, posinf=0.0, neginf=0.0)
-    step = 0.0 if np.issubdtype(values.dtype, np.floating) else 1.0
-    unit = max(step, float(plane.max() - plane.min()) / 65535) or 1.0
     return [local_contrast(-plane if photometric == "MONOCHROME1" else plane, unit)]
 
 

@@ -1,0 +1,458 @@
+"""Frames of every kind: decoded, blackened, put back, the others untouched."""
+
+import struct
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
+from pydicom.encaps import generate_fragmented_frames, generate_frames
+from pydicom.pixels import pixel_array
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
+from tests.core.pixel_fixtures import (
+    BLOCK,
+    COLUMNS,
+    HIDDEN,
+    ROWS,
+    BlockFinder,
+    compressed,
+    ground,
+    image,
+    palette,
+    with_block,
+)
+
+from beamstop.errors import PixelError
+from beamstop.text import TextPolicy, hide
+
+RLE = "1.2.840.10008.1.2.5"
+JPEG_BASELINE, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
+JPEG_LOSSLESS, JPEG_LOSSLESS_SV1 = "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"
+JPEG_LS, JPEG_LS_NEAR = "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"
+J2K, J2K_LOSSY = "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"
+HTJ2K, HTJ2K_RPCL, HTJ2K_LOSSY = (f"1.2.840.10008.1.2.4.{number}" for number in (201, 202, 203))
+LOSSLESS = (RLE, JPEG_LOSSLESS, JPEG_LOSSLESS_SV1, JPEG_LS, J2K, HTJ2K, HTJ2K_RPCL)
+
+GREY = {
+    "8 bits": (np.uint8, 8, 0),
+    "12 bits": (np.uint16, 12, 0),
+    "16 bits": (np.uint16, 16, 0),
+    "16 bits signed": (np.int16, 16, -1000),
+    "12 bits signed": (np.int16, 12, -1000),
+}
+
+
+def colour() -> np.ndarray[Any, Any]:
+    """Return grey RGB with a white block, a red line below and a blue one."""
+    frame = np.repeat(with_block(250)[..., None], 3, axis=-1).astype("u1")
+    frame[60:62, 5:115] = 250, 0, 0
+    frame[64:66, 5:115] = 0, 0, 250
+    return frame
+
+
+def hidden(frame: np.ndarray[Any, Any], black: Any) -> np.ndarray[Any, Any]:
+    wanted = frame.copy()
+    wanted[HIDDEN] = black
+    return wanted
+
+
+def clean(dataset: Dataset) -> Any:
+    return hide(dataset, TextPolicy(), BlockFinder())
+
+
+# --- native
+
+
+def test_rgb_is_filled_with_black() -> None:
+    dataset = image(colour(), "RGB")
+    clean(dataset)
+    assert dataset.PixelData == hidden(colour(), 0).tobytes()
+
+
+def test_planar_rgb_is_filled_plane_by_plane() -> None:
+    dataset = image(colour(), "RGB", PlanarConfiguration=1)
+    clean(dataset)
+    assert dataset.PixelData == np.moveaxis(hidden(colour(), 0), -1, 0).tobytes()
+
+
+def test_ybr_full_is_filled_with_no_light_and_no_colour() -> None:
+    frame = np.full((ROWS, COLUMNS, 3), 128, "u1")
+    frame[..., 0] = with_block(250)
+    dataset = image(frame, "YBR_FULL")
+    clean(dataset)
+    assert dataset.PixelData == hidden(frame, (0, 128, 128)).tobytes()
+
+
+def test_subsampled_colour_changes_by_pairs_only() -> None:
+    frame = np.zeros((ROWS, COLUMNS // 2, 4), "u1")  # Y1 Y2 B R
+    frame[..., :2] = with_block(250).reshape(ROWS, COLUMNS // 2, 2)
+    frame[..., 2:] = 120
+    header = image(np.zeros((ROWS, COLUMNS, 3), "u1"), "YBR_FULL_422")
+    header["PixelData"].value = frame.tobytes()
+    clean(header)
+    wanted = frame.copy()
+    wanted[HIDDEN[0], HIDDEN[1].start // 2 : HIDDEN[1].stop // 2] = 0, 0, 128, 128
+    assert header.PixelData == wanted.tobytes()
+
+
+def test_palette_is_filled_with_its_darkest_index() -> None:
+    frame = (255 - with_block(250)).astype("u1")  # the palette falls from white to black
+    dataset = image(frame, "PALETTE COLOR")
+    palette(dataset)
+    clean(dataset)
+    assert dataset.PixelData == hidden(frame, 255).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("keyword", "dtype", "vr"), [("FloatPixelData", "<f4", "OF"), ("DoubleFloatPixelData", "<f8", "OD")]
+)
+def test_floating_point_pixels_are_filled_with_their_lowest_value(keyword: str, dtype: str, vr: str) -> None:
+    frame = np.where(with_block(200) == 200, 0.2, 0.01).astype(dtype)
+    frame[70, 3] = np.nan
+    dataset = image(frame)
+    del dataset.PixelData
+    dataset.add_new(keyword, vr, frame.tobytes())
+    report = clean(dataset)
+    assert dataset[keyword].value == hidden(frame, frame.dtype.type(0.01)).tobytes()
+    assert report.changes[0].tag == {"OF": "(7FE0,0008)", "OD": "(7FE0,0009)"}[vr]
+
+
+@pytest.mark.parametrize("columns", [COLUMNS, COLUMNS - 3])  # the second leaves frames not byte-aligned
+def test_single_bits_are_cleared(columns: int) -> None:
+    frames = np.zeros((3, ROWS, columns), "u1")
+    frames[:, 70, :100] = 1
+    frames[1][BLOCK] = 1
+    dataset = image(frames, NumberOfFrames=3, BitsAllocated=1, BitsStored=1, HighBit=0)
+    dataset["PixelData"].value = np.packbits(frames.ravel(), bitorder="little").tobytes()
+    clean(dataset)
+    frames[1][HIDDEN] = 0
+    assert dataset.PixelData == np.packbits(frames.ravel(), bitorder="little").tobytes()
+
+
+def test_big_endian_words_stay_big_endian() -> None:
+    frame = with_block(3000)
+    dataset = image(frame.astype(">u2"))
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    clean(dataset)
+    assert dataset.PixelData == hidden(frame, 10).astype(">u2").tobytes()
+
+
+def test_big_endian_bytes_in_words_stay_swapped() -> None:
+    frame = with_block(200).astype("u1")
+    dataset = image(frame)
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    dataset["PixelData"].VR = "OW"
+    dataset["PixelData"].value = np.frombuffer(frame.tobytes(), "u2").byteswap().tobytes()
+    clean(dataset)
+    assert np.frombuffer(dataset.PixelData, "u2").byteswap().tobytes() == hidden(frame, 10).tobytes()
+
+
+def test_values_that_do_not_begin_at_bit_0_are_filled_in_place() -> None:
+    frame = with_block(3000)
+    dataset = image((frame << 4).astype("<u2"), BitsStored=12, HighBit=15)
+    clean(dataset)
+    assert dataset.PixelData == (hidden(frame, 10) << 4).astype("<u2").tobytes()
+
+
+def test_old_overlay_in_unused_bits_is_cleared() -> None:
+    frame = ground().astype("<u2")
+    drawn = frame.copy()
+    drawn[BLOCK] |= 0x8000
+    dataset = image(drawn, BitsStored=12)
+    report = clean(dataset)
+    assert dataset.PixelData == frame.tobytes()
+    assert (report.pixels_changed, report.changes) == (True, [])
+
+
+def test_old_overlay_over_signed_values_is_cleared() -> None:
+    frame = (ground() - 12).astype("<i2")  # below and above zero
+    drawn = frame.copy()
+    drawn[BLOCK] ^= 0x1000
+    dataset = image(drawn, BitsStored=12)
+    clean(dataset)
+    assert dataset.PixelData == frame.tobytes()
+
+
+@pytest.mark.parametrize("extended", [True, False])
+def test_signed_values_keep_their_bytes_extended_or_not(extended: bool) -> None:
+    frame = (ground() - 12).astype("<i2")
+    frame = frame if extended else frame & 0xFFF
+    dataset = image(frame, BitsStored=12)
+    assert clean(dataset).pixels_changed is False
+    assert dataset.PixelData == frame.tobytes()
+
+
+def test_what_lies_beyond_the_last_frame_is_cut() -> None:
+    dataset = image(ground().astype("u1"))
+    dataset["PixelData"].value += b"Roe^Jane"
+    assert clean(dataset).pixels_changed is True
+    assert dataset.PixelData == ground().astype("u1").tobytes()
+
+
+# --- compressed
+
+
+@pytest.mark.parametrize("kind", GREY)
+@pytest.mark.parametrize("syntax", LOSSLESS)
+def test_lossless_grey_stays_in_its_syntax(syntax: str, kind: str) -> None:
+    dtype, bits, low = GREY[kind]
+    frames = np.stack([ground() + low, with_block(200, low)]).astype(dtype)
+    dataset = image(frames, BitsStored=bits)
+    untouched, _ = compressed(dataset, syntax)
+    clean(dataset)
+    assert dataset.file_meta.TransferSyntaxUID == syntax
+    first, _ = generate_frames(dataset.PixelData, number_of_frames=2)
+    assert first == untouched
+    after = pixel_array(dataset)
+    assert np.array_equal(after, np.stack([frames[0], hidden(frames[1], 10 + low)]))
+
+
+@pytest.mark.parametrize("syntax", LOSSLESS)
+def test_lossless_rgb_stays_in_its_syntax(syntax: str) -> None:
+    dataset = image(colour(), "RGB")
+    compressed(dataset, syntax)
+    clean(dataset)
+    assert (dataset.file_meta.TransferSyntaxUID, dataset.PhotometricInterpretation) == (syntax, "RGB")
+    assert np.array_equal(pixel_array(dataset, raw=True), hidden(colour(), 0))
+
+
+@pytest.mark.parametrize("syntax", [JPEG_LS, J2K])
+def test_another_decoder_agrees(syntax: str) -> None:
+    frame = with_block(3000).astype("<u2")
+    dataset = image(frame, BitsStored=12)
+    compressed(dataset, syntax)
+    clean(dataset)
+    assert np.array_equal(pixel_array(dataset, decoding_plugin="gdcm"), hidden(frame, 10))
+
+
+@pytest.mark.parametrize("syntax", [JPEG_LOSSLESS, JPEG_LOSSLESS_SV1])
+def test_libjpeg_agrees_with_gdcm_on_lossless_jpeg(syntax: str) -> None:
+    frame = with_block(3000).astype("<u2")
+    dataset = image(frame, BitsStored=12)
+    compressed(dataset, syntax)
+    clean(dataset)
+    (codestream,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    assert np.array_equal(imagecodecs.jpeg8_decode(codestream), hidden(frame, 10))
+
+
+def test_reversible_colour_transform_stays() -> None:
+    dataset = image(colour(), "RGB")
+    dataset.PhotometricInterpretation = "YBR_RCT"
+    compressed(dataset, J2K)
+    clean(dataset)
+    assert (dataset.file_meta.TransferSyntaxUID, dataset.PhotometricInterpretation) == (J2K, "YBR_RCT")
+    assert np.array_equal(pixel_array(dataset), hidden(colour(), 0))
+
+
+def test_ybr_full_in_rle_stays_ybr() -> None:
+    frame = np.full((ROWS, COLUMNS, 3), 128, "u1")
+    frame[..., 0] = with_block(250)
+    dataset = image(frame, "YBR_FULL")
+    compressed(dataset, RLE)
+    clean(dataset)
+    assert np.array_equal(pixel_array(dataset, raw=True), hidden(frame, (0, 128, 128)))
+
+
+@pytest.mark.parametrize("syntax", [JPEG_LS_NEAR, J2K_LOSSY, HTJ2K_LOSSY])
+def test_lossy_syntax_with_a_lossless_mode_stays(syntax: str) -> None:
+    frame = with_block(200).astype("u1")
+    dataset = image(frame)
+    compressed(dataset, syntax)
+    clean(dataset)
+    assert dataset.file_meta.TransferSyntaxUID == syntax
+    assert np.array_equal(pixel_array(dataset), hidden(frame, 10))
+
+
+def lossy(
+    frames: np.ndarray[Any, Any], photometric: str, syntax: str = JPEG_BASELINE, **header: Any
+) -> Dataset:
+    dataset = image(frames, photometric, **header)
+    many = frames if dataset.get("NumberOfFrames") else frames[None]
+    bits = {"bitspersample": dataset.BitsStored} if dataset.BitsStored > 8 else {}
+    options = (
+        {"colorspace": "RGB", "outcolorspace": "YCBCR", "subsampling": "422"}
+        if dataset.SamplesPerPixel == 3
+        else {}
+    )
+    compressed(
+        dataset, syntax, codestreams=[imagecodecs.jpeg8_encode(f, level=95, **bits, **options) for f in many]
+    )
+    return dataset
+
+
+def test_lossy_jpeg_becomes_native_with_nothing_else_changed() -> None:
+    frames = np.stack([with_block(200), ground()]).astype("u1")
+    dataset = lossy(frames, "MONOCHROME2")
+    before = pixel_array(dataset)
+    clean(dataset)
+    after = np.frombuffer(dataset.PixelData, "u1").reshape(frames.shape)
+    outside = np.ones(frames.shape, bool)
+    outside[0][HIDDEN] = False
+    assert dataset.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert np.array_equal(after[outside], before[outside])
+    assert len(set(after[0][HIDDEN].ravel())) == 1
+    assert (dataset.LossyImageCompression, dataset.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
+    assert "ImageType" not in dataset
+
+
+def test_lossy_colour_becomes_rgb() -> None:
+    dataset = lossy(colour(), "YBR_FULL_422")
+    before = pixel_array(dataset)
+    clean(dataset)
+    assert (dataset.PhotometricInterpretation, dataset.PlanarConfiguration) == ("RGB", 0)
+    assert dataset.PixelData == hidden(before, 0).tobytes()
+
+
+def test_lossy_jpeg_without_text_keeps_its_bytes() -> None:
+    dataset = lossy(ground().astype("u1"), "MONOCHROME2")
+    before = dataset.PixelData
+    assert clean(dataset).pixels_changed is False
+    assert (dataset.PixelData, dataset.file_meta.TransferSyntaxUID) == (before, JPEG_BASELINE)
+
+
+def test_twelve_bit_jpeg_is_searched() -> None:
+    dataset = lossy(with_block(3000).astype("<u2"), "MONOCHROME2", JPEG_EXTENDED, BitsStored=12)
+    clean(dataset)
+    after = np.frombuffer(dataset.PixelData, "<u2").reshape(ROWS, COLUMNS)
+    assert dataset.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert after.max() < 400
+
+
+def test_basic_offset_table_points_at_the_frames() -> None:
+    frames = np.stack([with_block(200), ground(), with_block(201)]).astype("u1")
+    dataset = image(frames)
+    compressed(dataset, RLE)
+    clean(dataset)
+    data = dataset.PixelData
+    (length,) = struct.unpack_from("<L", data, 4)
+    offsets = struct.unpack_from(f"<{length // 4}L", data, 8)
+    assert len(offsets) == 3
+    assert all(data[8 + length + offset :][:4] == b"\xfe\xff\x00\xe0" for offset in offsets)
+    assert np.array_equal(pixel_array(dataset, index=2), hidden(frames[2], 10))
+
+
+def test_extended_offset_table_points_at_the_frames() -> None:
+    frames = np.stack([with_block(200), ground(), with_block(201)]).astype("u1")
+    dataset = image(frames)
+    streams = compressed(dataset, RLE, extended=True)
+    clean(dataset)
+    tables = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
+    after = list(generate_frames(dataset.PixelData, number_of_frames=3, extended_offsets=tables))
+    assert after[1] == streams[1]
+    assert np.array_equal(pixel_array(dataset, index=2), hidden(frames[2], 10))
+
+
+def test_fragments_of_untouched_frames_stay_apart() -> None:
+    frames = np.stack([with_block(200), ground()]).astype("u1")
+    dataset = image(frames)
+    first, second = compressed(dataset, JPEG_LS)
+    half = len(second) // 4 * 2
+    items = [first, second[:half], second[half:]]
+    offsets = struct.pack("<LL", 0, len(first) + 8)
+    data = struct.pack("<HHL", 0xFFFE, 0xE000, 8) + offsets
+    data += b"".join(struct.pack("<HHL", 0xFFFE, 0xE000, len(item)) + item for item in items)
+    dataset["PixelData"].value = data
+    clean(dataset)
+    _, after = generate_fragmented_frames(dataset.PixelData, number_of_frames=2)
+    assert after == (second[:half], second[half:])
+
+
+def test_real_file_of_another_make_is_cleaned() -> None:
+    dataset = dcmread(get_testdata_file("emri_small_jpeg_2k_lossless.dcm"))
+    before = pixel_array(dataset)
+
+    class Corner(BlockFinder):
+        def find(self, picture: Any) -> Any:
+            return super().find(picture)[:0] if len(self.looks) else _corner(self)
+
+    hide(dataset, TextPolicy(), Corner())
+    after = pixel_array(dataset)
+    assert dataset.file_meta.TransferSyntaxUID == J2K
+    assert np.array_equal(after[1:], before[1:])
+    assert np.array_equal(after[0, 20:], before[0, 20:])
+    assert (after[0, :14, :24] == before[0].min()).all()
+
+
+def _corner(finder: BlockFinder) -> Any:
+    from beamstop.text import TextBox
+
+    finder.looks.append((0, 0))
+    return [TextBox(0, 0, 20, 10)]
+
+
+# --- refused
+
+
+@pytest.mark.parametrize(
+    "syntax", ["1.2.840.10008.1.2.4.100", "1.2.840.10008.1.2.4.103.1", "1.2.840.10008.1.2.4.108"]
+)
+def test_video_is_refused(syntax: str) -> None:
+    dataset = image(ground().astype("u1"))
+    dataset.file_meta.TransferSyntaxUID = syntax
+    with pytest.raises(PixelError, match=f"pixels_unsupported: PixelData: {syntax}"):
+        clean(dataset)
+
+
+@pytest.mark.parametrize(
+    "syntax", [RLE, JPEG_BASELINE, JPEG_LOSSLESS_SV1, JPEG_LS, J2K, HTJ2K, "1.2.840.10008.1.2.4.110"]
+)
+def test_what_does_not_decode_is_refused(syntax: str) -> None:
+    dataset = image(ground().astype("u1"))
+    compressed(dataset, syntax, codestreams=[b"\xff\xd8 not a codestream"])
+    with pytest.raises(PixelError, match=f"pixels_undecodable: PixelData: {syntax}"):
+        clean(dataset)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("Rows", 65535),
+        ("NumberOfFrames", 2_000_000_000),
+        ("Rows", 0),
+        ("Rows", None),
+        ("SamplesPerPixel", 4),
+        ("BitsAllocated", 12),
+        ("BitsStored", 9),
+        ("HighBit", 9),
+        ("PhotometricInterpretation", "HSV"),
+    ],
+)
+def test_header_that_does_not_fit_is_refused(keyword: str, value: Any) -> None:
+    dataset = image(ground().astype("u1"))
+    setattr(dataset, keyword, value)
+    with pytest.raises(PixelError, match="pixels_undecodable"):
+        clean(dataset)
+
+
+def test_gigapixel_header_on_a_small_codestream_is_refused() -> None:
+    dataset = image(ground().astype("u1"))
+    compressed(dataset, J2K)
+    dataset.Rows = dataset.Columns = 30000
+    with pytest.raises(PixelError, match=f"pixels_undecodable: PixelData: {J2K}"):
+        clean(dataset)
+
+
+def test_frame_too_many_is_refused() -> None:
+    dataset = image(np.stack([ground(), with_block(200)]).astype("u1"))
+    compressed(dataset, RLE)
+    dataset.NumberOfFrames = 1
+    with pytest.raises(PixelError, match="pixels_undecodable"):
+        clean(dataset)
+
+
+def test_second_picture_behind_a_first_is_refused() -> None:
+    dataset = image(np.stack([ground(), with_block(200)]).astype("u1"))
+    compressed(dataset, J2K)
+    dataset.NumberOfFrames = 1
+    with pytest.raises(PixelError, match="pixels_undecodable"):
+        clean(dataset)
+
+
+def test_two_kinds_of_pixel_data_are_refused() -> None:
+    dataset = image(ground().astype("u1"))
+    dataset.FloatPixelData = b"\0" * 4
+    with pytest.raises(PixelError, match="pixels_undecodable"):
+        clean(dataset)
