@@ -38,7 +38,7 @@ _SAYS = {
     "D": "gets a dummy value",
     "Z": "is emptied",
     "X": "is removed",
-    "K": "stays; the items of a sequence are visited",
+    "K": "stays",
     "C": "is cleaned of what identifies",
     "U": "gets a new UID",
 }
@@ -135,7 +135,9 @@ def explain_attribute(recipe: Recipe, text: str, sop_class: str | None = None) -
     path, creator = _place(text)
     uid = _sop_class(sop_class) if sop_class else ""
     tag = path[-1]
-    yield f"{'.'.join(tag_name(step) for step in path)} {tag_text(tag)} {vr_of(tag, None)}"
+    vr = vr_of(tag, None)
+    name = str(TagPath(path)) if creator is None else text
+    yield f"{name} {tag_text(tag)} {vr}"
     for depth in range(1, len(path)):
         around = recipe.planner.plan(path[:depth], None, None, uid)
         if around.action.value in _GONE:
@@ -143,8 +145,9 @@ def explain_attribute(recipe: Recipe, text: str, sop_class: str | None = None) -
             return
     plan = recipe.planner.plan(path, creator, None, uid)
     rule = recipe.rules.rule_for(path, creator)
-    code = rule.code if rule and not sop_class else plan.action.value
-    yield f"  {code}: {_compound(code)}"
+    code = rule.code if rule and not sop_class and creator is None else plan.action.value
+    visited = "; its items are visited" if vr == "SQ" and code not in _GONE else ""
+    yield f"  {code}: {_compound(code)}{visited}"
     yield f"  rule {plan.origin}"
     for number, candidate in _candidates(recipe, path, creator):
         if candidate is not rule:

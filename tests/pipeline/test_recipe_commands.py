@@ -1,0 +1,207 @@
+"""What a recipe does, told without a run: recipe show, check, explain, schema; explain FILE."""
+
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
+
+from beamstop.profile import OPTIONS
+from beamstop.recipe import load_recipe, recipe_names, recipe_schema
+from beamstop_pipeline.cli import main
+
+
+@pytest.fixture
+def told(capsys):
+    """Return a function that gives exit code, lines and error of a command."""
+
+    def _told(*arguments):
+        code = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return code, out.splitlines(), err.strip()
+
+    return _told
+
+
+@pytest.fixture
+def saved(tmp_path, make_dataset):
+    """Return a function that saves a dataset and gives its path."""
+
+    def _saved(**attributes):
+        dataset = make_dataset(**attributes)
+        path = tmp_path / "one.dcm"
+        dataset.save_as(path, enforce_file_format=True)
+        return path
+
+    return _saved
+
+
+def cells(lines):
+    """Return path → (action, what happens, rule) of the elements that were told."""
+    told = {}
+    for line in lines:
+        found = [cell.strip() for cell in line.split("  ") if cell.strip()]
+        if len(found) == len(("path", "tag", "vr", "action", "happens", "rule")):
+            told[found[0]] = tuple(found[3:])
+    return told
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_show_tells_every_rule_and_the_codes_of_the_options(name, told):
+    code, lines, err = told("recipe", "show", name)
+    recipe = load_recipe(name)
+    rules = recipe.rules.flatten()
+    place = lines.index(next(line for line in lines if line.startswith(f"{len(rules)} rules hold")))
+    assert (code, err, len(lines) - place - 1) == (0, "", len(rules))
+    shown = {line.split()[1]: line.split()[0] for line in lines if line.startswith("  113")}
+    assert set(shown) - {"basic"} == set(recipe.options) <= set(OPTIONS)
+    assert shown.get("clean-pixel-data", "113101") == "113101"
+
+
+def test_show_tells_bouncers_and_insertions(tmp_path, told):
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        "bouncers: [key-object, {reject: \"Modality.equals('US')\", because: speckle}]\n"
+        "insert: {ClinicalTrialProtocolID: T-1}\n"
+    )
+    _, lines, _ = told("recipe", "show", path)
+    assert "  key-object" in lines
+    assert "  reject Modality.equals('US'), because speckle" in lines
+    assert "  ClinicalTrialProtocolID                  T-1" in lines
+
+
+def test_check_says_valid_or_one_clear_error(tmp_path, told):
+    assert told("recipe", "check", "default")[0] == 0
+    path = tmp_path / "bad.yaml"
+    path.write_text("options:\n  - clean-pixel-dta\n")
+    code, lines, err = told("recipe", "check", path)
+    assert (code, lines) == (2, [])
+    assert err.startswith("beamstop: bad.yaml, line 2: options.0: ")
+
+
+def test_explain_names_the_rule_and_what_it_overrules(told):
+    code, lines, _ = told("recipe", "explain", "research", "PatientAge", "(0010,0010)")
+    assert code == 0
+    assert lines == [
+        "PatientAge (0010,1010) AS",
+        "  K: stays",
+        "  rule retain-patient-characteristics:00101010",
+        "  overrules X of basic:00101010, rule 98 of 657 in basic",
+        "PatientName (0010,0010) PN",
+        "  Z: is emptied",
+        "  rule basic:00100010",
+    ]
+
+
+def test_explain_leaves_a_compound_or_resolves_it_in_an_iod(told):
+    assert told("recipe", "explain", "basic", "StationName")[1][1].startswith("  X/Z/D: what the IOD allows")
+    resolved = told("recipe", "explain", "basic", "StationName", "--sop-class", "CTImageStorage")[1]
+    assert resolved[1] == "  X: is removed"
+    assert told("recipe", "explain", "basic", "StationName", "--sop-class", "NoStorage")[0] == 2
+
+
+def test_explain_knows_paths_private_and_repeating_elements(told):
+    asked = (
+        "ReferencedPatientSequence.ReferencedSOPInstanceUID",
+        "0019,[GEMS_ACQU_01]1E",
+        "60xx,3000",
+        "Rows",
+    )
+    _, lines, _ = told("recipe", "explain", "research", *asked)
+    assert lines[:2] == [
+        f"{inside} (0008,1155) UI",
+        "  goes with ReferencedPatientSequence, which is removed (basic:00081120)",
+    ]
+    assert lines[lines.index(f"{safe} (0019,1023) UN") + 1] == "  K: stays"
+    assert "  rule clean-graphics:60xx3000" in lines
+    assert lines[-1] == "  rule unlisted"
+
+
+def test_an_attribute_that_does_not_exist_is_refused(told):
+    code, lines, err = told("recipe", "explain", "basic", "PatientNmae")
+    assert (code, lines) == (2, [])
+    assert "no such keyword" in err
+
+
+def test_schema_is_the_json_schema(told):
+    code, lines, _ = told("recipe", "schema")
+    assert code == 0
+    assert json.loads("\n".join(lines)) == recipe_schema()
+
+
+def test_every_element_is_told_with_rule_and_action_and_no_value(saved, told):
+    step = Dataset()
+    step.CodeMeaning = "Chest"
+    path = saved(
+        InstitutionName="Clinic", OtherPatientIDsSequence=[step], AnatomicRegionSequence=[step], Rows=4
+    )
+    code, lines, _ = told("explain", path, "--recipe", "basic")
+    elements = cells(lines)
+    assert code == 0
+    assert lines[-1] == "would be written"
+    assert "methods 113100" in lines
+    assert elements["InstitutionName"] == ("X", "is removed", "basic:00080080")
+    assert elements["PatientName"] == ("Z", "is emptied", "basic:00100010")
+    assert elements["PatientID"] == ("Z", "gets a pseudonym", "identity:PatientID")
+    assert elements["SOPInstanceUID"] == ("U", "gets a new UID", "basic:00080018")
+    assert elements["Rows"] == ("K", "stays", "unlisted")
+    assert elements["OtherPatientIDsSequence"] == ("X", "is removed", "basic:00101002")
+    assert elements["AnatomicRegionSequence[0].CodeMeaning"] == ("K", "stays", "unlisted")
+    assert "OtherPatientIDsSequence[0].CodeMeaning" not in elements
+    assert not any(value in "\n".join(lines) for value in ("Roe", "R-1001", "Clinic", "1.2.3.4", "19610317"))
+
+
+def test_nothing_is_written(saved, told, tmp_path):
+    path = saved()
+    before = path.read_bytes()
+    told("explain", path, "--recipe", "basic")
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_values_are_shown_on_a_terminal_only(saved, told, monkeypatch):
+    path = saved(StudyDescription="\x1b[31mChest")
+    code, lines, err = told("explain", path, "--recipe", "basic", "--show-values")
+    assert (code, lines) == (2, [])
+    assert err == "beamstop: --show-values: values of a patient are printed on a terminal only"
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert main(["explain", str(path), "--recipe", "basic", "--show-values"]) == 0
+    assert "Roe^Jane" in terminal.getvalue()
+    assert "\x1b" not in terminal.getvalue()
+
+
+def test_exit_codes_say_rejected_quarantined_or_no_file(tmp_path, saved, told):
+    text = tmp_path / "notes.dcm"
+    text.write_text("not DICOM " * 50)
+    assert told("explain", text, "--recipe", "basic")[:2] == (0, ["would be rejected: not_dicom"])
+    leak = saved(Rows=4, ImageType=["ORIGINAL", "ROE"], PatientName="Roe^Wubbleford", Modality="WUBBLEFORD")
+    code, lines, _ = told("explain", leak, "--recipe", "basic")
+    assert (code, lines[-1].partition(" leak")[0]) == (1, "would be quarantined:")
+    code, lines, err = told("explain", tmp_path / "none.dcm", "--recipe", "basic")
+    assert (code, lines) == (2, [])
+    assert err.startswith("beamstop: FILE: cannot be read")
+    assert told("explain", leak, "--recipe", "none")[0] == 2
+
+
+def test_every_file_of_pydicom_can_be_told():
+    """Content items, private elements, unknown VRs: a line for each element of what is not removed."""
+    for name in ("test-SR.dcm", "CT_small.dcm", "waveform_ecg.dcm", "badVR.dcm"):
+        assert main(["explain", get_testdata_file(name), "--recipe", "basic"]) == 0
+
+
+def test_looking_into_a_recipe_imports_no_beam_and_no_networks():
+    code = (
+        "import sys; from beamstop_pipeline.cli import main;"
+        "assert main(['recipe', 'check', 'basic']) == 0;"
+        "assert not {'apache_beam', 'torch', 'easyocr'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
