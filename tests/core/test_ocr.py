@@ -1,0 +1,133 @@
+"""EasyOCR's networks as a finder."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+from tests.core.pixel_fixtures import compressed, image, palette
+
+from beamstop.errors import DeidError
+from beamstop.ocr import DIGESTS, EasyOcrFinder, load_finder
+from beamstop.renditions import local_contrast
+from beamstop.text import TextPolicy, hide
+
+pytestmark = pytest.mark.ocr
+
+ROWS, COLUMNS = 160, 320
+WORDS = {"SMITH": (16, 10), "1961": (130, 10), "MLO": (16, 56)}
+
+
+@pytest.fixture(scope="module")
+def finder() -> EasyOcrFinder:
+    return load_finder()
+
+
+def drawn(words: dict[str, tuple[int, int]] = WORDS) -> np.ndarray:
+    """Return words of 20 pixels as 0 to 1, (rows, columns)."""
+    picture = Image.new("L", (COLUMNS, ROWS))
+    font = ImageFont.load_default(20)
+    for word, place in words.items():
+        ImageDraw.Draw(picture).text(place, word, fill=255, font=font)
+    return np.asarray(picture) / 255
+
+
+def scene(seed: int = 5) -> np.ndarray:
+    """Return soft tissue with noise, 60 to 120 of 255."""
+    rows, columns = np.mgrid[:ROWS, :COLUMNS]
+    soft = 90 + 25 * np.sin(rows / 40) * np.cos(columns / 60)
+    return soft + np.random.default_rng(seed).normal(0, 2, (ROWS, COLUMNS))
+
+
+def as_kind(kind: str, ink: np.ndarray) -> object:
+    grey = np.clip(scene() + 140 * ink, 0, 255)
+    if kind == "signed":
+        return image((grey * 8 - 1024).astype("<i2"))
+    if kind == "MONOCHROME1":
+        return image((255 - grey).astype("u1"), kind)
+    if kind == "PALETTE COLOR":
+        dataset = image((255 - grey).astype("u1"), kind)
+        palette(dataset)
+        return dataset
+    if kind == "YBR_FULL":
+        return image(np.stack([grey, grey * 0 + 128, grey * 0 + 128], axis=-1).astype("u1"), kind)
+    if kind == "RGB":
+        return image(np.repeat(grey[..., None], 3, axis=-1).astype("u1"), kind)
+    return image(grey.astype("u1"))
+
+
+@pytest.mark.parametrize("kind", ["MONOCHROME2", "signed", "MONOCHROME1", "PALETTE COLOR", "YBR_FULL", "RGB"])
+def test_written_words_are_gone_when_looked_at_again(finder: EasyOcrFinder, kind: str) -> None:
+    dataset = as_kind(kind, drawn())
+    report = hide(dataset, TextPolicy(), finder)
+    covered = np.zeros((ROWS, COLUMNS), bool)
+    for change in report.changes:
+        covered[change.y : change.y + change.height, change.x : change.x + change.width] = True
+    assert covered[drawn() > 0].all()
+    assert covered.mean() < 0.25
+    assert hide(dataset, TextPolicy(), finder).text_boxes_hidden == 0
+
+
+def test_dark_words_and_words_of_one_brightness_with_their_ground_are_found(finder: EasyOcrFinder) -> None:
+    red_on_blue = np.zeros((ROWS, COLUMNS, 3))
+    red_on_blue[..., 2] = 255 * (1 - drawn())
+    red_on_blue[..., 0] = 255 * drawn()
+    assert hide(image(red_on_blue.astype("u1"), "RGB"), TextPolicy(), finder).text_boxes_hidden >= 3
+    dark = image(np.clip(scene() - 80 * drawn(), 0, 255).astype("u1"))
+    assert hide(dark, TextPolicy(), finder).text_boxes_hidden >= 3
+
+
+def test_picture_without_words_is_left_alone(finder: EasyOcrFinder) -> None:
+    dataset = as_kind("MONOCHROME2", np.zeros((ROWS, COLUMNS)))
+    compressed(dataset, "1.2.840.10008.1.2.4.90")
+    before = dataset.PixelData
+    assert hide(dataset, TextPolicy(), finder).pixels_changed is False
+    assert dataset.PixelData is before
+
+
+def test_authorized_word_is_read_and_stays(finder: EasyOcrFinder) -> None:
+    dataset = as_kind("MONOCHROME2", drawn())
+    report = hide(dataset, TextPolicy(authorized_words=("mlo",)), finder)
+    kept = [change for change in report.changes if change.action == "K"]
+    assert [change.why for change in kept] == ["authorized_word"]
+    assert kept[0].y > 40
+
+
+def test_words_on_the_seam_of_two_tiles_are_found_once(finder: EasyOcrFinder) -> None:
+    wide = np.zeros((200, 1400), np.float32)
+    wide[90:112, 990:1080] = drawn({"SMITH": (0, 0)})[:22, :90] * 200
+    assert len(finder.find(local_contrast(wide))) == 1
+
+
+def test_uniform_picture_costs_nothing_and_holds_nothing(finder: EasyOcrFinder) -> None:
+    assert finder.find(np.full((6000, 6000), 96, np.uint8)) == []
+
+
+def test_language_without_weights_is_still_detected_and_said() -> None:
+    french = load_finder(("fr",))
+    assert french.unread_languages == ("fr",)
+    report = hide(as_kind("MONOCHROME2", drawn()), TextPolicy(authorized_words=("MLO",)), french)
+    assert (report.text_boxes_hidden, report.text_boxes_kept) == (3, 0)
+
+
+def test_fingerprint_names_engine_weights_and_precision(finder: EasyOcrFinder) -> None:
+    words = finder.fingerprint.split()
+    assert words[0].startswith("easyocr-")
+    assert [
+        f"craft-{DIGESTS['craft_mlt_25k.pth'][:12]}",
+        f"english_g2-{DIGESTS['english_g2.pth'][:12]}",
+    ] == words[3:5]
+    assert words[-1] in ("float32", "bfloat16")
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "craft_mlt_25k.pth").write_bytes(b"anything")
+    with pytest.raises(DeidError, match="not the weights that EasyOCR published"):
+        load_finder(weights=tmp_path)
+
+
+def test_missing_weights_are_said_and_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEAMSTOP_WEIGHTS", str(tmp_path))
+    with pytest.raises(DeidError, match="beamstop\\[weights\\]"):
+        load_finder()
+    assert list(tmp_path.iterdir()) == []
