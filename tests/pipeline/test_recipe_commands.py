@@ -104,13 +104,8 @@ def test_explain_leaves_a_compound_or_resolves_it_in_an_iod(told):
 
 
 def test_explain_knows_paths_private_and_repeating_elements(told):
-    asked = (
-        "ReferencedPatientSequence.ReferencedSOPInstanceUID",
-        "0019,[GEMS_ACQU_01]1E",
-        "60xx,3000",
-        "Rows",
-    )
-    _, lines, _ = told("recipe", "explain", "research", *asked)
+    inside, safe = "ReferencedPatientSequence.ReferencedSOPInstanceUID", "0019,[GEMS_ACQU_01]23"
+    _, lines, _ = told("recipe", "explain", "research", inside, safe, "60xx,3000", "Rows")
     assert lines[:2] == [
         f"{inside} (0008,1155) UI",
         "  goes with ReferencedPatientSequence, which is removed (basic:00081120)",
