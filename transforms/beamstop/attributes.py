@@ -23,7 +23,7 @@ from beamstop.errors import Failed
 from beamstop.files import clean_file_meta
 from beamstop.identifiers import Identifiers, harvest
 from beamstop.identity import Identity
-from beamstop.operators import CannotCleanError, Context, Empty, Remove, Replace
+from beamstop.operators import CannotCleanError, Context, Empty, HashUID, Remove, Replace
 from beamstop.plans import CONTENT_VALUES, Plan, Planner
 from beamstop.tags import is_private_creator, private_block_start, tag_name, tag_text, vr_of
 
@@ -227,6 +227,10 @@ class _Walk:
         """Return the action carried out and its result; the fallback where a value resists."""
         if plan.operator is None or isinstance(plan.operator, Remove):
             return Action.X, None
+        if element.is_raw and element.value and element.VR != "SQ":
+            shortcut = self._without_conversion(element, plan)
+            if shortcut is not None:
+                return plan.action, shortcut
         context = Context(self._identity, dataset, path, self._days, self._clean_text)
         try:
             converted = dataset[element.tag]
@@ -236,6 +240,20 @@ class _Walk:
         if result is converted and converted.VR != "SQ":
             return plan.action, element
         return plan.action, result
+
+    def _without_conversion(self, element: Element, plan: Plan) -> Element:
+        """Empty a value or remap a UID in the bytes as they are; None where the operator must see a value."""
+        kind = type(plan.operator)
+        if kind is Empty:
+            return element._replace(value=b"", length=0)
+        if kind is not HashUID or element.VR not in {"UI", None} or not element.value.isascii():
+            return None
+        old = element.value.decode().rstrip(" \0")
+        new = "\\".join(map(self._identity.uid, old.split("\\")))
+        if new == old:
+            return element
+        value = new.encode() + b"\0" * (len(new) % 2)
+        return element._replace(value=value, length=len(value))
 
     def _fall_back(self, element: Element, context: Context, action: Action) -> tuple[Action, Element]:
         """Empty or remove what could not be understood; a dummy is made without reading the value."""

@@ -75,7 +75,12 @@ class Planner:
 
     def keeps(self, tag: int) -> bool:
         """Say whether an attribute stays as it is wherever it stands at the top level."""
-        return self.plan((tag,), "" if tag & 0x10000 else None, None, "").operator is None
+        plans = self.plans_for("")
+        key = ((tag,), "" if tag & 0x10000 else None, None)
+        plan = plans.get(key)
+        if plan is None:
+            plan = plans[key] = self.plan(*key, "")
+        return plan.operator is None
 
     def plans_for(self, sop_class: str) -> dict[Any, Plan]:
         """Return the memo of plans for one SOP class; what it holds depends on the recipe alone."""
