@@ -1,0 +1,104 @@
+"""A round trip over pydicom's and pydicom-data's files: no conformance error that was not there before.
+
+dciodvfy (Debian: dicom3tools) judges; where it is absent these tests are skipped.
+"""
+
+import re
+import shutil
+import subprocess
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from beamstop import deidentify_bytes
+from beamstop.errors import Refusal
+from beamstop.recipe import load_recipe
+
+DCIODVFY = shutil.which("dciodvfy")
+pytestmark = pytest.mark.skipif(DCIODVFY is None, reason="dciodvfy is not installed (dicom3tools)")
+
+KEY = bytes(range(32))
+MAX_BYTES = 1_000_000  # larger ones repeat smaller ones and take most of the time
+
+# Not written, and rightly so: what is broken in the file itself.
+SET_ASIDE = {
+    "JPEG2000-embedded-sequence-delimiter.dcm": "pixels_undecodable",
+    "MR_truncated.dcm": "truncated",
+    "emri_small_jpeg_2k_lossless_too_short.dcm": "truncated",
+    "rtplan_truncated.dcm": "truncated",
+}
+REJECTED = {"dicomdir", "non_standard_sop_class", "not_dicom"}
+# `strict` removes ICC profiles, which the Color Palette IOD requires (recipes/strict.yaml says why).
+NO_ICC_PROFILE = "Error - Missing attribute Type 1 Required Element=<ICCProfile> Module=<ICCProfile>"
+
+
+class NoText:
+    fingerprint = "none"
+
+    def find(self, picture):
+        return []
+
+    def read(self, picture, boxes):
+        return []
+
+
+def bundled_files():
+    """Return the files that pydicom and pydicom-data bring along."""
+    folders = [Path(pydicom.__file__).parent / "data"]
+    try:
+        import data_store
+    except ImportError:
+        pass
+    else:
+        folders.append(Path(data_store.__file__).parent)
+    found = (path for folder in folders for path in sorted(folder.rglob("*")))
+    return [
+        path
+        for path in found
+        if path.is_file() and path.suffix in {".dcm", ""} and path.stat().st_size < MAX_BYTES
+    ]
+
+
+def errors(path):
+    """Return dciodvfy's errors, without UIDs and values: these change, and rightly so."""
+    text = subprocess.run(
+        [DCIODVFY, str(path)], capture_output=True, check=False, text=True, errors="replace"
+    ).stderr
+    lines = (line for line in text.splitlines() if line.startswith("Error"))
+    without_uids = (re.sub(r"\b\d+(\.\d+)+|\b0$", "UID", line) for line in lines)
+    return Counter(re.sub(r"(?<!Element=)(?<!Module=)<[^>]*>", "<>", line) for line in without_uids)
+
+
+@cache
+def errors_before(path):
+    return errors(path)
+
+
+@pytest.mark.parametrize("name", ["basic", "research", "strict"])
+def test_no_file_gets_an_error_that_it_did_not_have(name, tmp_path):
+    recipe = load_recipe(name)
+    new, refused, written = {}, {}, 0
+    for path in bundled_files():
+        try:
+            clean = deidentify_bytes(path.read_bytes(), recipe, KEY, lambda languages: NoText())
+        except Refusal as refusal:
+            if refusal.reason not in REJECTED:
+                refused[path.name] = refusal.reason
+            continue
+        written += 1
+        (tmp_path / "clean.dcm").write_bytes(clean)
+        added = errors(tmp_path / "clean.dcm") - errors_before(path)
+        if name == "strict":
+            added.pop(NO_ICC_PROFILE, None)
+        if added:
+            new[path.name] = dict(added)
+    assert new == {}
+    assert refused == {
+        file: reason
+        for file, reason in SET_ASIDE.items()
+        if recipe.hides_text or reason != "pixels_undecodable"
+    }
+    assert written > 100
