@@ -1,7 +1,9 @@
+import pickle
+
 import pytest
 from pydicom.dataset import Dataset
 
-from beamstop.bouncers import bounce, parse_criterion
+from beamstop.bouncers import CriterionBouncer, bounce, parse_criterion
 from beamstop.errors import RecipeError, Rejected
 from beamstop.recipe import parse_recipe
 
@@ -102,3 +104,10 @@ def test_a_criterion_is_read_as_idiscore_writes_it(criterion, fits):
 def test_anything_else_is_no_criterion(criterion):
     with pytest.raises(RecipeError):
         parse_criterion(criterion)
+
+
+def test_a_criterion_travels_to_workers():
+    bouncer = pickle.loads(pickle.dumps(CriterionBouncer("Modality.equals('US')", "speckle")))  # noqa: S301
+    with pytest.raises(Rejected):
+        bouncer.inspect(dataset(Modality="US"))
+    assert bouncer.justification == "speckle"

@@ -121,6 +121,9 @@ class CriterionBouncer(Bouncer):
         self.reads_burned_in = _BURNED_IN in criterion
         self._fits = parse_criterion(criterion)
 
+    def __reduce__(self) -> tuple[type["CriterionBouncer"], tuple[str, str]]:
+        return type(self), (self.criterion, self.justification)  # the function of it cannot be pickled
+
     def inspect(self, dataset: Dataset) -> None:
         """Evaluate the criterion."""
         if self._fits(dataset):
