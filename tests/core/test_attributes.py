@@ -1,15 +1,22 @@
 import datetime
+import io
 
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.uid import ImplicitVRLittleEndian
 
-from beamstop.attributes import MAX_DEPTH, apply_recipe
+from beamstop.actions import Action
+from beamstop.attributes import MAX_DEPTH, apply_plans, apply_recipe
 from beamstop.errors import Failed
 from beamstop.files import encode, read_dicom
+from beamstop.identity import Identity
+from beamstop.operators import Operator
+from beamstop.plans import Planner
 from beamstop.recipe import load_recipe, parse_recipe
+from beamstop.rules import Profile, Rule, RuleSet
 
 BASIC = load_recipe("basic")
 MODIFIED = parse_recipe("options: [retain-longitudinal-modified-dates]")
@@ -258,3 +265,32 @@ def test_words_of_the_recipe_stay_where_unvouched_ones_go(make_dataset, key):
     dataset = make_dataset(StudyDescription="CT CHEST Zorblax Quibbley")
     applied(dataset, recipe, key)
     assert dataset.StudyDescription == "CT CHEST Zorblax"
+
+
+class InPlace(Operator):
+    """An operator that changes its argument instead of making a new element."""
+
+    action = Action.D
+
+    def apply(self, element, context):
+        element.value = "withheld"
+        return element
+
+
+def test_an_operator_may_change_the_element_it_is_given(key):
+    dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+    profile = Profile([RuleSet([Rule("StationName", InPlace())])])
+    apply_plans(dataset, Planner(profile), Identity(key))
+    assert dataset.StationName == "withheld"
+
+
+def test_names_inside_sequences_of_implicit_files_go(make_dataset, key):
+    """Raw elements of an implicit file do not say that they are sequences."""
+    dataset = make_dataset(PerformedProtocolCodeSequence=[item(CodeMeaning="x", OperatorsName="Poe^Edgar")])
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    read = read_dicom(buffer.getvalue())
+    applied(read, BASIC, key)
+    assert b"Poe" not in encode(read).data
+    assert read.PerformedProtocolCodeSequence[0].CodeMeaning == "x"

@@ -23,7 +23,7 @@ from beamstop.errors import Failed
 from beamstop.files import clean_file_meta
 from beamstop.identifiers import Identifiers, harvest
 from beamstop.identity import Identity
-from beamstop.operators import CannotCleanError, Context, Empty, HashUID, Remove, Replace
+from beamstop.operators import BY_ACTION, CannotCleanError, Context, Empty, HashUID, Remove, Replace
 from beamstop.plans import CONTENT_VALUES, Plan, Planner
 from beamstop.tags import is_private_creator, private_block_start, tag_name, tag_text, vr_of
 
@@ -45,6 +45,7 @@ _LATE_ERRORS = (
 )
 Element = Any  # a DataElement or a RawDataElement: pydicom's own containers hold both
 _DATE_VRS = {"DA", "DT"}
+_NEVER_IN_PLACE = {type(operator) for operator in BY_ACTION.values()}  # custom ones may change their argument
 _ALWAYS_A_CHANGE = {Action.D, Action.X, Action.Z}
 _CONTENT_SEQUENCE = 0x0040A730
 _MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
@@ -227,26 +228,26 @@ class _Walk:
         """Return the action carried out and its result; the fallback where a value resists."""
         if plan.operator is None or isinstance(plan.operator, Remove):
             return Action.X, None
-        if element.is_raw and element.value and element.VR != "SQ":
+        if element.is_raw and element.value:
             shortcut = self._without_conversion(element, plan)
             if shortcut is not None:
                 return plan.action, shortcut
         context = Context(self._identity, dataset, path, self._days, self._clean_text)
         try:
-            converted = dataset[element.tag]
+            converted: Element = dataset[element.tag]
             result = plan.operator.apply(converted, context)
         except (CannotCleanError, *_LATE_ERRORS):
             return self._fall_back(element, context, plan.fallback)
-        if result is converted and converted.VR != "SQ":
-            return plan.action, element
+        if result is converted and type(plan.operator) in _NEVER_IN_PLACE and converted.VR != "SQ":
+            return plan.action, element  # as it was read
         return plan.action, result
 
     def _without_conversion(self, element: Element, plan: Plan) -> Element:
         """Empty a value or remap a UID in the bytes as they are; None where the operator must see a value."""
         kind = type(plan.operator)
-        if kind is Empty:
+        if kind is Empty and element.VR != "SQ":
             return element._replace(value=b"", length=0)
-        if kind is not HashUID or element.VR not in {"UI", None} or not element.value.isascii():
+        if kind is not HashUID or vr_of(element.tag, element.VR) != "UI" or not element.value.isascii():
             return None
         old = element.value.decode().rstrip(" \0")
         new = "\\".join(map(self._identity.uid, old.split("\\")))
