@@ -96,6 +96,9 @@ def run(
     crosswalk: Annotated[
         str | None, typer.Option(help="folder or gs:// prefix for original and new identifiers")
     ] = None,
+    attributes: Annotated[
+        str | None, typer.Option(help="folder or gs:// prefix for a table of the clean attributes")
+    ] = None,
     audit_detail: Annotated[
         Literal["instances", "changes"], typer.Option(help="a row per instance, or per element too")
     ] = "changes",
@@ -131,6 +134,7 @@ def run(
                 recipe=load_recipe(recipe),
                 key=key or held.enter_context(_ephemeral_key()),
                 crosswalk=crosswalk,
+                attributes=attributes,
                 ephemeral=ephemeral_key,
                 audit_detail=audit_detail,
                 max_bytes=max_bytes,

@@ -38,7 +38,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> Any:
     applied = again.instances | "ApplyRecipe" >> ApplyRecipe(job.recipe, job.key, run.detail)
     inserted = applied.instances | "Insert" >> Insert(job.recipe)
     checked = inserted.instances | "CheckLeaks" >> CheckLeaks()
-    written = checked.instances | "WriteDicom" >> WriteDicom(target)
+    written = checked.instances | "WriteDicom" >> WriteDicom(target, job.attributes is not None)
 
     refusals = (step.refused for step in (read, bounced, hidden, again, applied, inserted, checked))
     rows = (*refusals, written.rows) | "NoteOutcomes" >> NoteOutcomes(job.progress)
@@ -47,6 +47,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> Any:
         rows=rows,
         changes=written.changes,
         crosswalk=written.crosswalk,
+        attributes=written.attributes,
         losers=written.contested | "SettleDuplicates" >> Settle(target),
     ) | "WriteAudit" >> WriteAudit(run)
 
@@ -55,6 +56,7 @@ def _run(job: Job, target: Target) -> Run:
     return Run(
         target=target,
         crosswalk=job.crosswalk,
+        attributes=job.attributes,
         detail=job.audit_detail == "changes",
         key=job.key,
         columns={
@@ -70,6 +72,7 @@ def _run(job: Job, target: Target) -> Run:
                 # How many, not which: names of folders and files often hold those of patients.
                 "inputs": len(job.inputs),
                 "crosswalk": job.crosswalk is not None,
+                "attributes": job.attributes is not None,
                 "ephemeral_key": job.ephemeral,
                 "audit_detail": job.audit_detail,
                 "max_bytes": job.max_bytes,

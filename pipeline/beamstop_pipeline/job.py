@@ -40,9 +40,10 @@ class Job:
 
     Attributes:
         inputs: files, folders, globs, `gs://` patterns.
-        output: OUTPUT, a local folder or `gs://` prefix; likewise audit and crosswalk.
+        output: OUTPUT, a local folder or `gs://` prefix; likewise audit, crosswalk, attributes.
         audit: AUDIT.
         crosswalk: CROSSWALK; None for none.
+        attributes: ATTRIBUTES; None for none.
         recipe: what is done.
         key: reference of the run's key, never the key.
         ephemeral: the key lives for this run only.
@@ -62,6 +63,7 @@ class Job:
     recipe: Recipe
     key: str = field(repr=False)
     crosswalk: str | None = None
+    attributes: str | None = None
     ephemeral: bool = False
     audit_detail: AuditDetail = "changes"
     max_bytes: int = MAX_BYTES
@@ -75,7 +77,12 @@ class Job:
     @property
     def targets(self) -> dict[str, str]:
         """Option → where this run writes."""
-        named = {"--output": self.output, "--audit": self.audit, "--crosswalk": self.crosswalk}
+        named = {
+            "--output": self.output,
+            "--audit": self.audit,
+            "--crosswalk": self.crosswalk,
+            "--attributes": self.attributes,
+        }
         return {option: target for option, target in named.items() if target is not None}
 
 

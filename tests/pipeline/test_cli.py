@@ -170,6 +170,7 @@ def test_a_key_that_others_can_read_is_refused(
         ("--output", "audit/out"),
         ("--crosswalk", "out"),
         ("--crosswalk", "archive/../audit/cross"),
+        ("--attributes", "audit/attributes"),
         ("--output", "link/out"),
     ],
 )

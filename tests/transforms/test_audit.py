@@ -31,6 +31,7 @@ def write(
     run = Run(
         target=Target(str(folder / "out"), str(folder / "audit"), "r1"),
         crosswalk=str(folder / "cross"),
+        attributes=None,
         detail=True,
         key=str(key_file),
         columns={"run_id": "r1"},
@@ -46,6 +47,7 @@ def write(
             "crosswalk": [
                 dict.fromkeys(CROSSWALK.names, "x") | {"source_id": row["source_id"]} for row in rows
             ],
+            "attributes": [],
             "losers": list(losers.items()),
         }
         drafts = {name: pipeline | name >> beam.Create(elements) for name, elements in inputs.items()}

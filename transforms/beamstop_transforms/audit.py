@@ -1,7 +1,6 @@
 """WriteAudit: from the rows of a run to its Parquet files and its record."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,11 +8,6 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from apache_beam.io.filesystems import FileSystems
-from apache_beam.io.parquetio import WriteToParquet
 from apache_beam.pvalue import AsDict, AsList, AsSingleton
 from apache_beam.transforms.combiners import Count
 
@@ -33,8 +27,10 @@ from beamstop.audit import (
 from beamstop.errors import DeidError
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
+from beamstop_transforms.attributes import WriteAttributes
 from beamstop_transforms.claims import Claims
-from beamstop_transforms.stores import PARTIAL, is_remote, open_store
+from beamstop_transforms.stores import PARTIAL, open_store
+from beamstop_transforms.tables import PER_BUNDLE, Table, WriteTable
 from beamstop_transforms.write import Target
 
 
@@ -50,6 +46,7 @@ class Drafts(NamedTuple):
         rows: one row per source.
         changes: rows of `changes`.
         crosswalk: rows of the crosswalk.
+        attributes: drafts of the rows of the table of attributes.
         losers: source_id and reason of the sources that lost to a duplicate.
     """
 
@@ -57,6 +54,7 @@ class Drafts(NamedTuple):
     rows: Any
     changes: Any
     crosswalk: Any
+    attributes: Any
     losers: Any
 
 
@@ -67,6 +65,7 @@ class Run:
     Attributes:
         target: output, audit and run_id.
         crosswalk: the CROSSWALK folder or prefix, if wanted.
+        attributes: the ATTRIBUTES folder or prefix, if wanted.
         detail: whether `changes` is wanted.
         key: reference of the run's key.
         columns: columns of the audit that are the same for every row.
@@ -77,6 +76,7 @@ class Run:
 
     target: Target
     crosswalk: str | None
+    attributes: str | None
     detail: bool
     key: str
     columns: Mapping[str, str]
@@ -86,7 +86,7 @@ class Run:
 
 
 class WriteAudit(beam.PTransform):
-    """Write AUDIT/instances, AUDIT/changes, CROSSWALK and, when they stand, AUDIT/runs/<run_id>.json.
+    """Write AUDIT/instances and /changes, CROSSWALK, ATTRIBUTES; when they stand, AUDIT/runs/<run_id>.json.
 
     The pipeline fails with `UnreconciledError` if the rows are not the sources, one for one.
     """
@@ -99,22 +99,25 @@ class WriteAudit(beam.PTransform):
         """From `Drafts`, return one element: the counts of the run."""
         run, losers = self._run, AsDict(drafts.losers)
         rows = drafts.rows | "Seal" >> beam.ParDo(_SealFn(run), losers)
-        columns = _Table(run.target.audit, "instances", run.target.run_id, INSTANCES, run.shards)
-        files = [rows | "Columns" >> beam.Map(_columns) | "WriteInstances" >> _WriteTable(columns)]
+        columns = Table(run.target.audit, "instances", run.target.run_id, INSTANCES, run.shards)
+        files = [rows | "Columns" >> beam.Map(_columns) | "WriteInstances" >> WriteTable(columns)]
         if run.detail:
-            table = _Table(run.target.audit, "changes", run.target.run_id, CHANGES, 0)
+            table = Table(run.target.audit, "changes", run.target.run_id, CHANGES, PER_BUNDLE)
             files.append(
                 drafts.changes
                 | "RunOfChange" >> beam.Map(_of_run, run.target.run_id)
-                | "WriteChanges" >> _WriteTable(table, losers)
+                | "WriteChanges" >> WriteTable(table, losers)
             )
         if run.crosswalk is not None:
-            table = _Table(run.crosswalk, "", run.target.run_id, CROSSWALK, run.shards)
+            table = Table(run.crosswalk, "", run.target.run_id, CROSSWALK, run.shards)
             files.append(
                 drafts.crosswalk
                 | "WithoutLosers" >> beam.FlatMap(_winners, losers)
-                | "WriteCrosswalk" >> _WriteTable(table)
+                | "WriteCrosswalk" >> WriteTable(table)
             )
+        if run.attributes is not None:
+            table_of_attributes = WriteAttributes(run.attributes, run.target.run_id, losers)
+            files.append(drafts.attributes | "WriteAttributes" >> table_of_attributes)
         buckets = (
             rows
             | "ByBucket" >> beam.Map(lambda row: (bucket_of(row["source_id"]), (row["source_id"], leaf(row))))
@@ -235,7 +238,7 @@ class _WriteRecordFn(beam.DoFn):
     def _tidy(self) -> None:
         target = self._run.target
         Claims(open_store(target.output), target.run_id).release()
-        for folder in filter(None, (target.audit, self._run.crosswalk)):
+        for folder in filter(None, (target.audit, self._run.crosswalk, self._run.attributes)):
             open_store(folder).clear(PARTIAL)
 
 
@@ -262,81 +265,3 @@ def _details(tally: Counter[str], kind: str) -> list[str]:
 def record_name(run_id: str) -> str:
     """Return the name of a run's record below AUDIT."""
     return f"runs/{run_id}.json"
-
-
-@dataclass(frozen=True)
-class _Table:
-    """One Parquet table: target, folder in it, run, schema, number of files (0: one per bundle)."""
-
-    target: str
-    folder: str
-    run_id: str
-    schema: pa.Schema
-    shards: int
-
-    @property
-    def draft(self) -> str:
-        """Where the files are until they are whole."""
-        return str(FileSystems.join(self.target, PARTIAL, self.run_id, self.folder or "rows", "part"))
-
-    def final(self, draft: str) -> str:
-        """Return the path that a draft ends under."""
-        name = f"{self.run_id}{os.path.basename(draft).removeprefix('part')}"
-        return str(FileSystems.join(self.target, *filter(None, [self.folder]), name))
-
-
-class _WriteTable(beam.PTransform):
-    """Write rows to Parquet under `.partial`, then give the whole files their names."""
-
-    def __init__(self, table: _Table, losers: Any = None) -> None:
-        super().__init__()
-        self._table = table
-        self._losers = losers
-
-    def expand(self, rows: Any) -> Any:
-        """Return the names of the files, below their target."""
-        drafts = rows | WriteToParquet(
-            self._table.draft,
-            self._table.schema,
-            codec="zstd",
-            file_name_suffix=".parquet",
-            num_shards=self._table.shards,
-        )
-        losers = {} if self._losers is None else self._losers
-        once = rows.pipeline | "Once" >> beam.Create([self._table])
-        return once | "Publish" >> beam.FlatMap(_publish, AsList(drafts), losers)
-
-
-def _publish(table: _Table, _drafts: list[str], losers: Mapping[str, str]) -> Iterator[str]:
-    """Move whole files to their names, without rows of sources that lost to a duplicate; yield the names.
-
-    Which files there are is read from the folder: when WriteToParquet's last step is retried it does
-    not name again what it has finished before. For that reason, too, this may be repeated.
-    """
-    if not is_remote(table.target):
-        os.makedirs(os.path.dirname(table.final(table.draft)), mode=0o700, exist_ok=True)
-    for draft in _match(f"{table.draft}-*.parquet"):
-        whole = _without(draft, losers, table.schema) if losers else draft
-        FileSystems.rename([whole], [table.final(draft)])
-        if whole != draft:
-            FileSystems.delete([draft])
-    for final in _match(table.final("part-*.parquet")):
-        yield final.removeprefix(table.target).lstrip("/")
-
-
-def _match(pattern: str) -> list[str]:
-    return sorted(about.path for about in FileSystems.match([pattern])[0].metadata_list)
-
-
-def _without(draft: str, losers: Mapping[str, str], schema: pa.Schema) -> str:
-    lost = pa.array(sorted(losers), pa.string())
-    kept = f"{draft}.kept"
-    with (
-        FileSystems.open(draft) as old,
-        FileSystems.create(kept) as new,
-        pq.ParquetWriter(new, schema) as out,
-    ):
-        for batch in pq.ParquetFile(old).iter_batches():
-            mine = pc.invert(pc.is_in(batch["source_id"], value_set=lost))
-            out.write_batch(batch.filter(mine).cast(schema))
-    return kept

@@ -75,6 +75,7 @@ class Instance:
         methods: CID 7050 codes that Insert wrote.
         identifiers_checked, leaks_found: what CheckLeaks says.
         encoded: the finished file; None before CheckLeaks.
+        table: its row of the table of attributes; None unless asked for.
         placed: what WriteDicom did with it; None before it.
         milliseconds: column of the audit → time spent.
     """
@@ -91,6 +92,7 @@ class Instance:
     identifiers_checked: int = 0
     leaks_found: int = 0
     encoded: "Encoded | None" = None
+    table: Row | None = None
     placed: Placed | None = None
     milliseconds: dict[str, float] = field(default_factory=dict)
 

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 
 from beamstop.audit import Outcome, Row, refused
 from beamstop.errors import Quarantined
+from beamstop_transforms.attributes import attributes_draft
 from beamstop_transforms.claims import Claimant, Claims
 from beamstop_transforms.instance import Instance, Placed
 from beamstop_transforms.ledger import Ledger
@@ -19,7 +20,7 @@ from beamstop_transforms.steps import StepFn
 from beamstop_transforms.stores import PARTIAL, open_store
 
 _LONGEST_COMPONENT = 128
-_CHANGES, _CROSSWALK, _CONTESTED = "changes", "crosswalk", "contested"
+_CHANGES, _CROSSWALK, _ATTRIBUTES, _CONTESTED = "changes", "crosswalk", "attributes", "contested"
 
 
 class Written(NamedTuple):
@@ -29,12 +30,14 @@ class Written(NamedTuple):
         rows: one audit row per instance, written or not, before duplicates are settled.
         changes: rows of the audit's `changes`.
         crosswalk: rows that tie a source to its clean file.
+        attributes: drafts of the rows of the table of attributes; none unless asked for.
         contested: SOP Instance UIDs that must be settled when all is written.
     """
 
     rows: Any
     changes: Any
     crosswalk: Any
+    attributes: Any
     contested: Any
 
 
@@ -54,27 +57,34 @@ class Target:
 
 
 class WriteDicom(beam.PTransform):
-    """Write every instance to OUTPUT/<PatientID>/<Study>/<Series>/<SOP Instance UID>.dcm."""
+    """Write every instance to OUTPUT/<PatientID>/<Study>/<Series>/<SOP Instance UID>.dcm.
 
-    def __init__(self, target: Target) -> None:
+    Args:
+        target: where to.
+        attributes: also yield what the table of attributes takes.
+    """
+
+    def __init__(self, target: Target, attributes: bool = False) -> None:
         super().__init__()
         self._target = target
+        self._attributes = attributes
 
     def expand(self, instances: Any) -> Any:
         """Return `Written`."""
-        outputs = instances | "WriteDicom" >> beam.ParDo(_WriteDicomFn(self._target)).with_outputs(
-            _CHANGES, _CROSSWALK, _CONTESTED, main="rows"
-        )
-        return Written(outputs["rows"], outputs[_CHANGES], outputs[_CROSSWALK], outputs[_CONTESTED])
+        work = beam.ParDo(_WriteDicomFn(self._target, self._attributes))
+        tags = (_CHANGES, _CROSSWALK, _ATTRIBUTES, _CONTESTED)
+        outputs = instances | "WriteDicom" >> work.with_outputs(*tags, main="rows")
+        return Written(outputs["rows"], *(outputs[tag] for tag in tags))
 
 
 class _WriteDicomFn(StepFn):
     step = "WriteDicom"
     column = "ms_write"
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, attributes: bool) -> None:
         super().__init__()
         self._target = target
+        self._attributes = attributes
 
     def setup(self) -> None:
         super().setup()
@@ -96,8 +106,12 @@ class _WriteDicomFn(StepFn):
         for change in instance.change_rows(placed.sop_instance_uid):
             yield pvalue.TaggedOutput(_CHANGES, change)
         yield pvalue.TaggedOutput(_CROSSWALK, crosswalk_row(instance, row))
+        if instance.table is not None:
+            yield pvalue.TaggedOutput(_ATTRIBUTES, instance.table)
 
     def work(self, instance: Instance) -> None:
+        if self._attributes:
+            instance.table = attributes_draft(instance.source_id, instance.read)
         instance.placed = self._placing.place(instance)
 
 
