@@ -2,7 +2,16 @@ import pytest
 from pydicom.sr.codedict import codes
 
 from beamstop.actions import Action
-from beamstop.profile import METHOD_CODES, OPTIONS, DICOMRuleSets, basic_profile, edition, option
+from beamstop.profile import (
+    METHOD_CODES,
+    OPTIONS,
+    DICOMRuleSets,
+    additions,
+    basic_profile,
+    edition,
+    option,
+    table,
+)
 
 
 def test_the_table_is_that_of_edition_2026d():
@@ -36,3 +45,15 @@ def test_a_cleaned_date_that_cannot_be_parsed_falls_back_to_the_basic_profile():
         rule for rule in option("retain-longitudinal-modified-dates") if str(rule.identifier) == "StudyDate"
     )
     assert (rule.operation, rule.fallback) == (Action.C, Action.Z)
+
+
+def test_what_the_table_forgot_goes_or_gets_a_dummy():
+    """The birth date in another calendar is a birth date; a WADO address quotes the UIDs."""
+    rules = {str(rule.identifier): rule.code for rule in additions()}
+    assert rules["PatientBirthDateInAlternativeCalendar"] == "X"
+    assert rules["PlacerOrderNumberProcedure"] == "X"
+    assert (rules["RetrieveURL"], rules["RetrieveURI"], rules["HL7InstanceIdentifier"]) == ("D", "D", "D")
+    assert not set(rules) & {row["keyword"] for row in table()["rows"]} - {
+        "PatientID",
+        "DataSetTrailingPadding",
+    }
