@@ -12,7 +12,8 @@ from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from beamstop.encoders import encode_frame
-from beamstop.text import Picture, TextBox
+from beamstop.renditions import Picture
+from beamstop.text import TextBox
 
 ROWS, COLUMNS = 80, 120
 BLOCK = (slice(20, 34), slice(30, 70))  # where "text" stands: brighter than all around

@@ -18,7 +18,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGExtended12Bit, RLELossl
 from beamstop.encoders import encode_frame
 from beamstop.errors import PixelError
 from beamstop.files import transfer_syntax_of
-from beamstop.renditions import black, noise_unit, pictures
+from beamstop.renditions import Mask, Picture, black, noise_unit, pictures
 
 Cells = NDArray[Any]
 
@@ -186,9 +186,10 @@ class Frame:
         above = layout.itemsize * 8 - 1 - layout.high_bit
         return (self.cells << above) >> (above + layout.shift)  # arithmetic shift where signed
 
-    def pictures(self) -> list[NDArray[np.uint8]]:
+    def pictures(self, hidden: Mask | None = None) -> list[Picture]:
         """Return grey renditions in which text shows, whatever its brightness and ground."""
-        return pictures(self.values(), self.photometric, self.layout.bits_stored, self._unit, self.dataset)
+        stored = self.layout.bits_stored
+        return pictures(self.values(), self.photometric, stored, self._unit, self.dataset, hidden)
 
     def blacken(self, x: int, y: int, width: int, height: int) -> None:
         """Fill a box with what is black in this photometric interpretation."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 from io import BytesIO
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beamstop.errors import DeidError
-from beamstop.text import Picture, TextBox
+from beamstop.renditions import Picture
+from beamstop.text import TextBox
 
 WEIGHTS_VARIABLE = "BEAMSTOP_WEIGHTS"
 
@@ -31,6 +33,8 @@ _RECOGNIZERS = {"en": "english_g2.pth"}
 _TEXT, _LINK, _LOW = 0.2, 0.2, 0.15
 # Where no step stands out from the noise, anatomy scores up to .7, written words more.
 _SURE, _STEP, _AROUND = 0.75, 3.0, 24
+# Letters of 7 to 12 pixels need enlarging: of faint words 77 % are found as they are, 89 % at 1.5, 93 % at 2.
+_ENLARGE = ((640, 2.0), (1280, 1.5))  # longest side in pixels up to which, and how much
 _TILE, _MARGIN = 1024, 64  # pixels; bounds the memory, and what is uniform is not looked at
 _GROUND = 96  # grey of what is like its surroundings, see renditions.local_contrast
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255  # of ImageNet, which CRAFT was trained with
@@ -63,6 +67,7 @@ class EasyOcrFinder:
                 f"craft-{DIGESTS[_DETECTOR][:12]}",
                 f"{self._recognizer[:-4]}-{DIGESTS[self._recognizer][:12]}" if self._recognizer else "unread",
                 f"{_TEXT}/{_LINK}/{_LOW}/{_SURE}/{_STEP}",
+                "/".join(f"{limit}x{scale}" for limit, scale in _ENLARGE),
                 precision,
             )
         )
@@ -73,8 +78,10 @@ class EasyOcrFinder:
         Args:
             picture: uint8 (rows, columns), as `renditions.local_contrast` makes it.
         """
-        text, link = self._scores(picture)
-        return [box for box, score in _boxes(text, link) if score >= _SURE or _stands_out(picture, box)]
+        scale = _scale(picture)
+        text, link = self._scores(_enlarged(picture, scale))
+        boxes = ((_shrunk(box, scale), score) for box, score in _boxes(text, link))
+        return [box for box, score in boxes if score >= _SURE or _stands_out(picture, box)]
 
     def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
         """Return the same boxes with what they say; as they are where no language can be read."""
@@ -261,6 +268,26 @@ def _import_easyocr() -> Any:
     import easyocr  # noqa: F401
 
     return fragment
+
+
+def _scale(picture: Picture) -> float:
+    return next((scale for limit, scale in _ENLARGE if max(picture.shape) <= limit), 1.0)
+
+
+def _enlarged(picture: Picture, scale: float) -> Picture:
+    import cv2
+
+    if scale == 1:
+        return picture
+    enlarged = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(enlarged, np.uint8)
+
+
+def _shrunk(box: TextBox, scale: float) -> TextBox:
+    """Return the smallest box of whole pixels around one on the enlarged picture."""
+    left, top = int(box.x / scale), int(box.y / scale)
+    right, bottom = ceil((box.x + box.width) / scale), ceil((box.y + box.height) / scale)
+    return TextBox(left, top, right - left, bottom - top)
 
 
 def _tiles(picture: Picture) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:

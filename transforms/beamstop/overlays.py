@@ -10,7 +10,7 @@ from pydicom.tag import Tag
 from beamstop.changes import Change
 from beamstop.errors import PixelError
 from beamstop.frames import MAX_FRAME_BYTES
-from beamstop.renditions import local_contrast
+from beamstop.renditions import Mask, Picture, local_contrast
 from beamstop.text import TextFinder, TextPolicy, search_and_hide
 
 _GROUPS = range(0x6000, 0x6100, 2)
@@ -28,8 +28,8 @@ class _Plane:
         rows, columns = self.bits.shape
         return rows, columns
 
-    def pictures(self) -> list[NDArray[np.uint8]]:
-        return [local_contrast(self.bits.astype(np.float32) * 255)]
+    def pictures(self, hidden: Mask | None = None) -> list[Picture]:
+        return [local_contrast(self.bits.astype(np.float32) * 255, hidden=hidden)]
 
     def blacken(self, x: int, y: int, width: int, height: int) -> None:
         self.bits[y : y + height, x : x + width] = 0

@@ -8,28 +8,40 @@ from pydicom.dataset import Dataset
 
 Values = NDArray[Any]
 Picture = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
 
 _WINDOW = 63  # pixels, of the local mean and deviation; the widest net measured (notes/ocr.md 3)
 _COLOURFUL = 32 / 255  # spread of the channels from which on a pixel counts as coloured
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def local_contrast(plane: NDArray[np.floating[Any]], unit: float = 1.0) -> Picture:
+def local_contrast(
+    plane: NDArray[np.floating[Any]], unit: float = 1.0, hidden: Mask | None = None
+) -> Picture:
     """Normalise by the mean and deviation of the surroundings: text shows on any ground, without a window.
 
     Args:
         plane: (rows, columns), finite.
         unit: a difference that may be noise.
+        hidden: (rows, columns), what was filled with black. It shows grey and casts no shadow around,
+            so that its edges are not taken for letters; anything but black in it would show.
 
     Returns:
         uint8 (rows, columns); what is like its surroundings is 96.
     """
     import cv2
 
-    centred = (plane - np.median(plane[::4, ::4])).astype(np.float32)
     size = (_WINDOW, _WINDOW)
-    mean = cv2.boxFilter(centred, -1, size)
-    square = cv2.sqrBoxFilter(centred, -1, size)
+    centred = (plane - np.median(plane[::4, ::4])).astype(np.float32)
+    if hidden is None or not hidden.any():
+        mean = cv2.boxFilter(centred, -1, size)
+        square = cv2.sqrBoxFilter(centred, -1, size)
+    else:
+        seen = (~hidden).astype(np.float32)
+        share = np.maximum(cv2.boxFilter(seen, -1, size), 1e-6)
+        mean = cv2.boxFilter(centred * seen, -1, size) / share
+        square = cv2.sqrBoxFilter(centred * seen, -1, size) / share
+        mean[hidden] = np.median(centred[hidden])
     deviation = np.sqrt(np.maximum(square - mean * mean, 0))
     return np.clip((centred - mean) / (deviation + unit) * 48 + 96, 0, 255).astype(np.uint8)
 
@@ -48,7 +60,7 @@ def noise_unit(values: Values, bits_stored: int) -> float:
 
 
 def pictures(
-    values: Values, photometric: str, bits_stored: int, unit: float, dataset: Dataset
+    values: Values, photometric: str, bits_stored: int, unit: float, dataset: Dataset, hidden: Mask | None
 ) -> list[Picture]:
     """Return grey renditions of one frame; text shows in at least one.
 
@@ -58,17 +70,18 @@ def pictures(
         bits_stored: gives the range of colours.
         unit: from `noise_unit`, of the frame before anything was hidden in it.
         dataset: has the palette.
+        hidden: what was filled with black, None if nothing was.
     """
     if photometric == "PALETTE COLOR":
         table = _palette(dataset, bits_stored)
         if table is not None:
-            return _colour_pictures(table[_indices(values, len(table))])
+            return _colour_pictures(table[_indices(values, len(table))], hidden)
     if values.ndim == 3:
-        return _colour_pictures(_rgb(values, photometric, bits_stored))
+        return _colour_pictures(_rgb(values, photometric, bits_stored), hidden)
     plane = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
     if np.issubdtype(values.dtype, np.floating):
         plane = np.nan_to_num(plane, nan=0.0, posinf=0.0, neginf=0.0)
-    return [local_contrast(-plane if photometric == "MONOCHROME1" else plane, unit)]
+    return [local_contrast(-plane if photometric == "MONOCHROME1" else plane, unit, hidden)]
 
 
 def black(
@@ -97,7 +110,7 @@ def black(
     return cells.flat[np.argmin(np.where(usable, values, values[usable].max()))]
 
 
-def _not_padding(values: Values, dataset: Dataset) -> NDArray[np.bool_]:
+def _not_padding(values: Values, dataset: Dataset) -> Mask:
     usable = np.isfinite(values)
     padding = dataset.get("PixelPaddingValue", dataset.get("FloatPixelPaddingValue"))
     if padding is not None:
@@ -138,10 +151,10 @@ def _rgb(values: Values, photometric: str, bits_stored: int) -> NDArray[np.float
     return np.clip(rgb, 0, 1)
 
 
-def _colour_pictures(rgb: NDArray[np.float32]) -> list[Picture]:
+def _colour_pictures(rgb: NDArray[np.float32], hidden: Mask | None) -> list[Picture]:
     """Render the brightest channel; and luma where there is colour, for text as bright as its ground."""
     brightest = rgb.max(axis=-1)
     planes = [brightest]
     if (brightest - rgb.min(axis=-1) > _COLOURFUL).mean() > 0.001:
         planes.append(rgb @ _LUMA)
-    return [local_contrast(plane * 255) for plane in planes]
+    return [local_contrast(plane * 255, hidden=hidden) for plane in planes]

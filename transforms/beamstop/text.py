@@ -6,14 +6,12 @@ from hashlib import blake2b
 from typing import Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from beamstop.changes import Change
 from beamstop.errors import PixelError
 from beamstop.frames import Frame, Frames, open_frames
-
-Picture = NDArray[np.uint8]
+from beamstop.renditions import Mask, Picture
 
 # View and laterality markers of radiography: text that says nothing about a person.
 MARKERS = (
@@ -159,8 +157,8 @@ class Canvas(Protocol):
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
 
-    def pictures(self) -> list[Picture]:
-        """Return renditions in which all text shows, in at least one of them."""
+    def pictures(self, hidden: Mask | None = None) -> list[Picture]:
+        """Return renditions in which all text shows, in at least one of them; what is hidden is told."""
 
     def blacken(self, x: int, y: int, width: int, height: int) -> None:
         """Fill a box that lies within the shape with what is black there."""
@@ -247,9 +245,10 @@ def search_and_hide(canvas: Canvas, policy: TextPolicy, finder: TextFinder, wher
     """
     search = Search()
     rows, columns = canvas.shape
-    settled = np.zeros((rows, columns), dtype=bool)  # hidden or kept on purpose
+    black = np.zeros((rows, columns), dtype=bool)
+    settled = black.copy()  # hidden, or kept on purpose
     for look in range(_LOOKS):
-        pictures = canvas.pictures()
+        pictures = canvas.pictures(black)
         boxes = _within([box for picture in pictures for box in finder.find(picture)], rows, columns)
         fresh = [box for box in boxes if not _mostly(settled, box)]
         search.residue = len(boxes) - len(fresh) if look else 0
@@ -262,8 +261,9 @@ def search_and_hide(canvas: Canvas, policy: TextPolicy, finder: TextFinder, wher
         for box in hidden:
             padded = box.padded(rows, columns)
             canvas.blacken(padded.x, padded.y, padded.width, padded.height)
-            settled[padded.y : padded.y + padded.height, padded.x : padded.x + padded.width] = True
+            black[padded.y : padded.y + padded.height, padded.x : padded.x + padded.width] = True
             search.hidden.append(padded)
+        settled |= black
         if not hidden:
             break
     return search
@@ -324,7 +324,7 @@ def _within(boxes: Iterable[TextBox], rows: int, columns: int) -> list[TextBox]:
     return sorted(cut, key=lambda box: (box.y, box.x, box.height, box.width))
 
 
-def _mostly(area: NDArray[np.bool_], box: TextBox) -> bool:
+def _mostly(area: Mask, box: TextBox) -> bool:
     return bool(area[box.y : box.y + box.height, box.x : box.x + box.width].mean() > 0.5)
 
 
