@@ -16,6 +16,7 @@ from beamstop.changes import Change
 from beamstop.errors import RecipeError, Refusal, Rejected
 from beamstop.files import encode, read_dicom
 from beamstop.insertions import PATIENT_IDENTITY_REMOVED, insert
+from beamstop.operators import BY_ACTION, Operator
 from beamstop.profile import BASIC, METHOD_CODES, edition
 from beamstop.recipe import CustomBouncer, Recipe, Reject
 from beamstop.rules import Rule
@@ -80,7 +81,15 @@ def describe_recipe(recipe: Recipe) -> Iterator[str]:
     yield ""
     sets = ", ".join(f"{rule_set.name} {len(rule_set)}" for rule_set in recipe.rules.rule_sets)
     yield f"{len(rules)} rules hold, of the rule sets {sets}; the most specific first"
-    yield from table((str(rule.identifier), rule.code, rule.origin) for rule in rules)
+    yield from table((str(rule.identifier), rule.code, _operator(rule), rule.origin) for rule in rules)
+
+
+def _operator(rule: Rule) -> str:
+    """Return the class of an operator that is none of the action codes' own."""
+    operation = rule.operation
+    if isinstance(operation, Operator) and operation not in BY_ACTION.values():
+        return type(operation).__name__
+    return ""
 
 
 def _settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
@@ -148,6 +157,8 @@ def explain_attribute(recipe: Recipe, text: str, sop_class: str | None = None) -
     code = rule.code if rule and not sop_class and creator is None else plan.action.value
     visited = "; its items are visited" if vr == "SQ" and code not in _GONE else ""
     yield f"  {code}: {_compound(code)}{visited}"
+    if rule and _operator(rule):
+        yield f"  operator {_operator(rule)}"
     yield f"  rule {plan.origin}"
     for number, candidate in _candidates(recipe, path, creator):
         if candidate is not rule:
