@@ -294,3 +294,12 @@ def test_names_inside_sequences_of_implicit_files_go(make_dataset, key):
     applied(read, BASIC, key)
     assert b"Poe" not in encode(read).data
     assert read.PerformedProtocolCodeSequence[0].CodeMeaning == "x"
+
+
+def test_free_text_that_the_table_does_not_list_loses_identifiers_where_descriptors_are_cleaned(
+    make_dataset, key
+):
+    recipe = parse_recipe("options: [clean-descriptors]")
+    dataset = make_dataset(SoftwareVersions=["v1.2 Jane", "syngo 3"], CalibrationImage="YES")
+    applied(dataset, recipe, key)
+    assert list(dataset.SoftwareVersions) == ["v1.2", "syngo 3"]

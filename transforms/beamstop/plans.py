@@ -10,7 +10,14 @@ from beamstop.actions import Action
 from beamstop.content_items import find_content_item
 from beamstop.iods import attribute_type, resolve
 from beamstop.operators import BY_ACTION, TEXT_VRS, Operator
-from beamstop.profile import CLEAN_STRUCTURED_CONTENT, FULL_DATES, MODIFIED_DATES, OPTIONS, RETAIN_UIDS
+from beamstop.profile import (
+    CLEAN_DESCRIPTORS,
+    CLEAN_STRUCTURED_CONTENT,
+    FULL_DATES,
+    MODIFIED_DATES,
+    OPTIONS,
+    RETAIN_UIDS,
+)
 from beamstop.rules import Profile, Rule
 from beamstop.safe_private import safe_vr
 from beamstop.tags import PrivateTags, vr_of
@@ -20,6 +27,8 @@ _MAX_PLANS = 100_000
 # Without these no reader could open the object; a profile that removes what it does not list keeps them.
 _STRUCTURE = {0x00080005, 0x00080016, 0x00080018, 0x0020000D, 0x0020000E}
 CONTENT_VALUES = frozenset({0x0040A120, 0x0040A121, 0x0040A122, 0x0040A123, 0x0040A124, 0x0040A160})
+_FREE_TEXT_VRS = frozenset({"LO", "LT", "ST", "UC", "UT"})  # what people type into, listed or not
+_CODE_VALUES = frozenset({0x00080119, 0x00080120})  # LongCodeValue, URNCodeValue: no words to clean
 _PIXEL_GROUP, _IMAGE_PIXEL_GROUP = 0x7FE0, 0x0028
 _IMAGE_PIXEL_ELEMENTS = (range(0x0002, 0x0122), range(0x1040, 0x1224))  # how to show them, not what was done
 
@@ -162,6 +171,8 @@ class Planner:
             return Plan(Action.Z, BY_ACTION[Action.Z], "unlisted:PN")
         if vr in {"DA", "DT"}:
             return self._unlisted_date(f"unlisted:{vr}")
+        if CLEAN_DESCRIPTORS in self.options and vr in _FREE_TEXT_VRS and tag not in _CODE_VALUES:
+            return Plan(Action.C, BY_ACTION[Action.C], f"unlisted:{vr}", Action.D)
         return self._keep(vr, "unlisted")
 
     def _unlisted_date(self, origin: str) -> Plan:
