@@ -99,6 +99,9 @@ def run(
     attributes: Annotated[
         str | None, typer.Option(help="folder or gs:// prefix for a table of the clean attributes")
     ] = None,
+    incremental: Annotated[
+        bool, typer.Option("--incremental", help="skip sources that the audit says are decided and unchanged")
+    ] = False,
     audit_detail: Annotated[
         Literal["instances", "changes"], typer.Option(help="a row per instance, or per element too")
     ] = "changes",
@@ -123,7 +126,7 @@ def run(
             from beamstop.recipe import load_recipe
             from beamstop_pipeline import job as jobs
 
-            jobs.check_key(key, ephemeral_key)
+            jobs.check_key(key, ephemeral_key, incremental)
             if quiet and as_json:
                 raise jobs.ConfigurationError("--quiet and --json exclude each other: name one")
             started = jobs.start_time()
@@ -135,6 +138,7 @@ def run(
                 key=key or held.enter_context(_ephemeral_key()),
                 crosswalk=crosswalk,
                 attributes=attributes,
+                incremental=incremental,
                 ephemeral=ephemeral_key,
                 audit_detail=audit_detail,
                 max_bytes=max_bytes,

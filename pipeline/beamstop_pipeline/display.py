@@ -112,6 +112,8 @@ def summary(record: Mapping[str, Any], output: str, audit: str) -> Table:
     table.add_row("written", f"{counts['written']} ({counts['unchanged']} of them unchanged)")
     for outcome in (Outcome.REJECTED, Outcome.QUARANTINED, Outcome.FAILED):
         table.add_row(str(outcome), _with_reasons(outcome, counts))
+    if record["options"]["incremental"]:
+        table.add_row("skipped", f"{counts['skipped']} that an earlier run decided")
     table.add_row("text boxes hidden", str(counts["text_boxes_hidden"]))
     table.add_row("bytes", f"{counts['bytes_in']} read, {counts['bytes_out']} written")
     table.add_row("clean files", output)

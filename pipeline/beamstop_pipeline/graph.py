@@ -13,11 +13,13 @@ from beamstop_transforms.apply_recipe import ApplyRecipe
 from beamstop_transforms.audit import Drafts, Run, WriteAudit
 from beamstop_transforms.bounce import Bounce
 from beamstop_transforms.check_leaks import CheckLeaks
+from beamstop_transforms.decisions import Decisions
 from beamstop_transforms.hide_text import HideText
 from beamstop_transforms.insert import Insert
 from beamstop_transforms.match import Match
 from beamstop_transforms.read import ReadDicom
 from beamstop_transforms.settle import Settle
+from beamstop_transforms.skip import Skip
 from beamstop_transforms.write import Target, WriteDicom
 
 
@@ -29,27 +31,37 @@ def build(pipeline: beam.Pipeline, job: Job) -> Any:
     """
     target = Target(job.output, job.audit, job.run_id)
     run = _run(job, target)
-    sources = pipeline | "Match" >> Match(job.inputs) | "NoteListed" >> NoteListed(job.progress)
+    sources = pipeline | "Match" >> Match(job.inputs)
+    skipping = sources | "Skip" >> Skip(_decisions(job), job.key)
+    listed = skipping.fresh | "NoteListed" >> NoteListed(job.progress)
     # Only paths cross this; from reading to writing is one fused chain.
-    read = sources | "Reshuffle" >> beam.Reshuffle() | "ReadDicom" >> ReadDicom(job.key, job.max_bytes)
+    read = listed | "Reshuffle" >> beam.Reshuffle() | "ReadDicom" >> ReadDicom(job.key, job.max_bytes)
     bounced = read.instances | "Bounce" >> Bounce(job.recipe)
     hidden = bounced.instances | "HideText" >> HideText(job.recipe, job.load_finder)
     again = hidden.instances | "BounceAgain" >> Bounce(job.recipe)
     applied = again.instances | "ApplyRecipe" >> ApplyRecipe(job.recipe, job.key, run.detail)
     inserted = applied.instances | "Insert" >> Insert(job.recipe)
     checked = inserted.instances | "CheckLeaks" >> CheckLeaks()
-    written = checked.instances | "WriteDicom" >> WriteDicom(target, job.attributes is not None)
+    written = checked.instances | "WriteDicom" >> WriteDicom(
+        target, job.attributes is not None, job.incremental
+    )
+    settled = written.claims | "SettleDuplicates" >> Settle(target, skipping.held)
 
     refusals = (step.refused for step in (read, bounced, hidden, again, applied, inserted, checked))
-    rows = (*refusals, written.rows) | "NoteOutcomes" >> NoteOutcomes(job.progress)
+    rows = (*refusals, written.rows, settled.overturned) | "NoteOutcomes" >> NoteOutcomes(job.progress)
     return Drafts(
         sources=sources,
+        skipped=skipping.skipped,
         rows=rows,
         changes=written.changes,
         crosswalk=written.crosswalk,
         attributes=written.attributes,
-        losers=written.contested | "SettleDuplicates" >> Settle(target),
+        losers=settled.losers,
     ) | "WriteAudit" >> WriteAudit(run)
+
+
+def _decisions(job: Job) -> Decisions | None:
+    return Decisions(job.audit, job.recipe.digest, version("beamstop")) if job.incremental else None
 
 
 def _run(job: Job, target: Target) -> Run:
@@ -74,6 +86,7 @@ def _run(job: Job, target: Target) -> Run:
                 "crosswalk": job.crosswalk is not None,
                 "attributes": job.attributes is not None,
                 "ephemeral_key": job.ephemeral,
+                "incremental": job.incremental,
                 "audit_detail": job.audit_detail,
                 "max_bytes": job.max_bytes,
                 "workers": job.workers,

@@ -46,6 +46,7 @@ class Job:
         attributes: ATTRIBUTES; None for none.
         recipe: what is done.
         key: reference of the run's key, never the key.
+        incremental: leave out what an earlier run has decided.
         ephemeral: the key lives for this run only.
         audit_detail: `changes` for a row per element acted on, `instances` for none of these.
         max_bytes: a larger source is not read but failed.
@@ -64,6 +65,7 @@ class Job:
     key: str = field(repr=False)
     crosswalk: str | None = None
     attributes: str | None = None
+    incremental: bool = False
     ephemeral: bool = False
     audit_detail: AuditDetail = "changes"
     max_bytes: int = MAX_BYTES
@@ -92,7 +94,8 @@ def new_run_id(now: datetime) -> str:
     >>> new_run_id(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))[:16]
     '20260102T030405Z'
     """
-    return f"{now.strftime('%Y%m%dT%H%M%SZ')}-{secrets.token_hex(4)}"
+    millisecond = now.microsecond // 1000  # in hex, as the rest: runs of one second sort, too
+    return f"{now.strftime('%Y%m%dT%H%M%SZ')}-{millisecond:03x}{secrets.token_hex(4)}"
 
 
 def start_time() -> datetime:
@@ -100,11 +103,11 @@ def start_time() -> datetime:
     return datetime.now(UTC)
 
 
-def check_key(key: str | None, ephemeral: bool) -> None:
+def check_key(key: str | None, ephemeral: bool, incremental: bool = False) -> None:
     """Check that there is exactly one way to the key, and that it leads to one.
 
     Raises:
-        ConfigurationError: neither or both of the options.
+        ConfigurationError: neither or both of the options, or no earlier run can have had the key.
         KeyReferenceError: no usable key there.
     """
     if key is None and not ephemeral:
@@ -113,6 +116,10 @@ def check_key(key: str | None, ephemeral: bool) -> None:
         )
     if key is not None and ephemeral:
         raise ConfigurationError("--key and --ephemeral-key exclude each other: name one")
+    if ephemeral and incremental:
+        raise ConfigurationError(
+            "--incremental needs the key of the earlier runs: name it with --key, not --ephemeral-key"
+        )
     if key is not None:
         resolve_key(key)
 

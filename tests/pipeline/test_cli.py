@@ -127,6 +127,8 @@ def test_several_values_may_follow_one_flag() -> None:
     [
         ({"--key": None}, [], "no key"),
         ({}, ["--ephemeral-key"], "exclude each other"),
+        ({"--key": None}, ["--ephemeral-key", "--incremental"], "needs the key of the earlier runs"),
+        ({"--input": "no/such/*.dcm"}, ["--incremental"], "nothing matches"),
         ({"--key": "nowhere"}, [], "make one with beamstop keygen"),
         ({"--key": "env:BEAMSTOP_NO_SUCH_VARIABLE"}, [], "no such environment variable"),
         ({"--recipe": "no-such-recipe"}, [], "no such file"),

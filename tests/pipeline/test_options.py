@@ -1,10 +1,18 @@
 """What the options of a run add to it."""
 
+import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 from pydicom import dcmread
+from pydicom.dataset import FileDataset
+
+from beamstop.identity import Identity
+from beamstop_pipeline.cli import main
 
 
 def rows(folder: Path, run_id: str) -> list[dict[str, Any]]:
@@ -38,3 +46,152 @@ def test_without_the_option_there_is_no_table(run: Any, archive: Path) -> None:
     ran = run(archive)
     assert ran.record["options"]["attributes"] is False
     assert all(name.startswith(("instances/", "changes/")) for name in ran.record["files"])
+
+
+ONLY_NEW = ("--incremental",)
+REPEATED = (*ONLY_NEW, "--direct_runner_bundle_repeat=1")
+
+
+def counted(ran: Any) -> dict[str, int]:
+    """Return the counts of a run that are not 0, without bytes."""
+    return {
+        name: ran.record["counts"][name]
+        for name in ("sources", "skipped", "written", "rejected", "quarantined", "failed", "unchanged")
+        if ran.record["counts"][name]
+    }
+
+
+def test_an_incremental_run_works_on_what_is_new_or_changed(run: Any, archive: Path) -> None:
+    (archive / "notes.txt").write_bytes(b"not DICOM")
+    assert counted(run(archive, more=ONLY_NEW)) == {"sources": 4, "written": 3, "rejected": 1}
+    nothing = run(archive, more=ONLY_NEW)
+    assert (nothing.code, counted(nothing)) == (0, {"sources": 4, "skipped": 4})
+    assert nothing.table("instances") == []
+    dataset = dcmread(archive / "1.dcm")
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4.99"
+    dataset.save_as(archive / "new.dcm", enforce_file_format=True)
+    os.utime(archive / "2.dcm", ns=(1, 1))
+    more = run(archive, more=ONLY_NEW)
+    assert counted(more) == {"sources": 5, "skipped": 3, "written": 2, "unchanged": 1}
+    assert counted(run(archive, more=ONLY_NEW)) == {"sources": 5, "skipped": 5}
+    assert len(more.tree) == 4
+
+
+def test_an_incremental_run_tries_again_what_failed(run: Any, archive: Path) -> None:
+    data = (archive / "1.dcm").read_bytes()
+    (archive / "1.dcm").write_bytes(data[:-7])
+    assert run(archive, more=ONLY_NEW).code == 1
+    again = run(archive, more=ONLY_NEW)
+    assert (again.code, counted(again)) == (1, {"sources": 3, "skipped": 2, "failed": 1})
+
+
+def test_an_incremental_run_tries_again_where_the_place_was_occupied(run: Any, archive: Path) -> None:
+    first = run(archive)
+    victim = first.output / min(first.tree)
+    clean = victim.read_bytes()
+    victim.write_bytes(b"theirs")
+    run(archive)
+    victim.write_bytes(clean)
+    assert counted(run(archive, more=ONLY_NEW)) == {"sources": 3, "skipped": 2, "written": 1, "unchanged": 1}
+
+
+def test_another_recipe_decides_again(run: Any, archive: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("profile: basic\noptions: [retain-patient-characteristics]\n")
+    run(archive)
+    assert counted(run(archive, recipe=str(recipe), more=ONLY_NEW)) == {"sources": 3, "written": 3}
+    assert counted(run(archive, more=ONLY_NEW)) == {
+        "sources": 3,
+        "written": 3,
+    }  # the newest row was another's
+
+
+def test_a_run_that_left_no_record_decides_nothing(run: Any, archive: Path) -> None:
+    first = run(archive)
+    (first.audit / "runs" / f"{first.record['run_id']}.json").unlink()
+    assert counted(run(archive, more=ONLY_NEW)) == {"sources": 3, "written": 3, "unchanged": 3}
+
+
+def test_json_tells_what_was_skipped(
+    tmp_path: Path, archive: Path, key_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = ["--output", str(tmp_path / "out"), "--audit", str(tmp_path / "audit"), "--key", str(key_file)]
+    command = [
+        "run",
+        "--input",
+        str(archive),
+        *places,
+        "--recipe",
+        "basic",
+        "--workers",
+        "1",
+        "--incremental",
+    ]
+    assert main([*command, "--quiet"]) == 0
+    assert main([*command, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["sources"], told["skipped"], told["written"]) == (3, 3, 0)
+    assert main(command) == 0
+    assert "3 that an earlier run decided" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("first_wins", "patient"), [(True, "P-2002"), (False, "R-1001"), (False, "P-2002")], ids=str
+)
+def test_a_skipped_source_defends_its_uid(
+    run: Any,
+    tmp_path: Path,
+    make_dataset: Callable[..., FileDataset],
+    key: bytes,
+    first_wins: bool,
+    patient: str,
+) -> None:
+    """The ledger's row is a claimant: the lowest digest wins, and the audit shows who lost."""
+    one, two = make_dataset(KVP="100"), make_dataset(KVP="120", PatientID=patient)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, dataset in (("one", one), ("two", two)):
+        dataset.save_as(folder / name, enforce_file_format=True)
+    files = sorted(folder.iterdir(), key=lambda it: Identity(key).digest("source", it.read_bytes()))
+    winner, loser = files
+    late = loser if first_wins else winner
+    waiting = late.rename(tmp_path / "late")
+    before = run(folder, more=ONLY_NEW)
+    waiting.rename(late)
+    after = run(folder, more=REPEATED)
+    rows = {row["outcome"]: row for row in after.table("instances")}
+    (path,) = after.tree
+    if first_wins:
+        assert counted(after) == {"sources": 2, "skipped": 1, "rejected": 1}
+        assert after.tree == before.tree
+    else:
+        assert counted(after) == {"sources": 2, "written": 1, "rejected": 1}
+        assert after.tree == {path: rows["written"]["output_sha256"]}
+        (earlier,) = before.table("instances")
+        assert rows["rejected"]["source_id"] == earlier["source_id"]
+        assert rows["rejected"]["source_digest"] == earlier["source_digest"]
+    assert rows["rejected"]["reason"] == "duplicate_conflict"
+    assert counted(run(folder, more=ONLY_NEW)) == {"sources": 2, "skipped": 2}
+    full = run(folder)
+    assert full.tree == after.tree
+    assert counted(full) == {"sources": 2, "written": 1, "rejected": 1, "unchanged": 1}
+
+
+def test_an_equal_copy_of_a_skipped_source_is_a_duplicate(run: Any, archive: Path) -> None:
+    before = run(archive)
+    (archive / "copy.dcm").write_bytes((archive / "1.dcm").read_bytes())
+    after = run(archive, more=ONLY_NEW)
+    assert after.tree == before.tree
+    assert after.record["counts"]["reasons"] == {"rejected/duplicate": 1}
+
+
+def test_a_skipped_source_whose_clean_file_is_gone_defends_nothing(run: Any, archive: Path) -> None:
+    before = run(archive)
+    for path in before.output.rglob("*.dcm"):
+        path.unlink()
+    dataset = dcmread(archive / "1.dcm")
+    dataset.KVP = "120"
+    dataset.save_as(archive / "copy.dcm", enforce_file_format=True)
+    after = run(archive, more=ONLY_NEW)
+    assert counted(after) == {"sources": 4, "skipped": 3, "written": 1}
+    assert len(after.tree) == 1

@@ -26,7 +26,12 @@ ROWS = [
 
 
 def write(
-    folder: Path, key_file: Path, sources: int, rows: list[dict[str, Any]], losers: dict[str, str]
+    folder: Path,
+    key_file: Path,
+    sources: int,
+    rows: list[dict[str, Any]],
+    losers: dict[str, str],
+    skipped: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     run = Run(
         target=Target(str(folder / "out"), str(folder / "audit"), "r1"),
@@ -42,6 +47,7 @@ def write(
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         inputs = {
             "sources": [Source(str(number), 0, "") for number in range(sources)],
+            "skipped": skipped,
             "rows": rows,
             "changes": [{"source_id": row["source_id"], "path": "PatientName"} for row in rows],
             "crosswalk": [
@@ -93,6 +99,17 @@ def test_a_loser_is_rejected_and_leaves_nothing_but_its_row(tmp_path: Path, key_
     )
     assert ids(tmp_path, "audit/changes") == [ROWS[0]["source_id"], ROWS[2]["source_id"]]
     assert pq.read_table(tmp_path / "cross").num_rows == 2
+
+
+def test_skipped_sources_have_no_row_unless_they_lost_what_they_held(tmp_path: Path, key_file: Path) -> None:
+    lost = {"source_id": "04" * 32, "outcome": "rejected", "bytes_in": 0, "bytes_out": 0, "overturned": True}
+    counts = write(tmp_path, key_file, 6, [*ROWS, lost], {}, ("x", "y", lost["source_id"]))["counts"]
+    assert (counts["sources"], counts["skipped"], counts["rejected"]) == (6, 2, 1)
+
+
+def test_a_row_of_a_source_that_was_skipped_breaks_the_run(tmp_path: Path, key_file: Path) -> None:
+    with pytest.raises(UnreconciledError):
+        write(tmp_path, key_file, 3, ROWS, {}, ("x",))
 
 
 @pytest.mark.parametrize(("sources", "rows"), [(4, ROWS), (2, ROWS), (4, [*ROWS, ROWS[0]])])

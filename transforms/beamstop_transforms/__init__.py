@@ -10,6 +10,7 @@ from beamstop_transforms.instance import Instance, Source
 from beamstop_transforms.match import Match
 from beamstop_transforms.read import ReadDicom
 from beamstop_transforms.settle import Settle
+from beamstop_transforms.skip import Skip
 from beamstop_transforms.steps import Branches
 from beamstop_transforms.write import Target, WriteDicom
 
@@ -24,6 +25,7 @@ __all__ = [
     "Match",
     "ReadDicom",
     "Settle",
+    "Skip",
     "Source",
     "Target",
     "WriteAudit",

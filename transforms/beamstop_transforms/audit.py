@@ -43,7 +43,8 @@ class Drafts(NamedTuple):
 
     Attributes:
         sources: every `Source` matched.
-        rows: one row per source.
+        skipped: one element per source that was left out, as an earlier run's row holds.
+        rows: one row per other source, and one per skipped source whose earlier row holds no longer.
         changes: rows of `changes`.
         crosswalk: rows of the crosswalk.
         attributes: drafts of the rows of the table of attributes.
@@ -51,6 +52,7 @@ class Drafts(NamedTuple):
     """
 
     sources: Any
+    skipped: Any
     rows: Any
     changes: Any
     crosswalk: Any
@@ -131,6 +133,7 @@ class WriteAudit(beam.PTransform):
             >> beam.ParDo(
                 _WriteRecordFn(run),
                 AsSingleton(drafts.sources | "CountSources" >> Count.Globally()),
+                AsSingleton(drafts.skipped | "CountSkipped" >> Count.Globally()),
                 AsSingleton(rows | "Counts" >> beam.Map(_counts) | "Tally" >> beam.CombineGlobally(_add)),
                 AsDict(buckets),
                 AsList(tuple(files) | "Files" >> beam.Flatten()),
@@ -153,7 +156,8 @@ class _SealFn(beam.DoFn):
         if lost is not None:
             row = refused(row, Outcome.REJECTED, "WriteDicom", lost)
         complete = sealed({**row, **self._run.columns}, self._identity)
-        yield {**complete, "unchanged": lost is None and bool(row.get("unchanged"))}
+        unchanged = lost is None and bool(row.get("unchanged"))
+        yield {**complete, "unchanged": unchanged, "overturned": bool(row.get("overturned"))}
 
 
 def _columns(row: Row) -> Row:
@@ -184,6 +188,7 @@ def _counts(row: Row) -> Counter[str]:
     counts["bytes_out"] = row["bytes_out"]
     counts["text_boxes_hidden"] = row["text_boxes_hidden"] or 0
     counts["unchanged"] = int(row["unchanged"])
+    counts["overturned"] = int(row["overturned"])
     if row["reason"]:
         counts[f"{row['outcome']}/{row['reason']}"] = 1
     if row["engine"]:
@@ -209,25 +214,27 @@ class _WriteRecordFn(beam.DoFn):
         self,
         _: None,
         sources: int,
+        left_out: int,
         totals: Mapping[str, int],
         buckets: Mapping[int, bytes],
         files: list[str],
     ) -> Iterator[dict[str, Any]]:
         tally = Counter(totals)  # Beam's coder makes a plain mapping of it
-        if tally["rows"] != sources:
-            raise UnreconciledError(f"{sources} sources, but {tally['rows']} audit rows")
+        skipped = left_out - tally["overturned"]
+        if tally["rows"] != sources - skipped:
+            raise UnreconciledError(f"{sources} sources, {skipped} skipped, but {tally['rows']} audit rows")
         run_id = self._run.target.run_id
         ended = datetime.now(UTC)
         record = {
             "run_id": run_id,
             **self._run.record,
             "engines": _details(tally, "engine"),
-            "counts": counts(sources, tally),
+            "counts": counts(sources, skipped, tally),
             "started": self._run.started,
             "ended": ended.isoformat(timespec="milliseconds"),
             "seconds": round((ended - datetime.fromisoformat(self._run.started)).total_seconds(), 3),
             "files": sorted(files),
-            "integrity": seal(buckets, sources, run_id, Identity(resolve_key(self._run.key))),
+            "integrity": seal(buckets, tally["rows"], run_id, Identity(resolve_key(self._run.key))),
         }
         store, name = open_store(self._run.target.audit), record_name(run_id)
         found = store.find(name)  # a retried bundle writes it again
@@ -242,13 +249,13 @@ class _WriteRecordFn(beam.DoFn):
             open_store(folder).clear(PARTIAL)
 
 
-def counts(sources: int, tally: Counter[str]) -> dict[str, Any]:
+def counts(sources: int, skipped: int, tally: Counter[str]) -> dict[str, Any]:
     """Return the counts of a run as its record has them."""
     return {
         "sources": sources,
         **{str(outcome): tally[str(outcome)] for outcome in Outcome},
         "unchanged": tally["unchanged"],
-        "skipped": 0,
+        "skipped": skipped,
         "bytes_in": tally["bytes_in"],
         "bytes_out": tally["bytes_out"],
         "text_boxes_hidden": tally["text_boxes_hidden"],

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from beamstop.audit import Row, defined_modality, registered_uid
+from beamstop.identity import Identity
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
@@ -35,6 +36,11 @@ class Source:
     def raw_path(self) -> bytes:
         """The path as the file system has it."""
         return os.fsencode(self.path)
+
+
+def source_id_of(source: Source, identity: Identity) -> str:
+    """Return the keyed digest of a source's path, in hex."""
+    return identity.digest("source-path", source.raw_path).hex()
 
 
 class Placed(NamedTuple):

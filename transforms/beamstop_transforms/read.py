@@ -11,7 +11,7 @@ from beamstop.errors import Failed
 from beamstop.files import read_dicom
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
-from beamstop_transforms.instance import Instance, Source
+from beamstop_transforms.instance import Instance, Source, source_id_of
 from beamstop_transforms.steps import StepFn, branches
 from beamstop_transforms.stores import is_remote, read_remote
 
@@ -46,7 +46,7 @@ class _BeginFn(beam.DoFn):
         self._identity = Identity(resolve_key(self._key))
 
     def process(self, source: Source) -> Iterator[Instance]:
-        yield Instance(source, self._identity.digest("source-path", source.raw_path).hex())
+        yield Instance(source, source_id_of(source, self._identity))
 
 
 class _ReadDicomFn(StepFn):

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,14 +13,15 @@ from pydicom.dataset import Dataset
 from beamstop.audit import Outcome, Row, refused
 from beamstop.errors import Quarantined
 from beamstop_transforms.attributes import attributes_draft
-from beamstop_transforms.claims import Claimant, Claims
+from beamstop_transforms.claims import Claim, Claimant, Claims
 from beamstop_transforms.instance import Instance, Placed
 from beamstop_transforms.ledger import Ledger
 from beamstop_transforms.steps import StepFn
 from beamstop_transforms.stores import PARTIAL, open_store
 
+STEP = "WriteDicom"
 _LONGEST_COMPONENT = 128
-_CHANGES, _CROSSWALK, _ATTRIBUTES, _CONTESTED = "changes", "crosswalk", "attributes", "contested"
+_CHANGES, _CROSSWALK, _ATTRIBUTES, _CLAIMS = "changes", "crosswalk", "attributes", "claims"
 
 
 class Written(NamedTuple):
@@ -31,14 +32,14 @@ class Written(NamedTuple):
         changes: rows of the audit's `changes`.
         crosswalk: rows that tie a source to its clean file.
         attributes: drafts of the rows of the table of attributes; none unless asked for.
-        contested: SOP Instance UIDs that must be settled when all is written.
+        claims: SOP Instance UID, and whether it must be settled when all is written.
     """
 
     rows: Any
     changes: Any
     crosswalk: Any
     attributes: Any
-    contested: Any
+    claims: Any
 
 
 @dataclass(frozen=True)
@@ -62,29 +63,30 @@ class WriteDicom(beam.PTransform):
     Args:
         target: where to.
         attributes: also yield what the table of attributes takes.
+        incremental: yield every claim, not only contested ones: a skipped source may hold the UID.
     """
 
-    def __init__(self, target: Target, attributes: bool = False) -> None:
+    def __init__(self, target: Target, attributes: bool = False, incremental: bool = False) -> None:
         super().__init__()
-        self._target = target
-        self._attributes = attributes
+        self._arguments = (target, attributes, incremental)
 
     def expand(self, instances: Any) -> Any:
         """Return `Written`."""
-        work = beam.ParDo(_WriteDicomFn(self._target, self._attributes))
-        tags = (_CHANGES, _CROSSWALK, _ATTRIBUTES, _CONTESTED)
+        work = beam.ParDo(_WriteDicomFn(*self._arguments))
+        tags = (_CHANGES, _CROSSWALK, _ATTRIBUTES, _CLAIMS)
         outputs = instances | "WriteDicom" >> work.with_outputs(*tags, main="rows")
         return Written(outputs["rows"], *(outputs[tag] for tag in tags))
 
 
 class _WriteDicomFn(StepFn):
-    step = "WriteDicom"
+    step = STEP
     column = "ms_write"
 
-    def __init__(self, target: Target, attributes: bool) -> None:
+    def __init__(self, target: Target, attributes: bool, incremental: bool) -> None:
         super().__init__()
         self._target = target
         self._attributes = attributes
+        self._incremental = incremental
 
     def setup(self) -> None:
         super().setup()
@@ -96,8 +98,8 @@ class _WriteDicomFn(StepFn):
         if placed is None:
             yield row
             return
-        if placed.contested:
-            yield pvalue.TaggedOutput(_CONTESTED, placed.sop_instance_uid)
+        if placed.contested or self._incremental:
+            yield pvalue.TaggedOutput(_CLAIMS, (placed.sop_instance_uid, placed.contested))
         if placed.lost is not None:
             yield refused(instance.row(), Outcome.REJECTED, self.step, placed.lost)
             return
@@ -167,16 +169,25 @@ class Placing:
         found = self._store.find(name)
         self._store.write(name, data, found and found.version)
 
-    def settle(self, sop_instance_uid: str) -> dict[str, str]:
+    def settle(self, sop_instance_uid: str, holders: Mapping[str, Claimant] | None = None) -> dict[str, str]:
         """Finish one contested UID when every source has been seen; may be repeated.
 
         The winner's file takes its place if it was put aside; files of losers at other paths go, if
-        this run made them.
+        this run made them or the ledger says that they are the losers'.
+
+        Args:
+            sop_instance_uid: the UID.
+            holders: sources that this run skipped and that have it, by source_id; each is a claimant
+                if its file stands.
 
         Returns:
             source_id → reason of the losers.
         """
         claim = self._claims.read(sop_instance_uid)
+        for source_id, claimant in (holders or {}).items():
+            # Once joined it stays: when this is repeated its file may have been replaced.
+            if source_id not in claim.claimants and self._stands(claimant):
+                claim = self._claims.join(sop_instance_uid, source_id, claimant)
         winner = claim.claimants[claim.winner]
         waiting = self._store.read(aside(self._run_id, sop_instance_uid, claim.winner))
         if waiting is not None:
@@ -184,11 +195,19 @@ class Placing:
             if found is None or found.sha256 != winner.sha256:
                 self._store.write(winner.path, waiting[1], found and found.version)
         for loser in claim.losers():
-            path, sha256 = claim.claimants[loser].path, claim.claimants[loser].sha256
-            found = self._store.find(path) if path != winner.path and claim.before[path] is None else None
-            if found is not None and found.sha256 == sha256:
-                self._store.remove(path)
+            lost = claim.claimants[loser]
+            if lost.path != winner.path and self._is_ours(claim, loser) and self._stands(lost):
+                self._store.remove(lost.path)
         return claim.losers()
+
+    def _is_ours(self, claim: Claim, source_id: str) -> bool:
+        """Say whether what a claimant has at its path was made by this run or an earlier one."""
+        mine = claim.claimants[source_id]
+        return claim.before[mine.path] is None or self._ledger.writer(mine.path, mine.sha256) == source_id
+
+    def _stands(self, claimant: Claimant) -> bool:
+        found = self._store.find(claimant.path)
+        return found is not None and found.sha256 == claimant.sha256
 
 
 def aside(run_id: str, sop_instance_uid: str, source_id: str) -> str:
@@ -225,7 +244,7 @@ def written_row(instance: Instance, placed: Placed) -> Row:
     return {
         **instance.row(),
         "outcome": str(Outcome.WRITTEN),
-        "step": _WriteDicomFn.step,
+        "step": STEP,
         "patient_id": _text(dataset, "PatientID"),
         "study_uid": _text(dataset, "StudyInstanceUID"),
         "series_uid": _text(dataset, "SeriesInstanceUID"),
