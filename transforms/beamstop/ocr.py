@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beamstop.errors import DeidError
-from beamstop.renditions import Picture
+from beamstop.renditions import GROUND, Picture
 from beamstop.text import TextBox
 
 WEIGHTS_VARIABLE = "BEAMSTOP_WEIGHTS"
@@ -36,7 +36,6 @@ _SURE, _STEP, _AROUND = 0.75, 3.0, 24
 # Letters of 7 to 12 pixels need enlarging: of faint words 77 % are found as they are, 89 % at 1.5, 93 % at 2.
 _ENLARGE = ((640, 2.0), (1280, 1.5))  # longest side in pixels up to which, and how much
 _TILE, _MARGIN = 1024, 64  # pixels; bounds the memory, and what is uniform is not looked at
-_GROUND = 96  # grey of what is like its surroundings, see renditions.local_contrast
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255  # of ImageNet, which CRAFT was trained with
 _SPREAD = np.array([0.229, 0.224, 0.225], np.float32) * 255
 
@@ -113,7 +112,7 @@ class EasyOcrFinder:
         import torch
 
         rows, columns = tile.shape
-        padded = np.pad(tile, ((0, -rows % 32), (0, -columns % 32)), constant_values=_GROUND)
+        padded = np.pad(tile, ((0, -rows % 32), (0, -columns % 32)), constant_values=GROUND)
         channels = (padded[..., None] - _MEAN) / _SPREAD
         batch = torch.from_numpy(channels.transpose(2, 0, 1)[None]).to(getattr(torch, self._precision))
         with torch.inference_mode():

@@ -10,6 +10,8 @@ Values = NDArray[Any]
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
+GROUND = 96  # grey of what is like its surroundings
+
 _WINDOW = 63  # pixels, of the local mean and deviation; the widest net measured (notes/ocr.md 3)
 _COLOURFUL = 32 / 255  # spread of the channels from which on a pixel counts as coloured
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -27,7 +29,7 @@ def local_contrast(
             so that its edges are not taken for letters; anything but black in it would show.
 
     Returns:
-        uint8 (rows, columns); what is like its surroundings is 96.
+        uint8 (rows, columns); what is like its surroundings is GROUND.
     """
     import cv2
 
@@ -43,7 +45,7 @@ def local_contrast(
         square = cv2.sqrBoxFilter(centred * seen, -1, size) / share
         mean[hidden] = np.median(centred[hidden])
     deviation = np.sqrt(np.maximum(square - mean * mean, 0))
-    return np.clip((centred - mean) / (deviation + unit) * 48 + 96, 0, 255).astype(np.uint8)
+    return np.clip((centred - mean) / (deviation + unit) * 48 + GROUND, 0, 255).astype(np.uint8)
 
 
 def noise_unit(values: Values, bits_stored: int) -> float:

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from beamstop.changes import Change
 from beamstop.errors import PixelError
 from beamstop.frames import Frame, Frames, open_frames
-from beamstop.renditions import Mask, Picture
+from beamstop.renditions import GROUND, Mask, Picture
 
 # View and laterality markers of radiography: text that says nothing about a person.
 MARKERS = (
@@ -36,6 +36,7 @@ MIN_CONFIDENCE = (
     0.3  # below it a reading spares nothing: 29 of 31 markers kept, 0 of 136 names (notes/ocr.md 5f)
 )
 _LOOKS = 3  # look, look again, look once more
+_REACH = 64  # pixels that a change can tell on: twice the reach of renditions.local_contrast
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,9 +248,17 @@ def search_and_hide(canvas: Canvas, policy: TextPolicy, finder: TextFinder, wher
     rows, columns = canvas.shape
     black = np.zeros((rows, columns), dtype=bool)
     settled = black.copy()  # hidden, or kept on purpose
+    changed = black  # since the last look
     for look in range(_LOOKS):
         pictures = canvas.pictures(black)
+        near = None
+        if look:  # what lies far from what changed was looked at before and is as it was
+            near = _grown(changed, _REACH)
+            beyond = ~_grown(near, _REACH)
+            for picture in pictures:
+                picture[beyond] = GROUND
         boxes = _within([box for picture in pictures for box in finder.find(picture)], rows, columns)
+        boxes = [box for box in boxes if near is None or _mostly(near, box)]
         fresh = [box for box in boxes if not _mostly(settled, box)]
         search.residue = len(boxes) - len(fresh) if look else 0
         if fresh and look == _LOOKS - 1:
@@ -258,11 +267,13 @@ def search_and_hide(canvas: Canvas, policy: TextPolicy, finder: TextFinder, wher
         for box in [*hidden, *(box for box, _ in kept)]:
             settled[box.y : box.y + box.height, box.x : box.x + box.width] = True
         search.kept += kept
+        changed = np.zeros_like(black)
         for box in hidden:
             padded = box.padded(rows, columns)
             canvas.blacken(padded.x, padded.y, padded.width, padded.height)
-            black[padded.y : padded.y + padded.height, padded.x : padded.x + padded.width] = True
+            changed[padded.y : padded.y + padded.height, padded.x : padded.x + padded.width] = True
             search.hidden.append(padded)
+        black |= changed
         settled |= black
         if not hidden:
             break
@@ -322,6 +333,13 @@ def _within(boxes: Iterable[TextBox], rows: int, columns: int) -> list[TextBox]:
         if right > left and bottom > top:
             cut.append(replace(box, x=left, y=top, width=right - left, height=bottom - top))
     return sorted(cut, key=lambda box: (box.y, box.x, box.height, box.width))
+
+
+def _grown(area: Mask, reach: int) -> Mask:
+    import cv2
+
+    kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    return cv2.dilate(area.astype(np.uint8), kernel).astype(bool)
 
 
 def _mostly(area: Mask, box: TextBox) -> bool:
