@@ -189,7 +189,7 @@ class Frame:
     def pictures(self, hidden: Mask | None = None) -> list[Picture]:
         """Return grey renditions in which text shows, whatever its brightness and ground."""
         stored = self.layout.bits_stored
-        return pictures(self.values(), self.photometric, stored, self._unit, self.dataset, hidden)
+        return pictures(self.values(), self.photometric, stored, self.dataset, self._unit, hidden)
 
     def blacken(self, x: int, y: int, width: int, height: int) -> None:
         """Fill a box with what is black in this photometric interpretation."""

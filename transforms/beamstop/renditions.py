@@ -62,7 +62,12 @@ def noise_unit(values: Values, bits_stored: int) -> float:
 
 
 def pictures(
-    values: Values, photometric: str, bits_stored: int, unit: float, dataset: Dataset, hidden: Mask | None
+    values: Values,
+    photometric: str,
+    bits_stored: int,
+    dataset: Dataset,
+    unit: float | None = None,
+    hidden: Mask | None = None,
 ) -> list[Picture]:
     """Return grey renditions of one frame; text shows in at least one.
 
@@ -70,8 +75,9 @@ def pictures(
         values: stored values, (rows, columns) or (rows, columns, 3).
         photometric: of the values.
         bits_stored: gives the range of colours.
-        unit: from `noise_unit`, of the frame before anything was hidden in it.
         dataset: has the palette.
+        unit: from `noise_unit`, of the frame before anything was hidden in it; that of the values
+            where it is not given.
         hidden: what was filled with black, None if nothing was.
     """
     if photometric == "PALETTE COLOR":
@@ -80,6 +86,7 @@ def pictures(
             return _colour_pictures(table[_indices(values, len(table))], hidden)
     if values.ndim == 3:
         return _colour_pictures(_rgb(values, photometric, bits_stored), hidden)
+    unit = unit or noise_unit(values, bits_stored)
     plane = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
     if np.issubdtype(values.dtype, np.floating):
         plane = np.nan_to_num(plane, nan=0.0, posinf=0.0, neginf=0.0)
