@@ -99,6 +99,9 @@ def run(
     attributes: Annotated[
         str | None, typer.Option(help="folder or gs:// prefix for a table of the clean attributes")
     ] = None,
+    png: Annotated[
+        str | None, typer.Option(help="folder or gs:// prefix for 8-bit pictures of the clean frames")
+    ] = None,
     incremental: Annotated[
         bool, typer.Option("--incremental", help="skip sources that the audit says are decided and unchanged")
     ] = False,
@@ -138,6 +141,7 @@ def run(
                 key=key or held.enter_context(_ephemeral_key()),
                 crosswalk=crosswalk,
                 attributes=attributes,
+                png=png,
                 incremental=incremental,
                 ephemeral=ephemeral_key,
                 audit_detail=audit_detail,

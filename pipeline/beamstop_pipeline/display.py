@@ -115,6 +115,8 @@ def summary(record: Mapping[str, Any], output: str, audit: str) -> Table:
     if record["options"]["incremental"]:
         table.add_row("skipped", f"{counts['skipped']} that an earlier run decided")
     table.add_row("text boxes hidden", str(counts["text_boxes_hidden"]))
+    if "png" in record:
+        table.add_row("PNG", ", ".join(f"{code.replace('_', ' ')} {n}" for code, n in record["png"].items()))
     table.add_row("bytes", f"{counts['bytes_in']} read, {counts['bytes_out']} written")
     table.add_row("clean files", output)
     table.add_row("audit", audit)

@@ -69,6 +69,7 @@ def _run(job: Job, target: Target) -> Run:
         target=target,
         crosswalk=job.crosswalk,
         attributes=job.attributes,
+        png=job.png,
         detail=job.audit_detail == "changes",
         key=job.key,
         columns={
@@ -85,6 +86,7 @@ def _run(job: Job, target: Target) -> Run:
                 "inputs": len(job.inputs),
                 "crosswalk": job.crosswalk is not None,
                 "attributes": job.attributes is not None,
+                "png": job.png is not None,
                 "ephemeral_key": job.ephemeral,
                 "incremental": job.incremental,
                 "audit_detail": job.audit_detail,

@@ -40,10 +40,11 @@ class Job:
 
     Attributes:
         inputs: files, folders, globs, `gs://` patterns.
-        output: OUTPUT, a local folder or `gs://` prefix; likewise audit, crosswalk, attributes.
+        output: OUTPUT, a local folder or `gs://` prefix; likewise audit, crosswalk, attributes, png.
         audit: AUDIT.
         crosswalk: CROSSWALK; None for none.
         attributes: ATTRIBUTES; None for none.
+        png: PNG; None for none.
         recipe: what is done.
         key: reference of the run's key, never the key.
         incremental: leave out what an earlier run has decided.
@@ -65,6 +66,7 @@ class Job:
     key: str = field(repr=False)
     crosswalk: str | None = None
     attributes: str | None = None
+    png: str | None = None
     incremental: bool = False
     ephemeral: bool = False
     audit_detail: AuditDetail = "changes"
@@ -84,6 +86,7 @@ class Job:
             "--audit": self.audit,
             "--crosswalk": self.crosswalk,
             "--attributes": self.attributes,
+            "--png": self.png,
         }
         return {option: target for option, target in named.items() if target is not None}
 

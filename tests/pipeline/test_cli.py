@@ -173,6 +173,7 @@ def test_a_key_that_others_can_read_is_refused(
         ("--crosswalk", "out"),
         ("--crosswalk", "archive/../audit/cross"),
         ("--attributes", "audit/attributes"),
+        ("--png", "out/png"),
         ("--output", "link/out"),
     ],
 )

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import FileDataset
 
@@ -195,3 +197,73 @@ def test_a_skipped_source_whose_clean_file_is_gone_defends_nothing(run: Any, arc
     after = run(archive, more=ONLY_NEW)
     assert counted(after) == {"sources": 4, "skipped": 3, "written": 1}
     assert len(after.tree) == 1
+
+
+def with_pixels(dataset: FileDataset, frames: int, grey: int) -> FileDataset:
+    """Return the dataset with 8-bit frames of one grey each."""
+    dataset.Rows = dataset.Columns = 4
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit, dataset.PixelRepresentation, dataset.SamplesPerPixel = 7, 0, 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.NumberOfFrames = frames
+    dataset.PixelData = b"".join(bytes([grey + number]) * 16 for number in range(frames))
+    return dataset
+
+
+def pictures(folder: Path) -> dict[str, int]:
+    """Return the grey of each picture, by its path."""
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with Image.open(path) as picture:
+                found[str(path.relative_to(folder))] = int(np.asarray(picture)[0, 0])
+    return found
+
+
+def test_every_frame_of_a_clean_file_has_a_picture(
+    run: Any, tmp_path: Path, make_dataset: Callable[..., FileDataset]
+) -> None:
+    folder, png = tmp_path / "in", tmp_path / "png"
+    folder.mkdir()
+    datasets = {
+        "one": with_pixels(make_dataset(SOPInstanceUID="1.2.1"), 1, 50),
+        "cine": with_pixels(make_dataset(SOPInstanceUID="1.2.2"), 2, 100),
+        "report": make_dataset(SOPInstanceUID="1.2.3"),
+        "conflict": with_pixels(make_dataset(SOPInstanceUID="1.2.1"), 1, 51),
+        "broken": with_pixels(make_dataset(SOPInstanceUID="1.2.4"), 1, 0),
+    }
+    datasets["broken"].Columns = 1000  # more than there is
+    for name, dataset in datasets.items():
+        dataset.save_as(folder / name, enforce_file_format=True)
+    more = ("--png", str(png), "--direct_runner_bundle_repeat=1")
+    ran = run(folder, more=more)
+    assert counted(ran) == {"sources": 5, "written": 4, "rejected": 1}
+    stems = {
+        dataset.get("NumberOfFrames", 0): path.removesuffix(".dcm")
+        for path in ran.tree
+        if (dataset := dcmread(ran.output / path)).get("Columns", 0) < 1000
+    }
+    grey = dcmread(ran.output / f"{stems[1]}.dcm").PixelData[0]
+    assert pictures(png) == {
+        f"{stems[1]}.png": grey,
+        f"{stems[2]}-0001.png": 100,
+        f"{stems[2]}-0002.png": 101,
+    }
+    assert ran.record["png"] == {"pictures": 3, "not_rendered": 1, "occupied": 0}
+
+    (png / f"{stems[1]}.png").write_bytes(b"theirs")
+    before = {path: path.stat().st_mtime_ns for path in png.rglob("*.png")}
+    again = run(folder, more=more)
+    assert {path: path.stat().st_mtime_ns for path in png.rglob("*.png")} == before
+    assert again.record["png"] == {"pictures": 2, "not_rendered": 1, "occupied": 1}
+
+
+def test_a_picture_that_we_made_is_replaced(
+    run: Any, tmp_path: Path, make_dataset: Callable[..., FileDataset]
+) -> None:
+    folder, png = tmp_path / "in", tmp_path / "png"
+    folder.mkdir()
+    for grey in (50, 60):
+        with_pixels(make_dataset(), 1, grey).save_as(folder / "one", enforce_file_format=True)
+        run(folder, more=("--png", str(png)))
+        assert list(pictures(png).values()) == [grey]

@@ -37,6 +37,7 @@ def write(
         target=Target(str(folder / "out"), str(folder / "audit"), "r1"),
         crosswalk=str(folder / "cross"),
         attributes=None,
+        png=None,
         detail=True,
         key=str(key_file),
         columns={"run_id": "r1"},

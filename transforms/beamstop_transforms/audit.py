@@ -29,6 +29,7 @@ from beamstop.identity import Identity
 from beamstop.keys import resolve_key
 from beamstop_transforms.attributes import WriteAttributes
 from beamstop_transforms.claims import Claims
+from beamstop_transforms.png import NOT_RENDERED, OCCUPIED, PICTURES, WritePng
 from beamstop_transforms.stores import PARTIAL, open_store
 from beamstop_transforms.tables import PER_BUNDLE, Table, WriteTable
 from beamstop_transforms.write import Target
@@ -68,6 +69,7 @@ class Run:
         target: output, audit and run_id.
         crosswalk: the CROSSWALK folder or prefix, if wanted.
         attributes: the ATTRIBUTES folder or prefix, if wanted.
+        png: the PNG folder or prefix, if wanted.
         detail: whether `changes` is wanted.
         key: reference of the run's key.
         columns: columns of the audit that are the same for every row.
@@ -79,6 +81,7 @@ class Run:
     target: Target
     crosswalk: str | None
     attributes: str | None
+    png: str | None
     detail: bool
     key: str
     columns: Mapping[str, str]
@@ -88,7 +91,7 @@ class Run:
 
 
 class WriteAudit(beam.PTransform):
-    """Write AUDIT/instances and /changes, CROSSWALK, ATTRIBUTES; when they stand, AUDIT/runs/<run_id>.json.
+    """Write AUDIT/instances and /changes, CROSSWALK, ATTRIBUTES, PNG; at last AUDIT/runs/<run_id>.json.
 
     The pipeline fails with `UnreconciledError` if the rows are not the sources, one for one.
     """
@@ -120,6 +123,9 @@ class WriteAudit(beam.PTransform):
         if run.attributes is not None:
             table_of_attributes = WriteAttributes(run.attributes, run.target.run_id, losers)
             files.append(drafts.attributes | "WriteAttributes" >> table_of_attributes)
+        pictures: Any = {}
+        if run.png is not None:
+            pictures = AsDict(rows | "WritePng" >> WritePng(run.png, run.target.output))
         buckets = (
             rows
             | "ByBucket" >> beam.Map(lambda row: (bucket_of(row["source_id"]), (row["source_id"], leaf(row))))
@@ -137,6 +143,7 @@ class WriteAudit(beam.PTransform):
                 AsSingleton(rows | "Counts" >> beam.Map(_counts) | "Tally" >> beam.CombineGlobally(_add)),
                 AsDict(buckets),
                 AsList(tuple(files) | "Files" >> beam.Flatten()),
+                pictures,
             )
         )
 
@@ -218,6 +225,7 @@ class _WriteRecordFn(beam.DoFn):
         totals: Mapping[str, int],
         buckets: Mapping[int, bytes],
         files: list[str],
+        pictures: Mapping[str, int],
     ) -> Iterator[dict[str, Any]]:
         tally = Counter(totals)  # Beam's coder makes a plain mapping of it
         skipped = left_out - tally["overturned"]
@@ -236,6 +244,8 @@ class _WriteRecordFn(beam.DoFn):
             "files": sorted(files),
             "integrity": seal(buckets, tally["rows"], run_id, Identity(resolve_key(self._run.key))),
         }
+        if self._run.png is not None:
+            record["png"] = {code: pictures.get(code, 0) for code in (PICTURES, NOT_RENDERED, OCCUPIED)}
         store, name = open_store(self._run.target.audit), record_name(run_id)
         found = store.find(name)  # a retried bundle writes it again
         store.write(name, json.dumps(record, indent=1).encode(), found and found.version)
@@ -245,7 +255,8 @@ class _WriteRecordFn(beam.DoFn):
     def _tidy(self) -> None:
         target = self._run.target
         Claims(open_store(target.output), target.run_id).release()
-        for folder in filter(None, (target.audit, self._run.crosswalk, self._run.attributes)):
+        run = self._run
+        for folder in filter(None, (target.audit, run.crosswalk, run.attributes, run.png)):
             open_store(folder).clear(PARTIAL)
 
 

@@ -1,0 +1,94 @@
+"""WritePng: from clean files to pictures of their frames."""
+
+import hashlib
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.transforms.combiners import Count
+
+from beamstop.audit import Outcome, Row
+from beamstop.files import read_dicom
+from beamstop.frames import open_frames
+from beamstop.png import encode_png, is_ours, render
+from beamstop_transforms.stores import open_store
+
+PICTURES, NOT_RENDERED, OCCUPIED = "pictures", "not_rendered", "occupied"
+
+
+class WritePng(beam.PTransform):
+    """Write PNG/<PatientID>/<Study>/<Series>/<SOP Instance UID>[-<frame>].png for every clean file.
+
+    It reads what stands in OUTPUT when duplicates are settled, so that no picture is of a loser.
+
+    Args:
+        png: the PNG folder or prefix.
+        output: the OUTPUT folder or prefix.
+    """
+
+    def __init__(self, png: str, output: str) -> None:
+        super().__init__()
+        self._arguments = (png, output)
+
+    def expand(self, rows: Any) -> Any:
+        """From sealed rows, return how many pictures stand, how many not, by code."""
+        return (
+            rows
+            | "CleanFiles" >> beam.FlatMap(_clean_files)
+            | "Spread" >> beam.Reshuffle()
+            | "Render" >> beam.ParDo(_PngFn(*self._arguments))
+            | "Count" >> Count.PerElement()
+        )
+
+
+def _clean_files(row: Row) -> Iterator[tuple[str, str]]:
+    if row["outcome"] == Outcome.WRITTEN:
+        yield row["output_path"], row["output_sha256"]
+
+
+class _PngFn(beam.DoFn):
+    def __init__(self, png: str, output: str) -> None:
+        super().__init__()
+        self._places = (png, output)
+
+    def setup(self) -> None:
+        warnings.simplefilter("ignore")  # pydicom's quote values
+        self._pictures, self._clean = (open_store(place) for place in self._places)
+
+    def process(self, clean_file: tuple[str, str]) -> Iterator[str]:
+        path, sha256 = clean_file
+        drawn = self._drawn(path, sha256)
+        while True:
+            try:
+                name, data = next(drawn)
+            except StopIteration:
+                return
+            except Exception:  # noqa: BLE001  one picture must not stop a run, and may quote a value
+                yield NOT_RENDERED
+                return
+            yield self._put(name, data)
+
+    def _drawn(self, path: str, sha256: str) -> Iterator[tuple[str, bytes]]:
+        """Yield name and content of one PNG after the other: long cines are never held whole."""
+        found = self._clean.read(path)
+        if found is None or hashlib.sha256(found[1]).hexdigest() != sha256:
+            raise LookupError("what stands there is not what was proved clean")
+        frames = open_frames(read_dicom(found[1]))
+        if frames is None:
+            return
+        for index in range(len(frames)):
+            number = f"-{index + 1:04}" if len(frames) > 1 else ""
+            data = encode_png(render(frames.decode(index), index), sha256)
+            yield f"{path.removesuffix('.dcm')}{number}.png", data
+
+    def _put(self, name: str, data: bytes) -> str:
+        """Put a PNG in its place; what another program made is left alone. May be repeated."""
+        while True:
+            found = self._pictures.read(name)
+            if found is not None and found[1] == data:
+                return PICTURES
+            if found is not None and not is_ours(found[1]):
+                return OCCUPIED
+            if self._pictures.write(name, data, found and found[0]):
+                return PICTURES
