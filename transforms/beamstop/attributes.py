@@ -234,8 +234,8 @@ class _Walk:
                 return plan.action, shortcut
         context = Context(self._identity, dataset, path, self._days, self._clean_text)
         try:
-            converted: Element = dataset[element.tag]
-            result = plan.operator.apply(converted, context)
+            converted = dataset[element.tag]
+            result: Element = plan.operator.apply(converted, context)
         except (CannotCleanError, *_LATE_ERRORS):
             return self._fall_back(element, context, plan.fallback)
         if result is converted and type(plan.operator) in _NEVER_IN_PLACE and converted.VR != "SQ":

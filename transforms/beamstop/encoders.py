@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.pixels import get_encoder
+from pydicom.pixels.encoders.base import get_encoder
 from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless
 
 Cells = NDArray[Any]
@@ -57,7 +57,7 @@ def _pydicom(syntax: UID) -> Callable[[Cells, int, str], bytes]:
 
     def encode(cells: Cells, bits_stored: int, photometric: str) -> bytes:
         samples = cells.shape[2] if cells.ndim == 3 else 1
-        return get_encoder(syntax).encode(
+        encoded: bytes = get_encoder(syntax).encode(
             cells.astype(cells.dtype.newbyteorder("<")).tobytes(),
             rows=cells.shape[0],
             columns=cells.shape[1],
@@ -69,6 +69,7 @@ def _pydicom(syntax: UID) -> Callable[[Cells, int, str], bytes]:
             pixel_representation=int(np.issubdtype(cells.dtype, np.signedinteger)),
             number_of_frames=1,
         )
+        return encoded
 
     return encode
 
@@ -76,8 +77,7 @@ def _pydicom(syntax: UID) -> Callable[[Cells, int, str], bytes]:
 def _htj2k(cells: Cells, _bits_stored: int, photometric: str) -> bytes:
     import imagecodecs
 
-    encoded: bytes = imagecodecs.htj2k_encode(cells, reversible=True, rgb=photometric == "YBR_RCT")
-    return encoded
+    return bytes(imagecodecs.htj2k_encode(cells, reversible=True, rgb=photometric == "YBR_RCT"))
 
 
 def _jpeg_lossless(cells: Cells, bits_stored: int, _photometric: str) -> bytes:
@@ -85,7 +85,7 @@ def _jpeg_lossless(cells: Cells, bits_stored: int, _photometric: str) -> bytes:
     import imagecodecs
 
     colour = "RGB" if cells.ndim == 3 else None  # no conversion
-    encoded: bytes = imagecodecs.jpeg8_encode(
+    encoded = imagecodecs.jpeg8_encode(
         cells.view(f"u{cells.dtype.itemsize}"),
         lossless=True,
         predictor=1,
@@ -93,7 +93,7 @@ def _jpeg_lossless(cells: Cells, bits_stored: int, _photometric: str) -> bytes:
         colorspace=colour,
         outcolorspace=colour,
     )
-    return encoded
+    return bytes(encoded)
 
 
 _ENCODERS: dict[UID, Callable[[Cells, int, str], bytes]] = {

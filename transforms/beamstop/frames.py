@@ -5,14 +5,14 @@ import struct
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_fragmented_frames
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGExtended12Bit, RLELossless
 
 from beamstop.encoders import encode_frame
@@ -312,7 +312,7 @@ class _NativeFrames(Frames):
         if layout.photometric == "YBR_PARTIAL_420":
             raise PixelError("pixels_undecodable", "PhotometricInterpretation")
         data = dataset[layout.keyword].value or b""
-        self._order = "<" if syntax.is_little_endian else ">"
+        self._order: Literal["<", ">"] = "<" if syntax.is_little_endian else ">"
         self._swapped = self._order == ">" and self.vr == "OW" and layout.itemsize == 1
         self._per_frame = layout.cells * 2 // 3 if layout.halved else layout.cells
         bits = layout.bits_allocated * self._per_frame * layout.frames
@@ -457,23 +457,22 @@ class _EncapsulatedFrames(Frames):
                 return Frame(
                     _twelve_bits(encoded).astype(layout.dtype), layout, layout.photometric, self._dataset
                 )
-            cells, properties = get_decoder(self._syntax).as_array(
-                encapsulate([encoded], has_bot=False),
-                index=0,
-                raw=self._syntax not in _JPEG_LOSSY,
-                correct_unused_bits=False,
-                number_of_frames=1,
-                rows=layout.rows,
-                columns=layout.columns,
-                samples_per_pixel=layout.samples,
-                photometric_interpretation=layout.photometric,
-                planar_configuration=int(layout.planar),
-                bits_allocated=layout.bits_allocated,
-                bits_stored=layout.bits_stored,
-                pixel_representation=int(layout.signed),
-                pixel_keyword=layout.keyword,
-                **_PLUGIN.get(self._syntax, {}),
-            )
+            about: dict[str, Any] = {
+                "correct_unused_bits": False,
+                "number_of_frames": 1,
+                "rows": layout.rows,
+                "columns": layout.columns,
+                "samples_per_pixel": layout.samples,
+                "photometric_interpretation": layout.photometric,
+                "planar_configuration": int(layout.planar),
+                "bits_allocated": layout.bits_allocated,
+                "bits_stored": layout.bits_stored,
+                "pixel_representation": int(layout.signed),
+                "pixel_keyword": layout.keyword,
+            } | _PLUGIN.get(self._syntax, {})
+            source = encapsulate([encoded], has_bot=False)
+            raw = self._syntax not in _JPEG_LOSSY
+            cells, properties = get_decoder(self._syntax).as_array(source, index=0, raw=raw, **about)
         except _BROKEN:
             raise self._undecodable() from None
         cells = cells.astype(layout.dtype)  # a copy of our own, in the byte order of the machine

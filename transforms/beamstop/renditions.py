@@ -45,7 +45,8 @@ def local_contrast(
         square = cv2.sqrBoxFilter(centred * seen, -1, size) / share
         mean[hidden] = np.median(centred[hidden])
     deviation = np.sqrt(np.maximum(square - mean * mean, 0))
-    return np.clip((centred - mean) / (deviation + unit) * 48 + GROUND, 0, 255).astype(np.uint8)
+    picture: Picture = np.clip((centred - mean) / (deviation + unit) * 48 + GROUND, 0, 255).astype(np.uint8)
+    return picture
 
 
 def noise_unit(values: Values, bits_stored: int) -> float:
@@ -87,7 +88,7 @@ def pictures(
     if values.ndim == 3:
         return _colour_pictures(_rgb(values, photometric, bits_stored), hidden)
     unit = unit or noise_unit(values, bits_stored)
-    plane = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
+    plane: NDArray[np.floating[Any]] = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
     if np.issubdtype(values.dtype, np.floating):
         plane = np.nan_to_num(plane, nan=0.0, posinf=0.0, neginf=0.0)
     return [local_contrast(-plane if photometric == "MONOCHROME1" else plane, unit, hidden)]
@@ -136,7 +137,7 @@ def _indices(values: Values, size: int) -> NDArray[np.intp]:
 
 def _palette(dataset: Dataset, bits_stored: int) -> NDArray[np.float32] | None:
     """Return the colour, 0 to 1, of every stored value; None where there is no usable palette."""
-    from pydicom.pixels import apply_color_lut
+    from pydicom.pixels.processing import apply_color_lut
 
     if bits_stored > 16:
         return None
@@ -145,19 +146,20 @@ def _palette(dataset: Dataset, bits_stored: int) -> NDArray[np.float32] | None:
         colours = apply_color_lut(every, dataset)[0, :, :3]
     except (AttributeError, LookupError, TypeError, ValueError):
         return None
-    return colours.astype(np.float32) / max(int(colours.max()), 1)
+    table: NDArray[np.float32] = colours.astype(np.float32) / np.float32(max(int(colours.max()), 1))
+    return table
 
 
 def _rgb(values: Values, photometric: str, bits_stored: int) -> NDArray[np.float32]:
     """Return red, green and blue, 0 to 1 (PS3.3 C.7.6.3.1.2)."""
-    scaled = values.astype(np.float32) / ((1 << bits_stored) - 1)
+    scaled: NDArray[np.float32] = values.astype(np.float32) / np.float32((1 << bits_stored) - 1)
     if not photometric.startswith("YBR"):
         return scaled
     light, blue, red = scaled[..., 0], scaled[..., 1] - 0.5, scaled[..., 2] - 0.5
-    rgb = np.stack(
+    rgb: NDArray[np.float32] = np.stack(
         [light + 1.402 * red, light - 0.344136 * blue - 0.714136 * red, light + 1.772 * blue], axis=-1
     )
-    return np.clip(rgb, 0, 1)
+    return rgb.clip(0, 1)
 
 
 def _colour_pictures(rgb: NDArray[np.float32], hidden: Mask | None) -> list[Picture]:
