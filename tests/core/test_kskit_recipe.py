@@ -23,6 +23,7 @@ from beamstop.kskit_recipe import (
     rule_set,
 )
 from beamstop.operators import Context
+from beamstop.recipe import load_recipe, parse_recipe
 from beamstop.rules import Profile
 
 KEEP, REPLACE, EMPTY, REMOVE = Verb
@@ -260,3 +261,14 @@ def test_operator_leaves_the_first_of_january_as_it_is():
     context = Context(IDENTITY, Dataset(), (0x00080020,), 0, str)
     element = DataElement(0x00080020, "DA", "20170101")
     assert PseudonymiseByVR().apply(element, context) is element
+
+
+def test_a_verb_can_be_asked_of_any_recipe() -> None:
+    document = '{"0x0020000D": ["StudyInstanceUID", "UI", "PSEUDONYMISER"]}'
+    loaded, ours = parse_recipe(document), load_recipe("basic")
+    tags = ("0x0020000D", "0x00026666", "0x00100010", "0x00101000", "0x00280010", "0x00111001")
+    verbs = [[get_rule(tag, recipe).value for tag in tags] for recipe in (loaded, ours)]
+    assert verbs == [
+        ["PSEUDONYMISER", "RETIRER", "RETIRER", "RETIRER", "RETIRER", "RETIRER"],
+        ["PSEUDONYMISER", "RETIRER", "EFFACER", "RETIRER", "CONSERVER", "RETIRER"],
+    ]

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydicom import config
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
@@ -29,6 +29,9 @@ from beamstop.identity import Identity
 from beamstop.operators import Context, Operator
 from beamstop.rules import Rule, RuleSet
 from beamstop.tags import PrivateTags, RepeatingGroup, TagPath, tag_name
+
+if TYPE_CHECKING:
+    from beamstop.recipe import Recipe
 
 _TAG = re.compile(r"0x[0-9a-f]{8}\Z", re.IGNORECASE)
 _PATTERN_STARTS = ("0x50xx", "0x60xx", "0xgggg")
@@ -51,6 +54,7 @@ class Verb(StrEnum):
     RETIRER = "RETIRER"  # remove
 
 
+_CLOSEST = {Action.K: Verb.CONSERVER, Action.Z: Verb.EFFACER, Action.X: Verb.RETIRER}
 _STRICTNESS = {verb: number for number, verb in enumerate(Verb)}
 
 
@@ -144,7 +148,7 @@ def _read_verb(key: str, text: object) -> Verb:
         raise RecipeError(f"{key}: {text!r} is not a verb; write one of {', '.join(Verb)}") from None
 
 
-def get_rule(tag: int | str, recipe: KskitRecipe) -> Verb:
+def get_rule(tag: int | str, recipe: "KskitRecipe | Recipe") -> Verb:
     """Return the verb for an attribute by itself.
 
     Zero trust: curves, overlay data and comments, private attributes, and whatever the recipe does not list
@@ -152,7 +156,8 @@ def get_rule(tag: int | str, recipe: KskitRecipe) -> Verb:
 
     Args:
         tag: a number, or text as the recipe has it.
-        recipe: from `read_kskit_recipe`.
+        recipe: from `read_kskit_recipe`, or any that `load_recipe` returns: then the verb is the one
+            closest to what would be done.
 
     >>> recipe = read_kskit_recipe({"0x00020000": ["FileMetaInformationGroupLength", "UL", "CONSERVER"]})
     >>> print(get_rule("0x00020000", recipe))
@@ -161,6 +166,11 @@ def get_rule(tag: int | str, recipe: KskitRecipe) -> Verb:
     RETIRER
     """
     number = int(tag, 16) if isinstance(tag, str) else tag
+    if not isinstance(recipe, KskitRecipe):
+        if recipe.kskit is None:
+            plan = recipe.planner.plan((number,), "" if number & 0x10000 else None, None, "")
+            return _CLOSEST.get(plan.action, Verb.PSEUDONYMISER)
+        recipe = read_kskit_recipe(recipe.kskit)
     if number & 0x10000 or any(group.matches(number) for group in _removed_groups()):
         return Verb.RETIRER
     return recipe.general.get(number, Verb.RETIRER)
