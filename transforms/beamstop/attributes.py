@@ -49,6 +49,7 @@ _NEVER_IN_PLACE = {type(operator) for operator in BY_ACTION.values()}  # custom 
 _ALWAYS_A_CHANGE = {Action.D, Action.X, Action.Z}
 _CONTENT_SEQUENCE = 0x0040A730
 _MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
+_META_OF_ANY_FILE = {0x00020000, 0x00020001}  # length of the group, version: written with the file
 
 
 class OriginalIds(NamedTuple):
@@ -302,7 +303,7 @@ class _Walk:
         for tag in sorted(old._dict):
             if tag == _MEDIA_STORAGE_SOP_INSTANCE_UID:
                 self._report.uids_remapped += old[tag].value != new[tag].value
-            elif tag not in new._dict:
+            elif tag not in new._dict and tag not in _META_OF_ANY_FILE:
                 before = self._value_digest((int(tag),), old._dict[tag]) if self._detail else None
                 self._report.removed += 1
                 if self._detail:
