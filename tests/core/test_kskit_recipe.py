@@ -7,12 +7,11 @@ from pydicom.dataset import Dataset
 
 from beamstop.actions import Action
 from beamstop.errors import RecipeError
-from beamstop.identity import Identity
+from beamstop.identity import Identity, gen_dicom_uid
 from beamstop.kskit_recipe import (
     KskitRecipe,
     PseudonymiseByVR,
     Verb,
-    gen_dicom_uid,
     get_general_rule,
     get_rule,
     get_specific_rule,

@@ -1,6 +1,7 @@
 """Keyed, stateless stand-ins: the same key and value give the same result on every worker."""
 
 import base64
+import hashlib
 import hmac
 import uuid
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pydicom.dataset import Dataset
 
 MAX_UID_LENGTH = 64  # PS3.5 9.1
 DEFAULT_SHIFT_RANGE = (1, 3650)
+_UID_DIGITS = 30  # of a UID by kskit's method
 
 
 @lru_cache(maxsize=4096)
@@ -21,6 +23,16 @@ def is_well_known_uid(uid: str) -> bool:
     True
     """
     return uid in UID_dictionary
+
+
+def gen_dicom_uid(patient_id: str, guid: str, org_root: str) -> str:
+    """Return the UID that kskit makes of a UID: unkeyed, so whoever knows the UID can find it again.
+
+    >>> gen_dicom_uid("", "1.123.123.1234.123456.12345678", "9.9.9.9.9")
+    '9.9.9.9.9.474079559915109435636573090782'
+    """
+    digest = hashlib.sha256(f"{patient_id}{guid.replace('.', '')}".encode()).hexdigest()
+    return f"{org_root}.{str(int(digest, 16))[:_UID_DIGITS]}"
 
 
 @dataclass(frozen=True)
@@ -65,8 +77,6 @@ class Identity:
         if not value or is_well_known_uid(value):
             return value
         if self.kskit_uids and self.uid_root:
-            from beamstop.kskit_recipe import gen_dicom_uid
-
             return gen_dicom_uid("", value, self.uid_root)
         digest = self.digest("uid", value)
         if self.uid_root is None:

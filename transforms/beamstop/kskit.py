@@ -22,7 +22,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 
 from beamstop.errors import Refusal
-from beamstop.identity import Identity
+from beamstop.identity import Identity, gen_dicom_uid
 from beamstop.kskit_image import (
     deidentify_image_dcm,
     deidentify_image_ndarray,
@@ -38,7 +38,6 @@ from beamstop.kskit_image import (
 from beamstop.kskit_recipe import (
     KskitRecipe,
     Verb,
-    gen_dicom_uid,
     get_general_rule,
     get_rule,
     get_specific_rule,

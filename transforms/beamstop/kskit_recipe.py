@@ -10,7 +10,6 @@ A recipe is `{tag: [name, VR, verb]}` or `{"general_rules": {...}, "specific_rul
 * pseudonyms are keyed and not random, so that files of one patient stay together.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +39,6 @@ _PATIENT_ID, _PIXEL_DATA = 0x00100020, 0x7FE00010
 _FRAME_ORIGIN_TIMESTAMP, _X_RAY_SOURCE_ID = 0x00340007, 0x00189367
 _FLOW_IDENTIFIERS = (0x00340002, 0x00340005)
 _FIRST_DATASET_TAG = 0x00080000  # groups below are the file meta, which beamstop writes anew
-_UID_DIGITS = 30
 _PSEUDONYM_LENGTH = 16
 _YEAR = re.compile(r"\d{4}")
 
@@ -214,16 +212,6 @@ def resolve_chain(tags: Sequence[int], recipe: KskitRecipe) -> Verb:
     if specific is not None:
         return specific
     return max(around, get_rule(tags[-1], recipe), key=_STRICTNESS.__getitem__)
-
-
-def gen_dicom_uid(patient_id: str, guid: str, org_root: str) -> str:
-    """Return the UID that kskit makes of a UID: unkeyed, so whoever knows the UID can find it again.
-
-    >>> gen_dicom_uid("", "1.123.123.1234.123456.12345678", "9.9.9.9.9")
-    '9.9.9.9.9.474079559915109435636573090782'
-    """
-    digest = hashlib.sha256(f"{patient_id}{guid.replace('.', '')}".encode()).hexdigest()
-    return f"{org_root}.{str(int(digest, 16))[:_UID_DIGITS]}"
 
 
 def pseudonymise(vr: str, tag: int, value: str | bytes, identity: Identity) -> str | bytes | None:
