@@ -1,6 +1,5 @@
 """HideText: hide burned-in text, with one detector per worker process."""
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -44,13 +43,12 @@ class _HideTextFn(StepFn):
         self._shared = Shared()
         self._finder: TextFinder | None = None
 
-    def process(self, instance: Instance) -> Iterator[Any]:
-        # Not in setup, so that a run that finds nothing new does not wait for the networks; and not in
-        # work, so that a detector that cannot be loaded breaks the run instead of failing every source.
-        if self._finder is None and self._recipe.looks_at_pixels:
+    def setup(self) -> None:
+        # A detector that cannot be loaded breaks the run here, instead of failing every source.
+        super().setup()
+        if self._recipe.looks_at_pixels:
             languages = self._recipe.text_policy.languages
             self._finder = self._shared.acquire(partial(self._load, languages))
-        yield from super().process(instance)
 
     def work(self, instance: Instance) -> None:
         if self._finder is not None:
