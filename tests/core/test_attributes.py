@@ -303,3 +303,21 @@ def test_free_text_that_the_table_does_not_list_loses_identifiers_where_descript
     dataset = make_dataset(SoftwareVersions=["v1.2 Jane", "syngo 3"], CalibrationImage="YES")
     applied(dataset, recipe, key)
     assert list(dataset.SoftwareVersions) == ["v1.2", "syngo 3"]
+
+
+def test_attributes_newer_than_the_dictionary_are_read_by_the_table(make_dataset, key):
+    """In an implicit file nothing else says that (0010,0043) is a sequence and (0040,B034) a DT."""
+    recipe = parse_recipe("options: [retain-patient-characteristics, retain-longitudinal-modified-dates]")
+    dataset = make_dataset()
+    dataset.add_new(0x00100043, "SQ", [item(OperatorsName="Poe^Edgar")])
+    dataset.add_new(0x0040B034, "DT", "20240301120000")
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    read = read_dicom(buffer.getvalue())
+    days = recipe.identity(key).shift_days(read)
+    report = applied(read, recipe, key)
+    written = encode(read).data
+    assert b"Poe" not in written
+    assert f"{datetime.date(2024, 3, 1) + datetime.timedelta(days=days):%Y%m%d}120000".encode() in written
+    assert report.dates_shifted == 2

@@ -17,6 +17,7 @@ from beamstop.profile import (
     MODIFIED_DATES,
     OPTIONS,
     RETAIN_UIDS,
+    newer_vrs,
 )
 from beamstop.rules import Profile, Rule
 from beamstop.safe_private import safe_vr
@@ -112,11 +113,15 @@ class Planner:
         rule = self.profile.rule_for(path, creator)
         if rule is None:
             return self._unlisted(path, vr)
+        if isinstance(rule.identifier, PrivateTags) and rule.operation is Action.C:
+            return self._safe_private(path, creator, raw_vr, rule)
+        newer = newer_vrs().get(tag) if vr == "UN" else None
+        return self._by_rule(rule, path, newer or vr, sop_class)._replace(vr=newer)
+
+    def _by_rule(self, rule: Rule, path: tuple[int, ...], vr: str, sop_class: str) -> Plan:
         operation = rule.operation
         if isinstance(operation, Operator):
             return Plan(operation.action, operation, rule.origin, rule.fallback)
-        if isinstance(rule.identifier, PrivateTags) and operation is Action.C:
-            return self._safe_private(path, creator, raw_vr, rule)
         action = _still_valid(resolve(operation, sop_class, path), sop_class, path, vr)
         fallback = _still_valid(resolve(rule.fallback, sop_class, path), sop_class, path, vr)
         if action is Action.K:

@@ -5,11 +5,14 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from pydicom.datadict import dictionary_has_tag
+
 from beamstop.actions import Action
 from beamstop.operators import PseudonymisePatientID
 from beamstop.rules import Rule, RuleSet
 from beamstop.tags import Identifier, PrivateTags, RepeatingGroup, SingleTag
 
+_TAG_DIGITS = 8
 BASIC = "basic"
 CLEAN_PIXEL_DATA = "clean-pixel-data"
 CLEAN_GRAPHICS = "clean-graphics"
@@ -99,6 +102,14 @@ def table() -> dict[str, Any]:
 def edition() -> str:
     """Return the edition of PS3.15 that the table was taken from, such as `2026d`."""
     return str(table()["edition"])
+
+
+@cache
+def newer_vrs() -> dict[int, str]:
+    """Return the VRs of the table's attributes that pydicom's dictionary does not know yet."""
+    rows = [row for row in table()["rows"] if len(row["tag"]) == _TAG_DIGITS and "x" not in row["tag"]]
+    listed = {int(row["tag"], 16): str(row["vr"]) for row in rows}
+    return {tag: vr for tag, vr in listed.items() if not dictionary_has_tag(tag)}
 
 
 @cache
