@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
+from beamstop.errors import KeyReferenceError
 from beamstop.identity import Identity
 
 KEY = b"0123456789abcdef0123456789abcdef"
@@ -91,3 +92,8 @@ def test_the_key_is_not_shown():
 def test_parts_of_a_digest_cannot_be_confused(parts):
     one, other = parts
     assert Identity(KEY).digest("x", *one) != Identity(KEY).digest("x", *other)
+
+
+def test_a_short_key_is_refused():
+    with pytest.raises(KeyReferenceError, match="at least 16"):
+        Identity(b"short")

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from pydicom.dataset import Dataset
 
@@ -117,7 +118,9 @@ def _run(
     return (*pixels.changes, *report.changes), methods, encode(dataset), report
 
 
+@cache
 def _easyocr(languages: tuple[str, ...]) -> TextFinder:
+    """Load EasyOCR's networks once per process, however many instances follow."""
     from beamstop.ocr import load_finder
 
     return load_finder(languages)

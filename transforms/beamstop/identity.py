@@ -10,6 +10,9 @@ from functools import lru_cache
 from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import Dataset
 
+from beamstop.errors import KeyReferenceError
+
+MIN_KEY_LENGTH = 16
 MAX_UID_LENGTH = 64  # PS3.5 9.1
 DEFAULT_SHIFT_RANGE = (1, 3650)
 _UID_DIGITS = 30  # of a UID by kskit's method
@@ -43,7 +46,7 @@ class Identity:
     pseudonym of the same text, and nothing can be derived without the key.
 
     Attributes:
-        key: the secret, 32 bytes from `beamstop keygen`.
+        key: the secret, 32 bytes from `beamstop keygen`; at least 16, or KeyReferenceError is raised.
         uid_root: UIDs become `<root>.<digits>`; None gives `2.25.<UUID as integer>` (PS3.5 B.2).
         kskit_uids: use kskit's unkeyed, guessable method under `uid_root` instead.
         shift_range: fewest and most whole days that the dates of a patient go back, both included.
@@ -55,6 +58,12 @@ class Identity:
     kskit_uids: bool = False
     shift_range: tuple[int, int] = DEFAULT_SHIFT_RANGE
     with_issuer: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.key) < MIN_KEY_LENGTH:
+            raise KeyReferenceError(
+                f"key of {len(self.key)} bytes; at least {MIN_KEY_LENGTH} are needed: use beamstop keygen"
+            )
 
     def __repr__(self) -> str:
         return "Identity(key=<secret>)"

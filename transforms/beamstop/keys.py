@@ -7,9 +7,9 @@ import stat
 from pathlib import Path
 
 from beamstop.errors import KeyReferenceError
+from beamstop.identity import MIN_KEY_LENGTH
 
 KEY_LENGTH = 32
-MIN_KEY_LENGTH = 16
 
 
 def generate_key(path: str | os.PathLike[str]) -> None:
