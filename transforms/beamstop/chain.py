@@ -67,7 +67,7 @@ def check(encoded: Encoded, report: AttributeReport) -> int:
     Raises:
         Quarantined: `leak`, with the path of the element one was found in.
     """
-    return check_leaks(encoded.header, report.identifiers)
+    return check_leaks(encoded.header, report.identifiers, encoded.comments)
 
 
 def deidentify(

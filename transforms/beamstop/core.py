@@ -7,9 +7,9 @@ from pydicom.dataset import Dataset
 
 from beamstop.attributes import apply_plans
 from beamstop.bouncers import Bouncer, bounce
+from beamstop.chain import check
 from beamstop.files import encode
 from beamstop.identity import Identity
-from beamstop.leaks import check_leaks
 from beamstop.plans import Planner
 from beamstop.rules import Profile
 
@@ -67,7 +67,7 @@ class Core:
         for keyword, value in self._insertions.items():
             setattr(clean, keyword, value)
         if "SOPInstanceUID" in clean:
-            check_leaks(encode(clean).header, report.identifiers)
+            check(encode(clean), report)
         return clean
 
     def description(self) -> str:

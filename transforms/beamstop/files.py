@@ -21,6 +21,7 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
+from beamstop.codestreams import comments
 from beamstop.elements import UNDEFINED_LENGTH, ElementWriter, file_meta_bytes
 from beamstop.errors import Failed, Quarantined, Rejected
 
@@ -63,10 +64,12 @@ class Encoded:
         data: the whole Part 10 file.
         header: the same without the values of top-level pixel data, inflated where the transfer
             syntax is deflated: what CheckLeaks searches.
+        comments: what the codestreams of compressed pixel data say beside pixels.
     """
 
     data: bytes
     header: bytes
+    comments: bytes = b""
 
 
 def read_dicom(data: bytes, max_inflated_bytes: int = MAX_INFLATED_BYTES) -> FileDataset:
@@ -104,6 +107,7 @@ def encode(dataset: Dataset) -> Encoded:
 
     Raises:
         Quarantined: `no_sop_instance_uid` or `no_sop_class_uid`; PS3.10 7.1 wants both in the meta.
+            `pixels_undecodable` when compressed pixel data are not made of fragments.
     """
     for keyword, reason in _REQUIRED.items():
         if not dataset.get(keyword):
@@ -126,7 +130,8 @@ def encode(dataset: Dataset) -> Encoded:
     header = start + before + after
     if syntax == DeflatedExplicitVRLittleEndian:
         return Encoded(start + _deflate(before + pixels + after), header)
-    return Encoded(b"".join((start, before, pixels, after)), header)
+    compressed = bytes(pixel_data.value or b"") if syntax.is_encapsulated and pixel_data is not None else b""
+    return Encoded(b"".join((start, before, pixels, after)), header, comments(compressed))
 
 
 def transfer_syntax_of(dataset: Dataset) -> UID:

@@ -187,15 +187,15 @@ def _clean_row(data: bytes, recipe: "Recipe", identity: Identity) -> dict[str, o
     """Run the chain without its step on pixels, CheckLeaks included."""
     from beamstop.attributes import apply_recipe
     from beamstop.bouncers import bounce
+    from beamstop.chain import check
     from beamstop.files import encode, read_dicom
     from beamstop.insertions import insert
-    from beamstop.leaks import check_leaks
 
     dataset = read_dicom(data)
     bounce(dataset, recipe.doormen)
     report = apply_recipe(dataset, recipe, identity, detail=False)
     insert(dataset, recipe, pixels_examined=False)
-    check_leaks(encode(dataset).header, report.identifiers)
+    check(encode(dataset), report)
     return attributes_row(dataset)
 
 

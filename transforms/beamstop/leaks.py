@@ -29,6 +29,7 @@ What is searched for, and what is not (rules by number; each has a test of the s
 14. In OB, OW and UN a needle counts inside eight or more printable characters, or in a run of six letters
     and digits, or where all of the value is text. A word of four letters falls on random bytes in either
     case once in 3 * 10^8 positions, hence on 0.7 % of 2 MB payloads; within eight printable ones, on 0.01 %.
+15. Comments and application segments of compressed frames (JPEG, JPEG-LS, JPEG 2000) are one text.
 
 Encodings: ASCII, Latin-1 (accents folded), UTF-8, UTF-16 in both orders, and the instance's own
 character sets.
@@ -266,22 +267,25 @@ def _is_long_enough(word: str) -> bool:
     return len(word) >= (MIN_SYLLABLES if is_syllabic(word) else MIN_LENGTH)
 
 
-def check_leaks(header: bytes, identifiers: Identifiers) -> int:
+def check_leaks(header: bytes, identifiers: Identifiers, comments: bytes = b"") -> int:
     """Search a finished file for the identifiers of its original; return how many were looked for.
 
     Args:
         header: the whole file but its top-level pixel data, inflated (`files.encode`).
         identifiers: from `identifiers.harvest`.
+        comments: of compressed pixel data (`codestreams.comments`).
 
     Raises:
         Quarantined: `leak`; its detail is the path of the element that holds one, by keywords,
-            `preamble`, or `unreadable` where the suspicious file cannot be parsed.
+            `preamble`, `PixelData comment`, or `unreadable` where the suspicious file cannot be parsed.
     """
     needles = _Needles(identifiers)
     if _may_hold(header, needles):
         for path, texts in _texts(header, identifiers.encodings):
             if any(_holds(text, needles) for text in texts):
                 raise Quarantined("leak", path)
+    if comments and _may_hold(comments, needles) and _holds(comments.decode("latin-1"), needles):
+        raise Quarantined("leak", "PixelData comment")
     return needles.count
 
 
