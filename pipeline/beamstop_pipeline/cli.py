@@ -128,6 +128,7 @@ def run(
         try:
             from beamstop.recipe import load_recipe
             from beamstop_pipeline import job as jobs
+            from beamstop_pipeline.beam_options import is_local
 
             jobs.check_key(key, ephemeral_key, incremental)
             if quiet and as_json:
@@ -153,6 +154,7 @@ def run(
             )
             jobs.check_places(job.inputs, job.targets)
             options = _beam_options(context, ephemeral_key)
+            jobs.check_networks(job.recipe, is_local(options))
             jobs.check_inputs(job.inputs)
             for folder in jobs.prepare_folders(job.targets):
                 held.enter_context(_sole_run(folder))

@@ -167,6 +167,18 @@ def _stem(pattern: str) -> str:
     return pattern if not wild else pattern[: pattern.rfind("/", 0, wild[0]) + 1] or "."
 
 
+def check_networks(recipe: Recipe, here: bool) -> None:
+    """Check that the text detector's weights are on this machine, if this run needs them here.
+
+    Raises:
+        DeidError: they are not.
+    """
+    if here and recipe.looks_at_pixels:
+        from beamstop.ocr import weights_folder
+
+        weights_folder()
+
+
 def check_inputs(inputs: Sequence[str]) -> None:
     """Check that every pattern matches something.
 

@@ -217,3 +217,12 @@ def test_what_a_dead_run_left_half_done_is_cleared(good: dict[str, str], tmp_pat
     assert main(command(good, "--quiet")) == 0
     assert not (tmp_path / "out" / ".partial").exists()
     assert not (tmp_path / "audit" / ".partial").exists()
+
+
+def test_missing_weights_are_refused_before_anything_is_read(
+    good: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BEAMSTOP_WEIGHTS", str(tmp_path / "nowhere"))
+    message = refused(capsys, command(good | {"--recipe": "default"}))
+    assert "craft_mlt_25k.pth" in message
+    assert "beamstop[weights]" in message

@@ -139,14 +139,18 @@ def load_finder(
     import torch
 
     torch.set_num_threads(threads)
-    folder = _weights_folder(weights)
+    folder = weights_folder(weights)
     # bfloat16 finds the same text in 2/5 of the time (notes/ocr.md 4), where the processor has it.
     fast = torch.cpu._is_avx512_bf16_supported()
     return EasyOcrFinder(folder, languages, "bfloat16" if fast else "float32")
 
 
-def _weights_folder(given: str | Path | None) -> Path:
-    """Return the folder named, which must have the detector, or the first known one that has it."""
+def weights_folder(given: str | Path | None = None) -> Path:
+    """Return the folder named, which must have the detector, or the first known one that has it.
+
+    Raises:
+        DeidError: there are no weights there; says where they were looked for.
+    """
     named = given or os.environ.get(WEIGHTS_VARIABLE)
     folders = [Path(named)] if named else list(_known_folders())
     for folder in folders:
