@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.errors import BytesLengthException
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 from pydicom.sequence import Sequence
@@ -18,7 +17,7 @@ from pydicom.tag import BaseTag
 from beamstop.actions import Action
 from beamstop.changes import Change
 from beamstop.descriptors import clean_text
-from beamstop.elements import UNDEFINED_LENGTH
+from beamstop.elements import BROKEN, UNDEFINED_LENGTH
 from beamstop.errors import Failed
 from beamstop.files import clean_file_meta
 from beamstop.identifiers import Identifiers, harvest
@@ -32,17 +31,6 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 100  # items in items; real objects stay below 15
 
-_LATE_ERRORS = (
-    AttributeError,
-    BytesLengthException,
-    EOFError,
-    IndexError,
-    LookupError,
-    NotImplementedError,
-    OSError,
-    TypeError,
-    ValueError,
-)
 Element = Any  # a DataElement or a RawDataElement: pydicom's own containers hold both
 _DATE_VRS = {"DA", "DT"}
 _NEVER_IN_PLACE = {type(operator) for operator in BY_ACTION.values()}  # custom ones may change their argument
@@ -237,7 +225,7 @@ class _Walk:
         try:
             converted = dataset[element.tag]
             result: Element = plan.operator.apply(converted, context)
-        except (CannotCleanError, *_LATE_ERRORS):
+        except (CannotCleanError, *BROKEN):
             return self._fall_back(element, context, plan.fallback)
         if result is converted and type(plan.operator) in _NEVER_IN_PLACE and converted.VR != "SQ":
             return plan.action, element  # as it was read

@@ -1,9 +1,11 @@
 """Elements as bytes: those that nobody touched are written as they were read."""
 
 import struct
+import zlib
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element, write_dataset
 from pydicom.tag import BaseTag
@@ -11,6 +13,22 @@ from pydicom.uid import UID
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
+
+# What pydicom, struct and zlib raise on bytes that are not what they claim to be.
+BROKEN = (
+    AttributeError,
+    BytesLengthException,
+    EOFError,
+    InvalidDicomError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xE000, 0xE00D, 0xE0DD
 _TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "SH", "ST", "TM", "UI", "UT"})
 _LAST_SHORT_LENGTH = 0xFFFF

@@ -1,13 +1,11 @@
 """DICOM files as bytes: reading whatever an archive holds, writing Part 10."""
 
 import logging
-import struct
 import zlib
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from io import BytesIO
 
-import pydicom
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filereader import read_dataset, read_partial
@@ -22,7 +20,7 @@ from pydicom.uid import (
 )
 
 from beamstop.codestreams import comments
-from beamstop.elements import UNDEFINED_LENGTH, ElementWriter, file_meta_bytes
+from beamstop.elements import BROKEN, UNDEFINED_LENGTH, ElementWriter, file_meta_bytes
 from beamstop.errors import Failed, Quarantined, Rejected
 
 IMPLEMENTATION_CLASS_UID = UID("2.25.310385428934172643137571962413946163294")
@@ -35,22 +33,6 @@ _SOP_CLASS_UID = 0x00080016
 _PREFIX_AT = 128
 _META_WITHIN = 1 << 16  # where a file meta group ends, whatever private information it holds
 _REQUIRED = {"SOPInstanceUID": "no_sop_instance_uid", "SOPClassUID": "no_sop_class_uid"}
-# What pydicom and zlib raise on bytes that are not what they claim to be.
-_BROKEN = (
-    AttributeError,
-    EOFError,
-    IndexError,
-    KeyError,
-    LookupError,
-    NotImplementedError,
-    OSError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-    pydicom.errors.InvalidDicomError,
-)
 
 # pydicom's warnings quote values; nothing of a dataset may reach a log.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -89,7 +71,7 @@ def read_dicom(data: bytes, max_inflated_bytes: int = MAX_INFLATED_BYTES) -> Fil
     watch = _Truncation(data)
     try:
         dataset = _parse(data, watch, max_inflated_bytes)
-    except (Failed, *_BROKEN) as error:
+    except (Failed, *BROKEN) as error:
         if not has_prefix and not watch.saw_sop_class:
             raise Rejected("not_dicom") from None
         if isinstance(error, Failed):

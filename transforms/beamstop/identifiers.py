@@ -30,6 +30,7 @@ from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
+from beamstop.elements import BROKEN
 from beamstop.vocabulary import fold, titles
 
 Words = tuple[str, ...]  # of a value, folded: "O'Brien-Smith 7" is ("o", "brien", "smith", "7")
@@ -45,17 +46,6 @@ _SPECIFIC_CHARACTER_SET = 0x00080005
 _CODE_TAGS = frozenset({0x00080100, 0x00080119, 0x00080120, 0x00080104})  # three forms of value; meaning
 _PLACEHOLDER_DATES = frozenset({date(1900, 1, 1), date(1899, 12, 30), date(1899, 12, 31), date(1911, 11, 11)})
 _EARLIEST_YEAR, _LATEST_YEAR = 1850, 2150  # 00010101, 17530101, 99991231 stand for no date
-# What a broken element raises when pydicom converts it; the rules engine says what becomes of it.
-_BROKEN = (
-    AttributeError,
-    EOFError,
-    LookupError,
-    NotImplementedError,
-    OSError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
 
 
 class _Kind(StrEnum):
@@ -285,7 +275,7 @@ def _kinds() -> dict[int, _Kind]:
 def _items(dataset: Dataset, tag: int) -> Iterable[Dataset]:
     try:
         value = dataset[tag].value
-    except _BROKEN:
+    except BROKEN:
         return ()
     return [item for item in value if isinstance(item, Dataset)] if isinstance(value, Iterable) else ()
 

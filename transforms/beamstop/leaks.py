@@ -53,6 +53,7 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from beamstop.elements import BROKEN
 from beamstop.errors import Quarantined
 from beamstop.identifiers import Identifiers, Name, Words, decode_leniently
 from beamstop.tags import tag_name, vr_of
@@ -118,17 +119,6 @@ _PIECES, _PIECES_OR_SPACE = re.compile(r"[-/_]"), re.compile(r"[-/ ]")
 _SPACED_DIGITS = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9](?:[ /-]?[0-9])*(?![0-9])(?!\.[0-9])")
 _PRINTABLE = re.compile(rb"[\x20-\x7e]{%d,}|[A-Za-z0-9]{%d,}" % (MIN_PRINTABLE, MIN_PRINTABLE_WORD))
 _TEXT = re.compile(rb"[\x09\x0a\x0c\x0d\x1b\x20-\x7e\x80-\xff]+\0*\Z")
-# What pydicom raises on bytes it cannot parse.
-_UNREADABLE = (
-    AttributeError,
-    EOFError,
-    LookupError,
-    NotImplementedError,
-    OSError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
 
 
 @dataclass
@@ -455,7 +445,7 @@ def _texts(header: bytes, encodings: tuple[str, ...]) -> Iterator[tuple[str, lis
         syntax = meta.TransferSyntaxUID
         little = syntax.is_little_endian or syntax == DeflatedExplicitVRLittleEndian
         body = read_dataset(BytesIO(header[start:]), syntax.is_implicit_VR, little)
-    except _UNREADABLE:
+    except BROKEN:
         yield "unreadable", _readings(header, "UN", ())
         return
     yield from _element_texts(meta, "", encodings)
