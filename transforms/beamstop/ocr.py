@@ -29,7 +29,7 @@ DIGESTS = {
 _DETECTOR = "craft_mlt_25k.pth"
 _RECOGNIZERS = {"en": "english_g2.pth"}
 
-# For detection, not for reading: EasyOCR's .7/.4/.4 miss faint and small text (notes/ocr.md 3).
+# For detection, not for reading: EasyOCR's .7/.4/.4 miss faint and small text.
 _TEXT, _LINK, _LOW = 0.2, 0.2, 0.15
 # Where no step stands out from the noise, anatomy scores up to .7, written words more.
 _SURE, _STEP, _AROUND = 0.75, 3.0, 24
@@ -140,7 +140,7 @@ def load_finder(
 
     torch.set_num_threads(threads)
     folder = weights_folder(weights)
-    # bfloat16 finds the same text in 2/5 of the time (notes/ocr.md 4), where the processor has it.
+    # bfloat16 finds the same text in 2/5 of the time, where the processor has it.
     fast = torch.cpu._is_avx512_bf16_supported()
     return EasyOcrFinder(folder, languages, "bfloat16" if fast else "float32")
 

@@ -12,7 +12,7 @@ Mask = NDArray[np.bool_]
 
 GROUND = 96  # grey of what is like its surroundings
 
-_WINDOW = 63  # pixels, of the local mean and deviation; the widest net measured (notes/ocr.md 3)
+_WINDOW = 63  # pixels, of the local mean and deviation; the widest net measured
 _COLOURFUL = 32 / 255  # spread of the channels from which on a pixel counts as coloured
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 

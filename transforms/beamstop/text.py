@@ -33,7 +33,7 @@ MARKERS = (
 )
 
 MIN_CONFIDENCE = (
-    0.3  # below it a reading spares nothing: 29 of 31 markers kept, 0 of 136 names (notes/ocr.md 5f)
+    0.3  # below it a reading spares nothing: 29 of 31 markers kept, 0 of 136 names
 )
 _LOOKS = 3  # look, look again, look once more
 _REACH = 64  # pixels that a change can tell on: twice the reach of renditions.local_contrast
