@@ -32,9 +32,7 @@ MARKERS = (
     "SUPINE",
 )
 
-MIN_CONFIDENCE = (
-    0.3  # below it a reading spares nothing: 29 of 31 markers kept, 0 of 136 names
-)
+MIN_CONFIDENCE = 0.3  # below it a reading spares nothing: 29 of 31 markers kept, 0 of 136 names
 _LOOKS = 3  # look, look again, look once more
 _REACH = 64  # pixels that a change can tell on: twice the reach of renditions.local_contrast
 
