@@ -111,3 +111,10 @@ def test_a_criterion_travels_to_workers():
     with pytest.raises(Rejected):
         bouncer.inspect(dataset(Modality="US"))
     assert bouncer.justification == "speckle"
+
+
+def test_the_reason_names_what_a_criterion_reads_and_no_value_of_it():
+    recipe = parse_recipe("bouncers: [{reject: \"PatientID.equals('R-1') and Modality.exists()\"}]")
+    with pytest.raises(Rejected) as refusal:
+        bounce(dataset(PatientID="R-1", Modality="CT"), recipe.doormen)
+    assert refusal.value.detail == "PatientID, Modality"

@@ -11,7 +11,7 @@ from beamstop.identifiers import Identifiers, harvest
 MakeDataset = Callable[..., FileDataset]
 
 
-def nothing_kept(_: int) -> bool:
+def nothing_kept(_: tuple[int, ...]) -> bool:
     return False
 
 
@@ -121,7 +121,7 @@ def test_kept_values_are_no_identifiers_wherever_they_stand() -> None:
     dataset.StudyDate = dataset.PatientBirthDate = "20040826"
     dataset.InstitutionName = "Riverside"
     dataset.PatientName = "Riverside^Joe"
-    identifiers = harvest(dataset, lambda tag: tag in {0x00080020, 0x00080080})
+    identifiers = harvest(dataset, lambda path: path[-1] in {0x00080020, 0x00080080})
     assert identifiers.dates == frozenset()
     assert identifiers.places == frozenset()
     assert identifiers.names == {(("riverside",), ("joe",))}

@@ -119,6 +119,8 @@ class CriterionBouncer(Bouncer):
         self.criterion = criterion
         self.justification = justification
         self.reads_burned_in = _BURNED_IN in criterion
+        # The audit names the attributes that the criterion reads: a value in it may be a patient's.
+        self._reads = ", ".join(dict.fromkeys(re.findall(r"(\w+)\s*\.\s*\w+\s*\(", criterion)))
         self._fits = parse_criterion(criterion)
 
     def __reduce__(self) -> tuple[type["CriterionBouncer"], tuple[str, str]]:
@@ -127,7 +129,7 @@ class CriterionBouncer(Bouncer):
     def inspect(self, dataset: Dataset) -> None:
         """Evaluate the criterion."""
         if self._fits(dataset):
-            self._reject(self.criterion)
+            self._reject(self._reads)
 
 
 def bounce(dataset: Dataset, bouncers: Iterable[Bouncer], pixels_cleaned: bool | None = None) -> None:

@@ -33,6 +33,7 @@ from pydicom.dataset import Dataset
 from beamstop.elements import BROKEN
 from beamstop.vocabulary import fold, titles
 
+Path = tuple[int, ...]  # tags from the top level to an attribute, item numbers left out
 Words = tuple[str, ...]  # of a value, folded: "O'Brien-Smith 7" is ("o", "brien", "smith", "7")
 Name = tuple[Words, ...]  # components as PS3.5 6.2.1 orders them: family, given, middle, prefix, suffix
 
@@ -132,7 +133,7 @@ class Identifiers:
         return replace(self, dates=self.dates.difference(dates))
 
 
-def harvest(dataset: Dataset, is_kept: Callable[[int], bool]) -> Identifiers:
+def harvest(dataset: Dataset, is_kept: Callable[[Path], bool]) -> Identifiers:
     """Gather the identifying values of an original dataset at every depth and of its file meta.
 
     Raw elements stay raw, but for sequences, which the rules engine visits as well. A sequence that
@@ -140,7 +141,8 @@ def harvest(dataset: Dataset, is_kept: Callable[[int], bool]) -> Identifiers:
 
     Args:
         dataset: as read, before anything is changed.
-        is_kept: says of a tag whether the recipe keeps it as it is; see the module for what then.
+        is_kept: says of an attribute, by the tags from the top level to it, whether the recipe keeps it
+            as it is; see the module for what then.
     """
     harvester = _Harvester(is_kept)
     harvester.visit(dataset)
@@ -203,16 +205,16 @@ class _Values:
 
 
 class _Harvester:
-    def __init__(self, is_kept: Callable[[int], bool]) -> None:
+    def __init__(self, is_kept: Callable[[Path], bool]) -> None:
         self._is_kept = is_kept
         self._gone, self._kept = _Values(), _Values()
         self._encodings: dict[str, None] = {}
 
     def visit(self, top: Dataset) -> None:
-        stack: list[tuple[Dataset, _Kind | None, tuple[str, ...], int]] = [(top, None, (), 0)]
+        stack: list[tuple[Dataset, _Kind | None, tuple[str, ...], Path]] = [(top, None, (), ())]
         by_tag = _kinds()
         while stack:
-            dataset, code_kind, encodings, depth = stack.pop()
+            dataset, code_kind, encodings, path = stack.pop()
             encodings = self._encodings_of(dataset) or encodings
             for tag, element in list(dataset._dict.items()):
                 kind = by_tag.get(tag) or _BY_VR.get(element.VR)  # type: ignore[arg-type]
@@ -221,10 +223,11 @@ class _Harvester:
                         continue
                     kind = code_kind
                 if kind is not _Kind.SEQUENCE:
-                    self._take(kind, tag, element, encodings)
-                elif depth < MAX_DEPTH:
+                    self._take(kind, (*path, int(tag)), element, encodings)
+                elif len(path) < MAX_DEPTH:
                     below = _IDENTIFICATION_SEQUENCES.get(tag)
-                    stack.extend((item, below, encodings, depth + 1) for item in _items(dataset, tag))
+                    here = (*path, int(tag))
+                    stack.extend((item, below, encodings, here) for item in _items(dataset, tag))
 
     def result(self) -> Identifiers:
         gone, kept = self._gone, self._kept
@@ -243,11 +246,11 @@ class _Harvester:
             encodings=tuple(self._encodings),
         )
 
-    def _take(self, kind: _Kind, tag: int, element: Any, encodings: tuple[str, ...]) -> None:
+    def _take(self, kind: _Kind, path: Path, element: Any, encodings: tuple[str, ...]) -> None:
         text = _text_of(element, encodings)
         if not text or (kind is _Kind.UID and not any(map(_is_own_uid, _split(text)))):
             return
-        (self._kept if self._is_kept(tag) else self._gone).add(kind, text)
+        (self._kept if self._is_kept(path) else self._gone).add(kind, text)
 
     def _encodings_of(self, dataset: Dataset) -> tuple[str, ...]:
         element = dataset._dict.get(_SPECIFIC_CHARACTER_SET)  # type: ignore[call-overload]

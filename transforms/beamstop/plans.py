@@ -30,6 +30,7 @@ _STRUCTURE = {0x00080005, 0x00080016, 0x00080018, 0x0020000D, 0x0020000E}
 CONTENT_VALUES = frozenset({0x0040A120, 0x0040A121, 0x0040A122, 0x0040A123, 0x0040A124, 0x0040A160})
 _FREE_TEXT_VRS = frozenset({"LO", "LT", "ST", "UC", "UT"})  # what people type into, listed or not
 _CODE_VALUES = frozenset({0x00080119, 0x00080120})  # LongCodeValue, URNCodeValue: no words to clean
+_GOES = frozenset({Action.X, Action.Z})
 _PIXEL_GROUP, _IMAGE_PIXEL_GROUP = 0x7FE0, 0x0028
 _IMAGE_PIXEL_ELEMENTS = (range(0x0002, 0x0122), range(0x1040, 0x1224))  # how to show them, not what was done
 
@@ -83,14 +84,22 @@ class Planner:
         """Whether dates are there at all afterwards, moved or not."""
         return self.dates_move or FULL_DATES in self.options
 
-    def keeps(self, tag: int) -> bool:
-        """Say whether an attribute stays as it is wherever it stands at the top level."""
+    def keeps(self, path: tuple[int, ...]) -> bool:
+        """Say whether an attribute stays as it is, and no sequence around it goes.
+
+        Args:
+            path: tags from the top level to it.
+        """
+        around = (self._kept_plan(path[:end]).action for end in range(1, len(path)))
+        return self._kept_plan(path).operator is None and _GOES.isdisjoint(around)
+
+    def _kept_plan(self, path: tuple[int, ...]) -> Plan:
         plans = self.plans_for("")
-        key = ((tag,), "" if tag & 0x10000 else None, None)
+        key = (path, "" if path[-1] & 0x10000 else None, None)
         plan = plans.get(key)
         if plan is None:
             plan = plans[key] = self.plan(*key, "")
-        return plan.operator is None
+        return plan
 
     def plans_for(self, sop_class: str) -> dict[Any, Plan]:
         """Return the memo of plans for one SOP class; what it holds depends on the recipe alone."""
