@@ -172,11 +172,6 @@ def test_nothing_is_read_when_no_word_may_stay() -> None:
     assert hide(image(with_block(200).astype("u1")), TextPolicy(), Illiterate()).text_boxes_hidden == 1
 
 
-def test_view_markers_stay_when_only_identifying_text_is_hidden() -> None:
-    policy = TextPolicy(hide="identifying")
-    assert [policy.why_kept(text) for text in ("R MLO", "l", "Smith")] == ["marker", "marker", None]
-
-
 def test_new_text_after_two_rounds_of_hiding_is_refused() -> None:
     with pytest.raises(PixelError, match="text_remains: PixelData frame 0"):
         hide(image(ground().astype("u1")), TextPolicy(), StubbornFinder())

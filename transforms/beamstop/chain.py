@@ -3,21 +3,23 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from pydicom.dataset import Dataset
 
+from beamstop.actions import Action
 from beamstop.attributes import AttributeReport, apply_recipe
 from beamstop.bouncers import bounce
 from beamstop.changes import Change
 from beamstop.errors import PixelError, Quarantined
 from beamstop.files import Encoded, encode, read_dicom
+from beamstop.icons import remove_icons_with_text
 from beamstop.insertions import insert
 from beamstop.leaks import check_leaks
 from beamstop.overlays import hide_overlay_text
 from beamstop.recipe import Recipe
 from beamstop.text import PixelReport, TextFinder, hide
-from beamstop.text_free import is_text_free
+from beamstop.where_text import why_no_text
 
 FinderLoader = Callable[[tuple[str, ...]], TextFinder]
 
@@ -38,7 +40,9 @@ class Deidentified:
 
 
 def hide_text(dataset: Dataset, recipe: Recipe, finder: TextFinder | None) -> PixelReport:
-    """Hide text in the pixels and overlay planes of one instance, in place, as the recipe says.
+    """Hide text in the pixels, overlay planes and icons of one instance, in place, as the recipe says.
+
+    Planes and icons that the recipe removes are not looked at.
 
     Args:
         dataset: one instance.
@@ -52,13 +56,23 @@ def hide_text(dataset: Dataset, recipe: Recipe, finder: TextFinder | None) -> Pi
     if finder is None or not recipe.looks_at_pixels:
         return report
     try:
-        if recipe.hides_text and not is_text_free(dataset):
+        if recipe.hides_text and why_no_text(dataset) is None:
             report = hide(dataset, recipe.text_policy, finder)
-        if recipe.cleans_graphics:
-            report.add_boxes(hide_overlay_text(dataset, recipe.text_policy, finder))
+        goes = partial(_goes, recipe, str(dataset.get("SOPClassUID") or ""))
+        report.add_boxes(hide_overlay_text(dataset, recipe.text_policy, finder, goes))
+        if recipe.hides_text:
+            report.changes += remove_icons_with_text(dataset, finder, goes)
     except PixelError as error:
         raise Quarantined(error.reason, error.detail) from None
     return report
+
+
+def _goes(recipe: Recipe, sop_class: str, path: tuple[int, ...]) -> bool:
+    """Say whether the recipe takes out an attribute, or a sequence around it."""
+    return any(
+        recipe.planner.plan(path[:depth], None, None, sop_class).action in (Action.X, Action.Z)
+        for depth in range(1, len(path) + 1)
+    )
 
 
 def check(encoded: Encoded, report: AttributeReport) -> int:

@@ -1,6 +1,7 @@
 """Text in overlay planes (60xx, PS3.3 C.9.2)."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from beamstop.changes import Change
 from beamstop.errors import PixelError
 from beamstop.frames import MAX_FRAME_BYTES
 from beamstop.renditions import Mask, Picture, local_contrast
+from beamstop.spared import Judge
 from beamstop.text import TextFinder, TextPolicy, search_and_hide
 
 _GROUPS = range(0x6000, 0x6100, 2)
@@ -35,15 +37,21 @@ class _Plane:
         self.bits[y : y + height, x : x + width] = 0
 
 
-def hide_overlay_text(dataset: Dataset, policy: TextPolicy, finder: TextFinder) -> list[Change]:
+def hide_overlay_text(
+    dataset: Dataset,
+    policy: TextPolicy,
+    finder: TextFinder,
+    goes: Callable[[tuple[int, ...]], bool] = lambda path: False,
+) -> list[Change]:
     """Clear text from every overlay plane that has data of its own, in place.
 
     Overlays in unused bits of the pixel data are cleared by `text.hide`.
 
     Args:
         dataset: one instance.
-        policy: what may stay.
+        policy: what may stay; its regions are of the picture, not of planes.
         finder: finds and reads text.
+        goes: says of a path of tags whether the recipe removes what is there; that is not looked at.
 
     Returns:
         one change per box, with the tag of its Overlay Data.
@@ -53,13 +61,14 @@ def hide_overlay_text(dataset: Dataset, policy: TextPolicy, finder: TextFinder) 
             `text_remains` where text was found twice more after hiding.
     """
     changes = []
+    judge = Judge(replace(policy, regions=(), ultrasound_regions="search"), dataset)
     for group in _GROUPS:
-        if (group, _DATA) in dataset:
-            changes += _clean_group(dataset, group, policy, finder)
+        if (group, _DATA) in dataset and not goes((group << 16 | _DATA,)):
+            changes += _clean_group(dataset, group, judge, finder)
     return changes
 
 
-def _clean_group(dataset: Dataset, group: int, policy: TextPolicy, finder: TextFinder) -> list[Change]:
+def _clean_group(dataset: Dataset, group: int, judge: Judge, finder: TextFinder) -> list[Change]:
     name = f"({group:04X},3000)"
     element = dataset[group, _DATA]
     rows, columns = _number(dataset, group, _ROWS), _number(dataset, group, _COLUMNS)
@@ -80,7 +89,7 @@ def _clean_group(dataset: Dataset, group: int, policy: TextPolicy, finder: TextF
     changes: list[Change] = []
     for index, plane in enumerate(planes):
         if plane.any():
-            search = search_and_hide(_Plane(plane), policy, finder, f"{name} frame {index}")
+            search = search_and_hide(_Plane(plane), judge, finder, f"{name} frame {index}")
             changes += search.changes(name, vr, index)
     beyond = bits[frames * count :]
     if any(change.action == "X" for change in changes) or beyond.any():

@@ -25,6 +25,7 @@ from beamstop.bouncers import (
     RejectNonStandardDicom,
     RejectPresentationState,
 )
+from beamstop.burned_words import word_test
 from beamstop.errors import RecipeError
 from beamstop.identity import DEFAULT_SHIFT_RANGE, Identity
 from beamstop.operators import BY_ACTION, Operator, SetFixedValue
@@ -40,7 +41,9 @@ from beamstop.profile import (
     basic_profile,
     option,
 )
+from beamstop.regions import Area, Region
 from beamstop.rules import Profile, Rule, RuleSet
+from beamstop.spared import MARKERS
 from beamstop.text import TextPolicy
 from beamstop.vocabulary import fold
 
@@ -54,6 +57,8 @@ _BOUNCERS: dict[str, type[Bouncer]] = {
     "key-object": RejectKeyObject,
     "presentation-state": RejectPresentationState,
 }
+Corner = Annotated[int, Field(ge=0)]
+Size = Annotated[int, Field(ge=1)]
 OptionName = Literal[OPTIONS]  # type: ignore[valid-type]
 
 
@@ -88,12 +93,57 @@ class CustomBouncer(_Part):
     arguments: dict[str, Any] = {}
 
 
+class Edges(_Part):
+    """An area by its edges; all four belong to it."""
+
+    left: int = Field(ge=0)
+    top: int = Field(ge=0)
+    right: int
+    bottom: int
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Edges":
+        if self.right < self.left or self.bottom < self.top:
+            raise ValueError("left before right, top before bottom")
+        return self
+
+    @property
+    def area(self) -> Area:
+        """The same by corner and size."""
+        return Area(self.left, self.top, self.right - self.left + 1, self.bottom - self.top + 1)
+
+
+class RegionPart(_Part):
+    """Where a device writes text."""
+
+    when: str
+    areas: Annotated[list[Edges | tuple[Corner, Corner, Size, Size]], Field(min_length=1)]
+
+    @property
+    def region(self) -> Region:
+        """What HideText needs to know."""
+        return Region(
+            self.when, tuple(area.area if isinstance(area, Edges) else Area(*area) for area in self.areas)
+        )
+
+
 class TextPart(_Part):
     """What text in pixels is hidden."""
 
     hide: Literal["all", "identifying"] = "all"
     authorized_words: list[str] = []
+    markers: list[str] = list(MARKERS)
     languages: list[str] = ["en"]
+    regions: list[RegionPart] = []
+    ultrasound_regions: Literal["search", "spare"] = "search"
+    look_again: bool = True
+
+    @field_validator("authorized_words")
+    @classmethod
+    def _usable_words(cls, words: list[str]) -> list[str]:
+        for word in words:
+            word_test(word)
+        return words
 
 
 class UidPart(_Part):
@@ -178,7 +228,7 @@ class Recipe(_Part):
 
     def model_post_init(self, _context: Any) -> None:
         """Build rules and bouncers now, so that a mistake shows before the first file is read."""
-        _ = self.planner, self.doormen
+        _ = self.planner, self.doormen, self.text_policy
 
     @cached_property
     def digest(self) -> str:
@@ -220,7 +270,16 @@ class Recipe(_Part):
     @cached_property
     def text_policy(self) -> TextPolicy:
         """What HideText needs to know."""
-        return TextPolicy(self.text.hide, tuple(self.text.authorized_words), tuple(self.text.languages))
+        text = self.text
+        return TextPolicy(
+            text.hide,
+            tuple(text.authorized_words),
+            tuple(text.markers),
+            tuple(text.languages),
+            tuple(part.region for part in text.regions),
+            text.ultrasound_regions,
+            text.look_again,
+        )
 
     @property
     def hides_text(self) -> bool:

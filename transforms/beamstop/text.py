@@ -11,28 +11,10 @@ from pydicom.dataset import Dataset
 from beamstop.changes import Change
 from beamstop.errors import PixelError
 from beamstop.frames import Frame, Frames, open_frames
+from beamstop.regions import Area, Region, areas_of
 from beamstop.renditions import GROUND, Mask, Picture
+from beamstop.spared import Judge
 
-# View and laterality markers of radiography: text that says nothing about a person.
-MARKERS = (
-    "R",
-    "L",
-    "AP",
-    "PA",
-    "LAT",
-    "CC",
-    "MLO",
-    "ML",
-    "LM",
-    "RCC",
-    "LCC",
-    "RMLO",
-    "LMLO",
-    "ERECT",
-    "SUPINE",
-)
-
-MIN_CONFIDENCE = 0.3  # below it a reading spares nothing: 29 of 31 markers kept, 0 of 136 names
 _LOOKS = 3  # look, look again, look once more
 _REACH = 64  # pixels that a change can tell on: twice the reach of renditions.local_contrast
 
@@ -83,39 +65,25 @@ class TextFinder(Protocol):
 
 @dataclass(frozen=True)
 class TextPolicy:
-    """What text is hidden.
+    """What text is hidden; on its own, all of it.
 
     Attributes:
-        hide: `all` text but authorised words, or only what may be `identifying`: then the view and
-            laterality markers of radiography stay too.
-        authorized_words: words, or whole lines, that stay; compared without regard to case.
+        hide: `all` text but authorised words and markers, or only what may be `identifying`.
+        authorized_words: words, whole lines or `/patterns/` that stay; compared without regard to case.
+        markers: words that stay where a line has no others.
         languages: EasyOCR's codes of the languages that words are read in.
+        regions: what is filled before anything is looked for.
+        ultrasound_regions: `spare` what is found inside a scan, or `search` it as all else.
+        look_again: look at what has been hidden once more, and quarantine where there is still text.
     """
 
     hide: Literal["all", "identifying"] = "all"
     authorized_words: tuple[str, ...] = ()
+    markers: tuple[str, ...] = ()
     languages: tuple[str, ...] = ("en",)
-
-    @property
-    def spares(self) -> bool:
-        """Whether any text may stay, so that boxes must be read."""
-        return bool(self.authorized_words) or self.hide == "identifying"
-
-    def why_kept(self, text: str) -> str | None:
-        """Return why a word or line may stay, None if it may not.
-
-        >>> policy = TextPolicy(authorized_words=("SHOCR", "left breast"))
-        >>> policy.why_kept("shocr"), policy.why_kept("Left  Breast"), policy.why_kept("LEFT")
-        ('authorized_word', 'authorized_word', None)
-        """
-        line = _folded(text)
-        words = line.split()
-        authorized = {_folded(word) for word in self.authorized_words}
-        if line in authorized or (words and authorized.issuperset(words)):
-            return "authorized_word"
-        if self.hide == "identifying" and words and {word.casefold() for word in MARKERS}.issuperset(words):
-            return "marker"
-        return None
+    regions: tuple[Region, ...] = ()
+    ultrasound_regions: Literal["search", "spare"] = "search"
+    look_again: bool = True
 
 
 @dataclass
@@ -125,11 +93,11 @@ class PixelReport:
     Attributes:
         frames: of the instance.
         frames_examined: frames looked at, or equal to the bit to one looked at.
-        text_boxes_hidden, text_boxes_kept: over all frames.
+        text_boxes_hidden, text_boxes_kept: over all frames, device regions among the hidden.
         text_residue: boxes "found" again inside hidden areas; a flag, detectors see edges.
         pixels_changed: pixel data are not what they were.
         examined: every frame of this instance was examined, so that 113101 may be claimed.
-        changes: one per box; action X hidden, K kept.
+        changes: one per box; action X hidden, K kept. And one per icon removed.
     """
 
     frames: int = 0
@@ -165,15 +133,15 @@ class Canvas(Protocol):
 
 @dataclass
 class Search:
-    """What a search of one canvas found: boxes as hidden, boxes as kept with why, residue."""
+    """What a search of one canvas found: boxes as hidden and as kept, both with why; residue."""
 
-    hidden: list[TextBox] = field(default_factory=list)
+    hidden: list[tuple[TextBox, str]] = field(default_factory=list)
     kept: list[tuple[TextBox, str]] = field(default_factory=list)
     residue: int = 0
 
     def changes(self, tag: str, vr: str, frame: int) -> list[Change]:
         """Return one change per box; frames count from 0."""
-        rows = [(box, "X", "text") for box in self.hidden] + [(box, "K", why) for box, why in self.kept]
+        rows = [(box, "X", why) for box, why in self.hidden] + [(box, "K", why) for box, why in self.kept]
         rows.sort(key=lambda row: (row[0].y, row[0].x, row[1]))
         return [
             Change(
@@ -200,8 +168,8 @@ def hide(dataset: Dataset, policy: TextPolicy, finder: TextFinder) -> PixelRepor
     used to be kept (PS3.5 8.1.1), are cleared. An icon is removed when text was hidden: it would show it.
 
     Args:
-        dataset: one instance; SOPInstanceUID stays.
-        policy: what may stay.
+        dataset: one instance, its attributes as they were read; SOPInstanceUID stays.
+        policy: what may stay, and the regions that go in any case.
         finder: finds and reads text.
 
     Raises:
@@ -212,6 +180,8 @@ def hide(dataset: Dataset, policy: TextPolicy, finder: TextFinder) -> PixelRepor
     if frames is None:
         return PixelReport()
     report = PixelReport(frames=len(frames), frames_examined=len(frames), examined=True)
+    judge = Judge(policy, dataset)
+    areas = areas_of(dataset, policy.regions)
     searches: dict[bytes, tuple[int, Search]] = {}
     for index in range(len(frames)):
         digest = blake2b(frames.stored(index), digest_size=32).digest()
@@ -219,7 +189,7 @@ def hide(dataset: Dataset, policy: TextPolicy, finder: TextFinder) -> PixelRepor
             first, search = searches[digest]
             frames.repeat(first, index)
         else:
-            search = _examine(frames, index, policy, finder)
+            search = _examine(frames, index, judge, finder, areas)
             searches[digest] = index, search
         report.add_boxes(search.changes(frames.tag, frames.vr, index))
         report.text_residue += search.residue
@@ -227,27 +197,32 @@ def hide(dataset: Dataset, policy: TextPolicy, finder: TextFinder) -> PixelRepor
     report.pixels_changed = frames.changed
     if report.text_boxes_hidden and "IconImageSequence" in dataset:
         del dataset.IconImageSequence
+        report.changes.append(Change("IconImageSequence", "(0088,0200)", "SQ", "X", "text", why="icon"))
     return report
 
 
-def search_and_hide(canvas: Canvas, policy: TextPolicy, finder: TextFinder, where: str) -> Search:
-    """Hide text on one canvas, look again, and hide what is new; in place.
+def search_and_hide(
+    canvas: Canvas, judge: Judge, finder: TextFinder, where: str, areas: Iterable[Area] = ()
+) -> Search:
+    """Fill areas, hide text on one canvas, look again, and hide what is new; in place.
 
     Args:
-        canvas: changed only where text is hidden.
-        policy: what may stay.
+        canvas: changed only where something is hidden.
+        judge: says what may stay.
         finder: finds and reads text.
         where: keyword and frame, for the error.
+        areas: that are filled before the first look.
 
     Raises:
         PixelError: `text_remains`.
     """
     search = Search()
     rows, columns = canvas.shape
-    black = np.zeros((rows, columns), dtype=bool)
+    black = _fill(canvas, search, areas)
     settled = black.copy()  # hidden, or kept on purpose
     changed = black  # since the last look
-    for look in range(_LOOKS):
+    looks = _LOOKS if judge.policy.look_again else 1
+    for look in range(looks):
         pictures = canvas.pictures(black)
         near = None
         if look:  # what lies far from what changed was looked at before and is as it was
@@ -258,78 +233,58 @@ def search_and_hide(canvas: Canvas, policy: TextPolicy, finder: TextFinder, wher
         boxes = _within([box for picture in pictures for box in finder.find(picture)], rows, columns)
         boxes = [box for box in boxes if near is None or _mostly(near, box)]
         fresh = [box for box in boxes if not _mostly(settled, box)]
-        search.residue = len(boxes) - len(fresh) if look else 0
-        if fresh and look == _LOOKS - 1:
+        search.residue = len(boxes) - len(fresh) if look or areas else 0
+        if fresh and look and look == looks - 1:
             raise PixelError("text_remains", where)
-        hidden, kept = _decide(pictures[0], fresh, policy, finder)
-        for box in [*hidden, *(box for box, _ in kept)]:
-            settled[box.y : box.y + box.height, box.x : box.x + box.width] = True
-        search.kept += kept
         changed = np.zeros_like(black)
-        for box in hidden:
-            padded = box.padded(rows, columns)
-            canvas.blacken(padded.x, padded.y, padded.width, padded.height)
-            changed[padded.y : padded.y + padded.height, padded.x : padded.x + padded.width] = True
-            search.hidden.append(padded)
+        for box, kept, why in judge.decide(pictures[0], fresh, finder):
+            if kept:
+                search.kept.append((box, why))
+                _mark(settled, box)
+            else:
+                padded = box.padded(rows, columns)
+                canvas.blacken(padded.x, padded.y, padded.width, padded.height)
+                search.hidden.append((padded, why))
+                _mark(changed, padded)
         black |= changed
         settled |= black
-        if not hidden:
+        if not changed.any():
             break
     return search
 
 
-def _examine(frames: Frames, index: int, policy: TextPolicy, finder: TextFinder) -> Search:
+def _fill(canvas: Canvas, search: Search, areas: Iterable[Area]) -> Mask:
+    """Fill areas with black, list them, and return where they are."""
+    rows, columns = canvas.shape
+    black = np.zeros((rows, columns), dtype=bool)
+    for area in areas:
+        inside = area.cut(rows, columns)
+        if inside is not None:
+            box = TextBox(inside.x, inside.y, inside.width, inside.height)
+            canvas.blacken(box.x, box.y, box.width, box.height)
+            search.hidden.append((box, "region"))
+            _mark(black, box)
+    return black
+
+
+def _examine(frames: Frames, index: int, judge: Judge, finder: TextFinder, areas: tuple[Area, ...]) -> Search:
     frame: Frame = frames.decode(index)
     cleared = frame.clear_unused_bits()
-    search = search_and_hide(frame, policy, finder, f"{frames.keyword} frame {index}")
+    search = search_and_hide(frame, judge, finder, f"{frames.keyword} frame {index}", areas)
     frames.note(frame)
     if cleared or search.hidden:
         frames.put(index, frame)
     return search
 
 
-def _decide(
-    picture: Picture, boxes: list[TextBox], policy: TextPolicy, finder: TextFinder
-) -> tuple[list[TextBox], list[tuple[TextBox, str]]]:
-    """Return the boxes to hide, and those to keep with why."""
-    if not policy.spares or not boxes:
-        return boxes, []
-    reads = [
-        replace(box, text=read.text, confidence=read.confidence)
-        for box, read in zip(boxes, finder.read(picture, boxes), strict=True)
-    ]
-    kept: dict[TextBox, str] = {}
-    for line in [*_lines(reads), *([box] for box in reads)]:
-        if all(box.text and (box.confidence or 0) >= MIN_CONFIDENCE for box in line):
-            why = policy.why_kept(" ".join(box.text or "" for box in line))
-            if why:
-                kept |= dict.fromkeys(line, why)
-    return [box for box in reads if box not in kept], list(kept.items())
-
-
-def _lines(boxes: Iterable[TextBox]) -> list[list[TextBox]]:
-    """Group boxes that stand beside each other, closer than a line is high, from left to right."""
-    lines: list[list[TextBox]] = []
-    for box in sorted(boxes, key=lambda box: (box.x, box.y)):
-        for line in lines:
-            last = line[-1]
-            overlap = min(last.y + last.height, box.y + box.height) - max(last.y, box.y)
-            if 2 * overlap > min(last.height, box.height) and box.x - last.x - last.width < last.height:
-                line.append(box)
-                break
-        else:
-            lines.append([box])
-    return lines
-
-
 def _within(boxes: Iterable[TextBox], rows: int, columns: int) -> list[TextBox]:
-    """Cut boxes to the picture, drop what lies outside, order them by place."""
-    cut = []
+    """Cut boxes to the picture, drop what lies outside or is there twice, order them by place."""
+    cut = set()
     for box in boxes:
         left, top = max(box.x, 0), max(box.y, 0)
         right, bottom = min(box.x + box.width, columns), min(box.y + box.height, rows)
         if right > left and bottom > top:
-            cut.append(replace(box, x=left, y=top, width=right - left, height=bottom - top))
+            cut.add(replace(box, x=left, y=top, width=right - left, height=bottom - top))
     return sorted(cut, key=lambda box: (box.y, box.x, box.height, box.width))
 
 
@@ -340,9 +295,9 @@ def _grown(area: Mask, reach: int) -> Mask:
     return cv2.dilate(area.astype(np.uint8), kernel).astype(bool)
 
 
+def _mark(area: Mask, box: TextBox) -> None:
+    area[box.y : box.y + box.height, box.x : box.x + box.width] = True
+
+
 def _mostly(area: Mask, box: TextBox) -> bool:
     return bool(area[box.y : box.y + box.height, box.x : box.x + box.width].mean() > 0.5)
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.casefold().split())

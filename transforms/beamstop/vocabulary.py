@@ -94,9 +94,14 @@ def _generated() -> tuple[str, ...]:
 
 @cache
 def _lists() -> dict[str, frozenset[str]]:
+    return word_lists("word_lists.txt")
+
+
+def word_lists(file: str) -> dict[str, frozenset[str]]:
+    """Read a file of `data` that has words under headings in brackets."""
     lists: dict[str, set[str]] = {}
     current: set[str] = set()
-    for line in (_DATA / "word_lists.txt").read_text(encoding="utf-8").splitlines():
+    for line in (_DATA / file).read_text(encoding="utf-8").splitlines():
         if line.startswith("["):
             current = lists.setdefault(line.strip("[]"), set())
         elif not line.startswith("#"):
