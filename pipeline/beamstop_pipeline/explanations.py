@@ -32,6 +32,8 @@ from beamstop.tags import (
     tag_text,
     vr_of,
 )
+from beamstop.text import TextPolicy
+from beamstop.where_text import why_no_text
 
 _FIRST_BLOCK = 0x1000  # of private elements, where the creator is (gggg,0010)
 _VALUE_LENGTH = 60
@@ -98,15 +100,31 @@ def _settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
     yield "unlisted", recipe.unlisted
     yield "unknown", recipe.unknown
     yield "unvouched", recipe.unvouched
-    text = recipe.text
-    words = f", {len(text.authorized_words)} authorised words" if text.authorized_words else ""
-    hidden = f"hide {text.hide}, languages {' '.join(text.languages)}{words}"
-    yield "text", hidden if recipe.hides_text else "pixels are not looked at"
+    if recipe.hides_text:
+        yield from _text_settings(recipe.text_policy)
+    else:
+        yield "text", "pixels are not looked at"
     root = f", root {recipe.uids.root}" if recipe.uids.root else ""
     guessable = "; guessable by whoever knows the original" if recipe.uids.method == "kskit" else ""
     yield "uids", f"{recipe.uids.method}{root}{guessable}"
     yield "dates", "shifted by {} to {} days where they are shifted".format(*recipe.dates.shift_days)
     yield "pseudonyms", "of PatientID" + (" with its issuer" if recipe.pseudonyms.with_issuer else "")
+
+
+def _text_settings(policy: TextPolicy) -> Iterator[tuple[str, str]]:
+    words = f", {len(policy.authorized_words)} authorised words" if policy.authorized_words else ""
+    again = "" if policy.look_again else ", without looking again"
+    yield "text", f"hide {policy.hide}, languages {' '.join(policy.languages)}{words}{again}"
+    yield "markers", " ".join(policy.markers) or "none"
+    if policy.ultrasound_regions == "spare":
+        yield "ultrasound", "what is found inside a scan stays, unless it is the instance's own"
+    for region in policy.regions:
+        areas = "; ".join(_area(area.x, area.y, area.width, area.height) for area in region.areas)
+        yield "region", f"{areas}: where {region.when}"
+
+
+def _area(x: int | None, y: int | None, width: int | None, height: int | None) -> str:
+    return f"x {x} y {y} width {width} height {height}"
 
 
 def _bouncer(entry: str | Reject | CustomBouncer) -> str:
@@ -231,7 +249,8 @@ class Explanation:
         outcome: `written`, or the class of the refusal in small letters.
         why: reason and detail of a refusal.
         elements: one line each; none where it was turned away before.
-        boxes: changes in pixels and overlay planes.
+        boxes: changes in pixels, overlay planes and icons.
+        unexamined: why the pixels were not looked at, though the recipe says so.
         methods: the CID 7050 codes.
     """
 
@@ -239,6 +258,7 @@ class Explanation:
     why: str = ""
     elements: list[Line] = field(default_factory=list)
     boxes: list[Change] = field(default_factory=list)
+    unexamined: str = ""
     methods: tuple[str, ...] = ()
 
 
@@ -268,6 +288,7 @@ def _explain(found: Explanation, data: bytes, recipe: Recipe, key: bytes, load_f
     original = copy.deepcopy(dataset)
     bounce(dataset, recipe.doormen)
     finder = load_finder(recipe.text_policy.languages) if recipe.looks_at_pixels else None
+    found.unexamined = (why_no_text(dataset) or "") if recipe.hides_text else ""
     pixels = hide_text(dataset, recipe, finder)
     found.boxes = list(pixels.changes)
     bounce(dataset, recipe.doormen, pixels.examined)
@@ -345,17 +366,19 @@ def describe_instance(found: Explanation, values: bool) -> Iterator[str]:
     if found.boxes:
         yield from table((_box(change) for change in found.boxes), indent="")
         yield ""
+    if found.unexamined:
+        yield f"no text is looked for in pixels; {found.unexamined}"
     if found.methods:
         yield f"methods {' '.join(found.methods)}"
     yield f"would be {found.outcome}" + (f": {found.why}" if found.why else "")
 
 
 def _box(change: Change) -> tuple[str, ...]:
-    place = f"x {change.x} y {change.y} width {change.width} height {change.height}"
+    in_frame = change.frame is not None
     return (
         change.tag,
-        f"frame {change.frame}",
-        place,
+        f"frame {change.frame}" if in_frame else change.path,
+        _area(change.x, change.y, change.width, change.height) if in_frame else "",
         "hidden" if change.action == "X" else "kept",
         change.why or "",
     )

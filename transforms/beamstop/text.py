@@ -279,13 +279,13 @@ def _examine(frames: Frames, index: int, judge: Judge, finder: TextFinder, areas
 
 def _within(boxes: Iterable[TextBox], rows: int, columns: int) -> list[TextBox]:
     """Cut boxes to the picture, drop what lies outside or is there twice, order them by place."""
-    cut = set()
+    cut = []
     for box in boxes:
         left, top = max(box.x, 0), max(box.y, 0)
         right, bottom = min(box.x + box.width, columns), min(box.y + box.height, rows)
         if right > left and bottom > top:
-            cut.add(replace(box, x=left, y=top, width=right - left, height=bottom - top))
-    return sorted(cut, key=lambda box: (box.y, box.x, box.height, box.width))
+            cut.append(replace(box, x=left, y=top, width=right - left, height=bottom - top))
+    return sorted(dict.fromkeys(cut), key=lambda box: (box.y, box.x, box.height, box.width))
 
 
 def _grown(area: Mask, reach: int) -> Mask:
