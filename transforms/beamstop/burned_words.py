@@ -27,7 +27,7 @@ _NUMBER = r"[<>~±+-]?\d{1,4}(?:[.,]\d{1,4})?(?:[x*/×]\d{1,4}(?:[.,]\d{1,3})?){
 _BARE = re.compile(_NUMBER)
 _MEASURE = re.compile(rf"({_NUMBER})([^\W\d_]\S*|%|°|/\S+)")
 _SETTING = re.compile(r"([a-z]+)[:=.]?(\d\S*)")
-_LONG_NUMBER = re.compile(r"\d(?:[\W_]?\d){4,}")
+_LONG_NUMBER = re.compile(r"\d(?:[-/:_#]?\d){4,}")
 _CARETS = re.compile(r"[^\W\d_]\^|\^[^\W\d_]")
 _NAME_AND_GIVEN = re.compile(r"[^\W\d_][\w'’-]*\s*,\s*[^\W\d_]")
 _TITLE = re.compile(r"(?:^|\s)(?:dr|mr|mrs|ms|prof|miss|frau|herr|mme)\b\.?\s+[^\W\d_]", re.IGNORECASE)

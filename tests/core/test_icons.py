@@ -1,0 +1,60 @@
+"""Icons of instances whose recipe keeps them."""
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+from tests.core.pixel_fixtures import BlockFinder, ground, image, with_block
+
+from beamstop.changes import Change
+from beamstop.icons import remove_icons_with_text
+
+STAYS = ground().astype("u1")
+TELLS = with_block(200).astype("u1")
+
+
+def never(path: tuple[int, ...]) -> bool:
+    return False
+
+
+def test_icon_without_text_stays() -> None:
+    dataset = image(STAYS, IconImageSequence=[image(STAYS)])
+    assert remove_icons_with_text(dataset, BlockFinder(), never) == []
+    assert "IconImageSequence" in dataset
+
+
+def test_icon_with_text_goes_at_any_depth() -> None:
+    reference = Dataset()
+    reference.IconImageSequence = [image(STAYS), image(TELLS)]
+    dataset = image(STAYS, ReferencedImageSequence=[Dataset(), reference])
+    changes = remove_icons_with_text(dataset, BlockFinder(), never)
+    path = "ReferencedImageSequence[1].IconImageSequence"
+    assert changes == [Change(path, "(0088,0200)", "SQ", "X", "text", why="icon")]
+    assert "IconImageSequence" not in reference
+
+
+@pytest.mark.parametrize("broken", ["PixelData", "Rows"])
+def test_icon_that_cannot_be_looked_at_goes(broken: str) -> None:
+    icon = image(STAYS)
+    icon[broken].value = b"" if broken == "PixelData" else None
+    dataset = image(STAYS, IconImageSequence=[icon])
+    assert len(remove_icons_with_text(dataset, BlockFinder(), never)) == 1
+
+
+def test_icon_with_bytes_behind_its_picture_goes() -> None:
+    icon = image(STAYS)
+    icon["PixelData"].value += b"Roe^Jane"
+    assert len(remove_icons_with_text(image(STAYS, IconImageSequence=[icon]), BlockFinder(), never)) == 1
+
+
+def test_icon_with_an_overlay_in_its_unused_bits_goes() -> None:
+    frame = ground().astype("<u2")
+    frame[5, 5] |= np.uint16(0x8000)
+    icon = image(frame, BitsStored=12)
+    assert len(remove_icons_with_text(image(STAYS, IconImageSequence=[icon]), BlockFinder(), never)) == 1
+
+
+def test_icon_that_the_recipe_removes_is_not_looked_at() -> None:
+    finder = BlockFinder()
+    dataset = image(STAYS, IconImageSequence=[image(TELLS)])
+    assert remove_icons_with_text(dataset, finder, lambda path: path == (0x00880200,)) == []
+    assert finder.looks == []

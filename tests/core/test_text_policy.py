@@ -1,0 +1,213 @@
+"""What of the text in a picture stays, and what goes whatever stands there."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+from tests.core.pixel_fixtures import BlockFinder, ground, image, with_block
+
+from beamstop.regions import Area, Region
+from beamstop.spared import MARKERS, Judge
+from beamstop.text import TextBox, TextPolicy, hide
+
+PICTURE = np.zeros((400, 400), np.uint8)
+KEPT = ("marker", "device_setting", "medical_word")
+
+
+class Reader(BlockFinder):
+    """Reads boxes as their place says; notes what it was asked."""
+
+    def __init__(self, *texts: str, confidence: float = 0.9) -> None:
+        super().__init__()
+        self.texts, self.confidence, self.asked = texts, confidence, 0
+
+    def read(self, picture: Any, boxes: Any) -> list[TextBox]:
+        self.asked += len(boxes)
+        return [replace(box, text=self.texts[box.height - 10], confidence=self.confidence) for box in boxes]
+
+
+def box(number: int, x: int = 0, y: int = 0, width: int = 20) -> TextBox:
+    return TextBox(x, y, width, 10 + number)
+
+
+def person(**attributes: Any) -> Dataset:
+    dataset = Dataset()
+    dataset.PatientName = "Wright^Oliver"
+    dataset.PatientID = "AB-12345"
+    dataset.StationName = "ROOM7XA"
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def whys(
+    policy: TextPolicy, *texts: str, confidence: float = 0.9, dataset: Dataset | None = None
+) -> list[str]:
+    """Return why each of some words, side by side in one line, goes or stays."""
+    boxes = [box(number, x=24 * number) for number in range(len(texts))]
+    judge = Judge(policy, person() if dataset is None else dataset)
+    return [verdict.why for verdict in judge.decide(PICTURE, boxes, Reader(*texts, confidence=confidence))]
+
+
+MARKING = TextPolicy(markers=MARKERS)
+IDENTIFYING = TextPolicy(hide="identifying", markers=MARKERS)
+
+
+def test_a_line_of_markers_stays() -> None:
+    assert whys(MARKING, "R", "mlo") == ["marker", "marker"]
+
+
+def test_a_letter_beside_a_name_is_an_initial_and_no_marker() -> None:
+    assert whys(MARKING, "L", "Smith") == ["text", "text"]
+    assert whys(IDENTIFYING, "L", "Smith") == ["unknown", "unknown"]
+
+
+def test_a_marker_read_in_doubt_goes() -> None:
+    assert whys(MARKING, "R", confidence=0.49) == ["text"]
+
+
+def test_a_marker_that_is_the_patients_name_goes() -> None:
+    assert whys(MARKING, "LAT", dataset=person(PatientName="Lat^An")) == ["text"]
+
+
+def test_only_boxes_short_enough_for_a_marker_are_read() -> None:
+    reader = Reader("R")
+    verdicts = Judge(MARKING, person()).decide(PICTURE, [box(0, width=200), box(0, y=50)], reader)
+    assert reader.asked == 1
+    assert [(verdict.box.width, verdict.why) for verdict in verdicts] == [(200, "text"), (20, "marker")]
+
+
+def test_an_authorised_pattern_spares_whole_words_but_no_name_of_the_instance() -> None:
+    policy = TextPolicy(authorized_words=("/[a-z]{5,9}/",))
+    assert whys(policy, "BREAST") == ["authorized_word"]
+    assert whys(policy, "BREAST7") == ["text"]
+    assert whys(policy, "0liver") == whys(policy, "WR1GHF") == whys(policy, "Wriqht") == ["text"]
+
+
+def test_an_authorised_word_is_compared_letter_by_letter_with_the_names() -> None:
+    policy = TextPolicy(authorized_words=("RIGHT", "WRIGHT"))
+    assert whys(policy, "right") == ["authorized_word"]
+    assert whys(policy, "Wright") == ["text"]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (["120", "kV"], ["device_setting"] * 2),
+        (["kV:120", "50mA"], ["device_setting"] * 2),
+        (["W", "350", "L", "40"], ["device_setting", "device_setting", "marker", "device_setting"]),
+        (["MI", "0.9", "TIs", "0.4"], ["device_setting"] * 4),
+        (["DFOV", "25.0cm"], ["device_setting"] * 2),
+        (["AXIAL"], ["medical_word"]),
+        (["R", "KIDNEY"], ["marker", "medical_word"]),
+        (["Rose"], ["unknown"]),
+        (["SMITH", "120", "kV"], ["unknown", "device_setting", "unknown"]),
+        (["17"], ["number"]),
+        (["10:15:30"], ["number"]),
+        (["8812"], ["number"]),
+        (["88", "123"], ["number"] * 2),
+        (["77", "9076655"], ["number"] * 2),
+        (["12.03.2024"], ["date"]),
+        (["12", "MAR", "2024"], ["date"] * 3),
+        (["ROE^JANE"], ["name"]),
+        (["KIDNEY,", "AXIAL"], ["name"] * 2),
+        (["Dr.", "Kidney"], ["name"] * 2),
+        (["0liver"], ["identifier"]),
+        (["WR1GHF"], ["identifier"]),
+        (["AB", "12345"], ["identifier"] * 2),
+        (["A8-I2345"], ["identifier"]),
+        (["Name:", "KIDNEY"], ["label"] * 2),
+        (["Acc", "77"], ["label"] * 2),
+    ],
+)
+def test_what_may_identify_goes(line: list[str], expected: list[str]) -> None:
+    assert whys(IDENTIFYING, *line) == expected
+
+
+def test_words_read_in_doubt_or_not_at_all_go() -> None:
+    assert whys(IDENTIFYING, "KIDNEY", confidence=0.49) == ["unread"]
+    assert whys(IDENTIFYING, "") == ["unread"]
+
+
+def test_what_a_label_announces_goes_with_it() -> None:
+    def outcome(*boxes: TextBox) -> list[str]:
+        reader = Reader("Patient", "KIDNEY", "AXIAL")
+        return [verdict.why for verdict in Judge(IDENTIFYING, person()).decide(PICTURE, boxes, reader)]
+
+    label = box(0)
+    assert outcome(label, box(1, x=200)) == ["label", "label"]
+    assert outcome(label, box(1, y=14)) == ["label", "label"]
+    assert outcome(label, box(1, y=60)) == ["label", "medical_word"]
+    assert outcome(label, box(2, y=14), box(1, x=200)) == ["label", "medical_word", "label"]
+
+
+# ---- areas ----------------------------------------------------------------------------------------
+
+
+def ultrasound(left: int, top: int, right: int, bottom: int, kind: int = 1) -> Dataset:
+    region = Dataset()
+    region.RegionSpatialFormat, region.RegionDataType = 1, kind
+    region.RegionLocationMinX0, region.RegionLocationMinY0 = left, top
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = right, bottom
+    return person(Rows=400, Columns=400, SequenceOfUltrasoundRegions=[region])
+
+
+SPARING = TextPolicy(ultrasound_regions="spare")
+
+
+def test_what_is_found_in_a_scan_stays_if_the_recipe_says_so() -> None:
+    assert whys(SPARING, "x/)", dataset=ultrasound(0, 0, 200, 200)) == ["ultrasound_region"]
+    assert whys(TextPolicy(), "x/)", dataset=ultrasound(0, 0, 200, 200)) == ["text"]
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        ultrasound(1, 0, 200, 200),  # the box begins left of it
+        ultrasound(0, 0, 200, 200, kind=9),  # a trace
+        ultrasound(0, 0, 399, 399),  # all of the picture
+        ultrasound(0, 0, 400, 200),  # beyond it
+        ultrasound(200, 200, 0, 0),
+    ],
+)
+def test_a_box_outside_a_scan_or_in_no_plausible_one_goes(dataset: Dataset) -> None:
+    assert whys(SPARING, "x/)", dataset=dataset) == ["text"]
+
+
+def test_the_instances_own_name_goes_from_the_scan_too() -> None:
+    assert whys(SPARING, "WRIGHT", dataset=ultrasound(0, 0, 200, 200)) == ["text"]
+
+
+def test_a_region_is_filled_in_every_frame_of_what_fits_its_criterion() -> None:
+    frames = np.stack([ground(), ground() + 1, ground()]).astype("u1")
+    policy = TextPolicy(
+        regions=(
+            Region("Modality.equals('US')", (Area(100, 70, 999, 999), Area(500, 0, 9, 9))),
+            Region("Modality.equals('CT')", (Area(0, 0, 9, 9),)),
+        )
+    )
+    dataset = image(frames, Modality="US", IconImageSequence=[Dataset()])
+    report = hide(dataset, policy, BlockFinder())
+    expected = frames.copy()
+    for frame in expected:
+        frame[70:, 100:] = frame.min()
+    assert dataset.PixelData == expected.tobytes()
+    boxes = [(c.frame, c.x, c.y, c.width, c.height, c.why) for c in report.changes if c.frame is not None]
+    assert boxes == [(number, 100, 70, 20, 10, "region") for number in range(3)]
+    assert (report.text_boxes_hidden, report.frames_examined, report.examined) == (3, 3, True)
+    assert "IconImageSequence" not in dataset
+
+
+def test_text_beside_a_region_is_still_found() -> None:
+    dataset = image(with_block(200).astype("u1"))
+    policy = TextPolicy(regions=(Region("Rows.exists()", (Area(0, 60, 20, 20),)),))
+    report = hide(dataset, policy, BlockFinder())
+    assert [change.why for change in report.changes] == ["text", "region"]
+
+
+def test_looking_again_can_be_forgone() -> None:
+    finder = BlockFinder()
+    report = hide(image(with_block(200).astype("u1")), TextPolicy(look_again=False), finder)
+    assert (len(finder.looks), report.text_boxes_hidden, report.examined) == (1, 1, True)
