@@ -1,4 +1,4 @@
-"""Pictures made in code, and a finder that takes bright blocks for text."""
+"""Pictures made in code, a finder that takes bright blocks for text, and one that finds nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -36,6 +36,18 @@ class BlockFinder:
 
     def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
         return [replace(box, text=word, confidence=0.9) for box, word in zip(boxes, self.words, strict=True)]
+
+
+class NoText:
+    """Finds nothing."""
+
+    fingerprint = "none"
+
+    def find(self, picture: Picture) -> list[TextBox]:
+        return []
+
+    def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
+        return list(boxes)
 
 
 class StubbornFinder(BlockFinder):

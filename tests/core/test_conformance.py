@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from tests.core.pixel_fixtures import NoText
 
 from beamstop import deidentify_bytes
 from beamstop.errors import Refusal
@@ -33,16 +34,6 @@ SET_ASIDE = {
 REJECTED = {"dicomdir", "non_standard_sop_class", "not_dicom"}
 # `strict` removes ICC profiles, which the Color Palette IOD requires (recipes/strict.yaml says why).
 NO_ICC_PROFILE = "Error - Missing attribute Type 1 Required Element=<ICCProfile> Module=<ICCProfile>"
-
-
-class NoText:
-    fingerprint = "none"
-
-    def find(self, picture):
-        return []
-
-    def read(self, picture, boxes):
-        return []
 
 
 def bundled_files():

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from tests.core.pixel_fixtures import NoText
 
 from beamstop import deidentify_bytes
 from beamstop.attributes import apply_recipe
@@ -105,16 +106,6 @@ def as_bytes(dataset):
     file = BytesIO()
     dataset.save_as(file, enforce_file_format=True)
     return file.getvalue()
-
-
-class NoText:
-    fingerprint = "none"
-
-    def find(self, picture):
-        return []
-
-    def read(self, picture, boxes):
-        return []
 
 
 def clean_bytes(data, recipe, key=KEY):

@@ -6,6 +6,9 @@ import pytest
 from beamstop.actions import Action
 from beamstop.errors import RecipeError
 from beamstop.recipe import load_recipe, parse_recipe, recipe_names, recipe_schema
+from beamstop.regions import Area, Region
+from beamstop.spared import MARKERS
+from beamstop.text import TextPolicy
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
@@ -60,6 +63,17 @@ def test_the_digest_changes_with_what_is_done_and_not_with_the_name():
         ("bouncers: [{bouncer: no.such.Class}]", "cannot be imported"),
         ("attributes: {PatientName: {operator: beamstop.errors.DeidError}}", "not a subclass"),
         ("insert: {PatientNmae: x}", "no attribute has this keyword"),
+        ("text: {authorized_words: ['/[/']}", "text.authorized_words: '/\\[/': no regular expression"),
+        ("text: {authorized_words: ['/(a+)+b/']}", "none of them of a group"),
+        ("text: {authorized_words: ['/a*b*c*d*e*/']}", "at most 100 characters and 4"),
+        ("text:\n  regions:\n  - {when: 'Modality.has(1)', areas: [[0, 0, 9, 9]]}", "no test 'has'"),
+        ("text:\n  regions:\n  - {when: 'Rows.exists()', areas: []}", "line 3: text.regions.0.areas"),
+        ("text: {regions: [{when: 'Rows.exists()', areas: [[0, 0, 0, 9]]}]}", "text.regions.0.areas.0"),
+        ("text: {regions: [{when: 'Rows.exists()', areas: [[-1, 0, 9, 9]]}]}", "text.regions.0.areas.0"),
+        (
+            "text: {regions: [{when: 'Rows.exists()', areas: [{left: 5, top: 0, right: 4, bottom: 9}]}]}",
+            "left before right",
+        ),
         ("options: [a\nb: ]", "line 2: not YAML"),
         ("- a list", "a recipe is a mapping"),
     ],
@@ -68,6 +82,27 @@ def test_a_mistake_is_said_with_its_place(text, message):
     with pytest.raises(RecipeError, match=message) as error:
         parse_recipe(text, "r.yaml")
     assert "r.yaml" in str(error.value)
+
+
+def test_text_policy_has_what_the_recipe_says():
+    recipe = parse_recipe(
+        """
+        text:
+          markers: [XCC]
+          ultrasound_regions: spare
+          look_again: false
+          regions:
+            - when: Modality.equals('US')
+              areas: [[0, 1, 20, 10], {left: 5, top: 6, right: 7, bottom: 6}]
+        """
+    )
+    assert recipe.text_policy == TextPolicy(
+        markers=("XCC",),
+        regions=(Region("Modality.equals('US')", (Area(0, 1, 20, 10), Area(5, 6, 3, 1))),),
+        ultrasound_regions="spare",
+        look_again=False,
+    )
+    assert load_recipe("default").text_policy == TextPolicy(markers=MARKERS)
 
 
 def test_a_missing_recipe_names_those_that_ship():

@@ -10,6 +10,7 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation
+from tests.core.pixel_fixtures import NoText
 
 from beamstop import deidentify_bytes
 from beamstop.attributes import apply_recipe
@@ -141,16 +142,6 @@ def test_the_mammography_recipe_hides_all_text():
     recipe = load_recipe("mammography-kskit")
     assert recipe.hides_text
     assert (recipe.text_policy.hide, recipe.text_policy.languages) == ("all", ("fr",))
-
-
-class NoText:
-    fingerprint = "none"
-
-    def find(self, picture):
-        return []
-
-    def read(self, picture, boxes):
-        return []
 
 
 @cache
