@@ -4,14 +4,18 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
+from tests.core.pixel_fixtures import ground, image
 
 from beamstop.profile import OPTIONS
-from beamstop.recipe import load_recipe, recipe_names, recipe_schema
+from beamstop.recipe import load_recipe, parse_recipe, recipe_names, recipe_schema
+from beamstop.text import TextBox
 from beamstop_pipeline.cli import main
+from beamstop_pipeline.explanations import describe_instance, explain_instance
 
 
 @pytest.fixture
@@ -200,3 +204,54 @@ def test_looking_into_a_recipe_imports_no_beam_and_no_networks():
         "assert not {'apache_beam', 'torch', 'easyocr'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+TEXT_RECIPE = """
+options: [clean-pixel-data]
+text:
+  markers: [R]
+  regions:
+    - {when: "Modality.equals('CT')", areas: [[0, 0, 20, 8]]}
+"""
+
+
+class MarkerFinder:
+    """Finds one box, which reads R."""
+
+    fingerprint = "marker"
+
+    def find(self, picture):
+        return [TextBox(40, 40, 10, 10)]
+
+    def read(self, picture, boxes):
+        return [replace(box, text="R", confidence=0.9) for box in boxes]
+
+
+def pixels(**attributes):
+    header = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2", "Modality": "CT"} | attributes
+    dataset = image(ground(64, 64).astype("u1"), **header)
+    file = io.BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+def test_show_tells_markers_and_regions(told, tmp_path):
+    path = tmp_path / "text.yaml"
+    path.write_text(TEXT_RECIPE)
+    _, lines, _ = told("recipe", "show", path)
+    shown = [" ".join(line.split()) for line in lines]
+    assert "text hide all, languages en" in shown
+    assert "markers R" in shown
+    assert "region x 0 y 0 width 20 height 8: where Modality.equals('CT')" in shown
+
+
+def test_explain_tells_regions_kept_boxes_and_pixels_that_nobody_looks_at():
+    recipe = parse_recipe(TEXT_RECIPE)
+    found = explain_instance(pixels(), recipe, bytes(32), lambda languages: MarkerFinder())
+    lines = [" ".join(line.split()) for line in describe_instance(found, values=False)]
+    assert "(7FE0,0010) frame 0 x 0 y 0 width 20 height 8 hidden region" in lines
+    assert "(7FE0,0010) frame 0 x 40 y 40 width 10 height 10 kept marker" in lines
+    dose = pixels(SOPClassUID="1.2.840.10008.5.1.4.1.1.481.2", Modality="RTDOSE")
+    found = explain_instance(dose, recipe, bytes(32), lambda languages: MarkerFinder())
+    assert found.boxes == []
+    assert found.unexamined == "RT Dose: a pixel is a computed dose"
