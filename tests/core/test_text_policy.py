@@ -131,6 +131,11 @@ def test_words_read_in_doubt_or_not_at_all_go() -> None:
     assert whys(IDENTIFYING, "") == ["unread"]
 
 
+def test_a_letter_beside_what_cannot_be_read_goes() -> None:
+    assert whys(IDENTIFYING, "R", "") == ["unknown", "unread"]
+    assert whys(IDENTIFYING, "12cm", "") == ["device_setting", "unread"]
+
+
 def test_what_a_label_announces_goes_with_it() -> None:
     def outcome(*boxes: TextBox) -> list[str]:
         reader = Reader("Patient", "KIDNEY", "AXIAL")

@@ -123,7 +123,7 @@ class Judge:
             return [Verdict(box, False, why) for box in line]
         words = [(box, word) for box in line for word in (box.text or "").split()]
         whys = why_harmless([word for _, word in words], lambda word: word in self._markers)
-        alone = _HARMLESS.issuperset(whys)
+        alone = _HARMLESS.issuperset(whys) and self._is_sure(line, _SURE)
         found = list(zip(words, whys, strict=True))
         return [self._box(box, [why for (of, _), why in found if of is box], alone) for box in line]
 
