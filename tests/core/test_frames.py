@@ -1,11 +1,13 @@
 """Frames of every kind: decoded, blackened, put back, the others untouched."""
 
 import struct
+from io import BytesIO
 from typing import Any
 
 import imagecodecs
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
@@ -283,27 +285,79 @@ def lossy(
     return dataset
 
 
-def test_lossy_jpeg_becomes_native_with_nothing_else_changed() -> None:
+def test_blocks_of_a_lossy_jpeg_are_blanked_and_nothing_else() -> None:
     frames = np.stack([with_block(200), ground()]).astype("u1")
     dataset = lossy(frames, "MONOCHROME2")
-    before = pixel_array(dataset)
+    before, (_, untouched) = pixel_array(dataset), generate_frames(dataset.PixelData, number_of_frames=2)
     clean(dataset)
-    after = np.frombuffer(dataset.PixelData, "u1").reshape(frames.shape)
+    after, (_, second) = pixel_array(dataset), generate_frames(dataset.PixelData, number_of_frames=2)
+    blocks = (slice(16, 40), slice(24, 80))  # the hidden area in whole blocks of 8
     outside = np.ones(frames.shape, bool)
-    outside[0][HIDDEN] = False
-    assert dataset.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    outside[0][blocks] = False
+    assert (dataset.file_meta.TransferSyntaxUID, second) == (JPEG_BASELINE, untouched)
     assert np.array_equal(after[outside], before[outside])
-    assert len(set(after[0][HIDDEN].ravel())) == 1
+    assert (after[0][blocks] == before[0].min()).all()
     assert (dataset.LossyImageCompression, dataset.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
     assert "ImageType" not in dataset
 
 
-def test_lossy_colour_becomes_rgb() -> None:
+def test_subsampled_jpeg_stays_as_it_is_beyond_the_reach_of_its_chrominance() -> None:
     dataset = lossy(colour(), "YBR_FULL_422")
+    before = pixel_array(dataset).astype(int)
+    clean(dataset)
+    difference = np.abs(pixel_array(dataset).astype(int) - before).max(axis=-1)
+    difference[12:44, 12:84] = 0  # units of 16 by 8, and 4 pixels around
+    assert (dataset.file_meta.TransferSyntaxUID, dataset.PhotometricInterpretation) == (
+        JPEG_BASELINE,
+        "YBR_FULL_422",
+    )
+    assert difference.max() == 0
+    assert pixel_array(dataset)[HIDDEN].max() < 20
+
+
+def progressive(frame: np.ndarray[Any, Any], photometric: str) -> Dataset:
+    file = BytesIO()
+    Image.fromarray(frame).save(file, "JPEG", quality=95, progressive=True)
+    dataset = image(frame, photometric)
+    compressed(dataset, JPEG_BASELINE, codestreams=[file.getvalue()])
+    return dataset
+
+
+def test_progressive_jpeg_becomes_native() -> None:
+    dataset = progressive(with_block(200).astype("u1"), "MONOCHROME2")
+    before = pixel_array(dataset)
+    clean(dataset)
+    assert dataset.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert dataset.PixelData == hidden(before, before.min()).tobytes()
+    assert (dataset.LossyImageCompression, dataset.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
+
+
+def test_progressive_colour_becomes_rgb() -> None:
+    dataset = progressive(colour(), "YBR_FULL_422")
     before = pixel_array(dataset)
     clean(dataset)
     assert (dataset.PhotometricInterpretation, dataset.PlanarConfiguration) == ("RGB", 0)
     assert dataset.PixelData == hidden(before, 0).tobytes()
+
+
+@pytest.mark.parametrize(("touched", "stated"), [(1, "YBR_ICT"), (2, "YBR_RCT")])
+def test_irreversible_colour_is_written_reversibly_in_its_syntax(touched: int, stated: str) -> None:
+    plain = colour()
+    plain[BLOCK] = 10
+    frames = np.stack([colour(), colour() if touched == 2 else plain])
+    frames[1, 70, 3] = 99
+    dataset = image(frames, "RGB")
+    streams = [
+        imagecodecs.jpeg2k_encode(f, level=40, reversible=False, mct=True, codecformat="J2K") for f in frames
+    ]
+    compressed(dataset, J2K_LOSSY, codestreams=streams)
+    dataset.PhotometricInterpretation = "YBR_ICT"
+    before = pixel_array(dataset)
+    clean(dataset)
+    after = pixel_array(dataset, decoding_plugin="gdcm")
+    assert (dataset.file_meta.TransferSyntaxUID, dataset.PhotometricInterpretation) == (J2K_LOSSY, stated)
+    assert np.array_equal(after[0], hidden(before[0], 0))
+    assert (dataset.LossyImageCompression, dataset.LossyImageCompressionMethod) == ("01", "ISO_15444_1")
 
 
 def test_lossy_jpeg_without_text_keeps_its_bytes() -> None:
@@ -313,12 +367,12 @@ def test_lossy_jpeg_without_text_keeps_its_bytes() -> None:
     assert (dataset.PixelData, dataset.file_meta.TransferSyntaxUID) == (before, JPEG_BASELINE)
 
 
-def test_twelve_bit_jpeg_is_searched() -> None:
+def test_twelve_bit_jpeg_is_blanked_and_stays() -> None:
     dataset = lossy(with_block(3000).astype("<u2"), "MONOCHROME2", JPEG_EXTENDED, BitsStored=12)
     clean(dataset)
-    after = np.frombuffer(dataset.PixelData, "<u2").reshape(ROWS, COLUMNS)
-    assert dataset.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
-    assert after.max() < 400
+    (codestream,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    assert dataset.file_meta.TransferSyntaxUID == JPEG_EXTENDED
+    assert imagecodecs.jpeg8_decode(codestream).max() < 400
 
 
 def test_basic_offset_table_points_at_the_frames() -> None:

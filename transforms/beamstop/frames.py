@@ -3,7 +3,8 @@
 import re
 import struct
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGExtended12Bit, RLELossl
 from beamstop.encoders import encode_frame
 from beamstop.errors import PixelError
 from beamstop.files import transfer_syntax_of
+from beamstop.jpeg_blocks import Box, UnsupportedError, blank, model
 from beamstop.renditions import Mask, Picture, black, noise_unit, pictures
 
 Cells = NDArray[Any]
@@ -29,8 +31,16 @@ MAX_NATIVE_BYTES = (1 << 32) - 2  # what the length of PixelData can say (PS3.5 
 # MPEG2, MPEG-4 AVC and HEVC (PS3.5 8.2.5 to 8.2.9)
 _VIDEO = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?")
 _STANDARD = re.compile(r"1\.2\.840\.10008\.[0-9.]+")
-_JPEG_LOSSY = {"1.2.840.10008.1.2.4.50": "ISO_10918_1", "1.2.840.10008.1.2.4.51": "ISO_10918_1"}
-_LOSSY = {**_JPEG_LOSSY, "1.2.840.10008.1.2.4.81": "ISO_14495_1"}
+_JPEG_LOSSY = {"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"}
+_LOSSY = {*_JPEG_LOSSY, "1.2.840.10008.1.2.4.81"}
+_METHODS = {  # PS3.3 C.7.6.1.1.5.1
+    "1.2.840.10008.1.2.4.50": "ISO_10918_1",
+    "1.2.840.10008.1.2.4.51": "ISO_10918_1",
+    "1.2.840.10008.1.2.4.81": "ISO_14495_1",
+    "1.2.840.10008.1.2.4.203": "ISO_15444_15",
+}
+_CHROMA_REACH = 4  # pixels that smooth enlargement of subsampled chrominance reaches
+_QUANTISED = 16  # of 256: how far the coarsest quantisation of DC can miss a level
 # The reference decoder of each family, so that all workers decode alike; else pydicom's order.
 _PLUGIN = {
     UID(f"1.2.840.10008.1.2.4.{number}"): {"decoding_plugin": plugin}
@@ -166,12 +176,16 @@ class Frame:
         layout: of the instance.
         photometric: of the cells, which decoding may have changed (YBR_RCT gives RGB).
         dataset: of the instance, for padding value and palette.
+        boxes: x, y, width, height of what was blackened.
+        cleared: unused bits were cleared.
     """
 
     cells: Cells
     layout: Layout
     photometric: str
     dataset: Dataset
+    boxes: list[Box] = field(default_factory=list)
+    cleared: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -196,14 +210,16 @@ class Frame:
         left, right = x, x + width
         if self.layout.halved:  # two columns share one chrominance
             left, right = left - left % 2, right + right % 2
-        self.cells[y : y + height, left:right] = self._black
+        self.cells[y : y + height, left:right] = self.black
+        self.boxes.append((x, y, width, height))
 
     @cached_property
     def _unit(self) -> float:
         return noise_unit(self.values(), self.layout.bits_stored)
 
     @cached_property
-    def _black(self) -> Any:
+    def black(self) -> Any:
+        """The cell, or three, that boxes are filled with."""
         return black(
             self.cells,
             self.values(),
@@ -227,7 +243,7 @@ class Frame:
         extended = values if layout.signed and layout.shift == 0 else alone
         if np.array_equal(self.cells, alone) or np.array_equal(self.cells, extended):
             return False
-        self.cells = extended
+        self.cells, self.cleared = extended, True
         return True
 
 
@@ -396,8 +412,9 @@ class _NativeFrames(Frames):
 class _EncapsulatedFrames(Frames):
     """Compressed frames: what is put is encoded again where that loses nothing.
 
-    Where it would (lossy JPEG, YBR_ICT) or no encoder is at hand, all frames are decoded and the whole
-    instance goes to Explicit VR Little Endian, which every reader can read.
+    In sequential JPEG, lossy by nature, the blocks are blanked and all others keep their bits. Where
+    neither can be had, all frames are decoded and the whole instance goes to Explicit VR Little Endian,
+    which every reader can read.
     """
 
     def __init__(self, dataset: Dataset, layout: Layout, syntax: UID) -> None:
@@ -425,7 +442,7 @@ class _EncapsulatedFrames(Frames):
     def put(self, index: int, frame: Frame) -> None:
         self.changed = True
         self._put.add(index)
-        encoded = self._encoded(frame)
+        encoded = self._blanked(index, frame) if self._syntax in _JPEG_LOSSY else self._encoded(frame)
         if encoded is None:
             self._plain[index] = frame.cells
         else:
@@ -440,11 +457,38 @@ class _EncapsulatedFrames(Frames):
 
     def _encoded(self, frame: Frame) -> bytes | None:
         """Encode a frame in the syntax of the instance; None if that does not give it back exactly."""
-        stated = self._layout.photometric
+        stated = self._layout.photometric.replace("YBR_ICT", "YBR_RCT")  # the codestream says which
         if frame.photometric != stated and (stated, frame.photometric) != ("YBR_RCT", "RGB"):
             return None
         encoded = encode_frame(self._syntax, frame.cells, self._layout.bits_stored, stated)
         if encoded is None or not np.array_equal(self._decoded(encoded).cells, frame.cells):
+            return None
+        return encoded + bytes(len(encoded) % 2)
+
+    def _blanked(self, index: int, frame: Frame) -> bytes | None:
+        """Blank the blocks of a JPEG; None where that cannot be done or does not decode as it should."""
+        layout = self._layout
+        if frame.cleared or layout.shift or layout.signed or layout.photometric == "PALETTE COLOR":
+            return None
+        original = self.stored(index)
+        try:
+            colour = model(original)
+            middle = 1 << (layout.bits_stored - 1)
+            if layout.samples == 1:
+                levels = [int(frame.black)]
+            elif colour.transform == 0 or colour.identifiers == b"RGB" or layout.photometric == "RGB":
+                levels = [0, 0, 0]
+            else:
+                levels = [0, middle, middle]
+            encoded, filled = blank(original, frame.boxes, levels)
+            after = self._decoded(encoded)
+        except (UnsupportedError, PixelError):
+            return None
+        reach = _CHROMA_REACH if colour.subsampled else 0
+        same = np.array_equal(after.cells[~_grown(filled, reach)], frame.cells[~_grown(filled, reach)])
+        miss = np.abs(after.cells[filled].astype(np.int64) - frame.black)
+        away = np.median(miss, axis=0) if colour.subsampled else miss.max(axis=0)
+        if not same or np.any(away > _QUANTISED * middle / 128):
             return None
         return encoded + bytes(len(encoded) % 2)
 
@@ -507,6 +551,9 @@ class _EncapsulatedFrames(Frames):
         if self._plain:
             self._write_native()
             return
+        if self._layout.photometric == "YBR_ICT" and len(self._put) == len(self):
+            self._dataset.PhotometricInterpretation = "YBR_RCT"
+        self._state_lossy(_JPEG_LOSSY)
         data, offsets, lengths = _encapsulated(self._frames, self._had_offsets)
         self._dataset[self.keyword].value = data
         if "ExtendedOffsetTable" in self._dataset:
@@ -532,8 +579,14 @@ class _EncapsulatedFrames(Frames):
             dataset.PhotometricInterpretation = self._photometric.replace("_422", "")
         if layout.samples > 1:
             dataset.PlanarConfiguration = 0
-        if self._syntax in _LOSSY or layout.photometric == "YBR_ICT":
-            _state_lossy(dataset, _LOSSY.get(self._syntax, "ISO_15444_1"))
+        self._state_lossy(_LOSSY)
+
+    def _state_lossy(self, lossy: Container[str]) -> None:
+        """Once lossy, always lossy, however it is written now (PS3.3 C.7.6.1.1.5)."""
+        if self._syntax in lossy or self._layout.photometric == "YBR_ICT":
+            self._dataset.LossyImageCompression = "01"
+            if "LossyImageCompressionMethod" not in self._dataset:
+                self._dataset.LossyImageCompressionMethod = _METHODS.get(self._syntax, "ISO_15444_1")
 
 
 def open_frames(dataset: Dataset) -> Frames | None:
@@ -567,13 +620,6 @@ def _number(dataset: Dataset, keyword: str, default: int | None = None) -> int:
         raise PixelError("pixels_undecodable", keyword) from None
 
 
-def _state_lossy(dataset: Dataset, method: str) -> None:
-    """Once lossy, always lossy (PS3.3 C.7.6.1.1.5)."""
-    dataset.LossyImageCompression = "01"
-    if "LossyImageCompressionMethod" not in dataset:
-        dataset.LossyImageCompressionMethod = method
-
-
 def _pairs_swapped(data: bytes | bytearray) -> bytes:
     """Swap the bytes of each word: 8-bit samples in OW, big endian (PS3.5 A.3)."""
     even = np.frombuffer(bytes(data) + bytes(len(data) % 2), "u2")
@@ -598,17 +644,27 @@ def _narrowed(cells: Cells) -> Cells:
 
 def _encapsulated(frames: list[tuple[bytes, ...]], table: bool) -> tuple[bytes, list[int], list[int]]:
     """Return items behind a basic offset table, offsets and lengths of the frames (PS3.5 A.4)."""
-    body = bytearray()
-    offsets, lengths = [], []
+    items: list[bytes] = []
+    size, offsets, lengths = 0, [], []
     for frame in frames:
-        offsets.append(len(body))
+        offsets.append(size)
         lengths.append(sum(map(len, frame)))
         for fragment in frame:
-            even = fragment + bytes(len(fragment) % 2)
-            body += struct.pack("<HHL", 0xFFFE, 0xE000, len(even)) + even
+            padding = bytes(len(fragment) % 2)
+            length = len(fragment) + len(padding)
+            items += [struct.pack("<HHL", 0xFFFE, 0xE000, length), fragment, padding]
+            size += 8 + length
     fits = table and offsets[-1] <= 0xFFFFFFFF
     basic = struct.pack(f"<{len(offsets)}L", *offsets) if fits else b""
-    return struct.pack("<HHL", 0xFFFE, 0xE000, len(basic)) + basic + bytes(body), offsets, lengths
+    head = struct.pack("<HHL", 0xFFFE, 0xE000, len(basic)) + basic
+    return b"".join([head, *items]), offsets, lengths
+
+
+def _grown(area: Mask, reach: int) -> Mask:
+    import cv2
+
+    kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    return cv2.dilate(area.astype(np.uint8), kernel).astype(bool)
 
 
 def _several(fragments: tuple[bytes, ...]) -> bool:
