@@ -101,3 +101,17 @@ def test_cut_codestream_is_not_supported(share: float) -> None:
 def test_number_of_components_has_to_fit() -> None:
     with pytest.raises(UnsupportedError):
         blank(jpeg(picture(1)), [BOX], YCC_BLACK)
+
+
+@pytest.mark.parametrize(
+    "segment",
+    [
+        b"\xff\xfe\x00\x0bSYNTHETIC",
+        b"\xff\xe1\x00\x0bExif\0\0SYN",
+        b"\xff\xe0\x00\x13JFIF\0\1\1\0\0\1\0\1\1\1SYN",  # a thumbnail of one pixel
+    ],
+)
+def test_what_may_show_the_text_beside_the_picture_goes(segment: bytes) -> None:
+    plain = jpeg(picture(1), quality=90)
+    after, _ = blank(plain[:2] + segment + plain[2:], [BOX], [0])
+    assert after == blank(plain, [BOX], [0])[0]

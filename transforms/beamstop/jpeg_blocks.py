@@ -15,7 +15,8 @@ Bits = NDArray[np.uint8]
 Piece = tuple[int, int] | tuple[int, int, int]  # bits to copy | table, symbol, value that follows
 
 # ISO/IEC 10918-1 table B.1
-_EOI, _SOS, _DQT, _DHT, _DRI, _COM, _ADOBE = 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xFE, 0xEE
+_EOI, _SOS, _DQT, _DHT, _DRI, _COM = 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xFE
+_JFIF, _ICC, _ADOBE = 0xE0, 0xE2, 0xEE
 _SEQUENTIAL = (0xC0, 0xC1)  # baseline and extended sequential, both Huffman coded
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
 _RESTARTS = range(0xD0, 0xD8)
@@ -33,7 +34,8 @@ def blank(codestream: bytes, boxes: Iterable[Box], levels: Sequence[int]) -> tup
 
     A filled block is a DC coefficient without AC coefficients. The first block behind one keeps its
     coefficients; only its DC difference is coded anew. Where a Huffman table lacks a code for what is
-    put in, a longer table is defined in front of the scan, in which the codes it had stay.
+    put in, a longer table is defined in front of the scan, in which the codes it had stay. Comments,
+    thumbnails and other application data go: they may show what is hidden.
 
     Args:
         codestream: one JPEG image, baseline or extended sequential, 8 or 12 bits.
@@ -155,7 +157,7 @@ class _Transcoder:
                 scanned += segment[0]
             elif marker != _EOI:
                 self._define(marker, segment)
-                out.append(whole)
+                out.append(whole if _says_no_more_than_colour(marker, segment) else b"")
         if not scanned or scanned != len(self._components):
             raise UnsupportedError
         high, wide = self._unit
@@ -362,6 +364,15 @@ class _Coder:
 
     def _end(self, index: int) -> Piece:
         return self._tables[index][1], _END_OF_BLOCK, 0
+
+
+def _says_no_more_than_colour(marker: int, segment: bytes) -> bool:
+    """Whether a segment may stay: comments and application data may hold text, or a small picture with it."""
+    if marker == _JFIF:
+        return segment.startswith(b"JFIF\0") and len(segment) == 14  # without a thumbnail
+    if marker in (_ADOBE, _ICC):
+        return segment.startswith((b"Adobe", b"ICC_PROFILE\0"))
+    return not (0xE0 <= marker <= 0xEF or marker == _COM)
 
 
 def _segments(codestream: bytes) -> Iterator[tuple[int, bytes, int]]:
