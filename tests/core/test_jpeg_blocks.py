@@ -115,3 +115,18 @@ def test_what_may_show_the_text_beside_the_picture_goes(segment: bytes) -> None:
     plain = jpeg(picture(1), quality=90)
     after, _ = blank(plain[:2] + segment + plain[2:], [BOX], [0])
     assert after == blank(plain, [BOX], [0])[0]
+
+
+def test_broken_codestreams_are_not_supported_or_give_a_picture() -> None:
+    random = np.random.default_rng(3)
+    whole = jpeg(picture(), quality=80, restart_marker_blocks=3)
+    refused = 0
+    for _ in range(150):
+        broken = bytearray(whole)
+        for at in random.integers(170, 620, 3):  # behind the size of the picture: tables, scan header
+            broken[at] = random.integers(256)
+        try:
+            blank(bytes(broken), [BOX], YCC_BLACK)
+        except UnsupportedError:
+            refused += 1
+    assert refused > 75

@@ -51,7 +51,7 @@ def blank(codestream: bytes, boxes: Iterable[Box], levels: Sequence[int]) -> tup
     """
     try:
         return _Transcoder(codestream, levels).run(boxes)
-    except (LookupError, struct.error, ZeroDivisionError, OverflowError):
+    except (LookupError, ValueError, ZeroDivisionError, struct.error):  # broken at any place
         raise UnsupportedError from None
 
 
@@ -388,7 +388,7 @@ def _segments(codestream: bytes) -> Iterator[tuple[int, bytes, int]]:
         if marker == _EOI:
             yield marker, b"", found.end()
             return
-        (length,) = struct.unpack_from(">H", codestream, found.end())
+        length = int.from_bytes(codestream[found.end() : found.end() + 2], "big")
         end = found.end() + length
         segment = codestream[found.end() + 2 : end]
         if len(segment) != length - 2:
