@@ -485,7 +485,8 @@ class _EncapsulatedFrames(Frames):
         except (UnsupportedError, PixelError):
             return None
         reach = _CHROMA_REACH if colour.subsampled else 0
-        same = np.array_equal(after.cells[~_grown(filled, reach)], frame.cells[~_grown(filled, reach)])
+        beyond = ~_grown(filled, reach)
+        same = np.array_equal(after.cells[beyond], frame.cells[beyond])
         miss = np.abs(after.cells[filled].astype(np.int64) - frame.black)
         away = np.median(miss, axis=0) if colour.subsampled else miss.max(axis=0)
         if not same or np.any(away > _QUANTISED * middle / 128):
