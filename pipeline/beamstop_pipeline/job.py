@@ -25,12 +25,9 @@ class ConfigurationError(DeidError):
 
 
 def load_networks(languages: tuple[str, ...]) -> TextFinder:
-    """Return EasyOCR's networks on one thread: with a process per CPU, more would only wait."""
-    import torch
-
+    """Return the networks that find text."""
     from beamstop.ocr import load_finder
 
-    torch.set_num_threads(1)
     return load_finder(languages)
 
 
@@ -170,13 +167,16 @@ def _stem(pattern: str) -> str:
 def check_networks(recipe: Recipe, here: bool) -> None:
     """Check that the text detector's weights are on this machine, if this run needs them here.
 
+    What is made of them once is made now, so that no worker has to.
+
     Raises:
-        DeidError: they are not.
+        DeidError: they are not, or not those that were published.
     """
     if here and recipe.looks_at_pixels:
-        from beamstop.ocr import weights_folder
+        from beamstop.networks import prepare
+        from beamstop.weights import CRAFT, weights_folder
 
-        weights_folder()
+        prepare(weights_folder() / CRAFT)
 
 
 def check_inputs(inputs: Sequence[str]) -> None:

