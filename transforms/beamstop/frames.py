@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate, generate_fragmented_frames
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGExtended12Bit, RLELossless
+from pydicom.encaps import generate_fragmented_frames
+from pydicom.uid import UID, ExplicitVRLittleEndian, RLELossless
 
+from beamstop.decoding import BROKEN, JPEG_LOSSY, Stated, decode_codestream
 from beamstop.encoders import encode_frame
 from beamstop.errors import PixelError
 from beamstop.files import transfer_syntax_of
@@ -31,8 +31,7 @@ MAX_NATIVE_BYTES = (1 << 32) - 2  # what the length of PixelData can say (PS3.5 
 # MPEG2, MPEG-4 AVC and HEVC (PS3.5 8.2.5 to 8.2.9)
 _VIDEO = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?")
 _STANDARD = re.compile(r"1\.2\.840\.10008\.[0-9.]+")
-_JPEG_LOSSY = {"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"}
-_LOSSY = {*_JPEG_LOSSY, "1.2.840.10008.1.2.4.81"}
+_LOSSY = {*JPEG_LOSSY, "1.2.840.10008.1.2.4.81"}
 _METHODS = {  # PS3.3 C.7.6.1.1.5.1
     "1.2.840.10008.1.2.4.50": "ISO_10918_1",
     "1.2.840.10008.1.2.4.51": "ISO_10918_1",
@@ -41,33 +40,12 @@ _METHODS = {  # PS3.3 C.7.6.1.1.5.1
 }
 _CHROMA_REACH = 4  # pixels that smooth enlargement of subsampled chrominance reaches
 _QUANTISED = 16  # of 256: how far the coarsest quantisation of DC can miss a level
-# The reference decoder of each family, so that all workers decode alike; else pydicom's order.
-_PLUGIN = {
-    UID(f"1.2.840.10008.1.2.4.{number}"): {"decoding_plugin": plugin}
-    for plugin, numbers in {"pyjpegls": (80, 81), "pylibjpeg": (90, 91, 201, 202, 203)}.items()
-    for number in numbers
-}
 _PIXEL_TAGS = {
     "PixelData": "(7FE0,0010)",
     "FloatPixelData": "(7FE0,0008)",
     "DoubleFloatPixelData": "(7FE0,0009)",
 }
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_RCT", "YBR_ICT")
-# What pydicom and the codecs raise on pixel data that are not what they claim to be.
-_BROKEN = (
-    ArithmeticError,
-    AttributeError,
-    BufferError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
 
 
 @dataclass(frozen=True)
@@ -442,7 +420,7 @@ class _EncapsulatedFrames(Frames):
     def put(self, index: int, frame: Frame) -> None:
         self.changed = True
         self._put.add(index)
-        encoded = self._blanked(index, frame) if self._syntax in _JPEG_LOSSY else self._encoded(frame)
+        encoded = self._blanked(index, frame) if self._syntax in JPEG_LOSSY else self._encoded(frame)
         if encoded is None:
             self._plain[index] = frame.cells
         else:
@@ -497,31 +475,19 @@ class _EncapsulatedFrames(Frames):
         layout = self._layout
         if not _size_agrees(encoded, layout.rows, layout.columns):
             raise self._undecodable()
-        try:
-            if self._syntax == JPEGExtended12Bit and layout.bits_stored > 8:
-                return Frame(
-                    _twelve_bits(encoded).astype(layout.dtype), layout, layout.photometric, self._dataset
-                )
-            about: dict[str, Any] = {
-                "correct_unused_bits": False,
-                "number_of_frames": 1,
-                "rows": layout.rows,
-                "columns": layout.columns,
-                "samples_per_pixel": layout.samples,
-                "photometric_interpretation": layout.photometric,
-                "planar_configuration": int(layout.planar),
-                "bits_allocated": layout.bits_allocated,
-                "bits_stored": layout.bits_stored,
-                "pixel_representation": int(layout.signed),
-                "pixel_keyword": layout.keyword,
-            } | _PLUGIN.get(self._syntax, {})
-            source = encapsulate([encoded], has_bot=False)
-            raw = self._syntax not in _JPEG_LOSSY
-            cells, properties = get_decoder(self._syntax).as_array(source, index=0, raw=raw, **about)
-        except _BROKEN:
-            raise self._undecodable() from None
-        cells = cells.astype(layout.dtype)  # a copy of our own, in the byte order of the machine
-        return Frame(cells, layout, str(properties["photometric_interpretation"]), self._dataset)
+        stated = Stated(
+            syntax=self._syntax,
+            rows=layout.rows,
+            columns=layout.columns,
+            samples=layout.samples,
+            photometric=layout.photometric,
+            planar=layout.planar,
+            bits_allocated=layout.bits_allocated,
+            bits_stored=layout.bits_stored,
+            signed=layout.signed,
+        )
+        cells, photometric = decode_codestream(encoded, stated)
+        return Frame(cells, layout, photometric, self._dataset)
 
     def _split(self, data: bytes) -> list[tuple[bytes, ...]]:
         extended = None
@@ -536,7 +502,7 @@ class _EncapsulatedFrames(Frames):
                     data, number_of_frames=self._layout.frames, extended_offsets=extended
                 )
             )
-        except _BROKEN:
+        except BROKEN:
             raise self._undecodable() from None
         # One codestream per frame: what follows it, or a frame too many, would go out unseen.
         if len(frames) != self._layout.frames or any(not frame or _several(frame) for frame in frames):
@@ -554,7 +520,7 @@ class _EncapsulatedFrames(Frames):
             return
         if self._layout.photometric == "YBR_ICT" and len(self._put) == len(self):
             self._dataset.PhotometricInterpretation = "YBR_RCT"
-        self._state_lossy(_JPEG_LOSSY)
+        self._state_lossy(JPEG_LOSSY)
         data, offsets, lengths = _encapsulated(self._frames, self._had_offsets)
         self._dataset[self.keyword].value = data
         if "ExtendedOffsetTable" in self._dataset:
@@ -617,7 +583,7 @@ def _number(dataset: Dataset, keyword: str, default: int | None = None) -> int:
     try:
         value = dataset.get(keyword)
         return int(default if value is None and default is not None else value)
-    except _BROKEN:
+    except BROKEN:
         raise PixelError("pixels_undecodable", keyword) from None
 
 
@@ -698,10 +664,3 @@ def _jpeg_size(codestream: bytes) -> tuple[int, int] | None:
         (length,) = struct.unpack_from(">H", codestream, at + 2)
         at += 2 + length
     return None
-
-
-def _twelve_bits(codestream: bytes) -> Cells:
-    import imagecodecs
-
-    cells: Cells = imagecodecs.jpeg8_decode(codestream)
-    return cells
