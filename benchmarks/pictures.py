@@ -108,13 +108,17 @@ def draw(seed: int, counts: dict[str, tuple[int, int]]) -> Iterator[Picture]:
     """Yield pictures with text and pictures without.
 
     Args:
-        seed: the same one draws the same pictures.
+        seed: the same one draws the same pictures; fewer are the first ones of more.
         counts: modality → how many with and how many without text.
     """
-    for number, (modality, (written, blank)) in enumerate(counts.items()):
-        for index in range(written + blank):
-            random = np.random.default_rng([seed, number, index])
-            yield _picture(random, modality, f"{modality}-{seed}-{index:03}", index < written)
+    for modality, (written, blank) in counts.items():
+        number = list(_KINDS).index(modality)
+        for index in range(written):
+            random = np.random.default_rng([seed, number, 1, index])
+            yield _picture(random, modality, f"{modality}-{seed}-text-{index:03}", True)
+        for index in range(blank):
+            random = np.random.default_rng([seed, number, 0, index])
+            yield _picture(random, modality, f"{modality}-{seed}-blank-{index:03}", False)
 
 
 def _picture(random: np.random.Generator, modality: str, name: str, written: bool) -> Picture:
@@ -373,12 +377,13 @@ def _screen(random: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.f
     return plane
 
 
+_EITHER = ("MONOCHROME1", "MONOCHROME2")
 _KINDS = {
     "CT": _Kind(((512, 512),), 12, True, (9, 26), _ct),
     "MR": _Kind(((256, 256), (384, 320), (512, 512)), 12, False, (8, 20), _mr),
-    "CR": _Kind(((2140, 1760),), 12, False, (16, 48), _radiograph, ("MONOCHROME1", "MONOCHROME2")),
-    "DX": _Kind(((2400, 2000), (2048, 2500)), 14, False, (16, 48), _radiograph, ("MONOCHROME1", "MONOCHROME2")),
-    "MG": _Kind(((3328, 2560), (2294, 1914)), 14, False, (18, 48), _breast, ("MONOCHROME1", "MONOCHROME2")),
+    "CR": _Kind(((2140, 1760),), 12, False, (16, 48), _radiograph, _EITHER),
+    "DX": _Kind(((2400, 2000), (2048, 2500)), 14, False, (16, 48), _radiograph, _EITHER),
+    "MG": _Kind(((3328, 2560), (2294, 1914)), 14, False, (18, 48), _breast, _EITHER),
     "US": _Kind(((768, 1024), (600, 800), (480, 640)), 8, False, (9, 28), _fan, ("MONOCHROME2", "RGB")),
     "SC": _Kind(((768, 1024), (1024, 1280)), 8, False, (9, 36), _screen, ("MONOCHROME2", "RGB")),
 }  # fmt: skip

@@ -1,0 +1,181 @@
+"""Text hiding, measured: words leaked and hidden, area hidden wrongly, pictures touched, CPU seconds.
+
+    python benchmarks/text.py [--seed 1987] [--engines beamstop easyocr] [--scale 1]
+
+One thread, one process. Boxes of both engines are padded alike; beamstop's second look is left out.
+"""
+
+import argparse
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pictures import REPORTING_SEED, Picture, draw
+
+from beamstop.frames import open_frames
+from beamstop.text import TextBox
+
+# Modality → pictures with text, and without.
+COUNTS = {"CT": (8, 4), "MR": (8, 4), "US": (6, 3), "SC": (6, 3), "CR": (2, 1), "DX": (2, 1), "MG": (3, 1)}
+LEAKED, HIDDEN = 0.5, 0.95  # of the glyphs covered: less than that, at least that
+_BESIDE = 16  # pixels around words that may be covered, too: padding, and the space between lines
+
+Mask = NDArray[np.bool_]
+Engine = Callable[[Picture], list[TextBox]]
+
+
+@dataclass
+class Tally:
+    """What came of the pictures of one modality."""
+
+    words: int = 0
+    leaked: list[int] = field(default_factory=list)  # per picture
+    counts: list[int] = field(default_factory=list)
+    hidden: int = 0
+    wrong: list[float] = field(default_factory=list)
+    blank: int = 0
+    touched: int = 0
+    seconds: list[float] = field(default_factory=list)
+
+    def add(self, picture: Picture, boxes: list[TextBox], seconds: float) -> None:
+        """Count one picture; markers may go or stay."""
+        mask = _mask(picture, boxes)
+        covered = [word.covered(mask) for word in picture.words if word.kind != "marker"]
+        self.words += len(covered)
+        self.counts.append(len(covered))
+        self.leaked.append(sum(share < LEAKED for share in covered))
+        self.hidden += sum(share >= HIDDEN for share in covered)
+        self.wrong.append(float((mask & ~_around_words(picture)).mean()))
+        self.seconds.append(seconds)
+        if not picture.words:
+            self.blank += 1
+            self.touched += bool(boxes)
+
+
+def beamstop_engine() -> Engine:
+    """Return beamstop's finder on its own renditions."""
+    from beamstop.ocr import load_finder
+
+    finder = load_finder()
+
+    def find(picture: Picture) -> list[TextBox]:
+        frames = open_frames(picture.dataset())
+        greys = frames.decode(0).pictures() if frames else []
+        return [box for grey in greys for box in finder.find(grey)]
+
+    return find
+
+
+def easyocr_engine() -> Engine:
+    """Return EasyOCR's `readtext` as it comes, on 8 bits between two percentiles."""
+    from beamstop.networks import import_easyocr
+    from beamstop.weights import weights_folder
+
+    import_easyocr()
+    import easyocr
+    import torch
+
+    torch.set_num_threads(1)
+    folder = str(weights_folder())
+    reader: Any = easyocr.Reader(
+        ["en"], gpu=False, verbose=False, download_enabled=False, model_storage_directory=folder
+    )
+
+    def find(picture: Picture) -> list[TextBox]:
+        quads = (np.array(quad) for quad, _, _ in reader.readtext(picture.grey()))
+        return [
+            TextBox(*(int(v) for v in quad.min(axis=0)), *(int(v) for v in np.ptp(quad, axis=0)))
+            for quad in quads
+        ]
+
+    return find
+
+
+ENGINES = {"beamstop": beamstop_engine, "easyocr": easyocr_engine}
+
+
+def _mask(picture: Picture, boxes: list[TextBox]) -> Mask:
+    rows, columns = picture.values.shape[:2]
+    mask = np.zeros((rows, columns), bool)
+    for box in (box.padded(rows, columns) for box in boxes):
+        mask[box.y : box.y + box.height, box.x : box.x + box.width] = True
+    return mask
+
+
+def _around_words(picture: Picture) -> Mask:
+    mask = np.zeros(picture.values.shape[:2], bool)
+    for word in picture.words:
+        rows, columns = word.glyphs.shape
+        top, left = max(word.top - _BESIDE, 0), max(word.left - _BESIDE, 0)
+        mask[top : word.top + rows + _BESIDE, left : word.left + columns + _BESIDE] = True
+    return mask
+
+
+def interval(tally: Tally, draws: int = 2000) -> tuple[float, float]:
+    """Return the 95 % interval of the share of leaked words, by drawing pictures anew."""
+    random = np.random.default_rng(0)
+    leaked, counts = np.array(tally.leaked), np.array(tally.counts)
+    picks = random.integers(len(leaked), size=(draws, len(leaked)))
+    shares = leaked[picks].sum(axis=1) / np.maximum(counts[picks].sum(axis=1), 1)
+    low, high = np.percentile(shares, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def together(tallies: list[Tally]) -> Tally:
+    """Return all modalities as one."""
+    every = Tally()
+    for tally in tallies:
+        every.words += tally.words
+        every.hidden += tally.hidden
+        every.blank += tally.blank
+        every.touched += tally.touched
+        every.leaked += tally.leaked
+        every.counts += tally.counts
+        every.wrong += tally.wrong
+        every.seconds += tally.seconds
+    return every
+
+
+def row(name: str, tally: Tally) -> str:
+    """Return a row of the table."""
+    low, high = interval(tally)
+    return (
+        f"| {name} | {sum(tally.leaked)}/{tally.words} ({100 * low:.1f}-{100 * high:.1f} %) "
+        f"| {100 * tally.hidden / max(tally.words, 1):.1f} % | {100 * np.mean(tally.wrong):.2f} % "
+        f"| {tally.touched}/{tally.blank} | {np.mean(tally.seconds):.2f} |"
+    )
+
+
+def main() -> None:
+    """Measure and print one table per engine."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--seed", type=int, default=REPORTING_SEED)
+    parser.add_argument("--engines", nargs="+", choices=sorted(ENGINES), default=list(ENGINES))
+    parser.add_argument("--scale", type=int, default=1, help="so many times the pictures")
+    given = parser.parse_args()
+    counts = {name: (given.scale * w, given.scale * b) for name, (w, b) in COUNTS.items()}
+    for name in given.engines:
+        find = ENGINES[name]()
+        tallies: dict[str, Tally] = {}
+        for picture in draw(given.seed, counts):
+            started = time.process_time()
+            boxes = find(picture)
+            tallies.setdefault(picture.modality, Tally()).add(picture, boxes, time.process_time() - started)
+        print(
+            f"\n{name}, seed {given.seed}, peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB\n"
+        )
+        print(
+            "| | words leaked (95 % interval) | hidden | wrong area | text-free touched | CPU s a picture |"
+        )
+        print("|---|--:|--:|--:|--:|--:|")
+        for modality, tally in tallies.items():
+            print(row(modality, tally))
+        print(row("all", together(list(tallies.values()))))
+
+
+if __name__ == "__main__":
+    main()
