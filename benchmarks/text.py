@@ -164,7 +164,8 @@ def main() -> None:
         for picture in draw(given.seed, counts):
             started = time.process_time()
             boxes = find(picture)
-            tallies.setdefault(picture.modality, Tally()).add(picture, boxes, time.process_time() - started)
+            seconds = time.process_time() - started
+            tallies.setdefault(picture.modality, Tally()).add(picture, boxes, seconds)
         print(
             f"\n{name}, seed {given.seed}, peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB\n"
         )
