@@ -166,12 +166,9 @@ def main() -> None:
             boxes = find(picture)
             seconds = time.process_time() - started
             tallies.setdefault(picture.modality, Tally()).add(picture, boxes, seconds)
-        print(
-            f"\n{name}, seed {given.seed}, peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB\n"
-        )
-        print(
-            "| | words leaked (95 % interval) | hidden | wrong area | text-free touched | CPU s a picture |"
-        )
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+        print(f"\n{name}, seed {given.seed}, peak {peak} MB\n")
+        print("| | words leaked (95 %) | hidden | wrong area | text-free touched | CPU s a picture |")
         print("|---|--:|--:|--:|--:|--:|")
         for modality, tally in tallies.items():
             print(row(modality, tally))
