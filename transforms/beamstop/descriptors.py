@@ -10,9 +10,7 @@ What goes:
 4. its UIDs, and anything else in the shape of one;
 5. dates in every way that `written_dates` reads, this patient's or not, with the time beside them;
    with `shift_date` they are moved and written as they were instead;
-6. what has the shape of an identifier whoever it belongs to: mail addresses, URLs, telephones, numbers
-   after "MRN", "Acc#" and their like, US social security numbers, street lines, postal codes with a
-   place, names after a title or before a degree, and after "Patient:" and its like.
+6. what has the shape of an identifier whoever it belongs to, see `shapes`; an age over 89 becomes 90.
 
 Everything else stays, in order: T1, L5-S1, 8/10, 2/3, 10.5, 120kVp, and Wilson when the patient is not
 called so.
@@ -27,6 +25,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from beamstop.identifiers import Identifiers, Name, Words
+from beamstop.shapes import WORD, Span, find_shapes
 from beamstop.vocabulary import fold, is_dull, is_placeholder, is_syllabic, vocabulary
 from beamstop.written_dates import find_dates
 
@@ -37,62 +36,22 @@ MAX_PIECES = 6
 MIN_PLACE_WORD = 5
 _UNSHIFTABLE = (OverflowError, ValueError)
 
-_WORD = re.compile(r"[^\W_]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 # Between two words of one name or number.
 _GAP = re.compile(r"[ \t^,.'’/_=#-]{0,3}\Z")
 _POSSESSIVE = re.compile(r"['’](?:s(?![^\W_])|(?= ))")
 
-_NAME = r"(?:[A-ZÀ-Þ][^\W\d_]*(?:['’-][^\W\d_]+)*)"
-_NAMES = rf"(?:(?:[A-Z]\.?\s*){{0,2}}{_NAME}(?:[ ^]+(?:[A-Z]\.\s*)?{_NAME}){{0,2}})"
-_IN_SHAPE = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"(?i)[a-z0-9._%+-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)+",
-        r"(?i)\b(?:https?|ftp|file)://[^\s<>\"]+|\bwww\.[^\s<>\"]+",
-        r"(?<![0-9.])[0-2](?:\.(?:0|[1-9][0-9]*)){5,}(?![0-9])",  # a UID; versions have fewer components
-        r"(?<![0-9])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![0-9])",  # social security number
-        r"(?<![\w.])(?:\+?1[ .-]?)?(?:\([0-9]{3}\) ?|[0-9]{3}[ .-])[0-9]{3}[ .-][0-9]{4}(?![0-9])",
-        r"(?<![\w.])\+[0-9]{1,3}[ ./()-]{1,2}[0-9(][0-9 ./()-]{5,}[0-9]",
-        r"\b[0-9]{1,5}[A-Za-z]?\s+(?:[NSEW]\.?\s+)?(?:[A-Z][\w'.-]*\s+){1,3}"
-        r"(?:Street|STREET|St\.?|Avenue|AVENUE|Ave\.?|Road|ROAD|Rd\.?|Lane|LANE|Boulevard|BOULEVARD|Blvd\.?|BLVD|"
-        r"Highway|HIGHWAY|Parkway|PARKWAY)(?![\w])",
-        r"\b[A-ZÄÖÜ][\wäöüß-]*(?:straße|strasse|str\.|gasse|allee)\s+[0-9]{1,4}[a-z]?\b",
-        r"\b(?:[A-Z][\w.-]+\s+)?[A-Z][\w.-]+,\s*[A-Z]{2}\s+[0-9]{5}(?:-[0-9]{4})?\b",  # Boston, MA 02115
-        r"(?i)\bp\.?\s?o\.?\s?box\s+[0-9]+",
-    )
+_CLOCK = (
+    r"(?:[01]?[0-9]|2[0-3])"
+    r"(?::[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?(?:\s*[AaPp]\.?[Mm]\b\.?)?|[hH][0-5][0-9]\b)"
 )
-# The label stays, the value goes.
-_RECORD_LABELS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"(?i:\b(?:tel(?:ephone)?|phone|ph|fax|mobile|cell|pager|beeper)\b[.:#\s]*(?:no\.?|number)?[:#\s]*)"
-        r"(?P<value>\+?[0-9(][0-9 ()./-]{4,}[0-9])",
-        r"(?i:\b(?:mrn?|med(?:ical)?\s*rec(?:ord)?|patient\s*id|pat\s*id|pid|acc(?:ession|n)?|acct|account|ssn|chart|"
-        r"visit|encounter|order|requisition|req|case|hosp(?:ital)?|unit|policy|member|insurance|nhs|id)"
-        r"\s*(?:(?:no|nr|num|number|id)\b\.?)?\s*[:#=]+\s*#?)(?P<value>(?=[\w/.-]*[0-9]{3})[A-Za-z0-9][\w/.-]*[\w])",
-        r"(?i:\b(?:mrn|accession(?:\s*(?:no\.?|num(?:ber)?))?|acc\s*(?:no\.?|num(?:ber)?)|"
-        r"medical\s+record(?:\s*(?:no\.?|num(?:ber)?))?|patient\s+id|ssn)\s+#?)"
-        r"(?P<value>(?=[\w/.-]*[0-9]{3})[A-Za-z0-9][\w/.-]*[\w])",
-    )
-)
-_NAME_LABEL = re.compile(
-    r"\b(?i:(?:patient|pt)(?:['’]?s)?(?:\s+name)?|name|(?:referring|ref|attending|ordering)(?:\s+(?:physician|md|dr))?|"
-    rf"physician|operator|technologist|tech|radiologist|signed(?:\s+by)?)\s*[:=]\s*(?P<value>{_NAME},\s*{_NAME}|{_NAMES})"
-)
-_DEGREE = re.compile(
-    rf"\b(?P<name>{_NAME}(?:\s+{_NAME}){{0,2}}),?\s+(?:M\.?D|Ph\.?D|D\.O|R\.N|MBBS|FRCR)\b\.?"
-)
-_POSTAL_CODE = re.compile(
-    r"(?<![\w.-])(?:[A-Z]{1,2}-)?[0-9]{5}\s+(?P<place>[A-ZÄÖÜ][a-zäöüß]+)\b"
-)  # 69120 Heidelberg
-_TITLE = re.compile(
-    r"\b(?:(?P<sure>(?:Drs?|Mr|Mrs|Ms|Prof)\b\.?)"
-    rf"|(?:DR|MR|MRS|MS|PROF)\b(?P<dot>\.)?|Professor|Doctor|Miss|Frau|Herr|Mme|Monsieur|Madame)\s+(?P<name>{_NAMES})"
-)
+_PACKED_TIME = r"(?:[01][0-9]|2[0-3])[0-5][0-9]"
 _TIME_AFTER = re.compile(
-    r"[\s,T_-]*(?:(?:at|um|@)\s*)?(?:[01]?[0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?(?:\s*[AaPp]\.?[Mm]\b\.?)?"
+    rf"[\s,T_-]*(?:(?:(?:at|um|om|à|@)\s*)?{_CLOCK}|@\s*{_PACKED_TIME}(?:[0-5][0-9])?"
+    rf"|(?<=[\s_T-]){_PACKED_TIME}[0-5][0-9](?![0-9.]))"
+    r"(?:\s*(?:Uhr|uur|hrs?|Z|[+-][0-2][0-9]:?[0-5][0-9])(?!\w))?"
 )
+_TIME_BEFORE = re.compile(rf"(?<![\w.:]){_CLOCK}[\s,]*(?:(?:on|am|le|op)\s+)?\Z")
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 # Codes, levels, sizes and numbers: T1, L5, 3mm, 120kvp, 1024. Longer ones nobody vouches for.
 _MEASURE = re.compile(r"[0-9]{1,4}(?:[a-zµ]{1,5}[0-9]?)?\Z|[a-z]{1,4}[0-9]{1,3}[a-z]{0,2}\Z|[a-z]\Z")
@@ -101,8 +60,6 @@ _CUTS = re.compile(r"\0[ \t^,.;:'’/=+&_-]*\0")
 _BROKEN_PAIR = re.compile(r"\([ \t]*\0[ \t]*\)|\[[ \t]*\0[ \t]*\]|<[ \t]*\0[ \t]*>|\"[ \t]*\0[ \t]*\"")
 _CUT_AT_START = re.compile(r"(?m)^[ \t]*\0[ \t:.;,]*")
 _CUT_AND_SEPARATORS = re.compile(r"(?P<left>[ \t^,;/=+&_-]*)\0(?P<right>[ \t^,;/=+&_-]*)")
-
-_Span = tuple[int, int, str]  # start, end, what comes instead
 
 
 def clean_text(
@@ -127,7 +84,7 @@ def clean_text(
     >>> clean_text("CT CHEST W/CONTRAST for Mr. Smith DOB 1/2/1970 seen by Dr. Wood", Identifiers())
     'CT CHEST W/CONTRAST for DOB seen by'
     """
-    spans = [*_dates(text, identifiers, shift_date), *_shapes(text)]
+    spans = [*_dates(text, identifiers, shift_date), *find_shapes(text)]
     spans += _own(text, _terms(identifiers))
     if unvouched == "remove":
         spans += _unvouched(text, extra_words)
@@ -234,10 +191,10 @@ class _Token(NamedTuple):
 
 
 def _tokens(text: str) -> list[_Token]:
-    return [_Token(*match.span(), fold(match[0])) for match in _WORD.finditer(text)]
+    return [_Token(*match.span(), fold(match[0])) for match in WORD.finditer(text)]
 
 
-def _own(text: str, terms: _Terms) -> Iterator[_Span]:
+def _own(text: str, terms: _Terms) -> Iterator[Span]:
     """Yield where this instance's own identifiers stand."""
     tokens = _tokens(text)
     gone = {number for number, token in enumerate(tokens) if _is_name(token.word, terms)}
@@ -317,7 +274,7 @@ def _add_neighbours(text: str, tokens: list[_Token], gone: set[int], terms: _Ter
                 beside.append(other)
 
 
-def _dates(text: str, identifiers: Identifiers, shift_date: Callable[[date], date] | None) -> Iterator[_Span]:
+def _dates(text: str, identifiers: Identifiers, shift_date: Callable[[date], date] | None) -> Iterator[Span]:
     """Yield where dates stand, longest first where they overlap, and what comes instead."""
     covered = 0
     for found in sorted(find_dates(text), key=lambda found: (found.start, -found.end)):
@@ -328,63 +285,22 @@ def _dates(text: str, identifiers: Identifiers, shift_date: Callable[[date], dat
             instead = found.rewrite(shift_date, identifiers.dates) if shift_date else ""
         except _UNSHIFTABLE:
             instead = ""
+        start = found.start
         if not instead and (time := _TIME_AFTER.match(text, found.end)):
             covered = time.end()
-        yield found.start, covered, instead
+        elif not instead and (time := _TIME_BEFORE.search(text[: found.start])):
+            start = time.start()
+        yield start, covered, instead
 
 
-def _shapes(text: str) -> Iterator[_Span]:
-    """Yield what has the shape of an identifier, whoever's it is."""
-    for shape in _IN_SHAPE:
-        for match in shape.finditer(text):
-            yield *match.span(), ""
-    for label in _RECORD_LABELS:
-        for match in label.finditer(text):
-            yield *match.span("value"), ""
-    for match in _NAME_LABEL.finditer(text):
-        yield from _unknown_run(text, *match.span("value"))
-    for match in _DEGREE.finditer(text):
-        words = list(_WORD.finditer(match["name"]))
-        start = next((word.start() for word in words if not is_dull(fold(word[0]))), None)
-        if start is not None:
-            yield match.start("name") + start, match.end(), ""
-    for match in _POSTAL_CODE.finditer(text):
-        if fold(match["place"]) not in vocabulary():
-            yield *match.span(), ""
-    for match in _TITLE.finditer(text):
-        yield from _titled(text, match)
-
-
-def _titled(text: str, match: re.Match[str]) -> Iterator[_Span]:
-    """Yield a title and the name behind it: one word, and more while nobody knows them."""
-    words = list(_WORD.finditer(text, *match.span("name")))
-    named = next((word for word in words if len(word[0]) > 1), words[-1])
-    if not match["sure"] and not match["dot"] and fold(named[0]) in vocabulary():
-        return  # MR BRAIN, DR CHEST
-    end = named.end()
-    for word in words:
-        if word.start() > end and fold(word[0]) in vocabulary():
-            break
-        end = max(end, word.end())
-    yield match.start(), end, ""
-
-
-def _unknown_run(text: str, start: int, end: int) -> Iterator[_Span]:
-    """Yield the words there that are not ordinary, up to the first that is."""
-    for word in _WORD.finditer(text, start, end):
-        if is_dull(fold(word[0])) and len(word[0]) > 1:
-            return
-        yield *word.span(), ""
-
-
-def _unvouched(text: str, extra_words: Set[str]) -> Iterator[_Span]:
+def _unvouched(text: str, extra_words: Set[str]) -> Iterator[Span]:
     known = vocabulary()
     for token in _tokens(text):
         if not (token.word in known or token.word in extra_words or _MEASURE.match(token.word)):
             yield token.start, token.end, ""
 
 
-def _without(text: str, spans: list[_Span]) -> str:
+def _without(text: str, spans: list[Span]) -> str:
     """Cut spans out, and with them the separators and brackets that have lost their use."""
     parts, done = [], 0
     for start, end, instead in sorted(spans, key=lambda span: (span[0], -span[1])):

@@ -5,22 +5,31 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
-_MONTHS = (
-    ("jan", "januar", "january"),
-    ("feb", "februar", "february"),
-    ("mar", "marz", "march"),
-    ("apr", "april", "april"),
-    ("may", "mai", "may"),
-    ("jun", "juni", "june"),
-    ("jul", "juli", "july"),
-    ("aug", "august", "august"),
-    ("sep", "september", "september"),
-    ("oct", "oktober", "october"),
-    ("nov", "november", "november"),
-    ("dec", "dezember", "december"),
+# By language, full and short. Italian short forms are left out: set, gen and mag are medicine with a number.
+_LANGUAGES = tuple(
+    tuple(names.split())
+    for names in (
+        "january february march april may june july august september october november december",
+        "jan feb mar apr may jun jul aug sep oct nov dec",
+        "januar februar märz april mai juni juli august september oktober november dezember",
+        "jan feb mär apr mai jun jul aug sep okt nov dez",
+        "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
+        "janv févr mars avr mai juin juil août sept oct nov déc",
+        "januari februari maart april mei juni juli augustus september oktober november december",
+        "jan feb mrt apr mei jun jul aug sep okt nov dec",
+        "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
+        "ene feb mar abr may jun jul ago sep oct nov dic",
+        "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre",
+        "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro",
+    )
 )
-_OTHER_SPELLINGS = {"sept": 9, "okt": 10, "dez": 12, "mär": 3, "märz": 3}
-_NUMBER_OF = {name: number for number, names in enumerate(_MONTHS, 1) for name in names} | _OTHER_SPELLINGS
+_PLAIN = str.maketrans("äéûç", "aeuc")
+_NUMBER_OF = {
+    spelling: number
+    for names in _LANGUAGES
+    for number, name in enumerate(names, 1)
+    for spelling in (name, name.translate(_PLAIN))
+} | {"sept": 9, "maerz": 3}
 _YEAR = r"(?:1[89]|20)[0-9]{2}"
 _MONTH = "(?:" + "|".join(sorted(_NUMBER_OF, key=len, reverse=True)) + r")(?![^\W\d_])"
 # A digit or a decimal point beside it: part of a number or a UID, not a date.
@@ -42,7 +51,8 @@ _NUMERIC = re.compile(
 _ORDINAL = r"(?:st|nd|rd|th|\.)?"
 _SPOKEN = re.compile(
     rf"{_WORD_START}(?:"
-    rf"(?P<d1>[0-9]{{1,2}}){_ORDINAL}[-/ ,.]{{0,2}}(?:of )?(?P<m1>{_MONTH})\.?[-/ ,]{{0,2}}(?P<y1>{_YEAR})"
+    rf"(?P<d1>[0-9]{{1,2}}){_ORDINAL}[-/ ,.]{{0,2}}(?:(?:of|de) )?"
+    rf"(?P<m1>{_MONTH})\.?[-/ ,]{{0,2}}(?:de )?(?P<y1>{_YEAR})"
     rf"|(?P<m2>{_MONTH})\.?[-/ ]?(?P<d2>[0-9]{{1,2}}){_ORDINAL}[-/ ,]{{1,2}}(?P<y2>{_YEAR})"
     rf"|(?P<m3>{_MONTH})\.?[-/ ,]{{0,2}}(?P<y3>{_YEAR})"
     rf"|(?P<y4>{_YEAR})[-/ ](?P<m4>{_MONTH})\.?[-/ ](?P<d4>[0-9]{{1,2}})"
@@ -86,7 +96,8 @@ def find_dates(text: str) -> Iterator[WrittenDate]:
     """Yield every date in a text, in no particular order; they may overlap.
 
     20040312, 2004-03-12, 12.03.2004, 12/03/2004, 03/12/2004, 3/12/04, 12032004, 12 Mar 2004,
-    12-MAR-2004, March 12, 2004, Mar 2004, and dates directly followed by a time (20040312185059).
+    12-MAR-2004, March 12, 2004, Mar 2004, 3 de marzo de 2004, 3 août 2004, and dates directly
+    followed by a time (20040312185059).
 
     >>> [found.readings[0].isoformat() for found in find_dates("on 12 Mar 2004, T1 8/10, 1.20040312")]
     ['2004-03-12']
@@ -180,8 +191,8 @@ def _field(name: str, old: str, new: date, padded: bool) -> str:
     if name == "d" or old.isdecimal():
         number = new.day if name == "d" else new.month
         return f"{number:02}" if padded or old.startswith("0") else str(number)
-    column = next((n for n in (0, 2, 1) if old.lower() == _MONTHS[_NUMBER_OF[old.lower()] - 1][n]), 0)
-    month = _MONTHS[new.month - 1][column]
+    language = next((names for names in _LANGUAGES if old.lower() in names), _LANGUAGES[1])
+    month = language[new.month - 1]
     if old.isupper():
         return month.upper()
     return month.capitalize() if old[0].isupper() else month
