@@ -1,16 +1,20 @@
 import datetime
 import io
+import struct
 
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
 from pydicom.uid import ImplicitVRLittleEndian
 
+from beamstop import deidentify_bytes
 from beamstop.actions import Action
 from beamstop.attributes import MAX_DEPTH, apply_plans, apply_recipe
-from beamstop.errors import Failed
+from beamstop.errors import Failed, Quarantined
 from beamstop.files import encode, read_dicom
 from beamstop.identity import Identity
 from beamstop.operators import Operator
@@ -321,3 +325,91 @@ def test_attributes_newer_than_the_dictionary_are_read_by_the_table(make_dataset
     assert b"Poe" not in written
     assert f"{datetime.date(2024, 3, 1) + datetime.timedelta(days=days):%Y%m%d}120000".encode() in written
     assert report.dates_shifted == 2
+
+
+def implicit(tag, value):
+    return struct.pack("<HHL", tag >> 16, tag & 0xFFFF, len(value)) + value
+
+
+def add_un(dataset, tag, value):
+    dataset._dict[BaseTag(tag)] = RawDataElement(BaseTag(tag), "UN", len(value), value, 0, False, True)
+
+
+def un_sequence(make_dataset, creator, tag, text=b"Seen by Quibbley^Zora "):
+    """Return an instance with a private sequence of defined length that some station wrote as UN."""
+    dataset = make_dataset(StudyDescription="CT CHEST Quibbley")
+    dataset.add_new((tag & 0xFFFF0000) | 0x10, "LO", creator)
+    name = implicit(0x00081070, b"Quibbley^Zora ") + implicit(0x00104000, text)
+    add_un(dataset, tag, implicit(0xFFFEE000, name))
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return read_dicom(buffer.getvalue())
+
+
+def test_a_sequence_that_hides_in_un_is_visited_and_its_names_are_known(make_dataset, key):
+    recipe = parse_recipe("options: [retain-safe-private, clean-descriptors]")
+    dataset = un_sequence(make_dataset, "Philips Imaging DD 001", 0x2001105F)
+    applied(dataset, recipe, key)
+    (inner,) = dataset[0x2001105F].value
+    assert (inner.get("OperatorsName"), inner.PatientComments) == (None, "Seen by")
+    assert dataset.StudyDescription == "CT CHEST"
+    assert b"Quibbley" not in encode(dataset).data
+
+
+def test_a_rule_that_keeps_un_keeps_no_names_in_its_items(make_dataset, key):
+    recipe = parse_recipe('{attributes: {"0019,[ACME]01": K}}')
+    dataset = un_sequence(make_dataset, "ACME", 0x00191001)
+    applied(dataset, recipe, key)
+    assert dataset[0x00191001].VR == "SQ"
+    written = encode(dataset).data
+    assert b"Quibbley" not in written
+    assert "OperatorsName" not in read_dicom(written)[0x00191001].value[0]
+
+
+def test_names_in_un_that_goes_are_known_all_the_same(make_dataset, key):
+    dataset = un_sequence(make_dataset, "ACME", 0x00191001)
+    applied(dataset, parse_recipe("options: [clean-descriptors]"), key)
+    assert 0x00191001 not in dataset
+    assert dataset.StudyDescription == "CT CHEST"
+
+
+def test_pixels_that_begin_like_an_item_stay_pixels(make_dataset, key):
+    dataset = make_dataset(Rows=2, Columns=2, BitsAllocated=16, PixelRepresentation=0)
+    pixels = b"\xfe\xff\0\xe0\0\0\0\0"
+    dataset.add_new(0x7FE00010, "OW", pixels)
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    read = read_dicom(buffer.getvalue())
+    applied(read, BASIC, key)
+    assert read.get_item(0x7FE00010).value == pixels
+
+
+@pytest.mark.parametrize("recipe", [BASIC, parse_recipe("options: [clean-descriptors]")])
+def test_a_known_attribute_written_as_un_is_read_by_its_own_vr(make_dataset, key, recipe):
+    dataset = make_dataset()
+    add_un(dataset, 0x00080090, b"Quibbley^Zora ")
+    add_un(dataset, 0x00081030, b"CT HEAD Quibbley")
+    add_un(dataset, 0x00401012, implicit(0xFFFEE000, implicit(0x00081070, b"Quibbley^Zora ")))
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    read = read_dicom(buffer.getvalue())
+    applied(read, recipe, key)
+    assert read.ReferringPhysicianName == ""
+    assert read.get("StudyDescription") == ("CT HEAD" if recipe.options else None)
+    assert b"Quibbley" not in encode(read).data
+
+
+def test_a_private_creator_that_tells_is_never_written(make_dataset, key):
+    """It goes with its block; where a rule keeps the block, the instance is held back."""
+
+    def made():
+        dataset = make_dataset()
+        dataset.private_block(0x0019, "Roe^Jane", create=True).add_new(0x01, "US", 7)
+        buffer = io.BytesIO()
+        dataset.save_as(buffer, enforce_file_format=True)
+        return buffer.getvalue()
+
+    assert b"Roe^Jane" not in deidentify_bytes(made(), BASIC, key)
+    with pytest.raises(Quarantined, match="leak"):
+        deidentify_bytes(made(), parse_recipe("attributes: {private: K}"), key)

@@ -17,7 +17,7 @@ from pydicom.tag import BaseTag
 from beamstop.actions import Action
 from beamstop.changes import Change
 from beamstop.descriptors import clean_text
-from beamstop.elements import BROKEN, UNDEFINED_LENGTH
+from beamstop.elements import BROKEN, UNDEFINED_LENGTH, UNKNOWN_VRS, as_sequence, hides_sequence
 from beamstop.errors import Failed
 from beamstop.files import clean_file_meta
 from beamstop.identifiers import Identifiers, harvest
@@ -167,6 +167,9 @@ class _Walk:
             and element.length not in (len(element.value), UNDEFINED_LENGTH)
         ):
             raise Failed("truncated", tag_text(tag))
+        if raw_vr in UNKNOWN_VRS and hides_sequence(element):
+            element = dataset._dict[tag] = as_sequence(element)
+            raw_vr = "SQ"
         here = (*path, int(tag))
         key = (here, creator, raw_vr)
         plan = self._plans.get(key)

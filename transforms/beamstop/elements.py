@@ -12,6 +12,8 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
+from beamstop.tags import vr_of
+
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
 # What pydicom, struct and zlib raise on bytes that are not what they claim to be.
@@ -30,9 +32,32 @@ BROKEN = (
     zlib.error,
 )
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xE000, 0xE00D, 0xE0DD
+_FIRST_ITEM = b"\xfe\xff\0\xe0"
+UNKNOWN_VRS = frozenset({None, "UN"})
+_MAYBE_SEQUENCE = frozenset({"SQ", "UN"})
 _TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "SH", "ST", "TM", "UI", "UT"})
 _LAST_SHORT_LENGTH = 0xFFFF
 _FIRST_GROUP_WITHOUT_LENGTH = 8  # PS3.5 7.2: group lengths are retired from here on
+
+
+def hides_sequence(element: Any) -> bool:
+    """Say whether a raw element of unknown VR holds a sequence: it begins with an item.
+
+    PS3.5 6.2.2 has a sequence that some station wrote as UN in Implicit VR Little Endian.
+    """
+    return (
+        element.is_raw
+        and element.VR in UNKNOWN_VRS
+        and element.value is not None
+        and element.value.startswith(_FIRST_ITEM)
+        and vr_of(element.tag, element.VR) in _MAYBE_SEQUENCE
+    )
+
+
+def as_sequence(element: Any) -> Any:
+    """Return a raw element as one that pydicom reads as a sequence."""
+    in_un = {"is_implicit_VR": True, "is_little_endian": True} if element.VR == "UN" else {}
+    return element._replace(VR="SQ", **in_un)
 
 
 class ElementWriter:

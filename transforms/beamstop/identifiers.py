@@ -28,9 +28,10 @@ from pydicom._dicom_dict import DicomDictionary
 from pydicom._uid_dict import UID_dictionary
 from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import convert_raw_data_element
 from pydicom.dataset import Dataset
 
-from beamstop.elements import BROKEN
+from beamstop.elements import BROKEN, as_sequence, hides_sequence
 from beamstop.vocabulary import fold, titles
 
 Path = tuple[int, ...]  # tags from the top level to an attribute, item numbers left out
@@ -218,6 +219,8 @@ class _Harvester:
             encodings = self._encodings_of(dataset) or encodings
             for tag, element in list(dataset._dict.items()):
                 kind = by_tag.get(tag) or _BY_VR.get(element.VR)  # type: ignore[arg-type]
+                if kind is None and tag & 0x10000 and hides_sequence(element):
+                    kind = _Kind.SEQUENCE
                 if kind is None:
                     if code_kind is None or tag not in _CODE_TAGS:
                         continue
@@ -227,7 +230,8 @@ class _Harvester:
                 elif len(path) < MAX_DEPTH:
                     below = _IDENTIFICATION_SEQUENCES.get(tag)
                     here = (*path, int(tag))
-                    stack.extend((item, below, encodings, here) for item in _items(dataset, tag))
+                    items = _items(dataset, tag, list(encodings))
+                    stack.extend((item, below, encodings, here) for item in items)
 
     def result(self) -> Identifiers:
         gone, kept = self._gone, self._kept
@@ -275,9 +279,13 @@ def _kinds() -> dict[int, _Kind]:
     return kinds
 
 
-def _items(dataset: Dataset, tag: int) -> Iterable[Dataset]:
+def _items(dataset: Dataset, tag: int, encodings: list[str]) -> Iterable[Dataset]:
+    element = dataset._dict[tag]  # type: ignore[index]
     try:
-        value = dataset[tag].value
+        if hides_sequence(element):
+            value = convert_raw_data_element(as_sequence(element), encoding=encodings, ds=dataset).value
+        else:
+            value = dataset[tag].value
     except BROKEN:
         return ()
     return [item for item in value if isinstance(item, Dataset)] if isinstance(value, Iterable) else ()
