@@ -181,8 +181,8 @@ def _unfinished(counts: Counter[str]) -> bool:
 
 
 def worker_processes() -> list[psutil.Process]:
-    """Return the worker processes of this process that are alive."""
-    return [child for child in psutil.Process().children(recursive=True) if _is_worker(child)]
+    """Return the worker processes of this process that are alive; a worker's decoder is none."""
+    return [child for child in psutil.Process().children() if _is_worker(child)]
 
 
 def _is_worker(process: psutil.Process) -> bool:

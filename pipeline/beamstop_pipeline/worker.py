@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ _ORPHANED = 1
 def main() -> None:
     """Serve the driver that started this process."""
     driver = os.getppid()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would put instances on the disk
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     from apache_beam.runners.worker import sdk_worker_main

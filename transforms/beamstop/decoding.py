@@ -1,6 +1,16 @@
-"""Decoding one compressed frame with the reference decoder of its transfer syntax."""
+"""Decoding one compressed frame: what the decoding process runs.
 
+This file imports nothing of beamstop, so that the process starts fast and holds little.
+"""
+
+import json
+import resource
+import signal
+import socket
 import struct
+import sys
+import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,11 +19,11 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, JPEGExtended12Bit
 
-from beamstop.errors import PixelError
-
 Cells = NDArray[Any]
 
 JPEG_LOSSY = frozenset({"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"})
+REQUEST = struct.Struct("<LQ")  # bytes of what is stated, of the codestream
+REPLY = struct.Struct("<?LQ")  # decoded at all, bytes of the photometric interpretation, of the cells
 # The reference decoder of each family, so that all workers decode alike; else pydicom's order.
 _PLUGIN = {
     UID(f"1.2.840.10008.1.2.4.{number}"): {"decoding_plugin": plugin}
@@ -55,8 +65,16 @@ class Stated(NamedTuple):
         """Of a decoded frame, in the byte order of the machine."""
         return np.dtype(f"{'i' if self.signed else 'u'}{self.bits_allocated // 8}")
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a decoded frame: (rows, columns) or (rows, columns, 3)."""
+        return (self.rows, self.columns, self.samples)[: 2 + (self.samples > 1)]
 
-def decode_codestream(codestream: bytes, stated: Stated) -> tuple[Cells, str]:
+
+Decode = Callable[[bytearray, Stated], tuple[Cells, str]]
+
+
+def decode_codestream(codestream: bytes | bytearray, stated: Stated) -> tuple[Cells, str]:
     """Decode one frame.
 
     Args:
@@ -64,35 +82,31 @@ def decode_codestream(codestream: bytes, stated: Stated) -> tuple[Cells, str]:
         stated: what the header says of it.
 
     Returns:
-        (rows, columns) or (rows, columns, 3) of `stated.dtype`, an array of its own, and the photometric
-        interpretation of it, which decoding may have changed (YBR_RCT gives RGB).
+        cells and their photometric interpretation, which decoding may have changed (YBR_RCT gives RGB).
 
     Raises:
-        PixelError: `pixels_undecodable`.
+        Exception: one of `BROKEN`; what it says may quote the codestream.
     """
     syntax = UID(stated.syntax)
-    try:
-        if syntax == JPEGExtended12Bit and stated.bits_stored > 8:
-            return _twelve_bits(codestream).astype(stated.dtype), stated.photometric
-        about: dict[str, Any] = {
-            "correct_unused_bits": False,
-            "number_of_frames": 1,
-            "rows": stated.rows,
-            "columns": stated.columns,
-            "samples_per_pixel": stated.samples,
-            "photometric_interpretation": stated.photometric,
-            "planar_configuration": int(stated.planar),
-            "bits_allocated": stated.bits_allocated,
-            "bits_stored": stated.bits_stored,
-            "pixel_representation": int(stated.signed),
-            "pixel_keyword": "PixelData",
-        } | _PLUGIN.get(syntax, {})
-        source = encapsulate([codestream], has_bot=False)
-        raw = syntax not in JPEG_LOSSY
-        cells, properties = get_decoder(syntax).as_array(source, index=0, raw=raw, **about)
-    except BROKEN:
-        raise PixelError("pixels_undecodable", f"PixelData: {stated.syntax}") from None
-    return cells.astype(stated.dtype), str(properties["photometric_interpretation"])
+    if syntax == JPEGExtended12Bit and stated.bits_stored > 8:
+        return _twelve_bits(bytes(codestream)), stated.photometric
+    about: dict[str, Any] = {
+        "correct_unused_bits": False,
+        "number_of_frames": 1,
+        "rows": stated.rows,
+        "columns": stated.columns,
+        "samples_per_pixel": stated.samples,
+        "photometric_interpretation": stated.photometric,
+        "planar_configuration": int(stated.planar),
+        "bits_allocated": stated.bits_allocated,
+        "bits_stored": stated.bits_stored,
+        "pixel_representation": int(stated.signed),
+        "pixel_keyword": "PixelData",
+    } | _PLUGIN.get(syntax, {})
+    source = encapsulate([bytes(codestream)], has_bot=False)
+    raw = syntax not in JPEG_LOSSY
+    cells, properties = get_decoder(syntax).as_array(source, index=0, raw=raw, **about)
+    return cells, str(properties["photometric_interpretation"])
 
 
 def _twelve_bits(codestream: bytes) -> Cells:
@@ -100,3 +114,52 @@ def _twelve_bits(codestream: bytes) -> Cells:
 
     cells: Cells = imagecodecs.jpeg8_decode(codestream)
     return cells
+
+
+def receive(link: socket.socket, size: int) -> bytearray:
+    """Return the next bytes of a connection, shortened only where it was closed before."""
+    data = bytearray(size)
+    view, at = memoryview(data), 0
+    while at < size:
+        count = link.recv_into(view[at:])
+        if count == 0:
+            break
+        at += count
+    del view
+    return data[:at] if at < size else data
+
+
+def serve(decode: Decode) -> None:
+    """Decode frames for the process that started this one, until it closes the connection.
+
+    The arguments of the command line are the descriptor of the connection, the limit of this
+    process's memory in bytes, and that of the time for a frame in seconds; the kernel enforces both.
+    """
+    descriptor, memory, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    warnings.simplefilter("ignore")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would put pixels on the disk
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    with socket.socket(fileno=descriptor) as link:
+        while len(head := receive(link, REQUEST.size)) == REQUEST.size:
+            signal.setitimer(signal.ITIMER_REAL, seconds)  # SIGALRM ends a process, whatever it does
+            _answer(link, decode, *REQUEST.unpack(head))
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _answer(link: socket.socket, decode: Decode, stated_size: int, size: int) -> None:
+    stated = Stated(*json.loads(receive(link, stated_size)))
+    try:
+        cells, photometric = decode(receive(link, size), stated)
+        if cells.shape != stated.shape:
+            raise ValueError
+        flat = np.ascontiguousarray(cells, stated.dtype).reshape(-1).view(np.uint8)
+    except BROKEN:
+        link.sendall(REPLY.pack(False, 0, 0))
+        return
+    named = photometric.encode()
+    link.sendall(REPLY.pack(True, len(named), flat.size) + named)
+    link.sendall(flat.data)
+
+
+if __name__ == "__main__":
+    serve(decode_codestream)

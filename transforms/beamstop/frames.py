@@ -15,7 +15,8 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import generate_fragmented_frames
 from pydicom.uid import UID, ExplicitVRLittleEndian, RLELossless
 
-from beamstop.decoding import BROKEN, JPEG_LOSSY, Stated, decode_codestream
+from beamstop.decoder import decode_frame
+from beamstop.decoding import BROKEN, JPEG_LOSSY, Stated
 from beamstop.encoders import encode_frame
 from beamstop.errors import PixelError
 from beamstop.files import transfer_syntax_of
@@ -486,7 +487,7 @@ class _EncapsulatedFrames(Frames):
             bits_stored=layout.bits_stored,
             signed=layout.signed,
         )
-        cells, photometric = decode_codestream(encoded, stated)
+        cells, photometric = decode_frame(encoded, stated)
         return Frame(cells, layout, photometric, self._dataset)
 
     def _split(self, data: bytes) -> list[tuple[bytes, ...]]:
