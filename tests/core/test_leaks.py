@@ -1,4 +1,7 @@
+import base64
+import gzip
 import random
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -20,6 +23,7 @@ from beamstop.errors import Quarantined
 from beamstop.files import encode
 from beamstop.identifiers import Identifiers, harvest
 from beamstop.leaks import check_leaks
+from beamstop.packed_texts import unpacked
 
 MakeDataset = Callable[..., FileDataset]
 CLEAN = {"PatientName": "P-ABC", "PatientID": "Q77", "PatientBirthDate": "", "StudyDate": ""}
@@ -294,6 +298,63 @@ def test_rule_14_four_letters_in_random_bytes_are_chance(clean: Clean) -> None:
     assert leaks(dataset, identifiers) == "(0011,1002)"
     block[0x02].value = b"ZORK"
     assert leaks(dataset, identifiers) == "(0011,1002)"
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "base64": base64.b64encode,
+    "base64 for URLs": base64.urlsafe_b64encode,
+    "base64 in lines": base64.encodebytes,
+    "zlib": zlib.compress,
+    "gzip": gzip.compress,
+    "zlib in base64": lambda text: base64.b64encode(zlib.compress(text)),
+}
+
+
+@pytest.mark.parametrize("how", PACKED)
+@pytest.mark.parametrize("text", ["Smithers", "12345678", "born 1970-02-01", "1.2.3.4.5.6.7"])
+def test_rule_16_packed_text_is_searched(clean: Clean, how: str, text: str) -> None:
+    packed = PACKED[how]((f"a report of many words on {text} " + "and more " * 20).encode())
+    dataset = clean()
+    block = dataset.private_block(0x0011, "MAKER", create=True)
+    block.add_new(0x01, "OB", b"\x01\x02" + packed + b"\0" * (len(packed) % 2))
+    assert leaks(dataset) == "(0011,1001)"
+    block[0x01].value = PACKED[how](b"a report of many words on nobody " + b"and more " * 20)
+    assert leaks(dataset) is None
+
+
+def test_rule_16_base64_in_an_element_of_text_is_searched(clean: Clean) -> None:
+    text = base64.b64encode(b"the patient is Jonathan Smithers").decode()
+    assert leaks(clean(ImageComments=f"x:{text}")) == "ImageComments"
+
+
+def test_rule_16_the_text_of_a_pdf_is_searched_as_it_is_shown(clean: Clean) -> None:
+    stream = zlib.compress(b"BT /F1 12 Tf [(Smi) -20 (th) 3.5 (ers)] TJ ET")
+    pdf = b"%PDF-1.4\n4 0 obj <</Filter /FlateDecode>> stream\n" + stream + b"\nendstream endobj"
+    dataset = clean()
+    dataset.add_new("EncapsulatedDocument", "OB", pdf + b"\0" * (len(pdf) % 2))
+    assert leaks(dataset) == "EncapsulatedDocument"
+    for string in (b"(\\123mithers)", b"<536D697468657273>"):
+        dataset.EncapsulatedDocument = b"%PDF-1.4 " + string
+        assert leaks(dataset) == "EncapsulatedDocument"
+
+
+def test_rule_16_uids_and_hexadecimal_are_no_base64(clean: Clean) -> None:
+    text = "2.25.329800735698586629295641978511506172918 " + b"Smithers of Riverside".hex()
+    assert leaks(clean(ImageComments=text)) is None
+
+
+def test_packed_text_without_end_is_quarantined_and_fills_no_memory() -> None:
+    with pytest.raises(Quarantined, match="attributes_uncertain"):
+        list(unpacked(zlib.compress(bytes(1 << 20)), limit=1 << 19))
+
+
+@pytest.mark.parametrize("text", ["Smithers", "SMITHERS", "Müller", "muller"])
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16-le", "utf-16-be"])
+def test_accents_fold_in_every_encoding(clean: Clean, text: str, encoding: str) -> None:
+    dataset = clean()
+    value = f"<note>{text}</note>".encode(encoding)
+    dataset.private_block(0x0011, "MAKER", create=True).add_new(0x01, "UN", value)
+    assert leaks(dataset) == "(0011,1001)"
 
 
 def test_dates_that_beamstop_wrote_are_no_leak(clean: Clean) -> None:
