@@ -84,12 +84,8 @@ class LeakScan:
 
     def may_hold(self, data: bytes) -> bool:
         """Say whether any needle may be in there, in any encoding."""
-        classes = data.translate(_CLASSES)
-        return (
-            self._finds(data)
-            or (any(it in classes for it in _UTF_8) and self._finds(_without_accents(data)))
-            or (_UTF_16 in classes and self._finds(data.replace(b"\0", b"")))
-            or (self._spelled is not None and bool(self._spelled.find_matches_as_indexes(data)))
+        return any(map(self._finds, one_byte_forms(data))) or (
+            self._spelled is not None and bool(self._spelled.find_matches_as_indexes(data))
         )
 
     def _add(self, anchor: str, check: _Check) -> None:
@@ -99,7 +95,7 @@ class LeakScan:
     def _finds(self, data: bytes) -> bool:
         if not self._anchors:
             return False
-        folded = data.translate(_FOLD)
+        folded = without_case(data)
         for index, start, end in self._automaton.find_matches_as_indexes(folded, overlapping=True):
             if any(check(data, folded, start, end) for check in self._checks[self._anchors[index]]):
                 return True
@@ -111,6 +107,21 @@ class LeakScan:
             self._anchors[index] in self._digits and _is_number(data, data, start, end)
             for index, start, end in self._automaton.find_matches_as_indexes(data, overlapping=True)
         )
+
+
+def one_byte_forms(data: bytes) -> Iterator[bytes]:
+    """Yield bytes as they are, and as one byte a letter where UTF-8 or UTF-16 may be in them."""
+    yield data
+    classes = data.translate(_CLASSES)
+    if any(pattern in classes for pattern in _UTF_8):
+        yield _without_accents(data)
+    if _UTF_16 in classes:
+        yield data.replace(b"\0", b"")
+
+
+def without_case(data: bytes) -> bytes:
+    """Return one-byte text in small letters, without the accents of Latin-1."""
+    return data.translate(_FOLD)
 
 
 def _automaton(patterns: list[bytes]) -> BytesAhoCorasick:

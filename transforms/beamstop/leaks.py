@@ -55,7 +55,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from beamstop.elements import BROKEN
 from beamstop.errors import Quarantined
 from beamstop.identifiers import Identifiers, Words, decode_leniently
-from beamstop.leak_scan import LeakScan
+from beamstop.leak_scan import LeakScan, one_byte_forms, without_case
 from beamstop.needles import Needles
 from beamstop.packed_texts import unpacked
 from beamstop.tags import tag_name, vr_of
@@ -201,7 +201,7 @@ def _as_they_stand(value: bytes, vr: str, encodings: tuple[str, ...]) -> Iterato
     if vr == "UI":
         yield value.decode("latin-1")
     elif vr not in _TEXT_VRS and not _TEXT.match(value):
-        yield from map(_printable, (value, value.replace(b"\0", b"")))
+        yield from (_printable(without_case(form)) for form in one_byte_forms(value))
     else:
         yield from _decoded(value, encodings)
 
