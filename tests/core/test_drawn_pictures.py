@@ -1,0 +1,86 @@
+"""The pictures that text hiding is measured by."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from beamstop.frames import open_frames
+
+FILE = Path(__file__).parents[2] / "benchmarks" / "pictures.py"
+
+
+@pytest.fixture(scope="module")
+def pictures() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("drawn_pictures", FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclasses look themselves up
+    spec.loader.exec_module(module)
+    if not module.FONTS.is_dir():
+        pytest.skip("needs Debian's fonts-dejavu-core")
+    return module
+
+
+def test_the_same_seed_draws_the_same_pictures_and_another_seed_others(pictures: ModuleType) -> None:
+    counts = {"CT": (1, 0), "US": (1, 0)}
+    first, again, other = (list(pictures.draw(seed, counts)) for seed in (1, 1, 2))
+    for one, same, different in zip(first, again, other, strict=True):
+        assert one.name == same.name
+        np.testing.assert_array_equal(one.values, same.values)
+        assert one.values.shape != different.values.shape or (one.values != different.values).any()
+
+
+def test_seeds_for_tuning_and_reporting_differ(pictures: ModuleType) -> None:
+    assert pictures.TUNING_SEED != pictures.REPORTING_SEED
+
+
+@pytest.mark.parametrize(
+    ("modality", "bits", "signed"), [("CT", 12, True), ("MR", 12, False), ("US", 8, False), ("SC", 8, False)]
+)
+def test_picture_is_an_instance_that_frames_can_open(
+    pictures: ModuleType, modality: str, bits: int, signed: bool
+) -> None:
+    (picture,) = pictures.draw(3, {modality: (1, 0)})
+    dataset = picture.dataset()
+    assert (dataset.BitsStored, bool(dataset.PixelRepresentation)) == (bits, signed)
+    frames = open_frames(dataset)
+    assert frames is not None
+    np.testing.assert_array_equal(frames.decode(0).values(), picture.values)
+
+
+def test_words_differ_from_what_is_around_them(pictures: ModuleType) -> None:
+    """Of the brightest and darkest styles every word must be seen, or it would not be text."""
+    words = 0
+    for picture in pictures.draw(4, {"MR": (6, 0)}):
+        values = picture.values.astype(float)
+        for word in picture.words:
+            rows, columns = word.glyphs.shape
+            part = values[word.top : word.top + rows, word.left : word.left + columns]
+            assert part.shape == word.glyphs.shape
+            if word.style in ("white", "boxed") and not word.glyphs.all():
+                assert abs(np.median(part[word.glyphs]) - np.median(part[~word.glyphs])) > 400
+                words += 1
+    assert words > 5
+
+
+def test_coverage_of_a_word_is_that_of_its_glyphs(pictures: ModuleType) -> None:
+    glyphs = np.array([[1, 1, 0, 0], [1, 1, 0, 0]], bool)
+    word = pictures.Word(top=3, left=2, glyphs=glyphs, kind="latin", style="white", height=10)
+    hidden = np.zeros((10, 10), bool)
+    assert word.covered(hidden) == 0
+    hidden[3, :] = True
+    assert word.covered(hidden) == 0.5
+    hidden[:, 4:] = True
+    assert word.covered(hidden) == 0.5
+    hidden[:] = True
+    assert word.covered(hidden) == 1
+
+
+def test_pictures_without_text_have_no_words_but_markers(pictures: ModuleType) -> None:
+    for picture in pictures.draw(5, {"CT": (0, 2), "US": (0, 1)}):
+        assert all(word.kind == "marker" for word in picture.words)

@@ -1,0 +1,78 @@
+"""Grey renditions: what shows in them."""
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+
+from beamstop.renditions import GROUND, local_contrast, noise_unit, pictures
+
+STROKE = np.s_[30:34, 40:60]
+
+
+def stroke(ground: float, ink: float) -> np.ndarray:
+    plane = np.full((100, 120), ground, np.float32)
+    plane[STROKE] = ink
+    return plane
+
+
+def test_uniform_picture_is_ground() -> None:
+    assert (local_contrast(np.full((80, 90), 1234.0)) == GROUND).all()
+
+
+@pytest.mark.parametrize(("ground", "ink"), [(0, 4095), (-1024, 3071), (800, 840), (4000, 4095)])
+def test_bright_stroke_is_white_whatever_its_ground(ground: float, ink: float) -> None:
+    picture = local_contrast(stroke(ground, ink))
+    assert (picture[STROKE] == 255).all()
+    assert abs(int(picture[90, 110]) - GROUND) <= 1
+
+
+def test_dark_stroke_is_black_and_monochrome1_turns_it_white() -> None:
+    values = stroke(800, 0).astype(np.uint16)
+    assert (local_contrast(values.astype(np.float32))[STROKE] == 0).all()
+    (inverted,) = pictures(values, "MONOCHROME1", 12, Dataset())
+    assert (inverted[STROKE] == 255).all()
+
+
+def test_far_brighter_stroke_does_not_dim_a_faint_one_elsewhere() -> None:
+    wide = np.full((100, 400), 100, np.float32)
+    wide[STROKE] = 110
+    alone = local_contrast(wide)[STROKE]
+    wide[30:34, 300:320] = 4095
+    np.testing.assert_array_equal(local_contrast(wide)[STROKE], alone)
+
+
+def test_what_is_hidden_shows_grey_and_casts_no_shadow() -> None:
+    plane = np.full((100, 120), 1000, np.float32)
+    hidden = np.zeros(plane.shape, bool)
+    hidden[STROKE] = True
+    plane[hidden] = -1024
+    assert np.ptp(local_contrast(plane, hidden=hidden)) <= 1
+    assert np.ptp(local_contrast(plane)) > 100
+
+
+def test_red_text_on_blue_of_the_same_brightness_shows_in_one_rendition() -> None:
+    colours = np.zeros((100, 120, 3), np.uint8)
+    colours[..., 2] = 255
+    colours[STROKE] = (255, 0, 0)
+    found = pictures(colours, "RGB", 8, Dataset())
+    assert len(found) == 2
+    assert max(abs(int(picture[31, 50]) - int(picture[90, 110])) for picture in found) > 100
+
+
+def test_grey_stored_as_colour_is_looked_at_once() -> None:
+    colours = np.repeat(stroke(20, 200).astype(np.uint8)[..., None], 3, axis=-1)
+    assert len(pictures(colours, "RGB", 8, Dataset())) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "bits", "unit"),
+    [
+        (np.array([0, 255], np.uint8), 8, 1.0),
+        (np.array([0, 1], np.uint8), 1, 2 / 256),
+        (np.array([0, 131070], np.uint32), 32, 2.0),
+        (np.array([0, 65535 * 3, np.nan], np.float32), 32, 3.0),
+        (np.zeros(2, np.float32), 32, 1.0),
+    ],
+)
+def test_noise_unit(values: np.ndarray, bits: int, unit: float) -> None:
+    assert noise_unit(values, bits) == pytest.approx(unit)
