@@ -57,9 +57,9 @@ class Tally:
         self.hidden += sum(share >= HIDDEN for share in covered)
         self.wrong.append(float((mask & ~_around_words(picture)).mean()))
         self.seconds.append(seconds)
-        if not picture.words:
+        if not covered:  # at most a marker, which may go
             self.blank += 1
-            self.touched += bool(boxes)
+            self.touched += self.wrong[-1] > 0
 
 
 def beamstop_engine() -> Engine:
@@ -201,7 +201,8 @@ def main() -> None:
             boxes = find(picture)
             seconds = cpu_seconds() - started
             tallies.setdefault(picture.modality, Tally()).add(picture, boxes, seconds)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+        used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        peak = max(usage.ru_maxrss for usage in used) >> 10
         print(f"\n{name}, seed {given.seed}, peak {peak} MB\n")
         print("| | words leaked (95 %) | hidden | wrong area | text-free touched | CPU s a picture |")
         print("|---|--:|--:|--:|--:|--:|")
