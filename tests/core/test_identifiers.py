@@ -153,3 +153,25 @@ def test_implicit_vr_and_un_are_read_by_the_dictionary() -> None:
 def test_dates_that_beamstop_wrote_can_be_taken_out() -> None:
     identifiers = Identifiers(dates=frozenset({date(2004, 8, 26), date(2004, 8, 27)}))
     assert identifiers.without_dates([date(2004, 8, 26)]).dates == {date(2004, 8, 27)}
+
+
+def test_uids_inside_private_values_are_harvested_and_protocols_are_no_names(
+    make_dataset: MakeDataset,
+) -> None:
+    dataset = make_dataset()
+    block = dataset.private_block(0x0029, "MAKER", create=True)
+    block.add_new(0x10, "OB", b"\x01\x02UID = 1.3.12.2.1107.5.2.99\0\0v1.2.3")
+    block.add_new(0x11, "LO", "HEAD^Brain")
+    before, after = harvest(reread(make_dataset()), nothing_kept), harvest(reread(dataset), nothing_kept)
+    assert after.uids - before.uids == {"1.3.12.2.1107.5.2.99"}
+    assert after.names == before.names
+
+
+def test_private_elements_of_unknown_vr_are_harvested_by_the_private_dictionary(
+    make_dataset: MakeDataset,
+) -> None:
+    dataset = make_dataset(PatientName=None)
+    dataset.private_block(0x4105, "Applicare/RadWorks/Version 6.0", create=True).add_new(
+        0x08, "UN", b"Zork^Yma "
+    )
+    assert harvest(reread(dataset), nothing_kept).names == {(("zork",), ("yma",))}

@@ -8,6 +8,9 @@ Identifying are:
    organisations, telephones and mail;
 3. codes inside the sequences that identify persons and institutions (`_IDENTIFICATION_SEQUENCES`).
 
+4. in private elements: UIDs inside any value, and what pydicom's private dictionary calls PN, DA, DT
+   or UI where the file does not say. No name is guessed at: HEAD^Brain is a protocol.
+
 Comments and descriptions are not identifiers: they are what identifiers are searched in.
 
 What the recipe keeps is no identifier at all, neither for descriptors nor for the leak check: a
@@ -27,11 +30,12 @@ from typing import Any
 from pydicom._dicom_dict import DicomDictionary
 from pydicom._uid_dict import UID_dictionary
 from pydicom.charset import convert_encodings, decode_bytes, python_encoding
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import private_dictionary_VR, tag_for_keyword
 from pydicom.dataelem import convert_raw_data_element
 from pydicom.dataset import Dataset
 
 from beamstop.elements import BROKEN, as_sequence, hides_sequence
+from beamstop.tags import private_block_start
 from beamstop.vocabulary import fold, titles
 
 Path = tuple[int, ...]  # tags from the top level to an attribute, item numbers left out
@@ -41,6 +45,8 @@ Name = tuple[Words, ...]  # components as PS3.5 6.2.1 orders them: family, given
 MAX_DEPTH = 100
 _WORD = re.compile(r"[^\W_]+")
 _DATE = re.compile(r"([0-9]{4})[.]?([0-9]{2})[.]?([0-9]{2})")
+_LONGEST_PRIVATE_VALUE = 1 << 18  # bytes; what is longer is a picture
+_WRITTEN_UID = re.compile(rb"(?<![0-9.])[0-2](?:\.[0-9]+){5,}(?![0-9.])")
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+){3,}\Z")
 _NAME_GROUPS = re.compile(r"[=\\]")
 _DELIMITERS = {ord("\\"), ord("^"), ord("=")}  # reset ISO 2022 escapes (PS3.5 6.1.2.5.3)
@@ -221,6 +227,9 @@ class _Harvester:
                 kind = by_tag.get(tag) or _BY_VR.get(element.VR)  # type: ignore[arg-type]
                 if kind is None and tag & 0x10000 and hides_sequence(element):
                     kind = _Kind.SEQUENCE
+                if kind is None and tag & 0x10000:
+                    kind = _private_kind(dataset, tag, element)
+                    self._take_private_uids(element)
                 if kind is None:
                     if code_kind is None or tag not in _CODE_TAGS:
                         continue
@@ -256,6 +265,13 @@ class _Harvester:
             return
         (self._kept if self._is_kept(path) else self._gone).add(kind, text)
 
+    def _take_private_uids(self, element: Any) -> None:
+        """Gather the UIDs inside a private value; kept ones excuse nothing, for they are remapped."""
+        value = element.value
+        if isinstance(value, bytes) and len(value) <= _LONGEST_PRIVATE_VALUE:
+            found = (match.decode() for match in _WRITTEN_UID.findall(value))
+            self._gone.uids.update(uid for uid in found if _is_own_uid(uid))
+
     def _encodings_of(self, dataset: Dataset) -> tuple[str, ...]:
         element = dataset._dict.get(_SPECIFIC_CHARACTER_SET)  # type: ignore[call-overload]
         if element is None:
@@ -277,6 +293,19 @@ def _kinds() -> dict[int, _Kind]:
             if tag is not None and kinds.get(tag) is not _Kind.SEQUENCE:
                 kinds[tag] = kind
     return kinds
+
+
+def _private_kind(dataset: Dataset, tag: int, element: Any) -> _Kind | None:
+    """Return the kind of a private element whose VR the file does not say but pydicom's dictionary does."""
+    if element.VR not in (None, "UN"):
+        return None
+    creator = dataset._dict.get(private_block_start(tag))  # type: ignore[call-overload]
+    if creator is None:
+        return None
+    try:
+        return _BY_VR.get(private_dictionary_VR(tag, _text_of(creator, ())))
+    except KeyError:
+        return None
 
 
 def _items(dataset: Dataset, tag: int, encodings: list[str]) -> Iterable[Dataset]:
