@@ -100,6 +100,7 @@ def _settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
     yield "unlisted", recipe.unlisted
     yield "unknown", recipe.unknown
     yield "unvouched", recipe.unvouched
+    yield "encapsulated", recipe.encapsulated
     if recipe.hides_text:
         yield from _text_settings(recipe.text_policy)
     else:

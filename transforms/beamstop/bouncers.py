@@ -59,13 +59,23 @@ class RejectNonStandardDicom(Bouncer):
 
 
 class RejectEncapsulatedImageStorage(Bouncer):
-    """Turns away encapsulated documents: PDF, CDA, STL, OBJ, MTL."""
+    """Turns away encapsulated documents: PDF, CDA, STL, OBJ, MTL.
+
+    Args:
+        but: SOP classes that may pass, because their payload is cleaned.
+    """
 
     reason = "encapsulated_document"
 
+    def __init__(self, but: Iterable[str] = ()) -> None:
+        self.but = frozenset(but)
+
     def inspect(self, dataset: Dataset) -> None:
         """Look at SOPClassUID and for a payload."""
-        if _sop_class(dataset).startswith(_ENCAPSULATED) or "EncapsulatedDocument" in dataset:
+        sop_class = _sop_class(dataset)
+        if sop_class in self.but:
+            return
+        if sop_class.startswith(_ENCAPSULATED) or "EncapsulatedDocument" in dataset:
             self._reject()
 
 

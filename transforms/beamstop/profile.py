@@ -161,6 +161,7 @@ def additions() -> RuleSet:
             Rule("TextValue", Action.D, "beamstop:ContentSequence"),
             Rule("60xx,xxxx", Action.X, "beamstop:60xxxxxx"),
             Rule("DataSetTrailingPadding", Action.X, "beamstop:padding"),
+            Rule("EncapsulatedDocumentLength", Action.X, "beamstop:payload"),  # of a payload that is gone
             *(Rule(keyword, action, f"beamstop:{keyword}") for keyword, action in _UNLISTED_IDENTITY.items()),
         ],
         "beamstop",

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydicom.datadict import tag_for_keyword
 
-from beamstop import kskit_recipe
+from beamstop import kskit_recipe, payloads
 from beamstop.actions import Action
 from beamstop.bouncers import (
     Bouncer,
@@ -204,6 +204,10 @@ class Recipe(_Part):
         "non-standard-sop-class",
         "encapsulated-document",
     ]
+    encapsulated: Literal["reject", "clean"] = Field(
+        default="reject",
+        description="encapsulated CDA, STL, OBJ and MTL: turned away, or kept with a clean payload",
+    )
     text: TextPart = TextPart()
     insert: dict[str, str | list[str]] = {}
     uids: UidPart = UidPart()
@@ -242,13 +246,25 @@ class Recipe(_Part):
     def rules(self) -> Profile:
         """The rule sets in order: additions, Basic Profile, options, the recipe's own."""
         own = RuleSet([self._own_rule(key, entry) for key, entry in self.attributes.items()], self.name)
+        return Profile([*self._official_rules(), *self._payload_rules(), own], self.name)
+
+    def _official_rules(self) -> list[RuleSet]:
         if self.kskit is not None:
             ancestor = kskit_recipe.read_kskit_recipe(self.kskit)
-            return Profile([kskit_recipe.rule_set(ancestor), own], self.name)
+            return [kskit_recipe.rule_set(ancestor)]
         if self.profile != BASIC:
-            return Profile([own], self.name)
-        official = [basic_profile(), additions(), *(option(name) for name in self.options)]
-        return Profile([*official, own], self.name)
+            return []
+        return [basic_profile(), additions(), *(option(name) for name in self.options)]
+
+    def _payload_rules(self) -> list[RuleSet]:
+        if self.encapsulated == "reject":
+            return []
+        dates: payloads.Dates = "remove"
+        if FULL_DATES in self.options:
+            dates = "keep"
+        elif MODIFIED_DATES in self.options:
+            dates = "move"
+        return [payloads.rule_set(dates)]
 
     @cached_property
     def planner(self) -> Planner:
@@ -265,7 +281,11 @@ class Recipe(_Part):
     @cached_property
     def doormen(self) -> tuple[Bouncer, ...]:
         """The bouncers, ready to be asked."""
-        return tuple(_bouncer(entry) for entry in self.bouncers)
+        cleaned = payloads.CLEANABLE if self.encapsulated == "clean" else frozenset[str]()
+        # A PDF is never cleaned, whichever bouncers a recipe names.
+        first = (RejectEncapsulatedImageStorage(cleaned),) if cleaned else ()
+        named = [entry for entry in self.bouncers if not (cleaned and entry == "encapsulated-document")]
+        return (*first, *map(_bouncer, named))
 
     @cached_property
     def text_policy(self) -> TextPolicy:
