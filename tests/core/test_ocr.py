@@ -1,5 +1,8 @@
 """EasyOCR's networks as a finder."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,17 +10,19 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from tests.core.pixel_fixtures import compressed, image, palette
 
+from beamstop import networks
 from beamstop.errors import DeidError
 from beamstop.frames import open_frames
 from beamstop.networks import exported_craft
 from beamstop.ocr import EasyOcrFinder, load_finder
 from beamstop.renditions import local_contrast
-from beamstop.text import TextPolicy, hide
+from beamstop.text import PixelReport, TextPolicy, hide
 from beamstop.weights import CRAFT, DBNET, DIGESTS, proposer_weights, weights_folder
 
 pytestmark = pytest.mark.ocr
 
 ROWS, COLUMNS = 160, 320
+DEJAVU = Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf")  # has Greek and Cyrillic letters
 WORDS = {"SMITH": (16, 10), "1961": (130, 10), "MLO": (16, 56)}
 
 
@@ -59,15 +64,19 @@ def as_kind(kind: str, ink: np.ndarray) -> object:
     return image(grey.astype("u1"))
 
 
+def covered(report: PixelReport, shape: tuple[int, int] = (ROWS, COLUMNS)) -> np.ndarray:
+    mask = np.zeros(shape, bool)
+    for change in report.changes:
+        mask[change.y : change.y + change.height, change.x : change.x + change.width] = True
+    return mask
+
+
 @pytest.mark.parametrize("kind", ["MONOCHROME2", "signed", "MONOCHROME1", "PALETTE COLOR", "YBR_FULL", "RGB"])
 def test_written_words_are_covered_and_cannot_be_read_again(finder: EasyOcrFinder, kind: str) -> None:
     dataset = as_kind(kind, drawn())
-    report = hide(dataset, TextPolicy(), finder)
-    covered = np.zeros((ROWS, COLUMNS), bool)
-    for change in report.changes:
-        covered[change.y : change.y + change.height, change.x : change.x + change.width] = True
-    assert covered[drawn() > 0].all()
-    assert covered.mean() < 0.25
+    hidden = covered(hide(dataset, TextPolicy(), finder))
+    assert hidden[drawn() > 0].all()
+    assert hidden.mean() < 0.25
     frames = open_frames(dataset)
     assert frames is not None
     picture = frames.decode(0).pictures()[0]
@@ -159,3 +168,66 @@ def test_an_export_is_made_once_and_read_by_the_next(tmp_path: Path, monkeypatch
     assert made.stat().st_mtime_ns == before
     assert sorted(path.suffix for path in (tmp_path / "cache").iterdir()) == [".bin", ".xml"]
     assert (tmp_path / "cache").stat().st_mode & 0o077 == 0
+
+
+def test_without_openvino_craft_runs_in_torch(finder: EasyOcrFinder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("beamstop.networks._has_openvino", lambda: False)
+    alone = load_finder()
+    assert "unproposed" in alone.fingerprint
+    assert "torch-" in alone.fingerprint
+    assert "openvino-" not in alone.fingerprint
+    assert hide(as_kind("MONOCHROME2", drawn()), TextPolicy(), alone).text_boxes_hidden >= 3
+
+
+@pytest.mark.skipif(not DEJAVU.is_file(), reason="needs Debian's fonts-dejavu-core")
+@pytest.mark.parametrize("word", ["Jürgen Łukasz", "Παπαδόπουλος", "Смирнова"])
+def test_letters_that_nobody_here_reads_are_found(finder: EasyOcrFinder, word: str) -> None:
+    picture = Image.new("L", (COLUMNS, ROWS))
+    ImageDraw.Draw(picture).text((30, 60), word, fill=255, font=ImageFont.truetype(DEJAVU, 16))
+    ink = np.asarray(picture) / 255
+    report = hide(as_kind("MONOCHROME2", ink), TextPolicy(), finder)
+    assert covered(report)[ink > 0.4].mean() > 0.95
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_turned_words_are_found(finder: EasyOcrFinder, turns: int) -> None:
+    ink = np.rot90(drawn(), turns)
+    grey = np.clip(np.rot90(scene(), turns) + 140 * ink, 0, 255).astype("u1")
+    report = hide(image(grey), TextPolicy(), finder)
+    assert covered(report, grey.shape)[ink > 0.4].mean() > 0.95
+
+
+def test_same_picture_gives_the_same_boxes_in_another_finder(finder: EasyOcrFinder) -> None:
+    picture = local_contrast(scene() + 140 * drawn())
+    assert load_finder().find(picture) == finder.find(picture) != []
+
+
+def test_two_processes_may_make_the_same_export(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    script = (
+        "from beamstop.networks import prepare; from beamstop.weights import CRAFT, weights_folder;"
+        "prepare(weights_folder() / CRAFT)"
+    )
+    environment = {**os.environ, "BEAMSTOP_CACHE": str(cache)}
+    both = [subprocess.Popen([sys.executable, "-c", script], env=environment) for _ in range(2)]
+    assert [process.wait(timeout=300) for process in both] == [0, 0]
+    assert sorted(path.suffix for path in cache.iterdir()) == [".bin", ".xml"]
+
+
+def test_export_is_kept_elsewhere_where_the_home_folder_cannot_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.delenv("BEAMSTOP_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert networks._writable_folder() == tmp_path / f"beamstop-cache-{os.getuid()}"
+
+
+def test_a_folder_that_everybody_can_write_to_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o777)
+    monkeypatch.setenv("BEAMSTOP_CACHE", str(tmp_path))
+    with pytest.raises(DeidError, match="BEAMSTOP_CACHE"):
+        networks._writable_folder()

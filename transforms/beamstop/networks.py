@@ -55,13 +55,15 @@ def prepare(weights: Path) -> None:
         exported_craft(weights)
 
 
-def load_dbnet(weights: Path) -> Network:
+def load_dbnet(weights: Path | None) -> Network | None:
     """Return PaddleOCR's small detector; it gives (1, 1, rows, columns): how much is text.
+
+    None without its weights, or where OpenVINO is not installed: torch cannot run it.
 
     Raises:
         DeidError: the weights are not those that were published.
     """
-    return _compiled(checked(weights))
+    return _compiled(checked(weights)) if weights and _has_openvino() else None
 
 
 def exported_craft(weights: Path) -> Path:
@@ -74,17 +76,20 @@ def exported_craft(weights: Path) -> Path:
     """
     checked(weights)
     name = f"craft-{DIGESTS[CRAFT][:12]}-openvino-{version('openvino')}.xml"
-    folder = _cache_folder()
-    made = folder / name
-    if not (made.is_file() and made.with_suffix(".bin").is_file()):
-        import openvino
+    for folder in _cache_folders():
+        made = folder / name
+        if made.is_file() and made.with_suffix(".bin").is_file() and _trusted(folder):
+            return made
+    import openvino
 
-        model = _converted(weights)
-        with tempfile.TemporaryDirectory(dir=folder) as partial:
-            whole = Path(partial, name)
-            openvino.save_model(model, whole, compress_to_fp16=False)
-            os.replace(whole.with_suffix(".bin"), made.with_suffix(".bin"))
-            os.replace(whole, made)
+    folder = _writable_folder()
+    made = folder / name
+    model = _converted(weights)
+    with tempfile.TemporaryDirectory(dir=folder) as partial:
+        whole = Path(partial, name)
+        openvino.save_model(model, whole, compress_to_fp16=False)
+        os.replace(whole.with_suffix(".bin"), made.with_suffix(".bin"))
+        os.replace(whole, made)
     return made
 
 
@@ -93,17 +98,28 @@ def _has_openvino() -> bool:
     return find_spec("openvino") is not None
 
 
-def _cache_folder() -> Path:
-    """Return a folder to keep exports in: $BEAMSTOP_CACHE, ~/.cache/beamstop, or one of this machine."""
+def _cache_folders() -> list[Path]:
+    """Return where exports are kept: $BEAMSTOP_CACHE, or else ~/.cache/beamstop or one of this machine."""
     named = os.environ.get(CACHE_VARIABLE)
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser(), "beamstop")
     shared = Path(tempfile.gettempdir(), f"beamstop-cache-{os.getuid()}")
-    for folder in [Path(named)] if named else [home, shared]:
+    return [Path(named)] if named else [home, shared]
+
+
+def _writable_folder() -> Path:
+    """Return the first of them that can be written to, made where it is missing."""
+    for folder in _cache_folders():
         with suppress(OSError):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if os.access(folder, os.W_OK | os.X_OK) and folder.stat().st_uid == os.getuid():
+            if os.access(folder, os.W_OK | os.X_OK) and _trusted(folder):
                 return folder
     raise DeidError(f"no folder to keep networks in: name one that can be written to in ${CACHE_VARIABLE}")
+
+
+def _trusted(folder: Path) -> bool:
+    """Say whether it is this user's, or root's who built the machine, and not open to everybody."""
+    status = folder.stat()
+    return status.st_uid in (0, os.getuid()) and not status.st_mode & 0o002
 
 
 def _compiled(model: str | bytes) -> Network:

@@ -53,7 +53,7 @@ class EasyOcrFinder:
 
     def __init__(self, folder: Path, languages: tuple[str, ...], proposer: Path | None) -> None:
         self._craft = load_craft(folder / CRAFT)
-        self._dbnet = load_dbnet(proposer) if proposer else None
+        self._dbnet = load_dbnet(proposer)
         self._folder = folder
         self.unread_languages = tuple(
             language for language in languages if not (folder / _RECOGNIZERS.get(language, "none")).is_file()
