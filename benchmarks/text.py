@@ -195,20 +195,20 @@ def main() -> None:
             print("\ntesseract is not installed")
             continue
         find = ENGINES[name]()
-        tallies: dict[str, Tally] = {}
-        for picture in draw(given.seed, counts):
-            started = cpu_seconds()
-            boxes = find(picture)
-            seconds = cpu_seconds() - started
-            tallies.setdefault(picture.modality, Tally()).add(picture, boxes, seconds)
-        used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        peak = max(usage.ru_maxrss for usage in used) >> 10
-        print(f"\n{name}, seed {given.seed}, peak {peak} MB\n")
+        print(f"\n{name}, seed {given.seed}\n")
         print("| | words leaked (95 %) | hidden | wrong area | text-free touched | CPU s a picture |")
         print("|---|--:|--:|--:|--:|--:|")
-        for modality, tally in tallies.items():
-            print(row(modality, tally))
-        print(row("all", together(list(tallies.values()))))
+        tallies: list[Tally] = []
+        for modality, count in counts.items():
+            tallies.append(Tally())
+            for picture in draw(given.seed, {modality: count}):
+                started = cpu_seconds()
+                boxes = find(picture)
+                tallies[-1].add(picture, boxes, cpu_seconds() - started)
+            print(row(modality, tallies[-1]), flush=True)
+        print(row("all", together(tallies)))
+        used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        print(f"\npeak {max(usage.ru_maxrss for usage in used) >> 10} MB", flush=True)
 
 
 if __name__ == "__main__":
