@@ -9,12 +9,14 @@ import pytest
 from beamstop.audit import (
     CHANGES,
     CROSSWALK,
+    FINDINGS,
     INSTANCES,
     Outcome,
     defined_modality,
     integrity,
     leaf,
     outcome_of,
+    record_mac,
     refused,
     registered_uid,
     row_mac,
@@ -47,7 +49,7 @@ def rows(identity: Identity, count: int = 3) -> list[dict[str, object]]:
     return [sealed({**WRITTEN, "source_id": f"{n:02x}" * 32}, identity) for n in range(count)]
 
 
-@pytest.mark.parametrize("schema", [INSTANCES, CHANGES, CROSSWALK])
+@pytest.mark.parametrize("schema", [INSTANCES, CHANGES, CROSSWALK, FINDINGS])
 def test_every_field_has_a_comment(schema: pa.Schema) -> None:
     assert all(field.metadata[b"comment"] for field in schema)
 
@@ -139,3 +141,12 @@ def test_the_seal_notices_a_row_changed_dropped_or_added(identity: Identity) -> 
     for other in (changed, listed[1:], rows(identity, 4)):
         assert integrity(other, "r1", identity)["root"] != seal["root"]
     assert integrity(listed, "r2", identity)["mac"] != seal["mac"]
+
+
+def test_every_change_of_a_record_changes_its_mac(identity: Identity) -> None:
+    record = {"run_id": "r1", "counts": {"written": 3}, "seconds": 1.5}
+    mac = record_mac(record, identity)
+    assert record_mac({**record, "mac": mac}, identity) == mac
+    assert record_mac({**record, "seconds": 1.6}, identity) != mac
+    assert record_mac({**record, "counts": {"written": 2}}, identity) != mac
+    assert record_mac(record, Identity(b"another key, of 32 bytes or more")) != mac

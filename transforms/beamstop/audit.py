@@ -108,6 +108,16 @@ CROSSWALK = _schema(
     ("output_path", _TEXT, "below OUTPUT"),
 )
 
+FINDINGS = _schema(
+    ("verify_id", _TEXT, "the look; sorts by time"),
+    ("run_id", _TEXT, "the run that the row or record is of; null where none is"),
+    ("source_id", _TEXT, "keyed digest of the source path; null where it is about a file or a run"),
+    ("output_path", _TEXT, "below OUTPUT, as a row has it; null where none has"),
+    ("check", _TEXT, "what does not hold, a code"),
+    ("element", _TEXT, "keywords through sequences, tags of private elements, or a column; null for a whole"),
+    ("detail", _TEXT, "more for a person: codes and classes of exceptions; never a value"),
+)
+
 # What says where a written instance is; a row that is not `written` has none of it.
 OF_THE_CLEAN_FILE = (
     "patient_id",
@@ -236,3 +246,10 @@ def seal(buckets: Mapping[int, bytes], count: int, run_id: str, identity: Identi
     root = merkle_root(buckets)
     mac = identity.digest("audit-root", run_id, str(count), root).hex()
     return {"rows": count, "root": root, "mac": mac}
+
+
+def record_mac(record: Mapping[str, Any], identity: Identity) -> str:
+    """Return the keyed digest, in hex, of all that a run's JSON says but `mac`."""
+    said = {name: value for name, value in record.items() if name != "mac"}
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    return identity.digest("audit-record", text).hex()

@@ -20,6 +20,7 @@ from beamstop.audit import (
     bucket_digest,
     bucket_of,
     leaf,
+    record_mac,
     refused,
     seal,
     sealed,
@@ -246,6 +247,7 @@ class _WriteRecordFn(beam.DoFn):
         }
         if self._run.png is not None:
             record["png"] = {code: pictures.get(code, 0) for code in (PICTURES, NOT_RENDERED, OCCUPIED)}
+        record["mac"] = record_mac(record, Identity(resolve_key(self._run.key)))
         store, name = open_store(self._run.target.audit), record_name(run_id)
         found = store.find(name)  # a retried bundle writes it again
         store.write(name, json.dumps(record, indent=1).encode(), found and found.version)

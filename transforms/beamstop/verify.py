@@ -1,0 +1,390 @@
+"""Verify: looks at an original and its clean file side by side and says what does not agree.
+
+It shares with the run the recipe, the key's derivations (`identity`) and the search for identifiers
+(`leaks`), but nothing that the run made: what must be gone, which UIDs and which dates may be there is
+worked out again from the original's bytes, and looked for in the bytes of the clean file.
+
+1. `leak`: an identifier of the original that the recipe does not keep is in the clean file's bytes;
+   top-level pixel data are left out, comments of compressed frames are not. Then names, numbers and UIDs
+   are searched for once more as they are spelled, in all the bytes, without the run's search.
+2. `element`: an element is there, or has a value, that the recipe takes out or empties.
+3. `uid`: a UID that is not well known, not derived from one of the original's, and not kept or set by
+   the recipe. Study, series and instance must be derived from their own originals.
+4. `date`: a date that is neither a dummy, nor moved by the patient's shift from one of the original's,
+   nor kept or set by the recipe.
+5. `pseudonym`: PatientID is not the one that the key gives to this patient.
+
+What an operator of the recipe's own writes is only searched for identifiers: nobody else knows what it does.
+"""
+
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property
+from io import BytesIO
+from typing import Any, NamedTuple
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.filereader import read_partial
+from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from beamstop.codestreams import comments
+from beamstop.elements import BROKEN, UNDEFINED_LENGTH
+from beamstop.errors import Quarantined, Refusal
+from beamstop.files import FIRST_PIXEL_TAG, IMPLEMENTATION_CLASS_UID, LAST_PIXEL_TAG, read_dicom
+from beamstop.identifiers import Identifiers, harvest, words_of
+from beamstop.identity import Identity, is_well_known_uid
+from beamstop.leaks import check_leaks
+from beamstop.operators import (
+    DUMMY_DATE,
+    Clean,
+    Empty,
+    HashUID,
+    Operator,
+    PseudonymisePatientID,
+    Remove,
+    Replace,
+)
+from beamstop.plans import Plan
+from beamstop.recipe import Recipe
+from beamstop.tags import is_private_creator, private_block_start, tag_name, vr_of
+from beamstop.vocabulary import is_dull
+from beamstop.written_dates import find_dates
+
+_PATIENT_ID, _SOP_INSTANCE_UID = 0x00100020, 0x00080018
+_OWN_UIDS = (_SOP_INSTANCE_UID, 0x0020000D, 0x0020000E)
+_REFERENCED_SOP_INSTANCE_UID = 0x00081155
+# What `insertions.insert` writes whatever the recipe says of it.
+_INSERTED = frozenset({0x00120062, 0x00120063, 0x00120064, 0x00280301, 0x00280303})
+_DATE_VRS = frozenset({"DA", "DT"})
+_DAY = re.compile(r"(?<!\d)(\d{4})\.?(\d{2})\.?(\d{2})")
+_META_START = 132
+_SHORTEST_SPELLED = 6
+_NUMBERS = frozenset({_PATIENT_ID, 0x00080050, 0x00101000, 0x00380010, 0x00200010, 0x00400009, 0x00401001})
+_TEXT_VRS = frozenset({"LO", "LT", "SH", "ST", "UC", "UT", "PN"})
+
+
+class Finding(NamedTuple):
+    """What does not agree in one pair.
+
+    Attributes:
+        check: `leak`, `element`, `uid`, `date`, `pseudonym`, or `unreadable`.
+        element: path by keywords in the clean file; tag numbers for private elements.
+        detail: a code, never a value.
+    """
+
+    check: str
+    element: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What one pair says.
+
+    Attributes:
+        findings: what does not agree.
+        clean: the clean file as read; None where it cannot be.
+        original_uid: SOP Instance UID of the original.
+        references: SOP Instance UIDs that the original refers to → what stands for them in the clean file.
+    """
+
+    findings: tuple[Finding, ...]
+    clean: FileDataset | None = None
+    original_uid: str = ""
+    references: tuple[tuple[str, str], ...] = ()
+
+
+def verify_pair(original: bytes, clean: bytes, recipe: Recipe, identity: Identity) -> Pair:
+    """Compare an original with its clean file.
+
+    Args:
+        original: the source's bytes.
+        clean: the clean file's bytes.
+        recipe: that the clean file was made with.
+        identity: `recipe.identity(key)`.
+    """
+    try:
+        before = read_dicom(original)
+    except Refusal as refusal:
+        return Pair((Finding("unreadable", "", f"original: {refusal.reason}"),))
+    try:
+        after = read_dicom(clean)
+    except Refusal as refusal:
+        return Pair((Finding("unreadable", "", f"clean file: {refusal.reason}"),))
+    look = _Look(before, after, recipe, identity)
+    try:
+        findings = (*look.leaks(clean), *look.disagreements())
+    except BROKEN as error:
+        findings = (Finding("unreadable", "", type(error).__name__),)
+    return Pair(findings, after, look.uid(_SOP_INSTANCE_UID), look.references)
+
+
+class _Element(NamedTuple):
+    """An element at its place: the dataset it is in, tags from the top, label, plan."""
+
+    dataset: Dataset
+    path: tuple[int, ...]
+    label: str
+    vr: str
+    value: Any
+
+
+class _Look:
+    def __init__(self, before: FileDataset, after: FileDataset, recipe: Recipe, identity: Identity) -> None:
+        self._before = before
+        self._after = after
+        self._recipe = recipe
+        self._identity = identity
+        self._days = timedelta(days=identity.shift_days(before))
+        self._sop_class = str(before.get("SOPClassUID") or "")
+        self._set = {BaseTag(tag) for tag in _inserted_tags(recipe)}
+
+    @cached_property
+    def _everything(self) -> Identifiers:
+        """All identifying values of the original, kept ones included."""
+        return harvest(self._before, lambda _path: False)
+
+    @cached_property
+    def _derived_uids(self) -> set[str]:
+        return {self._identity.uid(uid) for uid in self._everything.uids}
+
+    @cached_property
+    def _moved_dates(self) -> set[date]:
+        """Every date of the original, in dates and in texts, as this patient's dates move."""
+        days = {day for element in _elements(self._before) for day in _days(element)}
+        return {moved for day in days | self._everything.dates if (moved := _move(day, self._days))}
+
+    def uid(self, tag: int) -> str:
+        return str(self._before.get(tag, DataElement(tag, "UI", "")).value or "").strip()
+
+    @property
+    def references(self) -> tuple[tuple[str, str], ...]:
+        """The references of the clean file whose originals are known, with those originals."""
+        originals = {self._identity.uid(uid): uid for uid in _referenced(self._before)} | {
+            uid: uid for uid in _referenced(self._before) & _referenced(self._after)
+        }
+        found = _referenced(self._after)
+        return tuple(sorted((originals[uid], uid) for uid in found if uid in originals))
+
+    def leaks(self, clean: bytes) -> Iterator[Finding]:
+        """Search the clean file's bytes for what must be gone."""
+        identifiers = harvest(self._before, self._recipe.planner.keeps)
+        # A moved date, or one that an operator made, may by chance be another of the original.
+        moved = self._moved_dates if self._recipe.planner.dates_move else set()
+        identifiers = identifiers.without_dates(moved | self._made_dates())
+        try:
+            header, said = _haystack(clean, self._after)
+            check_leaks(header, identifiers, said)
+        except Quarantined as quarantined:
+            yield Finding(quarantined.reason, quarantined.detail)
+            return
+        # Again, by none of the run's code, and in the pixel data too.
+        spelled = set(_spelled_out(self._before, self._recipe.planner.keeps)) - {b""}
+        if any(_stands_alone(text, data) for text in spelled for data in {clean, header}):
+            yield Finding("leak", "", "as it is spelled in the original")
+
+    def _made_dates(self) -> set[date]:
+        """The dates of the clean file that an operator of the recipe's own wrote."""
+        dates = (element for element in _elements(self._after) if element.vr in _DATE_VRS)
+        known = (type(None), Remove, Empty, Replace, Clean)
+        return {day for it in dates if not isinstance(self._plan(it).operator, known) for day in _days(it)}
+
+    def disagreements(self) -> Iterator[Finding]:
+        """Ask the recipe about every element of the clean file, and the key about UIDs and dates."""
+        for element in _elements(self._after):
+            tag = element.path[-1]
+            if element.path[0] in self._set or is_private_creator(tag):
+                continue
+            plan = self._plan(element)
+            code = self._judge(element, plan)
+            if code:
+                yield Finding(code, element.label)
+        for element in _elements(self._after.file_meta):
+            if element.vr == "UI" and not self._is_right_in_meta(element):
+                yield Finding("uid", element.label)
+
+    def _plan(self, element: _Element) -> Plan:
+        tag = element.path[-1]
+        creator = None
+        if tag & 0x10000:
+            start = private_block_start(tag)
+            creator = str(element.dataset.get(start, DataElement(start, "LO", "")).value or "").strip(" \0")
+        return self._recipe.planner.plan(element.path, creator, element.vr, self._sop_class)
+
+    def _judge(self, element: _Element, plan: Plan) -> str | None:
+        operator, vr = plan.operator, element.vr
+        if isinstance(operator, Remove) and not self._is_content(element):
+            return "element"
+        if not element.value and element.value != 0:
+            return None
+        if isinstance(operator, Empty) and not self._is_content(element):
+            return "element"
+        if element.path == (_PATIENT_ID,):
+            return None if self._is_right_patient(element, operator) else "pseudonym"
+        if vr == "UI":
+            return None if self._is_right_uid(element, operator) else "uid"
+        if vr in _DATE_VRS:
+            return None if self._is_right_date(element, operator) else "date"
+        return None
+
+    def _is_content(self, element: _Element) -> bool:
+        """Say whether the value is of a content item, which Table E.3.4-1 decides on, not its tag alone."""
+        return self._recipe.planner.content_action(element.dataset) is not None
+
+    def _is_right_patient(self, element: _Element, operator: Operator | None) -> bool:
+        value, old = str(element.value), str(self._before.get("PatientID") or "")
+        if operator is None:
+            return value == old
+        if isinstance(operator, PseudonymisePatientID):
+            issuer = str(self._before.get("IssuerOfPatientID") or "")
+            return value == self._identity.patient_id(old, issuer)
+        return True
+
+    def _is_right_uid(self, element: _Element, operator: Operator | None) -> bool:
+        values = _texts(element.value)
+        if operator is None:
+            return all(is_well_known_uid(uid) or uid in self._everything.uids for uid in values)
+        if not isinstance(operator, HashUID | Replace | Clean):
+            return True
+        if element.path[-1] in _OWN_UIDS and len(element.path) == 1:
+            return values == [self._identity.uid(self.uid(element.path[-1]))]
+        return all(is_well_known_uid(uid) or uid in self._derived_uids for uid in values)
+
+    def _is_right_in_meta(self, element: _Element) -> bool:
+        values = _texts(element.value)
+        ours = {str(IMPLEMENTATION_CLASS_UID), str(self._after.get("SOPInstanceUID") or "")}
+        standard = {str(self._after.get("SOPClassUID") or "")}
+        return all(is_well_known_uid(uid) or uid in ours | standard for uid in values)
+
+    def _is_right_date(self, element: _Element, operator: Operator | None) -> bool:
+        days = set(_days(element))
+        if operator is None:
+            return days <= self._all_dates
+        if isinstance(operator, Replace):
+            return all(text.startswith(DUMMY_DATE) for text in _texts(element.value))
+        if isinstance(operator, Clean):
+            return days <= self._moved_dates
+        return True
+
+    @cached_property
+    def _all_dates(self) -> set[date]:
+        return {day for element in _elements(self._before) for day in _days(element)}
+
+
+def _inserted_tags(recipe: Recipe) -> Iterator[int]:
+    yield from _INSERTED
+    for keyword in recipe.insert:
+        element = Dataset()
+        setattr(element, keyword, None)
+        yield from element.keys()
+
+
+def _haystack(clean: bytes, dataset: FileDataset) -> tuple[bytes, bytes]:
+    """Return a file, inflated, without its top-level pixel data; and what compressed frames say in words.
+
+    Args:
+        clean: the whole file.
+        dataset: read from it, nothing converted yet.
+    """
+    if dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        meta = read_partial(BytesIO(clean), stop_when=lambda *_: True)
+        start = _META_START + 12 + int(meta.file_meta.FileMetaInformationGroupLength)
+        return clean[:start] + zlib.decompressobj(-zlib.MAX_WBITS).decompress(clean[start:]), b""
+    pieces, at, said = [], 0, b""
+    for tag in sorted(tag for tag in dataset._dict if FIRST_PIXEL_TAG <= tag <= LAST_PIXEL_TAG):
+        element: Any = dataset._dict[tag]
+        is_encapsulated = element.length == UNDEFINED_LENGTH
+        pieces.append(clean[at : element.value_tell - (8 if element.is_implicit_VR else 12)])
+        at = element.value_tell + len(element.value) + (8 if is_encapsulated else 0)
+        said += comments(element.value) if is_encapsulated else b""
+    return b"".join((*pieces, clean[at:])), said
+
+
+def _spelled_out(dataset: FileDataset, keeps: Callable[[tuple[int, ...]], bool]) -> Iterator[bytes]:
+    """Yield the names, numbers and UIDs of an original that must be gone, byte for byte as they stand.
+
+    Those of fewer than six bytes are left out, and those that ordinary words or dates make up.
+    """
+    elements = list(_elements(dataset))
+    kept = {str(element.value).strip() for element in elements if keeps(element.path)}
+    for element in elements:
+        if keeps(element.path) or not (element.vr in {"PN", "UI"} or element.path[-1] in _NUMBERS):
+            continue
+        for text in _texts(element.value):
+            words = words_of(text)
+            tells = not is_well_known_uid(text) and not all(map(is_dull, words))
+            if len(text) >= _SHORTEST_SPELLED and text not in kept and tells:
+                yield text.encode("utf-8")
+                yield text.encode("latin-1", "ignore")
+
+
+def _stands_alone(text: bytes, data: bytes) -> bool:
+    """Say whether a text is somewhere in the data with no letter, digit or point beside it."""
+    at = data.find(text)
+    while at >= 0:
+        beside = data[max(0, at - 1) : at] + data[at + len(text) : at + len(text) + 1]
+        if not any(chr(byte).isalnum() or byte == ord(".") for byte in beside):
+            return True
+        at = data.find(text, at + 1)
+    return False
+
+
+def _elements(dataset: Dataset, path: tuple[int, ...] = (), label: str = "") -> Iterator[_Element]:
+    """Yield every element with its converted value, at every depth; sequences only by what is in them.
+
+    Top-level pixel data, and what pydicom cannot convert, are left out: `leaks` sees the latter as bytes.
+    """
+    for tag in sorted(dataset._dict):
+        if not path and FIRST_PIXEL_TAG <= tag <= LAST_PIXEL_TAG:
+            continue
+        try:
+            element = dataset[tag]
+            value: Any = element.value
+        except BROKEN:
+            continue
+        here, name = (*path, int(tag)), label + tag_name(tag)
+        if element.VR == "SQ":
+            for number, item in enumerate(value or ()):
+                yield from _elements(item, here, f"{name}[{number}].")
+        else:
+            yield _Element(dataset, here, name, vr_of(tag, element.VR), value)
+
+
+def _texts(value: Any) -> list[str]:
+    values = value if isinstance(value, MultiValue | list | tuple) else [value]
+    return [text for it in values if (text := str(it).strip(" \0"))]
+
+
+def _days(element: _Element) -> Iterator[date]:
+    """Yield the days that a date says, or that are written in a text."""
+    if element.vr in _DATE_VRS:
+        for text in _texts(element.value):
+            for year, month, day in _DAY.findall(text):
+                with suppress(ValueError):
+                    yield date(int(year), int(month), int(day))
+    elif element.vr in _TEXT_VRS:
+        for text in _texts(element.value):
+            yield from (day for found in find_dates(text) for day in found.readings)
+
+
+def _move(day: date, by: timedelta) -> date | None:
+    try:
+        return day + by
+    except OverflowError:
+        return None
+
+
+def _referenced(dataset: Dataset) -> set[str]:
+    return {
+        uid
+        for element in _elements(dataset)
+        if element.path[-1] == _REFERENCED_SOP_INSTANCE_UID
+        for uid in _texts(element.value)
+    }
