@@ -112,9 +112,15 @@ def run(
         int | None, typer.Option(min=1, help="worker processes  [default: one per CPU]")
     ] = None,
     max_bytes: Annotated[int, typer.Option(min=1, help="a larger source is not read but failed")] = 4 << 30,
+    max_frames: Annotated[int, typer.Option(min=1, help="more frames: failed")] = 1_000_000,
+    max_pixels: Annotated[int, typer.Option(min=1, help="more pixels in a frame: failed")] = 1 << 28,
+    max_seconds: Annotated[float, typer.Option(min=1, help="more time for one instance: failed")] = 1800,
+    decoder_memory: Annotated[
+        int, typer.Option(min=256, help="megabytes for the process that decodes compressed frames")
+    ] = 4096,
     stall_timeout: Annotated[
         float, typer.Option(min=1, help="seconds without a finished source before the run is given up")
-    ] = 900,
+    ] = 2400,
     quiet: Annotated[bool, typer.Option("--quiet", help="say nothing")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object at the end")] = False,
 ) -> None:
@@ -126,6 +132,7 @@ def run(
     """
     with silenced(), ExitStack() as held:
         try:
+            from beamstop.limits import Limits
             from beamstop.recipe import load_recipe
             from beamstop_pipeline import job as jobs
             from beamstop_pipeline.beam_options import is_local
@@ -146,7 +153,7 @@ def run(
                 incremental=incremental,
                 ephemeral=ephemeral_key,
                 audit_detail=audit_detail,
-                max_bytes=max_bytes,
+                limits=Limits(max_bytes, max_frames, max_pixels, max_seconds, decoder_memory),
                 workers=workers or os.cpu_count() or 1,
                 stall_timeout=stall_timeout,
                 run_id=jobs.new_run_id(started),
@@ -251,6 +258,7 @@ def _sole_run(folder: Path) -> Iterator[None]:
         ConfigurationError: another run is writing there.
     """
     from beamstop_pipeline.job import ConfigurationError
+    from beamstop_pipeline.suspects import SUSPECTS
     from beamstop_transforms.stores import PARTIAL, open_store
 
     hidden = folder / PARTIAL
@@ -261,6 +269,8 @@ def _sole_run(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise ConfigurationError(f"another run is writing to {folder}: wait until it ends") from None
         for left in filter(Path.is_dir, hidden.iterdir()):
+            if left.name == SUSPECTS:
+                continue
             # What a dead run claimed stays: it says which files are ours.
             shutil.rmtree(left / "aside" if (left / "claims").is_dir() else left, ignore_errors=True)
         try:

@@ -1,6 +1,7 @@
 """The graph: the whole job on one screen; every source ends in exactly one audit row."""
 
 import platform
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -35,7 +36,8 @@ def build(pipeline: beam.Pipeline, job: Job) -> Any:
     skipping = sources | "Skip" >> Skip(_decisions(job), job.key)
     listed = skipping.fresh | "NoteListed" >> NoteListed(job.progress)
     # Only paths cross this; from reading to writing is one fused chain.
-    read = listed | "Reshuffle" >> beam.Reshuffle() | "ReadDicom" >> ReadDicom(job.key, job.max_bytes)
+    shuffled = listed | "Reshuffle" >> beam.Reshuffle()
+    read = shuffled | "ReadDicom" >> ReadDicom(job.key, job.limits, job.suspects, job.progress)
     bounced = read.instances | "Bounce" >> Bounce(job.recipe)
     hidden = bounced.instances | "HideText" >> HideText(job.recipe, job.load_finder)
     again = hidden.instances | "BounceAgain" >> Bounce(job.recipe)
@@ -90,7 +92,7 @@ def _run(job: Job, target: Target) -> Run:
                 "ephemeral_key": job.ephemeral,
                 "incremental": job.incremental,
                 "audit_detail": job.audit_detail,
-                "max_bytes": job.max_bytes,
+                "limits": asdict(job.limits),
                 "workers": job.workers,
                 "stall_timeout": job.stall_timeout,
             },

@@ -3,7 +3,7 @@
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +12,11 @@ from typing import Literal
 from beamstop.chain import FinderLoader
 from beamstop.errors import DeidError
 from beamstop.keys import resolve_key
+from beamstop.limits import Limits
 from beamstop.recipe import Recipe
 from beamstop.text import TextFinder
 
-MAX_BYTES = 4 << 30
-STALL_TIMEOUT = 900.0
+STALL_TIMEOUT = 2400.0
 AuditDetail = Literal["instances", "changes"]
 
 
@@ -47,12 +47,13 @@ class Job:
         incremental: leave out what an earlier run has decided.
         ephemeral: the key lives for this run only.
         audit_detail: `changes` for a row per element acted on, `instances` for none of these.
-        max_bytes: a larger source is not read but failed.
+        limits: what is beyond them is failed.
         workers: worker processes of a local run.
         stall_timeout: seconds without a finished source after which a local run is given up.
         run_id: sorts by time.
         started: UTC, ISO 8601.
-        progress: local folder where workers note what they finish; None for a run elsewhere.
+        progress: local folder where workers note what they do; None for a run elsewhere.
+        suspects: source_id → reason of the sources that broke an earlier run.
         load_finder: loads the text detector, once per worker process.
     """
 
@@ -67,12 +68,13 @@ class Job:
     incremental: bool = False
     ephemeral: bool = False
     audit_detail: AuditDetail = "changes"
-    max_bytes: int = MAX_BYTES
+    limits: Limits = field(default_factory=Limits)
     workers: int = 1
     stall_timeout: float = STALL_TIMEOUT
     run_id: str = ""
     started: str = ""
     progress: str | None = None
+    suspects: Mapping[str, str] = field(default_factory=dict)
     load_finder: FinderLoader = load_networks
 
     @property

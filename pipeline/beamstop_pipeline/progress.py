@@ -16,13 +16,14 @@ from beamstop.audit import Outcome, Row
 from beamstop_transforms.instance import Source
 
 LISTED = "listed"
+_OUTCOMES = "outcomes-"
 _LETTERS = {LISTED: b"l", **{str(outcome): str(outcome)[0].encode() for outcome in Outcome}}
 
 
 def read_progress(folder: str) -> Counter[str]:
     """Return how many sources are listed, and how many ended in each outcome, so far."""
     counts: Counter[str] = Counter()
-    for path in Path(folder).iterdir():
+    for path in Path(folder).glob(f"{_OUTCOMES}*"):
         noted = path.read_bytes()
         counts.update({name: noted.count(letter) for name, letter in _LETTERS.items()})
     return counts
@@ -66,7 +67,7 @@ class _NoteFn(beam.DoFn):
 
     def setup(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self._file = os.open(os.path.join(self._folder, str(os.getpid())), flags, 0o600)
+        self._file = os.open(os.path.join(self._folder, f"{_OUTCOMES}{os.getpid()}"), flags, 0o600)
 
     def process(self, element: Source | Row) -> Iterator[Any]:
         os.write(self._file, _LETTERS[LISTED if isinstance(element, Source) else element["outcome"]])

@@ -24,6 +24,7 @@ from beamstop.errors import DeidError
 from beamstop_pipeline.graph import build
 from beamstop_pipeline.job import Job
 from beamstop_pipeline.progress import LISTED, read_progress
+from beamstop_pipeline.suspects import note_suspect, read_suspects, worked_on
 from beamstop_transforms.audit import record_name
 from beamstop_transforms.stores import open_store
 
@@ -57,12 +58,13 @@ def run_locally(job: Job, options: Any, report: Report) -> None:
     """
     options.view_as(DirectOptions).direct_num_workers = job.workers
     with tempfile.TemporaryDirectory(prefix="beamstop-") as folder:
-        job = replace(job, progress=folder)
+        job = replace(job, progress=folder, suspects=read_suspects(job.audit))
         with Watchdog(job, folder, report) as watchdog:
             try:
                 _run(job, pinned_runner(options, job.workers), options)
             except RunError:
                 if watchdog.has_heard_a_worker_die.is_set():
+                    watchdog.suspect("killed_worker")
                     raise RunError(_broke(_LOST_WORKER)) from None
                 raise
 
@@ -152,13 +154,14 @@ class Watchdog:
         while not self._over.wait(_LOOK_EVERY):
             workers |= {process.pid: process for process in worker_processes()}
             if any(not _lives(process) for process in workers.values()) and self._is_lost():
-                self._give_up(_LOST_WORKER)
+                self._give_up(_LOST_WORKER, "killed_worker")
             now = read_progress(self._folder)
             if now != counts:
                 counts, moved = now, time.monotonic()
                 self._report(counts)
             elif _unfinished(counts) and time.monotonic() - moved > self._job.stall_timeout:
-                self._give_up(f"nothing was finished for {self._job.stall_timeout:.0f} seconds")
+                why = f"nothing was finished for {self._job.stall_timeout:.0f} seconds"
+                self._give_up(why, "stalled_worker")
 
     def _is_lost(self) -> bool:
         """Say whether a worker that has gone is missed: not at the end of a run, good or bad."""
@@ -166,7 +169,14 @@ class Watchdog:
             return False
         return not self._over.wait(_GRACE)
 
-    def _give_up(self, why: str) -> None:
+    def suspect(self, reason: str) -> None:
+        """Note what the workers that are gone worked on, or all did where nothing moves."""
+        for pid, source_id in worked_on(self._folder):
+            if reason == "stalled_worker" or not _is_alive(pid):
+                note_suspect(self._job.audit, source_id, reason)
+
+    def _give_up(self, why: str, reason: str) -> None:
+        self.suspect(reason)
         kill_workers()
         sys.stderr.write(f"beamstop: {_broke(why)}\n")
         sys.stderr.flush()
@@ -189,6 +199,13 @@ def _is_worker(process: psutil.Process) -> bool:
     try:
         return _WORKER in process.cmdline() and process.name() != "sh"
     except psutil.Error:
+        return False
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return _lives(psutil.Process(pid))
+    except psutil.NoSuchProcess:
         return False
 
 

@@ -1,5 +1,6 @@
 """HideText: hide burned-in text, with one detector per worker process."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -8,7 +9,8 @@ from apache_beam.utils.shared import Shared
 
 from beamstop.chain import FinderLoader, hide_text
 from beamstop.recipe import Recipe
-from beamstop.text import TextFinder
+from beamstop.renditions import Picture
+from beamstop.text import TextBox, TextFinder
 from beamstop_transforms.instance import Instance
 from beamstop_transforms.steps import StepFn, branches
 
@@ -53,4 +55,22 @@ class _HideTextFn(StepFn):
     def work(self, instance: Instance) -> None:
         if self._finder is not None:
             instance.engine = self._finder.fingerprint
-        instance.pixels = hide_text(instance.read, self._recipe, self._finder)
+        finder = _Timed(self._finder, instance) if self._finder is not None else None
+        instance.pixels = hide_text(instance.read, self._recipe, finder)
+
+
+class _Timed:
+    """A finder that asks before each picture whether there is time left for the instance."""
+
+    def __init__(self, finder: TextFinder, instance: Instance) -> None:
+        self._finder = finder
+        self._instance = instance
+        self.fingerprint = finder.fingerprint
+
+    def find(self, picture: Picture) -> list[TextBox]:
+        self._instance.check_time()
+        return self._finder.find(picture)
+
+    def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
+        self._instance.check_time()
+        return self._finder.read(picture, boxes)

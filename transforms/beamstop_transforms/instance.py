@@ -4,10 +4,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from beamstop.audit import Row, defined_modality, registered_uid
+from beamstop.errors import Failed
 from beamstop.identity import Identity
 
 if TYPE_CHECKING:
@@ -84,6 +86,7 @@ class Instance:
         table: its row of the table of attributes; None unless asked for.
         placed: what WriteDicom did with it; None before it.
         milliseconds: column of the audit → time spent.
+        deadline: of `perf_counter`, after which no step is begun.
     """
 
     source: Source
@@ -101,6 +104,7 @@ class Instance:
     table: Row | None = None
     placed: Placed | None = None
     milliseconds: dict[str, float] = field(default_factory=dict)
+    deadline: float = inf
 
     @property
     def read(self) -> "FileDataset":
@@ -116,6 +120,11 @@ class Instance:
     def finished(self) -> "Encoded":
         """The finished file, after CheckLeaks."""
         return _there(self.encoded)
+
+    def check_time(self) -> None:
+        """Raise `Failed`, reason `too_slow`, where the deadline has passed."""
+        if perf_counter() > self.deadline:
+            raise Failed("too_slow")
 
     @contextmanager
     def timed(self, column: str) -> Iterator[None]:

@@ -2,20 +2,26 @@
 
 import os
 import stat
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
+from time import perf_counter
 from typing import Any
 
 import apache_beam as beam
 
+from beamstop.decoder import DecoderLimits, limit_decoder
 from beamstop.errors import Failed
 from beamstop.files import read_dicom
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
+from beamstop.limits import Limits, check_limits
 from beamstop_transforms.instance import Instance, Source, source_id_of
 from beamstop_transforms.steps import StepFn, branches
 from beamstop_transforms.stores import is_remote, read_remote
 
-MAX_BYTES = 4 << 30
+WORKING = "working-"  # how the names of notes of what is worked on begin
+_DEFAULTS = Limits()
+_NO_SUSPECTS: Mapping[str, str] = {}
 
 
 class ReadDicom(beam.PTransform):
@@ -23,53 +29,83 @@ class ReadDicom(beam.PTransform):
 
     Args:
         key: reference of the run's key, for the keyed digests of path and bytes.
-        max_bytes: a larger source is not read but failed.
+        limits: what is beyond them is failed.
+        suspects: source_id → reason of the sources that are not touched but failed.
+        progress: local folder for notes of the source_id that is worked on, one file
+            `working-<process>-…` for each at a time; None for no notes.
     """
 
-    def __init__(self, key: str, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        key: str,
+        limits: Limits = _DEFAULTS,
+        suspects: Mapping[str, str] = _NO_SUSPECTS,
+        progress: str | None = None,
+    ) -> None:
         super().__init__()
-        self._key = key
-        self._max_bytes = max_bytes
+        self._begin = (key, limits, progress)
+        self._read = (key, limits, suspects)
 
     def expand(self, sources: Any) -> Any:
         """Return `Branches`: the instances and the rows of what is not, or no readable, DICOM."""
-        begun = sources | "Begin" >> beam.ParDo(_BeginFn(self._key))
-        return branches(begun, _ReadDicomFn(self._key, self._max_bytes))
+        begun = sources | "Begin" >> beam.ParDo(_BeginFn(*self._begin))
+        return branches(begun, _ReadDicomFn(*self._read))
 
 
 class _BeginFn(beam.DoFn):
-    def __init__(self, key: str) -> None:
+    """Begin the chain that one instance goes through; note while it is in it."""
+
+    def __init__(self, key: str, limits: Limits, progress: str | None) -> None:
         super().__init__()
         self._key = key
+        self._limits = limits
+        self._progress = progress
 
     def setup(self) -> None:
         self._identity = Identity(resolve_key(self._key))
+        limit_decoder(DecoderLimits(self._limits.decoder_memory, self._limits.seconds))
+        self._note: int | None = None
+        if self._progress is not None:
+            self._note, _ = tempfile.mkstemp(prefix=f"{WORKING}{os.getpid()}-", dir=self._progress)
 
     def process(self, source: Source) -> Iterator[Instance]:
-        yield Instance(source, source_id_of(source, self._identity))
+        source_id = source_id_of(source, self._identity)
+        if self._note is not None:
+            os.pwrite(self._note, source_id.encode(), 0)
+        yield Instance(source, source_id, deadline=perf_counter() + self._limits.seconds)
+        if self._note is not None:
+            os.ftruncate(self._note, 0)  # the chain is fused: the instance has gone through it
+
+    def teardown(self) -> None:
+        if self._note is not None:
+            os.close(self._note)
 
 
 class _ReadDicomFn(StepFn):
     step = "ReadDicom"
     column = "ms_read"
 
-    def __init__(self, key: str, max_bytes: int) -> None:
+    def __init__(self, key: str, limits: Limits, suspects: Mapping[str, str]) -> None:
         super().__init__()
         self._key = key
-        self._max_bytes = max_bytes
+        self._limits = limits
+        self._suspects = suspects
 
     def setup(self) -> None:
         super().setup()
         self._identity = Identity(resolve_key(self._key))
 
     def work(self, instance: Instance) -> None:
-        data = read_source(instance.source, self._max_bytes)
+        if instance.source_id in self._suspects:
+            raise Failed(self._suspects[instance.source_id])
+        data = read_source(instance.source, self._limits.bytes)
         instance.bytes_in = len(data)
         instance.source_digest = self._identity.digest("source", data).hex()
-        instance.dataset = read_dicom(data)
+        instance.dataset = read_dicom(data, self._limits.bytes)
+        check_limits(instance.dataset, self._limits)
 
 
-def read_source(source: Source, max_bytes: int = MAX_BYTES) -> bytes:
+def read_source(source: Source, max_bytes: int) -> bytes:
     """Return the bytes of a source.
 
     Raises:

@@ -49,6 +49,7 @@ class StepFn(beam.DoFn):
         """Do the work; return the audit row if the instance goes no further."""
         try:
             with instance.timed(self.column) if self.column else nullcontext():
+                instance.check_time()
                 self.work(instance)
         except (Refusal, PixelError) as no:
             return refused(instance.row(), outcome_of(no), self.step, no.reason, no.detail)

@@ -1,0 +1,34 @@
+"""Suspects: the sources that a run was at when it broke; the next run leaves them alone and says so.
+
+They are noted by their keyed source_id under AUDIT/.partial, which a run that ends well empties.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from beamstop_transforms.read import WORKING
+from beamstop_transforms.stores import PARTIAL, open_store
+
+SUSPECTS = "suspects"
+
+
+def worked_on(folder: str) -> Iterator[tuple[int, str]]:
+    """Yield process and source_id of what workers note that they are at."""
+    for path in Path(folder).glob(f"{WORKING}*"):
+        source_id = path.read_text()
+        if source_id:
+            yield int(path.name.removeprefix(WORKING).partition("-")[0]), source_id
+
+
+def note_suspect(audit: str, source_id: str, reason: str) -> None:
+    """Note for the next run that a source broke this one."""
+    store, name = open_store(audit), f"{PARTIAL}/{SUSPECTS}/{source_id}"
+    found = store.find(name)
+    store.write(name, reason.encode(), found and found.version)
+
+
+def read_suspects(audit: str) -> dict[str, str]:
+    """Return source_id → reason of what earlier runs noted."""
+    store = open_store(audit)
+    found = {name: store.read(name) for name in store.names(f"{PARTIAL}/{SUSPECTS}")}
+    return {name.rpartition("/")[2]: it[1].decode() for name, it in found.items() if it is not None}
