@@ -4,6 +4,7 @@ CRAFT's weights are turned into OpenVINO's format once and kept in a cache; work
 """
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -80,8 +81,7 @@ def exported_craft(weights: Path) -> Path:
         made = folder / name
         if made.is_file() and made.with_suffix(".bin").is_file() and _trusted(folder):
             return made
-    import openvino
-
+    openvino = _openvino()
     folder = _writable_folder()
     made = folder / name
     model = _converted(weights)
@@ -122,10 +122,18 @@ def _trusted(folder: Path) -> bool:
     return status.st_uid in (0, os.getuid()) and not status.st_mode & 0o002
 
 
-def _compiled(model: str | bytes) -> Network:
-    """Compile a model for one thread: with a process per CPU, more would only wait."""
+@cache
+def _openvino() -> Any:
+    """Import OpenVINO without the part of it that calls home about conversions."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
+    return openvino
+
+
+def _compiled(model: str | bytes) -> Network:
+    """Compile a model for one thread: with a process per CPU, more would only wait."""
+    openvino = _openvino()
     core = openvino.Core()
     fast = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     settings = {
@@ -143,9 +151,9 @@ def _compiled(model: str | bytes) -> Network:
 
 
 def _converted(weights: Path) -> Any:
-    import openvino
     import torch
 
+    openvino = _openvino()
     example = torch.zeros(1, 3, 64, 96)
     return openvino.convert_model(_only_scores(_craft(weights)), example_input=example, input=[1, 3, -1, -1])
 
