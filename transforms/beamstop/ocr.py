@@ -24,6 +24,8 @@ Scores = NDArray[np.float32]
 _TEXT, _LINK, _LOW = 0.2, 0.2, 0.15
 # Where no step stands out from the noise, anatomy scores up to .7, written words more.
 _SURE, _STEP, _AROUND = 0.75, 3.0, 24
+# What scores less than this must stand out further: anatomy like that reached 5.2, no word was below 6.3.
+_WEAK, _FAR = 0.4, 5.5
 # DBNet only proposes: a spot that it gives .2 anywhere counts as far as it gives .1, and 16 pixels or a
 # letter around it, too. It marks the core of a line, about .45 of the letters' height.
 _PROPOSED, _WORTH, _NEAR, _CORE = 0.1, 0.2, 16, 0.45
@@ -68,7 +70,7 @@ class EasyOcrFinder:
                 f"dbnet-{DIGESTS[DBNET][:12]}-{_PROPOSED}-{_WORTH}-{_LARGE}x{_BEYOND}"
                 if self._dbnet
                 else "unproposed",
-                f"{_TEXT}/{_LINK}/{_LOW}/{_SURE}/{_STEP}",
+                f"{_TEXT}/{_LINK}/{_LOW}/{_SURE}/{_STEP}/{_WEAK}/{_FAR}",
                 "/".join(f"{limit}x{scale}" for limit, scale in _ENLARGE),
                 self._craft.fingerprint,
             )
@@ -81,7 +83,11 @@ class EasyOcrFinder:
             picture: uint8 (rows, columns), as `renditions.local_contrast` makes it.
         """
         boxes = [found for place in self._places(picture) for found in self._boxes(picture, place)]
-        return _distinct(box for box, score in boxes if score >= _SURE or _stands_out(picture, box))
+        return _distinct(
+            box
+            for box, score in boxes
+            if score >= _SURE or _stands_out(picture, box, _STEP if score >= _WEAK else _FAR)
+        )
 
     def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
         """Return the same boxes with what they say; as they are where no language can be read."""
@@ -362,14 +368,14 @@ def _grown(part: slice, limit: int) -> slice:
     return slice(max(part.start - _MARGIN, 0), min(part.stop + _MARGIN, limit))
 
 
-def _stands_out(picture: Picture, box: TextBox) -> bool:
+def _stands_out(picture: Picture, box: TextBox, times: float) -> bool:
     """Say whether the sharpest steps in a box are beyond what the noise around explains: 2.6 median steps."""
     inside = _steps(picture[box.y : box.y + box.height, box.x : box.x + box.width])
     left, top = max(box.x - _AROUND, 0), max(box.y - _AROUND, 0)
     around = _steps(picture[top : box.y + box.height + _AROUND, left : box.x + box.width + _AROUND])
     if not inside.size:
         return True
-    return bool(np.percentile(inside, 98) >= _STEP * max(np.median(around), 1))
+    return bool(np.percentile(inside, 98) >= times * max(np.median(around), 1))
 
 
 def _sharp(picture: Picture) -> Mask:
