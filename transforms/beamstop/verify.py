@@ -191,7 +191,7 @@ class _Look:
             yield Finding("leak", "", "as it is spelled in the original")
 
     def _made_dates(self) -> set[date]:
-        """The dates of the clean file that an operator of the recipe's own wrote."""
+        """Return the dates of the clean file that an operator of the recipe's own wrote."""
         dates = (element for element in _elements(self._after) if element.vr in _DATE_VRS)
         known = (type(None), Remove, Empty, Replace, Clean)
         return {day for it in dates if not isinstance(self._plan(it).operator, known) for day in _days(it)}
