@@ -162,6 +162,7 @@ def run(
             jobs.check_places(job.inputs, job.targets)
             options = _beam_options(context, ephemeral_key)
             jobs.check_networks(job.recipe, is_local(options))
+            jobs.check_stores(job.inputs, job.targets)
             jobs.check_inputs(job.inputs)
             for folder in jobs.prepare_folders(job.targets):
                 held.enter_context(_sole_run(folder))

@@ -181,6 +181,17 @@ def check_networks(recipe: Recipe, here: bool) -> None:
         prepare(weights_folder() / CRAFT)
 
 
+def check_stores(inputs: Sequence[str], targets: Mapping[str, str]) -> None:
+    """Check that object stores among inputs and targets can be used.
+
+    Raises:
+        StoreError: no credentials, no such bucket, or no permission.
+    """
+    from beamstop_transforms.stores import check_remote
+
+    check_remote(inputs, targets.values())
+
+
 def check_inputs(inputs: Sequence[str]) -> None:
     """Check that every pattern matches something.
 

@@ -3,19 +3,30 @@
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
+from apache_beam import pvalue
 
 from beamstop_transforms.instance import Source
-from beamstop_transforms.stores import PARTIAL, is_remote, list_remote
+from beamstop_transforms.stores import PARTIAL, is_remote, list_level, list_remote
 
+_SOURCES = "sources"
 _WILD = re.compile(r"[*?\[]")
+
+
+_BRANCHES = 256  # to be listed side by side
+_DEEPEST = 4  # levels of folders that one worker looks through to find that many
 
 
 class Match(beam.PTransform):
     """Find the distinct sources that patterns name.
+
+    One worker looks through the uppermost folders, all workers through what is below them; each yields
+    what it finds as it finds it, so that nobody holds the list.
 
     Args:
         patterns: files, folders (recursive), globs (`**` crosses folders), `gs://bucket/prefix/**`.
@@ -23,22 +34,38 @@ class Match(beam.PTransform):
 
     def __init__(self, patterns: Iterable[str]) -> None:
         super().__init__()
-        self._patterns = tuple(patterns)
+        self._patterns = tuple(dict.fromkeys(patterns))
 
     def expand(self, pipeline: Any) -> Any:
         """Return the sources, each once however many patterns name it."""
-        return (
+        found = (
             pipeline
             | "Patterns" >> beam.Create([os.fsencode(pattern) for pattern in self._patterns])
-            | "List" >> beam.FlatMap(_list)
+            | "Branch" >> beam.FlatMap(_branch).with_outputs(_SOURCES, main="branches")
+        )
+        below = found["branches"] | "Spread" >> beam.Reshuffle() | "List" >> beam.FlatMap(list_branch)
+        sources = (found[_SOURCES], below) | "Sources" >> beam.Flatten()
+        if len(self._patterns) == 1:
+            return sources
+        return (
+            sources
             | "ByPath" >> beam.Map(_by_path)
             | "Group" >> beam.GroupByKey()
             | "Distinct" >> beam.Map(_first)
         )
 
 
-def _list(pattern: bytes) -> Iterator[Source]:
-    return find_sources(os.fsdecode(pattern))
+@dataclass(frozen=True)
+class Branch:
+    """What is still to be listed: a folder or prefix, of a pattern; all that it names if place is None."""
+
+    pattern: str
+    place: str | None
+
+
+def _branch(pattern: bytes) -> Iterator[Any]:
+    for found in branch(os.fsdecode(pattern)):
+        yield found if isinstance(found, Branch) else pvalue.TaggedOutput(_SOURCES, found)
 
 
 def _by_path(source: Source) -> tuple[bytes, Source]:
@@ -53,33 +80,89 @@ def find_sources(pattern: str) -> Iterator[Source]:
     """Yield the sources that one pattern names, as it finds them.
 
     Whatever is no folder is a source, so that a dangling link or an unreadable folder is not lost
-    but fails when it is read.
+    but fails when it is read. A link to a folder above or below the pattern's own is not
+    followed: it leads back to what is listed under its own name.
     """
+    yield from list_branch(Branch(pattern, None))
+
+
+def branch(pattern: str) -> Iterator[Source | Branch]:
+    """Yield the sources that the uppermost folders of a pattern have, and the folders below them."""
     if is_remote(pattern):
-        yield from _remote_sources(pattern)
+        yield from _spread(pattern, _stem(pattern), _remote_level)
+    elif os.path.isdir(pattern):
+        yield from _spread(pattern, os.path.abspath(pattern), _level)
+    else:
+        yield Branch(pattern, None)
+
+
+def _spread(
+    pattern: str, root: str, level: Callable[[str, str], Iterator[Source | Branch]]
+) -> Iterator[Source | Branch]:
+    waiting = deque([(0, root)])
+    while waiting and len(waiting) < _BRANCHES and waiting[0][0] < _DEEPEST:
+        depth, place = waiting.popleft()
+        for found in level(pattern, place):
+            if isinstance(found, Branch) and found.place is not None:
+                waiting.append((depth + 1, found.place))
+            else:
+                yield found
+    for _, place in waiting:
+        yield Branch(pattern, place)
+
+
+def list_branch(branch: Branch) -> Iterator[Source]:
+    """Yield the sources of one branch."""
+    pattern, place = branch.pattern, branch.place
+    if is_remote(pattern):
+        yield from _remote_sources(pattern, _stem(pattern) if place is None else place)
+    elif place is not None:
+        yield from _walk(os.path.abspath(pattern), place)
     elif os.path.lexists(pattern):  # before globbing: a name may hold brackets
-        yield from _walk(os.path.abspath(pattern))
+        yield from _walk(os.path.abspath(pattern), os.path.abspath(pattern))
     elif "**" in pattern:
         yield from _deep_glob(pattern)
     else:
         for path in glob.iglob(pattern, include_hidden=True):
-            yield from _walk(os.path.abspath(path))
+            yield from _walk(os.path.abspath(path), os.path.abspath(path))
 
 
-def _walk(root: str) -> Iterator[Source]:
-    waiting, entered = [root], set[tuple[int, int]]()
+def _walk(root: str, place: str) -> Iterator[Source]:
+    """Yield the sources at or below a place, which is the root or lies below it."""
+    if not os.path.isdir(place):
+        yield _source(place)
+        return
+    waiting, entered = [place], {_identity(place)}
     while waiting:
-        path = waiting.pop()
-        if not os.path.isdir(path):
-            yield _source(path)
-        elif _identity(path) not in entered:  # else a symbolic link led here before
-            entered.add(_identity(path))
-            try:
-                names = sorted(os.listdir(path), reverse=True)
-            except OSError:
-                yield _source(path)
-            else:
-                waiting += [os.path.join(path, name) for name in names if name != PARTIAL]
+        for found in _level(root, waiting.pop()):
+            if isinstance(found, Source):
+                yield found
+            elif found.place is not None and _identity(found.place) not in entered:
+                entered.add(_identity(found.place))  # a link may lead to a folder outside twice
+                waiting.append(found.place)
+
+
+def _level(root: str, folder: str) -> Iterator[Source | Branch]:
+    """Yield what is in one folder: sources, and the folders to go into."""
+    try:
+        entries = os.scandir(folder)
+    except OSError:
+        yield _source(folder)
+        return
+    with entries:
+        for entry in entries:
+            if entry.name == PARTIAL:
+                continue
+            if not entry.is_dir():
+                yield _source(entry.path)
+            elif not entry.is_symlink() or not _lies_in(entry.path, root):
+                yield Branch(root, entry.path)
+
+
+def _lies_in(path: str, root: str) -> bool:
+    """Say whether a folder is, by its real name, the root, below it or above it."""
+    real, top = os.path.realpath(path), os.path.realpath(root)
+    return os.path.commonpath([real, top]) in (real, top)
 
 
 def _deep_glob(pattern: str) -> Iterator[Source]:
@@ -106,13 +189,37 @@ def _source(path: str) -> Source:
     return Source(path, about.st_size, str(about.st_mtime_ns))
 
 
-def _remote_sources(pattern: str) -> Iterator[Source]:
+def _stem(pattern: str) -> str:
+    """Return what all addresses that a pattern names begin with."""
     wild = _WILD.search(pattern)
-    stem = pattern[: wild.start()] if wild else pattern
-    fits = re.compile(_as_expression(pattern) if wild else re.escape(pattern.rstrip("/")) + "(/.*)?", re.S)
-    for path, size, version in list_remote(stem):
-        if fits.fullmatch(path) and not path.endswith("/") and f"/{PARTIAL}/" not in path:
-            yield Source(path, size, version)
+    return pattern[: wild.start()] if wild else pattern
+
+
+def _remote_level(pattern: str, prefix: str) -> Iterator[Source | Branch]:
+    fits = _fitting(pattern)
+    for found in list_level(prefix):
+        if isinstance(found, str):
+            if f"/{PARTIAL}/" not in found:
+                yield Branch(pattern, found)
+        elif fits(found[0]):
+            yield Source(*found)
+
+
+def _remote_sources(pattern: str, prefix: str) -> Iterator[Source]:
+    fits = _fitting(pattern)
+    for found in list_remote(prefix):
+        if fits(found[0]):
+            yield Source(*found)
+
+
+def _fitting(pattern: str) -> Callable[[str], bool]:
+    wild = _WILD.search(pattern)
+    expression = re.compile(
+        _as_expression(pattern) if wild else re.escape(pattern.rstrip("/")) + "(/.*)?", re.S
+    )
+    return lambda path: bool(
+        expression.fullmatch(path) and not path.endswith("/") and f"/{PARTIAL}/" not in path
+    )
 
 
 def _as_expression(pattern: str) -> str:

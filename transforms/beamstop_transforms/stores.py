@@ -1,16 +1,20 @@
 """Where files are put: a local folder or a `gs://` prefix, behind one small protocol."""
 
+import base64
 import errno
 import fcntl
 import hashlib
 import os
 import shutil
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+
+from beamstop.errors import DeidError
 
 PARTIAL = ".partial"  # the one hidden folder of a target that holds what is not finished
 
@@ -191,29 +195,46 @@ class GcsStore:
 
     def find(self, name: str) -> Found | None:
         """See `Store`; the digest is kept with the object, so that it is not downloaded."""
-        blob = self._bucket.get_blob(self._prefix + name)
+        blob = self._bucket.get_blob(self._prefix + name, retry=_retry())
         if blob is None:
             return None
         known = (blob.metadata or {}).get("sha256")
-        return Found(blob.generation, known or hashlib.sha256(blob.download_as_bytes()).hexdigest())
+        if known is None:
+            known = hashlib.sha256(blob.download_as_bytes(retry=_retry())).hexdigest()
+        return Found(blob.generation, known)
 
     def read(self, name: str) -> tuple[object, bytes] | None:
         """See `Store`."""
-        blob = self._bucket.get_blob(self._prefix + name)
-        return blob and (blob.generation, blob.download_as_bytes(if_generation_match=blob.generation))
+        blob = self._bucket.get_blob(self._prefix + name, retry=_retry())
+        if blob is None:
+            return None
+        data = blob.download_as_bytes(if_generation_match=blob.generation, retry=_retry())
+        return blob.generation, data
 
     def write(self, name: str, data: bytes, version: object | None, durable: bool = True) -> bool:
-        """See `Store`; what is written is always durable."""
+        """See `Store`; what is written is always durable.
+
+        An upload whose answer was lost is sent again and then finds itself there: that counts as written.
+        """
         from google.api_core.exceptions import PreconditionFailed
 
         blob = self._bucket.blob(self._prefix + name)
-        blob.metadata = {"sha256": hashlib.sha256(data).hexdigest()}
+        sha256 = hashlib.sha256(data).hexdigest()
+        blob.metadata = {"sha256": sha256}
         try:
             blob.upload_from_string(
-                data, "application/octet-stream", if_generation_match=version or 0, checksum="crc32c"
+                data,
+                "application/octet-stream",
+                if_generation_match=version or 0,
+                checksum="crc32c",
+                retry=_retry(),
             )
         except PreconditionFailed:
-            return False
+            there = self._bucket.get_blob(self._prefix + name, retry=_retry())
+            return there is not None and (there.crc32c, (there.metadata or {}).get("sha256")) == (
+                _crc32c(data),
+                sha256,
+            )
         return True
 
     def remove(self, name: str) -> None:
@@ -221,19 +242,39 @@ class GcsStore:
         from google.api_core.exceptions import NotFound
 
         try:
-            self._bucket.blob(self._prefix + name).delete()
+            self._bucket.blob(self._prefix + name).delete(retry=_retry())
         except NotFound:
             return
 
     def names(self, folder: str) -> Iterator[str]:
         """See `Store`."""
-        for blob in self._bucket.list_blobs(prefix=f"{self._prefix}{folder}/"):
+        for blob in self._bucket.list_blobs(
+            prefix=f"{self._prefix}{folder}/", fields=_LISTED, retry=_retry()
+        ):
             yield blob.name.removeprefix(self._prefix)
 
     def clear(self, folder: str) -> None:
         """See `Store`."""
         for name in list(self.names(folder)):
             self.remove(name)
+
+
+_LISTED = "items(name,size,generation),prefixes,nextPageToken"
+_LONGEST_RETRY = 300.0  # seconds: throttling and outages of a store pass within minutes or not at all
+
+
+@cache
+def _retry() -> Any:
+    """Return when to try again, on 408, 429, 5xx and broken connections: after 0.5 s, 1 s, … 32 s."""
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    return DEFAULT_RETRY.with_delay(initial=0.5, maximum=32, multiplier=2).with_timeout(_LONGEST_RETRY)
+
+
+def _crc32c(data: bytes) -> str:
+    import google_crc32c
+
+    return base64.b64encode(google_crc32c.Checksum(data).digest()).decode()
 
 
 @cache
@@ -254,14 +295,119 @@ def read_remote(path: str) -> bytes:
 
     bucket, _, name = path.removeprefix("gs://").partition("/")
     try:
-        data: bytes = _client().bucket(bucket).blob(name).download_as_bytes()
+        data: bytes = _client().bucket(bucket).blob(name).download_as_bytes(retry=_retry())
     except GoogleAPIError as error:
         raise OSError(type(error).__name__) from None
     return data
 
 
+@contextmanager
+def open_seekable(path: str) -> Iterator[Any]:
+    """Open a file or object to read parts of it."""
+    if not is_remote(path):
+        with open(path, "rb") as file:
+            yield file
+        return
+    bucket, _, name = path.removeprefix("gs://").partition("/")
+    with _client().bucket(bucket).blob(name).open("rb", chunk_size=_PART, retry=_retry()) as reader:
+        yield reader
+
+
+_PART = 1 << 20  # bytes: most Parquet files of a night's run are read in one request
+
+
 def list_remote(address: str) -> Iterator[tuple[str, int, str]]:
-    """Yield path, size and generation of the objects under a `gs://` prefix."""
+    """Yield path, size and generation of the objects under a `gs://` prefix, page by page."""
     bucket, _, prefix = address.removeprefix("gs://").partition("/")
-    for blob in _client().list_blobs(bucket, prefix=prefix):
+    for blob in _client().list_blobs(bucket, prefix=prefix, fields=_LISTED, retry=_retry()):
         yield f"gs://{bucket}/{blob.name}", blob.size, str(blob.generation)
+
+
+def list_level(address: str) -> Iterator[tuple[str, int, str] | str]:
+    """Yield the objects under a `gs://` prefix up to the next `/`, and the longer prefixes that end there."""
+    bucket, _, prefix = address.removeprefix("gs://").partition("/")
+    listing = _client().list_blobs(bucket, prefix=prefix, delimiter="/", fields=_LISTED, retry=_retry())
+    for blob in listing:
+        yield f"gs://{bucket}/{blob.name}", blob.size, str(blob.generation)
+    for longer in sorted(listing.prefixes):
+        yield f"gs://{bucket}/{longer}"
+
+
+class StoreError(DeidError):
+    """An object store that cannot be used as asked; the message says the remedy."""
+
+
+def check_remote(inputs: Iterable[str], targets: Iterable[str]) -> None:
+    """Check that there are credentials, and that the buckets exist and may be used.
+
+    Raises:
+        StoreError: one may not, as far as can be told without reading or writing an object.
+    """
+    needs = {bucket: ["storage.objects.get"] for bucket in _buckets(inputs)}
+    for bucket in _buckets(targets):
+        needs.setdefault(bucket, []).extend(["storage.objects.create", "storage.objects.delete"])
+    if needs and "STORAGE_EMULATOR_HOST" not in os.environ:
+        _check_credentials()
+    for bucket, permissions in needs.items():
+        _check_bucket(bucket, permissions)
+
+
+def _buckets(addresses: Iterable[str]) -> list[str]:
+    remote = (it.removeprefix("gs://").partition("/")[0] for it in addresses if is_remote(it))
+    return list(dict.fromkeys(remote))
+
+
+def _check_credentials() -> None:
+    """Look for credentials, for two seconds: off Google's machines the search itself takes half a minute."""
+    found: list[Any] = []
+    search = threading.Thread(target=_search_credentials, args=(found,), daemon=True)
+    search.start()
+    search.join(_CREDENTIALS_WITHIN)
+    if not found:
+        raise StoreError(
+            "gs:// needs credentials and there are none: run gcloud auth application-default login, "
+            "or set GOOGLE_APPLICATION_CREDENTIALS"
+        )
+
+
+_CREDENTIALS_WITHIN = 2.0  # seconds
+
+
+def _search_credentials(found: list[Any]) -> None:
+    import google.auth
+    from google.auth.exceptions import GoogleAuthError
+
+    try:
+        found.append(google.auth.default())
+    except GoogleAuthError:
+        return
+
+
+def _check_bucket(bucket: str, permissions: list[str]) -> None:
+    from google.api_core.exceptions import Forbidden, GoogleAPICallError, NotFound, Unauthorized
+    from google.auth.exceptions import GoogleAuthError
+
+    retry = _retry().with_timeout(_CHECK_WITHIN)
+    try:
+        next(iter(_client().list_blobs(bucket, max_results=1, retry=retry)), None)
+    except NotFound:
+        raise StoreError(f"gs://{bucket}: no such bucket; make it, or check the name") from None
+    except (Forbidden, Unauthorized):
+        raise _denied(bucket, ["storage.objects.list"]) from None
+    except (GoogleAPICallError, GoogleAuthError, OSError) as error:
+        raise StoreError(f"gs://{bucket}: {type(error).__name__}; is the store reachable?") from None
+    try:
+        granted = _client().bucket(bucket).test_iam_permissions(permissions, retry=retry)
+    except GoogleAPICallError:
+        return  # a store without this question: what is denied shows when it is done
+    if missing := sorted(set(permissions) - set(granted)):
+        raise _denied(bucket, missing)
+
+
+_CHECK_WITHIN = 15.0  # seconds
+
+
+def _denied(bucket: str, permissions: list[str]) -> StoreError:
+    return StoreError(
+        f"gs://{bucket}: not permitted: {', '.join(permissions)}; grant it to these credentials"
+    )

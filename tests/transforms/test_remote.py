@@ -1,0 +1,164 @@
+"""An object store that throttles, loses answers, refuses, or is not there."""
+
+import base64
+import json
+import socket
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import google_crc32c
+import pytest
+from google.auth.compute_engine import _metadata
+
+from beamstop_transforms import stores
+from beamstop_transforms.stores import GcsStore, StoreError, check_remote
+
+
+class Bucket(ThreadingHTTPServer):
+    """One bucket that holds objects, and answers with the statuses of `trouble` first."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.objects: dict[str, dict[str, Any]] = {}
+        self.trouble: list[int] = []
+        self.lose_answer = False
+        self.granted: list[str] = []
+        self.requests = 0
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Bucket
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        if self._troubled():
+            return
+        if parts.path.endswith("/iam/testPermissions"):
+            self._answer(200, {"permissions": self.server.granted})
+        elif parts.path.endswith("/o"):
+            self._answer(200, {"items": list(self.server.objects.values())})
+        else:
+            found = self.server.objects.get(parts.path.rpartition("/")[2])
+            self._answer(*((200, found) if found else (404, {})))
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self._troubled():
+            return
+        boundary = self.headers["Content-Type"].partition("boundary=")[2].strip("\"'").encode()
+        about, content = (part.partition(b"\r\n\r\n")[2][:-2] for part in body.split(b"--" + boundary)[1:3])
+        wanted = parse_qs(urlsplit(self.path).query)["ifGenerationMatch"] == ["0"]
+        named = json.loads(about)
+        if wanted and named["name"] in self.server.objects:
+            self._answer(412, {})
+            return
+        crc32c = base64.b64encode(google_crc32c.Checksum(content).digest()).decode()
+        known = {**named, "generation": "7", "size": str(len(content)), "crc32c": crc32c}
+        self.server.objects[named["name"]] = known
+        if self.server.lose_answer:
+            self.server.lose_answer = False
+            self._answer(503, {})
+        else:
+            self._answer(200, known)
+
+    def _troubled(self) -> bool:
+        self.server.requests += 1
+        if self.server.trouble:
+            self._answer(self.server.trouble.pop(0), {})
+            return True
+        return False
+
+    def _answer(self, status: int, document: dict[str, Any]) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    server = Bucket()
+    Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "test")
+    retry = stores._retry()
+    monkeypatch.setattr(stores, "_retry", lambda: retry.with_delay(initial=0.01, maximum=0.02, multiplier=1))
+    stores._client.cache_clear()
+    yield server
+    stores._client.cache_clear()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_store_that_throttles_or_fails_is_asked_again(bucket: Bucket, status: int) -> None:
+    bucket.trouble = [status, status]
+    assert GcsStore("gs://b").write("a.dcm", b"data", None)
+    assert bucket.requests == 3
+    bucket.trouble = [status, status]
+    assert GcsStore("gs://b").find("a.dcm") is not None
+    assert [path for path, _, _ in stores.list_remote("gs://b/")] == ["gs://b/a.dcm"]
+
+
+def test_what_is_wrong_is_not_asked_again(bucket: Bucket) -> None:
+    from google.api_core.exceptions import Forbidden
+
+    bucket.trouble = [403]
+    with pytest.raises(Forbidden):
+        GcsStore("gs://b").find("a.dcm")
+    assert bucket.requests == 1
+
+
+def test_an_upload_whose_answer_was_lost_counts_as_written(bucket: Bucket) -> None:
+    bucket.lose_answer = True
+    assert GcsStore("gs://b").write("a.dcm", b"data", None)
+    assert not GcsStore("gs://b").write("a.dcm", b"other", None)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        ([404], "gs://b: no such bucket; make it, or check the name"),
+        ([403], "gs://b: not permitted: storage.objects.list; grant it to these credentials"),
+        ([], "gs://b: not permitted: storage.objects.delete; grant it to these credentials"),
+    ],
+)
+def test_what_cannot_be_used_is_said_before_anything_is_read(
+    bucket: Bucket, trouble: list[int], said: str
+) -> None:
+    bucket.trouble, bucket.granted = trouble, ["storage.objects.create"]
+    with pytest.raises(StoreError) as refusal:
+        check_remote(["local"], ["gs://b/out"])
+    assert str(refusal.value) == said
+
+
+def test_what_is_granted_passes(bucket: Bucket) -> None:
+    bucket.granted = ["storage.objects.create", "storage.objects.delete", "storage.objects.get"]
+    check_remote(["gs://b/in/**"], ["gs://b/out"])
+
+
+def test_without_credentials_the_remedy_is_said_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    for name in ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    # A metadata server that takes the connection and never answers, as behind some firewalls.
+    silent = socket.create_server(("127.0.0.1", 0))
+    monkeypatch.setattr(_metadata, "_GCE_METADATA_HOST", f"127.0.0.1:{silent.getsockname()[1]}")
+    monkeypatch.setattr(_metadata, "_GCE_DEFAULT_MDS_IP", f"127.0.0.1:{silent.getsockname()[1]}")
+    monkeypatch.setenv("GCE_METADATA_IP", f"127.0.0.1:{silent.getsockname()[1]}")
+    started = time.monotonic()
+    with pytest.raises(StoreError, match="gcloud auth application-default login"):
+        check_remote(["gs://b/in/**"], [])
+    assert time.monotonic() - started < 10
+    silent.close()
