@@ -2,9 +2,14 @@
 
 import hashlib
 from functools import cached_property
+from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
+
+from beamstop_transforms.stores import open_seekable
+from beamstop_transforms.tables import matches
 
 
 class Ledger:
@@ -17,27 +22,53 @@ class Ledger:
     def __init__(self, audit: str) -> None:
         self._audit = audit
 
-    def writer(self, path: str, sha256: str) -> str | None:
-        """Return the source_id of what a run wrote at this path with this content, None if none did."""
-        return self._writers.get(_key(path, sha256))
+    def wrote(self, path: str, sha256: str) -> bool:
+        """Say whether a run wrote this content at this path."""
+        return self._writer(path, sha256) is not None
+
+    def is_writer(self, source_id: str, path: str, sha256: str) -> bool:
+        """Say whether this source was the last from which a run wrote this content at this path."""
+        return self._writer(path, sha256) == _source_key(source_id)
+
+    def _writer(self, path: str, sha256: str) -> int | None:
+        high, low = _key(path, sha256)
+        at = int(np.searchsorted(self._writers["high"], np.uint64(high)))
+        for entry in self._writers[at:]:
+            if int(entry["high"]) != high:
+                break
+            if int(entry["low"]) == low:
+                return int(entry["source"])
+        return None
 
     @cached_property
-    def _writers(self) -> dict[bytes, str]:
-        columns = ["output_path", "output_sha256", "source_id"]
-        found: dict[bytes, str] = {}
-        pattern = FileSystems.join(self._audit, "instances", "*.parquet")
-        files = FileSystems.match([pattern])[0].metadata_list
-        for path in sorted(about.path for about in files):  # by run: the newest has the last word
-            with FileSystems.open(path) as file:
-                for batch in pq.ParquetFile(file).iter_batches(columns=columns):
-                    for output, sha256, source_id in zip(
-                        *(it.to_pylist() for it in batch.columns), strict=True
-                    ):
-                        if output is not None:
-                            found[_key(output, sha256)] = source_id
-        return found
+    def _writers(self) -> Any:
+        """One entry for each path and content, sorted; the newest run has the last word."""
+        parts = [np.empty(0, _ENTRY)]
+        # Sorted by name, the files are sorted by run.
+        for path in matches(str(FileSystems.join(self._audit, "instances", "*.parquet"))):
+            with open_seekable(path) as file:
+                for batch in pq.ParquetFile(file).iter_batches(columns=_NEEDED):
+                    rows = zip(*(batch[name].to_pylist() for name in _NEEDED), strict=True)
+                    entries = [(*_key(at, sha256), _source_key(it)) for at, sha256, it in rows if at]
+                    parts.append(np.array(entries, _ENTRY))
+        every = np.concatenate(parts)
+        del parts
+        every = every[np.lexsort((every["low"], every["high"]))]  # stable
+        newest = np.ones(len(every), bool)
+        newest[:-1] = every[_SAME][1:] != every[_SAME][:-1]
+        return every[newest]
 
 
-def _key(path: str, sha256: str) -> bytes:
-    # 16 bytes for each of millions of files instead of their names
-    return hashlib.sha256(f"{path}\0{sha256}".encode()).digest()[:16]
+_NEEDED = ["output_path", "output_sha256", "source_id"]
+_SAME = ["high", "low"]
+# 24 bytes for each of millions of files instead of their names
+_ENTRY = np.dtype([("high", "u8"), ("low", "u8"), ("source", "u8")])
+
+
+def _key(path: str, sha256: str) -> tuple[int, int]:
+    digest = hashlib.sha256(f"{path}\0{sha256}".encode()).digest()
+    return int.from_bytes(digest[:8]), int.from_bytes(digest[8:16])
+
+
+def _source_key(source_id: str) -> int:
+    return int.from_bytes(hashlib.blake2b(source_id.encode(), digest_size=8).digest())

@@ -159,10 +159,10 @@ class Placing:
         Raises:
             Quarantined: `occupied`: no run of ours put it there.
         """
-        writer = self._ledger.writer(path, present)
-        if writer is None and not self._claims.made_before(uid, path, present):
+        wrote = self._ledger.wrote(path, present)
+        if not wrote and not self._claims.made_before(uid, path, present):
             raise Quarantined("occupied")
-        return writer is not None and writer != source_id
+        return wrote and not self._ledger.is_writer(source_id, path, present)
 
     def _put_aside(self, uid: str, source_id: str, data: bytes) -> None:
         name = aside(self._run_id, uid, source_id)
@@ -203,7 +203,8 @@ class Placing:
     def _is_ours(self, claim: Claim, source_id: str) -> bool:
         """Say whether what a claimant has at its path was made by this run or an earlier one."""
         mine = claim.claimants[source_id]
-        return claim.before[mine.path] is None or self._ledger.writer(mine.path, mine.sha256) == source_id
+        new = claim.before[mine.path] is None
+        return new or self._ledger.is_writer(source_id, mine.path, mine.sha256)
 
     def _stands(self, claimant: Claimant) -> bool:
         found = self._store.find(claimant.path)
