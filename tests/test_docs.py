@@ -11,7 +11,7 @@ import pytest
 import typer
 import yaml
 
-from beamstop.audit import CHANGES, CROSSWALK, INSTANCES
+from beamstop.audit import CHANGES, CROSSWALK, FINDINGS, INSTANCES
 from beamstop.recipe import Recipe, parse_recipe, recipe_names
 from beamstop_pipeline.cli import app
 
@@ -19,7 +19,11 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 
 
-@pytest.mark.parametrize("schema", [INSTANCES, CHANGES, CROSSWALK], ids=["instances", "changes", "crosswalk"])
+@pytest.mark.parametrize(
+    "schema",
+    [INSTANCES, CHANGES, CROSSWALK, FINDINGS],
+    ids=["instances", "changes", "crosswalk", "findings"],
+)
 def test_outputs_describes_every_column(schema: pa.Schema) -> None:
     lines = [f"| `{field.name}` | {field.type} | {field.metadata[b'comment'].decode()} |" for field in schema]
     table = "\n".join(["| column | type | what it says |", "|---|---|---|", *lines])

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from beamstop.errors import DeidError, KeyReferenceError
-from beamstop_pipeline import recipe_commands
+from beamstop_pipeline import recipe_commands, verify_command
 from beamstop_pipeline.silence import silenced
 
 DONE, SET_ASIDE, BAD_CONFIGURATION, BROKEN = 0, 1, 2, 3
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(recipe_commands.app, name="recipe")
 app.command(name="explain")(recipe_commands.explain_file)
+app.command(name="verify")(verify_command.verify)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

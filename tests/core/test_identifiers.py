@@ -5,7 +5,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 
-from beamstop.files import encode, read_dicom
+from beamstop.files import IMPLEMENTATION_CLASS_UID, encode, read_dicom
 from beamstop.identifiers import Identifiers, harvest
 
 MakeDataset = Callable[..., FileDataset]
@@ -175,3 +175,9 @@ def test_private_elements_of_unknown_vr_are_harvested_by_the_private_dictionary(
         0x08, "UN", b"Zork^Yma "
     )
     assert harvest(reread(dataset), nothing_kept).names == {(("zork",), ("yma",))}
+
+
+def test_beamstop_s_own_uid_is_nobody_s(make_dataset: MakeDataset) -> None:
+    """A clean file may be de-identified again."""
+    again = harvest(reread(make_dataset()), nothing_kept)
+    assert IMPLEMENTATION_CLASS_UID not in again.uids

@@ -112,3 +112,19 @@ def test_a_bucket_holds_input_output_and_audit(server: Client, told: Callable[..
 
     third = told("--incremental")
     assert (third["sources"], third["skipped"], third["written"]) == (4, 4, 0)
+
+
+def test_a_bucket_is_verified(
+    server: Client,
+    told: Callable[..., dict[str, Any]],
+    key_file: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told()
+    places = ["--input", "gs://archive/in/**", "--output", "gs://archive/output", "--workers", "1", "--json"]
+    look = ["verify", *places, "--audit", "gs://archive/audit", "--key", str(key_file), "--recipe", "basic"]
+    assert main(look) == 0
+    assert json.loads(capsys.readouterr().out)["pairs"] == 3
+    server.bucket("archive").blob("output/other.dcm").upload_from_string(b"other")
+    assert main(look) == 1
+    assert json.loads(capsys.readouterr().out)["checks"] == {"unexplained_file": 1}

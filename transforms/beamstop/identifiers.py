@@ -3,7 +3,7 @@
 Identifying are:
 
 1. by value representation, at every depth, private elements included: PN; DA and DT (their date);
-   UI that is not well known (PS3.6 Annex A);
+   UI that is not well known (PS3.6 Annex A) nor beamstop's own, which every clean file says;
 2. by attribute, `_ATTRIBUTES` below: identifiers of patient, order, specimen and device, places and
    organisations, telephones and mail;
 3. codes inside the sequences that identify persons and institutions (`_IDENTIFICATION_SEQUENCES`).
@@ -35,6 +35,7 @@ from pydicom.dataelem import convert_raw_data_element
 from pydicom.dataset import Dataset
 
 from beamstop.elements import BROKEN, as_sequence, hides_sequence
+from beamstop.files import IMPLEMENTATION_CLASS_UID
 from beamstop.tags import private_block_start
 from beamstop.vocabulary import fold, titles
 
@@ -353,7 +354,8 @@ def _split(text: str) -> list[str]:
 
 
 def _is_own_uid(uid: str) -> bool:
-    return bool(uid) and not uid.startswith("1.2.840.10008.") and uid not in UID_dictionary
+    is_registered = uid.startswith("1.2.840.10008.") or uid in UID_dictionary
+    return bool(uid) and not is_registered and uid != IMPLEMENTATION_CLASS_UID
 
 
 def _day(match: re.Match[str]) -> date | None:

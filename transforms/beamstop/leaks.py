@@ -144,9 +144,13 @@ def _has_number(text: str, needles: Needles) -> bool:
 
 def _has_date(text: str, needles: Needles) -> bool:
     dates = needles.identifiers.dates
+    years = [year for year in needles.years if year in text]
+    lines = text.split("\n") if years else ()
     return any(
         found.whole and found.has_century and not dates.isdisjoint(found.readings)
-        for found in find_dates(text)
+        for line in lines
+        if any(year in line for year in years)
+        for found in find_dates(line)
     )
 
 

@@ -319,7 +319,8 @@ def _spelled_out(dataset: FileDataset, keeps: Callable[[tuple[int, ...]], bool])
             continue
         for text in _texts(element.value):
             words = words_of(text)
-            tells = not is_well_known_uid(text) and not all(map(is_dull, words))
+            is_common = is_well_known_uid(text) or text == IMPLEMENTATION_CLASS_UID
+            tells = not is_common and not all(map(is_dull, words))
             if len(text) >= _SHORTEST_SPELLED and text not in kept and tells:
                 yield text.encode("utf-8")
                 yield text.encode("latin-1", "ignore")

@@ -1,0 +1,127 @@
+"""The second look at one pair: what a right pair says, and what each kind of wrong one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+from beamstop.attributes import apply_recipe
+from beamstop.files import encode, read_dicom
+from beamstop.insertions import insert
+from beamstop.recipe import Recipe, load_recipe, parse_recipe
+from beamstop.verify import Pair, verify_pair
+
+MakeDataset = Callable[..., FileDataset]
+Judge = Callable[..., Pair]
+PERSON = {
+    "PatientName": "Smithers^Jonathan",
+    "PatientID": "MRN-778899",
+    "AccessionNumber": "AX-99812",
+    "StudyDate": "20240229",
+    "FrameOfReferenceUID": "1.2.3.44.55.66.77",
+}
+
+
+def with_reference(dataset: FileDataset, uid: str) -> FileDataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    item.ReferencedSOPInstanceUID = uid
+    dataset.ReferencedRTPlanSequence = Sequence([item])
+    return dataset
+
+
+@pytest.fixture
+def judge(make_dataset: MakeDataset, key: bytes) -> Judge:
+    """Return what verify says of a pair whose clean file somebody spoiled."""
+
+    def _judge(
+        spoil: Callable[[FileDataset], Any] = lambda clean: None,
+        recipe: str | Recipe = "research",
+        syntax: str | None = None,
+        **more: Any,
+    ) -> Pair:
+        loaded = load_recipe(recipe) if isinstance(recipe, str) else recipe
+        identity = loaded.identity(key)
+        dataset = with_reference(make_dataset(**(PERSON | more)), "1.2.3.4.5.6.7.8.9")
+        if syntax:
+            dataset.file_meta.TransferSyntaxUID = syntax
+        original = encode(dataset).data
+        clean = read_dicom(original)
+        apply_recipe(clean, loaded, identity, detail=False)
+        insert(clean, loaded, pixels_examined=False)
+        spoil(clean)
+        return verify_pair(original, encode(clean).data, loaded, identity)
+
+    return _judge
+
+
+@pytest.mark.parametrize("recipe", ["basic", "default", "research", "strict", "mammography-kskit"])
+def test_nothing_is_found_in_a_right_pair(judge: Judge, recipe: str) -> None:
+    assert judge(recipe=recipe).findings == ()
+
+
+@pytest.mark.parametrize(
+    "syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
+)
+def test_every_syntax_is_read(judge: Judge, syntax: str) -> None:
+    assert judge(syntax=syntax).findings == ()
+    spoilt = judge(lambda clean: setattr(clean, "ManufacturerModelName", "Smithers"), syntax=syntax)
+    assert [found[:2] for found in spoilt.findings] == [("leak", "ManufacturerModelName")]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "check"),
+    [
+        ("ManufacturerModelName", "JONATHAN", "leak"),
+        ("ManufacturerModelName", "99812", "leak"),
+        ("SoftwareVersions", "1.2.3.44.55.66.77", "leak"),
+        ("PatientID", "SOMEBODYELSE", "pseudonym"),
+        ("AccessionNumber", "4711", "element"),
+        ("StudyDate", "20240228", "date"),
+        ("StudyInstanceUID", "2.25.123456", "uid"),
+        ("FrameOfReferenceUID", "2.25.123456", "uid"),
+        ("PatientAddress", "somewhere", "element"),
+    ],
+)
+def test_what_does_not_agree_is_found_in_its_element(
+    judge: Judge, keyword: str, value: str, check: str
+) -> None:
+    pair = judge(lambda clean: setattr(clean, keyword, value))
+    assert {(found.check, found.element) for found in pair.findings} == {(check, keyword)}
+
+
+def test_what_the_run_s_search_excuses_is_found_as_it_is_spelled(judge: Judge) -> None:
+    """Pixel data are not the header search's business; the plain search reads them, too."""
+    pair = judge(lambda clean: clean.add_new("PixelData", "OB", b"\0\1\2MRN-778899\0\3"))
+    assert [tuple(found) for found in pair.findings] == [("leak", "", "as it is spelled in the original")]
+
+
+def test_findings_hold_no_value(judge: Judge) -> None:
+    def spoil(clean: FileDataset) -> None:
+        clean.ManufacturerModelName = "Smithers MRN-778899"
+        clean.PatientAddress = "Smithers"
+
+    said = repr(judge(spoil).findings)
+    assert not any(value in said for value in ("Smithers", "778899", "Jonathan"))
+
+
+def test_references_are_told_with_what_stands_for_them(judge: Judge, key: bytes) -> None:
+    identity = load_recipe("research").identity(key)
+    uid = "1.2.3.4.5.6.7.8.9"
+    assert judge().references == ((uid, identity.uid(uid)),)
+
+
+def test_retained_dates_and_uids_may_stay(judge: Judge) -> None:
+    kept = parse_recipe("options: [retain-longitudinal-full-dates, retain-uids]\n")
+    assert judge(recipe=kept).findings == ()
+    other = judge(lambda clean: setattr(clean, "StudyDate", "20010101"), recipe=kept)
+    assert [found[:2] for found in other.findings] == [("date", "StudyDate")]
+
+
+def test_a_file_that_is_no_dicom_is_found(key: bytes) -> None:
+    recipe = load_recipe("basic")
+    pair = verify_pair(b"nothing", b"nothing", recipe, recipe.identity(key))
+    assert [found.check for found in pair.findings] == ["unreadable"]

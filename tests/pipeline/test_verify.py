@@ -1,0 +1,241 @@
+"""`beamstop verify` after whole runs: nothing where nothing is wrong, each wrong under its code."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from beamstop.audit import integrity, record_mac, sealed
+from beamstop.identity import Identity
+from beamstop_pipeline.cli import main
+
+Run = Callable[..., Any]
+Verify = Callable[..., tuple[int, Counter[str]]]
+NOTHING: Counter[str] = Counter()
+
+
+@pytest.fixture
+def verify(tmp_path: Path, key_file: Path, capsys: pytest.CaptureFixture[str]) -> Verify:
+    """Return a function that verifies the first run; it returns exit code and how often each check failed."""
+
+    def _verify(*places: str, key: Path | None = key_file) -> tuple[int, Counter[str]]:
+        keyed = [] if key is None else ["--key", str(key)]
+        capsys.readouterr()
+        code = main(["verify", "--audit", str(tmp_path / "audit1"), *keyed, *places, "--json"])
+        said = json.loads(capsys.readouterr().out)
+        rows = pq.read_table(said["file"]).to_pylist()
+        assert said["findings"] == len(rows)
+        return code, Counter(row["check"] for row in rows)
+
+    return _verify
+
+
+@pytest.fixture
+def places(tmp_path: Path, archive: Path) -> tuple[str, ...]:
+    more = ("--recipe", "basic", "--workers", "1")
+    return ("--input", str(archive), "--output", str(tmp_path / "out1"), *more)
+
+
+def change_rows(audit: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    (file,) = (audit / "instances").glob("*.parquet")
+    pq.write_table(change(pq.read_table(file)), file)
+
+
+def reseal(ran: Any, rows: list[dict[str, Any]], identity: Identity) -> None:
+    """Write other rows of a run, and a record that fits them, under a key."""
+    run_id = ran.record["run_id"]
+    (file,) = (ran.audit / "instances").glob(f"{run_id}-*")
+    fresh = [sealed(row, identity) for row in rows]
+    pq.write_table(pa.Table.from_pylist(fresh, pq.read_schema(file)), file)
+    record = {**ran.record, "integrity": integrity(fresh, run_id, identity)}
+    record["mac"] = record_mac(record, identity)
+    (ran.audit / "runs" / f"{run_id}.json").write_text(json.dumps(record))
+
+
+def with_column(table: pa.Table, name: str, values: list[object]) -> pa.Table:
+    column = pa.array(values, table.schema.field(name).type)
+    return table.set_column(table.schema.get_field_index(name), table.schema.field(name), column)
+
+
+def test_a_run_that_nobody_touched_is_proved(
+    run: Run, verify: Verify, archive: Path, places: tuple[str, ...]
+) -> None:
+    (archive / "broken.dcm").write_bytes((archive / "1.dcm").read_bytes()[:300])
+    run(archive)
+    assert verify(*places) == (0, NOTHING)
+    assert verify() == (0, NOTHING)
+    assert verify(key=None) == (0, NOTHING)
+
+
+@pytest.mark.workers
+def test_worker_processes_find_the_same(
+    run: Run, verify: Verify, archive: Path, places: tuple[str, ...]
+) -> None:
+    ran = run(archive)
+    next(ran.output.rglob("*.dcm")).write_bytes(b"other")
+    assert verify(*places[:-1], "2") == verify(*places) == (1, Counter(file_changed=1))
+
+
+def test_rows_of_the_newest_run_hold(
+    run: Run, verify: Verify, archive: Path, places: tuple[str, ...]
+) -> None:
+    run(archive, recipe="strict")
+    run(archive)
+    assert verify(*places) == (0, NOTHING)
+
+
+def test_a_row_changed_dropped_or_added_is_noticed(run: Run, verify: Verify, archive: Path) -> None:
+    ran = run(archive)
+    (file,) = (ran.audit / "instances").glob("*.parquet")
+    before = file.read_bytes()
+    change_rows(ran.audit, lambda rows: with_column(rows, "bytes_out", [1] * len(rows)))
+    assert verify() == (1, Counter(row_changed=3, root=1))
+    file.write_bytes(before)
+    change_rows(ran.audit, lambda rows: rows.slice(1))
+    assert verify() == (1, Counter(row_count=1, root=1, record_counts=1))
+    assert verify(key=None) == (1, Counter(row_count=1, root=1, record_counts=1))
+    file.write_bytes(before)
+    change_rows(ran.audit, lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]))
+    assert verify()[1] >= Counter(row_twice=1, row_count=1)
+    file.unlink()
+    assert verify()[1] >= Counter(row_count=1, root=1)
+
+
+def test_a_record_changed_or_dropped_is_noticed(run: Run, verify: Verify, archive: Path) -> None:
+    ran = run(archive)
+    (file,) = (ran.audit / "runs").glob("*.json")
+    record = {**ran.record, "seconds": 1}
+    file.write_text(json.dumps(record))
+    assert verify() == (1, Counter(record_changed=1))
+    counts = {**ran.record["counts"], "written": 2}
+    file.write_text(json.dumps({**ran.record, "counts": counts}))
+    assert verify() == (1, Counter(record_changed=1, record_counts=1))
+    run(archive)
+    file.unlink()
+    assert verify() == (1, Counter(no_record=1))
+
+
+def test_who_forges_rows_and_record_without_the_key_is_noticed(
+    run: Run, verify: Verify, archive: Path, tmp_path: Path
+) -> None:
+    """Count and root can be made to fit by whoever can write; the keyed digests cannot."""
+    ran, forger = run(archive), Identity(b"a key that the forger made himself")
+    run(archive)
+    reseal(ran, [{**row, "bytes_out": 7} for row in ran.table("instances")], forger)
+    assert verify(key=None) == (0, NOTHING)
+    assert verify() == (1, Counter(row_changed=3, record_changed=1))
+
+
+def test_files_that_went_or_came_are_noticed(
+    run: Run, verify: Verify, archive: Path, places: tuple[str, ...]
+) -> None:
+    ran = run(archive)
+    first, second, _ = sorted(ran.output.rglob("*.dcm"))
+    (ran.output / "Smith_John.dcm").write_bytes(b"")
+    shutil.copy(second, second.with_name("Smithers.dcm"))
+    first.unlink()
+    assert verify(*places) == (1, Counter(no_file=1, unexplained_file=2))
+    (table,) = (ran.audit / "verify").glob("*.parquet")
+    assert "Smith" not in str(pq.read_table(table).to_pylist())
+
+
+def test_a_clean_file_that_came_from_elsewhere_is_noticed(
+    run: Run, verify: Verify, archive: Path, places: tuple[str, ...], key: bytes
+) -> None:
+    """Somebody with the key writes other bytes and a row that fits them: the file itself tells."""
+    ran, identity = run(archive), Identity(key)
+    spoilt = sorted(ran.output.rglob("*.dcm"))[0]
+    dataset = dcmread(spoilt)
+    dataset.StudyDescription = "of Roe^Jane"
+    dataset.PatientSex = "X"
+    dataset.PatientID = "OTHER"
+    dataset.save_as(spoilt)
+    name = str(spoilt.relative_to(ran.output))
+    new = {"output_sha256": hashlib.sha256(spoilt.read_bytes()).hexdigest()}
+    rows = [{**row, **(new if row["output_path"] == name else {})} for row in ran.table("instances")]
+    reseal(ran, rows, identity)
+    code, found = verify(*places)
+    assert code == 1
+    assert found >= Counter(leak=1, pseudonym=1, row=1, path=1)
+
+
+def test_sources_that_came_went_or_changed_are_noticed(
+    run: Run, verify: Verify, archive: Path, places: tuple[str, ...]
+) -> None:
+    run(archive)
+    shutil.copy(archive / "1.dcm", archive / "new.dcm")
+    (archive / "1.dcm").unlink()
+    with open(archive / "2.dcm", "ab") as file:
+        file.write(bytes(8))
+    assert verify(*places) == (1, Counter(no_row=1, no_source=1, source_changed=1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        ([], "--audit"),
+        (["--input", "{archive}"], "belong together"),
+        (["--input", "{archive}", "--output", "{out}"], "no key"),
+        (["--input", "{archive}", "--output", "{out}", "--key", "{key}", "--recipe", "strict"], "basic"),
+        (["--key", "{other}"], "name the key of the run"),
+        (["--input", "{archive}/none", "--output", "{out}", "--key", "{key}"], "nothing matches"),
+    ],
+)
+def test_bad_configuration_is_said_with_its_remedy(
+    run: Run,
+    archive: Path,
+    tmp_path: Path,
+    key_file: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    remedy: str,
+) -> None:
+    run(archive)
+    other = tmp_path / "other"
+    other.write_bytes(os.urandom(32))
+    other.chmod(0o600)
+    names = {"archive": archive, "out": tmp_path / "out1", "key": key_file, "other": other}
+    audit = tmp_path / ("audit1" if arguments else "nowhere")
+    code = main(["verify", "--audit", str(audit), *(it.format(**names) for it in arguments)])
+    assert code == 2
+    assert remedy in capsys.readouterr().err
+
+
+def test_rows_of_another_recipe_are_counted_and_not_judged(
+    run: Run, verify: Verify, archive: Path, places: tuple[str, ...]
+) -> None:
+    run(archive / "sub", recipe="strict")
+    run(archive / "1.dcm")
+    (archive / "2.dcm").unlink()
+    assert verify(*places) == (0, NOTHING)
+
+
+def test_references_lead_to_clean_files(
+    run: Run, verify: Verify, archive: Path, places: tuple[str, ...], key: bytes
+) -> None:
+    """The row of what is referred to says another UID than the reference, with seals that fit."""
+    uid = str(dcmread(archive / "1.dcm").SOPInstanceUID)
+    dataset = dcmread(archive / "2.dcm")
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = dataset.SOPClassUID, uid
+    dataset.ReferencedRTPlanSequence = Sequence([item])
+    dataset.save_as(archive / "2.dcm")
+    ran = run(archive)
+    assert verify(*places) == (0, NOTHING)
+    identity = Identity(key)
+    rows = ran.table("instances")
+    (target,) = (row for row in rows if row["sop_instance_uid"] == identity.uid(uid))
+    target["sop_instance_uid"] = "2.25.1"
+    reseal(ran, rows, identity)
+    assert verify(*places) == (1, Counter(row=1, reference=1))
