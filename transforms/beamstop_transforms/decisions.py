@@ -29,7 +29,7 @@ _NEEDED = (
 # What a row says of the source itself, whatever became of it.
 _OF_THE_SOURCE = ("source_id", "source_digest", "source_size", "source_version", "sop_class_uid", "modality")
 
-# The newest row of a source, in 36 bytes: every worker process holds one for each of millions of sources.
+# The newest row of a source, in 36 + 8 bytes: every worker process holds one for each of millions of sources.
 _ENTRY = np.dtype(
     [
         ("source", "u8"),  # stands for the source_id
@@ -78,13 +78,17 @@ class Decisions:
     def find(self, source_id: str, size: int, version: str) -> Decision | None:
         """Return the decision on a source, None if there is none or the source has changed since."""
         number, entries = _number(source_id), self._entries
-        at = int(np.searchsorted(entries["source"], np.uint64(number)))
+        at = int(np.searchsorted(self._sources, np.uint64(number)))
         if at == len(entries) or not version:
             return None
         entry = entries[at]
         if (int(entry["source"]), int(entry["seen"])) != (number, _seen(size, version)):
             return None
         return Decision(entry["uid"].tobytes() if entry["uid"].any() else None, self._files[entry["file"]])
+
+    @cached_property
+    def _sources(self) -> Any:
+        return np.ascontiguousarray(self._entries["source"])  # else every search would copy it
 
     @cached_property
     def _files(self) -> list[str]:

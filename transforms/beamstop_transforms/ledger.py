@@ -32,13 +32,17 @@ class Ledger:
 
     def _writer(self, path: str, sha256: str) -> int | None:
         high, low = _key(path, sha256)
-        at = int(np.searchsorted(self._writers["high"], np.uint64(high)))
+        at = int(np.searchsorted(self._highs, np.uint64(high)))
         for entry in self._writers[at:]:
             if int(entry["high"]) != high:
                 break
             if int(entry["low"]) == low:
                 return int(entry["source"])
         return None
+
+    @cached_property
+    def _highs(self) -> Any:
+        return np.ascontiguousarray(self._writers["high"])  # else every search would copy it
 
     @cached_property
     def _writers(self) -> Any:
@@ -61,7 +65,7 @@ class Ledger:
 
 _NEEDED = ["output_path", "output_sha256", "source_id"]
 _SAME = ["high", "low"]
-# 24 bytes for each of millions of files instead of their names
+# 24 + 8 bytes for each of millions of files instead of their names
 _ENTRY = np.dtype([("high", "u8"), ("low", "u8"), ("source", "u8")])
 
 
