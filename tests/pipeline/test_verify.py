@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -181,35 +180,49 @@ def test_sources_that_came_went_or_changed_are_noticed(
     assert verify(*places) == (1, Counter(no_row=1, no_source=1, source_changed=1))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "remedy"),
-    [
-        ([], "--audit"),
-        (["--input", "{archive}"], "belong together"),
-        (["--input", "{archive}", "--output", "{out}"], "no key"),
-        (["--input", "{archive}", "--output", "{out}", "--key", "{key}", "--recipe", "strict"], "basic"),
-        (["--key", "{other}"], "name the key of the run"),
-        (["--input", "{archive}/none", "--output", "{out}", "--key", "{key}"], "nothing matches"),
-    ],
-)
+BAD = [
+    (["--audit", "{home}/nowhere"], "check the path"),
+    (["--audit", "{audit}", "--input", "{archive}"], "belong together"),
+    (["--audit", "{audit}", "--input", "{archive}", "--output", "{out}"], "no key"),
+    (["--audit", "{audit}", "--key", "{other}"], "name the key of the run"),
+    (
+        [
+            *[
+                "--audit",
+                "{audit}",
+                "--input",
+                "{archive}",
+                "--output",
+                "{out}",
+                "--key",
+                "{key}",
+                "--recipe",
+                "strict",
+            ]
+        ],
+        "(basic)",
+    ),
+    (
+        [*["--audit", "{audit}", "--input", "{archive}/none", "--output", "{out}", "--key", "{key}"]],
+        "nothing matches",
+    ),
+]
+
+
 def test_bad_configuration_is_said_with_its_remedy(
-    run: Run,
-    archive: Path,
-    tmp_path: Path,
-    key_file: Path,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    remedy: str,
+    run: Run, archive: Path, tmp_path: Path, key_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(archive)
+    ran = run(archive)
     other = tmp_path / "other"
-    other.write_bytes(os.urandom(32))
+    other.write_bytes(bytes(32))
     other.chmod(0o600)
-    names = {"archive": archive, "out": tmp_path / "out1", "key": key_file, "other": other}
-    audit = tmp_path / ("audit1" if arguments else "nowhere")
-    code = main(["verify", "--audit", str(audit), *(it.format(**names) for it in arguments)])
-    assert code == 2
-    assert remedy in capsys.readouterr().err
+    places = {"home": tmp_path, "archive": archive, "audit": ran.audit, "out": ran.output}
+    for arguments, remedy in BAD:
+        capsys.readouterr()
+        given = [it.format(**places, key=key_file, other=other) for it in arguments]
+        assert main(["verify", *given]) == 2
+        assert remedy in capsys.readouterr().err
+    assert not (ran.audit / "verify").exists()
 
 
 def test_rows_of_another_recipe_are_counted_and_not_judged(
