@@ -70,7 +70,8 @@ class Audit:
 def read_audit(audit: str, identity: Identity | None) -> Audit:
     """Check every run of an audit against its record.
 
-    Checks: `row_changed`, `row_twice`, `row_count`, `root`, `record_changed`, `record_counts`, `no_record`.
+    Checks: `row_changed`, `row_twice`, `row_count`, `rows_unreadable`, `root`, `record_changed`,
+    `record_counts`, `no_record`.
 
     Args:
         audit: the AUDIT folder or prefix.
@@ -132,11 +133,17 @@ class _Run:
         if isinstance(recipe, dict):
             self._result.recipes[str(recipe.get("digest"))] = str(recipe.get("name"))
         for path in files:
-            with FileSystems.open(path) as file:
-                for batch in pq.ParquetFile(file).iter_batches():
-                    for row in batch.to_pylist():
-                        self._add(row)
+            try:
+                self._read(path)
+            except (OSError, ValueError) as error:  # what Arrow raises on a broken file is a ValueError
+                self._find("rows_unreadable", detail=type(error).__name__)
         self._compare(record)
+
+    def _read(self, path: str) -> None:
+        with FileSystems.open(path) as file:
+            for batch in pq.ParquetFile(file).iter_batches():
+                for row in batch.to_pylist():
+                    self._add(row)
 
     def _add(self, row: Row) -> None:
         source_id, run_id = str(row.get("source_id")), self._run_id

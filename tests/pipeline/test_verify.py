@@ -107,6 +107,8 @@ def test_a_row_changed_dropped_or_added_is_noticed(run: Run, verify: Verify, arc
     file.write_bytes(before)
     change_rows(ran.audit, lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]))
     assert verify()[1] >= Counter(row_twice=1, row_count=1)
+    file.write_bytes(before[:-100])
+    assert verify()[1] >= Counter(rows_unreadable=1, row_count=1)
     file.unlink()
     assert verify()[1] >= Counter(row_count=1, root=1)
 
@@ -180,32 +182,14 @@ def test_sources_that_came_went_or_changed_are_noticed(
     assert verify(*places) == (1, Counter(no_row=1, no_source=1, source_changed=1))
 
 
+PLACES = "--audit {audit} --input {archive} --output {out}"
 BAD = [
-    (["--audit", "{home}/nowhere"], "check the path"),
-    (["--audit", "{audit}", "--input", "{archive}"], "belong together"),
-    (["--audit", "{audit}", "--input", "{archive}", "--output", "{out}"], "no key"),
-    (["--audit", "{audit}", "--key", "{other}"], "name the key of the run"),
-    (
-        [
-            *[
-                "--audit",
-                "{audit}",
-                "--input",
-                "{archive}",
-                "--output",
-                "{out}",
-                "--key",
-                "{key}",
-                "--recipe",
-                "strict",
-            ]
-        ],
-        "(basic)",
-    ),
-    (
-        [*["--audit", "{audit}", "--input", "{archive}/none", "--output", "{out}", "--key", "{key}"]],
-        "nothing matches",
-    ),
+    ("--audit {home}/nowhere", "check the path"),
+    ("--audit {audit} --input {archive}", "belong together"),
+    (PLACES, "no key"),
+    ("--audit {audit} --key {other}", "name the key of the run"),
+    (f"{PLACES} --key {{key}} --recipe strict", "(basic)"),
+    (f"{PLACES}/none --input {{archive}}/none --key {{key}} --recipe basic", "nothing matches"),
 ]
 
 
@@ -219,7 +203,7 @@ def test_bad_configuration_is_said_with_its_remedy(
     places = {"home": tmp_path, "archive": archive, "audit": ran.audit, "out": ran.output}
     for arguments, remedy in BAD:
         capsys.readouterr()
-        given = [it.format(**places, key=key_file, other=other) for it in arguments]
+        given = [it.format(**places, key=key_file, other=other) for it in arguments.split()]
         assert main(["verify", *given]) == 2
         assert remedy in capsys.readouterr().err
     assert not (ran.audit / "verify").exists()
