@@ -8,7 +8,8 @@ import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
-from beamstop_transforms.match import Match, _as_expression, find_sources
+from beamstop_transforms.instance import Source
+from beamstop_transforms.match import Branch, Match, _as_expression, branch, find_sources, list_branch
 
 
 @pytest.fixture
@@ -90,3 +91,17 @@ def test_a_source_that_two_patterns_name_is_one_source(tree: Path) -> None:
 )
 def test_a_star_stays_in_its_folder_two_do_not(pattern: str, name: str, fits: bool) -> None:
     assert bool(re.fullmatch(_as_expression(pattern), name)) is fits
+
+
+def test_many_folders_become_branches_and_nothing_is_lost_or_found_twice(tmp_path: Path) -> None:
+    for number in range(300):
+        folder = tmp_path / f"{number % 10}" / f"{number}"
+        folder.mkdir(parents=True)
+        (folder / "a.dcm").write_bytes(b"x")
+    (tmp_path / "top.dcm").write_bytes(b"x")
+    found = list(branch(str(tmp_path)))
+    branches = [it for it in found if isinstance(it, Branch)]
+    assert len(branches) >= 200
+    below = [source.path for it in branches for source in list_branch(it)]
+    every = [it.path for it in found if isinstance(it, Source)] + below
+    assert len(every) == len(set(every)) == 301
