@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -36,11 +37,17 @@ def test_recipe_names_every_recipe_that_ships() -> None:
 
 
 def test_options_named_exist() -> None:
-    run = typer.main.get_command(app).commands["run"]  # type: ignore[attr-defined]
-    options = {name for parameter in run.params for name in parameter.opts}
+    options = set(_options(typer.main.get_command(app)))
     texts = [(ROOT / "README.md").read_text(), *(path.read_text() for path in DOCS.glob("*.md"))]
     named = {name for text in texts for name in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)}
     assert named <= options
+
+
+def _options(command: Any) -> Iterator[str]:
+    for parameter in command.params:
+        yield from parameter.opts
+    for below in getattr(command, "commands", {}).values():
+        yield from _options(below)
 
 
 @pytest.fixture

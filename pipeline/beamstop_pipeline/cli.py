@@ -22,14 +22,13 @@ DONE, SET_ASIDE, BAD_CONFIGURATION, BROKEN = 0, 1, 2, 3
 
 app = typer.Typer(
     name="beamstop",
-    help="De-identify DICOM archives, header and pixels.",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,  # its tracebacks show the values of variables
 )
-app.add_typer(recipe_commands.app, name="recipe")
-app.command(name="explain")(recipe_commands.explain_file)
-app.command(name="verify")(verify_command.verify)
+_DO, _LOOK, _SET_UP = "De-identify", "Look at what came out", "Prepare"
+_WHAT, _PLACES, _KEY = "What is done", "Where it goes", "The key: exactly one of"
+_LIMITS, _SAID = "Limits", "What is said"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,12 +64,28 @@ def with_repeated_inputs(arguments: Sequence[str]) -> list[str]:
 
 @app.callback()
 def _beamstop() -> None:
-    """De-identify DICOM archives, header and pixels."""
+    """De-identify DICOM archives, header and pixels, and prove it.
+
+    A first run:
+
+        beamstop keygen study.key
+
+        beamstop run --input /archive --output /clean --audit /audit --key study.key
+
+    Exit codes of every command: 0 all is well; 1 it ended, but something needs a look;
+    2 bad configuration, nothing was done; 3 broken.
+    """
 
 
-@app.command()
+@app.command(rich_help_panel=_SET_UP)
 def keygen(file: Annotated[Path, typer.Argument(help="where the key goes; must not exist")]) -> None:
-    """Write 32 random bytes to FILE, readable by its owner alone."""
+    """Write 32 random bytes to FILE, readable by its owner alone.
+
+    Keep it: with the same key the same patient gets the same pseudonym, and who has it can
+    make pseudonyms of known patients. An existing file is never replaced.
+
+        beamstop keygen study.key
+    """
     from beamstop.keys import generate_key
 
     try:
@@ -79,57 +94,109 @@ def keygen(file: Annotated[Path, typer.Argument(help="where the key goes; must n
         _refuse(error)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(rich_help_panel=_DO, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def run(
     context: typer.Context,
     inputs: Annotated[
-        list[str], typer.Option("--input", help="files, folders, globs, gs://bucket/prefix/**; several times")
+        list[str],
+        typer.Option(
+            "--input",
+            help="files, folders, globs, gs://bucket/prefix/**; several times",
+            rich_help_panel=_PLACES,
+        ),
     ],
-    output: Annotated[str, typer.Option(help="folder or gs:// prefix for the clean files")],
-    audit: Annotated[str, typer.Option(help="folder or gs:// prefix for the audit")],
-    recipe: Annotated[str, typer.Option(help="a file, or the name of a recipe that ships")] = "default",
+    output: Annotated[
+        str, typer.Option(help="folder or gs:// prefix for the clean files", rich_help_panel=_PLACES)
+    ],
+    audit: Annotated[str, typer.Option(help="folder or gs:// prefix for the audit", rich_help_panel=_PLACES)],
+    recipe: Annotated[
+        str, typer.Option(help="a file, or the name of a recipe that ships", rich_help_panel=_WHAT)
+    ] = "default",
     key: Annotated[
-        str | None, typer.Option(help="file:PATH, env:NAME or secret:projects/…/versions/…")
+        str | None,
+        typer.Option(help="file:PATH, env:NAME or secret:projects/…/versions/…", rich_help_panel=_KEY),
     ] = None,
     ephemeral_key: Annotated[
-        bool, typer.Option("--ephemeral-key", help="a key for this run only: nothing can be repeated")
+        bool,
+        typer.Option(
+            "--ephemeral-key", help="a key for this run only: nothing can be repeated", rich_help_panel=_KEY
+        ),
     ] = False,
     crosswalk: Annotated[
-        str | None, typer.Option(help="folder or gs:// prefix for original and new identifiers")
+        str | None,
+        typer.Option(help="folder or gs:// prefix for original and new identifiers", rich_help_panel=_PLACES),
     ] = None,
     attributes: Annotated[
-        str | None, typer.Option(help="folder or gs:// prefix for a table of the clean attributes")
+        str | None,
+        typer.Option(
+            help="folder or gs:// prefix for a table of the clean attributes", rich_help_panel=_PLACES
+        ),
     ] = None,
     png: Annotated[
-        str | None, typer.Option(help="folder or gs:// prefix for 8-bit pictures of the clean frames")
+        str | None,
+        typer.Option(
+            help="folder or gs:// prefix for 8-bit pictures of the clean frames", rich_help_panel=_PLACES
+        ),
     ] = None,
     incremental: Annotated[
-        bool, typer.Option("--incremental", help="skip sources that the audit says are decided and unchanged")
+        bool,
+        typer.Option(
+            "--incremental",
+            help="skip sources that the audit says are decided and unchanged",
+            rich_help_panel=_WHAT,
+        ),
     ] = False,
     audit_detail: Annotated[
-        Literal["instances", "changes"], typer.Option(help="a row per instance, or per element too")
+        Literal["instances", "changes"],
+        typer.Option(help="a row per instance, or per element too", rich_help_panel=_WHAT),
     ] = "changes",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="worker processes  [default: one per CPU]")
+        int | None,
+        typer.Option(min=1, help="worker processes  [default: one per CPU]", rich_help_panel=_LIMITS),
     ] = None,
-    max_bytes: Annotated[int, typer.Option(min=1, help="a larger source is not read but failed")] = 4 << 30,
-    max_frames: Annotated[int, typer.Option(min=1, help="more frames: failed")] = 1_000_000,
-    max_pixels: Annotated[int, typer.Option(min=1, help="more pixels in a frame: failed")] = 1 << 28,
-    max_seconds: Annotated[float, typer.Option(min=1, help="more time for one instance: failed")] = 1800,
+    max_bytes: Annotated[
+        int, typer.Option(min=1, help="a larger source is not read but failed", rich_help_panel=_LIMITS)
+    ] = 4 << 30,
+    max_frames: Annotated[
+        int, typer.Option(min=1, help="more frames: failed", rich_help_panel=_LIMITS)
+    ] = 1_000_000,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="more pixels in a frame: failed", rich_help_panel=_LIMITS)
+    ] = 1 << 28,
+    max_seconds: Annotated[
+        float, typer.Option(min=1, help="more time for one instance: failed", rich_help_panel=_LIMITS)
+    ] = 1800,
     decoder_memory: Annotated[
-        int, typer.Option(min=256, help="megabytes for the process that decodes compressed frames")
+        int,
+        typer.Option(
+            min=256, help="megabytes for the process that decodes compressed frames", rich_help_panel=_LIMITS
+        ),
     ] = 4096,
     stall_timeout: Annotated[
-        float, typer.Option(min=1, help="seconds without a finished source before the run is given up")
+        float,
+        typer.Option(
+            min=1,
+            help="seconds without a finished source before the run is given up",
+            rich_help_panel=_LIMITS,
+        ),
     ] = 2400,
-    quiet: Annotated[bool, typer.Option("--quiet", help="say nothing")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object at the end")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="say nothing", rich_help_panel=_SAID)] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="print one JSON object at the end", rich_help_panel=_SAID)
+    ] = False,
 ) -> None:
     """De-identify sources into OUTPUT, with a row for each in AUDIT.
 
-    Beam's own options are accepted too. Exit codes: 0 every source was written or rejected by
-    policy; 1 something was quarantined or failed; 2 bad configuration, nothing was read; 3 the run
-    itself broke.
+    Beam's own options are accepted beside these. Running again into the same OUTPUT and AUDIT is
+    normal: what is there already stays as it is.
+
+        beamstop run --input /archive --output /clean --audit /audit --key study.key
+
+        beamstop run --input 'gs://in/2026/**' --output gs://out/clean --audit gs://out/audit
+          --key secret:projects/p/secrets/study/versions/1 --runner DataflowRunner --json
+
+    Exit codes: 0 every source was written or rejected by policy; 1 something was quarantined or
+    failed; 2 bad configuration, nothing was read; 3 the run itself broke.
     """
     with silenced(), ExitStack() as held:
         try:
@@ -170,6 +237,11 @@ def run(
         except DeidError as error:
             _refuse(error)
         raise typer.Exit(_run(job, options, quiet, as_json))
+
+
+app.command(name="verify", rich_help_panel=_LOOK)(verify_command.verify)
+app.command(name="explain", rich_help_panel=_SET_UP)(recipe_commands.explain_file)
+app.add_typer(recipe_commands.app, name="recipe", rich_help_panel=_SET_UP)
 
 
 def _beam_options(context: typer.Context, ephemeral: bool) -> Any:

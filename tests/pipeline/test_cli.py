@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -45,6 +46,31 @@ def test_help_and_keygen_do_not_import_beam(tmp_path: Path) -> None:
         "assert codes == (0, 0, 0); assert not {'apache_beam', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_help_of_run_says_what_belongs_together(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--help"]) == 0
+    out = capsys.readouterr().out
+    panels = re.findall(r"^╭─ (.+?) ─", out, re.MULTILINE)
+    assert panels == [
+        "Options",
+        "Where it goes",
+        "What is done",
+        "The key: exactly one of",
+        "Limits",
+        "What is said",
+    ]
+    assert "beamstop run --input /archive --output /clean --audit /audit --key study.key" in out
+
+
+def test_the_shell_completes_options(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_BEAMSTOP_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "beamstop run --in")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert main([]) == 0
+    assert capsys.readouterr().out.split() == ["--input", "--incremental"]
 
 
 def test_keygen_writes_a_key_for_its_owner_alone(tmp_path: Path) -> None:
