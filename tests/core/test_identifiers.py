@@ -116,6 +116,14 @@ def test_codes_that_identify_persons_count_and_other_codes_do_not() -> None:
     assert bare(ProcedureCodeSequence=Sequence([code])).ids == frozenset()
 
 
+def test_the_file_meta_excuses_nothing_since_it_is_written_anew(make_dataset: MakeDataset) -> None:
+    dataset = make_dataset(PatientName="Zork^Yma")
+    dataset.file_meta.SourceApplicationEntityTitle = "ZORK"
+    identifiers = harvest(dataset, lambda path: path == (0x00020016,))
+    assert identifiers.kept == set()
+    assert ("zork",) in identifiers.ids
+
+
 def test_kept_values_are_no_identifiers_wherever_they_stand() -> None:
     dataset = Dataset()
     dataset.StudyDate = dataset.PatientBirthDate = "20040826"

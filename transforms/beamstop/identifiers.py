@@ -156,7 +156,7 @@ def harvest(dataset: Dataset, is_kept: Callable[[Path], bool]) -> Identifiers:
     harvester.visit(dataset)
     meta = getattr(dataset, "file_meta", None)
     if meta is not None:
-        harvester.visit(meta)
+        harvester.visit(meta, is_meta=True)
     return harvester.result()
 
 
@@ -218,7 +218,8 @@ class _Harvester:
         self._gone, self._kept = _Values(), _Values()
         self._encodings: dict[str, None] = {}
 
-    def visit(self, top: Dataset) -> None:
+    def visit(self, top: Dataset, is_meta: bool = False) -> None:
+        """Gather what a dataset says; nothing of a file meta is kept, it is written anew."""
         stack: list[tuple[Dataset, _Kind | None, tuple[str, ...], Path]] = [(top, None, (), ())]
         by_tag = _kinds()
         while stack:
@@ -236,7 +237,7 @@ class _Harvester:
                         continue
                     kind = code_kind
                 if kind is not _Kind.SEQUENCE:
-                    self._take(kind, (*path, int(tag)), element, encodings)
+                    self._take(kind, None if is_meta else (*path, int(tag)), element, encodings)
                 elif len(path) < MAX_DEPTH:
                     below = _IDENTIFICATION_SEQUENCES.get(tag)
                     here = (*path, int(tag))
@@ -260,11 +261,13 @@ class _Harvester:
             encodings=tuple(self._encodings),
         )
 
-    def _take(self, kind: _Kind, path: Path, element: Any, encodings: tuple[str, ...]) -> None:
+    def _take(self, kind: _Kind, path: Path | None, element: Any, encodings: tuple[str, ...]) -> None:
+        """Take a value; a path that is None is that of an element that is never kept."""
         text = _text_of(element, encodings)
         if not text or (kind is _Kind.UID and not any(map(_is_own_uid, _split(text)))):
             return
-        (self._kept if self._is_kept(path) else self._gone).add(kind, text)
+        is_kept = path is not None and self._is_kept(path)
+        (self._kept if is_kept else self._gone).add(kind, text)
 
     def _take_private_uids(self, element: Any) -> None:
         """Gather the UIDs inside a private value; kept ones excuse nothing, for they are remapped."""
