@@ -21,6 +21,7 @@ from beamstop_transforms.match import Match
 from beamstop_transforms.read import ReadDicom
 from beamstop_transforms.settle import Settle
 from beamstop_transforms.skip import Skip
+from beamstop_transforms.tables import PER_BUNDLE
 from beamstop_transforms.write import Target, WriteDicom
 
 
@@ -98,7 +99,7 @@ def _run(job: Job, target: Target) -> Run:
             },
         },
         started=job.started,
-        shards=1 if job.progress is not None else 16,
+        shards=PER_BUNDLE if job.progress is not None else 16,
     )
 
 

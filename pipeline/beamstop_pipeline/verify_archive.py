@@ -26,7 +26,7 @@ from beamstop_pipeline.verify_audit import IDENTIFIERS, Audit, Newest, finding
 from beamstop_transforms.instance import Source, source_id_of
 from beamstop_transforms.match import find_sources
 from beamstop_transforms.read import read_source
-from beamstop_transforms.stores import PARTIAL, Store, is_remote, list_remote, open_store
+from beamstop_transforms.stores import PARTIAL, Store, open_store
 
 _AT_ONCE = 1024  # pairs handed to the worker processes together
 _KEYWORDS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
@@ -209,20 +209,12 @@ def _unexplained(output: str, audit: Audit, counts: Counter[str]) -> Iterator[Ro
     """Yield a finding for every file in OUTPUT that is no newest row's; its name may say anything."""
     ours = {_key(it.output_path) for it in audit.newest.values() if it.output_path}
     folders = {_key(part) for it in audit.newest.values() for part in _folders(it.output_path or "")}
-    for name in _names(output):
+    for name in open_store(output).names(""):
         counts["files"] += 1
         if _key(name) not in ours:
             known = [folder for folder in _folders(name) if _key(folder) in folders]
             inside = known[-1] if known else PARTIAL if name.startswith(f"{PARTIAL}/") else ""
             yield finding("unexplained_file", detail=f"in {inside}" if inside else None)
-
-
-def _names(output: str) -> Iterator[str]:
-    if is_remote(output):
-        prefix = output.rstrip("/") + "/"
-        yield from (path.removeprefix(prefix) for path, _, _ in list_remote(prefix))
-    else:
-        yield from open_store(output).names("")
 
 
 def _folders(path: str) -> list[str]:

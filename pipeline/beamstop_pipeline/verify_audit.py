@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
-from apache_beam.io.filesystems import FileSystems
 
 from beamstop.audit import (
     FINDINGS,
@@ -23,8 +22,7 @@ from beamstop.audit import (
     row_mac,
 )
 from beamstop.identity import Identity
-from beamstop_transforms.stores import open_store
-from beamstop_transforms.tables import matches
+from beamstop_transforms.stores import open_seekable, open_store, paths_in
 
 RUNS = "runs"
 IDENTIFIERS = ("patient_id", "study_uid", "series_uid", "sop_instance_uid")
@@ -81,7 +79,7 @@ def read_audit(audit: str, identity: Identity | None) -> Audit:
     result = Audit()
     records = dict(_records(audit))
     files: dict[str, list[str]] = defaultdict(list)
-    for path in matches(str(FileSystems.join(audit, "instances", "*.parquet"))):
+    for path in paths_in(audit, "instances", ".parquet"):
         files[_run_of(path)].append(path)
     for run_id in sorted(files.keys() | records.keys()):  # oldest first: the newest has the last word
         if run_id in records:
@@ -140,7 +138,7 @@ class _Run:
         self._compare(record)
 
     def _read(self, path: str) -> None:
-        with FileSystems.open(path) as file:
+        with open_seekable(path) as file:
             for batch in pq.ParquetFile(file).iter_batches():
                 for row in batch.to_pylist():
                     self._add(row)

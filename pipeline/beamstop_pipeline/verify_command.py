@@ -68,12 +68,14 @@ def _look(
     from beamstop_pipeline.job import ConfigurationError, check_inputs
     from beamstop_pipeline.verify_archive import Places, verify_archive
     from beamstop_pipeline.verify_audit import read_audit
+    from beamstop_transforms.stores import check_remote
 
     if bool(inputs) != (output is not None):
         raise ConfigurationError("--input and --output belong together: name both, or --audit alone")
     if output is not None and key is None:
         raise ConfigurationError("no key: originals and clean files are compared by --key, that of the run")
     identity = Identity(resolve_key(key)) if key is not None else None
+    check_remote([*inputs, *filter(None, [output]), audit], [])
     if output is not None:
         digest = load_recipe(recipe).digest
         check_inputs(inputs)

@@ -11,18 +11,11 @@ from typing import Any
 
 import pytest
 from google.auth.credentials import AnonymousCredentials
-from google.cloud.storage import Client, batch
+from google.cloud.storage import Client
+from pydicom.data import get_testdata_file
 
 from beamstop_pipeline.cli import main
 from beamstop_transforms import stores
-
-
-class _NamedPart(batch.MIMEApplicationHTTP):
-    """A part of a batch with a Content-ID: the server passes over parts without one, Google's does not."""
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self["Content-ID"] = "<part>"
 
 
 @pytest.fixture
@@ -47,11 +40,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
         _wait_for(port)
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
         monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "test")
-        monkeypatch.setattr(batch, "MIMEApplicationHTTP", _NamedPart)
-        # Beam looks for credentials for half a minute otherwise.
-        credentials = "apache_beam.internal.gcp.auth._Credentials."
-        monkeypatch.setattr(f"{credentials}_credentials_init", True)
-        monkeypatch.setattr(f"{credentials}_credentials", None)
         stores._client.cache_clear()
         yield Client(project="test", credentials=AnonymousCredentials())
     finally:
@@ -72,6 +60,9 @@ def _wait_for(port: int) -> None:
     pytest.skip("the server does not start here")
 
 
+_PLACES = ("output", "audit", "crosswalk", "attributes", "png")
+
+
 @pytest.fixture
 def told(
     server: Client, archive: Path, key_file: Path, capsys: pytest.CaptureFixture[str]
@@ -81,11 +72,12 @@ def told(
     for path in archive.rglob("*.dcm"):
         bucket.blob(f"in/{path.relative_to(archive)}").upload_from_filename(path)
     bucket.blob("in/copy.dcm").upload_from_filename(archive / "1.dcm")
+    bucket.blob("in/picture.dcm").upload_from_filename(str(get_testdata_file("CT_small.dcm")))
 
-    def _run(*more: str) -> dict[str, Any]:
-        places = {name: f"gs://archive/{name}" for name in ("output", "audit", "crosswalk", "attributes")}
+    def _run(*more: str, workers: int = 1) -> dict[str, Any]:
+        places = {name: f"gs://archive/{name}" for name in _PLACES}
         options = [part for name, place in places.items() for part in (f"--{name}", place)]
-        common = ["--key", str(key_file), "--recipe", "basic", "--workers", "1", "--json"]
+        common = ["--key", str(key_file), "--recipe", "basic", "--workers", str(workers), "--json"]
         assert main(["run", "--input", "gs://archive/in/**", *options, *common, *more]) == 0
         result: dict[str, Any] = json.loads(capsys.readouterr().out)
         return result
@@ -93,25 +85,28 @@ def told(
     return _run
 
 
-def test_a_bucket_holds_input_output_and_audit(server: Client, told: Callable[..., dict[str, Any]]) -> None:
-    first = told()
-    assert (first["sources"], first["written"], first["rejected"], first["unchanged"]) == (4, 3, 1, 0)
+@pytest.mark.workers
+def test_worker_processes_share_a_bucket(server: Client, told: Callable[..., dict[str, Any]]) -> None:
+    first = told(workers=2)
+    assert (first["sources"], first["written"], first["rejected"], first["unchanged"]) == (5, 4, 1, 0)
     names = {blob.name: blob.generation for blob in server.list_blobs("archive")}
     clean = {name: generation for name, generation in names.items() if name.startswith("output/")}
-    assert len(clean) == 3
+    assert len(clean) == 4
     assert all(name.endswith(".dcm") for name in clean)
     assert f"audit/runs/{first['run_id']}.json" in names
     for table in ("audit/instances/", "audit/changes/", "crosswalk/", "attributes/"):
         assert any(name.startswith(f"{table}{first['run_id']}-") for name in names)
+    (picture,) = (name for name in names if name.startswith("png/"))
+    assert picture.replace("png/", "output/").replace(".png", ".dcm") in clean
     assert not [name for name in names if ".partial" in name]
 
     second = told()
-    assert (second["written"], second["rejected"], second["unchanged"]) == (3, 1, 3)
+    assert (second["written"], second["rejected"], second["unchanged"]) == (4, 1, 4)
     again = {blob.name: blob.generation for blob in server.list_blobs("archive", prefix="output/")}
     assert again == clean
 
     third = told("--incremental")
-    assert (third["sources"], third["skipped"], third["written"]) == (4, 4, 0)
+    assert (third["sources"], third["skipped"], third["written"]) == (5, 5, 0)
 
 
 def test_a_bucket_is_verified(
@@ -124,7 +119,9 @@ def test_a_bucket_is_verified(
     places = ["--input", "gs://archive/in/**", "--output", "gs://archive/output", "--workers", "1", "--json"]
     look = ["verify", *places, "--audit", "gs://archive/audit", "--key", str(key_file), "--recipe", "basic"]
     assert main(look) == 0
-    assert json.loads(capsys.readouterr().out)["pairs"] == 3
+    assert json.loads(capsys.readouterr().out)["pairs"] == 4
     server.bucket("archive").blob("output/other.dcm").upload_from_string(b"other")
     assert main(look) == 1
     assert json.loads(capsys.readouterr().out)["checks"] == {"unexplained_file": 1}
+    assert main(["verify", "--audit", "gs://nowhere/audit"]) == 2
+    assert "gs://nowhere: no such bucket" in capsys.readouterr().err

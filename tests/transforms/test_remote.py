@@ -138,7 +138,7 @@ def test_an_upload_whose_answer_was_lost_counts_as_written(bucket: Bucket) -> No
 def test_what_cannot_be_used_is_said_before_anything_is_read(
     bucket: Bucket, trouble: list[int], said: str
 ) -> None:
-    bucket.trouble, bucket.granted = trouble, ["storage.objects.create"]
+    bucket.trouble, bucket.granted = trouble, ["storage.objects.create", "storage.objects.get"]
     with pytest.raises(StoreError) as refusal:
         check_remote(["local"], ["gs://b/out"])
     assert str(refusal.value) == said

@@ -5,19 +5,17 @@ a map of names and texts for each instance; they are widened file by file under 
 that no worker ever holds more than one batch of rows and the names.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
-import pyarrow.parquet as pq
-from apache_beam.io.filesystems import FileSystems
-from apache_beam.pvalue import AsList, AsSingleton
+from apache_beam.pvalue import AsSingleton
 from pydicom.dataset import Dataset
 
 from beamstop.audit import Row
 from beamstop.kskit import attributes_row
-from beamstop_transforms.tables import CODEC, PER_BUNDLE, Table, matches, without_losers, write_drafts
+from beamstop_transforms.tables import PER_BUNDLE, Draft, Table, WriteDrafts, without_losers
 
 _MAP = "attributes"
 _DRAFT = pa.schema([("source_id", pa.string()), (_MAP, pa.map_(pa.string(), pa.string()))])
@@ -55,28 +53,20 @@ class WriteAttributes(beam.PTransform):
 
     def expand(self, rows: Any) -> Any:
         """From the rows of `attributes_draft`, return the names of the files, below their target."""
-        written = rows | "Drafts" >> write_drafts(self._table)
-        drafts = (
-            rows.pipeline
-            | "Once" >> beam.Create([self._table])
-            | "List" >> beam.FlatMap(_drafts, AsList(written))
-            | "Spread" >> beam.Reshuffle()
-        )
+        drafts = rows | "Drafts" >> WriteDrafts(self._table)
         names = (
-            drafts | "Names" >> beam.Map(_names, self._losers) | "Together" >> beam.CombineGlobally(_union)
+            drafts
+            | "Names" >> beam.Map(_names, self._table, self._losers)
+            | "Together" >> beam.CombineGlobally(_union)
         )
         return drafts | "Widen" >> beam.Map(_publish, self._table, AsSingleton(names), self._losers)
 
 
-def _drafts(table: Table, _written: list[str]) -> list[str]:
-    return table.drafts()  # for why not what was written, see tables.py
-
-
-def _names(draft: str, losers: Mapping[str, str]) -> frozenset[str]:
-    """Return the names that occur in one draft; only they are read."""
+def _names(draft: Draft, table: Table, losers: Mapping[str, str]) -> frozenset[str]:
+    """Return the names that occur in one draft."""
     found: set[str] = set()
-    for batch in _batches(draft, losers, ["source_id", f"{_MAP}.key_value.key"]):
-        found.update(batch[_MAP].flatten().field("key").unique().to_pylist())
+    for batch in _rows(draft, table, losers).to_batches():
+        found.update(batch[_MAP].keys.unique().to_pylist())
     return frozenset(found)
 
 
@@ -84,23 +74,17 @@ def _union(sets: Iterable[frozenset[str]]) -> frozenset[str]:
     return frozenset().union(*sets)
 
 
-def _publish(draft: str, table: Table, names: frozenset[str], losers: Mapping[str, str]) -> str:
+def _publish(draft: Draft, table: Table, names: frozenset[str], losers: Mapping[str, str]) -> str:
     """Widen one draft and give it its name; may be repeated."""
-    final = table.final(draft)
-    if matches(draft):
-        schema, wide = attributes_schema(names), f"{draft}.wide"
-        with FileSystems.create(wide) as file, pq.ParquetWriter(file, schema, compression=CODEC) as out:
-            for batch in _batches(draft, losers):
-                out.write_batch(_widened(batch, schema))
-        FileSystems.rename([wide], [final])
-        FileSystems.delete([draft])
-    return table.name(final)
+    schema = attributes_schema(names)
+    batches = _rows(draft, table, losers).to_batches(max_chunksize=1000)
+    wide = pa.Table.from_batches([_widened(batch, schema) for batch in batches], schema)
+    return table.put(draft.final, wide)
 
 
-def _batches(draft: str, losers: Mapping[str, str], columns: list[str] | None = None) -> Iterator[Any]:
-    with FileSystems.open(draft) as file:
-        for batch in pq.ParquetFile(file).iter_batches(batch_size=1000, columns=columns):
-            yield without_losers(batch, losers)
+def _rows(draft: Draft, table: Table, losers: Mapping[str, str]) -> Any:
+    rows = _DRAFT.empty_table() if draft.draft is None else table.read(draft.draft)
+    return without_losers(rows, losers)
 
 
 def _widened(batch: Any, schema: pa.Schema) -> Any:

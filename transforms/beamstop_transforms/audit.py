@@ -76,7 +76,7 @@ class Run:
         columns: columns of the audit that are the same for every row.
         record: what the run's JSON says beside counts and times.
         started: UTC, ISO 8601.
-        shards: Parquet files per table of rows.
+        shards: Parquet files per table of rows, at least; or `PER_BUNDLE`.
     """
 
     target: Target
@@ -115,7 +115,7 @@ class WriteAudit(beam.PTransform):
                 | "WriteChanges" >> WriteTable(table, losers)
             )
         if run.crosswalk is not None:
-            table = Table(run.crosswalk, "", run.target.run_id, CROSSWALK, run.shards)
+            table = Table(run.crosswalk, "", run.target.run_id, CROSSWALK, run.shards, "source_path")
             files.append(
                 drafts.crosswalk
                 | "WithoutLosers" >> beam.FlatMap(_winners, losers)

@@ -9,12 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from apache_beam.io.filesystems import FileSystems
 
 from beamstop.audit import Outcome, Row
 from beamstop_transforms.claims import Claimant
-from beamstop_transforms.stores import open_seekable
-from beamstop_transforms.tables import matches
+from beamstop_transforms.stores import open_seekable, paths_in
 
 _NEEDED = (
     "source_id",
@@ -93,9 +91,9 @@ class Decisions:
     @cached_property
     def _files(self) -> list[str]:
         """The Parquet files of finished runs, oldest run first."""
-        records = matches(str(FileSystems.join(self._audit, "runs", "*.json")))
+        records = paths_in(self._audit, "runs", ".json")
         finished = {os.path.basename(path).removesuffix(".json") for path in records}
-        every = matches(str(FileSystems.join(self._audit, "instances", "*.parquet")))
+        every = paths_in(self._audit, "instances", ".parquet")
         return [path for path in every if _run_of(path) in finished]
 
     @cached_property

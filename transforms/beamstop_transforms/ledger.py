@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from apache_beam.io.filesystems import FileSystems
 
-from beamstop_transforms.stores import open_seekable
-from beamstop_transforms.tables import matches
+from beamstop_transforms.stores import open_seekable, paths_in
 
 
 class Ledger:
@@ -49,7 +47,7 @@ class Ledger:
         """One entry for each path and content, sorted; the newest run has the last word."""
         parts = [np.empty(0, _ENTRY)]
         # Sorted by name, the files are sorted by run.
-        for path in matches(str(FileSystems.join(self._audit, "instances", "*.parquet"))):
+        for path in paths_in(self._audit, "instances", ".parquet"):
             with open_seekable(path) as file:
                 for batch in pq.ParquetFile(file).iter_batches(columns=_NEEDED):
                     rows = zip(*(batch[name].to_pylist() for name in _NEEDED), strict=True)

@@ -57,7 +57,7 @@ class Store(Protocol):
         """Remove what stands under a name, if anything does."""
 
     def names(self, folder: str) -> Iterator[str]:
-        """Yield the names below a folder."""
+        """Yield the names below a folder; all names for the empty one."""
 
     def clear(self, folder: str) -> None:
         """Remove a folder with all in it."""
@@ -71,6 +71,12 @@ def is_remote(target: str) -> bool:
 def open_store(target: str) -> Store:
     """Return the store of a local folder or `gs://` prefix."""
     return GcsStore(target) if is_remote(target) else LocalStore(target)
+
+
+def paths_in(target: str, folder: str, ending: str) -> list[str]:
+    """Return the paths of what lies in a folder of a target and has this ending, sorted."""
+    names = (name for name in open_store(target).names(folder) if name.endswith(ending))
+    return sorted(f"{target.rstrip('/')}/{name}" for name in names)
 
 
 class LocalStore:
@@ -248,9 +254,8 @@ class GcsStore:
 
     def names(self, folder: str) -> Iterator[str]:
         """See `Store`."""
-        for blob in self._bucket.list_blobs(
-            prefix=f"{self._prefix}{folder}/", fields=_LISTED, retry=_retry()
-        ):
+        prefix = f"{self._prefix}{folder}/" if folder else self._prefix
+        for blob in self._bucket.list_blobs(prefix=prefix, fields=_LISTED, retry=_retry()):
             yield blob.name.removeprefix(self._prefix)
 
     def clear(self, folder: str) -> None:
@@ -340,12 +345,17 @@ class StoreError(DeidError):
 def check_remote(inputs: Iterable[str], targets: Iterable[str]) -> None:
     """Check that there are credentials, and that the buckets exist and may be used.
 
+    Args:
+        inputs: what is read.
+        targets: what is written to, and read again.
+
     Raises:
         StoreError: one may not, as far as can be told without reading or writing an object.
     """
-    needs = {bucket: ["storage.objects.get"] for bucket in _buckets(inputs)}
-    for bucket in _buckets(targets):
-        needs.setdefault(bucket, []).extend(["storage.objects.create", "storage.objects.delete"])
+    written = _buckets(targets)
+    needs = {bucket: ["storage.objects.get"] for bucket in [*_buckets(inputs), *written]}
+    for bucket in written:
+        needs[bucket] += ["storage.objects.create", "storage.objects.delete"]
     if needs and "STORAGE_EMULATOR_HOST" not in os.environ:
         _check_credentials()
     for bucket, permissions in needs.items():

@@ -1,111 +1,193 @@
 """The Parquet tables of a run: drafts under `.partial` first, whole files under their names at the end."""
 
-import os
-from collections.abc import Iterator, Mapping
+import io
+import uuid
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from apache_beam.io.filesystems import FileSystems
-from apache_beam.io.parquetio import WriteToParquet
 from apache_beam.pvalue import AsList
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
 
-from beamstop_transforms.stores import PARTIAL, is_remote
+from beamstop.audit import Row
+from beamstop_transforms.stores import PARTIAL, open_store
 
-CODEC = "zstd"
 PER_BUNDLE = 0  # as number of files: as many as come, and no rows are held to be shared out
+_AT_ONCE = 5_000  # rows that wait as dicts
+_LARGEST = 64 << 20  # bytes of rows, as Arrow holds them, in one file
 
 
 @dataclass(frozen=True)
 class Table:
-    """One Parquet table: target, folder in it, run, schema, number of files or `PER_BUNDLE`."""
+    """One Parquet table of a run.
+
+    Attributes:
+        target: a folder or `gs://` prefix.
+        folder: in the target; empty for none.
+        run_id: how the names of the files begin.
+        schema: of the rows.
+        shards: number of files, more where they grow large; or `PER_BUNDLE`.
+        by: column by which rows are shared out.
+    """
 
     target: str
     folder: str
     run_id: str
     schema: pa.Schema
     shards: int
+    by: str = "source_id"
 
     @property
-    def draft(self) -> str:
-        """Where the files are until they are whole."""
-        return str(FileSystems.join(self.target, PARTIAL, self.run_id, self.folder or "rows", "part"))
+    def drafts(self) -> str:
+        """The folder of the drafts, below the target."""
+        return f"{PARTIAL}/{self.run_id}/{self.folder or 'rows'}"
 
-    def final(self, draft: str) -> str:
-        """Return the path that a draft ends under."""
-        name = f"{self.run_id}{os.path.basename(draft).removeprefix('part')}"
-        return str(FileSystems.join(self.target, *filter(None, [self.folder]), name))
+    def read(self, draft: str) -> pa.Table:
+        """Return the rows of a draft.
 
-    def drafts(self) -> list[str]:
-        """Return the drafts that are there; make the folder that they end in."""
-        if not is_remote(self.target):
-            os.makedirs(os.path.dirname(self.final(self.draft)), mode=0o700, exist_ok=True)
-        return matches(f"{self.draft}-*.parquet")
+        Raises:
+            FileNotFoundError: it is gone.
+        """
+        found = open_store(self.target).read(draft)
+        if found is None:
+            raise FileNotFoundError("a draft is gone")
+        return pq.read_table(io.BytesIO(found[1]))
 
-    def name(self, final: str) -> str:
-        """Return what the run's record calls a file: its name below the target."""
-        return final.removeprefix(self.target).lstrip("/")
+    def put(self, name: str, rows: pa.Table) -> str:
+        """Put a file in its place, whatever stands there; return its name below the target."""
+        buffer, store = io.BytesIO(), open_store(self.target)
+        pq.write_table(rows, buffer, compression="zstd")
+        found = store.find(name)  # a retried bundle writes it again
+        store.write(name, buffer.getvalue(), found and found.version)
+        return name
 
 
-def write_drafts(table: Table) -> Any:
-    """Return the transform that writes rows of the table's schema to its drafts."""
-    return WriteToParquet(
-        table.draft, table.schema, codec=CODEC, file_name_suffix=".parquet", num_shards=table.shards
-    )
+class Draft(NamedTuple):
+    """A file on its way: where it is until it is whole, None for no rows; the name it ends under."""
+
+    draft: str | None
+    final: str
+
+
+class WriteDrafts(beam.PTransform):
+    """Write rows to drafts; each try of a bundle writes drafts of its own, so that it may be repeated."""
+
+    def __init__(self, table: Table) -> None:
+        super().__init__()
+        self._table = table
+
+    def expand(self, rows: Any) -> Any:
+        """Return every `Draft`, at least one."""
+        write: Any = beam.ParDo(_DraftFn(self._table))
+        if self._table.shards != PER_BUNDLE:
+            rows = rows | "Shard" >> beam.Map(_shard, self._table) | "Group" >> beam.GroupByKey()
+            write = beam.FlatMap(_write_group, self._table)
+        written = rows | "Write" >> write
+        once = rows.pipeline | "Once" >> beam.Create([self._table])
+        return once | "List" >> beam.FlatMap(_drafts, AsList(written)) | "Spread" >> beam.Reshuffle()
 
 
 class WriteTable(beam.PTransform):
-    """Write rows to Parquet under `.partial`, then give the whole files their names."""
+    """Write rows to Parquet under `.partial`, then the whole files under their names.
+
+    Args:
+        table: which.
+        losers: side input; source_id → reason of the sources that lost to a duplicate and have no row.
+    """
 
     def __init__(self, table: Table, losers: Any = None) -> None:
         super().__init__()
         self._table = table
-        self._losers = losers
+        self._losers = {} if losers is None else losers
 
     def expand(self, rows: Any) -> Any:
         """Return the names of the files, below their target."""
-        drafts = rows | "Drafts" >> write_drafts(self._table)
-        losers = {} if self._losers is None else self._losers
-        once = rows.pipeline | "Once" >> beam.Create([self._table])
-        return once | "Publish" >> beam.FlatMap(_publish, AsList(drafts), losers)
+        drafts = rows | "Drafts" >> WriteDrafts(self._table)
+        return drafts | "Publish" >> beam.Map(_publish, self._table, self._losers)
 
 
-def _publish(table: Table, _drafts: list[str], losers: Mapping[str, str]) -> Iterator[str]:
-    """Move whole files to their names, without rows of sources that lost to a duplicate; yield the names.
-
-    Which files there are is read from the folder: when WriteToParquet's last step is retried it does
-    not name again what it has finished before. For that reason, too, this may be repeated.
-    """
-    for draft in table.drafts():
-        whole = _without(draft, losers, table.schema) if losers else draft
-        FileSystems.rename([whole], [table.final(draft)])
-        if whole != draft:
-            FileSystems.delete([draft])
-    for final in matches(table.final("part-*.parquet")):
-        yield table.name(final)
+def write_rows(table: Table, rows: Iterable[Row]) -> Iterator[str]:
+    """Write rows to drafts; yield where they are, below the target."""
+    waiting = _Waiting(table)
+    for row in rows:
+        yield from waiting.add(row)
+    yield from waiting.finish()
 
 
-def matches(pattern: str) -> list[str]:
-    """Return the paths that a pattern matches, sorted."""
-    return sorted(about.path for about in FileSystems.match([pattern])[0].metadata_list)
+class _Waiting:
+    """Rows that wait to be written."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._rows: list[Row] = []
+        self._batches: list[pa.RecordBatch] = []
+
+    def add(self, row: Row) -> Iterator[str]:
+        self._rows.append(row)
+        if len(self._rows) == _AT_ONCE:
+            self._pack()
+            if sum(batch.nbytes for batch in self._batches) > _LARGEST:
+                yield self._write()
+
+    def finish(self) -> Iterator[str]:
+        self._pack()
+        if self._batches:
+            yield self._write()
+
+    def _pack(self) -> None:
+        if self._rows:
+            self._batches.append(pa.RecordBatch.from_pylist(self._rows, self._table.schema))
+            self._rows = []
+
+    def _write(self) -> str:
+        rows, self._batches = pa.Table.from_batches(self._batches), []
+        return self._table.put(f"{self._table.drafts}/{uuid.uuid4().hex}.parquet", rows)
 
 
-def _without(draft: str, losers: Mapping[str, str], schema: pa.Schema) -> str:
-    kept = f"{draft}.kept"
-    with (
-        FileSystems.open(draft) as old,
-        FileSystems.create(kept) as new,
-        pq.ParquetWriter(new, schema, compression=CODEC) as out,
-    ):
-        for batch in pq.ParquetFile(old).iter_batches():
-            out.write_batch(without_losers(batch, losers).cast(schema))
-    return kept
+class _DraftFn(beam.DoFn):
+    def __init__(self, table: Table) -> None:
+        super().__init__()
+        self._table = table
+
+    def start_bundle(self) -> None:
+        self._waiting = _Waiting(self._table)
+
+    def process(self, row: Row) -> Iterator[str]:
+        return self._waiting.add(row)
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        window = GlobalWindow()
+        for name in self._waiting.finish():
+            yield WindowedValue(name, window.max_timestamp(), (window,))
 
 
-def without_losers(batch: Any, losers: Mapping[str, str]) -> Any:
-    """Return a record batch without the rows of sources that lost to a duplicate."""
+def _shard(row: Row, table: Table) -> tuple[int, Row]:
+    return zlib.crc32(row[table.by].encode()) % table.shards, row
+
+
+def _write_group(group: tuple[int, Iterable[Row]], table: Table) -> Iterator[str]:
+    return write_rows(table, group[1])
+
+
+def _drafts(table: Table, written: list[str]) -> Iterator[Draft]:
+    drafts: list[str | None] = [*sorted(written)] or [None]
+    for number, draft in enumerate(drafts):
+        name = f"{table.run_id}-{number:05}-of-{len(drafts):05}.parquet"
+        yield Draft(draft, "/".join(filter(None, [table.folder, name])))
+
+
+def _publish(draft: Draft, table: Table, losers: Mapping[str, str]) -> str:
+    rows = table.schema.empty_table() if draft.draft is None else table.read(draft.draft)
+    return table.put(draft.final, without_losers(rows, losers) if losers else rows)
+
+
+def without_losers(rows: Any, losers: Mapping[str, str]) -> Any:
+    """Return a table without the rows of sources that lost to a duplicate."""
     lost = pa.array(sorted(losers), pa.string())
-    return batch.filter(pc.invert(pc.is_in(batch["source_id"], value_set=lost)))
+    return rows.filter(pc.invert(pc.is_in(rows["source_id"], value_set=lost)))
