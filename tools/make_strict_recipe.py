@@ -30,6 +30,7 @@ Json = dict[str, Any]
 TABLE = Path("transforms/beamstop/data/e1_1.json")
 NUMBER_VRS = {"AT", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV", "US or SS"}
 LONG_TEXT_VRS = {"LT", "ST", "UT"}
+SPECIFIC_CHARACTER_SET = 0x00080005
 KINDS = {"CS": "codes", "SQ": "sequences", "UI": "UIDs"}
 
 # Objects that tell of people, places and plans rather than of a patient's images.
@@ -69,7 +70,7 @@ BY_HAND: dict[str, tuple[str, ...]] = {
         "PixelSpacingCalibrationDescription ASLTechniqueDescription ASLBolusCutoffTechnique",
         "MetaboliteMapDescription PartialViewDescription MaskOperationExplanation",
         "DimensionDescriptionLabel EnergyWindowName OpticalPathDescription FrameOfInterestDescription",
-        "HistogramExplanation ViewName StageName FractionPattern",
+        "HistogramExplanation ViewName StageName FractionPattern ICCProfile",
     ),
     "D": (
         "ContentLabel GraphicLayer GraphicGroupLabel SoftwareVersions StackID LUTLabel",
@@ -89,7 +90,7 @@ BY_HAND: dict[str, tuple[str, ...]] = {
         "CodingSchemeExternalID",
     ),
 }
-# Samples, look-up tables and geometry. Not ICC profiles and signatures: bytes nobody looks into.
+# Samples, look-up tables and geometry. Not signatures: bytes nobody looks into.
 BYTES = (
     "RedPaletteColorLookupTableData GreenPaletteColorLookupTableData BluePaletteColorLookupTableData",
     "AlphaPaletteColorLookupTableData SegmentedRedPaletteColorLookupTableData LUTData",
@@ -165,7 +166,8 @@ HEAD = """\
 # clean-descriptors, clean-structured-content: under `unvouched: remove` only words of the vocabulary stay of
 #   a description or a report, no more than codes tell; content items that Table E.3.4-1 names follow it.
 # Not clean-graphics: a detector finds printed text, not handwriting. Overlays go, graphics become dummies.
-# ICC profiles go: bytes nobody looks into. Colour palettes and whole slides then lack what an IOD asks.
+# A code string stays where it is a term that the standard defines for the attribute; any other is a text.
+# Of ICC profiles the numbers stay, which palettes and whole slides need; dates, devices and texts go.
 name: strict
 profile: basic
 options: [clean-pixel-data, clean-descriptors, clean-structured-content]
@@ -220,8 +222,10 @@ def by_vr(standard: Path, named: set[str]) -> Iterator[tuple[int, str]]:
             continue
         if vr == "UI":
             yield tag, "U"
-        elif vr in NUMBER_VRS or vr == "SQ" or (vr == "CS" and text in with_terms):
+        elif vr in NUMBER_VRS or vr == "SQ" or tag == SPECIFIC_CHARACTER_SET:
             yield tag, "K"
+        elif vr == "CS" and text in with_terms:
+            yield tag, "C"
 
 
 def long_texts(rows: Iterable[Json]) -> Iterator[tuple[int, str]]:
@@ -242,7 +246,9 @@ def by_hand(named: set[str]) -> Iterator[tuple[int, str]]:
             tag = tag_for_keyword(keyword)
             if tag is None or f"{tag:08X}" in named:
                 raise SystemExit(f"{keyword}: not in the dictionary, or named by Table E.1-1")
-            yield tag, action.strip()
+            # Terms of the standard, but for the numbers of its templates, of which there is no list.
+            is_code = dictionary_VR(tag) == "CS" and keyword != "TemplateIdentifier"
+            yield tag, "C" if is_code else action.strip()
 
 
 def kind_of(tag: int) -> str:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -106,3 +108,15 @@ def test_a_hash_needs_the_key():
 
 def test_a_fixed_value_is_set():
     assert SetFixedValue("X").apply(element("StationName", "SH", "ROE-PC"), CONTEXT).value == "X"
+
+
+def test_a_defined_term_stays_and_any_other_code_string_is_a_text():
+    """Nothing keeps a station from writing a name into a code string."""
+    context = replace(CONTEXT, clean_text=lambda text: text.replace("HFS", "").replace("ROE", "").strip())
+    clean = [
+        Clean().apply(element("PatientPosition", "CS", "HFS"), context),
+        Clean().apply(element("ImageType", "CS", ["ORIGINAL", "PRIMARY", "ROE", "AXIAL ROE"]), context),
+    ]
+    assert [result and result.value for result in clean] == ["HFS", ["ORIGINAL", "PRIMARY", "", "AXIAL"]]
+    with pytest.raises(CannotCleanError):
+        Clean().apply(element("BodyPartExamined", "CS", "ROE"), context)

@@ -210,7 +210,6 @@ def test_strict_leaves_contours_and_waveforms():
         "StationName",
         "InstitutionName",
         "PatientBodyMassIndex",
-        "ICCProfile",
         "OriginalAttributesSequence",
         "IssuerOfPatientID",
         "ScheduledStudyStartDate",

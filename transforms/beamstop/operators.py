@@ -17,6 +17,8 @@ from pydicom.sequence import Sequence
 
 from beamstop.actions import Action
 from beamstop.dates import cap_age, shift_da, shift_dt
+from beamstop.defined_terms import is_defined_term
+from beamstop.icc_profiles import clean_icc_profile
 from beamstop.identity import Identity
 from beamstop.tags import tag_name
 
@@ -36,6 +38,7 @@ _FIXED_DUMMIES: dict[str, Any] = {
     "TM": DUMMY_TIME,
     "UR": "https://example.org/",
 }
+_ICC_PROFILE = 0x00282000
 _DUMMY_LENGTH = 16  # the shortest of the text VRs hold 16 characters: AE, CS, SH
 
 
@@ -139,9 +142,10 @@ class Replace(Operator):
 class Clean(Operator):
     """C: keep what is harmless in the value.
 
-    Dates move by the patient's shift and times stay; ages are capped; texts lose identifiers;
-    UIDs are remapped; sequences are visited; numbers are harmless. Names and payloads cannot be
-    cleaned.
+    Dates move by the patient's shift and times stay; ages are capped; texts lose identifiers, and code
+    strings too, unless they are terms that the standard defines; UIDs are remapped; sequences are
+    visited; numbers are harmless; of an ICC profile the colours stay. Names and other payloads cannot
+    be cleaned.
 
     Raises:
         CannotCleanError: a name, a payload, a date that cannot be parsed, a text of which nothing is left.
@@ -155,14 +159,18 @@ class Clean(Operator):
             return element
         if vr == "UI":
             return HashUID().apply(element, context)
+        if vr in BYTES_VRS and element.tag == _ICC_PROFILE:
+            return _clean_colours(element)
         if vr in {"PN"} or vr in BYTES_VRS:
             raise CannotCleanError
-        cleaned = _mapped(element, self._cleaner(vr, context))
+        cleaned = _mapped(element, self._cleaner(element, context))
         if cleaned is not element and not any(_values(cleaned)):  # an IOD may require a value
             raise CannotCleanError
         return cleaned
 
-    def _cleaner(self, vr: str, context: Context) -> Callable[[str], str]:
+    def _cleaner(self, element: DataElement, context: Context) -> Callable[[str], str]:
+        vr, tag = element.VR, element.tag
+
         def parsed(value: str | None) -> str:
             if value is None:
                 raise CannotCleanError
@@ -174,6 +182,8 @@ class Clean(Operator):
             return lambda value: parsed(shift_dt(value, context.days))
         if vr == "AS":
             return lambda value: parsed(cap_age(value))
+        if vr == "CS":
+            return lambda value: value if is_defined_term(tag, value) else context.clean_text(value)
         return context.clean_text
 
 
@@ -247,6 +257,13 @@ def _mapped(element: DataElement, function: Callable[[str], str]) -> DataElement
     if new == old:
         return element
     return _element(element, new if len(new) > 1 else new[0])
+
+
+def _clean_colours(element: DataElement) -> DataElement:
+    try:
+        return _element(element, clean_icc_profile(bytes(element.value)))
+    except ValueError:
+        raise CannotCleanError from None
 
 
 def _dummy_items(element: DataElement) -> Sequence:

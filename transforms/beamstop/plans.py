@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from pydicom.datadict import dictionary_has_tag, repeater_has_tag
+from pydicom.datadict import dictionary_has_tag, repeater_has_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 
 from beamstop.actions import Action
@@ -28,8 +28,23 @@ _MAX_PLANS = 100_000
 # Without these no reader could open the object; a profile that removes what it does not list keeps them.
 _STRUCTURE = {0x00080005, 0x00080016, 0x00080018, 0x0020000D, 0x0020000E}
 CONTENT_VALUES = frozenset({0x0040A120, 0x0040A121, 0x0040A122, 0x0040A123, 0x0040A124, 0x0040A160})
-_FREE_TEXT_VRS = frozenset({"LO", "LT", "ST", "UC", "UT"})  # what people type into, listed or not
-_CODE_VALUES = frozenset({0x00080119, 0x00080120})  # LongCodeValue, URNCodeValue: no words to clean
+# What people or stations write into, listed or not; in code strings only what is no defined term.
+_FREE_TEXT_VRS = frozenset({"CS", "LO", "LT", "SH", "ST", "UC", "UR", "UT"})
+_NO_FREE_TEXT = {
+    tag_for_keyword(keyword)
+    for keyword in (
+        "CodeValue",
+        "CodingSchemeDesignator",
+        "CodingSchemeURL",
+        "CodingSchemeVersion",
+        "ContextIdentifier",
+        "LongCodeValue",
+        "MappingResource",
+        "RecognitionCode",
+        "SpecificCharacterSet",
+        "URNCodeValue",
+    )
+}
 _GOES = frozenset({Action.X, Action.Z})
 _PIXEL_GROUP, _IMAGE_PIXEL_GROUP = 0x7FE0, 0x0028
 _IMAGE_PIXEL_ELEMENTS = (range(0x0002, 0x0122), range(0x1040, 0x1224))  # how to show them, not what was done
@@ -121,7 +136,7 @@ class Planner:
         vr = vr_of(tag, raw_vr)
         rule = self.profile.rule_for(path, creator)
         if rule is None:
-            return self._unlisted(path, vr)
+            return self._unlisted(path, vr, sop_class)
         if isinstance(rule.identifier, PrivateTags) and rule.operation is Action.C:
             return self._safe_private(path, creator, raw_vr, rule)
         newer = newer_vrs().get(tag) if vr == "UN" else None
@@ -129,10 +144,10 @@ class Planner:
 
     def _by_rule(self, rule: Rule, path: tuple[int, ...], vr: str, sop_class: str) -> Plan:
         operation = rule.operation
-        if isinstance(operation, Operator):
-            return Plan(operation.action, operation, rule.origin, rule.fallback)
-        action = _still_valid(resolve(operation, sop_class, path), sop_class, path, vr)
         fallback = _still_valid(resolve(rule.fallback, sop_class, path), sop_class, path, vr)
+        if isinstance(operation, Operator):
+            return Plan(operation.action, operation, rule.origin, fallback)
+        action = _still_valid(resolve(operation, sop_class, path), sop_class, path, vr)
         if action is Action.K:
             return self._keep(vr, rule.origin)
         return Plan(action, BY_ACTION[action], rule.origin, fallback)
@@ -169,7 +184,7 @@ class Planner:
             return Plan(Action.C, BY_ACTION[Action.C], origin)  # ages over 89
         return Plan(Action.K, None, origin)
 
-    def _unlisted(self, path: tuple[int, ...], vr: str) -> Plan:
+    def _unlisted(self, path: tuple[int, ...], vr: str, sop_class: str) -> Plan:
         """Decide for an attribute that no rule names."""
         tag = path[-1]
         if not dictionary_has_tag(tag) and not repeater_has_tag(tag):
@@ -185,8 +200,9 @@ class Planner:
             return Plan(Action.Z, BY_ACTION[Action.Z], "unlisted:PN")
         if vr in {"DA", "DT"}:
             return self._unlisted_date(f"unlisted:{vr}")
-        if CLEAN_DESCRIPTORS in self.options and vr in _FREE_TEXT_VRS and tag not in _CODE_VALUES:
-            return Plan(Action.C, BY_ACTION[Action.C], f"unlisted:{vr}", Action.D)
+        if CLEAN_DESCRIPTORS in self.options and vr in _FREE_TEXT_VRS and tag not in _NO_FREE_TEXT:
+            fallback = resolve(Action.X_Z_D, sop_class, path)
+            return Plan(Action.C, BY_ACTION[Action.C], f"unlisted:{vr}", fallback)
         return self._keep(vr, "unlisted")
 
     def _unlisted_date(self, origin: str) -> Plan:

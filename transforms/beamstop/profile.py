@@ -83,6 +83,13 @@ _UNLISTED_IDENTITY = {
     "BreedRegistrationNumber": Action.D,
     "SOPAuthorizationComment": Action.X,
     "NTPSourceAddress": Action.X,
+    "TimeSource": Action.X,
+    "EncryptedAttributesSequence": Action.X,
+    "ContactURI": Action.X,
+    "PixelDataProviderURL": Action.D,
+    "StoredInstanceBaseURI": Action.D,
+    "FolderAccessURI": Action.D,
+    "FileAccessURI": Action.D,
     "LocalNamespaceEntityID": Action.D,
     "UniversalEntityID": Action.D,
     "HL7InstanceIdentifier": Action.D,
@@ -136,7 +143,7 @@ def option(name: str) -> RuleSet:
         if name in row["options"]
     ]
     if name == CLEAN_DESCRIPTORS:
-        rules += [Rule(keyword, Action.C, f"{name}:{keyword}", Action.D) for keyword in _UNLISTED_TEXT]
+        rules += [Rule(keyword, Action.C, f"{name}:{keyword}", Action.X_Z_D) for keyword in _UNLISTED_TEXT]
     if name == CLEAN_STRUCTURED_CONTENT:
         rules.append(Rule("TextValue", Action.C, f"{name}:TextValue", Action.D))
     if name == CLEAN_GRAPHICS:

@@ -334,7 +334,7 @@ class Recipe(_Part):
             return Rule(key, _instance(entry.operator, Operator, entry.arguments), origin)
         # A plain code is carried out to the letter; a compound still follows the IOD.
         operation = entry if entry is Action.K else BY_ACTION.get(entry, entry)
-        return Rule(key, operation, origin, fallback=Action.Z if entry is Action.C else Action.X)
+        return Rule(key, operation, origin, fallback=Action.X_Z_D if entry is Action.C else Action.X)
 
 
 def load_recipe(name_or_path: str | os.PathLike[str] = "default") -> Recipe:
