@@ -1,13 +1,24 @@
 """Beam's own options beside ours: parsed strictly, so that a misspelt one is never dropped."""
 
 import difflib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from beamstop_pipeline.job import ConfigurationError
 
 LOCAL_RUNNERS = ("", "directrunner", "fnapirunner", "switchingdirectrunner", "fnapilocalrunner")
 _OURS = ("--direct_num_workers", "--direct_running_mode")
+
+# What says nothing to another runner, and what to do instead.
+LOCAL_ONLY = {
+    "--ephemeral-key": "name a key that all workers reach",
+    "--workers": "use the runner's own, such as --max_num_workers or --parallelism",
+    "--stall-timeout": "use the runner's own, such as --element_processing_timeout_minutes",
+}
+
+# Per machine of two processes: what two of them were measured to need, and room for large instances.
+MIN_RAM = "min_ram=16GB"
 
 
 def parse_beam_options(arguments: Sequence[str], known: Sequence[str] = ()) -> Any:
@@ -53,3 +64,51 @@ def is_local(options: Any) -> bool:
 
     runner = options.view_as(StandardOptions).runner or ""
     return runner.rpartition(".")[2].casefold() in LOCAL_RUNNERS
+
+
+def check_elsewhere(
+    options: Any, key: str, places: Mapping[str, Sequence[str]], given: Sequence[str]
+) -> None:
+    """Check that a run on another runner does not rest on what only this machine has.
+
+    Args:
+        options: Beam's.
+        key: reference of the run's key.
+        places: option → the folders, files and prefixes that it names.
+        given: the options of ours that stand on the command line.
+
+    Raises:
+        ConfigurationError: it does.
+    """
+    from apache_beam.options.pipeline_options import StandardOptions
+
+    for option, remedy in LOCAL_ONLY.items():
+        if option in given:
+            raise ConfigurationError(f"{option} is for runs on one machine: {remedy}")
+    if not (options.view_as(StandardOptions).runner or "").endswith("DataflowRunner"):
+        return  # Flink's workers may share folders and secrets with this machine
+    for option, named in places.items():
+        if not all(re.match("[a-z]+:", place) for place in named):
+            raise ConfigurationError(f"{option}: Dataflow's workers see no local folder; name a gs:// prefix")
+    if not key.startswith("secret:"):
+        raise ConfigurationError("--key: Dataflow's workers reach secret:projects/…/versions/… only")
+
+
+def fit_for_workers(options: Any) -> None:
+    """Set what the job needs of workers elsewhere, where the user did not say otherwise.
+
+    One bundle at a time in a process, as each holds a whole instance and one text detector; memory for
+    that; nothing staged, since the code is installed where the workers are; and silence.
+    """
+    from apache_beam.options.pipeline_options import DebugOptions, SetupOptions, StandardOptions
+
+    standard, setup, debug = (options.view_as(it) for it in (StandardOptions, SetupOptions, DebugOptions))
+    if not standard.resource_hints:
+        # For all steps: runners fuse only those that ask for the same, and instances must not cross.
+        standard.resource_hints = [MIN_RAM]
+    debug.number_of_worker_harness_threads = debug.number_of_worker_harness_threads or 1
+    debug.add_experiment("disable_logging_submission_environment")  # it would be a staged file
+    setup.save_main_session = False
+    if setup.sdk_location == "default":
+        setup.sdk_location = "container"
+    setup.beam_plugins = [*(setup.beam_plugins or []), "beamstop_pipeline.quiet_worker"]

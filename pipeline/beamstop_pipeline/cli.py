@@ -228,7 +228,7 @@ def run(
                 started=started.isoformat(timespec="milliseconds"),
             )
             jobs.check_places(job.inputs, job.targets)
-            options = _beam_options(context, ephemeral_key)
+            options = _beam_options(context, job)
             jobs.check_networks(job.recipe, is_local(options))
             jobs.check_stores(job.inputs, job.targets)
             jobs.check_inputs(job.inputs)
@@ -244,14 +244,18 @@ app.command(name="explain", rich_help_panel=_SET_UP)(recipe_commands.explain_fil
 app.add_typer(recipe_commands.app, name="recipe", rich_help_panel=_SET_UP)
 
 
-def _beam_options(context: typer.Context, ephemeral: bool) -> Any:
-    from beamstop_pipeline.beam_options import is_local, parse_beam_options
-    from beamstop_pipeline.job import ConfigurationError
+def _beam_options(context: typer.Context, job: Any) -> Any:
+    from beamstop_pipeline.beam_options import check_elsewhere, is_local, parse_beam_options
 
-    ours = [name for parameter in context.command.params for name in parameter.opts]
-    options = parse_beam_options(context.args, ours)
-    if ephemeral and not is_local(options):
-        raise ConfigurationError("--ephemeral-key lives on one machine: name a key that all workers reach")
+    names = {parameter.name: parameter.opts for parameter in context.command.params if parameter.name}
+    options = parse_beam_options(context.args, [name for opts in names.values() for name in opts])
+    if not is_local(options):
+        sources = {name: context.get_parameter_source(name) for name in names}
+        given = [
+            names[name][0] for name, source in sources.items() if source and source.name == "COMMANDLINE"
+        ]
+        places = {"--input": job.inputs, **{name: [it] for name, it in job.targets.items()}}
+        check_elsewhere(options, job.key, places, given)
     return options
 
 
@@ -264,14 +268,24 @@ def _run(job: Any, options: Any, quiet: bool, as_json: bool) -> int:
     try:
         if is_local(options):
             run_locally(job, options, shown)
+            ended = True
         else:
-            run_elsewhere(job, options)
+            ended = run_elsewhere(job, options)
     except RunError as error:
         shown.close()
         typer.echo(f"beamstop: {error}", err=True)
         return BROKEN
     shown.close()
-    return _conclude(job, quiet, as_json)
+    return _conclude(job, quiet, as_json) if ended else _submitted(job, quiet, as_json)
+
+
+def _submitted(job: Any, quiet: bool, as_json: bool) -> int:
+    """Say where the record of a run will stand that nobody waits for."""
+    if as_json:
+        typer.echo(json.dumps({"run_id": job.run_id, "audit": job.audit}))
+    elif not quiet:
+        typer.echo(f"run {job.run_id} is submitted; its record will be {job.audit}/runs/{job.run_id}.json")
+    return DONE
 
 
 def _conclude(job: Any, quiet: bool, as_json: bool) -> int:

@@ -14,13 +14,14 @@ from typing import Any
 
 import apache_beam as beam
 import psutil
-from apache_beam.options.pipeline_options import DirectOptions
+from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
 from apache_beam.portability.api import beam_provision_api_pb2
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from beamstop.errors import DeidError
+from beamstop_pipeline.beam_options import fit_for_workers
 from beamstop_pipeline.graph import build
 from beamstop_pipeline.job import Job
 from beamstop_pipeline.progress import LISTED, read_progress
@@ -69,21 +70,32 @@ def run_locally(job: Job, options: Any, report: Report) -> None:
                 raise
 
 
-def run_elsewhere(job: Job, options: Any) -> None:
+def run_elsewhere(job: Job, options: Any) -> bool:
     """Run a job on the runner that Beam's options name.
+
+    Returns:
+        whether it has ended: with Beam's --no_wait_until_finish, and where a template is launched, it is
+        submitted only.
 
     Raises:
         RunError: it broke.
     """
-    _run(job, None, options)
+    fit_for_workers(options)
+    waits = not options.view_as(StandardOptions).no_wait_until_finish
+    _run(replace(job, suspects=read_suspects(job.audit)), None, options, waits)
+    return waits
 
 
-def _run(job: Job, runner: Any, options: Any) -> None:
+def _run(job: Job, runner: Any, options: Any, waits: bool = True) -> None:
+    running = None
     try:
         pipeline = beam.Pipeline(runner=runner, options=options)
         build(pipeline, job)
-        state = pipeline.run().wait_until_finish()
+        running = pipeline.run()
+        state = running.wait_until_finish() if waits else None
     except KeyboardInterrupt:
+        if runner is None and running is not None:
+            raise RunError("nobody waits for the run any more, but it goes on where it runs") from None
         raise RunError(_broke(_INTERRUPTED)) from None
     except Exception as error:  # noqa: BLE001  whatever Beam raises ends the run, and may quote a value
         raise RunError(_broke(_cause(error))) from None

@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import resource
 import sys
 import warnings
 from collections.abc import Iterator
@@ -46,6 +47,17 @@ def close_native_stderr() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
+
+
+def silence_worker() -> None:
+    """Let a worker process say nothing and leave no dump: both would show instances.
+
+    What breaks a bundle is still told to the runner.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    close_native_stderr()
 
 
 def _descriptor(stream: object) -> int | None:

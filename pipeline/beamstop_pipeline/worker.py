@@ -1,12 +1,9 @@
 """A worker process of a local run: Beam's own, but silent, and gone when its driver is."""
 
-import logging
 import os
-import resource
 import sys
 import threading
 import time
-import warnings
 
 _LOOK_EVERY = 1.0  # seconds
 _ORPHANED = 1
@@ -15,14 +12,11 @@ _ORPHANED = 1
 def main() -> None:
     """Serve the driver that started this process."""
     driver = os.getppid()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would put instances on the disk
-    logging.disable(logging.CRITICAL)
-    warnings.simplefilter("ignore")
     from apache_beam.runners.worker import sdk_worker_main
 
-    from beamstop_pipeline.silence import close_native_stderr
+    from beamstop_pipeline.silence import silence_worker
 
-    close_native_stderr()  # a start that fails is still heard
+    silence_worker()  # a start that fails is still heard
     threading.Thread(target=_follow, args=(driver,), daemon=True).start()
     sdk_worker_main.main(sys.argv)
 

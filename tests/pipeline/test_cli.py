@@ -12,6 +12,8 @@ import pytest
 
 from beamstop_pipeline.cli import main, with_repeated_inputs
 
+DATAFLOW = ["--runner=DataflowRunner"]
+
 
 @pytest.fixture
 def good(tmp_path: Path, archive: Path, key_file: Path) -> dict[str, str]:
@@ -167,7 +169,10 @@ def test_several_values_may_follow_one_flag() -> None:
         ({}, ["--direct_num_workers=2"], "use --workers"),
         ({}, ["--quiet", "--json"], "exclude each other"),
         ({}, ["--quiet", "stray"], "belongs to no option"),
-        ({"--key": None}, ["--ephemeral-key", "--runner=DataflowRunner"], "lives on one machine"),
+        ({"--key": None}, ["--ephemeral-key", *DATAFLOW], "--ephemeral-key is for runs on one machine"),
+        ({}, ["--runner=FlinkRunner", "--workers=2"], "--workers is for runs on one machine"),
+        ({"--workers": None}, [*DATAFLOW, "--stall-timeout=9"], "--stall-timeout is for runs on one machine"),
+        ({"--workers": None}, DATAFLOW, "--input: Dataflow's workers see no local folder"),
     ],
 )
 def test_bad_configuration_is_one_sentence(

