@@ -106,7 +106,10 @@ def run(
         ),
     ],
     output: Annotated[
-        str, typer.Option(help="folder or gs:// prefix for the clean files", rich_help_panel=_PLACES)
+        str,
+        typer.Option(
+            help="folder, gs:// prefix or dicomweb:URL for the clean files", rich_help_panel=_PLACES
+        ),
     ],
     audit: Annotated[str, typer.Option(help="folder or gs:// prefix for the audit", rich_help_panel=_PLACES)],
     recipe: Annotated[

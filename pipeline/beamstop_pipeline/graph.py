@@ -21,6 +21,7 @@ from beamstop_transforms.match import Match
 from beamstop_transforms.read import ReadDicom
 from beamstop_transforms.settle import Settle
 from beamstop_transforms.skip import Skip
+from beamstop_transforms.stores import is_dicomweb
 from beamstop_transforms.tables import PER_BUNDLE
 from beamstop_transforms.write import Target, WriteDicom
 
@@ -31,7 +32,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> Any:
     Returns:
         the counts of the run, one element, when its record stands.
     """
-    target = Target(job.output, job.audit, job.run_id)
+    target = Target(job.output, job.audit, job.run_id, first_wins=is_dicomweb(job.output))
     run = _run(job, target)
     sources = pipeline | "Match" >> Match(job.inputs)
     skipping = sources | "Skip" >> Skip(_decisions(job), job.key)

@@ -37,7 +37,8 @@ class Job:
 
     Attributes:
         inputs: files, folders, globs, `gs://` patterns.
-        output: OUTPUT, a local folder or `gs://` prefix; likewise audit, crosswalk, attributes, png.
+        output: OUTPUT, a local folder, `gs://` prefix or `dicomweb:` service; likewise, but for the service,
+            audit, crosswalk, attributes, png.
         audit: AUDIT.
         crosswalk: CROSSWALK; None for none.
         attributes: ATTRIBUTES; None for none.
@@ -130,8 +131,11 @@ def check_places(inputs: Sequence[str], targets: dict[str, str]) -> None:
     """Check that no target lies inside another or an input, and no input inside a target.
 
     Raises:
-        ConfigurationError: one does.
+        ConfigurationError: one does, or something else than instances would go to an imaging server.
     """
+    for option, place in [*targets.items(), *(("--input", pattern) for pattern in inputs)]:
+        if place.startswith("dicomweb:") and option != "--output":
+            raise ConfigurationError(f"{option}: takes no imaging server; name a folder or gs:// prefix")
     named = list(targets.items())
     for number, (option, target) in enumerate(named):
         for other_option, other in named[:number]:
@@ -153,8 +157,9 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _parts(place: str) -> tuple[str, ...]:
-    if place.startswith("gs://"):
-        return ("gs://", *place.removeprefix("gs://").rstrip("/").split("/"))
+    kind, colon, rest = place.partition(":")
+    if colon and kind in ("gs", "dicomweb"):
+        return (kind, *rest.rstrip("/").split("/"))
     return Path(os.path.realpath(place)).parts
 
 
@@ -216,7 +221,7 @@ def prepare_folders(targets: dict[str, str]) -> Iterator[Path]:
         ConfigurationError: one cannot be made or written to.
     """
     for option, target in targets.items():
-        if target.startswith("gs://"):
+        if target.startswith(("gs://", "dicomweb:")):
             continue
         folder = Path(target)
         try:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from pydicom.dataset import FileDataset
 
 from beamstop.audit import Outcome, Row
-from beamstop.errors import Refusal
+from beamstop.errors import Quarantined, Refusal
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
 from beamstop.recipe import Recipe, load_recipe
@@ -27,6 +27,7 @@ from beamstop_transforms.instance import Source, source_id_of
 from beamstop_transforms.match import find_sources
 from beamstop_transforms.read import read_source
 from beamstop_transforms.stores import PARTIAL, Store, open_store
+from beamstop_transforms.write import clean_path
 
 _AT_ONCE = 1024  # pairs handed to the worker processes together
 _KEYWORDS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
@@ -175,7 +176,10 @@ def _look(task: tuple[Places, Source, str, Newest]) -> _Looked:
     def found(check: str, element: str | None = None, detail: str | None = None) -> Row:
         return _about(check, source_id, newest, element, detail)
 
-    stands = tools.store.read(newest.output_path or "")
+    try:
+        stands = tools.store.read(newest.output_path or "")
+    except Refusal as refusal:  # an imaging server's
+        return _Looked(source_id, [found("no_file", detail=refusal.detail)])
     if stands is None:
         return _Looked(source_id, [found("no_file")])
     clean = stands[1]
@@ -190,18 +194,22 @@ def _look(task: tuple[Places, Source, str, Newest]) -> _Looked:
     pair = verify_pair(original, clean, tools.recipe, tools.identity)
     findings = [found(it.check, it.element, it.detail) for it in pair.findings]
     if pair.clean is not None:
-        findings += [found(*it) for it in _misplaced(pair.clean, newest)]
+        findings += [found(*it) for it in _misplaced(pair.clean, newest, places.output)]
     references = tuple((_key(old), _key(new)) for old, new in pair.references)
     return _Looked(source_id, findings, _key(pair.original_uid), references)
 
 
-def _misplaced(clean: FileDataset, newest: Newest) -> Iterator[tuple[str, str]]:
+def _misplaced(clean: FileDataset, newest: Newest, output: str) -> Iterator[tuple[str, str]]:
     """Yield what the row or the path says otherwise than the clean file."""
     values = [str(clean.get(keyword) or "").strip() for keyword in _KEYWORDS]
     for value, said, column in zip(values, newest.identifiers, IDENTIFIERS, strict=True):
         if (value or None) != said:
             yield "row", column
-    if newest.output_path != "/".join(value or "NONE" for value in values) + ".dcm":
+    try:
+        expected = clean_path(clean, output)
+    except Quarantined:
+        expected = None
+    if newest.output_path != expected:
         yield "path", "output_path"
 
 

@@ -29,11 +29,10 @@ from beamstop.errors import DeidError
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
 from beamstop_transforms.attributes import WriteAttributes
-from beamstop_transforms.claims import Claims
 from beamstop_transforms.png import NOT_RENDERED, OCCUPIED, PICTURES, WritePng
 from beamstop_transforms.stores import PARTIAL, open_store
 from beamstop_transforms.tables import PER_BUNDLE, Table, WriteTable
-from beamstop_transforms.write import Target
+from beamstop_transforms.write import Target, open_claims
 
 
 class UnreconciledError(DeidError):
@@ -255,11 +254,11 @@ class _WriteRecordFn(beam.DoFn):
         yield record["counts"]
 
     def _tidy(self) -> None:
-        target = self._run.target
-        Claims(open_store(target.output), target.run_id).release()
-        run = self._run
+        run, target = self._run, self._run.target
+        open_claims(target).release()
         for folder in filter(None, (target.audit, run.crosswalk, run.attributes, run.png)):
-            open_store(folder).clear(PARTIAL)
+            if folder != target.workspace:
+                open_store(folder).clear(PARTIAL)
 
 
 def counts(sources: int, skipped: int, tally: Counter[str]) -> dict[str, Any]:

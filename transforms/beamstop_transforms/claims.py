@@ -24,14 +24,21 @@ class Claim:
     Attributes:
         claimants: source_id → claimant.
         before: path → SHA-256 of what stood there before this run, None for nothing.
+        first_wins: the first claimant is written.
     """
 
     claimants: dict[str, Claimant] = field(default_factory=dict)
     before: dict[str, str | None] = field(default_factory=dict)
+    first_wins: bool = False
 
     @property
     def winner(self) -> str:
-        """The source_id that is written: lowest digest of its bytes, whatever the order of arrival."""
+        """The source_id that is written: lowest digest of its bytes, whatever the order of arrival.
+
+        Where a file cannot be replaced, or nobody knows when all have been seen: the first.
+        """
+        if self.first_wins:
+            return next(iter(self.claimants))
         return min(self.claimants, key=lambda source_id: (self.claimants[source_id].source_digest, source_id))
 
     def losers(self) -> dict[str, str]:
@@ -52,11 +59,21 @@ class Claims:
     """The claims of one run in a store, under its `.partial`.
 
     They outlive a run that died, so that the next one knows what that one wrote.
+
+    Args:
+        store: where the claims are kept.
+        run_id: of this run.
+        files: where the clean files are, if elsewhere.
+        first_wins: see `Claim`.
     """
 
-    def __init__(self, store: Store, run_id: str) -> None:
+    def __init__(
+        self, store: Store, run_id: str, files: Store | None = None, first_wins: bool = False
+    ) -> None:
         self._store = store
         self._run_id = run_id
+        self._files = files or store
+        self._first_wins = first_wins
 
     def join(self, sop_instance_uid: str, source_id: str, claimant: Claimant) -> Claim:
         """Add a claimant to a claim; return the claim as it stands then."""
@@ -67,7 +84,7 @@ class Claims:
                 return claim
             claim.claimants[source_id] = claimant
             if claimant.path not in claim.before:
-                found = self._store.find(claimant.path)
+                found = self._files.find(claimant.path)
                 claim.before[claimant.path] = found.sha256 if found else None
             if self._store.write(name, json.dumps(asdict(claim)).encode(), version, durable=False):
                 return claim
@@ -85,12 +102,11 @@ class Claims:
     def release(self) -> None:
         """Empty `.partial`, but for what dead runs wrote and this run has not seen again."""
         ours = {_leaf(name) for name in self._store.names(f"{PARTIAL}/{self._run_id}/claims")}
-        for run_id in self._dead_runs:
-            for name in list(self._store.names(f"{PARTIAL}/{run_id}")):
-                if "/claims/" not in name or _leaf(name) in ours:
-                    self._store.remove(name)
         for folder in (self._run_id, "new", "locks"):
             self._store.clear(f"{PARTIAL}/{folder}")
+        for name in list(self._store.names(PARTIAL)):
+            if name.count("/") > 1 and ("/claims/" not in name or _leaf(name) in ours):
+                self._store.remove(name)
 
     @cached_property
     def _dead_runs(self) -> list[str]:
@@ -100,10 +116,10 @@ class Claims:
     def _read(self, name: str) -> tuple[object | None, Claim]:
         found = self._store.read(name)
         if found is None or not found[1]:  # a loss of power may leave an empty file
-            return found and found[0], Claim()
+            return found and found[0], Claim(first_wins=self._first_wins)
         document = json.loads(found[1])
         claimants = {source_id: Claimant(*it) for source_id, it in document["claimants"].items()}
-        return found[0], Claim(claimants, document["before"])
+        return found[0], Claim(claimants, document["before"], self._first_wins)
 
 
 def _leaf(name: str) -> str:

@@ -11,6 +11,7 @@ from apache_beam import pvalue
 from beamstop.audit import Outcome, Row, outcome_of, refused
 from beamstop.errors import PixelError, Refusal
 from beamstop_transforms.instance import Instance
+from beamstop_transforms.stores import StoreError
 
 REFUSED = "refused"
 
@@ -51,6 +52,8 @@ class StepFn(beam.DoFn):
             with instance.timed(self.column) if self.column else nullcontext():
                 instance.check_time()
                 self.work(instance)
+        except StoreError:
+            raise  # no fault of this instance's: every other one would end like it
         except (Refusal, PixelError) as no:
             return refused(instance.row(), outcome_of(no), self.step, no.reason, no.detail)
         except Exception as fault:  # noqa: BLE001  see the docstring of the class

@@ -1,4 +1,4 @@
-"""Where files are put: a local folder or a `gs://` prefix, behind one small protocol."""
+"""Where files are put: a local folder, a `gs://` prefix or an imaging server, behind one small protocol."""
 
 import base64
 import errno
@@ -68,8 +68,17 @@ def is_remote(target: str) -> bool:
     return target.startswith("gs://")
 
 
+def is_dicomweb(target: str) -> bool:
+    """Say whether a target is an imaging server."""
+    return target.startswith("dicomweb:")
+
+
 def open_store(target: str) -> Store:
-    """Return the store of a local folder or `gs://` prefix."""
+    """Return the store of a local folder, `gs://` prefix or `dicomweb:` service."""
+    if is_dicomweb(target):
+        from beamstop_transforms.dicomweb import DicomwebStore
+
+        return DicomwebStore(target)
     return GcsStore(target) if is_remote(target) else LocalStore(target)
 
 
@@ -343,7 +352,7 @@ class StoreError(DeidError):
 
 
 def check_remote(inputs: Iterable[str], targets: Iterable[str]) -> None:
-    """Check that there are credentials, and that the buckets exist and may be used.
+    """Check that there are credentials, that the buckets exist and may be used, and imaging servers answer.
 
     Args:
         inputs: what is read.
@@ -352,12 +361,17 @@ def check_remote(inputs: Iterable[str], targets: Iterable[str]) -> None:
     Raises:
         StoreError: one may not, as far as can be told without reading or writing an object.
     """
+    inputs, targets = list(inputs), list(targets)
+    for server in filter(is_dicomweb, [*inputs, *targets]):
+        from beamstop_transforms.dicomweb import check_dicomweb
+
+        check_dicomweb(server)
     written = _buckets(targets)
     needs = {bucket: ["storage.objects.get"] for bucket in [*_buckets(inputs), *written]}
     for bucket in written:
         needs[bucket] += ["storage.objects.create", "storage.objects.delete"]
     if needs and "STORAGE_EMULATOR_HOST" not in os.environ:
-        _check_credentials()
+        check_credentials()
     for bucket, permissions in needs.items():
         _check_bucket(bucket, permissions)
 
@@ -367,15 +381,19 @@ def _buckets(addresses: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(remote))
 
 
-def _check_credentials() -> None:
-    """Look for credentials, for two seconds: off Google's machines the search itself takes half a minute."""
+def check_credentials() -> None:
+    """Look for Google's credentials, for two seconds: off its machines the search takes half a minute.
+
+    Raises:
+        StoreError: none were found.
+    """
     found: list[Any] = []
     search = threading.Thread(target=_search_credentials, args=(found,), daemon=True)
     search.start()
     search.join(_CREDENTIALS_WITHIN)
     if not found:
         raise StoreError(
-            "gs:// needs credentials and there are none: run gcloud auth application-default login, "
+            "Google needs credentials and there are none: run gcloud auth application-default login, "
             "or set GOOGLE_APPLICATION_CREDENTIALS"
         )
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 from apache_beam import pvalue
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from beamstop.audit import Outcome, Row, refused
 from beamstop.errors import Quarantined
@@ -17,7 +18,7 @@ from beamstop_transforms.claims import Claim, Claimant, Claims
 from beamstop_transforms.instance import Instance, Placed
 from beamstop_transforms.ledger import Ledger
 from beamstop_transforms.steps import StepFn
-from beamstop_transforms.stores import PARTIAL, open_store
+from beamstop_transforms.stores import PARTIAL, is_dicomweb, open_store
 
 STEP = "WriteDicom"
 _LONGEST_COMPONENT = 128
@@ -50,11 +51,25 @@ class Target:
         output: the OUTPUT folder or prefix.
         audit: the AUDIT folder or prefix, whose earlier runs are the ledger.
         run_id: of this run.
+        first_wins: of several sources with one SOP Instance UID the first is written, not the one with the
+            lowest digest: what is written stays.
     """
 
     output: str
     audit: str
     run_id: str
+    first_wins: bool = False
+
+    @property
+    def workspace(self) -> str:
+        """Where claims are kept: an imaging server holds nothing but instances."""
+        return self.audit if is_dicomweb(self.output) else self.output
+
+
+def open_claims(target: Target) -> Claims:
+    """Return the claims of a run."""
+    files, kept = open_store(target.output), open_store(target.workspace)
+    return Claims(kept, target.run_id, files, target.first_wins)
 
 
 class WriteDicom(beam.PTransform):
@@ -121,9 +136,11 @@ class Placing:
     """Puts clean files into OUTPUT by DESIGN's rules for duplicates and second runs."""
 
     def __init__(self, target: Target) -> None:
+        self._target = target
         self._run_id = target.run_id
         self._store = open_store(target.output)
-        self._claims = Claims(self._store, target.run_id)
+        self._aside = open_store(target.workspace)
+        self._claims = open_claims(target)
         self._ledger = Ledger(target.audit)
 
     def place(self, instance: Instance) -> Placed:
@@ -131,9 +148,12 @@ class Placing:
 
         Raises:
             Quarantined: `no_sop_instance_uid`, `unsafe_path` or `occupied`.
+            Failed: `not_stored`, by an imaging server.
         """
-        path, data = output_path(instance.read), instance.finished.data
+        path, data = clean_path(instance.read, self._target.output), instance.finished.data
         uid, sha256 = str(instance.read.SOPInstanceUID), hashlib.sha256(data).hexdigest()
+        if self._target.first_wins and self._is_anothers(uid, path, sha256, instance.source_id):
+            return Placed(uid, path, sha256, "duplicate_conflict", contested=False, unchanged=False)
         me = Claimant(instance.source_digest or "", path, sha256)
         claim = self._claims.join(uid, instance.source_id, me)
         waits = False
@@ -150,8 +170,19 @@ class Placing:
                 break
             claim = self._claims.read(uid)  # another worker was here: look again
         lost = claim.losers().get(instance.source_id)
-        contested = waits or len(claim.claimants) > 1
+        contested = not self._target.first_wins and (waits or len(claim.claimants) > 1)
         return Placed(uid, path, sha256, lost, contested, claim.before[path] == sha256)
+
+    def _is_anothers(self, uid: str, path: str, sha256: str, source_id: str) -> bool:
+        """Say whether an earlier run put another source's file there, which stays."""
+        found = self._store.find(path)
+        return (
+            found is not None
+            and found.sha256 != sha256
+            and not self._claims.read(uid).made(path, found.sha256)
+            and self._ledger.wrote(path, found.sha256)
+            and not self._ledger.is_writer(source_id, path, found.sha256)
+        )
 
     def _must_wait(self, uid: str, path: str, present: str, source_id: str) -> bool:
         """Say whether what stands there is another source's, which may yet win in this run.
@@ -166,8 +197,8 @@ class Placing:
 
     def _put_aside(self, uid: str, source_id: str, data: bytes) -> None:
         name = aside(self._run_id, uid, source_id)
-        found = self._store.find(name)
-        self._store.write(name, data, found and found.version)
+        found = self._aside.find(name)
+        self._aside.write(name, data, found and found.version)
 
     def settle(self, sop_instance_uid: str, holders: Mapping[str, Claimant] | None = None) -> dict[str, str]:
         """Finish one contested UID when every source has been seen; may be repeated.
@@ -189,7 +220,7 @@ class Placing:
             if source_id not in claim.claimants and self._stands(claimant):
                 claim = self._claims.join(sop_instance_uid, source_id, claimant)
         winner = claim.claimants[claim.winner]
-        waiting = self._store.read(aside(self._run_id, sop_instance_uid, claim.winner))
+        waiting = self._aside.read(aside(self._run_id, sop_instance_uid, claim.winner))
         if waiting is not None:
             found = self._store.find(winner.path)
             if found is None or found.sha256 != winner.sha256:
@@ -227,6 +258,27 @@ def output_path(dataset: Dataset) -> str:
         raise Quarantined("no_sop_instance_uid")
     keywords = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
     return os.path.join(*(_component(dataset, keyword) for keyword in keywords)) + ".dcm"
+
+
+def instance_path(dataset: Dataset) -> str:
+    """Return where an imaging server has a clean instance, below its URL (PS3.18 10.1.1).
+
+    Raises:
+        Quarantined: `no_sop_instance_uid`, or `unsafe_path` with the keyword of the culprit.
+    """
+    if not dataset.get("SOPInstanceUID"):
+        raise Quarantined("no_sop_instance_uid")
+    levels = {"studies": "Study", "series": "Series", "instances": "SOP"}
+    uids = {level: str(dataset.get(f"{it}InstanceUID") or "") for level, it in levels.items()}
+    for level, uid in uids.items():
+        if not UID(uid).is_valid:
+            raise Quarantined("unsafe_path", f"{levels[level]}InstanceUID")
+    return "/".join(f"{level}/{uid}" for level, uid in uids.items())
+
+
+def clean_path(dataset: Dataset, output: str) -> str:
+    """Return where a clean instance belongs below OUTPUT, whatever that is."""
+    return instance_path(dataset) if is_dicomweb(output) else output_path(dataset)
 
 
 def _component(dataset: Dataset, keyword: str) -> str:

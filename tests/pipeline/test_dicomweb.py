@@ -1,0 +1,169 @@
+"""The job into a real imaging server: Orthanc with its DICOMweb plugin, started here."""
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import requests
+from pydicom.dataset import FileDataset
+
+from beamstop_pipeline.cli import main
+from beamstop_transforms.stores import open_store
+
+_ORTHANC = shutil.which("Orthanc")
+_PLUGINS = sorted(Path("/usr/lib/orthanc").glob("libOrthancDicomWeb.so*"))
+
+
+@dataclass(frozen=True)
+class Orthanc:
+    """A server that holds nothing at first, and asks for user and password."""
+
+    port: int
+
+    @property
+    def target(self) -> str:
+        return f"dicomweb:http://127.0.0.1:{self.port}/dicom-web"
+
+    def instances(self) -> int:
+        url = f"http://127.0.0.1:{self.port}/statistics"
+        count: int = requests.get(url, auth=("user", "password"), timeout=10).json()["CountInstances"]
+        return count
+
+
+@pytest.fixture
+def orthanc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orthanc]:
+    if _ORTHANC is None or not _PLUGINS:
+        pytest.skip("Orthanc with its DICOMweb plugin is not installed (Debian: orthanc, orthanc-dicomweb)")
+    folder = tmp_path / "orthanc"
+    folder.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = {
+        "StorageDirectory": str(folder / "storage"),
+        "IndexDirectory": str(folder / "storage"),
+        "HttpPort": port,
+        "HttpBindAddresses": ["127.0.0.1"],
+        "DicomServerEnabled": False,
+        "AuthenticationEnabled": True,
+        "RegisteredUsers": {"user": "password"},
+        "Plugins": [str(_PLUGINS[0])],
+    }
+    (folder / "settings.json").write_text(json.dumps(settings))
+    netrc = folder / "netrc"
+    netrc.write_text("machine 127.0.0.1 login user password password\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    with open(folder / "log", "wb") as log:
+        process = subprocess.Popen(
+            [_ORTHANC, str(folder / "settings.json")], cwd=folder, stdout=log, stderr=log
+        )
+    try:
+        _wait_for(port)
+        yield Orthanc(port)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail("Orthanc does not start")
+
+
+@pytest.fixture
+def told(
+    orthanc: Orthanc, archive: Path, tmp_path: Path, key_file: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., dict[str, Any]]:
+    """Return a function that runs the job into Orthanc and returns what --json says."""
+
+    def _run(*more: str, workers: int = 1, code: int = 0) -> dict[str, Any]:
+        places = ["--input", str(archive), "--output", orthanc.target, "--audit", str(tmp_path / "audit")]
+        common = ["--key", str(key_file), "--recipe", "basic", "--workers", str(workers), "--json"]
+        assert main(["run", *places, *common, *more]) == code
+        result: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return result
+
+    return _run
+
+
+def rows_of(tmp_path: Path, run_id: str) -> list[dict[str, Any]]:
+    files = sorted((tmp_path / "audit" / "instances").glob(f"{run_id}-*.parquet"))
+    return [row for file in files for row in pq.read_table(file).to_pylist()]
+
+
+@pytest.mark.workers
+def test_clean_instances_stand_in_the_server_and_are_verified(
+    orthanc: Orthanc,
+    told: Callable[..., dict[str, Any]],
+    archive: Path,
+    tmp_path: Path,
+    key_file: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copy(archive / "1.dcm", archive / "copy.dcm")
+    first = told(workers=2)
+    assert (first["written"], first["rejected"], first["unchanged"], orthanc.instances()) == (3, 1, 0, 3)
+    written = [row for row in rows_of(tmp_path, first["run_id"]) if row["outcome"] == "written"]
+    for row in written:
+        uids = (row["study_uid"], row["series_uid"], row["sop_instance_uid"])
+        assert row["output_path"] == "studies/{}/series/{}/instances/{}".format(*uids)
+        assert open_store(orthanc.target).find(row["output_path"]).sha256 == row["output_sha256"]
+    assert [path.name for path in (tmp_path / "audit").glob(".partial/*")] == []
+
+    second = told("--direct_runner_bundle_repeat=1")
+    assert (second["written"], second["rejected"], second["unchanged"], orthanc.instances()) == (3, 1, 3, 3)
+
+    places = ["--input", str(archive), "--output", orthanc.target, "--audit", str(tmp_path / "audit")]
+    look = ["verify", *places, "--key", str(key_file), "--recipe", "basic", "--workers", "1", "--json"]
+    assert main(look) == 0
+    assert json.loads(capsys.readouterr().out)["pairs"] == 3
+
+
+def test_what_the_server_has_stays_and_what_it_cannot_take_has_a_row(
+    orthanc: Orthanc,
+    told: Callable[..., dict[str, Any]],
+    archive: Path,
+    tmp_path: Path,
+    make_dataset: Callable[..., FileDataset],
+) -> None:
+    told()
+    study = {"PatientID": "R-1001", "StudyInstanceUID": "1.2.3.1001", "SeriesInstanceUID": "1.2.3.1001.1"}
+    other = make_dataset(**study, SOPInstanceUID="1.2.3.1001.1.1", KVP="100")
+    other.save_as(archive / "0.dcm", enforce_file_format=True)
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("profile: basic\noptions: [retain-patient-characteristics]\n")
+    run_id = told("--recipe", str(recipe), code=1)["run_id"]
+    found = Counter((row["outcome"], row["reason"], row["detail"]) for row in rows_of(tmp_path, run_id))
+    assert found == {("failed", "not_stored", "kept"): 3, ("rejected", "duplicate_conflict", None): 1}
+    assert orthanc.instances() == 3
+
+
+def test_a_server_that_asks_for_a_password_is_said_before_anything_is_read(
+    orthanc: Orthanc,
+    archive: Path,
+    tmp_path: Path,
+    key_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    places = ["--input", str(archive), "--output", orthanc.target, "--audit", str(tmp_path / "audit")]
+    assert main(["run", *places, "--key", str(key_file), "--recipe", "basic"]) == 2
+    assert "not authenticated" in capsys.readouterr().err
+    assert not (tmp_path / "audit").exists()

@@ -1,0 +1,211 @@
+"""An imaging server as OUTPUT, over DICOMweb (PS3.18)."""
+
+import hashlib
+from collections.abc import Iterator
+from email.message import Message
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from beamstop.errors import Failed
+from beamstop_transforms.stores import Found, StoreError, check_credentials
+
+SCHEME = "dicomweb:"
+_GOOGLE = "healthcare.googleapis.com"
+_WITHIN = (10.0, 300.0)  # seconds to connect, to answer
+_CHECK_WITHIN = (3.0, 15.0)
+_INSTANCE = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
+_JSON = {"Accept": "application/dicom+json"}
+_FAILED, _REASON = "00081198", "00081197"  # Failed SOP Sequence, Failure Reason
+_STORED, _WARNING = "00081199", "00081196"  # Referenced SOP Sequence, Warning Reason
+_STILL = {401: "not authenticated", 403: "not permitted"}
+
+
+class DicomwebStore:
+    """The instances of an imaging server; a name is `studies/…/series/…/instances/…`.
+
+    It holds what it was sent, byte for byte, and nothing else: no claims, and no way to remove.
+    """
+
+    def __init__(self, target: str) -> None:
+        self._url = address(target)
+
+    def find(self, name: str) -> Found | None:
+        """See `Store`."""
+        found = self.read(name)
+        if found is None:
+            return None
+        sha256 = hashlib.sha256(found[1]).hexdigest()
+        return Found(sha256, sha256)
+
+    def read(self, name: str) -> tuple[object, bytes] | None:
+        """See `Store`; by WADO-RS, in the transfer syntax that it has there.
+
+        Raises:
+            Failed: `not_stored`: the server cannot say what it has.
+        """
+        answer = self._ask("GET", name, headers=_INSTANCE)
+        if answer.status_code in (404, 410):
+            return None
+        if answer.status_code != requests.codes.ok:
+            raise Failed("not_stored", str(answer.status_code))
+        data = _only_part(answer)
+        return hashlib.sha256(data).hexdigest(), data
+
+    def write(self, name: str, data: bytes, version: object | None, durable: bool = True) -> bool:
+        """See `Store`; by STOW-RS.
+
+        A server may say yes and keep what it had, or say no to what it has from a try before: unless the
+        name was free and the answer is a plain yes, what counts is what stands there.
+
+        Raises:
+            Failed: `not_stored`; the detail is the server's Failure Reason in hex, its HTTP status, or
+                `kept` where something else stands there still.
+        """
+        answer = self._ask("POST", "studies", **_message(data))
+        if version is not None or not _is_stored(answer):
+            found = self.find(name)
+            if found is None or found.sha256 != hashlib.sha256(data).hexdigest():
+                raise Failed("not_stored", _why_not(answer))
+        return True
+
+    def remove(self, name: str) -> None:
+        """Refuse: DICOMweb has no such request."""
+        raise StoreError("DICOMweb cannot remove instances: use the server's own means")
+
+    def names(self, folder: str) -> Iterator[str]:
+        """Yield nothing: what else a server has is none of ours."""
+        yield from ()
+
+    def clear(self, folder: str) -> None:
+        """Do nothing: there are no folders."""
+
+    def _ask(self, method: str, name: str, **request: Any) -> requests.Response:
+        try:
+            answer = _session(urlsplit(self._url).hostname or "").request(
+                method, f"{self._url}/{name}", timeout=_WITHIN, **request
+            )
+        except requests.RequestException as error:
+            raise StoreError(f"{self._url}: {type(error).__name__}") from None
+        if answer.status_code in _STILL:
+            raise StoreError(f"{self._url}: {_STILL[answer.status_code]}")
+        return answer
+
+
+def address(target: str) -> str:
+    """Return the URL of a `dicomweb:` target.
+
+    Raises:
+        StoreError: it is none that can be used.
+    """
+    url = target.removeprefix(SCHEME).rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise StoreError("dicomweb: needs the URL of a service, such as dicomweb:https://host/dicom-web")
+    if parts.username or parts.password:
+        raise StoreError("dicomweb: takes no password in the URL, where others see it: put it into ~/.netrc")
+    return url
+
+
+def check_dicomweb(target: str) -> None:
+    """Check that the service is there and lets us in.
+
+    Raises:
+        StoreError: it is not, or does not, as far as a search tells; the message says the remedy.
+    """
+    url = address(target)
+    if urlsplit(url).hostname == _GOOGLE:
+        check_credentials()
+    try:
+        with _new_session(urlsplit(url).hostname or "") as session:
+            answer = session.get(f"{url}/studies?limit=1", headers=_JSON, timeout=_CHECK_WITHIN)
+    except requests.RequestException as error:
+        raise StoreError(f"{url}: {type(error).__name__}; is the server reachable?") from None
+    if answer.status_code in _STILL:
+        raise StoreError(f"{url}: {_STILL[answer.status_code]}; {_remedy(url)}")
+    if not answer.ok:
+        raise StoreError(f"{url}: no DICOMweb service answers there ({answer.status_code}); check the URL")
+
+
+def _remedy(url: str) -> str:
+    host = urlsplit(url).hostname
+    if host == _GOOGLE:
+        return "grant these credentials roles/healthcare.dicomEditor"
+    return f"put user and password for {host} into ~/.netrc, readable by you alone"
+
+
+@cache
+def _session(host: str) -> requests.Session:
+    """Return this process's session with a server.
+
+    A request that ends in 408, 429 or 5xx, or has no answer, is sent again, after 0.5 s, 1 s, … 32 s: the
+    same bytes under the same UID do no harm.
+    """
+    session = _new_session(host)
+    again = Retry(
+        total=9,
+        backoff_factor=0.5,
+        backoff_max=32,
+        status_forcelist=(408, 429, 500, 502, 503, 504),
+        allowed_methods=None,
+        raise_on_status=False,
+    )
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=again))
+    return session
+
+
+def _new_session(host: str) -> requests.Session:
+    if host != _GOOGLE:
+        return requests.Session()  # with what ~/.netrc has for the host
+    import google.auth
+    from google.auth.transport.requests import AuthorizedSession
+
+    credentials, _ = google.auth.default(["https://www.googleapis.com/auth/cloud-healthcare"])
+    session: requests.Session = AuthorizedSession(credentials)
+    return session
+
+
+def _message(data: bytes) -> dict[str, Any]:
+    """Return headers and body that send one instance (PS3.18 10.5)."""
+    boundary = hashlib.sha256(data).hexdigest()  # no text that holds its own digest is known
+    head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+    kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
+    body = b"".join([head, data, f"\r\n--{boundary}--\r\n".encode()])
+    return {"headers": {**_JSON, "Content-Type": kind}, "data": body}
+
+
+def _only_part(answer: requests.Response) -> bytes:
+    kind = Message()
+    kind["Content-Type"] = answer.headers.get("Content-Type", "")
+    boundary = kind.get_param("boundary")
+    if boundary is None:
+        return answer.content
+    part = answer.content.partition(b"\r\n\r\n")[2]
+    return part.rpartition(f"\r\n--{boundary}--".encode())[0]
+
+
+def _is_stored(answer: requests.Response) -> bool:
+    """Say whether the answer is a plain yes."""
+    stored = _items(answer, _STORED)
+    return answer.ok and bool(stored) and not _items(answer, _FAILED) and _WARNING not in stored[0]
+
+
+def _why_not(answer: requests.Response) -> str:
+    for item in _items(answer, _FAILED):
+        for reason in item.get(_REASON, {}).get("Value", []):
+            return f"{reason:04X}"
+    return "kept" if answer.ok else str(answer.status_code)
+
+
+def _items(answer: requests.Response, sequence: str) -> list[dict[str, Any]]:
+    try:
+        document = answer.json()
+    except requests.JSONDecodeError:
+        return []
+    found = document.get(sequence) if isinstance(document, dict) else None
+    return list(found.get("Value") or []) if isinstance(found, dict) else []
