@@ -16,6 +16,7 @@ import typer
 
 from beamstop.errors import DeidError, KeyReferenceError
 from beamstop_pipeline import recipe_commands, verify_command
+from beamstop_pipeline.report import command as report_command
 from beamstop_pipeline.silence import silenced
 
 DONE, SET_ASIDE, BAD_CONFIGURATION, BROKEN = 0, 1, 2, 3
@@ -242,6 +243,7 @@ def run(
         raise typer.Exit(_run(job, options, quiet, as_json))
 
 
+app.command(name="report", rich_help_panel=_LOOK)(report_command.report)
 app.command(name="verify", rich_help_panel=_LOOK)(verify_command.verify)
 app.command(name="explain", rich_help_panel=_SET_UP)(recipe_commands.explain_file)
 app.add_typer(recipe_commands.app, name="recipe", rich_help_panel=_SET_UP)

@@ -57,7 +57,7 @@ class Line:
         """Show them."""
         done = finished(counts)
         rate = done / max(time.monotonic() - self._started, 1e-3)
-        rest = f"{rate:.1f}/s, {_aside(counts)}"
+        rest = f"{_per_time(rate)}, {_aside(counts)}"
         self._progress.update(self._task, total=counts[LISTED] or None, completed=done, rest=rest)
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class Log:
         self._last = now
         done = finished(counts)
         rate = done / (now - self._started)
-        sys.stderr.write(f"beamstop: {done} of {counts[LISTED]} done, {rate:.1f}/s, {_aside(counts)}\n")
+        sys.stderr.write(f"beamstop: {done} of {counts[LISTED]} done, {_per_time(rate)}, {_aside(counts)}\n")
 
     def close(self) -> None:
         """Nothing to take down."""
@@ -95,6 +95,10 @@ def display(quiet: bool) -> Display:
 def finished(counts: Counter[str]) -> int:
     """Return how many sources have an outcome; a retried one counts once at most."""
     return min(sum(counts[str(outcome)] for outcome in Outcome), counts[LISTED])
+
+
+def _per_time(rate: float) -> str:
+    return f"{rate:.1f}/s" if rate >= 1 else f"{rate * 60:.1f}/min"
 
 
 def _aside(counts: Counter[str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import apache_beam as beam
 
 from beamstop.profile import edition
+from beamstop.recipe import Recipe
 from beamstop_pipeline.job import Job
 from beamstop_pipeline.progress import NoteListed, NoteOutcomes
 from beamstop_transforms.apply_recipe import ApplyRecipe
@@ -83,7 +84,7 @@ def _run(job: Job, target: Target) -> Run:
         },
         record={
             "versions": versions(),
-            "recipe": {"name": job.recipe.name, "digest": job.recipe.digest},
+            "recipe": asked(job.recipe),
             "standard": edition(),
             "options": {
                 # How many, not which: names of folders and files often hold those of patients.
@@ -102,6 +103,31 @@ def _run(job: Job, target: Target) -> Run:
         started=job.started,
         shards=PER_BUNDLE if job.progress is not None else 16,
     )
+
+
+def asked(recipe: Recipe) -> dict[str, Any]:
+    """Return what a run's record says of its recipe: settings, and how many entries of its own, not which."""
+    return {
+        "name": recipe.name,
+        "digest": recipe.digest,
+        "profile": recipe.profile,
+        "options": list(recipe.options),
+        "unlisted": recipe.unlisted,
+        "unknown": recipe.unknown,
+        "unvouched": recipe.unvouched,
+        "encapsulated": recipe.encapsulated,
+        "attributes": len(recipe.attributes),
+        "insert": sorted(recipe.insert),
+        "bouncers": len(recipe.doormen),
+        "text": {
+            "hide": recipe.text.hide,
+            "authorized_words": len(recipe.text.authorized_words),
+            "regions": len(recipe.text.regions),
+            "languages": list(recipe.text.languages),
+            "ultrasound_regions": recipe.text.ultrasound_regions,
+        },
+        "kskit": recipe.kskit is not None,
+    }
 
 
 _PACKAGES = ("beamstop", "apache-beam", "pydicom", "numpy", "pyarrow")

@@ -23,6 +23,7 @@ from beamstop.audit import (
 )
 from beamstop.identity import Identity
 from beamstop_transforms.stores import open_seekable, open_store, paths_in
+from beamstop_transforms.tables import run_of
 
 RUNS = "runs"
 IDENTIFIERS = ("patient_id", "study_uid", "series_uid", "sop_instance_uid")
@@ -77,10 +78,10 @@ def read_audit(audit: str, identity: Identity | None) -> Audit:
             write to AUDIT can forge.
     """
     result = Audit()
-    records = dict(_records(audit))
+    records = dict(read_records(audit))
     files: dict[str, list[str]] = defaultdict(list)
     for path in paths_in(audit, "instances", ".parquet"):
-        files[_run_of(path)].append(path)
+        files[run_of(path)].append(path)
     for run_id in sorted(files.keys() | records.keys()):  # oldest first: the newest has the last word
         if run_id in records:
             _Run(run_id, identity, result).check(records[run_id], files[run_id])
@@ -98,7 +99,8 @@ def finding(check: str, **more: Any) -> Row:
     }
 
 
-def _records(audit: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_records(audit: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield run_id and record of every run that ended; a record that cannot be read is empty."""
     store = open_store(audit)
     for name in store.names(RUNS):
         found = store.read(name)
@@ -109,10 +111,6 @@ def _records(audit: str) -> Iterator[tuple[str, dict[str, Any]]]:
         except ValueError:
             record = {}
         yield os.path.basename(name).removesuffix(".json"), record if isinstance(record, dict) else {}
-
-
-def _run_of(path: str) -> str:
-    return os.path.basename(path).rsplit("-", 3)[0]  # <run_id>-00000-of-00001.parquet
 
 
 class _Run:

@@ -42,6 +42,7 @@ def test_drawn_pixels_can_be_decoded(archive: Path, picture: demo.Picture) -> No
 def test_demo_leaves_no_identity_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert demo.main() == 0
+    assert "20 sources, 15 clean files" in Path("demo-out/report.html").read_text()
     clean = list(Path("demo-out/out").rglob("*.dcm"))
     assert len(clean) == len(demo.PICTURES)
     for person in (demo.JOSEPHINE, demo.TADEUSZ):

@@ -60,7 +60,7 @@ def test_worker_processes_share_a_bucket(server: Client, told: Callable[..., dic
     assert (third["sources"], third["skipped"], third["written"]) == (5, 5, 0)
 
 
-def test_a_bucket_is_verified(
+def test_a_bucket_is_reported_on_and_verified(
     server: Client,
     told: Callable[..., dict[str, Any]],
     key_file: Path,
@@ -68,6 +68,10 @@ def test_a_bucket_is_verified(
 ) -> None:
     told()
     places = ["--input", "gs://archive/in/**", "--output", "gs://archive/output", "--workers", "1", "--json"]
+    report = ["report", "gs://archive/audit", "-o", str(key_file.parent / "report.html")]
+    assert main(report) == 0
+    assert "4 sources, 3 clean files" in (key_file.parent / "report.html").read_text()
+    capsys.readouterr()
     look = ["verify", *places, "--audit", "gs://archive/audit", "--key", str(key_file), "--recipe", "basic"]
     assert main(look) == 0
     assert json.loads(capsys.readouterr().out)["pairs"] == 4

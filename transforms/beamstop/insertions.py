@@ -97,11 +97,11 @@ def _code_item(code: str) -> Dataset:
     item = Dataset()
     item.CodeValue = code
     item.CodingSchemeDesignator = "DCM"
-    item.CodeMeaning = _meanings()[code]
+    item.CodeMeaning = method_meanings()[code]
     return item
 
 
 @cache
-def _meanings() -> dict[str, str]:
+def method_meanings() -> dict[str, str]:
     """Return the meanings of CID 7050 by code, as pydicom carries them."""
     return {concept.value: concept.meaning for concept in codes.cid7050.concepts.values()}

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from beamstop.audit import Outcome, Row
 from beamstop_transforms.claims import Claimant
 from beamstop_transforms.stores import open_seekable, paths_in
+from beamstop_transforms.tables import run_of
 
 _NEEDED = (
     "source_id",
@@ -94,7 +95,7 @@ class Decisions:
         records = paths_in(self._audit, "runs", ".json")
         finished = {os.path.basename(path).removesuffix(".json") for path in records}
         every = paths_in(self._audit, "instances", ".parquet")
-        return [path for path in every if _run_of(path) in finished]
+        return [path for path in every if run_of(path) in finished]
 
     @cached_property
     def _entries(self) -> Any:
@@ -136,10 +137,6 @@ class Decisions:
 
 
 _NO_UID = bytes(16)
-
-
-def _run_of(path: str) -> str:
-    return os.path.basename(path).rsplit("-", 3)[0]  # <run_id>-00000-of-00001.parquet
 
 
 def uid_key(sop_instance_uid: str) -> bytes:

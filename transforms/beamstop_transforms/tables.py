@@ -1,6 +1,7 @@
 """The Parquet tables of a run: drafts under `.partial` first, whole files under their names at the end."""
 
 import io
+import os
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -165,6 +166,15 @@ class _DraftFn(beam.DoFn):
         window = GlobalWindow()
         for name in self._waiting.finish():
             yield WindowedValue(name, window.max_timestamp(), (window,))
+
+
+def run_of(path: str) -> str:
+    """Return the run that a file of a table is of.
+
+    >>> run_of("/audit/instances/20260102T030405Z-07fdeadbeef-00000-of-00001.parquet")
+    '20260102T030405Z-07fdeadbeef'
+    """
+    return os.path.basename(path).rsplit("-", 3)[0]
 
 
 def _shard(row: Row, table: Table) -> tuple[int, Row]:

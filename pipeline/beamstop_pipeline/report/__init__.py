@@ -1,0 +1,1 @@
+"""The report that is signed, and the page for reviewing clean pictures."""

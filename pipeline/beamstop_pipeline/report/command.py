@@ -1,0 +1,77 @@
+"""`beamstop report`: the page that an archive manager signs, and the one for reviewing pictures."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from beamstop.errors import DeidError
+from beamstop_pipeline.silence import silenced
+
+_INCOMPLETE, _BAD_CONFIGURATION = 1, 2
+
+
+def report(
+    audit: Annotated[
+        str, typer.Argument(metavar="AUDIT", help="AUDIT of the runs, a folder or gs:// prefix")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="where the report goes; an earlier one is replaced")
+    ] = Path("report.html"),
+) -> None:
+    """Write what the newest run did as one HTML file, to be read, printed and signed.
+
+    It is made from the audit alone and says nothing that could identify a patient. The file asks for
+    nothing beyond itself and runs no script.
+
+        beamstop report /audit -o report.html
+
+    Exit codes: 0 written; 1 written, but a part of the audit could not be read or does not fit the
+    record; 2 bad configuration, such as an audit in which no run has ended.
+    """
+    with silenced():
+        try:
+            from beamstop_pipeline.job import check_stores
+            from beamstop_pipeline.report.figures import read_figures
+            from beamstop_pipeline.report.page import render_report
+
+            _check_place(output)
+            check_stores((audit,), {})
+            figures = read_figures(audit)
+            write_private(output, render_report(figures))
+        except DeidError as error:
+            typer.echo(f"beamstop: {error}", err=True)
+            raise typer.Exit(_BAD_CONFIGURATION) from None
+    for doubt in figures.doubts:
+        typer.echo(f"beamstop: {doubt}", err=True)
+    typer.echo(f"report on run {figures.record['run_id']}: {output}")
+    raise typer.Exit(_INCOMPLETE if figures.doubts else 0)
+
+
+def _check_place(output: Path) -> None:
+    from beamstop_pipeline.job import ConfigurationError
+
+    if output.is_dir() or not output.absolute().parent.is_dir():
+        raise ConfigurationError(
+            f"-o {output}: not a file in a folder that exists; name one, such as report.html"
+        )
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file for its owner alone, whole or not at all.
+
+    Raises:
+        ConfigurationError: it cannot be written there.
+    """
+    from beamstop_pipeline.job import ConfigurationError
+
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with open(
+            os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+        ) as file:
+            file.write(text)
+        os.replace(partial, path)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}; choose another place") from None

@@ -1,0 +1,400 @@
+"""What a report says, in figures: an audit read once, file by file, and added up."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from beamstop.audit import Outcome
+from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.verify_audit import read_records
+from beamstop_pipeline.verify_command import FOLDER
+from beamstop_transforms.stores import open_seekable, paths_in
+from beamstop_transforms.tables import run_of
+
+KEYS = ["outcome", "reason", "modality", "sop_class_uid", "transfer_syntax_uid", "methods"]
+PARTS = ["ms_read", "ms_pixels", "ms_attributes", "ms_check", "ms_write"]
+SUMS = [
+    "bytes_in",
+    "bytes_out",
+    "elements_removed",
+    "elements_emptied",
+    "elements_replaced",
+    "elements_kept",
+    "uids_remapped",
+    "dates_shifted",
+    "frames",
+    "frames_examined",
+    "text_boxes_hidden",
+    "text_boxes_kept",
+    "text_residue",
+    "identifiers_checked",
+    "leaks_found",
+    *PARTS,
+]
+FLAGS = {
+    "with_text": "text_boxes_hidden",
+    "with_kept": "text_boxes_kept",
+    "with_residue": "text_residue",
+    "changed": "pixels_changed",
+}
+_READ = list(dict.fromkeys([*KEYS, "source_id", "detail", "output_path", "pixels_changed", *SUMS]))
+_EDGES = np.logspace(-2, 8, 1001)  # milliseconds, 2.3 % apart
+_EXAMPLES = 5
+_READERS = 4  # files at a time: a store answers slowly, not little
+_OUTCOMES = [str(outcome) for outcome in Outcome]
+
+
+class Example(NamedTuple):
+    """One source that needs a look: the start of its source_id, and what the audit says of why."""
+
+    source_id: str
+    detail: str | None
+
+
+@dataclass
+class Rows:
+    """Rows of the audit, added up.
+
+    Attributes:
+        cells: one row for each combination of `KEYS` that occurs: how many, sums of `SUMS`, `FLAGS`.
+        times: how many instances took how long in all, by `_EDGES`.
+        aside: outcome, reason and modality → the first few of what was quarantined or failed.
+        residue: output paths of the first few clean files with residue.
+    """
+
+    cells: pd.DataFrame
+    times: np.ndarray[Any, Any] = field(default_factory=lambda: np.zeros(len(_EDGES) - 1, np.int64))
+    aside: dict[tuple[str, str, str], list[Example]] = field(default_factory=dict)
+    residue: list[str] = field(default_factory=list)
+
+    def total(self, name: str) -> int:
+        """Return the sum of a column over all rows."""
+        return int(self.cells[name].sum())
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How many sources ended in each outcome."""
+        counted = self.cells.groupby("outcome")["n"].sum()
+        return {outcome: int(counted.get(outcome, 0)) for outcome in _OUTCOMES}
+
+    def percentile(self, share: float) -> float:
+        """Return the milliseconds that this share of the instances took at most, to 2.3 %."""
+        if not self.times.any():
+            return 0.0
+        reached = np.searchsorted(np.cumsum(self.times), share * self.times.sum())
+        return float(_EDGES[min(int(reached), len(_EDGES) - 2) + 1])
+
+
+class Fate(NamedTuple):
+    """How two runs compare: what sources became then and now, what is new, what was not seen again."""
+
+    moves: dict[tuple[str, str], int]
+    new: dict[str, int]
+    unseen: dict[str, int]
+
+
+class Rule(NamedTuple):
+    """How often a rule did what to how many rows of `changes`."""
+
+    rule: str
+    action: str
+    elements: int
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All that a report says.
+
+    Attributes:
+        record: of the run.
+        run: rows of the run.
+        standing: the newest row of every source, over all runs that ended.
+        records: of all runs that ended, oldest first.
+        fate: against the run before; None where there is none.
+        rules: what acted most often, most first; empty without `changes`.
+        why: code → text boxes of the run, hidden and kept.
+        has_changes: whether the run left `changes`.
+        verified: verify_id and findings by check of the last `beamstop verify`; None where there was none.
+        unfinished: run_ids that left rows and no record.
+        unreadable: names of files that could not be read, below AUDIT.
+    """
+
+    record: dict[str, Any]
+    run: Rows
+    standing: Rows
+    records: list[dict[str, Any]]
+    fate: Fate | None
+    rules: list[Rule]
+    why: dict[str, int]
+    has_changes: bool
+    verified: tuple[str, dict[str, int]] | None
+    unfinished: list[str]
+    unreadable: list[str]
+
+    @property
+    def doubts(self) -> list[str]:
+        """What makes this report incomplete or wrong; empty if nothing does."""
+        said = self.record.get("counts", {})
+        found = [f"{name}: a file of the audit that cannot be read" for name in self.unreadable]
+        for outcome, number in self.run.outcomes.items():
+            if said.get(outcome) != number:
+                found.append(f"the record says {said.get(outcome)} {outcome}, the rows say {number}")
+        return found
+
+
+def read_figures(audit: str) -> Figures:
+    """Add up an audit: the newest run that ended, the state after all of them.
+
+    Memory does not grow with the rows but for 17 bytes each, with which the newest of a source is found.
+
+    Args:
+        audit: the AUDIT folder or prefix.
+
+    Raises:
+        ConfigurationError: no run ended there.
+    """
+    records = sorted(
+        (record for _, record in read_records(audit) if record.get("run_id")),
+        key=lambda it: str(it["run_id"]),
+    )
+    files = paths_in(audit, "instances", ".parquet")
+    unfinished = sorted({run_of(path) for path in files} - {str(record["run_id"]) for record in records})
+    if not records:
+        raise ConfigurationError(
+            f"AUDIT {audit}: no run has ended there"
+            + (": run it again first" if files else "; check the path")
+        )
+    run_id = str(records[-1]["run_id"])
+    unreadable: list[str] = []
+    ours = [path for path in files if run_of(path) not in unfinished]
+    fates = _read_each(_fates, [(path,) for path in ours], unreadable, audit)
+    newest = _newest([fates[path] for path in ours if path in fates])
+    wanted = [(path, newest[number]) for number, path in enumerate(it for it in ours if it in fates)]
+    parts = _read_each(_rows, wanted, unreadable, audit)
+    before = str(records[-2]["run_id"]) if len(records) > 1 else None
+    rules, why, has_changes = _changes(audit, run_id, unreadable)
+    return Figures(
+        record=records[-1],
+        run=_joined(every for path, (every, _) in parts.items() if run_of(path) == run_id),
+        standing=_joined(standing for _, standing in parts.values()),
+        records=records,
+        fate=_compared(fates, before, run_id) if before else None,
+        rules=rules,
+        why=why,
+        has_changes=has_changes,
+        verified=_verified(audit, unreadable),
+        unfinished=unfinished,
+        unreadable=sorted(set(unreadable)),
+    )
+
+
+def _files(audit: str, table: str, run_id: str) -> list[str]:
+    return [path for path in paths_in(audit, table, ".parquet") if run_of(path) == run_id]
+
+
+def _read_each(work: Any, tasks: list[tuple[Any, ...]], unreadable: list[str], audit: str) -> dict[str, Any]:
+    """Return path → what `work` makes of a file, in order; note those that cannot be read."""
+    done = {}
+    with ThreadPoolExecutor(_READERS) as pool:
+        for (path, *_), future in [(task, pool.submit(work, *task)) for task in tasks]:
+            try:
+                done[path] = future.result()
+            except (OSError, ValueError, KeyError):  # what Arrow raises on a broken file is a ValueError
+                unreadable.append(path.removeprefix(audit).lstrip("/"))
+    return done
+
+
+def _batches(path: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    with open_seekable(path) as file:
+        parquet = pq.ParquetFile(file)
+        missing = set(columns) - set(parquet.schema_arrow.names)
+        if missing:
+            raise KeyError(*sorted(missing))
+        yield from parquet.iter_batches(columns=columns)
+
+
+_FATE = np.dtype([("source", "u8"), ("outcome", "u1")])
+
+
+def _fates(path: str) -> Any:
+    """Return source and outcome of every row of a file: 64 bits of a keyed digest, a number."""
+    parts = [np.empty(0, _FATE)]
+    outcomes = pa.array(_OUTCOMES)
+    for batch in _batches(path, ["source_id", "outcome"]):
+        part = np.zeros(batch.num_rows, _FATE)
+        digits = "".join(pc.utf8_slice_codeunits(batch["source_id"], 0, 16).to_pylist())
+        part["source"] = np.frombuffer(bytes.fromhex(digits), ">u8")
+        part["outcome"] = pc.index_in(batch["outcome"], outcomes).to_numpy(zero_copy_only=False)
+        parts.append(part)
+    return np.concatenate(parts)
+
+
+def _newest(fates: list[Any]) -> list[Any]:
+    """Return for each file a mask of the rows that no later run has replaced; files are sorted by run."""
+    sources = np.concatenate([np.empty(0, "u8"), *(fate["source"] for fate in fates)])
+    order = np.argsort(sources, kind="stable")
+    last = np.ones(len(sources), bool)
+    last[:-1] = sources[order][1:] != sources[order][:-1]
+    newest = np.zeros(len(sources), bool)
+    newest[order[last]] = True
+    return np.split(newest, np.cumsum([len(fate) for fate in fates])[:-1]) if fates else []
+
+
+def _compared(fates: dict[str, Any], before: str, now: str) -> Fate:
+    then, this = (
+        np.concatenate([np.empty(0, _FATE), *(fate for path, fate in fates.items() if run_of(path) == run)])
+        for run in (before, now)
+    )
+    _, was, became = np.intersect1d(then["source"], this["source"], return_indices=True)
+    moves = Counter(zip(then["outcome"][was].tolist(), this["outcome"][became].tolist(), strict=True))
+    new = Counter(np.delete(this["outcome"], became).tolist())
+    unseen = Counter(np.delete(then["outcome"], was).tolist())
+    return Fate(
+        {(_OUTCOMES[a], _OUTCOMES[b]): n for (a, b), n in sorted(moves.items())},
+        {_OUTCOMES[code]: n for code, n in sorted(new.items())},
+        {_OUTCOMES[code]: n for code, n in sorted(unseen.items())},
+    )
+
+
+def _rows(path: str, newest: Any) -> tuple[Rows, Rows]:
+    """Return the rows of a file added up, and those of them that no later run has replaced."""
+    every, standing, at = [], [], 0
+    for batch in _batches(path, _READ):
+        every.append(_added_up(batch))
+        mask = newest[at : at + batch.num_rows]
+        standing.append(every[-1] if mask.all() else _added_up(batch.filter(pa.array(mask))))
+        at += batch.num_rows
+    return _joined(every), _joined(standing)
+
+
+def _added_up(batch: pa.RecordBatch) -> Rows:
+    table = pa.Table.from_batches([batch])
+    methods = pc.binary_join(table["methods"].combine_chunks(), " ")
+    columns = {name: pc.fill_null(methods if name == "methods" else table[name], "") for name in KEYS}
+    for name in SUMS:
+        columns[name] = pc.fill_null(table[name], 0)
+    for name, source in FLAGS.items():
+        is_set = pc.greater(pc.fill_null(pc.cast(table[source], pa.int64()), 0), 0)
+        columns[name] = pc.cast(is_set, pa.int64())
+    columns["n"] = pa.array(np.ones(len(table), np.int64))
+    took = np.sum([columns[part].to_numpy() for part in PARTS], axis=0)
+    has_residue = pc.greater(columns["text_residue"], 0)
+    return Rows(
+        _grouped(pa.Table.from_pydict(columns)),
+        np.histogram(np.clip(took, _EDGES[0], _EDGES[-1]), _EDGES)[0],
+        _aside(table),
+        pc.drop_null(table.filter(has_residue)["output_path"])[:_EXAMPLES].to_pylist(),
+    )
+
+
+_ADDED = [*SUMS, *FLAGS, "n"]
+
+
+def _grouped(table: pa.Table) -> pd.DataFrame:
+    grouped = table.group_by(KEYS).aggregate([(name, "sum") for name in _ADDED])
+    names = [name.removesuffix("_sum") for name in grouped.column_names]
+    cells: pd.DataFrame = grouped.rename_columns(names).to_pandas()
+    return cells
+
+
+def _aside(table: pa.Table) -> dict[tuple[str, str, str], list[Example]]:
+    found: dict[tuple[str, str, str], list[Example]] = {}
+    wanted = pc.is_in(table["outcome"], pa.array([str(Outcome.QUARANTINED), str(Outcome.FAILED)]))
+    columns = table.filter(wanted).select(["outcome", "reason", "modality", "source_id", "detail"])
+    for outcome, reason, modality, source_id, detail in zip(
+        *(column.to_pylist() for column in columns.columns), strict=True
+    ):
+        few = found.setdefault((outcome, reason, modality or ""), [])
+        if len(few) < _EXAMPLES:
+            few.append(Example(source_id, detail))
+    return found
+
+
+def _joined(parts: Iterable[Rows]) -> Rows:
+    listed = list(parts)
+    whole = Rows(pd.DataFrame(columns=[*KEYS, *_ADDED]).astype(dict.fromkeys(_ADDED, "float64")))
+    if cells := [part.cells for part in listed if len(part.cells)]:
+        whole.cells = pd.concat(cells).groupby(KEYS, as_index=False)[_ADDED].sum()
+    for part in listed:
+        whole.times = whole.times + part.times
+        whole.residue = (whole.residue + part.residue)[:_EXAMPLES]
+        for key, few in part.aside.items():
+            whole.aside[key] = (whole.aside.get(key, []) + few)[:_EXAMPLES]
+    return whole
+
+
+def _changes(audit: str, run_id: str, unreadable: list[str]) -> tuple[list[Rule], dict[str, int], bool]:
+    paths = _files(audit, "changes", run_id)
+    rules: Counter[tuple[str, str]] = Counter()
+    why: Counter[str] = Counter()
+    for acted, seen in _read_each(_acted, [(path,) for path in paths], unreadable, audit).values():
+        rules.update(acted)
+        why.update(seen)
+    named = [Rule(rule, action, count) for (rule, action), count in rules.most_common(_RULES)]
+    return named, dict(why.most_common()), bool(paths)
+
+
+_RULES = 15
+
+
+def _acted(path: str) -> tuple[Counter[tuple[str, str]], Counter[str]]:
+    rules: Counter[tuple[str, str]] = Counter()
+    why: Counter[str] = Counter()
+    for batch in _batches(path, ["rule", "action", "why"]):
+        counted = pa.Table.from_batches([batch]).group_by(batch.schema.names).aggregate([([], "count_all")])
+        for row in counted.to_pylist():
+            if row["why"] is None:
+                rules[row["rule"], row["action"]] += row["count_all"]
+            else:
+                why[row["why"]] += row["count_all"]
+    return rules, why
+
+
+def _verified(audit: str, unreadable: list[str]) -> tuple[str, dict[str, int]] | None:
+    paths = paths_in(audit, FOLDER, ".parquet")
+    if not paths:
+        return None
+    last = run_of(paths[-1])
+    looks = _read_each(_checks, [(path,) for path in paths if run_of(path) == last], unreadable, audit)
+    return last, dict(sum(looks.values(), Counter[str]()))
+
+
+def _checks(path: str) -> Counter[str]:
+    return Counter(check for batch in _batches(path, ["check"]) for check in batch["check"].to_pylist())
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return what two records say differently of recipe, options, versions, standard and engines.
+
+    >>> differences({"versions": {"pydicom": "3.0.1"}}, {"versions": {"pydicom": "3.0.2"}})
+    [('versions: pydicom', '3.0.1', '3.0.2')]
+    """
+    told = [dict(_flat(record)) for record in (before, now)]
+    names = sorted(told[0].keys() | told[1].keys())
+    pairs = [(name, told[0].get(name, "not recorded"), told[1].get(name, "not recorded")) for name in names]
+    return [pair for pair in pairs if pair[1] != pair[2]]
+
+
+_COMPARED = ("recipe", "options", "versions", "standard", "engines")
+
+
+def _flat(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for part in _COMPARED:
+        yield from _leaves(part, record.get(part))
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, below in value.items():
+            yield from _leaves(f"{name}: {key}", below)
+    elif value is not None:
+        yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

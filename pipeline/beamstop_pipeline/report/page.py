@@ -1,0 +1,432 @@
+"""The report as a page: figures become sentences, tables and charts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from pydicom.uid import UID
+
+from beamstop.audit import Outcome
+from beamstop.insertions import method_meanings
+from beamstop.profile import CLEAN_PIXEL_DATA, METHOD_CODES
+from beamstop_pipeline.report.charts import COLOURS, PARTS, columns, stacked
+from beamstop_pipeline.report.figures import PARTS as TIMES
+from beamstop_pipeline.report.figures import Figures, Rows, differences
+from beamstop_pipeline.report.reasons import REMEDIES
+
+_NONE = "not known"
+_TIME_NAMES = dict(
+    zip(TIMES, ("read and parse", "hide text", "apply the recipe", "search for leaks", "write"), strict=True)
+)
+_SHARES = {"half of the instances": 0.5, "nine of ten": 0.9, "99 of 100": 0.99}
+_MOST = 12  # kinds in a chart or table; the rest are added up
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page: numbers stand to the right."""
+
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart with the table that says the same."""
+
+    svg: Markup
+    table: Table
+
+
+def render_report(figures: Figures) -> str:
+    """Return the page: HTML that asks for nothing beyond itself and runs no script."""
+    return environment().get_template("report.html").render(**_said(figures))
+
+
+def environment() -> Environment:
+    """Return where pages are made: whatever is put in is escaped."""
+    made = Environment(
+        loader=PackageLoader("beamstop_pipeline.report", "pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(number=number, size=size, when=when, duration=duration)
+    return made
+
+
+def number(value: float | None) -> str:
+    """Return a number with its thousands apart.
+
+    >>> number(1234567), number(None)
+    ('1,234,567', '–')
+    """
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def size(count: float) -> str:
+    """Return bytes for people.
+
+    >>> size(0), size(2353204), size(5_000_000_000_000)
+    ('0 bytes', '2.4 MB', '5.0 TB')
+    """
+    for power, unit in ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB")):
+        if count >= 10**power:
+            return f"{count / 10**power:.1f} {unit}"
+    return f"{count:.0f} bytes"
+
+
+def when(moment: str) -> str:
+    """Return a time for people.
+
+    >>> when("2026-11-25T15:41:29.974+00:00")
+    '25 November 2026, 15:41 UTC'
+    """
+    try:
+        return datetime.fromisoformat(moment).strftime("%-d %B %Y, %H:%M UTC")
+    except ValueError:
+        return _NONE
+
+
+def duration(seconds: float) -> str:
+    """Return a time span for people.
+
+    >>> duration(0.0123), duration(59.5), duration(7384)
+    ('12.3 ms', '59.5 s', '2 h 3 min')
+    """
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes = int(seconds // 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+def _said(figures: Figures) -> dict[str, Any]:
+    run, record = figures.run, figures.record
+    written = _of(run, Outcome.WRITTEN)
+    return {
+        "record": record,
+        "outcomes": run.outcomes,
+        "sources": sum(run.outcomes.values()),
+        "aside": run.outcomes["quarantined"] + run.outcomes["failed"],
+        "doubts": figures.doubts,
+        "unfinished": figures.unfinished,
+        "run": run,
+        "asked": _asked(record),
+        "look": _look(run),
+        "residue": run.residue,
+        "by_modality": _outcome_chart(run),
+        "reasons": _reasons(run),
+        "classes": _kinds(run, "sop_class_uid", "SOP classes", "SOP class"),
+        "syntaxes": _kinds(run, "transfer_syntax_uid", "Transfer syntaxes", "transfer syntax"),
+        "text": _text(written),
+        "not_looked_at": _not_looked_at(written),
+        "why": Table("Text boxes by what decided", ["code", "boxes"], list(figures.why.items())),
+        "has_changes": figures.has_changes,
+        "elements": _elements(written),
+        "rules": Table(
+            "What acted most often",
+            ["rule set and line", "action", "elements"],
+            [(rule.rule, rule.action, rule.elements) for rule in figures.rules],
+        ),
+        "methods": _methods(written),
+        "speed": _speed(run, record),
+        "before": _before(figures),
+        "runs": _runs(figures.records),
+        "standing": _standing(figures),
+        "verified": figures.verified,
+        "meanings": method_meanings(),
+    }
+
+
+def _of(rows: Rows, outcome: Outcome) -> pd.DataFrame:
+    return rows.cells[rows.cells["outcome"] == str(outcome)]
+
+
+def _asked(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    recipe = record.get("recipe", {})
+    options = recipe.get("options")
+    codes = {name: code for name, code in METHOD_CODES.items() if name in (options or ())}
+    text = recipe.get("text", {})
+    own = [
+        f"{count} {what}"
+        for count, what in (
+            (recipe.get("attributes"), "rules for attributes"),
+            (text.get("regions"), "device regions"),
+            (text.get("authorized_words"), "authorised words"),
+            (len(recipe.get("insert", [])), "inserted attributes"),
+        )
+        if count
+    ]
+    hides = CLEAN_PIXEL_DATA in (options or ())
+    what_is_hidden = {"all": "all that nothing spares", "identifying": "what may identify"}
+    return [
+        ("Recipe", recipe.get("name", _NONE)),
+        ("Profile", {"basic": "Basic Application Confidentiality Profile"}.get(recipe.get("profile"), _NONE)),
+        ("Options", [f"{name} ({code})" for name, code in codes.items()] if options is not None else _NONE),
+        ("Text in pixels", what_is_hidden.get(text.get("hide"), _NONE) if hides else "not looked for"),
+        ("Of its own", ", ".join(own) or "nothing: as it ships" if options is not None else _NONE),
+        (
+            "Attributes that no rule names",
+            {"keep": "kept", "remove": "removed"}.get(recipe.get("unlisted"), _NONE),
+        ),
+        ("Recipe digest", recipe.get("digest", _NONE)),
+        ("Edition of DICOM", record.get("standard", _NONE)),
+        ("Text detector", record.get("engines") or "none was needed"),
+    ]
+
+
+def _look(run: Rows) -> list[dict[str, Any]]:
+    """Return what was quarantined or failed, most first, with what to do."""
+    counted = run.cells.groupby(["outcome", "reason", "modality"])["n"].sum()
+    return [
+        {
+            "outcome": outcome,
+            "reason": reason,
+            "modality": modality or _NONE,
+            "count": int(counted[outcome, reason, modality]),
+            "remedy": REMEDIES.get(reason, "See docs/outputs.md."),
+            "examples": examples,
+        }
+        for (outcome, reason, modality), examples in sorted(
+            run.aside.items(), key=lambda item: -int(counted[item[0]])
+        )
+    ]
+
+
+def _outcome_chart(run: Rows) -> Chart:
+    counted = _most(run.cells.groupby(["modality", "outcome"])["n"].sum().unstack(fill_value=0))
+    bars = {
+        str(name): {str(key): float(value) for key, value in row.items()} for name, row in counted.iterrows()
+    }
+    title = "Sources by modality and outcome"
+    return Chart(
+        Markup(stacked("outcomes", title, bars, COLOURS, "sources")),  # noqa: S704  drawn by matplotlib, which escapes
+        Table(
+            title,
+            ["modality", *COLOURS, "all"],
+            [
+                (name, *(int(parts.get(outcome, 0)) for outcome in COLOURS), int(sum(parts.values())))
+                for name, parts in bars.items()
+            ],
+        ),
+    )
+
+
+def _most(counted: pd.DataFrame) -> pd.DataFrame:
+    """Return the largest rows, their names said, the others added up."""
+    counted = counted.loc[counted.sum(axis=1).sort_values(ascending=False).index]
+    counted.index = pd.Index([name or _NONE for name in counted.index])
+    if len(counted) > _MOST:
+        others = counted.iloc[_MOST - 1 :].sum()
+        counted = counted.iloc[: _MOST - 1].copy()
+        counted.loc["others"] = others
+    return counted
+
+
+def _reasons(run: Rows) -> Table:
+    counted = run.cells.groupby(["outcome", "reason"], as_index=False)["n"].sum()
+    order = {outcome: place for place, outcome in enumerate(COLOURS)}
+    rows = sorted(counted.itertuples(index=False), key=lambda row: (order[row.outcome], -row.n))
+    return Table(
+        "Sources by outcome and reason",
+        ["outcome", "reason", "sources", "what to do"],
+        [(row.outcome, row.reason or "", int(row.n), REMEDIES.get(row.reason, "")) for row in rows],
+    )
+
+
+def _kinds(run: Rows, column: str, caption: str, head: str) -> Table:
+    cells = run.cells.assign(written=run.cells["n"].where(run.cells["outcome"] == "written", 0))
+    counted = _most(cells.set_index(cells[column].map(_uid_name)).groupby(level=0)[["n", "written"]].sum())
+    rows = [(kind, int(row["n"]), int(row["written"])) for kind, row in counted.iterrows()]
+    return Table(caption, [head, "sources", "written"], rows)
+
+
+def _uid_name(uid: str) -> str:
+    return UID(uid).name if uid else ""
+
+
+def _text(written: pd.DataFrame) -> Chart | None:
+    sums = [
+        "n",
+        "frames_examined",
+        "with_text",
+        "text_boxes_hidden",
+        "text_boxes_kept",
+        "text_residue",
+    ]
+    counted = written.groupby("modality")[sums].sum().sort_values("text_boxes_hidden", ascending=False)
+    counted = counted[counted["frames_examined"] > 0]
+    if counted.empty:
+        return None
+    bars = {
+        str(name or _NONE): {"hidden": float(row["text_boxes_hidden"]), "kept": float(row["text_boxes_kept"])}
+        for name, row in counted.head(_MOST).iterrows()
+    }
+    title = "Text boxes by modality"
+    return Chart(
+        Markup(stacked("text", title, bars, {"hidden": PARTS[0], "kept": PARTS[2]}, "text boxes")),  # noqa: S704
+        Table(
+            "Text in the pixels of what was written",
+            [
+                "modality",
+                "instances",
+                "frames looked at",
+                "instances with text",
+                "hidden",
+                "kept",
+                "seen again",
+            ],
+            [(name or _NONE, *(int(row[it]) for it in sums)) for name, row in counted.iterrows()],
+        ),
+    )
+
+
+def _not_looked_at(written: pd.DataFrame) -> Table:
+    """Return how many instances do not claim that their pixels were cleaned, by modality."""
+    code = METHOD_CODES[CLEAN_PIXEL_DATA]
+    claims = written["methods"].map(lambda codes: code in codes.split()).astype(bool)
+    without = written[~claims]
+    counted = without.groupby("modality")["n"].sum().sort_values(ascending=False)
+    return Table(
+        "Written without a look at pixels",
+        ["modality", "instances"],
+        [(name or _NONE, int(n)) for name, n in counted.items()],
+    )
+
+
+_ELEMENTS = {
+    "identifiers_checked": "identifying values searched for in finished files",
+    "leaks_found": "of these found again in a file that was written",
+    "elements_removed": "elements removed",
+    "elements_emptied": "elements emptied",
+    "elements_replaced": "elements given another value",
+    "elements_kept": "elements kept",
+    "uids_remapped": "UIDs replaced",
+    "dates_shifted": "dates moved",
+}
+
+
+def _elements(written: pd.DataFrame) -> Table:
+    rows = [(said, int(written[name].sum())) for name, said in _ELEMENTS.items()]
+    return Table("Done to the attributes of what was written", ["", "number"], rows)
+
+
+def _methods(written: pd.DataFrame) -> Table:
+    counted: dict[str, int] = {}
+    for methods, n in zip(written["methods"], written["n"], strict=True):
+        for code in methods.split():
+            counted[code] = counted.get(code, 0) + int(n)
+    return Table(
+        "De-identification methods that clean files claim (CID 7050)",
+        ["code", "meaning", "instances"],
+        [(code, method_meanings().get(code, _NONE), n) for code, n in sorted(counted.items())],
+    )
+
+
+def _speed(run: Rows, record: Mapping[str, Any]) -> dict[str, Any]:
+    counted = run.cells.groupby("modality")[[*TIMES, "n"]].sum()
+    counted = counted.loc[counted[TIMES].sum(axis=1).sort_values(ascending=False).index].head(_MOST)
+    means = {
+        str(name or _NONE): {said: row[part] / row["n"] / 1000 for part, said in _TIME_NAMES.items()}
+        for name, row in counted.iterrows()
+    }
+    title = "Time of a worker for one source, on average, by modality"
+    colours = dict(zip(_TIME_NAMES.values(), PARTS, strict=True))
+    sources, seconds = sum(run.outcomes.values()), float(record.get("seconds") or 0)
+    return {
+        "chart": Chart(
+            Markup(stacked("speed", title, means, colours, "seconds for one source")),  # noqa: S704
+            Table(
+                title,
+                ["modality", *colours, "all"],
+                [
+                    (name, *(duration(it) for it in parts.values()), duration(sum(parts.values())))
+                    for name, parts in means.items()
+                ],
+            ),
+        ),
+        "per_second": sources / seconds if seconds else None,
+        "shares": [(said, duration(run.percentile(share) / 1000)) for said, share in _SHARES.items()],
+        "worker_seconds": float(run.cells[TIMES].sum().sum()) / 1000,
+    }
+
+
+def _before(figures: Figures) -> dict[str, Any] | None:
+    if figures.fate is None:
+        return None
+    then, now = figures.records[-2:]
+    fate, said = figures.fate, lambda record: record.get("counts", {})
+    names = ["sources", *COLOURS, "skipped", "text_boxes_hidden", "bytes_in", "bytes_out"]
+    counts = [(name.replace("_", " "), said(then).get(name), said(now).get(name)) for name in names]
+    moved = [(a, b, n) for (a, b), n in fate.moves.items() if a != b]
+    return {
+        "run_id": then["run_id"],
+        "started": then.get("started", ""),
+        "settings": Table("Settings that differ", ["", "before", "now"], differences(then, now)),
+        "counts": Table("Counts", ["", "before", "now"], counts),
+        "same": sum(n for (a, b), n in fate.moves.items() if a == b),
+        "moved": Table("Sources whose outcome changed", ["before", "now", "sources"], moved),
+        "new": fate.new,
+        "unseen": fate.unseen,
+    }
+
+
+def _runs(records: Sequence[Mapping[str, Any]]) -> Chart | None:
+    if len(records) < 2:
+        return None
+    shown = records[-_MOST:]
+    names = ["sources", *COLOURS, "skipped"]
+    title = "Sources written, run by run"
+    labels = [str(record.get("started", ""))[:16].replace("T", "\n") for record in shown]
+    heights = [int(record.get("counts", {}).get("written", 0)) for record in shown]
+    return Chart(
+        Markup(columns("runs", title, _unlike(labels), heights, "start of the run, UTC")),  # noqa: S704
+        Table(
+            f"The last {len(shown)} runs" if len(records) > _MOST else "All runs",
+            ["run", "recipe", *names],
+            [
+                (
+                    record["run_id"],
+                    _recipe_of(record),
+                    *(record.get("counts", {}).get(name) for name in names),
+                )
+                for record in shown
+            ],
+        ),
+    )
+
+
+def _recipe_of(record: Mapping[str, Any]) -> str:
+    recipe = record.get("recipe", {})
+    return f"{recipe.get('name', _NONE)} {recipe.get('digest', '')[:8]}"
+
+
+def _unlike(labels: Iterable[str]) -> list[str]:
+    """Make labels differ, so that no two bars fall into one."""
+    seen: dict[str, int] = {}
+    result = []
+    for label in labels:
+        seen[label] = seen.get(label, 0) + 1
+        result.append(label if seen[label] == 1 else f"{label} ({seen[label]})")
+    return result
+
+
+def _standing(figures: Figures) -> Table | None:
+    if len(figures.records) < 2:
+        return None
+    counted = _most(figures.standing.cells.groupby(["modality", "outcome"])["n"].sum().unstack(fill_value=0))
+    rows = [
+        (name, *(int(row.get(outcome, 0)) for outcome in COLOURS), int(row.sum()))
+        for name, row in counted.iterrows()
+    ]
+    total = figures.standing.outcomes
+    rows.append(("all", *(total[outcome] for outcome in COLOURS), sum(total.values())))
+    return Table("Newest outcome of every source, over all runs", ["modality", *COLOURS, "all"], rows)
