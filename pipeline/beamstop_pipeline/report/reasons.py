@@ -16,6 +16,7 @@ REMEDIES = {
     "leak": "Name the element in attributes of the recipe (X removes it), and run again.",
     "unsafe_path": "Look at the identifiers of the original: one of them cannot be part of a path.",
     "occupied": "Something else stands at the output path: move it away, or choose another OUTPUT.",
+    "not_stored": "Ask the imaging server's log why it refused; run again when it takes the instance.",
     "no_sop_instance_uid": "The original breaks the standard: repair it at its source.",
     "no_sop_class_uid": "The original breaks the standard: repair it at its source.",
     "attributes_uncertain": "Look at the original with dciodvfy: its header cannot be read for sure.",
