@@ -64,7 +64,7 @@ def test_a_date_is_found_however_it_is_written(writing: str) -> None:
     ],
 )
 def test_other_numbers_are_no_dates(text: str) -> None:
-    assert list(find_dates(text)) == []
+    assert [found for found in find_dates(text) if found.sure] == []
 
 
 @pytest.mark.parametrize(

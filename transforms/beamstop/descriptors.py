@@ -4,12 +4,15 @@ What goes:
 
 1. words of this instance's own names, in any order, case and accents, joined (SmithJohn), with what
    hangs on (Smith's, SMITH01), and initials beside one (J. Smith). A name that is an ordinary word
-   (Brown, Hand) goes only beside another word, an initial or a title of the same name;
+   (Brown, Hand) goes only beside another word, an initial (M. Brown) or a title of the same name, and
+   so does a particle (von);
 2. its identifiers and telephone numbers, with any or no separators, with or without leading zeros;
-3. its institutions and addresses as a whole, and each word of them that no vocabulary knows;
+3. its institutions and addresses as a whole, unless they are two ordinary words (Nuclear Medicine), and
+   each word of them that no vocabulary knows;
 4. its UIDs, and anything else in the shape of one;
 5. dates in every way that `written_dates` reads, this patient's or not, with the time beside them;
-   with `shift_date` they are moved and written as they were instead;
+   with `shift_date` they are moved and written as they were instead; what may be a version (3.11.63)
+   only where it is one of its dates;
 6. what has the shape of an identifier whoever it belongs to, see `shapes`; an age over 89 becomes 90.
 
 Everything else stays, in order: T1, L5-S1, 8/10, 2/3, 10.5, 120kVp, and Wilson when the patient is not
@@ -26,12 +29,14 @@ from typing import Literal, NamedTuple
 
 from beamstop.identifiers import Identifiers, Name, Words
 from beamstop.shapes import WORD, Span, find_shapes
-from beamstop.vocabulary import fold, is_dull, is_placeholder, is_syllabic, vocabulary
+from beamstop.vocabulary import fold, is_dull, is_placeholder, is_syllabic, particles, vocabulary
 from beamstop.written_dates import find_dates
 
 MIN_NAME = 2
 MIN_JOINED = 4
 MIN_LOOSE_DIGITS = 6
+MIN_PART_DIGITS = 5
+MIN_PLACE_WORDS = 3
 MAX_PIECES = 6
 MIN_PLACE_WORD = 5
 _UNSHIFTABLE = (OverflowError, ValueError)
@@ -54,7 +59,9 @@ _TIME_AFTER = re.compile(
 _TIME_BEFORE = re.compile(rf"(?<![\w.:]){_CLOCK}[\s,]*(?:(?:on|am|le|op)\s+)?\Z")
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 # Codes, levels, sizes and numbers: T1, L5, 3mm, 120kvp, 1024. Longer ones nobody vouches for.
-_MEASURE = re.compile(r"[0-9]{1,4}(?:[a-zµ]{1,5}[0-9]?)?\Z|[a-z]{1,4}[0-9]{1,3}[a-z]{0,2}\Z|[a-z]\Z")
+_MEASURE = re.compile(
+    r"[0-9]{1,4}(?:[a-zµ]{1,5}[0-9]?)?\Z|[0-9]{1,4}(?:x[0-9]{1,4}){1,2}(?:mm|cm)?\Z|b[0-9]{2,4}\Z|[a-z]{1,4}[0-9]{1,3}[a-z]{0,2}\Z|[a-z]\Z"
+)
 _CUT = "\0"
 _CUTS = re.compile(r"\0[ \t^,.;:'’/=+&_-]*\0")
 _BROKEN_PAIR = re.compile(r"\([ \t]*\0[ \t]*\)|\[[ \t]*\0[ \t]*\]|<[ \t]*\0[ \t]*>|\"[ \t]*\0[ \t]*\"")
@@ -99,6 +106,7 @@ class _Terms:
         names: words that go wherever they stand.
         common_names: ordinary words, which go beside one of `names`.
         initials: of all names.
+        initialed: by family name, the initials of the given names.
         sequences: by first word, words that go when they follow one another.
         careted: as sequences, but only where a caret or comma stands between the first two.
         joined: letters and digits that go whatever stands between them.
@@ -109,6 +117,7 @@ class _Terms:
     names: set[str] = field(default_factory=set)
     common_names: set[str] = field(default_factory=set)
     initials: set[str] = field(default_factory=set)
+    initialed: dict[str, set[str]] = field(default_factory=dict)
     sequences: dict[str, set[Words]] = field(default_factory=dict)
     careted: dict[str, set[Words]] = field(default_factory=dict)
     joined: set[str] = field(default_factory=set)
@@ -117,7 +126,7 @@ class _Terms:
 
     def add_name(self, name: Name, kept: frozenset[str]) -> None:
         words = [word for component in name for word in component]
-        telling = {word for word in words if len(word) >= MIN_NAME and not is_dull(word)} - kept
+        telling = {word for word in words if len(word) >= MIN_NAME and not is_dull(word)} - kept - particles()
         self.names |= telling
         if telling:
             self.common_names.update(word for word in words if word.isalpha() and word not in telling)
@@ -125,6 +134,7 @@ class _Terms:
         if len(name) < 2:
             return
         family, given, *_ = name
+        self.initialed.setdefault(family[-1], set()).update(word[0] for word in given if word.isalpha())
         is_nobody = not telling and any(map(is_placeholder, (*family, *given)))
         for order in ((*family, *given), (*given, *family)):
             kind = self.careted if is_nobody else self.sequences
@@ -142,7 +152,7 @@ class _Terms:
         elif len(joined) >= MIN_JOINED and not is_dull(joined):
             self.joined.add(joined)
             for part in words:
-                if part.isdecimal() and len(part.lstrip("0")) >= MIN_LOOSE_DIGITS:
+                if part.isdecimal() and len(part.lstrip("0")) >= MIN_PART_DIGITS:
                     self.add_number(part)
 
     def add_number(self, digits: str) -> None:
@@ -151,7 +161,7 @@ class _Terms:
             self.joined |= {digits, bare}
 
     def add_place(self, words: Words, kept: frozenset[str]) -> None:
-        self.add_sequence(words)
+        self.add_sequence(words, is_named=len(words) >= MIN_PLACE_WORDS)
         known = vocabulary() | kept
         self.names.update(
             word for word in words if len(word) >= MIN_PLACE_WORD and word.isalpha() and word not in known
@@ -164,8 +174,9 @@ class _Terms:
         else:
             self.add_sequence(words)
 
-    def add_sequence(self, words: Words) -> None:
-        if not all(map(is_dull, words)) and len("".join(words)) >= MIN_JOINED:
+    def add_sequence(self, words: Words, is_named: bool = False) -> None:
+        """Add words; ordinary ones alone (Nuclear Medicine) only where they are enough to be a name."""
+        if (is_named or not all(map(is_dull, words))) and len("".join(words)) >= MIN_JOINED:
             self.sequences.setdefault(words[0], set()).add(words)
 
 
@@ -253,9 +264,10 @@ def _initial_and_name_at(text: str, tokens: list[_Token], first: int, terms: _Te
     """Return the two tokens of "J. Brown", where brown fat would stay."""
     if first + 1 == len(tokens) or tokens[first].word not in terms.initials:
         return ()
+    initial, word = tokens[first].word, tokens[first + 1].word
     between = text[tokens[first].end : tokens[first + 1].start]
-    is_name = between.rstrip(" ") == "." and tokens[first + 1].word in terms.common_names
-    return range(first, first + 2) if is_name else ()
+    is_name = word in terms.common_names or initial in terms.initialed.get(word, ())
+    return range(first, first + 2) if is_name and between.rstrip(" ") == "." else ()
 
 
 def _add_neighbours(text: str, tokens: list[_Token], gone: set[int], terms: _Terms) -> None:
@@ -278,7 +290,8 @@ def _dates(text: str, identifiers: Identifiers, shift_date: Callable[[date], dat
     """Yield where dates stand, longest first where they overlap, and what comes instead."""
     covered = 0
     for found in sorted(find_dates(text), key=lambda found: (found.start, -found.end)):
-        if found.start < covered:
+        is_date = found.sure or not identifiers.dates.isdisjoint(found.readings)
+        if found.start < covered or not is_date:
             continue
         covered = found.end
         try:

@@ -371,9 +371,12 @@ def _day(match: re.Match[str]) -> date | None:
 
 
 def _names(text: str) -> Iterator[Name]:
-    """Yield each spelling of each name: alphabetic, ideographic, phonetic; umlauts also as two letters."""
+    """Yield each spelling of each name: alphabetic, ideographic, phonetic.
+
+    Umlauts also as two letters, O'Brien also as OBrien.
+    """
     for group in _NAME_GROUPS.split(text):
-        for spelling in {group, _two_letter_umlauts(group)}:
+        for spelling in {group, _two_letter_umlauts(group), _APOSTROPHES.sub("", group)}:
             components = spelling.split("^") if "^" in spelling else _without_carets(spelling)
             words = (tuple(word for word in words_of(part) if word not in titles()) for part in components)
             name = tuple(component for component in words if component)
@@ -393,6 +396,7 @@ def _two_letter_umlauts(text: str) -> str:
     return text.translate(_UMLAUTS) if not text.isascii() else text
 
 
+_APOSTROPHES = re.compile("['’`´]")
 _UMLAUTS = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "å": "aa", "ø": "oe"}
 )

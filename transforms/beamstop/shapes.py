@@ -8,7 +8,7 @@ this instance's own values are found by value anyway.
 import re
 from collections.abc import Iterator
 
-from beamstop.vocabulary import fold, is_dull, ordinary, vocabulary
+from beamstop.vocabulary import eponyms, fold, is_dull, ordinary, vocabulary
 
 Span = tuple[int, int, str]  # start, end, what comes instead
 
@@ -25,18 +25,18 @@ _NAMES = rf"(?:{_PARTICLES}(?:[A-Z]\.?\s*){{0,2}}{_NAME}(?:[ ^]+(?:[A-Z]\.\s*)?{
 _NUMBER = r"(?P<value>(?=[\w/.-]*[0-9]{3})[A-Za-z0-9][\w/.-]*[\w])"
 _LONG_NUMBER = r"(?P<value>(?=[\w/.-]*[0-9]{5})[A-Za-z0-9][\w/.-]*[\w])"
 
+_MAIL = re.compile(r"(?i)[a-z0-9._%+-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)+")
+_URL = re.compile(r"(?i)(?<![a-z0-9])(?:(?:https?|ftp|file)://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]]")
 _IN_SHAPE = tuple(
     re.compile(pattern)
     for pattern in (
-        r"(?i)[a-z0-9._%+-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)+",
-        r"(?i)\b(?:https?|ftp|file)://[^\s<>\"]+|\bwww\.[^\s<>\"]+",
         r"(?<![0-9.])[0-2](?:\.(?:0|[1-9][0-9]*)){5,}(?![0-9])",  # a UID; versions have fewer components
         r"(?<![0-9])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![0-9])",  # social security number
         # Telephones: North America, international, France in pairs, others with their leading zero.
         r"(?<![\w.])(?:\+?1[ .-]?)?(?:\([0-9]{3}\) ?|[0-9]{3}[ .-])[0-9]{3}[ .-][0-9]{4}(?![0-9])",
         r"(?<![\w.])\+[0-9]{1,3}[ ./()-]{1,2}[0-9(][0-9 ./()-]{5,}[0-9]",
         r"(?<![\w.])0[1-9](?P<mark>[ .-])(?:[0-9]{2}(?P=mark)){3}[0-9]{2}(?![0-9])",
-        r"(?<![\w.])\(?0[1-9][0-9]{1,3}\)?[ /-](?:[0-9]{5,8}|[0-9]{3,4}[ -][0-9]{3,5})(?![0-9])",
+        r"(?<![\w.])\(?0[1-9][0-9]{1,3}\)?(?:[ -]| ?/ ?)(?:[0-9]{5,8}|[0-9]{3,4}[ -][0-9]{3,5})(?![0-9])",
         # Streets: 12 Main Street; Hauptstr. 12; Kerkstraat 12; 12 bis, rue de la Paix.
         r"\b[0-9]{1,5}[A-Za-z]?\s+(?:[NSEW]\.?\s+)?(?:[A-Z][\w'.-]*\s+){1,3}"
         r"(?:Street|STREET|St\.?|Avenue|AVENUE|Ave\.?|Road|ROAD|Rd\.?|Lane|LANE|Boulevard|BOULEVARD|Blvd\.?|BLVD|"
@@ -47,7 +47,7 @@ _IN_SHAPE = tuple(
         r"(?:(?:de|du|des|la|l['’]|d['’])\s*){0,2}[A-ZÀ-Þ][\w'’-]+(?:\s+[A-ZÀ-Þ][\w'’-]+){0,2}",
         r"(?i)\bp\.?\s?o\.?\s?box\s+[0-9]+",
         # Postal codes: Boston, MA 02115; NSW 2000; K1A 0B1.
-        r"\b(?:[A-Z][\w.-]+\s+)?[A-Z][\w.-]+,\s*[A-Z]{2}\s+[0-9]{5}(?:-[0-9]{4})?\b",
+        r"\b[A-Z][\w.-]+,\s*[A-Z]{2}\s+[0-9]{5}(?:-[0-9]{4})?\b",
         r"\b(?:NSW|VIC|QLD|TAS)\s+[0-9]{4}\b",
         r"(?<![\w-])(?!T[12]W)[ABCEGHJ-NPRSTVXY][0-9][ABCEGHJ-NPRSTV-Z][ -]"
         r"[0-9][ABCEGHJ-NPRSTV-Z][0-9](?![\w-])",
@@ -61,6 +61,8 @@ _WITH_UNKNOWN = tuple(
         r"(?:Drive|DRIVE|Dr\b(?!\.?\s+[A-Z])|Court|COURT|Terrace|TERRACE|Crescent|CRESCENT|Square|SQUARE|Gardens)\b\.?",
         r"\b(?:Calle|C/|Avenida|Avda\.?|Paseo|Via|Viale|Piazza|Rua)\s+(?:(?:de|del|la|di|da|dei)\s+){0,2}"
         r"(?P<unknown>[A-ZÀ-Þ][\w'’-]+(?:\s+[A-ZÀ-Þ][\w'’-]+){0,2}),?\s+[0-9]{1,4}\b",
+        # The first word of San Antonio, TX 78205
+        r"\b(?P<unknown>[A-Z][\w.-]+)\s+(?=[A-Z][\w.-]+,\s*[A-Z]{2}\s+[0-9]{5}\b)",
         # 69120 Heidelberg, CH-8000 Zürich, 00-950 Warszawa, 1012 AB Amsterdam
         r"(?<![\w.-])(?:(?:[A-Z]{1,2}-)?[0-9]{5}|[A-Z]{1,2}-[0-9]{4}|[0-9]{2}-[0-9]{3}|[1-9][0-9]{3}\s?[A-Z]{2})"
         r"\s+(?P<unknown>[A-ZÄÖÜ][a-zäöüßéè]+)\b",
@@ -80,7 +82,7 @@ _RECORD_LABELS = tuple(
         r"(?i:\b(?:tel(?:ephone|efon)?|phone|ph|fax|mobile|cell|pager|beeper|bleep|call|gsm|handy)\b[.:#\s]*"
         r"(?:no\.?|number)?[:#\s]*)(?P<value>\+?[0-9(][0-9 ()./-]{4,}[0-9])",
         r"(?i:\b(?:pager|beeper|bleep|ext(?:ension)?)\b[.:#\s]*)(?P<value>[0-9]{4,6})(?![\w.])",
-        r"(?i:\b(?:mrn?|med(?:ical)?\s*rec(?:ord)?|patient\s*id|pat\s*id|pid|acc(?:ession|n)?|acct|account|ssn|chart|"
+        r"(?i:\b(?:mrn?|med(?:ical)?\.?\s*rec(?:ord)?\.?|patient\s*id|pat\s*id|pid|acc(?:ession|n)?|acct|account|ssn|chart|"
         r"visit|encounter|order|requisition|req|case|hosp(?:ital)?|unit|policy|member|insurance|nhs|id)"
         rf"\s*(?:(?:no|nr|num|number|id)\b\.?)?\s*[:#=]+\s*#?){_NUMBER}",
         r"(?i:\b(?:mrn|accession(?:\s*(?:no\.?|num(?:ber)?))?|acc\.?\s*(?:no\.?|nr\.?|num(?:ber)?)|"
@@ -114,13 +116,13 @@ _DEGREE = re.compile(
     rf"\b(?P<name>{_NAME}(?:\s+[A-Z]\.)?(?:\s+{_NAME}){{0,2}}),?\s+(?:M\.?D|Ph\.?D|D\.O|R\.?N|MBBS|FRCR)\b\.?"
 )
 _A_TITLE = (
-    r"(?:(?:Drs?|Mr|Mrs|Ms|Prof|Dra|Sra|Srta|Dhr|Mevr|Mlle|Mme|Dott|Dottssa)\b\.?\s*|"
+    r"(?:(?:Drs?|Mr|Mrs|Ms|Prof|Dra|Sra|Srta|Dña|Doña|Dhr|Mevr|Mlle|Mme|Dott|Dottssa)\b\.?\s*|"
     r"(?:Frau|Herrn?|Monsieur|Madame|Mademoiselle|Señora?|Signora?|[Mm]evrouw|[Mm]eneer)\s+)"
 )
 _TITLE = re.compile(
     r"(?<![\w-])(?:"
     # Nothing but a title: a name follows.
-    rf"(?P<sure>{_A_TITLE}(?:{_A_TITLE}|(?:med|rer|nat|phil|dent|h\.\s?c)\.\s*)*)"
+    rf"(?P<sure>(?:(?:Fr|Hr|Pr|Sr)\.\s*(?={_A_TITLE}))?{_A_TITLE}(?:{_A_TITLE}|(?:med|rer|nat|phil|dent|h\.\s?c)\.\s*)*)"
     # A modality, a direction or a unit as well: a name that no vocabulary knows follows.
     r"|(?P<perhaps>(?:DR|MR|MRS|MS|PROF|FRAU|HERR|MME)\b(?P<dot>\.)?|Professor|Doctor|Miss|(?<![0-9]\s)(?:Fr|Hr|Pr|Sr|Sig)\.)\s+)"
     rf"\s*(?P<name>{_NAMES})"
@@ -142,6 +144,8 @@ def find_shapes(text: str) -> Iterator[Span]:
     >>> [text[start:end] for text in ("MR BRAIN for Mr. Brown",) for start, end, _ in find_shapes(text)]
     ['Mr. Brown']
     """
+    yield from _addresses(text)
+    text = text.replace("_", " ")  # parts words like a blank, and no pattern below asks for it
     for shape in _IN_SHAPE:
         for match in shape.finditer(text):
             yield *match.span(), ""
@@ -158,6 +162,19 @@ def find_shapes(text: str) -> Iterator[Span]:
             yield *match.span("value"), ""
     yield from _ages(text)
     yield from _people(text)
+
+
+def _addresses(text: str) -> Iterator[Span]:
+    """Yield mail addresses, without the known words that an underscore ties to them, and URLs."""
+    for match in _URL.finditer(text):
+        yield *match.span(), ""
+    for match in _MAIL.finditer(text):
+        start, end = match.span()
+        first, mark, _ = text[start:end].partition("_")
+        while mark and fold(first) in vocabulary():
+            start += len(first) + 1
+            first, mark, _ = text[start:end].partition("_")
+        yield start, end, ""
 
 
 def _ages(text: str) -> Iterator[Span]:
@@ -178,8 +195,12 @@ def _people(text: str) -> Iterator[Span]:
         start = next((word.start() for word in words if not is_dull(fold(word[0]))), None)
         if start is not None:
             yield match.start("name") + start, match.end(), ""
-    for match in _TITLE.finditer(text):
-        yield from _titled(text, match)
+    start = 0
+    while match := _TITLE.search(text, start):
+        people = list(_titled(text, match))
+        yield from people
+        # What is no title (MR in MR HEAD Dr. Wood) hides none behind it.
+        start = match.end() if people else match.end("perhaps") if match["perhaps"] else match.start() + 1
 
 
 def _titled(text: str, match: re.Match[str]) -> Iterator[Span]:
@@ -190,7 +211,7 @@ def _titled(text: str, match: re.Match[str]) -> Iterator[Span]:
         return
     words = list(WORD.finditer(text, *match.span("name")))
     named = next((word for word in words if len(word[0]) > 1 and word[0][0].isupper()), words[-1])
-    if fold(named[0]) in vocabulary():
+    if _is_known(named[0]):
         is_short = named[0].isupper() and len(named[0]) <= MAX_ABBREVIATION
         if is_short if match["sure"] else not match["dot"]:
             return  # Dr. MPR; MR BRAIN, DR CHEST
@@ -211,4 +232,10 @@ def _unknown_run(text: str, start: int, end: int) -> Iterator[Span]:
 
 
 def _holds_unknown(text: str) -> bool:
-    return any(fold(word) not in vocabulary() for word in WORD.findall(text))
+    return not all(map(_is_known, WORD.findall(text)))
+
+
+def _is_known(word: str) -> bool:
+    """Say whether a word is no name: behind a title or in an address, Baker is one."""
+    folded = fold(word)
+    return folded in vocabulary() and folded not in eponyms()

@@ -4,8 +4,8 @@ Two sets, because a word can be good medicine and somebody's name at once:
 
 * `ordinary()`: a name part or place word equal to one of these tells nothing by itself
   ("Brown", "Hand", "Phantom"), so it is neither searched for nor removed alone.
-* `vocabulary()`: these and the eponyms ("Wilson", "Graves"), which stay in a description unless
-  they are in this patient's own identifiers.
+* `vocabulary()`: these, eponyms ("Wilson", "Graves") and words of other languages, which stay in a
+  description unless they are in this patient's own identifiers.
 
 `data/vocabulary.txt` is written by `tools/make_vocabulary.py` from what pydicom carries (names of
 attributes and UIDs, code meanings of PS3.16's context groups); loading it takes 3 ms, building it
@@ -22,6 +22,8 @@ _MARKS = re.compile("[\u0300-\u036f]+")
 _LETTER_RUNS = re.compile(r"[^\W\d_]+")
 _SYLLABIC = (("\u1100", "\u11ff"), ("\u2e80", "\ud7ff"), ("\uf900", "\ufaff"), ("\uff66", "\uffdc"))
 MAX_ORDINARY_DIGITS = 3
+_VOUCHED = ("eponyms", "agents", "terms", "german", "french", "spanish")  # no names by themselves, or perhaps
+_PARTS_OF_NAMES = ("titles", "particles")
 _NOBODY = ("modalities", "placeholders", "manufacturers", "abbreviations")
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"})
 
@@ -41,20 +43,33 @@ def fold(text: str) -> str:
 @cache
 def ordinary() -> frozenset[str]:
     """Return the folded words that tell nothing about anybody."""
-    ours = (words for name, words in _lists().items() if name not in {"eponyms", "titles"})
+    ours = (words for name, words in _lists().items() if name not in (*_VOUCHED, *_PARTS_OF_NAMES))
     return frozenset(word for word in _generated() if word.islower()).union(*ours)
 
 
 @cache
 def vocabulary() -> frozenset[str]:
-    """Return the folded words that a description may hold: `ordinary()` and the eponyms."""
-    return ordinary().union((word.lower() for word in _generated()), _lists()["eponyms"])
+    """Return the folded words that a description may hold: `ordinary()` and those vouched for."""
+    ours = (_lists()[name] for name in _VOUCHED)
+    return ordinary().union((word.lower() for word in _generated()), *ours)
 
 
 @cache
 def titles() -> frozenset[str]:
     """Return the folded titles and degrees: in a name, but no part of it."""
     return _lists()["titles"]
+
+
+@cache
+def eponyms() -> frozenset[str]:
+    """Return the folded names of persons that diseases, signs and methods are called after."""
+    return _lists()["eponyms"]
+
+
+@cache
+def particles() -> frozenset[str]:
+    """Return the folded small words of family names, such as `von`."""
+    return _lists()["particles"]
 
 
 def is_dull(word: str) -> bool:

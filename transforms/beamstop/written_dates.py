@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 # By language, full and short. Italian short forms are left out: set, gen and mag are medicine with a number.
@@ -48,11 +48,13 @@ _NUMERIC = re.compile(
     + r"|(?P<a>[0-9]{1,2})(?P<t>[-/. _])(?P<b>[0-9]{1,2})(?P=t)(?P<year>(?:1[89]|20)[0-9]{2}|[0-9]{2}))"
     + _END
 )
+_MONTH_AND_YEAR = re.compile(_START + rf"(?<![/-])(?P<m>0[1-9]|1[0-2])/(?P<year>{_YEAR})" + _END + "(?![/-])")
 _ORDINAL = r"(?:st|nd|rd|th|\.)?"
 _SPOKEN = re.compile(
     rf"{_WORD_START}(?:"
     rf"(?P<d1>[0-9]{{1,2}}){_ORDINAL}[-/ ,.]{{0,2}}(?:(?:of|de) )?"
-    rf"(?P<m1>{_MONTH})\.?[-/ ,]{{0,2}}(?:de )?(?P<y1>{_YEAR})"
+    rf"(?P<m1>{_MONTH})\.?(?:[-/ ,]{{0,2}}(?:de )?(?P<y1>{_YEAR})"
+    rf"|[-/ ]['’]?(?P<y5>[0-9]{{2}})(?![.,/-]?[0-9]))"
     rf"|(?P<m2>{_MONTH})\.?[-/ ]?(?P<d2>[0-9]{{1,2}}){_ORDINAL}[-/ ,]{{1,2}}(?P<y2>{_YEAR})"
     rf"|(?P<m3>{_MONTH})\.?[-/ ,]{{0,2}}(?P<y3>{_YEAR})"
     rf"|(?P<y4>{_YEAR})[-/ ](?P<m4>{_MONTH})\.?[-/ ](?P<d4>[0-9]{{1,2}})"
@@ -72,6 +74,7 @@ class WrittenDate:
         readings: the days it can mean, the likeliest first; more than one for 03/04/2004.
         whole: it names a day; a month with its year does not, and then the reading is its first day.
         has_century: its year has four digits.
+        sure: what else it could be is rarer; 3.11.63 may be a version.
     """
 
     start: int
@@ -80,6 +83,7 @@ class WrittenDate:
     whole: bool
     has_century: bool
     _write: Callable[[date, date], str]
+    sure: bool = True
 
     def rewrite(self, moved: Callable[[date], date], known: frozenset[date] = frozenset()) -> str:
         """Return another date written in the same way: field order, separators, digits, month names.
@@ -130,24 +134,31 @@ def _numeric(text: str) -> Iterator[WrittenDate]:
             continue
         short_year, mark = len(match["year"]) == 2, match["t"]
         # 10.5.12 is a version and 1-2-20 a range of slices: short years need a slash or two digits each.
-        if short_year and (mark in " _" or (mark != "/" and match.end() - match.start() < 8)):
+        if short_year and mark in " _":
             continue
+        sure = not short_year or mark == "/" or match.end() - match.start() >= 8
         found = _either_order(match, match["year"], match["a"], match["b"], day_first=mark != "/")
         if found:
-            yield found
+            yield replace(found, sure=sure)
+    for match in _MONTH_AND_YEAR.finditer(text):
+        day = _date(match["year"], match["m"], "1")
+        if day:
+            yield WrittenDate(*match.span(), (day,), False, True, _writer(match, {"y": "year", "m": "m"}))
 
 
 def _spoken(text: str) -> Iterator[WrittenDate]:
     for match in _SPOKEN.finditer(text):
         form = next(number for number in "1234" if match[f"m{number}"])
         groups = {"y": f"y{form}", "m": f"m{form}", "d": f"d{form}"}
+        if form == "1" and match["y5"]:
+            groups["y"] = "y5"
         if form == "3":
             del groups["d"]
         whole = "d" in groups
         month = str(_NUMBER_OF[match[groups["m"]].lower()])
         day = _date(match[groups["y"]], month, match[groups["d"]] if whole else "1")
         if day:
-            yield WrittenDate(*match.span(), (day,), whole, True, _writer(match, groups))
+            yield WrittenDate(*match.span(), (day,), whole, groups["y"] != "y5", _writer(match, groups))
 
 
 def _either_order(
