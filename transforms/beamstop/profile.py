@@ -150,7 +150,9 @@ def option(name: str) -> RuleSet:
         # HideText has cleared the text in the planes by now.
         rules.append(Rule("60xx,3000", Action.K, f"{name}:60xx3000"))
         rules.append(Rule("60xx,xxxx", Action.K, f"{name}:60xxxxxx"))
-        rules += [Rule(f"60xx,{element}", Action.C, f"{name}:60xx{element}") for element in ("0022", "1500")]
+        rules += [
+            Rule(f"60xx,{element}", Action.C, f"{name}:60xx{element}") for element in ("0022", "0045", "1500")
+        ]
     return RuleSet(rules, name)
 
 

@@ -196,11 +196,11 @@ def _people(text: str) -> Iterator[Span]:
         if start is not None:
             yield match.start("name") + start, match.end(), ""
     start = 0
-    while match := _TITLE.search(text, start):
-        people = list(_titled(text, match))
+    while titled := _TITLE.search(text, start):
+        people = list(_titled(text, titled))
         yield from people
         # What is no title (MR in MR HEAD Dr. Wood) hides none behind it.
-        start = match.end() if people else match.end("perhaps") if match["perhaps"] else match.start() + 1
+        start = titled.end() if people else titled.start() + 1
 
 
 def _titled(text: str, match: re.Match[str]) -> Iterator[Span]:
