@@ -12,12 +12,20 @@ TORCHVISION_VERSION ?= 0.28.0
 # Arguments for pytest: make test PYTEST_ARGS="-m 'not ocr' -x"
 PYTEST_ARGS ?= -n 2
 
-.PHONY: setup test check fmt demo bench clean
+# Where the image and the Flex Template's specification go: make template IMAGE=… PLACE=gs://…
+IMAGE ?= REGION-docker.pkg.dev/PROJECT/REPOSITORY/beamstop:TAG
+PLACE ?= gs://BUCKET/beamstop/template.json
+
+.PHONY: setup test test-flink check fmt demo bench template clean
 
 setup: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/pytest -rs $(PYTEST_ARGS)
+
+# On a real Flink inside the job server whose jar BEAMSTOP_FLINK_JOB_SERVER_JAR names; skipped without.
+test-flink: $(STAMP)
+	$(BIN)/pytest -rs tests/pipeline/test_portable.py -k flink
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -35,6 +43,10 @@ demo: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/pip install --quiet --editable '.[bench]'
 	$(BIN)/python benchmarks/attributes.py
+
+# Checks the specification and says what publishes it; sends nothing.
+template: $(STAMP)
+	@$(BIN)/python templates/dataflow/plan.py --image '$(IMAGE)' --place '$(PLACE)' --file build/template.json
 
 clean:
 	rm -rf $(VENV) build dist demo-out
