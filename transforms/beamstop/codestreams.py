@@ -1,7 +1,9 @@
-"""What compressed frames say beside their pixels: comments and application segments."""
+"""What compressed frames say beside their pixels: comments, application segments, what follows their end."""
 
 import struct
+from collections.abc import Iterator
 
+import numpy as np
 from pydicom.encaps import generate_fragments
 
 from beamstop.errors import Quarantined
@@ -11,10 +13,15 @@ _JPEG, _J2K = b"\xff\xd8\xff", b"\xff\x4f\xff"
 _JPEG_TEXT = frozenset({*range(0xE0, 0xF0), 0xFE})
 _J2K_TEXT = frozenset({0x64})
 _JPEG_LAST, _J2K_LAST = 0xDA, 0x90  # start of scan, start of tile part: pixels from here on
+_END = 0xD9  # of a JPEG image and of a JPEG 2000 codestream
+_RESTARTS = (0xD0, 0xD7)
+_PADDING = b"\0\xff"
 
 
 def comments(encapsulated: bytes) -> bytes:
-    """Return the comments and application segments of all fragments, a line break between them.
+    """Return what all fragments say beside pixels, a line break between.
+
+    Those are comments, application segments, and what follows the end of a picture.
 
     Args:
         encapsulated: value of Pixel Data in a compressed transfer syntax (PS3.5 A.4).
@@ -28,15 +35,80 @@ def comments(encapsulated: bytes) -> bytes:
     """
     found: list[bytes] = []
     try:
-        fragments = list(generate_fragments(encapsulated))
+        for fragment in generate_fragments(encapsulated):
+            found += _said(fragment)
     except (ValueError, EOFError, struct.error):
         raise Quarantined("pixels_undecodable", "PixelData: fragments") from None
-    for fragment in fragments:
-        if fragment.startswith(_JPEG):
-            found += _segments(fragment, _JPEG_TEXT, _JPEG_LAST)
-        elif fragment.startswith(_J2K):
-            found += _segments(fragment, _J2K_TEXT, _J2K_LAST)
     return b"\n".join(found)
+
+
+def end_of(codestream: bytes) -> int:
+    """Return where a codestream ends: all of it, unless more than padding follows its end marker.
+
+    Decoders stop there, so that nobody sees what follows. Only JPEG, JPEG-LS and JPEG 2000 have the marker.
+    """
+    end = len(codestream)
+    try:
+        if codestream.startswith(_JPEG):
+            end = _end_of_jpeg(codestream)
+        elif codestream.startswith(_J2K):
+            end = _end_of_j2k(codestream)
+    except (IndexError, ValueError, struct.error):  # cut short: there is no end
+        pass
+    return end if codestream[end:].strip(_PADDING) else len(codestream)
+
+
+def _said(fragment: bytes) -> Iterator[bytes]:
+    if fragment.startswith(_JPEG):
+        yield from _segments(fragment, _JPEG_TEXT, _JPEG_LAST)
+    elif fragment.startswith(_J2K):
+        yield from _segments(fragment, _J2K_TEXT, _J2K_LAST)
+    beyond = fragment[end_of(fragment) :]
+    if beyond:
+        yield beyond
+
+
+def _end_of_jpeg(codestream: bytes) -> int:
+    """Walk from segment to segment, and through each scan, to the end of the image (ISO/IEC 10918-1 B.1)."""
+    at = 2
+    while True:
+        marker = codestream[at + 1]
+        if codestream[at] != 0xFF:
+            raise IndexError
+        if marker == 0xFF:  # a fill byte
+            at += 1
+        elif marker == _END:
+            return at + 2
+        else:
+            at += 2 + struct.unpack_from(">H", codestream, at + 2)[0]
+            if marker == _JPEG_LAST:
+                at = _after_scan(codestream, at)
+
+
+def _after_scan(codestream: bytes, at: int) -> int:
+    """Return where the marker behind a scan is: in one, FF comes before less than 80 or is a restart."""
+    data = np.frombuffer(codestream, np.uint8)[at:]
+    found = np.flatnonzero(data[:-1] == 0xFF)
+    after = data[found + 1]
+    first, last = _RESTARTS
+    markers = found[(after >= 0x80) & (after < 0xFF) & ((after < first) | (after > last))]
+    return at + int(markers[0])
+
+
+def _end_of_j2k(codestream: bytes) -> int:
+    """Walk through the main header and from tile part to tile part (ISO/IEC 15444-1 A.4)."""
+    at = 2
+    while True:
+        marker, length = struct.unpack_from(">HH", codestream, at)
+        if marker == 0xFF00 | _END:
+            return at + 2
+        if marker == 0xFF00 | _J2K_LAST:
+            (length,) = struct.unpack_from(">L", codestream, at + 6)
+            if not length:  # the last tile part; no two of its bytes look like the marker
+                return codestream.index(b"\xff\xd9", at) + 2
+            at += length
+        else:
+            at += 2 + length
 
 
 def _segments(codestream: bytes, wanted: frozenset[int], last: int) -> list[bytes]:

@@ -36,6 +36,7 @@ _FIRST_ITEM = b"\xfe\xff\0\xe0"
 UNKNOWN_VRS = frozenset({None, "UN"})
 _MAYBE_SEQUENCE = frozenset({"SQ", "UN"})
 _TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "SH", "ST", "TM", "UI", "UT"})
+_BYTES_VRS = frozenset({"OB", "OW"})
 _LAST_SHORT_LENGTH = 0xFFFF
 _FIRST_GROUP_WITHOUT_LENGTH = 8  # PS3.5 7.2: group lengths are retired from here on
 
@@ -84,8 +85,12 @@ class ElementWriter:
             tags: of the elements, in order.
             charset: Specific Character Set around the dataset.
         """
+        return b"".join(self.parts(dataset, tags, charset))
+
+    def parts(self, dataset: Dataset, tags: list[BaseTag], charset: str | list[str]) -> list[bytes]:
+        """Return the same in parts, so that large values need not be copied before all is put together."""
         if self._needs_conversion(dataset):
-            return self._convert(dataset, tags, charset)
+            return [self._convert(dataset, tags, charset)]
         parts: list[bytes] = []
         for tag in tags:
             element = dataset._dict[tag]
@@ -97,7 +102,7 @@ class ElementWriter:
                 self._add_sequence(parts, element, charset)
             else:
                 self._add_converted(parts, element, charset)
-        return b"".join(parts)
+        return parts
 
     def _needs_conversion(self, dataset: Dataset) -> bool:
         """Say whether values must be read to be written: another encoding or character set."""
@@ -125,9 +130,21 @@ class ElementWriter:
         parts += (head, value) if head else (self._by_pydicom(element, charset),)
 
     def _add_converted(self, parts: list[bytes], element: Any, charset: str | list[str]) -> None:
+        if element.VR in _BYTES_VRS and isinstance(element.value, bytes) and element.value:
+            self._add_bytes(parts, element)
+            return
         value = b"" if element.is_empty else _plain_text(element)
         head = self._head(element.tag, element.VR, len(value)) if value is not None else b""
         parts += (head, value) if head and value is not None else (self._by_pydicom(element, charset),)
+
+    def _add_bytes(self, parts: list[bytes], element: Any) -> None:
+        """Add a value that may be as large as the file, without copying it."""
+        value, open_ended = element.value, element.is_undefined_length
+        padding = bytes(len(value) % 2)
+        length = UNDEFINED_LENGTH if open_ended else len(value) + len(padding)
+        parts += (self._head(element.tag, element.VR, length), value, padding)
+        if open_ended:
+            parts.append(self._plain(0xFFFE, _SEQUENCE_END, 0))
 
     def _add_sequence(self, parts: list[bytes], element: Any, charset: str | list[str]) -> None:
         items: list[bytes] = []

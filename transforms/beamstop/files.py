@@ -108,12 +108,12 @@ def encode(dataset: Dataset) -> Encoded:
     start = bytes(_PREFIX_AT) + b"DICM" + meta
     charset = dataset.get("SpecificCharacterSet", "iso8859")
     writer = ElementWriter(syntax.is_implicit_VR, syntax.is_little_endian)
-    before, pixels, after = (writer.write(dataset, tags, charset) for tags in _split_at_pixels(dataset))
-    header = start + before + after
+    before, pixels, after = (writer.parts(dataset, tags, charset) for tags in _split_at_pixels(dataset))
+    header = b"".join((start, *before, *after))
     if syntax == DeflatedExplicitVRLittleEndian:
-        return Encoded(start + _deflate(before + pixels + after), header)
+        return Encoded(start + _deflate(b"".join((*before, *pixels, *after))), header)
     compressed = bytes(pixel_data.value or b"") if syntax.is_encapsulated and pixel_data is not None else b""
-    return Encoded(b"".join((start, before, pixels, after)), header, comments(compressed))
+    return Encoded(b"".join((start, *before, *pixels, *after)), header, comments(compressed))
 
 
 def transfer_syntax_of(dataset: Dataset) -> UID:

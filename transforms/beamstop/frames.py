@@ -6,17 +6,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Container
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import BytesIO
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_fragmented_frames
 from pydicom.uid import UID, ExplicitVRLittleEndian, RLELossless
 
+from beamstop.codestreams import end_of
 from beamstop.decoder import decode_frame
 from beamstop.decoding import BROKEN, JPEG_LOSSY, Stated
+from beamstop.encapsulation import Offsets, Split, join, split
 from beamstop.encoders import encode_frame
 from beamstop.errors import PixelError
 from beamstop.files import transfer_syntax_of
@@ -319,14 +321,15 @@ class _NativeFrames(Frames):
                 raise PixelError("pixels_undecodable", f"{layout.keyword}: length")
             data = data[:expected] + bytes(expected % 2)
             self.changed = True
-        self._data: bytes | bytearray = _pairs_swapped(data) if self._swapped else data
+        self._data = _pairs_swapped(data) if self._swapped else data
+        self._new: BytesIO | None = None  # what replaces the data; holds them once, and so does its value
         self._put: set[int] = set()
 
     def stored(self, index: int) -> bytes | memoryview:
         if self._layout.bits_allocated == 1:
             return self._bits(index).tobytes()
         size = self._per_frame * self._layout.itemsize
-        return memoryview(self._data)[index * size : (index + 1) * size]
+        return self._read(index * size, size)
 
     def decode(self, index: int) -> Frame:
         layout = self._layout
@@ -340,8 +343,6 @@ class _NativeFrames(Frames):
         return Frame(cells, layout, layout.photometric, self._dataset)
 
     def put(self, index: int, frame: Frame) -> None:
-        if not isinstance(self._data, bytearray):
-            self._data = bytearray(self._data)
         self._put.add(index)
         self.changed = True
         layout = self._layout
@@ -353,17 +354,34 @@ class _NativeFrames(Frames):
         else:
             cells = np.moveaxis(frame.cells, -1, 0) if layout.planar else frame.cells
         size = self._per_frame * layout.itemsize
-        self._data[index * size : (index + 1) * size] = cells.astype(
-            layout.dtype.newbyteorder(self._order)
-        ).tobytes()
+        self._store(index * size, cells.astype(layout.dtype.newbyteorder(self._order)).tobytes())
 
     def repeat(self, first: int, index: int) -> None:
-        if first in self._put:
-            self.put(index, self.decode(first))
+        if first not in self._put:
+            return
+        if self._layout.bits_allocated == 1:
+            self._put_bits(index, self._bits(first))
+        else:
+            size = self._per_frame * self._layout.itemsize
+            self._store(index * size, self._read(first * size, size))
+        self._put.add(index)
+
+    def _store(self, at: int, data: bytes | memoryview) -> None:
+        if self._new is None:
+            self._new = BytesIO(self._data)
+        self._new.seek(at)
+        self._new.write(data)
+
+    def _read(self, at: int, size: int) -> bytes | memoryview:
+        """Return bytes as they are now."""
+        if self._new is None:
+            return memoryview(self._data)[at : at + size]
+        self._new.seek(at)
+        return self._new.read(size)
 
     def _write(self) -> None:
-        data = _pairs_swapped(self._data) if self._swapped else bytes(self._data)
-        self._dataset[self.keyword].value = data
+        data = self._new.getvalue() if self._new is not None else self._data
+        self._dataset[self.keyword].value = _pairs_swapped(data) if self._swapped else data
 
     def _shaped(self, flat: Cells) -> Cells:
         layout = self._layout
@@ -376,16 +394,20 @@ class _NativeFrames(Frames):
 
     def _bits(self, index: int) -> NDArray[np.uint8]:
         """Return one frame of single bits; frames follow each other without padding (PS3.5 8.1.1)."""
-        first, count = index * self._per_frame, self._per_frame
-        packed = np.frombuffer(self._data, np.uint8)[first // 8 : (first + count + 7) // 8]
-        return np.unpackbits(packed, bitorder="little")[first % 8 : first % 8 + count]
+        around, inside, _ = self._around(index)
+        return around[inside]
 
     def _put_bits(self, index: int, bits: NDArray[np.uint8]) -> None:
+        around, inside, at = self._around(index)
+        around[inside] = bits
+        self._store(at, np.packbits(around, bitorder="little").tobytes())
+
+    def _around(self, index: int) -> tuple[NDArray[np.uint8], slice, int]:
+        """Return the bits of all bytes that a frame is in, which of them it is, and where the bytes are."""
         first, count = index * self._per_frame, self._per_frame
-        start, stop = first // 8, (first + count + 7) // 8
-        around = np.unpackbits(np.frombuffer(self._data, np.uint8)[start:stop], bitorder="little")
-        around[first % 8 : first % 8 + count] = bits
-        self._data[start:stop] = np.packbits(around, bitorder="little").tobytes()  # type: ignore[index]
+        at = first // 8
+        packed = np.frombuffer(self._read(at, (first + count + 7) // 8 - at), np.uint8)
+        return np.unpackbits(packed, bitorder="little"), slice(first % 8, first % 8 + count), at
 
 
 class _EncapsulatedFrames(Frames):
@@ -401,9 +423,10 @@ class _EncapsulatedFrames(Frames):
         if layout.floating or layout.bits_allocated == 1:
             raise PixelError("pixels_undecodable", f"{layout.keyword}: {syntax}")
         self._syntax = syntax
-        data = dataset[layout.keyword].value or b""
-        self._had_offsets = data[4:8] not in (b"", b"\0\0\0\0")
-        self._frames = self._split(data)
+        self._frames, self._has_table, is_exact = self._split(dataset[layout.keyword].value or b"")
+        self.changed = not is_exact
+        for index in range(len(self._frames)):
+            self._cut(index)
         self._plain: dict[int, Cells] = {}
         self._put: set[int] = set()
         self._photometric: str | None = None
@@ -490,27 +513,28 @@ class _EncapsulatedFrames(Frames):
         cells, photometric = decode_frame(encoded, stated)
         return Frame(cells, layout, photometric, self._dataset)
 
-    def _split(self, data: bytes) -> list[tuple[bytes, ...]]:
+    def _split(self, data: bytes) -> Split:
         extended = None
-        if "ExtendedOffsetTable" in self._dataset:
-            extended = (
-                self._dataset.ExtendedOffsetTable,
-                self._dataset.get("ExtendedOffsetTableLengths", b""),
-            )
         try:
-            frames = list(
-                generate_fragmented_frames(
-                    data, number_of_frames=self._layout.frames, extended_offsets=extended
-                )
-            )
+            if "ExtendedOffsetTable" in self._dataset:
+                lengths = self._dataset.get("ExtendedOffsetTableLengths", b"")
+                extended = Offsets.of(self._dataset.ExtendedOffsetTable, lengths)
+            found = split(data, self._layout.frames, extended)
         except BROKEN:
             raise self._undecodable() from None
-        # One codestream per frame: what follows it, or a frame too many, would go out unseen.
-        if len(frames) != self._layout.frames or any(not frame or _several(frame) for frame in frames):
+        if self._syntax == RLELossless and any(len(frame) > 1 for frame in found.frames):
             raise self._undecodable()
-        if self._syntax == RLELossless and any(len(frame) > 1 for frame in frames):
+        return found
+
+    def _cut(self, index: int) -> None:
+        """Cut what follows the end of a codestream: no reader shows it, but it may hold text."""
+        codestream = self.stored(index)
+        if not codestream:
             raise self._undecodable()
-        return frames
+        end = end_of(codestream)
+        if end < len(codestream):
+            self._frames[index] = (codestream[:end] + bytes(end % 2),)
+            self.changed = True
 
     def _undecodable(self) -> PixelError:
         return PixelError("pixels_undecodable", f"{self.keyword}: {self._syntax}")
@@ -522,26 +546,25 @@ class _EncapsulatedFrames(Frames):
         if self._layout.photometric == "YBR_ICT" and len(self._put) == len(self):
             self._dataset.PhotometricInterpretation = "YBR_RCT"
         self._state_lossy(JPEG_LOSSY)
-        data, offsets, lengths = _encapsulated(self._frames, self._had_offsets)
-        self._dataset[self.keyword].value = data
+        self._dataset[self.keyword].value, offsets = join(self._frames, self._has_table)
         if "ExtendedOffsetTable" in self._dataset:
-            self._dataset.ExtendedOffsetTable = struct.pack(f"<{len(offsets)}Q", *offsets)
-            self._dataset.ExtendedOffsetTableLengths = struct.pack(f"<{len(lengths)}Q", *lengths)
+            starts, lengths = offsets.values()
+            self._dataset.ExtendedOffsetTable, self._dataset.ExtendedOffsetTableLengths = starts, lengths
 
     def _write_native(self) -> None:
         dataset, layout = self._dataset, self._layout
         if layout.cells * layout.itemsize * layout.frames > MAX_NATIVE_BYTES:
             raise PixelError("pixels_unsupported", f"{self.keyword}: too large to decode")
-        data = bytearray()
+        data = BytesIO()
         for index in range(layout.frames):
             cells = self._plain.pop(index) if index in self._plain else self.decode(index).cells
-            data += cells.astype(layout.dtype.newbyteorder("<")).tobytes()
-        data += bytes(len(data) % 2)
+            data.write(cells.astype(layout.dtype.newbyteorder("<")).tobytes())
+        data.write(bytes(data.tell() % 2))
         for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
             if keyword in dataset:
                 delattr(dataset, keyword)
         self.vr = "OB" if layout.bits_allocated <= 8 else "OW"
-        dataset[self.keyword] = DataElement(self.keyword, self.vr, bytes(data))
+        dataset[self.keyword] = DataElement(self.keyword, self.vr, data.getvalue())
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         if self._photometric:
             dataset.PhotometricInterpretation = self._photometric.replace("_422", "")
@@ -588,9 +611,9 @@ def _number(dataset: Dataset, keyword: str, default: int | None = None) -> int:
         raise PixelError("pixels_undecodable", keyword) from None
 
 
-def _pairs_swapped(data: bytes | bytearray) -> bytes:
+def _pairs_swapped(data: bytes) -> bytes:
     """Swap the bytes of each word: 8-bit samples in OW, big endian (PS3.5 A.3)."""
-    even = np.frombuffer(bytes(data) + bytes(len(data) % 2), "u2")
+    even = np.frombuffer(data + bytes(len(data) % 2), "u2")
     return even.byteswap().tobytes()
 
 
@@ -610,34 +633,11 @@ def _narrowed(cells: Cells) -> Cells:
     return np.concatenate([pairs[..., 0], pairs[:, :, 0, 1:]], axis=-1)
 
 
-def _encapsulated(frames: list[tuple[bytes, ...]], table: bool) -> tuple[bytes, list[int], list[int]]:
-    """Return items behind a basic offset table, offsets and lengths of the frames (PS3.5 A.4)."""
-    items: list[bytes] = []
-    size, offsets, lengths = 0, [], []
-    for frame in frames:
-        offsets.append(size)
-        lengths.append(sum(map(len, frame)))
-        for fragment in frame:
-            padding = bytes(len(fragment) % 2)
-            length = len(fragment) + len(padding)
-            items += [struct.pack("<HHL", 0xFFFE, 0xE000, length), fragment, padding]
-            size += 8 + length
-    fits = table and offsets[-1] <= 0xFFFFFFFF
-    basic = struct.pack(f"<{len(offsets)}L", *offsets) if fits else b""
-    head = struct.pack("<HHL", 0xFFFE, 0xE000, len(basic)) + basic
-    return b"".join([head, *items]), offsets, lengths
-
-
 def _grown(area: Mask, reach: int) -> Mask:
     import cv2
 
     kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     return cv2.dilate(area.astype(np.uint8), kernel).astype(bool)
-
-
-def _several(fragments: tuple[bytes, ...]) -> bool:
-    """Say whether later fragments begin a codestream of their own (JPEG SOI, JPEG 2000 SOC and SIZ)."""
-    return any(fragment.startswith((b"\xff\xd8\xff", b"\xff\x4f\xff\x51")) for fragment in fragments[1:])
 
 
 def _size_agrees(codestream: bytes, rows: int, columns: int) -> bool:
