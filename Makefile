@@ -16,7 +16,7 @@ PYTEST_ARGS ?= -n 2
 IMAGE ?= REGION-docker.pkg.dev/PROJECT/REPOSITORY/beamstop:TAG
 PLACE ?= gs://BUCKET/beamstop/template.json
 
-.PHONY: setup test test-flink check fmt demo bench template clean
+.PHONY: setup test test-flink check fmt docs demo bench template clean
 
 setup: $(STAMP)
 
@@ -36,6 +36,9 @@ check: $(STAMP)
 fmt: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(STAMP)
+	$(BIN)/sphinx-build -W --keep-going -q docs build/site
 
 demo: $(STAMP)
 	$(BIN)/python -m beamstop_pipeline.demo

@@ -11,6 +11,8 @@ import pyarrow as pa
 import pytest
 import typer
 import yaml
+from apache_beam.testing.test_pipeline import TestPipeline
+from apache_beam.testing.util import assert_that, equal_to
 
 from beamstop.audit import CHANGES, CROSSWALK, FINDINGS, INSTANCES
 from beamstop.recipe import Recipe, parse_recipe, recipe_names
@@ -70,6 +72,17 @@ def test_recipes_shown_can_be_read() -> None:
 def test_first_recipe_shows_every_field() -> None:
     shown = set(yaml.safe_load(next(_blocks("recipe.md", "yaml"))))
     assert shown == set(Recipe.model_fields) - {"kskit"}
+
+
+def test_a_pipeline_of_ones_own_counts_what_it_cleaned_and_refused(archive: Path, key_file: Path) -> None:
+    (archive / "notes.txt").write_text("no DICOM")
+    (code,) = _blocks("own-pipeline.md", "python")
+    example: dict[str, Any] = {}
+    exec(code, example)  # noqa: S102 - our own documentation
+    with TestPipeline(runner="FnApiRunner") as pipeline:
+        modalities, reasons = example["count"](pipeline, str(archive), str(key_file))
+        assert_that(modalities, equal_to([("CT", 3)]), "modalities")
+        assert_that(reasons, equal_to([("not_dicom", 1)]), "reasons")
 
 
 def _blocks(document: str, language: str) -> Iterator[str]:

@@ -1,0 +1,98 @@
+"""Make the reference pages of the documentation from the code; `docs/conf.py` asks for them."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.cli import get_docs_for_click
+
+import beamstop
+import beamstop_transforms
+from beamstop.recipe import recipe_schema
+from beamstop_pipeline.cli import app
+
+
+def write_pages(folder: Path) -> None:
+    """Write the pages of the command line, the recipe schema, the core and the transforms."""
+    folder.mkdir(exist_ok=True)
+    pages = {
+        "cli": command_line(),
+        "recipe-schema": schema(recipe_schema()),
+        "core": api(beamstop, "One dataset in, one dataset out; nothing here imports Beam."),
+        "transforms": api(beamstop_transforms, "One PTransform per verb, for pipelines of your own."),
+    }
+    for name, text in pages.items():
+        (folder / f"{name}.md").write_text(text)
+
+
+def command_line() -> str:
+    """Return the help of every command in Markdown."""
+    command = typer.main.get_command(app)
+    context = typer.Context(command, info_name="beamstop")
+    return str(get_docs_for_click(obj=command, ctx=context, name="beamstop", title="Command line"))
+
+
+def schema(document: dict[str, Any]) -> str:
+    """Return a table of the recipe's fields, and the schema itself."""
+    lines = [
+        "# Recipe schema",
+        "",
+        "`beamstop recipe schema` prints it; editors can check recipes by it.",
+        "",
+    ]
+    for title, about in {"Recipe": document, **document.get("$defs", {})}.items():
+        if "properties" not in about:
+            continue
+        lines += [f"## {title}", "", "| field | what it takes | without it |", "|---|---|---|"]
+        lines += [f"| `{name}` | {kind(it)} | {default(it)} |" for name, it in about["properties"].items()]
+        lines.append("")
+    return "\n".join([*lines, "## JSON schema", "", "```json", json.dumps(document, indent=2), "```", ""])
+
+
+def kind(about: dict[str, Any]) -> str:
+    """Say what a field takes, in a cell of a table."""
+    words = " or ".join(dict.fromkeys(_kinds(about)))
+    description = about.get("description", "").replace("\n", " ")
+    return f"{words}: {description}" if description else words
+
+
+def _kinds(about: dict[str, Any]) -> Iterator[str]:
+    if "$ref" in about:
+        yield about["$ref"].rpartition("/")[2]
+    elif "enum" in about or "const" in about:
+        yield ", ".join(f"`{value}`" for value in about.get("enum", [about.get("const")]))
+    elif "anyOf" in about:
+        for option in about["anyOf"]:
+            yield from _kinds(option)
+    elif about.get("type") == "array" and "items" in about:
+        yield f"list of {' or '.join(_kinds(about['items']))}"
+    else:
+        yield str(about.get("type", "anything"))
+
+
+def default(about: dict[str, Any]) -> str:
+    """Say what holds where a field is left out, in a cell of a table."""
+    return f"`{json.dumps(about['default'])}`" if about.get("default") not in (None, [], {}) else "–"
+
+
+def api(package: Any, about: str) -> str:
+    """Return a page with the docstring of every public name of a package."""
+    lines = [
+        f"# {package.__name__}",
+        "",
+        about,
+        "",
+        "```{eval-rst}",
+        f".. currentmodule:: {package.__name__}",
+        "",
+    ]
+    for name in sorted(package.__all__):
+        public = getattr(package, name)
+        directive = (
+            "autoclass" if isinstance(public, type) else "autofunction" if callable(public) else "autodata"
+        )
+        lines.append(f".. {directive}:: {name}")
+        lines += ["   :members:", ""] if directive == "autoclass" else [""]
+    return "\n".join([*lines, "```", ""])
