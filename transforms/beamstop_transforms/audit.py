@@ -105,7 +105,7 @@ class WriteAudit(beam.PTransform):
         run, losers = self._run, AsDict(drafts.losers)
         rows = drafts.rows | "Seal" >> beam.ParDo(_SealFn(run), losers)
         columns = Table(run.target.audit, "instances", run.target.run_id, INSTANCES, run.shards)
-        files = [rows | "Columns" >> beam.Map(_columns) | "WriteInstances" >> WriteTable(columns)]
+        files = [rows | "Columns" >> beam.Map(columns_of) | "WriteInstances" >> WriteTable(columns)]
         if run.detail:
             table = Table(run.target.audit, "changes", run.target.run_id, CHANGES, PER_BUNDLE)
             files.append(
@@ -140,7 +140,7 @@ class WriteAudit(beam.PTransform):
                 _WriteRecordFn(run),
                 AsSingleton(drafts.sources | "CountSources" >> Count.Globally()),
                 AsSingleton(drafts.skipped | "CountSkipped" >> Count.Globally()),
-                AsSingleton(rows | "Counts" >> beam.Map(_counts) | "Tally" >> beam.CombineGlobally(_add)),
+                AsSingleton(rows | "Counts" >> beam.Map(counts_of) | "Tally" >> beam.CombineGlobally(_add)),
                 AsDict(buckets),
                 AsList(tuple(files) | "Files" >> beam.Flatten()),
                 pictures,
@@ -161,13 +161,18 @@ class _SealFn(beam.DoFn):
     def process(self, row: Row, losers: Mapping[str, str]) -> Iterator[Row]:
         lost = losers.get(row["source_id"])
         if lost is not None:
-            row = refused(row, Outcome.REJECTED, "WriteDicom", lost)
-        complete = sealed({**row, **self._run.columns}, self._identity)
-        unchanged = lost is None and bool(row.get("unchanged"))
-        yield {**complete, "unchanged": unchanged, "overturned": bool(row.get("overturned"))}
+            row = {**refused(row, Outcome.REJECTED, "WriteDicom", lost), "unchanged": False}
+        yield complete(row, self._run.columns, self._identity)
 
 
-def _columns(row: Row) -> Row:
+def complete(row: Row, columns: Mapping[str, str], identity: Identity) -> Row:
+    """Return a row with the run's columns and its MAC, and beside them what `counts_of` asks for."""
+    more = {name: bool(row.get(name)) for name in ("unchanged", "overturned")}
+    return {**sealed({**row, **columns}, identity), **more}
+
+
+def columns_of(row: Row) -> Row:
+    """Return of a complete row what the table has."""
     return {name: row[name] for name in INSTANCES.names}
 
 
@@ -188,8 +193,8 @@ def _node(bucket: int, rows: Iterable[tuple[str, bytes]]) -> tuple[int, bytes]:
     return bucket, bucket_digest(leaves)
 
 
-def _counts(row: Row) -> Counter[str]:
-    """Return what one row adds to the run's counts; a key with a slash is a detail."""
+def counts_of(row: Row) -> Counter[str]:
+    """Return what one complete row adds to the run's counts; a key with a slash is a detail."""
     counts = Counter({row["outcome"]: 1, "rows": 1})
     counts["bytes_in"] = row["bytes_in"]
     counts["bytes_out"] = row["bytes_out"]
@@ -231,25 +236,10 @@ class _WriteRecordFn(beam.DoFn):
         skipped = left_out - tally["overturned"]
         if tally["rows"] != sources - skipped:
             raise UnreconciledError(f"{sources} sources, {skipped} skipped, but {tally['rows']} audit rows")
-        run_id = self._run.target.run_id
-        ended = datetime.now(UTC)
-        record = {
-            "run_id": run_id,
-            **self._run.record,
-            "engines": _details(tally, "engine"),
-            "counts": counts(sources, skipped, tally),
-            "started": self._run.started,
-            "ended": ended.isoformat(timespec="milliseconds"),
-            "seconds": round((ended - datetime.fromisoformat(self._run.started)).total_seconds(), 3),
-            "files": sorted(files),
-            "integrity": seal(buckets, tally["rows"], run_id, Identity(resolve_key(self._run.key))),
-        }
+        more: dict[str, Any] = {}
         if self._run.png is not None:
-            record["png"] = {code: pictures.get(code, 0) for code in (PICTURES, NOT_RENDERED, OCCUPIED)}
-        record["mac"] = record_mac(record, Identity(resolve_key(self._run.key)))
-        store, name = open_store(self._run.target.audit), record_name(run_id)
-        found = store.find(name)  # a retried bundle writes it again
-        store.write(name, json.dumps(record, indent=1).encode(), found and found.version)
+            more["png"] = {code: pictures.get(code, 0) for code in (PICTURES, NOT_RENDERED, OCCUPIED)}
+        record = put_record(self._run, counts(sources, skipped, tally), tally, buckets, files, more)
         self._tidy()
         yield record["counts"]
 
@@ -259,6 +249,44 @@ class _WriteRecordFn(beam.DoFn):
         for folder in filter(None, (target.audit, run.crosswalk, run.attributes, run.png)):
             if folder != target.workspace:
                 open_store(folder).clear(PARTIAL)
+
+
+def put_record(
+    run: Run,
+    counted: Mapping[str, Any],
+    tally: Mapping[str, int],
+    buckets: Mapping[int, bytes],
+    files: Iterable[str],
+    more: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write AUDIT/runs/<run_id>.json, sealed, in place of what a try before left; return it.
+
+    Args:
+        run: which.
+        counted: the counts that it says.
+        tally: sum of `counts_of` all rows.
+        buckets: number → inner node of the tree over the rows.
+        files: the names of all other files.
+        more: what it says beside.
+    """
+    run_id, identity, ended = run.target.run_id, Identity(resolve_key(run.key)), datetime.now(UTC)
+    record = {
+        "run_id": run_id,
+        **run.record,
+        "engines": _details(tally, "engine"),
+        "counts": dict(counted),
+        "started": run.started,
+        "ended": ended.isoformat(timespec="milliseconds"),
+        "seconds": round((ended - datetime.fromisoformat(run.started)).total_seconds(), 3),
+        "files": sorted(files),
+        "integrity": seal(buckets, tally["rows"], run_id, identity),
+        **more,
+    }
+    record["mac"] = record_mac(record, identity)
+    store, name = open_store(run.target.audit), record_name(run_id)
+    found = store.find(name)
+    store.write(name, json.dumps(record, indent=1).encode(), found and found.version)
+    return record
 
 
 def counts(sources: int, skipped: int, tally: Counter[str]) -> dict[str, Any]:
@@ -277,7 +305,7 @@ def counts(sources: int, skipped: int, tally: Counter[str]) -> dict[str, Any]:
     }
 
 
-def _details(tally: Counter[str], kind: str) -> list[str]:
+def _details(tally: Mapping[str, int], kind: str) -> list[str]:
     return sorted(key.partition("/")[2] for key in tally if key.startswith(f"{kind}/"))
 
 

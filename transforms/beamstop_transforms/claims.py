@@ -24,11 +24,13 @@ class Claim:
     Attributes:
         claimants: source_id → claimant.
         before: path → SHA-256 of what stood there before this run, None for nothing.
+        earlier: path and SHA-256 of what claimants had before they changed, in a run that goes on for long.
         first_wins: the first claimant is written.
     """
 
     claimants: dict[str, Claimant] = field(default_factory=dict)
     before: dict[str, str | None] = field(default_factory=dict)
+    earlier: list[list[str]] = field(default_factory=list)
     first_wins: bool = False
 
     @property
@@ -51,8 +53,9 @@ class Claim:
         }
 
     def made(self, path: str, sha256: str) -> bool:
-        """Say whether a claimant's file with this content belongs at this path."""
-        return any((it.path, it.sha256) == (path, sha256) for it in self.claimants.values())
+        """Say whether a claimant's file with this content belongs, or belonged, at this path."""
+        now = ([it.path, it.sha256] for it in self.claimants.values())
+        return [path, sha256] in (*now, *self.earlier)
 
 
 class Claims:
@@ -82,6 +85,8 @@ class Claims:
             version, claim = self._read(name)
             if claim.claimants.get(source_id) == claimant:
                 return claim
+            if (old := claim.claimants.get(source_id)) is not None:
+                claim.earlier.append([old.path, old.sha256])
             claim.claimants[source_id] = claimant
             if claimant.path not in claim.before:
                 found = self._files.find(claimant.path)
@@ -119,7 +124,7 @@ class Claims:
             return found and found[0], Claim(first_wins=self._first_wins)
         document = json.loads(found[1])
         claimants = {source_id: Claimant(*it) for source_id, it in document["claimants"].items()}
-        return found[0], Claim(claimants, document["before"], self._first_wins)
+        return found[0], Claim(claimants, document["before"], document["earlier"], self._first_wins)
 
 
 def _leaf(name: str) -> str:

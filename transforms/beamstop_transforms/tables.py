@@ -6,6 +6,7 @@ import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -19,6 +20,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from beamstop.audit import Row
 from beamstop_transforms.stores import PARTIAL, open_store
 
+_CODEC = "zstd"
 PER_BUNDLE = 0  # as number of files: as many as come, and no rows are held to be shared out
 _AT_ONCE = 5_000  # rows that wait as dicts
 _LARGEST = 64 << 20  # bytes of rows, as Arrow holds them, in one file
@@ -62,10 +64,27 @@ class Table:
 
     def put(self, name: str, rows: pa.Table) -> str:
         """Put a file in its place, whatever stands there; return its name below the target."""
-        buffer, store = io.BytesIO(), open_store(self.target)
-        pq.write_table(rows, buffer, compression="zstd")
+        buffer = io.BytesIO()
+        pq.write_table(rows, buffer, compression=_CODEC)
+        return self._put(name, buffer)
+
+    def put_all(self, rows: Iterable[Row]) -> str:
+        """Put all rows into one file, whatever stands there; return its name below the target."""
+        buffer, left = io.BytesIO(), iter(rows)
+        with pq.ParquetWriter(buffer, self.schema, compression=_CODEC) as out:
+            while some := list(islice(left, _AT_ONCE)):
+                out.write_batch(pa.RecordBatch.from_pylist(some, self.schema))
+        return self._put(self.name(0, 1), buffer)
+
+    def name(self, number: int, files: int) -> str:
+        """Return the name of one of so many files, below the target."""
+        name = f"{self.run_id}-{number:05}-of-{files:05}.parquet"
+        return f"{self.folder}/{name}" if self.folder else name
+
+    def _put(self, name: str, content: io.BytesIO) -> str:
+        store = open_store(self.target)
         found = store.find(name)  # a retried bundle writes it again
-        store.write(name, buffer.getvalue(), found and found.version)
+        store.write(name, content.getvalue(), found and found.version)
         return name
 
 
@@ -188,8 +207,7 @@ def _write_group(group: tuple[int, Iterable[Row]], table: Table) -> Iterator[str
 def _drafts(table: Table, written: list[str]) -> Iterator[Draft]:
     drafts: list[str | None] = [*sorted(written)] or [None]
     for number, draft in enumerate(drafts):
-        name = f"{table.run_id}-{number:05}-of-{len(drafts):05}.parquet"
-        yield Draft(draft, "/".join(filter(None, [table.folder, name])))
+        yield Draft(draft, table.name(number, len(drafts)))
 
 
 def _publish(draft: Draft, table: Table, losers: Mapping[str, str]) -> str:

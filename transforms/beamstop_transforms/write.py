@@ -214,6 +214,8 @@ class Placing:
         Returns:
             source_id → reason of the losers.
         """
+        if self._target.first_wins:
+            return {}  # all was said when it was written
         claim = self._claims.read(sop_instance_uid)
         for source_id, claimant in (holders or {}).items():
             # Once joined it stays: when this is repeated its file may have been replaced.

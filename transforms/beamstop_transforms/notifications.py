@@ -1,0 +1,109 @@
+"""Notified: from Pub/Sub's notifications of new objects in Cloud Storage to sources."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.coders import VarIntCoder
+from apache_beam.transforms.timeutil import TimeDomain
+from apache_beam.transforms.userstate import ReadModifyWriteStateSpec, TimerSpec, on_timer
+
+from beamstop_transforms.instance import Source
+from beamstop_transforms.stores import PARTIAL
+
+SUBSCRIPTION = re.compile(r"projects/[^/]+/subscriptions/[^/]+")
+_FINALIZED = "OBJECT_FINALIZE"
+_REMEMBERED = 7 * 24 * 3600  # seconds: as long as Pub/Sub keeps a message unless told otherwise
+
+
+class ReadNotifications(beam.PTransform):
+    """Read messages from a Pub/Sub subscription, with their attributes."""
+
+    def __init__(self, subscription: str) -> None:
+        super().__init__()
+        self._subscription = subscription
+
+    def expand(self, pipeline: Any) -> Any:
+        """Return the messages."""
+        from apache_beam.io.gcp.pubsub import ReadFromPubSub
+
+        return pipeline | ReadFromPubSub(subscription=self._subscription, with_attributes=True)
+
+
+class Notified(beam.PTransform):
+    """Find the sources that messages tell of, each generation of an object once.
+
+    A notification may be delivered again, and after that of a newer generation: then it says nothing new.
+
+    Args:
+        targets: where the job itself writes; what appears there is no source.
+    """
+
+    def __init__(self, targets: Iterable[str]) -> None:
+        super().__init__()
+        self._targets = tuple(f"{target.rstrip('/')}/" for target in targets)
+
+    def expand(self, messages: Any) -> Any:
+        """Return the sources."""
+        return (
+            messages
+            | "Sources" >> beam.FlatMap(_named, self._targets).with_output_types(tuple[str, Source])
+            | "Newest" >> beam.ParDo(_NewestFn()).with_output_types(Source)
+        )
+
+
+def _named(message: Any, targets: tuple[str, ...]) -> Iterator[tuple[str, Source]]:
+    source = notified_source(message.attributes or {}, message.data or b"")
+    if source is not None and not source.path.startswith(targets):
+        yield source.path, source
+
+
+def notified_source(attributes: Mapping[str, str], data: bytes) -> Source | None:
+    """Return the source that a notification tells of, None if it tells of none.
+
+    Args:
+        attributes: of the message.
+        data: the object's metadata as JSON; empty where the notification is configured without.
+    """
+    if attributes.get("eventType") != _FINALIZED:
+        return None
+    bucket, name, generation = map(attributes.get, ("bucketId", "objectId", "objectGeneration"))
+    if not bucket or not name or not (generation or "").isdecimal():
+        return None
+    if name.endswith("/") or f"/{PARTIAL}/" in f"/{name}":
+        return None
+    return Source(f"gs://{bucket}/{name}", _size(data), str(generation))
+
+
+def _size(data: bytes) -> int:
+    try:
+        return int(json.loads(data)["size"])
+    except (ValueError, LookupError, TypeError):
+        return 0  # not told
+
+
+class _NewestFn(beam.DoFn):
+    """Let a source through if it is newer than all that came before of its name."""
+
+    NEWEST = ReadModifyWriteStateSpec("newest", VarIntCoder())
+    FORGET = TimerSpec("forget", TimeDomain.WATERMARK)
+
+    def process(
+        self,
+        named: tuple[str, Source],
+        timestamp: Any = beam.DoFn.TimestampParam,
+        newest: Any = beam.DoFn.StateParam(NEWEST),
+        forget: Any = beam.DoFn.TimerParam(FORGET),
+    ) -> Iterator[Source]:
+        source, generation = named[1], int(named[1].version)
+        if (newest.read() or 0) >= generation:
+            return
+        newest.write(generation)
+        forget.set(timestamp + _REMEMBERED)
+        yield source
+
+    @on_timer(FORGET)
+    def forget(self, newest: Any = beam.DoFn.StateParam(NEWEST)) -> None:
+        newest.clear()
