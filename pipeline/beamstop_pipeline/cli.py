@@ -98,14 +98,6 @@ def keygen(file: Annotated[Path, typer.Argument(help="where the key goes; must n
 @app.command(rich_help_panel=_DO, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def run(
     context: typer.Context,
-    inputs: Annotated[
-        list[str],
-        typer.Option(
-            "--input",
-            help="files, folders, globs, gs://bucket/prefix/**; several times",
-            rich_help_panel=_PLACES,
-        ),
-    ],
     output: Annotated[
         str,
         typer.Option(
@@ -113,6 +105,21 @@ def run(
         ),
     ],
     audit: Annotated[str, typer.Option(help="folder or gs:// prefix for the audit", rich_help_panel=_PLACES)],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            help="files, folders, globs, gs://bucket/prefix/**; several times",
+            rich_help_panel=_PLACES,
+        ),
+    ] = None,
+    subscription: Annotated[
+        str | None,
+        typer.Option(
+            help="projects/…/subscriptions/… of Pub/Sub, which tells of new objects, in place of --input",
+            rich_help_panel=_PLACES,
+        ),
+    ] = None,
     recipe: Annotated[
         str, typer.Option(help="a file, or the name of a recipe that ships", rich_help_panel=_WHAT)
     ] = "default",
@@ -154,6 +161,9 @@ def run(
         Literal["instances", "changes"],
         typer.Option(help="a row per instance, or per element too", rich_help_panel=_WHAT),
     ] = "changes",
+    window: Annotated[
+        float, typer.Option(min=1, help="seconds of a stream that have one record", rich_help_panel=_WHAT)
+    ] = 300,
     workers: Annotated[
         int | None,
         typer.Option(min=1, help="worker processes  [default: one per CPU]", rich_help_panel=_LIMITS),
@@ -214,7 +224,9 @@ def run(
                 raise jobs.ConfigurationError("--quiet and --json exclude each other: name one")
             started = jobs.start_time()
             job = jobs.Job(
-                inputs=tuple(inputs),
+                inputs=tuple(inputs or ()),
+                subscription=subscription,
+                window=window,
                 output=output,
                 audit=audit,
                 recipe=load_recipe(recipe),
@@ -233,9 +245,11 @@ def run(
             )
             jobs.check_places(job.inputs, job.targets)
             options = _beam_options(context, job)
+            jobs.check_stream(job, is_local(options))
             jobs.check_networks(job.recipe, is_local(options))
             jobs.check_stores(job.inputs, job.targets)
-            jobs.check_inputs(job.inputs)
+            if subscription is None:
+                jobs.check_inputs(job.inputs)
             for folder in jobs.prepare_folders(job.targets):
                 held.enter_context(_sole_run(folder))
         except DeidError as error:
@@ -250,10 +264,13 @@ app.add_typer(recipe_commands.app, name="recipe", rich_help_panel=_SET_UP)
 
 
 def _beam_options(context: typer.Context, job: Any) -> Any:
+    from apache_beam.options.pipeline_options import StandardOptions
+
     from beamstop_pipeline.beam_options import check_elsewhere, is_local, parse_beam_options
 
     names = {parameter.name: parameter.opts for parameter in context.command.params if parameter.name}
     options = parse_beam_options(context.args, [name for opts in names.values() for name in opts])
+    options.view_as(StandardOptions).streaming = job.subscription is not None
     if not is_local(options):
         sources = {name: context.get_parameter_source(name) for name in names}
         given = [
@@ -281,15 +298,20 @@ def _run(job: Any, options: Any, quiet: bool, as_json: bool) -> int:
         typer.echo(f"beamstop: {error}", err=True)
         return BROKEN
     shown.close()
-    return _conclude(job, quiet, as_json) if ended else _submitted(job, quiet, as_json)
+    if ended and job.subscription is None:
+        return _conclude(job, quiet, as_json)
+    return _submitted(job, quiet, as_json)
 
 
 def _submitted(job: Any, quiet: bool, as_json: bool) -> int:
-    """Say where the record of a run will stand that nobody waits for."""
+    """Say where the record of a run will stand that nobody waits for, or the records of a stream."""
     if as_json:
         typer.echo(json.dumps({"run_id": job.run_id, "audit": job.audit}))
     elif not quiet:
-        typer.echo(f"run {job.run_id} is submitted; its record will be {job.audit}/runs/{job.run_id}.json")
+        stands = f"its record will be {job.audit}/runs/{job.run_id}.json"
+        if job.subscription is not None:
+            stands = f"its records, one for each window, are in {job.audit}/runs"
+        typer.echo(f"run {job.run_id} is submitted; {stands}")
     return DONE
 
 

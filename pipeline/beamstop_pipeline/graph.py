@@ -3,7 +3,7 @@
 import platform
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 
@@ -19,50 +19,84 @@ from beamstop_transforms.decisions import Decisions
 from beamstop_transforms.hide_text import HideText
 from beamstop_transforms.insert import Insert
 from beamstop_transforms.match import Match
+from beamstop_transforms.notifications import Notified, ReadNotifications
 from beamstop_transforms.read import ReadDicom
 from beamstop_transforms.settle import Settle
 from beamstop_transforms.skip import Skip
 from beamstop_transforms.stores import is_dicomweb
 from beamstop_transforms.tables import PER_BUNDLE
-from beamstop_transforms.write import Target, WriteDicom
+from beamstop_transforms.windows import WriteWindows, into_windows
+from beamstop_transforms.write import Target, WriteDicom, Written
 
 
 def build(pipeline: beam.Pipeline, job: Job) -> Any:
     """Add the job to a pipeline.
 
     Returns:
-        the counts of the run, one element, when its record stands.
+        the counts of the run, one element, when its record stands; those of each window of a stream.
     """
+    if job.subscription is not None:
+        return build_stream(pipeline | "ReadNotifications" >> ReadNotifications(job.subscription), job)
     target = Target(job.output, job.audit, job.run_id, first_wins=is_dicomweb(job.output))
     run = _run(job, target)
     sources = pipeline | "Match" >> Match(job.inputs)
     skipping = sources | "Skip" >> Skip(_decisions(job), job.key)
     listed = skipping.fresh | "NoteListed" >> NoteListed(job.progress)
     # Only paths cross this; from reading to writing is one fused chain.
-    shuffled = listed | "Reshuffle" >> beam.Reshuffle()
-    read = shuffled | "ReadDicom" >> ReadDicom(job.key, job.limits, job.suspects, job.progress)
-    bounced = read.instances | "Bounce" >> Bounce(job.recipe)
-    hidden = bounced.instances | "HideText" >> HideText(job.recipe, job.load_finder)
-    again = hidden.instances | "BounceAgain" >> Bounce(job.recipe)
-    applied = again.instances | "ApplyRecipe" >> ApplyRecipe(job.recipe, job.key, run.detail)
-    inserted = applied.instances | "Insert" >> Insert(job.recipe)
-    checked = inserted.instances | "CheckLeaks" >> CheckLeaks()
-    written = checked.instances | "WriteDicom" >> WriteDicom(
-        target, job.attributes is not None, job.incremental
-    )
-    settled = written.claims | "SettleDuplicates" >> Settle(target, skipping.held)
-
-    refusals = (step.refused for step in (read, bounced, hidden, again, applied, inserted, checked))
-    rows = (*refusals, written.rows, settled.overturned) | "NoteOutcomes" >> NoteOutcomes(job.progress)
+    chain = _deidentify(listed | "Reshuffle" >> beam.Reshuffle(), job, target)
+    settled = chain.written.claims | "SettleDuplicates" >> Settle(target, skipping.held)
+    rows = (*chain.rows, settled.overturned) | "NoteOutcomes" >> NoteOutcomes(job.progress)
     return Drafts(
         sources=sources,
         skipped=skipping.skipped,
         rows=rows,
-        changes=written.changes,
-        crosswalk=written.crosswalk,
-        attributes=written.attributes,
+        changes=chain.written.changes,
+        crosswalk=chain.written.crosswalk,
+        attributes=chain.written.attributes,
         losers=settled.losers,
     ) | "WriteAudit" >> WriteAudit(run)
+
+
+def build_stream(messages: Any, job: Job) -> Any:
+    """Add the job on notifications of new objects, which never end.
+
+    Args:
+        messages: with `attributes` and `data`, as Pub/Sub has them.
+        job: what is done.
+
+    Returns:
+        the counts of each window when its record stands.
+    """
+    target = Target(job.output, job.audit, job.run_id, first_wins=True)
+    sources = messages | "Notified" >> Notified(job.targets.values())
+    # Windows come after it: a Reshuffle drops what is late for its window.
+    shuffled = sources | "Reshuffle" >> beam.Reshuffle() | "Window" >> into_windows(job.window)
+    chain = _deidentify(shuffled, job, target)
+    return chain.rows | "Rows" >> beam.Flatten() | "WriteWindows" >> WriteWindows(_run(job, target))
+
+
+class Chain(NamedTuple):
+    """What comes of sources: what WriteDicom returns, and the rows of every step."""
+
+    written: Written
+    rows: tuple[Any, ...]
+
+
+def _deidentify(sources: Any, job: Job, target: Target) -> Chain:
+    read = sources | "ReadDicom" >> ReadDicom(job.key, job.limits, job.suspects, job.progress)
+    bounced = read.instances | "Bounce" >> Bounce(job.recipe)
+    hidden = bounced.instances | "HideText" >> HideText(job.recipe, job.load_finder)
+    again = hidden.instances | "BounceAgain" >> Bounce(job.recipe)
+    applied = again.instances | "ApplyRecipe" >> ApplyRecipe(
+        job.recipe, job.key, job.audit_detail == "changes"
+    )
+    inserted = applied.instances | "Insert" >> Insert(job.recipe)
+    checked = inserted.instances | "CheckLeaks" >> CheckLeaks()
+    written = checked.instances | "WriteDicom" >> WriteDicom(
+        target, job.attributes is not None, job.incremental, job.subscription is not None
+    )
+    refusals = (step.refused for step in (read, bounced, hidden, again, applied, inserted, checked))
+    return Chain(written, (*refusals, written.rows))
 
 
 def _decisions(job: Job) -> Decisions | None:
@@ -89,6 +123,7 @@ def _run(job: Job, target: Target) -> Run:
             "options": {
                 # How many, not which: names of folders and files often hold those of patients.
                 "inputs": len(job.inputs),
+                "stream": job.subscription is not None,
                 "crosswalk": job.crosswalk is not None,
                 "attributes": job.attributes is not None,
                 "png": job.png is not None,

@@ -1,11 +1,13 @@
 """The job: every setting of a run, validated before anything is read."""
 
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +19,7 @@ from beamstop.recipe import Recipe
 from beamstop.text import TextFinder
 
 STALL_TIMEOUT = 2400.0
+WINDOW = 300.0
 AuditDetail = Literal["instances", "changes"]
 
 
@@ -36,7 +39,7 @@ class Job:
     """One run.
 
     Attributes:
-        inputs: files, folders, globs, `gs://` patterns.
+        inputs: files, folders, globs, `gs://` patterns; none for a stream.
         output: OUTPUT, a local folder, `gs://` prefix or `dicomweb:` service; likewise, but for the service,
             audit, crosswalk, attributes, png.
         audit: AUDIT.
@@ -45,6 +48,8 @@ class Job:
         png: PNG; None for none.
         recipe: what is done.
         key: reference of the run's key, never the key.
+        subscription: of Pub/Sub, that tells of new objects for ever; None for a run over inputs.
+        window: of a stream, seconds for which there is one record.
         incremental: leave out what an earlier run has decided.
         ephemeral: the key lives for this run only.
         audit_detail: `changes` for a row per element acted on, `instances` for none of these.
@@ -63,6 +68,8 @@ class Job:
     audit: str
     recipe: Recipe
     key: str = field(repr=False)
+    subscription: str | None = None
+    window: float = WINDOW
     crosswalk: str | None = None
     attributes: str | None = None
     png: str | None = None
@@ -169,6 +176,34 @@ def _stem(pattern: str) -> str:
         return pattern
     wild = [number for number, letter in enumerate(pattern) if letter in "*?["]
     return pattern if not wild else pattern[: pattern.rfind("/", 0, wild[0]) + 1] or "."
+
+
+def check_stream(job: Job, here: bool) -> None:
+    """Check that there are inputs or a subscription, and that what is asked for can be done with it.
+
+    Args:
+        job: the job.
+        here: whether it is for this machine.
+
+    Raises:
+        ConfigurationError: neither or both, or something that does not go with a stream.
+    """
+    if (job.subscription is None) == (not job.inputs):
+        raise ConfigurationError("name either --input or --subscription, and not both")
+    if job.subscription is None:
+        return
+    if not re.fullmatch("projects/[^/]+/subscriptions/[^/]+", job.subscription):
+        raise ConfigurationError("--subscription: name it as projects/…/subscriptions/…")
+    refused = {"--incremental": job.incremental, "--attributes": job.attributes, "--png": job.png}
+    for option, given in refused.items():
+        if given:
+            raise ConfigurationError(f"{option} is for runs that end: leave it out beside --subscription")
+    if here:
+        raise ConfigurationError(
+            "--subscription needs a runner for streams: name one, such as --runner DataflowRunner"
+        )
+    if find_spec("google.cloud.pubsub") is None:
+        raise ConfigurationError("--subscription needs Google's Pub/Sub client: pip install 'beamstop[gcp]'")
 
 
 def check_networks(recipe: Recipe, here: bool) -> None:

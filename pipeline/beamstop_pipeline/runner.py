@@ -99,7 +99,7 @@ def _run(job: Job, runner: Any, options: Any, waits: bool = True) -> None:
         raise RunError(_broke(_INTERRUPTED)) from None
     except Exception as error:  # noqa: BLE001  whatever Beam raises ends the run, and may quote a value
         raise RunError(_broke(_cause(error))) from None
-    if state not in (None, "DONE"):
+    if state not in (None, "DONE", "DRAINED"):  # a stream that was told to end
         raise RunError(f"the run ended in state {state}")
 
 

@@ -2,11 +2,8 @@
 
 import json
 import shutil
-import socket
-import subprocess
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,13 +37,13 @@ class Orthanc:
 
 
 @pytest.fixture
-def orthanc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orthanc]:
+def orthanc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve: Callable[..., bool], free_port: Callable[[], int]
+) -> Orthanc:
     if _ORTHANC is None or not _PLUGINS:
         pytest.skip("Orthanc with its DICOMweb plugin is not installed (Debian: orthanc, orthanc-dicomweb)")
-    folder = tmp_path / "orthanc"
+    folder, port = tmp_path / "orthanc", free_port()
     folder.mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     settings = {
         "StorageDirectory": str(folder / "storage"),
         "IndexDirectory": str(folder / "storage"),
@@ -62,28 +59,8 @@ def orthanc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orthanc
     netrc.write_text("machine 127.0.0.1 login user password password\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    with open(folder / "log", "wb") as log:
-        process = subprocess.Popen(
-            [_ORTHANC, str(folder / "settings.json")], cwd=folder, stdout=log, stderr=log
-        )
-    try:
-        _wait_for(port)
-        yield Orthanc(port)
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail("Orthanc does not start")
+    assert serve([_ORTHANC, str(folder / "settings.json")], port)
+    return Orthanc(port)
 
 
 @pytest.fixture

@@ -27,8 +27,8 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         self.output, self.audit = folder / "out", folder / "audit"
 
-    def placing(self, run_id: str) -> Placing:
-        return Placing(Target(str(self.output), str(self.audit), run_id))
+    def placing(self, run_id: str, first_wins: bool = False) -> Placing:
+        return Placing(Target(str(self.output), str(self.audit), run_id, first_wins))
 
     def end(self, run_id: str, *written: tuple[Instance, Placed]) -> None:
         """Write the audit of a run and release its claims, as its last steps do."""
@@ -179,3 +179,31 @@ def test_a_source_takes_the_place_of_one_that_is_gone(runs: Runs) -> None:
         assert runs.placing("r2").settle("1.2.3.4") == {}
     runs.end("r2")
     assert runs.content() == b"high"
+
+
+@pytest.mark.parametrize(("one", "two"), [(LOW, HIGH), (HIGH, LOW)])
+def test_the_first_wins_where_nobody_waits_for_all(runs: Runs, one: Instance, two: Instance) -> None:
+    placing = runs.placing("r1", first_wins=True)
+    assert placing.place(one).lost is None
+    assert placing.place(two).lost == "duplicate_conflict"
+    assert placing.place(SAME).lost == ("duplicate" if one is LOW else "duplicate_conflict")
+    assert placing.place(one).lost is None
+    assert runs.content() == one.finished.data
+
+
+def test_the_first_stays_in_later_runs(runs: Runs) -> None:
+    runs.end("r1", (HIGH, runs.placing("r1", first_wins=True).place(HIGH)))
+    placing = runs.placing("r2", first_wins=True)
+    assert placing.place(LOW).lost == "duplicate_conflict"
+    assert placing.place(HIGH).lost is None
+    assert runs.content() == b"high"
+
+
+def test_a_source_that_changes_while_a_run_goes_on_replaces_its_own(runs: Runs) -> None:
+    placing = runs.placing("r1", first_wins=True)
+    placing.place(LOW)
+    changed = instance("s1", "cc", b"changed")
+    assert placing.place(changed).lost is None
+    assert runs.content() == b"changed"
+    assert placing.place(LOW).lost is None
+    assert runs.content() == b"low"

@@ -124,7 +124,7 @@ class Claims:
             return found and found[0], Claim(first_wins=self._first_wins)
         document = json.loads(found[1])
         claimants = {source_id: Claimant(*it) for source_id, it in document["claimants"].items()}
-        return found[0], Claim(claimants, document["before"], document["earlier"], self._first_wins)
+        return found[0], Claim(claimants, document["before"], document.get("earlier", []), self._first_wins)
 
 
 def _leaf(name: str) -> str:

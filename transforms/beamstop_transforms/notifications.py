@@ -1,7 +1,6 @@
 """Notified: from Pub/Sub's notifications of new objects in Cloud Storage to sources."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -13,7 +12,6 @@ from apache_beam.transforms.userstate import ReadModifyWriteStateSpec, TimerSpec
 from beamstop_transforms.instance import Source
 from beamstop_transforms.stores import PARTIAL
 
-SUBSCRIPTION = re.compile(r"projects/[^/]+/subscriptions/[^/]+")
 _FINALIZED = "OBJECT_FINALIZE"
 _REMEMBERED = 7 * 24 * 3600  # seconds: as long as Pub/Sub keeps a message unless told otherwise
 
@@ -84,18 +82,20 @@ def _size(data: bytes) -> int:
         return 0  # not told
 
 
+_NEWEST = ReadModifyWriteStateSpec("newest", VarIntCoder())
+_FORGET = TimerSpec("forget", TimeDomain.WATERMARK)
+_NEWEST_STATE, _FORGET_TIMER = beam.DoFn.StateParam(_NEWEST), beam.DoFn.TimerParam(_FORGET)
+
+
 class _NewestFn(beam.DoFn):
     """Let a source through if it is newer than all that came before of its name."""
-
-    NEWEST = ReadModifyWriteStateSpec("newest", VarIntCoder())
-    FORGET = TimerSpec("forget", TimeDomain.WATERMARK)
 
     def process(
         self,
         named: tuple[str, Source],
         timestamp: Any = beam.DoFn.TimestampParam,
-        newest: Any = beam.DoFn.StateParam(NEWEST),
-        forget: Any = beam.DoFn.TimerParam(FORGET),
+        newest: Any = _NEWEST_STATE,
+        forget: Any = _FORGET_TIMER,
     ) -> Iterator[Source]:
         source, generation = named[1], int(named[1].version)
         if (newest.read() or 0) >= generation:
@@ -104,6 +104,6 @@ class _NewestFn(beam.DoFn):
         forget.set(timestamp + _REMEMBERED)
         yield source
 
-    @on_timer(FORGET)
-    def forget(self, newest: Any = beam.DoFn.StateParam(NEWEST)) -> None:
+    @on_timer(_FORGET)
+    def forget(self, newest: Any = _NEWEST_STATE) -> None:
         newest.clear()

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.transforms.trigger import AccumulationMode, AfterCount, AfterWatermark
@@ -19,16 +19,8 @@ from beamstop_transforms.tables import Table
 _LATEST = 31 * 24 * 3600  # seconds: no message is older, so that none comes too late to be written
 
 
-class StreamDrafts(NamedTuple):
-    """What WriteWindows needs of the graph: as in `Drafts`."""
-
-    rows: Any
-    changes: Any
-    crosswalk: Any
-
-
 def into_windows(seconds: float) -> Any:
-    """Return the transform that puts elements into windows; what is late is not lost but a part of its own."""
+    """Return the transform that puts elements into windows; what comes late is a part of its own."""
     return beam.WindowInto(
         FixedWindows(seconds),
         trigger=AfterWatermark(late=AfterCount(1)),
@@ -47,23 +39,14 @@ class WriteWindows(beam.PTransform):
         super().__init__()
         self._run = run
 
-    def expand(self, drafts: Any) -> Any:
-        """From `StreamDrafts`, return the counts of each window when its record stands."""
-        named = {"instances": drafts.rows}
-        if self._run.detail:
-            named["changes"] = drafts.changes
-        if self._run.crosswalk is not None:
-            named["crosswalk"] = drafts.crosswalk
-        return (
-            tuple(rows | f"Of{name}" >> beam.Map(_of, name) for name, rows in named.items())
-            | "All" >> beam.Flatten()
-            | "ByWindow" >> beam.GroupByKey()
-            | "Write" >> beam.ParDo(_WriteWindowFn(self._run))
-        )
+    def expand(self, rows: Any) -> Any:
+        """From rows with what belongs to them, return the counts of each window when its record stands."""
+        grouped = rows | "Key" >> beam.Map(_alone) | "ByWindow" >> beam.GroupByKey()
+        return grouped | "Write" >> beam.ParDo(_WriteWindowFn(self._run))
 
 
-def _of(row: Row, name: str) -> tuple[str, tuple[str, Row]]:
-    return "", (name, row)
+def _alone(row: Row) -> tuple[str, Row]:
+    return "", row
 
 
 def window_id(stream: str, end: datetime, part: int) -> str:
@@ -86,7 +69,7 @@ class _WriteWindowFn(beam.DoFn):
 
     def process(
         self,
-        group: tuple[str, Iterable[tuple[str, Row]]],
+        group: tuple[str, Iterable[Row]],
         window: Any = beam.DoFn.WindowParam,
         pane: Any = beam.DoFn.PaneInfoParam,
     ) -> Iterator[dict[str, Any]]:
@@ -95,14 +78,15 @@ class _WriteWindowFn(beam.DoFn):
         run_id = window_id(stream, end, pane.index)
         run = replace(self._run, target=replace(self._run.target, run_id=run_id), started=start.isoformat())
         columns = {**run.columns, "run_id": run_id}
-        rows = [complete(row, columns, self._identity) for row in _newest(_named("instances", group[1]))]
+        newest = _newest(group[1])
+        rows = [complete(row, columns, self._identity) for row in newest]
         files = [_table(run, "instances", INSTANCES).put_all(map(columns_of, rows))]
         if run.detail:
-            changes = ({**row, "run_id": run_id} for row in _named("changes", group[1]))
+            changes = ({**change, "run_id": run_id} for row in newest for change in row.get("changes", ()))
             files.append(_table(run, "changes", CHANGES).put_all(changes))
         if run.crosswalk is not None:
-            ties = _named("crosswalk", group[1])
-            files.append(Table(run.crosswalk, "", run_id, CROSSWALK, 1).put_all(map(_tie, ties)))
+            ties = (_tie(row["crosswalk"]) for row in newest if "crosswalk" in row)
+            files.append(Table(run.crosswalk, "", run_id, CROSSWALK, 1).put_all(ties))
         tally: Counter[str] = Counter()
         leaves: dict[int, dict[str, bytes]] = {}
         for row in rows:
@@ -115,10 +99,6 @@ class _WriteWindowFn(beam.DoFn):
 
 def _table(run: Run, name: str, schema: Any) -> Table:
     return Table(run.target.audit, name, run.target.run_id, schema, 1)
-
-
-def _named(name: str, elements: Iterable[tuple[str, Row]]) -> Iterator[Row]:
-    return (row for its_name, row in elements if its_name == name)
 
 
 def _newest(rows: Iterable[Row]) -> list[Row]:

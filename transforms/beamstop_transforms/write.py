@@ -79,11 +79,15 @@ class WriteDicom(beam.PTransform):
         target: where to.
         attributes: also yield what the table of attributes takes.
         incremental: yield every claim, not only contested ones: a skipped source may hold the UID.
+        together: leave what belongs to a row, under `changes` and `crosswalk`, in it; in a stream nothing
+            could tell when all of it has come.
     """
 
-    def __init__(self, target: Target, attributes: bool = False, incremental: bool = False) -> None:
+    def __init__(
+        self, target: Target, attributes: bool = False, incremental: bool = False, together: bool = False
+    ) -> None:
         super().__init__()
-        self._arguments = (target, attributes, incremental)
+        self._arguments = (target, attributes, incremental, together)
 
     def expand(self, instances: Any) -> Any:
         """Return `Written`."""
@@ -97,11 +101,12 @@ class _WriteDicomFn(StepFn):
     step = STEP
     column = "ms_write"
 
-    def __init__(self, target: Target, attributes: bool, incremental: bool) -> None:
+    def __init__(self, target: Target, attributes: bool, incremental: bool, together: bool) -> None:
         super().__init__()
         self._target = target
         self._attributes = attributes
         self._incremental = incremental
+        self._together = together
 
     def setup(self) -> None:
         super().setup()
@@ -119,10 +124,14 @@ class _WriteDicomFn(StepFn):
             yield refused(instance.row(), Outcome.REJECTED, self.step, placed.lost)
             return
         row = written_row(instance, placed)
+        changes, tie = instance.change_rows(placed.sop_instance_uid), crosswalk_row(instance, row)
+        if self._together:
+            yield {**row, _CHANGES: list(changes), _CROSSWALK: tie}
+            return
         yield row
-        for change in instance.change_rows(placed.sop_instance_uid):
+        for change in changes:
             yield pvalue.TaggedOutput(_CHANGES, change)
-        yield pvalue.TaggedOutput(_CROSSWALK, crosswalk_row(instance, row))
+        yield pvalue.TaggedOutput(_CROSSWALK, tie)
         if instance.table is not None:
             yield pvalue.TaggedOutput(_ATTRIBUTES, instance.table)
 
