@@ -140,6 +140,7 @@ def _insertions(recipe: Recipe) -> Iterator[tuple[str, str]]:
     yield "DeidentificationMethodCodeSequence", "the codes above that were really applied, likewise"
     if recipe.hides_text:
         yield "BurnedInAnnotation", "NO where every frame was examined"
+        yield "DerivationDescription", "where text was hidden, after what the recipe leaves there"
     if recipe.profile == BASIC:
         yield "LongitudinalTemporalInformationModified", "by what is done to dates"
     for keyword, value in recipe.insert.items():
@@ -296,7 +297,7 @@ def _explain(found: Explanation, data: bytes, recipe: Recipe, key: bytes, load_f
     report = apply_recipe(dataset, recipe, recipe.identity(key))
     changes = {change.path: change for change in report.changes}
     found.elements = list(_lines(original, recipe, changes))
-    found.methods = insert(dataset, recipe, pixels.examined)
+    found.methods = insert(dataset, recipe, pixels.examined, pixels.text_hidden)
     check(encode(dataset), report)
 
 

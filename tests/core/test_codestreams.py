@@ -1,10 +1,11 @@
 import pytest
+from pydicom import dcmread
 from pydicom.data import get_testdata_file
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 
 from beamstop.attributes import apply_recipe
 from beamstop.chain import check
-from beamstop.codestreams import comments
+from beamstop.codestreams import comments, is_lossy
 from beamstop.errors import Quarantined
 from beamstop.files import encode, read_dicom
 from beamstop.recipe import load_recipe
@@ -43,3 +44,23 @@ def test_a_name_in_a_comment_of_a_compressed_frame_is_a_leak(key):
     report = apply_recipe(dataset, recipe, recipe.identity(key))
     with pytest.raises(Quarantined, match="leak: PixelData comment"):
         check(encode(dataset), report)
+
+
+@pytest.mark.parametrize(
+    ("name", "lossy"),
+    [
+        ("JPEG-lossy.dcm", True),
+        ("JPEG-LL.dcm", False),
+        ("JPEGLSNearLossless_08.dcm", True),
+        ("MR_small_jpeg_ls_lossless.dcm", False),
+        ("JPEG2000.dcm", True),
+        ("examples_jpeg2k.dcm", False),
+        ("MR_small_RLE.dcm", False),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_codestream_says_whether_it_lost_something(name, lossy):
+    dataset = dcmread(get_testdata_file(name))
+    codestream = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    assert is_lossy(codestream) is lossy
+    assert not is_lossy(codestream[:3])

@@ -1,6 +1,8 @@
 """Frames of every kind: decoded, blackened, put back, the others untouched."""
 
 import struct
+from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -266,6 +268,58 @@ def test_lossy_syntax_with_a_lossless_mode_stays(syntax: str) -> None:
     clean(dataset)
     assert dataset.file_meta.TransferSyntaxUID == syntax
     assert np.array_equal(pixel_array(dataset), hidden(frame, 10))
+
+
+LOSSY_STREAMS: dict[str, tuple[str, Callable[[Any], bytes], Callable[[bytes], Any]]] = {
+    JPEG_LS_NEAR: ("ISO_14495_1", partial(imagecodecs.jpegls_encode, level=3), imagecodecs.jpegls_decode),
+    J2K_LOSSY: (
+        "ISO_15444_1",
+        partial(imagecodecs.jpeg2k_encode, level=30, reversible=False, codecformat="j2k"),
+        imagecodecs.jpeg2k_decode,
+    ),
+    HTJ2K_LOSSY: (
+        "ISO_15444_15",
+        partial(imagecodecs.htj2k_encode, reversible=False, level=0.01),
+        partial(imagecodecs.htj2k_decode, planar=False),
+    ),
+}
+
+
+@pytest.mark.parametrize("syntax", LOSSY_STREAMS)
+def test_what_was_lossy_loses_nothing_more_and_says_so(syntax: str) -> None:
+    """Written in the lossless mode of its family, beside a frame whose bytes stay."""
+    method, encode, decode = LOSSY_STREAMS[syntax]
+    frames = np.stack([with_block(200), ground()]).astype("u1")
+    frames[:, ::7, ::5] += 9
+    dataset = image(frames)
+    streams = compressed(dataset, syntax, codestreams=[encode(frame) for frame in frames])
+    before = pixel_array(dataset)
+    assert not np.array_equal(before[0], frames[0])
+    clean(dataset)
+    first, second = generate_frames(dataset.PixelData, number_of_frames=2)
+    after = decode(first).reshape(ROWS, COLUMNS)
+    outside = np.ones((ROWS, COLUMNS), bool)
+    outside[HIDDEN] = False
+    assert dataset.file_meta.TransferSyntaxUID == syntax
+    assert second == streams[1]
+    assert np.array_equal(after[outside], before[0][outside])
+    assert (after[HIDDEN] == before[0].min()).all()
+    assert (dataset.LossyImageCompression, dataset.LossyImageCompressionMethod) == ("01", method)
+
+
+def test_what_was_lossless_in_a_lossy_syntax_is_not_called_lossy() -> None:
+    dataset = image(with_block(200).astype("u1"))
+    compressed(dataset, J2K_LOSSY)
+    clean(dataset)
+    assert "LossyImageCompression" not in dataset
+
+
+def test_samples_of_32_bits_in_big_endian_words_are_refused() -> None:
+    """Some writers swap words as PS3.5 6.2 says, some samples: nobody can tell one from the other."""
+    dataset = image(with_block(1 << 30).astype(">u4"))
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    with pytest.raises(PixelError, match="pixels_undecodable: PixelData: 32 bits in words"):
+        clean(dataset)
 
 
 def lossy(

@@ -55,3 +55,25 @@ def test_the_recipe_inserts_what_it_says(make_dataset):
     dataset = make_dataset()
     insert(dataset, parse_recipe("insert: {ClinicalTrialProtocolID: TRIAL-7}"), pixels_examined=False)
     assert dataset.ClinicalTrialProtocolID == "TRIAL-7"
+
+
+@pytest.mark.parametrize(
+    ("earlier", "expected"),
+    [
+        (None, "Burned-in text hidden"),
+        ("Mean of 4 frames", "Mean of 4 frames; Burned-in text hidden"),
+        ("Mean; Burned-in text hidden", "Mean; Burned-in text hidden"),
+        ("x" * 1024, "x" * 1001 + "; Burned-in text hidden"),
+    ],
+)
+def test_it_says_that_text_was_hidden_after_what_was_derived_before(make_dataset, earlier, expected):
+    dataset = make_dataset(DerivationDescription=earlier, ImageType=["ORIGINAL", "PRIMARY"])
+    insert(dataset, load_recipe("default"), pixels_examined=True, text_hidden=True)
+    assert dataset.DerivationDescription == expected
+    assert list(dataset.ImageType) == ["ORIGINAL", "PRIMARY"]
+
+
+def test_it_does_not_say_so_where_none_was(make_dataset):
+    dataset = make_dataset()
+    insert(dataset, load_recipe("default"), pixels_examined=True)
+    assert "DerivationDescription" not in dataset

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRBigEndian
 from tests.core.pixel_fixtures import BLOCK, COLUMNS, HIDDEN, ROWS, BlockFinder
 
 from beamstop.changes import Change
@@ -38,6 +39,20 @@ def test_text_is_cleared_from_its_plane_only() -> None:
     assert changes == [
         Change("", "(6002,3000)", "OW", "X", "text", frame=1, x=26, y=16, width=48, height=22, why="text")
     ]
+
+
+def test_words_of_a_plane_are_swapped_in_big_endian() -> None:
+    """OW swaps the bytes of each word (PS3.5 6.2): read without that, letters fall to pieces."""
+    planes = np.zeros((1, ROWS, COLUMNS), "u1")
+    planes[0][BLOCK] = 1
+    dataset = overlay(planes)
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    element = dataset[0x6002, 0x3000]
+    element.value = np.frombuffer(element.value, "u2").byteswap().tobytes()
+    (change,) = hide_overlay_text(dataset, TextPolicy(), BlockFinder())
+    assert (change.x, change.y, change.width, change.height) == (26, 16, 48, 22)
+    assert not any(element.value)
 
 
 def test_plane_without_text_keeps_its_bytes() -> None:

@@ -9,6 +9,7 @@ from tests.core.pixel_fixtures import BLOCK, HIDDEN, BlockFinder, StubbornFinder
 
 from beamstop.changes import Change
 from beamstop.errors import PixelError
+from beamstop.renditions import Picture
 from beamstop.text import PixelReport, TextBox, TextPolicy, hide
 
 
@@ -112,6 +113,40 @@ def test_stated_extremes_stay_true() -> None:
     dataset = image(with_block(200).astype("u1"), SmallestImagePixelValue=10, LargestImagePixelValue=200)
     hide(dataset, TextPolicy(), BlockFinder())
     assert (dataset.SmallestImagePixelValue, dataset.LargestImagePixelValue) == (10, 13)
+
+
+@pytest.mark.parametrize("keyword", ["SmallestImagePixelValue", "LargestImagePixelValue"])
+def test_an_extreme_stated_alone_stays_true(keyword: str) -> None:
+    frame = 255 - with_block(200) if keyword.startswith("Small") else with_block(200)
+    photometric = "MONOCHROME1" if keyword.startswith("Small") else "MONOCHROME2"
+    dataset = image(frame.astype("u1"), photometric, **{keyword: int(frame[BLOCK][0, 0])})
+    hide(dataset, TextPolicy(), BlockFinder())
+    assert dataset[keyword].value == (242 if keyword.startswith("Small") else 13)
+
+
+class CentreFinder(BlockFinder):
+    """Takes nothing at the right edge for text."""
+
+    def find(self, picture: Picture) -> list[TextBox]:
+        return [box for box in super().find(picture) if box.x < 100]
+
+
+def test_padding_is_no_extreme_and_what_hiding_does_not_change_stays_as_it_is_stated() -> None:
+    frame = with_block(200)
+    frame[:, 112:] = 255
+    dataset = image(
+        frame.astype("u1"), PixelPaddingValue=255, SmallestImagePixelValue=9, LargestImagePixelValue=200
+    )
+    hide(dataset, TextPolicy(), CentreFinder())
+    assert (dataset.SmallestImagePixelValue, dataset.LargestImagePixelValue) == (9, 13)
+
+
+def test_an_extreme_of_the_series_that_may_be_gone_goes() -> None:
+    stated = {"SmallestPixelValueInSeries": 0, "LargestPixelValueInSeries": 200}
+    dataset = image(with_block(200).astype("u1"), **stated)
+    hide(dataset, TextPolicy(), BlockFinder())
+    assert "LargestPixelValueInSeries" not in dataset
+    assert dataset.SmallestPixelValueInSeries == 0
 
 
 def test_sop_instance_uid_stays() -> None:

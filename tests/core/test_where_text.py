@@ -14,6 +14,7 @@ def segmentation(**attributes: Any) -> Dataset:
     dataset = Dataset()
     dataset.SOPClassUID, dataset.Modality = SEGMENTATION, "SEG"
     dataset.PhotometricInterpretation, dataset.SamplesPerPixel = "MONOCHROME2", 1
+    dataset.BitsAllocated = dataset.BitsStored = 16
     dataset.ImageType = ["DERIVED", "PRIMARY"]
     for keyword, value in attributes.items():
         setattr(dataset, keyword, value)
@@ -35,6 +36,7 @@ def test_a_computed_class_is_left_alone_with_its_reason() -> None:
         {"Modality": None},
         {"PhotometricInterpretation": "RGB"},
         {"SamplesPerPixel": 3},
+        {"BitsStored": 12},
         {"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]},
         {"ConversionType": "WSD"},
         {"SecondaryCaptureDeviceManufacturer": "m"},

@@ -128,7 +128,7 @@ def _run(
     pixels = hide_text(dataset, recipe, finder)
     bounce(dataset, recipe.doormen, pixels.examined)
     report = apply_recipe(dataset, recipe, recipe.identity(key))
-    methods = insert(dataset, recipe, pixels.examined)
+    methods = insert(dataset, recipe, pixels.examined, pixels.text_hidden)
     return (*pixels.changes, *report.changes), methods, encode(dataset), report
 
 

@@ -13,6 +13,11 @@ _JPEG, _J2K = b"\xff\xd8\xff", b"\xff\x4f\xff"
 _JPEG_TEXT = frozenset({*range(0xE0, 0xF0), 0xFE})
 _J2K_TEXT = frozenset({0x64})
 _JPEG_LAST, _J2K_LAST = 0xDA, 0x90  # start of scan, start of tile part: pixels from here on
+_JPEG_LS_FRAME = 0xF7
+# ISO/IEC 10918-1 table B.1: C4, C8 and CC announce no frame, C3, C7, CB and CF a lossless one.
+_JPEG_FRAMES = frozenset({*range(0xC0, 0xD0), _JPEG_LS_FRAME} - {0xC4, 0xC8, 0xCC})
+_JPEG_DCT = _JPEG_FRAMES - {0xC3, 0xC7, 0xCB, 0xCF, _JPEG_LS_FRAME}
+_COD, _IRREVERSIBLE = 0x52, 0  # how JPEG 2000 is coded; its wavelet
 _END = 0xD9  # of a JPEG image and of a JPEG 2000 codestream
 _RESTARTS = (0xD0, 0xD7)
 _PADDING = b"\0\xff"
@@ -58,11 +63,38 @@ def end_of(codestream: bytes) -> int:
     return end if codestream[end:].strip(_PADDING) else len(codestream)
 
 
+def is_lossy(codestream: bytes) -> bool:
+    """Say whether a codestream was written with loss; one that cannot be read was not, as far as is known.
+
+    DCT-based JPEG is lossy (ISO/IEC 10918-1 B.2.2), JPEG-LS by its NEAR (ISO/IEC 14495-1 C.2.3), JPEG 2000
+    and HTJ2K by the irreversible wavelet (ISO/IEC 15444-1 A.6.1).
+    """
+    try:
+        if codestream.startswith(_JPEG):
+            segments = dict(_headers(codestream, _JPEG_LAST))
+            if _JPEG_LS_FRAME in segments:
+                scan = segments[_JPEG_LAST]
+                return scan[1 + 2 * scan[0]] > 0
+            return not _JPEG_DCT.isdisjoint(segments)
+        return codestream.startswith(_J2K) and dict(_headers(codestream, _J2K_LAST))[_COD][9] == _IRREVERSIBLE
+    except LookupError:
+        return False
+
+
+def jpeg_size(codestream: bytes) -> tuple[int, int] | None:
+    """Return lines and samples per line as a frame header says (ISO 10918-1 B.2.2, ISO 14495-1 C.2.2)."""
+    for marker, body in _headers(codestream, _JPEG_LAST):
+        if marker in _JPEG_FRAMES and len(body) >= 5:
+            lines, samples = struct.unpack_from(">HH", body, 1)
+            return lines, samples
+    return None
+
+
 def _said(fragment: bytes) -> Iterator[bytes]:
     if fragment.startswith(_JPEG):
-        yield from _segments(fragment, _JPEG_TEXT, _JPEG_LAST)
+        yield from (body for marker, body in _headers(fragment, _JPEG_LAST) if marker in _JPEG_TEXT)
     elif fragment.startswith(_J2K):
-        yield from _segments(fragment, _J2K_TEXT, _J2K_LAST)
+        yield from (body for marker, body in _headers(fragment, _J2K_LAST) if marker in _J2K_TEXT)
     beyond = fragment[end_of(fragment) :]
     if beyond:
         yield beyond
@@ -111,17 +143,14 @@ def _end_of_j2k(codestream: bytes) -> int:
             at += 2 + length
 
 
-def _segments(codestream: bytes, wanted: frozenset[int], last: int) -> list[bytes]:
-    found, at = [], 2
-    while at + 4 <= len(codestream) and codestream[at] == 0xFF:
+def _headers(codestream: bytes, last: int) -> Iterator[tuple[int, bytes]]:
+    """Yield marker and body of the segments in front of the pixels, up to that which announces them."""
+    at, marker = 2, 0
+    while marker != last and at + 4 <= len(codestream) and codestream[at] == 0xFF:
         marker = codestream[at + 1]
         if marker == 0xFF:  # a fill byte
             at += 1
             continue
-        if marker == last:
-            break
         length = int.from_bytes(codestream[at + 2 : at + 4], "big")
-        if marker in wanted:
-            found.append(codestream[at + 4 : at + 2 + length])
+        yield marker, codestream[at + 4 : at + 2 + length]
         at += 2 + max(length, 2)
-    return found

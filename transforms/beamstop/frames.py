@@ -3,7 +3,6 @@
 import re
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Container
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
@@ -15,7 +14,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, RLELossless
 
-from beamstop.codestreams import end_of
+from beamstop.codestreams import end_of, is_lossy, jpeg_size
 from beamstop.decoder import decode_frame
 from beamstop.decoding import BROKEN, JPEG_LOSSY, Stated
 from beamstop.encapsulation import Offsets, Split, join, split
@@ -24,6 +23,7 @@ from beamstop.errors import PixelError
 from beamstop.files import transfer_syntax_of
 from beamstop.jpeg_blocks import Box, UnsupportedError, blank, model
 from beamstop.renditions import Mask, Picture, black, noise_unit, pictures
+from beamstop.stated_range import StatedRange
 
 Cells = NDArray[Any]
 
@@ -34,16 +34,14 @@ MAX_NATIVE_BYTES = (1 << 32) - 2  # what the length of PixelData can say (PS3.5 
 # MPEG2, MPEG-4 AVC and HEVC (PS3.5 8.2.5 to 8.2.9)
 _VIDEO = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?")
 _STANDARD = re.compile(r"1\.2\.840\.10008\.[0-9.]+")
-_LOSSY = {*JPEG_LOSSY, "1.2.840.10008.1.2.4.81"}
-_METHODS = {  # PS3.3 C.7.6.1.1.5.1
-    "1.2.840.10008.1.2.4.50": "ISO_10918_1",
-    "1.2.840.10008.1.2.4.51": "ISO_10918_1",
-    "1.2.840.10008.1.2.4.81": "ISO_14495_1",
-    "1.2.840.10008.1.2.4.203": "ISO_15444_15",
+_METHODS = {  # PS3.3 C.7.6.1.1.5.1; what is not here is JPEG
+    **dict.fromkeys(("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"), "ISO_14495_1"),
+    **dict.fromkeys(("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"), "ISO_15444_1"),
+    **dict.fromkeys((f"1.2.840.10008.1.2.4.{number}" for number in (201, 202, 203)), "ISO_15444_15"),
 }
 _CHROMA_REACH = 4  # pixels that smooth enlargement of subsampled chrominance reaches
 _QUANTISED = 16  # of 256: how far the coarsest quantisation of DC can miss a level
-_PIXEL_TAGS = {
+PIXEL_TAGS = {
     "PixelData": "(7FE0,0010)",
     "FloatPixelData": "(7FE0,0008)",
     "DoubleFloatPixelData": "(7FE0,0009)",
@@ -74,7 +72,7 @@ class Layout:
         Raises:
             PixelError: `pixels_undecodable`, naming the attribute.
         """
-        keyword = next(name for name in _PIXEL_TAGS if name in dataset)
+        keyword = next(name for name in PIXEL_TAGS if name in dataset)
         bits = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}.get(keyword)
         allocated = bits or _number(dataset, "BitsAllocated")
         stored = bits or _number(dataset, "BitsStored")
@@ -233,16 +231,17 @@ class Frames(ABC):
 
     Attributes:
         keyword, tag, vr: of the pixel data element.
+        range: of the pixel values that the dataset states; wants to see each distinct frame.
         changed: something was put or cut, so that `write` has something to do.
     """
 
     def __init__(self, dataset: Dataset, layout: Layout) -> None:
         self._dataset = dataset
         self._layout = layout
-        self._extremes: list[tuple[int, int]] = []
+        self.range = StatedRange(dataset, layout.samples == 1 and not layout.floating)
         element = dataset[layout.keyword]
         self.keyword = layout.keyword
-        self.tag = _PIXEL_TAGS[layout.keyword]
+        self.tag = PIXEL_TAGS[layout.keyword]
         self.vr = element.VR if element.VR in ("OB", "OW", "OF", "OD") else "OW"
         self.changed = False
 
@@ -272,33 +271,11 @@ class Frames(ABC):
     @abstractmethod
     def _write(self) -> None: ...
 
-    def note(self, frame: Frame) -> None:
-        """Take note of the extremes of a frame, which the dataset may state."""
-        if (
-            self._layout.samples == 1
-            and not self._layout.floating
-            and "LargestImagePixelValue" in self._dataset
-        ):
-            values = frame.values()
-            self._extremes.append((int(values.min()), int(values.max())))
-
     def write(self) -> None:
         """Write what was put into the dataset, and keep what it says of its pixels true."""
-        if not self.changed:
-            return
-        self._write()
-        if self._extremes:
-            self._state("SmallestImagePixelValue", min(low for low, _ in self._extremes))
-            self._state("LargestImagePixelValue", max(high for _, high in self._extremes))
-
-    def _state(self, keyword: str, value: int) -> None:
-        if keyword not in self._dataset:
-            return
-        low, high = (-0x8000, 0x7FFF) if self._layout.signed else (0, 0xFFFF)
-        if low <= value <= high:
-            self._dataset[keyword] = DataElement(keyword, "SS" if self._layout.signed else "US", value)
-        else:  # Type 3: better none than one that is not true
-            del self._dataset[keyword]
+        if self.changed:
+            self._write()
+            self.range.keep_true(self._layout.signed)
 
 
 class _NativeFrames(Frames):
@@ -310,6 +287,9 @@ class _NativeFrames(Frames):
             raise PixelError("pixels_undecodable", "PhotometricInterpretation")
         data = dataset[layout.keyword].value or b""
         self._order: Literal["<", ">"] = "<" if syntax.is_little_endian else ">"
+        if self._order == ">" and self.vr == "OW" and layout.itemsize > 2:
+            # PS3.5 6.2 swaps the bytes of each word, some writers those of a whole sample.
+            raise PixelError("pixels_undecodable", f"{layout.keyword}: {layout.bits_allocated} bits in words")
         self._swapped = self._order == ">" and self.vr == "OW" and layout.itemsize == 1
         self._per_frame = layout.cells * 2 // 3 if layout.halved else layout.cells
         bits = layout.bits_allocated * self._per_frame * layout.frames
@@ -321,7 +301,7 @@ class _NativeFrames(Frames):
                 raise PixelError("pixels_undecodable", f"{layout.keyword}: length")
             data = data[:expected] + bytes(expected % 2)
             self.changed = True
-        self._data = _pairs_swapped(data) if self._swapped else data
+        self._data = pairs_swapped(data) if self._swapped else data
         self._new: BytesIO | None = None  # what replaces the data; holds them once, and so does its value
         self._put: set[int] = set()
 
@@ -381,7 +361,7 @@ class _NativeFrames(Frames):
 
     def _write(self) -> None:
         data = self._new.getvalue() if self._new is not None else self._data
-        self._dataset[self.keyword].value = _pairs_swapped(data) if self._swapped else data
+        self._dataset[self.keyword].value = pairs_swapped(data) if self._swapped else data
 
     def _shaped(self, flat: Cells) -> Cells:
         layout = self._layout
@@ -429,6 +409,7 @@ class _EncapsulatedFrames(Frames):
             self._cut(index)
         self._plain: dict[int, Cells] = {}
         self._put: set[int] = set()
+        self._lossy = False  # what was put had lost something before
         self._photometric: str | None = None
 
     def stored(self, index: int) -> bytes:
@@ -444,6 +425,7 @@ class _EncapsulatedFrames(Frames):
     def put(self, index: int, frame: Frame) -> None:
         self.changed = True
         self._put.add(index)
+        self._lossy = self._lossy or is_lossy(self.stored(index))
         encoded = self._blanked(index, frame) if self._syntax in JPEG_LOSSY else self._encoded(frame)
         if encoded is None:
             self._plain[index] = frame.cells
@@ -545,7 +527,7 @@ class _EncapsulatedFrames(Frames):
             return
         if self._layout.photometric == "YBR_ICT" and len(self._put) == len(self):
             self._dataset.PhotometricInterpretation = "YBR_RCT"
-        self._state_lossy(JPEG_LOSSY)
+        self._state_lossy()
         self._dataset[self.keyword].value, offsets = join(self._frames, self._has_table)
         if "ExtendedOffsetTable" in self._dataset:
             starts, lengths = offsets.values()
@@ -570,14 +552,14 @@ class _EncapsulatedFrames(Frames):
             dataset.PhotometricInterpretation = self._photometric.replace("_422", "")
         if layout.samples > 1:
             dataset.PlanarConfiguration = 0
-        self._state_lossy(_LOSSY)
+        self._state_lossy()
 
-    def _state_lossy(self, lossy: Container[str]) -> None:
+    def _state_lossy(self) -> None:
         """Once lossy, always lossy, however it is written now (PS3.3 C.7.6.1.1.5)."""
-        if self._syntax in lossy or self._layout.photometric == "YBR_ICT":
+        if self._lossy:
             self._dataset.LossyImageCompression = "01"
             if "LossyImageCompressionMethod" not in self._dataset:
-                self._dataset.LossyImageCompressionMethod = _METHODS.get(self._syntax, "ISO_15444_1")
+                self._dataset.LossyImageCompressionMethod = _METHODS.get(self._syntax, "ISO_10918_1")
 
 
 def open_frames(dataset: Dataset) -> Frames | None:
@@ -586,7 +568,7 @@ def open_frames(dataset: Dataset) -> Frames | None:
     Raises:
         PixelError: `pixels_undecodable`, or `pixels_unsupported` for video.
     """
-    present = [keyword for keyword in _PIXEL_TAGS if keyword in dataset]
+    present = [keyword for keyword in PIXEL_TAGS if keyword in dataset]
     if not present:
         return None
     if len(present) > 1:  # PS3.3 C.7.6.3: one of them
@@ -611,7 +593,7 @@ def _number(dataset: Dataset, keyword: str, default: int | None = None) -> int:
         raise PixelError("pixels_undecodable", keyword) from None
 
 
-def _pairs_swapped(data: bytes) -> bytes:
+def pairs_swapped(data: bytes) -> bytes:
     """Swap the bytes of each word: 8-bit samples in OW, big endian (PS3.5 A.3)."""
     even = np.frombuffer(data + bytes(len(data) % 2), "u2")
     return even.byteswap().tobytes()
@@ -643,25 +625,9 @@ def _grown(area: Mask, reach: int) -> Mask:
 def _size_agrees(codestream: bytes, rows: int, columns: int) -> bool:
     """Say whether a codestream claims the size the header does, before a decoder allocates it."""
     if codestream.startswith(b"\xff\xd8"):
-        return _jpeg_size(codestream) == (rows, columns)
+        return jpeg_size(codestream) == (rows, columns)
     start = codestream.find(b"\xff\x4f\xff\x51", 0, 4096)
     if start < 0 or len(codestream) < start + 24:
         return True
     right, bottom, left, top = struct.unpack_from(">4L", codestream, start + 8)
     return (bottom - top, right - left) == (rows, columns)
-
-
-def _jpeg_size(codestream: bytes) -> tuple[int, int] | None:
-    """Return lines and samples per line of the frame header (ISO 10918-1 B.2.2, ISO 14495-1 C.2.2)."""
-    at = 2
-    while at + 9 <= len(codestream) and codestream[at] == 0xFF:
-        marker = codestream[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            lines, samples = struct.unpack_from(">HH", codestream, at + 5)
-            return lines, samples
-        (length,) = struct.unpack_from(">H", codestream, at + 2)
-        at += 2 + length
-    return None

@@ -11,21 +11,26 @@ from pydicom.sr.codedict import codes
 from beamstop.profile import BASIC, CLEAN_PIXEL_DATA, FULL_DATES, METHOD_CODES, MODIFIED_DATES
 from beamstop.recipe import Recipe
 
-_MAX_LO = 64
+_MAX_LO, _MAX_ST = 64, 1024  # characters
+TEXT_HIDDEN = "Burned-in text hidden"
 PATIENT_IDENTITY_REMOVED = ("PatientIdentityRemoved", "YES")
 
 
-def insert(dataset: Dataset, recipe: Recipe, pixels_examined: bool) -> tuple[str, ...]:
+def insert(
+    dataset: Dataset, recipe: Recipe, pixels_examined: bool, text_hidden: bool = False
+) -> tuple[str, ...]:
     """Write into one instance what was done to it.
 
     PatientIdentityRemoved, DeidentificationMethod and its code sequence (earlier entries stay),
-    BurnedInAnnotation NO only where the pixels of this instance were examined,
-    LongitudinalTemporalInformationModified by what was done to dates, and what the recipe inserts.
+    BurnedInAnnotation NO only where the pixels of this instance were examined, DerivationDescription
+    where text was hidden in them (what the recipe left of it stays), LongitudinalTemporalInformationModified
+    by what was done to dates, and what the recipe inserts.
 
     Args:
         dataset: changed in place.
         recipe: that was applied.
         pixels_examined: HideText ran on every frame of this instance.
+        text_hidden: and filled something in them.
 
     Returns:
         the CID 7050 codes applied to this instance.
@@ -41,6 +46,8 @@ def insert(dataset: Dataset, recipe: Recipe, pixels_examined: bool) -> tuple[str
         dataset.DeidentificationMethodCodeSequence = _with_codes(list(earlier), methods)
     if pixels_examined:
         dataset.BurnedInAnnotation = "NO"
+    if text_hidden:
+        dataset.DerivationDescription = _derivation(str(dataset.get("DerivationDescription") or ""))
     if recipe.profile == BASIC:
         dataset.LongitudinalTemporalInformationModified = _temporal_information(recipe)
     for name, inserted in recipe.insert.items():
@@ -74,6 +81,14 @@ def _temporal_information(recipe: Recipe) -> str:
     if FULL_DATES in recipe.options:
         return "UNMODIFIED"
     return "MODIFIED" if MODIFIED_DATES in recipe.options else "REMOVED"
+
+
+def _derivation(earlier: str) -> str:
+    """Return what was done to the pixels, the last step last (PS3.3 C.7.6.1.1.3); a Short Text."""
+    if earlier.endswith(TEXT_HIDDEN):
+        return earlier
+    room = _MAX_ST - len(TEXT_HIDDEN) - 2
+    return f"{earlier[:room]}; {TEXT_HIDDEN}" if earlier else TEXT_HIDDEN
 
 
 def _joined(earlier: object, ours: str) -> str | list[str]:

@@ -10,7 +10,8 @@ from pydicom.tag import Tag
 
 from beamstop.changes import Change
 from beamstop.errors import PixelError
-from beamstop.frames import MAX_FRAME_BYTES
+from beamstop.files import transfer_syntax_of
+from beamstop.frames import MAX_FRAME_BYTES, pairs_swapped
 from beamstop.renditions import Mask, Picture, local_contrast
 from beamstop.spared import Judge
 from beamstop.text import TextFinder, TextPolicy, search_and_hide
@@ -84,7 +85,9 @@ def _clean_group(dataset: Dataset, group: int, judge: Judge, finder: TextFinder)
     ):
         raise PixelError("pixels_undecodable", name)
     vr = element.VR if element.VR in ("OB", "OW") else "OW"
-    bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
+    big = vr == "OW" and not transfer_syntax_of(dataset).is_little_endian
+    stored = pairs_swapped(data) if big else data
+    bits = np.unpackbits(np.frombuffer(stored, np.uint8), bitorder="little")
     planes = bits[: frames * count].reshape(frames, rows, columns)
     changes: list[Change] = []
     for index, plane in enumerate(planes):
@@ -94,7 +97,8 @@ def _clean_group(dataset: Dataset, group: int, judge: Judge, finder: TextFinder)
     beyond = bits[frames * count :]
     if any(change.action == "X" for change in changes) or beyond.any():
         beyond[:] = 0
-        element.value = np.packbits(bits, bitorder="little").tobytes()
+        cleared = np.packbits(bits, bitorder="little").tobytes()
+        element.value = pairs_swapped(cleared) if big else cleared
     return changes
 
 

@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi, convert_color_space
 
 from beamstop.frames import Frame
+from beamstop.renditions import not_padding
 
 Picture = NDArray[np.uint8]
 
@@ -81,7 +82,7 @@ def _grey(frame: Frame, values: NDArray[Any], display: Dataset) -> Picture:
     layout = frame.layout
     if values is plane and layout.bits_stored <= 8 and not layout.signed:
         return _eight_bits(values, layout.bits_stored)
-    used = plane[_in_use(values, frame.dataset)]
+    used = plane[not_padding(values, frame.dataset)]
     return _scaled(plane, used.min(), used.max())
 
 
@@ -98,15 +99,6 @@ def _windowed(plane: NDArray[Any], display: Dataset) -> Picture:
 
 def _first(value: Any) -> Any:
     return value if isinstance(value, str | int | float) else next(iter(value), value)
-
-
-def _in_use(values: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_]:
-    used = np.isfinite(values)
-    padding = dataset.get("PixelPaddingValue")
-    if padding is not None:
-        low, high = sorted((padding, dataset.get("PixelPaddingRangeLimit", padding)))
-        used &= (values < low) | (values > high)
-    return used if used.any() else np.ones(values.shape, bool)
 
 
 def _scaled(plane: NDArray[Any], low: float, high: float) -> Picture:

@@ -114,13 +114,14 @@ def black(
         table = _palette(dataset, bits_stored)
         if table is not None:
             return cells.dtype.type(int(np.argmin(table @ _LUMA)) << shift)
-    usable = _not_padding(values, dataset)
+    usable = not_padding(values, dataset)
     if photometric == "MONOCHROME1":
         return cells.flat[np.argmax(np.where(usable, values, values[usable].min()))]
     return cells.flat[np.argmin(np.where(usable, values, values[usable].max()))]
 
 
-def _not_padding(values: Values, dataset: Dataset) -> Mask:
+def not_padding(values: Values, dataset: Dataset) -> Mask:
+    """Return where there is a number that is not padding (PS3.3 C.7.5.1.1.2); everywhere if nowhere."""
     usable = np.isfinite(values)
     padding = dataset.get("PixelPaddingValue", dataset.get("FloatPixelPaddingValue"))
     if padding is not None:

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 
 from beamstop.changes import Change
 from beamstop.errors import PixelError
-from beamstop.frames import Frame, Frames, open_frames
+from beamstop.frames import PIXEL_TAGS, Frame, Frames, open_frames
 from beamstop.regions import Area, Region, areas_of
 from beamstop.renditions import GROUND, Mask, Picture
 from beamstop.spared import Judge
@@ -108,6 +108,11 @@ class PixelReport:
     pixels_changed: bool = False
     examined: bool = False
     changes: list[Change] = field(default_factory=list)
+
+    @property
+    def text_hidden(self) -> bool:
+        """Whether anything was filled in the pixel data; overlay planes and icons do not count."""
+        return any(change.action == "X" and change.tag in PIXEL_TAGS.values() for change in self.changes)
 
     def add_boxes(self, changes: Iterable[Change]) -> None:
         """Count boxes hidden or kept and list them."""
@@ -270,8 +275,9 @@ def _fill(canvas: Canvas, search: Search, areas: Iterable[Area]) -> Mask:
 def _examine(frames: Frames, index: int, judge: Judge, finder: TextFinder, areas: tuple[Area, ...]) -> Search:
     frame: Frame = frames.decode(index)
     cleared = frame.clear_unused_bits()
+    frames.range.see(frame.values())
     search = search_and_hide(frame, judge, finder, f"{frames.keyword} frame {index}", areas)
-    frames.note(frame)
+    frames.range.see_again(frame.values())
     if cleared or search.hidden:
         frames.put(index, frame)
     return search

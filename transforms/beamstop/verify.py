@@ -40,6 +40,7 @@ from beamstop.errors import Quarantined, Refusal
 from beamstop.files import FIRST_PIXEL_TAG, IMPLEMENTATION_CLASS_UID, LAST_PIXEL_TAG, read_dicom
 from beamstop.identifiers import Identifiers, harvest, words_of
 from beamstop.identity import Identity, is_well_known_uid
+from beamstop.insertions import TEXT_HIDDEN
 from beamstop.leaks import check_leaks
 from beamstop.operators import (
     DUMMY_DATE,
@@ -60,6 +61,7 @@ from beamstop.written_dates import find_dates
 _PATIENT_ID, _SOP_INSTANCE_UID = 0x00100020, 0x00080018
 _OWN_UIDS = (_SOP_INSTANCE_UID, 0x0020000D, 0x0020000E)
 _REFERENCED_SOP_INSTANCE_UID = 0x00081155
+_DERIVATION_DESCRIPTION = 0x00082111
 # What `insertions.insert` writes whatever the recipe says of it.
 _INSERTED = frozenset({0x00120062, 0x00120063, 0x00120064, 0x00280301, 0x00280303})
 _DATE_VRS = frozenset({"DA", "DT"})
@@ -202,6 +204,8 @@ class _Look:
             tag = element.path[-1]
             if element.path[0] in self._set or is_private_creator(tag):
                 continue
+            if element.path == (_DERIVATION_DESCRIPTION,) and element.value == TEXT_HIDDEN:
+                continue  # ours, where the recipe left nothing
             plan = self._plan(element)
             code = self._judge(element, plan)
             if code:

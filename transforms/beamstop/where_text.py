@@ -75,6 +75,7 @@ def _is_plain(dataset: Dataset, row: NoText) -> bool:
         and (not row.modalities or _code(dataset, "Modality") in row.modalities)
         and _code(dataset, "PhotometricInterpretation") in row.photometric
         and _code(dataset, "SamplesPerPixel") == "1"
+        and _code(dataset, "BitsStored") == _code(dataset, "BitsAllocated")  # no room for an overlay
         and not any(word in _code(dataset, "ImageType") for word in _COPIED)
         and not any(keyword in dataset for keyword in _CAPTURED)
     )

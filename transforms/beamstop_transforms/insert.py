@@ -6,6 +6,7 @@ import apache_beam as beam
 
 from beamstop.insertions import insert
 from beamstop.recipe import Recipe
+from beamstop.text import PixelReport
 from beamstop_transforms.instance import Instance
 from beamstop_transforms.steps import StepFn, branches
 
@@ -31,5 +32,5 @@ class _InsertFn(StepFn):
         self._recipe = recipe
 
     def work(self, instance: Instance) -> None:
-        examined = instance.pixels is not None and instance.pixels.examined
-        instance.methods = insert(instance.read, self._recipe, examined)
+        pixels = instance.pixels or PixelReport()
+        instance.methods = insert(instance.read, self._recipe, pixels.examined, pixels.text_hidden)
