@@ -29,7 +29,7 @@ def key_file(tmp_path: Path, key: bytes) -> Path:
 @pytest.fixture(scope="session")
 def make_dataset() -> MakeDataset:
     """Return a factory of CT instances without pixels that can be saved; keywords set, or None deletes."""
-    return _make_dataset
+    return make_an_instance
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def archive(tmp_path: Path) -> Path:
     (folder / "sub").mkdir(parents=True)
     people = [("Roe^Jane", "R-1001"), ("Roe^Jane", "R-1001"), ("Poe^Edgar", "P-2002")]
     for number, (name, patient_id) in enumerate(people, start=1):
-        dataset = _make_dataset(
+        dataset = make_an_instance(
             PatientName=name,
             PatientID=patient_id,
             StudyInstanceUID=f"1.2.3.{patient_id[2:]}",
@@ -51,7 +51,8 @@ def archive(tmp_path: Path) -> Path:
     return folder
 
 
-def _make_dataset(**attributes: Any) -> FileDataset:
+def make_an_instance(**attributes: Any) -> FileDataset:
+    """Return a CT instance without pixels that can be saved; keywords set, or None deletes."""
     values: dict[str, Any] = {
         "SOPClassUID": CTImageStorage,
         "SOPInstanceUID": "1.2.3.4.5.6",

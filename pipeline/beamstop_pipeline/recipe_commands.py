@@ -79,6 +79,40 @@ def schema(
     typer.echo(json.dumps(recipe_schema(), indent=2))
 
 
+@app.command()
+def amend(
+    recipe: RecipeName,
+    verdicts: Annotated[
+        list[Path], typer.Argument(metavar="VERDICTS…", help="files downloaded from review pages")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="the new recipe; must not exist")],
+) -> None:
+    """Add what reviewers of clean pictures asked for: missed text as device regions, authorised words.
+
+    A region goes by modality, size, and by manufacturer and model where the clean file keeps them; it is
+    filled in every frame of every instance that fits. Read the new recipe before you run it.
+
+        beamstop report /audit --review /clean
+
+        beamstop recipe amend default verdicts-20260102.json -o ours.yaml
+    """
+    with _refusals():
+        from beamstop_pipeline.report.verdicts import amend as amended
+        from beamstop_pipeline.report.verdicts import read_verdicts
+
+        made = amended(recipe, [read_verdicts(path) for path in verdicts], output.stem)
+        try:
+            with open(output, "x", encoding="utf-8") as file:
+                file.write(made.text)
+        except OSError as error:
+            raise DeidError(f"-o {output}: {error.strerror}; name a file that does not exist") from None
+    said = ", ".join(f"{number} {verdict.replace('_', ' ')}" for verdict, number in made.verdicts.items())
+    typer.echo(f"verdicts: {said or 'none'}")
+    typer.echo(f"{output}: {made.areas} areas and {made.words} words added, digest {made.recipe.digest}")
+    if made.unmarked:
+        typer.echo(f"{made.unmarked} with missed text do not say where: mark it on the page", err=True)
+
+
 def explain_file(
     file: Annotated[Path, typer.Argument(help="one DICOM file; it stays as it is and nothing is written")],
     recipe: Annotated[str, typer.Option(help="a file, or the name of a recipe that ships")] = "default",

@@ -351,12 +351,21 @@ def load_recipe(name_or_path: str | os.PathLike[str] = "default") -> Recipe:
     >>> load_recipe("basic").options
     []
     """
+    return parse_recipe(*read_recipe(name_or_path))
+
+
+def read_recipe(name_or_path: str | os.PathLike[str]) -> tuple[str, str, str]:
+    """Return text, file name and name of a recipe that ships, or of a file, as `parse_recipe` takes them.
+
+    Raises:
+        RecipeError: there is none.
+    """
     path = Path(name_or_path)
     shipped = files("beamstop").joinpath("recipes", f"{name_or_path}.yaml")
     try:
         if path.suffix or path.exists():
-            return parse_recipe(path.read_text(encoding="utf-8"), path.name, path.stem)
-        return parse_recipe(shipped.read_text(encoding="utf-8"), str(name_or_path), str(name_or_path))
+            return path.read_text(encoding="utf-8"), path.name, path.stem
+        return shipped.read_text(encoding="utf-8"), str(name_or_path), str(name_or_path)
     except UnicodeDecodeError:
         raise RecipeError(f"{path.name}: not a text file in UTF-8") from None
     except OSError:

@@ -19,6 +19,11 @@ def report(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="where the report goes; an earlier one is replaced")
     ] = Path("report.html"),
+    review: Annotated[
+        str | None,
+        typer.Option(metavar="CLEAN", help="OUTPUT of the runs: write a page for reviewing pictures, too"),
+    ] = None,
+    sample: Annotated[int, typer.Option(min=1, help="clean instances on the page for reviewing")] = 60,
 ) -> None:
     """Write what the newest run did as one HTML file, to be read, printed and signed.
 
@@ -26,6 +31,13 @@ def report(
     nothing beyond itself and runs no script.
 
         beamstop report /audit -o report.html
+
+    With --review, a second page beside it, report-review.html, shows clean pictures with the boxes that
+    were hidden: most boxes, something seen again, one of each kind and device, some at random. **It shows
+    pictures that may still hold what identifies a patient: keep it with the clean archive.** Verdicts
+    are downloaded from it; beamstop recipe amend turns them into a recipe for the next run.
+
+        beamstop report /audit -o report.html --review /clean
 
     Exit codes: 0 written; 1 written, but a part of the audit could not be read or does not fit the
     record; 2 bad configuration, such as an audit in which no run has ended.
@@ -37,15 +49,24 @@ def report(
             from beamstop_pipeline.report.page import render_report
 
             _check_place(output)
-            check_stores((audit,), {})
+            check_stores([audit, *filter(None, [review])], {})
             figures = read_figures(audit)
-            write_private(output, render_report(figures))
+            pages = {output: render_report(figures)}
+            if review is not None:
+                from beamstop_pipeline.report.review import render_review
+
+                place = output.with_name(f"{output.stem}-review.html")
+                pages[place] = render_review(figures, audit, review, sample)
+            for path, page in pages.items():
+                _write_private(path, page)
         except DeidError as error:
             typer.echo(f"beamstop: {error}", err=True)
             raise typer.Exit(_BAD_CONFIGURATION) from None
     for doubt in figures.doubts:
         typer.echo(f"beamstop: {doubt}", err=True)
     typer.echo(f"report on run {figures.record['run_id']}: {output}")
+    if review is not None:
+        typer.echo(f"review, with pictures that may hold residue: {place}")
     raise typer.Exit(_INCOMPLETE if figures.doubts else 0)
 
 
@@ -58,7 +79,7 @@ def _check_place(output: Path) -> None:
         )
 
 
-def write_private(path: Path, text: str) -> None:
+def _write_private(path: Path, text: str) -> None:
     """Write a file for its owner alone, whole or not at all.
 
     Raises:

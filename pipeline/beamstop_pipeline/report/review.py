@@ -1,0 +1,300 @@
+"""The page for reviewing clean pictures: which are shown, how, and with which boxes."""
+
+import base64
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from markupsafe import Markup
+from pydicom.dataset import Dataset
+
+from beamstop.audit import Row
+from beamstop.decoding import BROKEN
+from beamstop.errors import DeidError
+from beamstop.files import read_dicom
+from beamstop.frames import Frames, open_frames
+from beamstop.png import render
+from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.report import sample
+from beamstop_pipeline.report.figures import Figures
+from beamstop_pipeline.report.page import Table, environment
+from beamstop_pipeline.report.sample import Draw, Written
+from beamstop_transforms.stores import Store, open_seekable, open_store, paths_in
+from beamstop_transforms.tables import run_of
+
+FORMAT = "beamstop-verdicts-1"
+CRITERIA = ("Modality", "Manufacturer", "ManufacturerModelName", "Rows", "Columns")
+_IN_EVERY_CLEAN_FILE = ("Modality", "Rows", "Columns")  # as the original has them, whatever the recipe
+_FRAMES = 6  # of one instance
+_LONGEST = 2048  # pixels on a side of what is shown
+_QUALITY = 90
+_PIXELS = "(7FE0,"
+
+
+class Box(NamedTuple):
+    """A text box of one frame, in stored pixels: hidden, or kept."""
+
+    frame: int
+    x: int
+    y: int
+    width: int
+    height: int
+    kept: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One frame as it is shown."""
+
+    index: int
+    source: str
+    boxes: list[Box]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One clean instance on the page.
+
+    Attributes:
+        uid: SOP Instance UID of the clean file.
+        why: why it is shown.
+        modality: as its row has it.
+        device: manufacturer and model, where the clean file keeps them.
+        when: keyword → value, what a recipe's region for such instances goes by.
+        rows, columns: of a frame, as stored.
+        frames: how many it has; `shots` are those shown.
+        scale: stored pixels per pixel shown.
+    """
+
+    uid: str
+    why: str
+    modality: str
+    device: str
+    when: dict[str, str]
+    rows: int
+    columns: int
+    frames: int
+    scale: float
+    shots: list[Shot]
+    hidden: int
+    kept: int
+    residue: int
+
+
+def render_review(figures: Figures, audit: str, clean: str, count: int) -> str:
+    """Return the page: HTML with its pictures in it, that asks for nothing beyond itself.
+
+    Args:
+        figures: of the audit.
+        audit: the AUDIT folder or prefix.
+        clean: OUTPUT of the run, a folder or prefix.
+        count: of instances to show.
+
+    Raises:
+        ConfigurationError: there is no picture to show.
+    """
+    run_id = str(figures.record["run_id"])
+    paths = [path for path in paths_in(audit, "instances", ".parquet") if run_of(path) == run_id]
+    drawn = sample.draw(paths, run_id, count)
+    gallery = _Gallery(open_store(clean), _changes(audit, run_id, _all(drawn)), figures.has_changes)
+    pictures = gallery.hang(drawn, count)
+    if not pictures:
+        raise ConfigurationError(
+            f"--review {clean}: no picture of the run is there ({gallery.missing} files missing or changed, "
+            f"{gallery.unseen} without a picture); name the OUTPUT of run {run_id}"
+        )
+    script = files("beamstop_pipeline.report").joinpath("pages", "review.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    said = {
+        "format": FORMAT,
+        "run_id": run_id,
+        "recipe_digest": figures.record.get("recipe", {}).get("digest"),
+    }
+    return (
+        environment()
+        .get_template("review.html")
+        .render(
+            record=figures.record,
+            pictures=pictures,
+            devices=_devices(pictures, gallery.devices),
+            reasons=list(dict.fromkeys(it.why for it in pictures)),
+            modalities=sorted({it.modality for it in pictures}),
+            has_changes=figures.has_changes,
+            missing=gallery.missing,
+            script=Markup(script),  # noqa: S704  ours; the page's policy names its digest
+            digest=digest,
+            said=json.dumps(said),
+        )
+    )
+
+
+def _all(drawn: Draw) -> list[Written]:
+    risky = [each for found in drawn.by_risk.values() for each in found]
+    return list(dict.fromkeys([*risky, *drawn.kinds, *drawn.pool]))
+
+
+class _Changes(NamedTuple):
+    """By SOP Instance UID: the boxes of the pixel data, and the criteria that were acted on."""
+
+    boxes: dict[str, list[Box]]
+    touched: dict[str, set[str]]
+
+
+def _changes(audit: str, run_id: str, wanted: list[Written]) -> _Changes:
+    found = _Changes({}, {})
+    uids = pa.array([each.sop_instance_uid for each in wanted], pa.string())
+    names = ["sop_instance_uid", "path", "tag", "action", "frame", "x", "y", "width", "height", "why"]
+    for path in paths_in(audit, "changes", ".parquet"):
+        if run_of(path) != run_id:
+            continue
+        with open_seekable(path) as file:
+            for batch in pq.ParquetFile(file).iter_batches(columns=names):
+                is_box = pc.and_(pc.is_valid(batch["frame"]), pc.starts_with(batch["tag"], _PIXELS))
+                is_device = pc.is_in(batch["path"], pa.array(CRITERIA))
+                ours = pc.and_(pc.is_in(batch["sop_instance_uid"], uids), pc.or_(is_box, is_device))
+                for row in batch.filter(ours).to_pylist():
+                    uid = row["sop_instance_uid"]
+                    if row["frame"] is None:
+                        found.touched.setdefault(uid, set()).add(row["path"])
+                    else:
+                        found.boxes.setdefault(uid, []).append(_box(row))
+    return found
+
+
+def _box(row: Row) -> Box:
+    frame, x, y, width, height = (row[name] for name in ("frame", "x", "y", "width", "height"))
+    return Box(frame, x, y, width, height, row["action"] == "K", row["why"])
+
+
+class _Gallery:
+    """Reads clean files, and makes pictures of those that are chosen."""
+
+    def __init__(self, clean: Store, changes: _Changes, has_changes: bool) -> None:
+        self._clean = clean
+        self._changes = changes
+        self._has_changes = has_changes
+        self._seen: set[str] = set()
+        self.devices: Counter[str] = Counter()
+        self.missing = 0  # not there, or not what the run wrote
+        self.unseen = 0  # without pixels, or with such as cannot be shown
+
+    def hang(self, drawn: Draw, count: int) -> list[Picture]:
+        """Return at most `count` pictures: risky ones, one of each kind and device, then random ones."""
+        pictures: list[Picture] = []
+        for why, found in [*drawn.by_risk.items(), (sample.KIND, drawn.kinds)]:
+            room = count - len(pictures) - (count // 4 if why == sample.KIND else 0)
+            pictures += self._several(found, why, room)
+        rest: list[Picture] = []
+        for each in drawn.pool:
+            known = set(self.devices)
+            picture = self._picture(each, sample.RANDOM)
+            if picture is None:
+                continue
+            if picture.device not in known and len(pictures) < count:
+                pictures.append(replace(picture, why=sample.DEVICE))
+            elif len(pictures) + len(rest) < count:
+                rest.append(picture)
+        return [*pictures, *rest][:count]
+
+    def _several(self, found: list[Written], why: str, room: int) -> list[Picture]:
+        shown: list[Picture] = []
+        for each in found:
+            if len(shown) >= room:
+                break
+            picture = self._picture(each, why)
+            if picture is not None:
+                shown.append(picture)
+        return shown
+
+    def _picture(self, each: Written, why: str) -> Picture | None:
+        if each.sop_instance_uid in self._seen:
+            return None
+        self._seen.add(each.sop_instance_uid)
+        found = self._clean.read(each.output_path)
+        if found is None or hashlib.sha256(found[1]).hexdigest() != each.output_sha256:
+            self.missing += 1
+            return None
+        try:
+            dataset = read_dicom(found[1])
+            frames = open_frames(dataset)
+            picture = None if frames is None else self._drawn(each, why, dataset, frames)
+        except (DeidError, *BROKEN):  # a picture that cannot be drawn is none
+            picture = None
+        if picture is None:
+            self.unseen += 1
+            return None
+        self.devices[picture.device] += 1
+        return picture
+
+    def _drawn(self, each: Written, why: str, dataset: Dataset, frames: Frames) -> Picture:
+        boxes = self._changes.boxes.get(each.sop_instance_uid, [])
+        rows, columns = int(dataset.Rows), int(dataset.Columns)
+        scale = max(1.0, max(rows, columns) / _LONGEST)
+        shots = [
+            Shot(
+                index,
+                _source(render(frames.decode(index), index), scale),
+                [it for it in boxes if it.frame == index],
+            )
+            for index in _chosen(len(frames), boxes)
+        ]
+        when = self._when(each.sop_instance_uid, dataset)
+        device = " ".join(filter(None, (when.get(name) for name in CRITERIA[1:3])))
+        return Picture(
+            each.sop_instance_uid, why, each.modality or "not known", device or "not in the clean file", when,
+            rows, columns, len(frames), scale, shots, each.hidden, each.kept, each.residue,
+        )  # fmt: skip
+
+    def _when(self, uid: str, dataset: Dataset) -> dict[str, str]:
+        """Return what a criterion can go by: values that the recipe left as they were in the original."""
+        touched = self._changes.touched.get(uid, set())
+        names = CRITERIA if self._has_changes else _IN_EVERY_CLEAN_FILE
+        told = {name: str(dataset.get(name, "") or "") for name in names if name not in touched}
+        return {name: value for name, value in told.items() if value.isprintable() and value}
+
+
+def _chosen(count: int, boxes: list[Box]) -> list[int]:
+    """Return the frames that are shown: all of a few, else those with most boxes, and some evenly apart.
+
+    >>> _chosen(3, []), _chosen(60, [Box(17, 0, 0, 1, 1, False, "text")])
+    ([0, 1, 2], [0, 14, 17, 29, 44, 59])
+    """
+    if count <= _FRAMES:
+        return list(range(count))
+    busiest = Counter(box.frame for box in boxes if box.frame < count).most_common(_FRAMES // 2)
+    chosen = {frame for frame, _ in busiest}
+    chosen |= set(np.linspace(0, count - 1, _FRAMES - len(chosen)).astype(int).tolist())
+    return sorted(chosen)
+
+
+def _source(pixels: Any, scale: float) -> str:
+    """Return a picture as an address that holds it."""
+    from PIL import Image
+
+    image, file = Image.fromarray(np.ascontiguousarray(pixels)), io.BytesIO()
+    if scale > 1:
+        image = image.resize(
+            (round(image.width / scale), round(image.height / scale)), Image.Resampling.LANCZOS
+        )
+    image.save(file, "WEBP", quality=_QUALITY)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _devices(pictures: list[Picture], read: Counter[str]) -> Table:
+    def rows() -> Iterator[tuple[str, int, int, int, int]]:
+        for device, number in read.most_common():
+            ours = [picture for picture in pictures if picture.device == device]
+            yield device, number, len(ours), sum(it.hidden for it in ours), sum(it.residue for it in ours)
+
+    head = ["device", "clean files read", "shown", "boxes hidden in these", "seen again"]
+    return Table("Devices, where the clean files keep manufacturer or model", head, list(rows()))

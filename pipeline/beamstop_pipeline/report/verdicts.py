@@ -1,0 +1,177 @@
+"""Verdicts: what reviewers said of clean pictures, turned into regions and words of a recipe."""
+
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+from beamstop.errors import RecipeError
+from beamstop.recipe import Recipe, parse_recipe, read_recipe
+from beamstop_pipeline.report.review import CRITERIA, FORMAT
+
+Criterion = Literal[CRITERIA]  # type: ignore[valid-type]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MissedBox(_Part):
+    """Where text was missed, in stored pixels."""
+
+    frame: Annotated[int, Field(ge=0)]
+    x: Annotated[int, Field(ge=0)]
+    y: Annotated[int, Field(ge=0)]
+    width: Annotated[int, Field(ge=1)]
+    height: Annotated[int, Field(ge=1)]
+
+
+class Verdict(_Part):
+    """What a reviewer said of one instance."""
+
+    sop_instance_uid: str
+    verdict: Literal["fine", "missed_text", "hidden_too_much"]
+    when: dict[Criterion, Annotated[str, Field(max_length=128)]]
+    boxes: list[MissedBox] = []
+    words: list[Annotated[str, Field(min_length=1, max_length=200)]] = []
+
+
+class Verdicts(_Part):
+    """The file that the review page lets a reviewer download."""
+
+    format: Literal[FORMAT]  # type: ignore[valid-type]
+    run_id: str
+    recipe_digest: str | None
+    verdicts: list[Verdict]
+
+
+class Amended(NamedTuple):
+    """A recipe with what reviewers asked for.
+
+    Attributes:
+        text: YAML, with the comments of the recipe that it was made from.
+        recipe: the same, read.
+        areas, words: how many were added.
+        verdicts: how many of each kind.
+        unmarked: how many say missed text and do not say where.
+    """
+
+    text: str
+    recipe: Recipe
+    areas: int
+    words: int
+    verdicts: Counter[str]
+    unmarked: int
+
+
+def read_verdicts(path: Path) -> Verdicts:
+    """Read a file of verdicts.
+
+    Raises:
+        RecipeError: it cannot be read, or is no such file.
+    """
+    try:
+        return Verdicts.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except OSError:
+        raise RecipeError(
+            f"VERDICTS {path}: cannot be read; name the file that the page downloaded"
+        ) from None
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors(include_url=False)[0]["loc"])
+        raise RecipeError(f"VERDICTS {path}: not verdicts of a review page: {where or 'the whole'}") from None
+    except ValueError:
+        raise RecipeError(f"VERDICTS {path}: not JSON; name the file that the page downloaded") from None
+
+
+def amend(recipe: str, files: Iterable[Verdicts], name: str) -> Amended:
+    """Add to a recipe what reviewers asked for: missed boxes as regions, words as authorised words.
+
+    A region goes by what the clean file keeps of its device, and is filled in every frame of every
+    instance that fits. What is there already is not added again.
+
+    Args:
+        recipe: a file, or the name of a recipe that ships.
+        files: the verdicts.
+        name: of the new recipe.
+
+    Raises:
+        RecipeError: the recipe cannot be amended, or would not be valid.
+    """
+    text, file, former = read_recipe(recipe)
+    before = parse_recipe(text, file, former)
+    if before.kskit is not None:
+        raise RecipeError(f"{file}: a kskit recipe has no text regions; write one in beamstop's format first")
+    if not before.hides_text:
+        raise RecipeError(f"{file}: it does not look at pixels; add clean-pixel-data to its options first")
+    yaml = YAML()  # keeps comments, quotes and order
+    yaml.width = 110
+    document = yaml.load(text)
+    document["name"] = name
+    part = document.setdefault("text", CommentedMap())
+    verdicts = [verdict for each in files for verdict in each.verdicts]
+    areas = _add_areas(part, verdicts)
+    words = _add_words(part, verdicts)
+    if not areas and not words and not part:
+        del document["text"]
+    written = io.StringIO()
+    yaml.dump(document, written)
+    return Amended(
+        written.getvalue(),
+        parse_recipe(written.getvalue(), name, name),
+        areas,
+        words,
+        Counter(verdict.verdict for verdict in verdicts),
+        sum(verdict.verdict == "missed_text" and not verdict.boxes for verdict in verdicts),
+    )
+
+
+def _add_areas(part: Any, verdicts: list[Verdict]) -> int:
+    regions = part.get("regions") or []
+    by_criterion = {region["when"]: region["areas"] for region in regions}
+    added = 0
+    for verdict in verdicts:
+        for box in verdict.boxes:
+            when = criterion(verdict.when)
+            area = [box.x, box.y, box.width, box.height]
+            if when not in by_criterion:
+                by_criterion[when] = CommentedSeq()
+                regions.append(CommentedMap(when=when, areas=by_criterion[when]))
+            if area not in by_criterion[when]:
+                row = CommentedSeq(area)
+                row.fa.set_flow_style()
+                by_criterion[when].append(row)
+                added += 1
+    if added:
+        part["regions"] = regions
+    return added
+
+
+def _add_words(part: Any, verdicts: list[Verdict]) -> int:
+    known = part.get("authorized_words") or []
+    fresh = [word for verdict in verdicts for word in verdict.words]
+    fresh = [word for word in dict.fromkeys(fresh) if word not in known]
+    if fresh:
+        known.extend(fresh)
+        part["authorized_words"] = known
+    return len(fresh)
+
+
+def criterion(when: dict[str, str]) -> str:
+    r"""Return the criterion of a region for instances like one that was reviewed.
+
+    >>> criterion({"Modality": "US", "Manufacturer": "O'Hara", "Rows": "480"})
+    'Modality.equals(\'US\') and Manufacturer.equals("O\'Hara") and Rows.equals(\'480\')'
+
+    Raises:
+        RecipeError: nothing to go by.
+    """
+    tests = [f"{keyword}.equals({when[keyword]!r})" for keyword in CRITERIA if keyword in when]
+    if not tests:
+        raise RecipeError("VERDICTS: an instance without modality, size and device; remove its boxes")
+    return " and ".join(tests)
