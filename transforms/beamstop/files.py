@@ -22,6 +22,7 @@ from pydicom.uid import (
 from beamstop.codestreams import comments
 from beamstop.elements import BROKEN, UNDEFINED_LENGTH, ElementWriter, file_meta_bytes
 from beamstop.errors import Failed, Quarantined, Rejected
+from beamstop.plain_reading import read_plain
 
 IMPLEMENTATION_CLASS_UID = UID("2.25.310385428934172643137571962413946163294")
 IMPLEMENTATION_VERSION_NAME = "BEAMSTOP_0.1"
@@ -141,6 +142,11 @@ def _parse(data: bytes, watch: "_Truncation", max_inflated_bytes: int) -> FileDa
         if meta.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
             dataset = _read_deflated(data, meta, max_inflated_bytes)
     if dataset is None:
+        dataset = read_plain(data, watch.stream, watch)
+        if dataset is not None:
+            watch.finish(dataset)
+    if dataset is None:
+        watch.stream.seek(0)
         dataset = read_partial(watch.stream, stop_when=watch, force=True)
         watch.finish(dataset)
     dataset.file_meta.TransferSyntaxUID = transfer_syntax_of(dataset)
