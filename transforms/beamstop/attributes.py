@@ -17,7 +17,7 @@ from pydicom.tag import BaseTag
 from beamstop.actions import Action
 from beamstop.changes import Change
 from beamstop.descriptors import clean_text
-from beamstop.elements import BROKEN, UNDEFINED_LENGTH, UNKNOWN_VRS, as_sequence, hides_sequence
+from beamstop.elements import BROKEN, UNDEFINED_LENGTH, UNKNOWN_VRS, as_sequence, hides_sequence, text_of
 from beamstop.errors import Failed
 from beamstop.files import clean_file_meta
 from beamstop.identifiers import Identifiers, harvest
@@ -35,6 +35,8 @@ Element = Any  # a DataElement or a RawDataElement: pydicom's own containers hol
 _DATE_VRS = {"DA", "DT"}
 _NEVER_IN_PLACE = {type(operator) for operator in BY_ACTION.values()}  # custom ones may change their argument
 _ALWAYS_A_CHANGE = {Action.D, Action.X, Action.Z}
+_SOP_CLASS_UID = 0x00080016
+_ORIGINAL_IDS = (0x00100020, 0x0020000D, 0x0020000E, 0x00080018)  # of patient, study, series, instance
 _CONTENT_SEQUENCE = 0x0040A730
 _MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
 _META_OF_ANY_FILE = {0x00020000, 0x00020001}  # length of the group, version: written with the file
@@ -116,7 +118,7 @@ class _Walk:
         self._source_id = source_id
         self._detail = detail
         self._report = report
-        self._sop_class = str(dataset.get("SOPClassUID") or "")
+        self._sop_class = text_of(dataset, _SOP_CLASS_UID)
         self._plans = planner.plans_for(self._sop_class)
         self._days = identity.shift_days(dataset)
         self._new_dates: set[date] = set()
@@ -136,7 +138,7 @@ class _Walk:
             raise Failed("too_deep", f"more than {MAX_DEPTH} items in items")
         elements = dataset._dict
         creators: dict[int, str] = {}
-        for tag in sorted(elements):
+        for tag in sorted(elements, key=int):
             if tag & 0x10000:
                 if is_private_creator(tag):
                     creators[tag] = _text(elements[tag])
@@ -291,9 +293,9 @@ class _Walk:
     def _rebuild_file_meta(self, dataset: FileDataset) -> None:
         """Keep what says how to read the file, nothing else (PS3.10 7.1)."""
         old, new = dataset.file_meta, clean_file_meta(dataset)
-        for tag in sorted(old._dict):
+        for tag in sorted(old._dict, key=int):
             if tag == _MEDIA_STORAGE_SOP_INSTANCE_UID:
-                self._report.uids_remapped += old[tag].value != new[tag].value
+                self._report.uids_remapped += text_of(old, tag) != text_of(new, tag)
             elif tag not in new._dict and tag not in _META_OF_ANY_FILE:
                 before = self._value_digest((int(tag),), old._dict[tag]) if self._detail else None
                 self._report.removed += 1
@@ -358,8 +360,7 @@ class _Walk:
 
 
 def _original_ids(dataset: Dataset) -> OriginalIds:
-    keywords = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-    return OriginalIds(*(str(dataset.get(keyword) or "") or None for keyword in keywords))
+    return OriginalIds(*(text_of(dataset, tag) or None for tag in _ORIGINAL_IDS))
 
 
 def _days(element: Element) -> Iterator[date]:

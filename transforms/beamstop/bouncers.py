@@ -12,9 +12,11 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from beamstop.elements import text_of
 from beamstop.errors import RecipeError, Rejected
 
 _BURNED_IN = "BurnedInAnnotation"
+_SOP_CLASS_UID = 0x00080016
 _STANDARD_STORAGE = "1.2.840.10008."
 _ENCAPSULATED = "1.2.840.10008.5.1.4.1.1.104."  # PDF, CDA, STL, OBJ, MTL (PS3.4 B.5)
 _KEY_OBJECT = "1.2.840.10008.5.1.4.1.1.88.59"
@@ -243,4 +245,4 @@ def _literal(node: ast.expr, text: str) -> str:
 
 
 def _sop_class(dataset: Dataset) -> str:
-    return str(dataset.get("SOPClassUID") or "")
+    return text_of(dataset, _SOP_CLASS_UID)

@@ -61,6 +61,19 @@ def as_sequence(element: Any) -> Any:
     return element._replace(VR="SQ", **in_un)
 
 
+def text_of(dataset: Dataset, tag: int) -> str:
+    """Return the text of an element, or nothing; a raw one of plain letters stays raw."""
+    element: Any = dataset._dict.get(BaseTag(tag))
+    if element is None or not element.value:
+        return ""
+    value = element.value
+    if isinstance(value, bytes):
+        if value.isascii() and b"\\" not in value and b"\x1b" not in value:
+            return value.decode().rstrip(" \0")
+        value = dataset[tag].value
+    return str(value or "")
+
+
 class ElementWriter:
     """Writes datasets in one encoding.
 

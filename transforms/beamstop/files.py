@@ -5,6 +5,7 @@ import zlib
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any
 
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
@@ -20,7 +21,7 @@ from pydicom.uid import (
 )
 
 from beamstop.codestreams import comments
-from beamstop.elements import BROKEN, UNDEFINED_LENGTH, ElementWriter, file_meta_bytes
+from beamstop.elements import BROKEN, UNDEFINED_LENGTH, ElementWriter, file_meta_bytes, text_of
 from beamstop.errors import Failed, Quarantined, Rejected
 from beamstop.plain_reading import read_plain
 
@@ -29,11 +30,12 @@ IMPLEMENTATION_VERSION_NAME = "BEAMSTOP_0.1"
 MAX_INFLATED_BYTES = 4 << 30
 FIRST_PIXEL_TAG = 0x7FE00001  # extended offset tables, float, double and pixel data
 LAST_PIXEL_TAG = 0x7FE00010
-_SOP_CLASS_UID = 0x00080016
+_SOP_CLASS_UID, _SOP_INSTANCE_UID = 0x00080016, 0x00080018
 
+_TRANSFER_SYNTAX_UID = 0x00020010
 _PREFIX_AT = 128
 _META_WITHIN = 1 << 16  # where a file meta group ends, whatever private information it holds
-_REQUIRED = {"SOPInstanceUID": "no_sop_instance_uid", "SOPClassUID": "no_sop_class_uid"}
+_REQUIRED = {_SOP_INSTANCE_UID: "no_sop_instance_uid", _SOP_CLASS_UID: "no_sop_class_uid"}
 
 # pydicom's warnings quote values; nothing of a dataset may reach a log.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -92,16 +94,16 @@ def encode(dataset: Dataset) -> Encoded:
         Quarantined: `no_sop_instance_uid` or `no_sop_class_uid`; PS3.10 7.1 wants both in the meta.
             `pixels_undecodable` when compressed pixel data are not made of fragments.
     """
-    for keyword, reason in _REQUIRED.items():
-        if not dataset.get(keyword):
+    for tag, reason in _REQUIRED.items():
+        if not text_of(dataset, tag):
             raise Quarantined(reason)
     syntax = transfer_syntax_of(dataset)
     pixel_data = dataset._dict.get(BaseTag(LAST_PIXEL_TAG))
     if isinstance(pixel_data, DataElement):  # raw elements already say how they were encoded
         pixel_data.is_undefined_length = syntax.is_compressed  # PS3.5 A.4
     meta = file_meta_bytes(
-        str(dataset.SOPClassUID),
-        str(dataset.SOPInstanceUID),
+        text_of(dataset, _SOP_CLASS_UID),
+        text_of(dataset, _SOP_INSTANCE_UID),
         syntax,
         IMPLEMENTATION_CLASS_UID,
         IMPLEMENTATION_VERSION_NAME,
@@ -119,9 +121,10 @@ def encode(dataset: Dataset) -> Encoded:
 
 def transfer_syntax_of(dataset: Dataset) -> UID:
     """Return the transfer syntax the file says, or the one its encoding shows where it says none."""
-    named = getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID")
+    meta = getattr(dataset, "file_meta", None)
+    named = text_of(meta, _TRANSFER_SYNTAX_UID) if meta is not None else ""
     if named:
-        return UID(str(named))
+        return UID(named)
     implicit, little = dataset.original_encoding
     if implicit:
         return ImplicitVRLittleEndian
@@ -149,7 +152,8 @@ def _parse(data: bytes, watch: "_Truncation", max_inflated_bytes: int) -> FileDa
         watch.stream.seek(0)
         dataset = read_partial(watch.stream, stop_when=watch, force=True)
         watch.finish(dataset)
-    dataset.file_meta.TransferSyntaxUID = transfer_syntax_of(dataset)
+    if not text_of(dataset.file_meta, _TRANSFER_SYNTAX_UID):
+        dataset.file_meta.TransferSyntaxUID = transfer_syntax_of(dataset)
     first = next(iter(dataset._dict.values()), None)
     if isinstance(first, RawDataElement) and first.is_implicit_VR:
         # Some writers say an explicit syntax and write implicit VR; tell pydicom how it really is.
@@ -213,19 +217,24 @@ class _Truncation:
 
 
 def _is_directory(dataset: FileDataset) -> bool:
-    named = (dataset.file_meta.get("MediaStorageSOPClassUID"), dataset.get("SOPClassUID"))
+    named = (text_of(dataset.file_meta, 0x00020002), text_of(dataset, _SOP_CLASS_UID))
     return MediaStorageDirectoryStorage in named or "DirectoryRecordSequence" in dataset
 
 
 def clean_file_meta(dataset: Dataset) -> FileMetaDataset:
     """Build the file meta group anew: AE titles and private information of the source do not pass."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", "")
-    meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID", "")
-    meta.TransferSyntaxUID = transfer_syntax_of(dataset)
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    return meta
+    texts = {
+        0x00020002: ("UI", text_of(dataset, _SOP_CLASS_UID)),
+        0x00020003: ("UI", text_of(dataset, _SOP_INSTANCE_UID)),
+        0x00020010: ("UI", str(transfer_syntax_of(dataset))),
+        0x00020012: ("UI", str(IMPLEMENTATION_CLASS_UID)),
+        0x00020013: ("SH", IMPLEMENTATION_VERSION_NAME),
+    }
+    elements: dict[BaseTag, Any] = {}
+    for number, (vr, text) in texts.items():
+        tag, value = BaseTag(number), text.encode()
+        elements[tag] = RawDataElement(tag, vr, len(value), value, 0, False, True)
+    return FileMetaDataset(elements)
 
 
 def _split_at_pixels(dataset: Dataset) -> tuple[list[BaseTag], list[BaseTag], list[BaseTag]]:

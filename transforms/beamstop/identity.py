@@ -10,11 +10,13 @@ from functools import lru_cache
 from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import Dataset
 
+from beamstop.elements import text_of
 from beamstop.errors import KeyReferenceError
 
 MIN_KEY_LENGTH = 16
 MAX_UID_LENGTH = 64  # PS3.5 9.1
 DEFAULT_SHIFT_RANGE = (1, 3650)
+_PATIENT_ID, _STUDY_INSTANCE_UID = 0x00100020, 0x0020000D
 _UID_DIGITS = 30  # of a UID by kskit's method
 
 
@@ -114,8 +116,8 @@ class Identity:
 
         An instance without PatientID is shifted by its study.
         """
-        patient = str(dataset.get("PatientID") or "").strip()
-        study = str(dataset.get("StudyInstanceUID") or "").strip()
+        patient = text_of(dataset, _PATIENT_ID).strip()
+        study = text_of(dataset, _STUDY_INSTANCE_UID).strip()
         digest = self.digest("shift", "patient", patient) if patient else self.digest("shift", "study", study)
         fewest, most = self.shift_range
         return -(fewest + int.from_bytes(digest[:8], "big") % (most - fewest + 1))
