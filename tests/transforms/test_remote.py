@@ -4,9 +4,10 @@ import base64
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,6 +27,7 @@ class Bucket(ThreadingHTTPServer):
         self.objects: dict[str, dict[str, Any]] = {}
         self.trouble: list[int] = []
         self.lose_answer = False
+        self.announced: dict[str, Any] = {}
         self.granted: list[str] = []
         self.requests = 0
 
@@ -52,13 +54,27 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self._troubled():
             return
+        asked = parse_qs(urlsplit(self.path).query)
+        if asked["uploadType"] == ["resumable"]:  # the content comes later, with the address that we give
+            named = json.loads(body)
+            if asked["ifGenerationMatch"] == ["0"] and named["name"] in self.server.objects:
+                self._answer(412, {})
+                return
+            self.server.announced = named
+            self._answer(200, {}, {"Location": f"http://127.0.0.1:{self.server.server_port}/later"})
+            return
         boundary = self.headers["Content-Type"].partition("boundary=")[2].strip("\"'").encode()
         about, content = (part.partition(b"\r\n\r\n")[2][:-2] for part in body.split(b"--" + boundary)[1:3])
-        wanted = parse_qs(urlsplit(self.path).query)["ifGenerationMatch"] == ["0"]
         named = json.loads(about)
-        if wanted and named["name"] in self.server.objects:
+        if asked["ifGenerationMatch"] == ["0"] and named["name"] in self.server.objects:
             self._answer(412, {})
             return
+        self._keep(named, content)
+
+    def do_PUT(self) -> None:
+        self._keep(self.server.announced, self.rfile.read(int(self.headers["Content-Length"])))
+
+    def _keep(self, named: dict[str, Any], content: bytes) -> None:
         crc32c = base64.b64encode(google_crc32c.Checksum(content).digest()).decode()
         known = {**named, "generation": "7", "size": str(len(content)), "crc32c": crc32c}
         self.server.objects[named["name"]] = known
@@ -75,9 +91,13 @@ class _Handler(BaseHTTPRequestHandler):
             return True
         return False
 
-    def _answer(self, status: int, document: dict[str, Any]) -> None:
+    def _answer(
+        self, status: int, document: dict[str, Any], headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         body = json.dumps(document).encode()
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -125,6 +145,13 @@ def test_an_upload_whose_answer_was_lost_counts_as_written(bucket: Bucket) -> No
     bucket.lose_answer = True
     assert GcsStore("gs://b").write("a.dcm", b"data", None)
     assert not GcsStore("gs://b").write("a.dcm", b"other", None)
+
+
+def test_a_large_object_is_created_once_as_a_small_one_is(bucket: Bucket) -> None:
+    large = bytes(9 << 20)  # more than the client sends in one request
+    assert GcsStore("gs://b").write("a.dcm", large, None)
+    assert GcsStore("gs://b").write("a.dcm", large, None)
+    assert not GcsStore("gs://b").write("a.dcm", large + b"1", None)
 
 
 @pytest.mark.parametrize(
