@@ -39,7 +39,9 @@ class Runs:
         (self.audit / "instances").mkdir(parents=True, exist_ok=True)
         table = pa.Table.from_pylist(rows, INSTANCES)
         pq.write_table(table, self.audit / "instances" / f"{run_id}-0.parquet")
-        Claims(LocalStore(str(self.output)), run_id).release()
+        claims = Claims(LocalStore(str(self.output)), run_id)
+        for part in claims.tidy():
+            claims.release(part)
 
     def content(self, path: str = PATH) -> bytes:
         return (self.output / path).read_bytes()

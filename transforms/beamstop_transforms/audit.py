@@ -132,7 +132,7 @@ class WriteAudit(beam.PTransform):
             | "Buckets" >> beam.GroupByKey()
             | "Node" >> beam.MapTuple(_node)
         )
-        return (
+        recorded = (
             rows.pipeline
             | "Once" >> beam.Create([None])
             | "WriteRecord"
@@ -146,6 +146,10 @@ class WriteAudit(beam.PTransform):
                 pictures,
             )
         )
+        # A claim for each instance is more than one worker could remove in time.
+        parts = recorded | "Tidy" >> beam.FlatMap(_tidy, run) | "SpreadParts" >> beam.Reshuffle()
+        _ = parts | "Release" >> beam.Map(_release, run.target)
+        return recorded
 
 
 class _SealFn(beam.DoFn):
@@ -240,15 +244,19 @@ class _WriteRecordFn(beam.DoFn):
         if self._run.png is not None:
             more["png"] = {code: pictures.get(code, 0) for code in (PICTURES, NOT_RENDERED, OCCUPIED)}
         record = put_record(self._run, counts(sources, skipped, tally), tally, buckets, files, more)
-        self._tidy()
         yield record["counts"]
 
-    def _tidy(self) -> None:
-        run, target = self._run, self._run.target
-        open_claims(target).release()
-        for folder in filter(None, (target.audit, run.crosswalk, run.attributes, run.png)):
-            if folder != target.workspace:
-                open_store(folder).clear(PARTIAL)
+
+def _tidy(_: object, run: Run) -> list[str]:
+    """Empty every `.partial` but for the claims; return the parts in which these are to be released."""
+    for folder in filter(None, (run.target.audit, run.crosswalk, run.attributes, run.png)):
+        if folder != run.target.workspace:
+            open_store(folder).clear(PARTIAL)
+    return open_claims(run.target).tidy()
+
+
+def _release(part: str, target: Target) -> None:
+    open_claims(target).release(part)
 
 
 def put_record(

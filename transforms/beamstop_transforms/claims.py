@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from beamstop_transforms.stores import PARTIAL, Store
 
+_CLAIMS = "claims"
+
 
 class Claimant(NamedTuple):
     """A source that came out under a SOP Instance UID: digest of its bytes, path and SHA-256 of its file."""
@@ -81,8 +83,9 @@ class Claims:
     def join(self, sop_instance_uid: str, source_id: str, claimant: Claimant) -> Claim:
         """Add a claimant to a claim; return the claim as it stands then."""
         name = _name(self._run_id, sop_instance_uid)
+        version: object | None = None
+        claim = Claim(first_wins=self._first_wins)  # mostly nobody was here before
         while True:
-            version, claim = self._read(name)
             if claim.claimants.get(source_id) == claimant:
                 return claim
             if (old := claim.claimants.get(source_id)) is not None:
@@ -93,6 +96,7 @@ class Claims:
                 claim.before[claimant.path] = found.sha256 if found else None
             if self._store.write(name, json.dumps(asdict(claim)).encode(), version, durable=False):
                 return claim
+            version, claim = self._read(name)
 
     def read(self, sop_instance_uid: str) -> Claim:
         """Return a claim as it stands now."""
@@ -104,19 +108,29 @@ class Claims:
             self._read(_name(run_id, sop_instance_uid))[1].made(path, sha256) for run_id in self._dead_runs
         )
 
-    def release(self) -> None:
-        """Empty `.partial`, but for what dead runs wrote and this run has not seen again."""
-        ours = {_leaf(name) for name in self._store.names(f"{PARTIAL}/{self._run_id}/claims")}
-        for folder in (self._run_id, "new", "locks"):
-            self._store.clear(f"{PARTIAL}/{folder}")
-        for name in list(self._store.names(PARTIAL)):
-            if name.count("/") > 1 and ("/claims/" not in name or _leaf(name) in ours):
-                self._store.remove(name)
+    def tidy(self) -> list[str]:
+        """Empty `.partial` but for claims; return the parts in which this run's are to be released."""
+        for run_id in self._store.folders(PARTIAL):
+            kept = self._store.folders(f"{PARTIAL}/{run_id}")
+            gone = [f"{run_id}/{it}" for it in kept if it != _CLAIMS] if _CLAIMS in kept else [run_id]
+            for folder in gone:
+                self._store.clear(f"{PARTIAL}/{folder}")
+        return self._store.folders(f"{PARTIAL}/{self._run_id}/{_CLAIMS}")
+
+    def release(self, part: str) -> None:
+        """Remove one part of this run's claims, and of what dead runs wrote what this run has seen again."""
+        mine = f"{PARTIAL}/{self._run_id}/{_CLAIMS}/{part}"
+        seen = {_leaf(name) for name in self._store.names(mine)}
+        for run_id in self._dead_runs:
+            for name in list(self._store.names(f"{PARTIAL}/{run_id}/{_CLAIMS}/{part}")):
+                if _leaf(name) in seen:
+                    self._store.remove(name)
+        self._store.clear(mine)
 
     @cached_property
     def _dead_runs(self) -> list[str]:
-        runs = {name.split("/")[1] for name in self._store.names(PARTIAL) if "/claims/" in name}
-        return sorted(runs - {self._run_id})
+        others = (it for it in self._store.folders(PARTIAL) if it != self._run_id)
+        return [it for it in others if _CLAIMS in self._store.folders(f"{PARTIAL}/{it}")]
 
     def _read(self, name: str) -> tuple[object | None, Claim]:
         found = self._store.read(name)
@@ -133,4 +147,4 @@ def _leaf(name: str) -> str:
 
 def _name(run_id: str, sop_instance_uid: str) -> str:
     digest = hashlib.sha256(sop_instance_uid.encode()).hexdigest()[:32]
-    return f"{PARTIAL}/{run_id}/claims/{digest[:2]}/{digest}"
+    return f"{PARTIAL}/{run_id}/{_CLAIMS}/{digest[:2]}/{digest}"

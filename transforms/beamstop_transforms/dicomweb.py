@@ -81,6 +81,10 @@ class DicomwebStore:
         """Yield nothing: what else a server has is none of ours."""
         yield from ()
 
+    def folders(self, folder: str) -> list[str]:
+        """Return nothing: there are no folders."""
+        return []
+
     def clear(self, folder: str) -> None:
         """Do nothing: there are no folders."""
 

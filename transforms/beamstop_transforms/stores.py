@@ -9,6 +9,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -58,6 +59,9 @@ class Store(Protocol):
 
     def names(self, folder: str) -> Iterator[str]:
         """Yield the names below a folder; all names for the empty one."""
+
+    def folders(self, folder: str) -> list[str]:
+        """Return the names of the folders in a folder, sorted."""
 
     def clear(self, folder: str) -> None:
         """Remove a folder with all in it."""
@@ -131,7 +135,10 @@ class LocalStore:
         """See `Store`; folders that become empty go too."""
         path = self._root / name
         path.unlink(missing_ok=True)
-        for folder in path.parents:
+        self._remove_empty(path.parents)
+
+    def _remove_empty(self, folders: Iterable[Path]) -> None:
+        for folder in folders:
             if folder == self._root:
                 break
             try:
@@ -147,9 +154,18 @@ class LocalStore:
             for file in files:
                 yield (Path(here) / file).relative_to(self._root).as_posix()
 
-    def clear(self, folder: str) -> None:
+    def folders(self, folder: str) -> list[str]:
         """See `Store`."""
+        try:
+            with os.scandir(self._root / folder) as entries:
+                return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        except FileNotFoundError:
+            return []
+
+    def clear(self, folder: str) -> None:
+        """See `Store`; folders that become empty go too."""
         shutil.rmtree(self._root / folder, ignore_errors=True)
+        self._remove_empty((self._root / folder).parents)
 
     def _temporary(self, data: bytes, durable: bool) -> Path:
         path = self._root / PARTIAL / "new" / uuid.uuid4().hex
@@ -267,13 +283,23 @@ class GcsStore:
         for blob in self._bucket.list_blobs(prefix=prefix, fields=_LISTED, retry=_retry()):
             yield blob.name.removeprefix(self._prefix)
 
+    def folders(self, folder: str) -> list[str]:
+        """See `Store`."""
+        prefix = f"{self._prefix}{folder}/" if folder else self._prefix
+        listing = self._bucket.list_blobs(prefix=prefix, delimiter="/", fields=_LISTED, retry=_retry())
+        for _ in listing:
+            continue  # the prefixes are known when all pages have been read
+        return sorted(longer.removeprefix(prefix).rstrip("/") for longer in listing.prefixes)
+
     def clear(self, folder: str) -> None:
         """See `Store`."""
-        for name in list(self.names(folder)):
-            self.remove(name)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for _ in pool.map(self.remove, self.names(folder)):
+                continue
 
 
 _LISTED = "items(name,size,generation),prefixes,nextPageToken"
+_AT_ONCE = 8  # objects that are removed at once: the client keeps ten connections
 _LONGEST_RETRY = 300.0  # seconds: throttling and outages of a store pass within minutes or not at all
 
 

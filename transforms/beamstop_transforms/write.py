@@ -166,8 +166,9 @@ class Placing:
         me = Claimant(instance.source_digest or "", path, sha256)
         claim = self._claims.join(uid, instance.source_id, me)
         waits = False
+        alone = len(claim.claimants) == 1 and not claim.earlier and claim.before[path] is None
         while claim.winner == instance.source_id:
-            found = self._store.find(path)
+            found = None if alone else self._store.find(path)
             if found is not None and found.sha256 == sha256:
                 break
             if found is not None and not claim.made(path, found.sha256):
@@ -177,7 +178,8 @@ class Placing:
                 break
             if self._store.write(path, data, found and found.version):
                 break
-            claim = self._claims.read(uid)  # another worker was here: look again
+            alone = False
+            claim = self._claims.read(uid)  # another worker was here, or a try before: look again
         lost = claim.losers().get(instance.source_id)
         contested = not self._target.first_wins and (waits or len(claim.claimants) > 1)
         return Placed(uid, path, sha256, lost, contested, claim.before[path] == sha256)
