@@ -9,14 +9,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import google_crc32c
 import pytest
 from google.auth.compute_engine import _metadata
+from pydicom.dataset import Dataset
 
+from beamstop.files import Encoded
 from beamstop_transforms import stores
+from beamstop_transforms.instance import Instance, Source
 from beamstop_transforms.stores import GcsStore, StoreError, check_remote
+from beamstop_transforms.write import Placing, Target
 
 
 class Bucket(ThreadingHTTPServer):
@@ -47,7 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif parts.path.endswith("/o"):
             self._answer(200, {"items": list(self.server.objects.values())})
         else:
-            found = self.server.objects.get(parts.path.rpartition("/")[2])
+            found = self.server.objects.get(unquote(parts.path.rpartition("/")[2]))
             self._answer(*((200, found) if found else (404, {})))
 
     def do_POST(self) -> None:
@@ -169,6 +173,16 @@ def test_what_cannot_be_used_is_said_before_anything_is_read(
     with pytest.raises(StoreError) as refusal:
         check_remote(["local"], ["gs://b/out"])
     assert str(refusal.value) == said
+
+
+def test_an_instance_is_placed_with_three_requests(bucket: Bucket, tmp_path: Any) -> None:
+    """What stands there, the claim, the file; reading its source is a fourth."""
+    dataset = Dataset()
+    dataset.PatientID, dataset.SOPInstanceUID = "P", "1.2.3"
+    placing = Placing(Target("gs://b/out", str(tmp_path), "r1"))
+    placed = placing.place(Instance(Source("s", 1, ""), "s", "d", dataset, encoded=Encoded(b"x", b"x")))
+    assert bucket.requests == 3
+    assert f"out/{placed.path}" in bucket.objects
 
 
 def test_what_is_granted_passes(bucket: Bucket) -> None:
