@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydicom.dataelem import DataElement
@@ -17,7 +18,15 @@ from pydicom.tag import BaseTag
 from beamstop.actions import Action
 from beamstop.changes import Change
 from beamstop.descriptors import clean_text
-from beamstop.elements import BROKEN, UNDEFINED_LENGTH, UNKNOWN_VRS, as_sequence, hides_sequence, text_of
+from beamstop.elements import (
+    BROKEN,
+    UNDEFINED_LENGTH,
+    UNKNOWN_VRS,
+    as_sequence,
+    hides_sequence,
+    plain_text,
+    text_of,
+)
 from beamstop.errors import Failed
 from beamstop.files import clean_file_meta
 from beamstop.identifiers import Identifiers, harvest
@@ -34,6 +43,7 @@ MAX_DEPTH = 100  # items in items; real objects stay below 15
 Element = Any  # a DataElement or a RawDataElement: pydicom's own containers hold both
 _DATE_VRS = {"DA", "DT"}
 _NEVER_IN_PLACE = {type(operator) for operator in BY_ACTION.values()}  # custom ones may change their argument
+_VISITED = {Action.K, Action.C, Action.U}  # what becomes of a sequence whose items are visited
 _ALWAYS_A_CHANGE = {Action.D, Action.X, Action.Z}
 _SOP_CLASS_UID = 0x00080016
 _ORIGINAL_IDS = (0x00100020, 0x0020000D, 0x0020000E, 0x00080018)  # of patient, study, series, instance
@@ -196,7 +206,9 @@ class _Walk:
         plan: Plan,
     ) -> None:
         tag = element.tag
-        before = self._value_digest(path, element) if self._detail else None
+        # A sequence that stays is no change: its bytes need not be made. Raw ones are there anyway.
+        stays = element.VR == "SQ" and plan.action in _VISITED and type(plan.operator) in _NEVER_IN_PLACE
+        before = self._value(element) if self._detail and not stays else None
         if plan.vr is not None and element.is_raw:
             dataset._dict[tag] = element._replace(VR=plan.vr)
         action, result = self._operate(dataset, element, path, plan)
@@ -213,8 +225,16 @@ class _Walk:
         if is_sequence and action is not Action.Z:
             self._visit_items(result, path, name)
         if self._detail and (action in _ALWAYS_A_CHANGE or (changed and not is_sequence)):
-            after = None if result is None else self._value_digest(path, result)
-            self._record(name, tag, element.VR, action, plan.origin, before, after)
+            after = None if result is None else self._value(result)
+            self._record(
+                name,
+                tag,
+                element.VR,
+                action,
+                plan.origin,
+                self._digest(path, before),
+                self._digest(path, after),
+            )
 
     def _operate(
         self, dataset: Dataset, element: Element, path: tuple[int, ...], plan: Plan
@@ -287,7 +307,7 @@ class _Walk:
             element = dataset._dict.pop(BaseTag(tag))
             self._report.removed += 1
             if self._detail:
-                before = self._value_digest((tag,), element)
+                before = self._digest((tag,), self._value(element))
                 self._record(label + tag_text(tag), element.tag, "LO", Action.X, "private", before, None)
 
     def _rebuild_file_meta(self, dataset: FileDataset) -> None:
@@ -297,10 +317,10 @@ class _Walk:
             if tag == _MEDIA_STORAGE_SOP_INSTANCE_UID:
                 self._report.uids_remapped += text_of(old, tag) != text_of(new, tag)
             elif tag not in new._dict and tag not in _META_OF_ANY_FILE:
-                before = self._value_digest((int(tag),), old._dict[tag]) if self._detail else None
                 self._report.removed += 1
                 if self._detail:
                     vr = old._dict[tag].VR
+                    before = self._digest((int(tag),), self._value(old._dict[tag]))
                     self._record(tag_name(tag), tag, vr, Action.X, "file meta", before, None)
         dataset.file_meta = new
         dataset.preamble = None
@@ -334,13 +354,16 @@ class _Walk:
             Change(name, tag_text(tag), vr_of(tag, vr), action.value, origin, before, after)
         )
 
-    def _value_digest(self, path: tuple[int, ...], element: Element) -> str | None:
+    def _value(self, element: Element) -> bytes | None:
+        """Return what a digest of an element is made of."""
+        value: bytes | None = element.value if element.is_raw else _encoded_value(element)
+        return value
+
+    def _digest(self, path: tuple[int, ...], value: bytes | None) -> str | None:
         """Return 16 hex digits bound to source and path, so that equal values cannot be matched."""
-        value = element.value if element.is_raw else _encoded_value(element)
         if not value:
             return None
-        place = ".".join(f"{tag:08x}" for tag in path)
-        return self._identity.digest("change", self._source_id, place, value)[:8].hex()
+        return self._identity.digest("change", self._source_id, _place(path), value)[:8].hex()
 
     def _clean_text(self, text: str) -> str:
         planner = self._planner
@@ -376,10 +399,18 @@ def _text(element: Element) -> str:
     return (value.decode("latin-1") if isinstance(value, bytes) else str(value)).strip(" \0")
 
 
+@lru_cache(maxsize=65536)
+def _place(path: tuple[int, ...]) -> str:
+    return ".".join(f"{tag:08x}" for tag in path)
+
+
 def _encoded_value(element: DataElement) -> bytes:
-    """Return an element's bytes as Explicit VR Little Endian would hold it."""
+    """Return an element's value, or its bytes as Explicit VR Little Endian would hold them."""
     if element.is_empty:
         return b""
+    text = plain_text(element)
+    if text is not None:
+        return text
     buffer = DicomBytesIO()
     buffer.is_implicit_VR, buffer.is_little_endian = False, True
     write_data_element(buffer, element)

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 
 from beamstop.elements import text_of
 from beamstop.errors import RecipeError, Rejected
 
 _BURNED_IN = "BurnedInAnnotation"
-_SOP_CLASS_UID = 0x00080016
+_SOP_CLASS_UID, _ENCAPSULATED_DOCUMENT = 0x00080016, BaseTag(0x00420011)
 _STANDARD_STORAGE = "1.2.840.10008."
 _ENCAPSULATED = "1.2.840.10008.5.1.4.1.1.104."  # PDF, CDA, STL, OBJ, MTL (PS3.4 B.5)
 _KEY_OBJECT = "1.2.840.10008.5.1.4.1.1.88.59"
@@ -77,7 +78,7 @@ class RejectEncapsulatedImageStorage(Bouncer):
         sop_class = _sop_class(dataset)
         if sop_class in self.but:
             return
-        if sop_class.startswith(_ENCAPSULATED) or "EncapsulatedDocument" in dataset:
+        if sop_class.startswith(_ENCAPSULATED) or _ENCAPSULATED_DOCUMENT in dataset._dict:
             self._reject()
 
 

@@ -1,10 +1,9 @@
 """What was done to one element or text box, without any value."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One row of the audit's `changes` table.
 
     Attributes:

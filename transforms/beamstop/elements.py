@@ -146,7 +146,7 @@ class ElementWriter:
         if element.VR in _BYTES_VRS and isinstance(element.value, bytes) and element.value:
             self._add_bytes(parts, element)
             return
-        value = b"" if element.is_empty else _plain_text(element)
+        value = b"" if element.is_empty else plain_text(element)
         head = self._head(element.tag, element.VR, len(value)) if value is not None else b""
         parts += (head, value) if head and value is not None else (self._by_pydicom(element, charset),)
 
@@ -200,7 +200,7 @@ class ElementWriter:
         return buffer
 
 
-def _plain_text(element: Any) -> bytes | None:
+def plain_text(element: Any) -> bytes | None:
     """Return the padded value of an element with one ASCII text, None for any other."""
     value = element.value
     if element.VR not in _TEXT_VRS or not isinstance(value, str) or not value.isascii():

@@ -225,7 +225,8 @@ class _Harvester:
         while stack:
             dataset, code_kind, encodings, path = stack.pop()
             encodings = self._encodings_of(dataset) or encodings
-            for tag, element in list(dataset._dict.items()):
+            for key, element in list(dataset._dict.items()):
+                tag = int(key)  # pydicom's tags are compared in Python
                 kind = by_tag.get(tag) or _BY_VR.get(element.VR)  # type: ignore[arg-type]
                 if kind is None and tag & 0x10000 and hides_sequence(element):
                     kind = _Kind.SEQUENCE
@@ -264,7 +265,7 @@ class _Harvester:
     def _take(self, kind: _Kind, path: Path | None, element: Any, encodings: tuple[str, ...]) -> None:
         """Take a value; a path that is None is that of an element that is never kept."""
         text = _text_of(element, encodings)
-        if not text or (kind is _Kind.UID and not any(map(_is_own_uid, _split(text)))):
+        if not text or (kind is _Kind.UID and not _has_own_uid(text)):
             return
         is_kept = path is not None and self._is_kept(path)
         (self._kept if is_kept else self._gone).add(kind, text)
@@ -359,6 +360,10 @@ def _split(text: str) -> list[str]:
 def _is_own_uid(uid: str) -> bool:
     is_registered = uid.startswith("1.2.840.10008.") or uid in UID_dictionary
     return bool(uid) and not is_registered and uid != IMPLEMENTATION_CLASS_UID
+
+
+def _has_own_uid(text: str) -> bool:
+    return any(map(_is_own_uid, _split(text))) if "\\" in text else _is_own_uid(text)
 
 
 def _day(match: re.Match[str]) -> date | None:

@@ -88,6 +88,7 @@ class Planner:
     unvouched: Literal["keep", "remove"] = "keep"
     extra_words: frozenset[str] = frozenset()
     _plans: dict[str, dict[Any, Plan]] = field(default_factory=dict, repr=False, compare=False)
+    _kept: dict[tuple[int, ...], bool] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def dates_move(self) -> bool:
@@ -105,8 +106,13 @@ class Planner:
         Args:
             path: tags from the top level to it.
         """
-        around = (self._kept_plan(path[:end]).action for end in range(1, len(path)))
-        return self._kept_plan(path).operator is None and _GOES.isdisjoint(around)
+        kept = self._kept.get(path)
+        if kept is None:
+            around = (self._kept_plan(path[:end]).action for end in range(1, len(path)))
+            kept = self._kept_plan(path).operator is None and _GOES.isdisjoint(around)
+            if len(self._kept) < _MAX_PLANS:
+                self._kept[path] = kept
+        return kept
 
     def _kept_plan(self, path: tuple[int, ...]) -> Plan:
         plans = self.plans_for("")

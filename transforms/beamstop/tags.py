@@ -6,7 +6,7 @@ The names are idiscore's. An identifier that fits fewer tags is more specific an
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.tag import Tag
@@ -29,13 +29,14 @@ def tag_text(tag: int) -> str:
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
+@lru_cache(maxsize=65536)
 def tag_name(tag: int) -> str:
     """Return the keyword of a tag, or the tag itself where there is none.
 
     >>> tag_name(0x00100010), tag_name(0x00110010)
     ('PatientName', '(0011,0010)')
     """
-    return keyword_for_tag(tag) or tag_text(tag)
+    return tag_text(tag) if tag & 0x10000 else keyword_for_tag(tag) or tag_text(tag)
 
 
 def vr_of(tag: int, raw_vr: str | None) -> str:
@@ -46,6 +47,11 @@ def vr_of(tag: int, raw_vr: str | None) -> str:
     """
     if raw_vr and raw_vr != "UN":
         return raw_vr
+    return _dictionary_vr(tag)
+
+
+@lru_cache(maxsize=65536)
+def _dictionary_vr(tag: int) -> str:
     try:
         return str(dictionary_VR(tag))
     except KeyError:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -163,7 +163,7 @@ class Instance:
         found = {"source_id": self.source_id, "sop_instance_uid": sop_instance_uid}
         for report in (self.attributes, self.pixels):
             for change in report.changes if report is not None else ():
-                yield {**found, **asdict(change)}
+                yield {**found, **change._asdict()}
 
 
 _T = TypeVar("_T")
