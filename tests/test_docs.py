@@ -13,7 +13,10 @@ import typer
 import yaml
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that, equal_to
+from pydicom import Dataset
+from pydicom.uid import CTImageStorage
 
+from beamstop import Rejected, deidentify
 from beamstop.audit import CHANGES, CROSSWALK, FINDINGS, INSTANCES
 from beamstop.recipe import Recipe, parse_recipe, recipe_names
 from beamstop_pipeline.cli import app
@@ -72,6 +75,35 @@ def test_recipes_shown_can_be_read() -> None:
 def test_first_recipe_shows_every_field() -> None:
     shown = set(yaml.safe_load(next(_blocks("recipe.md", "yaml"))))
     assert shown == set(Recipe.model_fields) - {"kskit"}
+
+
+@pytest.mark.usefixtures("our_hospital")
+def test_the_operator_and_the_bouncer_shown_do_what_is_said() -> None:
+    *_, text = _blocks("recipe.md", "yaml")
+    recipe = parse_recipe(text)
+    film, room = _dataset(ConversionType="DF"), _dataset(StationName="WARD7-ROOM3")
+    with pytest.raises(Rejected, match="scanned"):
+        deidentify(film, recipe, bytes(32))
+    assert deidentify(room, recipe, bytes(32)).dataset.StationName == "WARD7"
+
+
+def test_the_core_shown_does_what_its_rules_say() -> None:
+    (code,) = _blocks("idiscore.md", "python")
+    example: dict[str, Any] = {}
+    exec(code, example)  # noqa: S102 - our own documentation
+    before, after = example["dataset"], example["clean"]
+    assert (after.PatientSex, after.PatientIdentityRemoved) == ("F", "YES")
+    assert "InstitutionName" not in after
+    assert re.fullmatch("[A-Z2-7]{16}", after.PatientID)
+    assert before.PatientID == "12345678"
+
+
+def _dataset(**attributes: str) -> Dataset:
+    dataset = Dataset()
+    values = {"SOPClassUID": CTImageStorage, "SOPInstanceUID": "1.2.3.4.5.6.7", **attributes}
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    return dataset
 
 
 def test_a_pipeline_of_ones_own_counts_what_it_cleaned_and_refused(archive: Path, key_file: Path) -> None:
