@@ -146,7 +146,8 @@ def run(
     png: Annotated[
         str | None,
         typer.Option(
-            help="folder or gs:// prefix for 8-bit pictures of the clean frames", rich_help_panel=_PLACES
+            help="folder or gs:// prefix for pictures of the clean frames: windowed, else 16 bits",
+            rich_help_panel=_PLACES,
         ),
     ] = None,
     incremental: Annotated[

@@ -23,7 +23,9 @@ def render_frame(dataset: FileDataset, index: int) -> list[Any]:
     frames = open_frames(dataset)
     assert frames is not None
     picture = render(frames.decode(index), index)
-    assert picture.dtype == np.uint8
+    shown = {"WindowCenter", "VOILUTSequence", "PerFrameFunctionalGroupsSequence"} & set(dataset.dir())
+    bits = dataset.get("BitsStored", 32)
+    assert picture.dtype == (np.uint8 if shown or bits <= 8 else np.uint16)
     return picture.tolist()
 
 
@@ -66,9 +68,42 @@ def test_black_is_black_in_monochrome1(make_dataset: Any) -> None:
     assert picture == [[255, 205], [155, 0]]
 
 
-def test_without_a_window_values_are_stretched_padding_aside(make_dataset: Any) -> None:
-    values = np.array([[-2000, 0], [500, 1000]], np.int16)
-    assert rendered(make_dataset, values, PixelPaddingValue=-2000) == [[0, 0], [128, 255]]
+def test_without_a_window_signed_bytes_are_stretched_padding_aside(make_dataset: Any) -> None:
+    values = np.array([[-128, 0], [50, 100]], np.int8)
+    assert rendered(make_dataset, values, PixelPaddingValue=-128) == [[0, 0], [128, 255]]
+
+
+@pytest.mark.parametrize(
+    ("values", "header", "expected"),
+    [
+        (np.uint16, {"BitsStored": 12, "HighBit": 11}, [[0, 1], [500, 4095]]),
+        (np.uint16, {"BitsStored": 12, "HighBit": 11, "RescaleSlope": "2"}, [[0, 1], [500, 4095]]),
+        (
+            np.uint16,
+            {"BitsStored": 12, "HighBit": 11, "PhotometricInterpretation": "MONOCHROME1"},
+            [[4095, 4094], [3595, 0]],
+        ),
+        (np.int16, {}, [[32768, 32769], [33268, 36863]]),
+        (np.uint32, {}, [[0, 16], [8002, 65535]]),
+    ],
+)
+def test_without_a_window_more_than_8_bits_become_16(
+    make_dataset: Any, values: Any, header: dict[str, Any], expected: list[list[int]]
+) -> None:
+    assert rendered(make_dataset, np.array([[0, 1], [500, 4095]], values), **header) == expected
+
+
+def test_floating_point_is_stretched_to_16_bits(make_dataset: Any) -> None:
+    dataset = with_pixels(make_dataset, np.zeros((2, 2), np.uint8))
+    del dataset.PixelData, dataset.BitsStored
+    dataset.FloatPixelData = np.array([[-1, 0], [np.nan, 3]], "<f4").tobytes()
+    assert render_frame(dataset, 0) == [[0, 16384], [16384, 65535]]
+
+
+def test_a_png_of_16_bits_reads_back_as_it_was() -> None:
+    values = np.array([[0, 4095], [65535, 7]], np.uint16)
+    with Image.open(io.BytesIO(encode_png(values, "ab"))) as picture:
+        assert np.array_equal(np.asarray(picture), values)
 
 
 @pytest.mark.parametrize(

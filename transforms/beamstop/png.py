@@ -1,4 +1,4 @@
-"""Frames as they are displayed: windowed, black where black is meant, 8 bits, PNG."""
+"""Frames as pictures: windowed to 8 bits, or 16 bits where nothing says how; black is black; PNG."""
 
 import io
 from typing import Any
@@ -11,8 +11,9 @@ from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply
 from beamstop.frames import Frame
 from beamstop.renditions import not_padding
 
-Picture = NDArray[np.uint8]
+Picture = NDArray[np.uint8] | NDArray[np.uint16]
 
+_BYTE = 8
 _SOFTWARE = "beamstop"
 _MARK = f"tEXtSoftware\0{_SOFTWARE}".encode("ascii")  # PNG 11.3.3.2; comes first, after the header
 _MARK_ENDS_BEFORE = 64  # bytes from the start
@@ -30,12 +31,14 @@ _OF_A_FRAME = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 
 
 def render(frame: Frame, index: int) -> Picture:
-    """Return one frame as it is displayed: uint8, (rows, columns), or (rows, columns, 3) for colour.
+    """Return one frame as a picture: (rows, columns), or (rows, columns, 3) for colour.
 
     Grey values go through the Modality LUT or rescale, then the first VOI LUT, else the first window
-    (PS3.3 C.11.1, C.11.2); where there is neither, values that are stored in at most 8 bits unsigned
-    keep their range, all others are stretched from the lowest to the highest in use. Overlays and
-    presentation states are not applied.
+    (PS3.3 C.11.1, C.11.2), and become uint8. Where there is neither, values stored in more than 8 bits
+    become uint16: as they are up to 16 bits, signed ones counted from the lowest that their bits can
+    hold, so that pictures compare; wider ones and floating point stretched from the lowest to the
+    highest in use. In at most 8 bits, unsigned values keep their range and signed ones are stretched.
+    MONOCHROME1 is turned round. Overlays and presentation states are not applied.
 
     Args:
         frame: as decoded.
@@ -55,8 +58,13 @@ def render(frame: Frame, index: int) -> Picture:
             return colours
         rgb: Picture = convert_color_space(colours, frame.photometric, "RGB")
         return rgb
-    picture = _grey(frame, values, display_of(frame.dataset, index))
-    return 255 - picture if frame.photometric == "MONOCHROME1" else picture
+    display = display_of(frame.dataset, index)
+    is_shown = "VOILUTSequence" in display or ("WindowCenter" in display and "WindowWidth" in display)
+    if is_shown or frame.layout.bits_stored <= _BYTE:
+        picture, white = _grey(frame, values, display), 255
+    else:
+        picture, white = _sixteen_bits(frame, values)
+    return white - picture if frame.photometric == "MONOCHROME1" else picture
 
 
 def display_of(dataset: Dataset, index: int) -> Dataset:
@@ -77,13 +85,23 @@ def _grey(frame: Frame, values: NDArray[Any], display: Dataset) -> Picture:
     if "VOILUTSequence" in display:
         bits = int(display.VOILUTSequence[0].LUTDescriptor[2])
         return _scaled(apply_voi(np.rint(plane).astype(np.int64), display), 0, (1 << bits) - 1)
-    if "WindowCenter" in display and "WindowWidth" in display:
+    if "WindowCenter" in display:
         return _windowed(plane, display)
     layout = frame.layout
-    if values is plane and layout.bits_stored <= 8 and not layout.signed:
+    if values is plane and not layout.signed:
         return _eight_bits(values, layout.bits_stored)
     used = plane[not_padding(values, frame.dataset)]
     return _scaled(plane, used.min(), used.max())
+
+
+def _sixteen_bits(frame: Frame, values: NDArray[Any]) -> tuple[NDArray[np.uint16], int]:
+    """Return values that nothing says how to display, and what white is among them."""
+    layout = frame.layout
+    if layout.floating or layout.bits_stored > 2 * _BYTE:
+        used = values[not_padding(values, frame.dataset)]
+        return _scaled(values, used.min(), used.max(), np.uint16), 0xFFFF
+    lowest = -(1 << (layout.bits_stored - 1)) if layout.signed else 0
+    return (values.astype(np.int32) - lowest).astype(np.uint16), (1 << layout.bits_stored) - 1
 
 
 def _windowed(plane: NDArray[Any], display: Dataset) -> Picture:
@@ -101,9 +119,10 @@ def _first(value: Any) -> Any:
     return value if isinstance(value, str | int | float) else next(iter(value), value)
 
 
-def _scaled(plane: NDArray[Any], low: float, high: float) -> Picture:
+def _scaled(plane: NDArray[Any], low: float, high: float, kind: Any = np.uint8) -> NDArray[Any]:
     share = (np.nan_to_num(plane.astype(np.float64)) - low) / max(float(high) - float(low), 1e-9)
-    return np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
+    scaled: NDArray[Any] = np.rint(np.clip(share, 0, 1) * np.iinfo(kind).max).astype(kind)
+    return scaled
 
 
 def _eight_bits(values: NDArray[Any], bits: int) -> Picture:
