@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_frames
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.filewriter import correct_ambiguous_vr
 from pydicom.pixels import pixel_array
 from pydicom.uid import UID
 from tests.core.pixel_fixtures import BLOCK, HIDDEN, BlockFinder, compressed, image, palette, with_block
 
+from beamstop.errors import PixelError
 from beamstop.files import encode, read_dicom
 from beamstop.text import TextPolicy, hide
 
@@ -28,7 +30,8 @@ JPEG = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
 JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
 J2K = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 HTJ2K = ("1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203")
-ALL = NATIVE + RLE + JPEG + JPEG_LS + J2K + HTJ2K
+DEFLATED_FRAMES = ("1.2.840.10008.1.2.8.1",)
+ALL = NATIVE + DEFLATED_FRAMES + RLE + JPEG + JPEG_LS + J2K + HTJ2K
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 LITTLE = tuple(syntax for syntax in NATIVE if syntax != BIG_ENDIAN)
 DCMTK = {**dict.fromkeys(NATIVE, "dcmconv"), **dict.fromkeys(RLE, "dcmdrle")}
@@ -54,13 +57,13 @@ KINDS: dict[str, tuple[Pixels, str, Any, dict[str, Any], tuple[str, ...]]] = {
     "12 bits signed": ((GREY - 1000).astype("<i2"), "MONOCHROME2", -990, {"BitsStored": 12}, ALL),
     "16 bits": (with_block(60000).astype("<u2"), "MONOCHROME2", 10, {}, ALL),
     "16 bits signed": ((GREY - 1000).astype("<i2"), "MONOCHROME2", -990, {}, ALL),
-    "32 bits": (with_block(1 << 30).astype("<u4"), "MONOCHROME2", 10, {}, LITTLE + RLE),
+    "32 bits": (with_block(1 << 30).astype("<u4"), "MONOCHROME2", 10, {}, LITTLE + DEFLATED_FRAMES + RLE),
     "high bit 15 of 12": (
         (with_block(3000) << 4).astype("<u2"),
         "MONOCHROME2",
         10 << 4,
         {"BitsStored": 12, "HighBit": 15},
-        NATIVE + RLE,
+        NATIVE + DEFLATED_FRAMES + RLE,
     ),
     "bright is dark": ((255 - GREY).astype("<u1"), "MONOCHROME1", 245, {}, ALL),
     "padding": (
@@ -72,7 +75,7 @@ KINDS: dict[str, tuple[Pixels, str, Any, dict[str, Any], tuple[str, ...]]] = {
     ),
     "RGB": (COLOUR, "RGB", 0, {}, ALL),
     "RGB by planes": (COLOUR, "RGB", 0, {"PlanarConfiguration": 1}, NATIVE),
-    "YBR_FULL": (LIGHT, "YBR_FULL", (0, 128, 128), {}, NATIVE + RLE),
+    "YBR_FULL": (LIGHT, "YBR_FULL", (0, 128, 128), {}, NATIVE + DEFLATED_FRAMES + RLE),
     "YBR_RCT": (COLOUR, "YBR_RCT", 0, {}, J2K + HTJ2K),
     "palette": ((255 - GREY).astype("<u1"), "PALETTE COLOR", 255, {}, NATIVE + RLE + JPEG_LS + J2K),
     "concatenation": (
@@ -101,11 +104,15 @@ def made(kind: str, syntax: str) -> Dataset:
 
 
 def by_another(dataset: Dataset, folder: Path, like: Pixels) -> Pixels:
-    """Decode with DCMTK, with GDCM (JPEG 2000), or with OpenJPH (HTJ2K)."""
+    """Decode with DCMTK, with GDCM (JPEG 2000), with OpenJPH (HTJ2K), or with zlib alone."""
     syntax = str(dataset.file_meta.TransferSyntaxUID)
     data = encode(dataset).data
+    count = int(dataset.get("NumberOfFrames", 1))
+    if syntax in DEFLATED_FRAMES:
+        streams = generate_frames(dataset.PixelData, number_of_frames=count)
+        inflated = b"".join(zlib.decompress(each, wbits=-15) for each in streams)
+        return np.frombuffer(inflated, like.dtype).reshape(like.shape)
     if syntax in HTJ2K:
-        count = int(dataset.get("NumberOfFrames", 1))
         streams = generate_frames(dataset.PixelData, number_of_frames=count)
         return np.stack([imagecodecs.htj2k_decode(each, planar=False) for each in streams]).reshape(
             like.shape
@@ -165,6 +172,35 @@ def test_dcmtk_sees_lossy_jpeg_as_it_was_outside_the_blocks(
     assert np.array_equal(after[outside], before[outside])
     assert len(np.unique(after[~outside])) == 1
     assert after[BLOCK].max() < 20 < before[BLOCK].max()
+
+
+@pytest.mark.skipif(not shutil.which("dcmdjpeg"), reason="needs DCMTK")
+@pytest.mark.parametrize("predictor", range(2, 8))
+def test_lossless_jpeg_of_any_predictor_is_cleaned(predictor: int, tmp_path: Path) -> None:
+    frame = with_block(3000).astype("<u2")
+    dataset = image(frame, BitsStored=12)
+    stream = imagecodecs.jpeg8_encode(frame, lossless=True, predictor=predictor, bitspersample=12)
+    compressed(dataset, JPEG[0], codestreams=[stream])
+    hide(dataset, TextPolicy(), BlockFinder())
+    expected = frame.copy()
+    expected[HIDDEN] = 10
+    assert dataset.file_meta.TransferSyntaxUID == JPEG[0]
+    assert np.array_equal(dcmdjpeg(dataset, tmp_path, frame), expected)
+
+
+@pytest.mark.parametrize("bad", ["cut", "bomb", "tail"])
+def test_a_deflated_frame_that_is_not_what_the_header_says_is_refused(bad: str) -> None:
+    dataset = image(GREY.astype("<u1"))
+    (stream,) = compressed(dataset, DEFLATED_FRAMES[0])
+    long = zlib.compressobj(wbits=-15)
+    wrong = {
+        "cut": stream[: len(stream) // 4 * 2],
+        "bomb": long.compress(bytes(GREY.size) + b"more") + long.flush(),
+        "tail": stream + b"DOE^JANE",
+    }
+    dataset.PixelData = encapsulate([wrong[bad]])
+    with pytest.raises(PixelError, match="pixels_undecodable"):
+        hide(dataset, TextPolicy(), BlockFinder())
 
 
 def dcmdjpeg(dataset: Dataset, folder: Path, like: Pixels) -> Pixels:

@@ -10,6 +10,7 @@ import socket
 import struct
 import sys
 import warnings
+import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from pydicom.uid import UID, JPEGExtended12Bit
 
 Cells = NDArray[Any]
 
+DEFLATED_FRAMES = UID("1.2.840.10008.1.2.8.1")
 JPEG_LOSSY = frozenset({"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"})
 REQUEST = struct.Struct("<LQ")  # bytes of what is stated, of the codestream
 REPLY = struct.Struct("<?LQ")  # decoded at all, bytes of the photometric interpretation, of the cells
@@ -88,6 +90,8 @@ def decode_codestream(codestream: bytes | bytearray, stated: Stated) -> tuple[Ce
         Exception: one of `BROKEN`; what it says may quote the codestream.
     """
     syntax = UID(stated.syntax)
+    if syntax == DEFLATED_FRAMES:
+        return _inflated(codestream, stated), stated.photometric
     if syntax == JPEGExtended12Bit and stated.bits_stored > 8:
         return _twelve_bits(bytes(codestream)), stated.photometric
     about: dict[str, Any] = {
@@ -107,6 +111,19 @@ def decode_codestream(codestream: bytes | bytearray, stated: Stated) -> tuple[Ce
     raw = syntax not in JPEG_LOSSY
     cells, properties = get_decoder(syntax).as_array(source, index=0, raw=raw, **about)
     return cells, str(properties["photometric_interpretation"])
+
+
+def _inflated(codestream: bytes | bytearray, stated: Stated) -> Cells:
+    """Inflate a frame that is native beneath (PS3.5 A.4); it may not grow beyond what is stated."""
+    size = int(np.prod(stated.shape)) * stated.dtype.itemsize
+    inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+    native = inflater.decompress(codestream, size + 2)
+    if not inflater.eof or any(native[size:]) or any(inflater.unused_data):
+        raise ValueError
+    flat = np.frombuffer(native, stated.dtype.newbyteorder("<"), size // stated.dtype.itemsize)
+    if stated.planar:
+        return np.moveaxis(flat.reshape(stated.samples, stated.rows, stated.columns), 0, -1)
+    return flat.reshape(stated.shape)
 
 
 def _twelve_bits(codestream: bytes) -> Cells:

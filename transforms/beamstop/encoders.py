@@ -1,5 +1,6 @@
 """Encoding one frame again without loss, in the transfer syntaxes that have an encoder at hand."""
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.pixels.encoders.base import get_encoder
 from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless
+
+from beamstop.decoding import DEFLATED_FRAMES
 
 Cells = NDArray[Any]
 
@@ -80,6 +83,12 @@ def _htj2k(cells: Cells, _bits_stored: int, photometric: str) -> bytes:
     return bytes(imagecodecs.htj2k_encode(cells, reversible=True, rgb=photometric == "YBR_RCT"))
 
 
+def _deflate(cells: Cells, _bits_stored: int, _photometric: str) -> bytes:
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    native = cells.astype(cells.dtype.newbyteorder("<")).tobytes()
+    return deflater.compress(native + bytes(len(native) % 2)) + deflater.flush()
+
+
 def _jpeg_lossless(cells: Cells, bits_stored: int, _photometric: str) -> bytes:
     """Encode by first-order prediction, selection value 1: the one value that .57 and .70 share."""
     import imagecodecs
@@ -98,6 +107,7 @@ def _jpeg_lossless(cells: Cells, bits_stored: int, _photometric: str) -> bytes:
 
 _ENCODERS: dict[UID, Callable[[Cells, int, str], bytes]] = {
     UID("1.2.840.10008.1.2.5"): _rle,
+    DEFLATED_FRAMES: _deflate,
     UID("1.2.840.10008.1.2.4.57"): _jpeg_lossless,
     UID("1.2.840.10008.1.2.4.70"): _jpeg_lossless,
     UID("1.2.840.10008.1.2.4.80"): _pydicom(JPEGLSLossless),

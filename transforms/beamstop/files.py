@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
+from pydicom._uid_dict import UID_dictionary
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filereader import read_dataset, read_partial
@@ -36,6 +37,17 @@ _TRANSFER_SYNTAX_UID = 0x00020010
 _PREFIX_AT = 128
 _META_WITHIN = 1 << 16  # where a file meta group ends, whatever private information it holds
 _REQUIRED = {_SOP_INSTANCE_UID: "no_sop_instance_uid", _SOP_CLASS_UID: "no_sop_class_uid"}
+
+# PS3.6 table A-1: encapsulated, explicit VR little endian, and not yet known to pydicom.
+for _number, _name in {
+    "8.1": "Deflated Image Frame Compression",
+    "4.110": "JPEG XL Lossless",
+    "4.111": "JPEG XL JPEG Recompression",
+    "4.112": "JPEG XL",
+}.items():
+    UID_dictionary.setdefault(
+        f"1.2.840.10008.1.2.{_number}", (_name, "Transfer Syntax", "", "", _name.replace(" ", ""))
+    )
 
 # pydicom's warnings quote values; nothing of a dataset may reach a log.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
