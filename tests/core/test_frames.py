@@ -15,7 +15,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_fragmented_frames, generate_frames
 from pydicom.pixels import pixel_array
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
 from tests.core.pixel_fixtures import (
     BLOCK,
     COLUMNS,
@@ -29,6 +29,7 @@ from tests.core.pixel_fixtures import (
     with_block,
 )
 
+from beamstop.encoders import encode_frame
 from beamstop.errors import PixelError
 from beamstop.text import TextPolicy, hide
 
@@ -221,6 +222,16 @@ def test_lossless_rgb_stays_in_its_syntax(syntax: str) -> None:
     clean(dataset)
     assert (dataset.file_meta.TransferSyntaxUID, dataset.PhotometricInterpretation) == (syntax, "RGB")
     assert np.array_equal(pixel_array(dataset, raw=True), hidden(colour(), 0))
+
+
+@pytest.mark.parametrize(("rows", "halvings"), [(100, 5), (2048, 5), (2049, 6)])
+def test_htj2k_by_resolution_has_what_its_syntax_demands(rows: int, halvings: int) -> None:
+    """PS3.5 10.18: RPCL, tile length markers, a smallest picture of at most 64 rows or columns."""
+    codestream = encode_frame(UID(HTJ2K_RPCL), np.zeros((rows, 3000), np.uint8), 8, "MONOCHROME2")
+    assert codestream is not None
+    coding = codestream.index(b"\xff\x52")
+    assert (codestream[coding + 5], codestream[coding + 9]) == (2, halvings)
+    assert b"\xff\x55" in codestream[: codestream.index(b"\xff\x90")]
 
 
 @pytest.mark.parametrize("syntax", [JPEG_LS, J2K])

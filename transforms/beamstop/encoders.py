@@ -83,6 +83,17 @@ def _htj2k(cells: Cells, _bits_stored: int, photometric: str) -> bytes:
     return bytes(imagecodecs.htj2k_encode(cells, reversible=True, rgb=photometric == "YBR_RCT"))
 
 
+def _htj2k_rpcl(cells: Cells, _bits_stored: int, photometric: str) -> bytes:
+    """Encode with tile length markers, down to a picture of 64 rows or columns (PS3.5 10.18)."""
+    import imagecodecs
+
+    halvings = max(5, (min(cells.shape[:2]) - 1).bit_length() - 6)
+    encoded = imagecodecs.htj2k_encode(
+        cells, reversible=True, rgb=photometric == "YBR_RCT", resolutions=halvings, tlm=True
+    )
+    return bytes(encoded)
+
+
 def _deflate(cells: Cells, _bits_stored: int, _photometric: str) -> bytes:
     deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     native = cells.astype(cells.dtype.newbyteorder("<")).tobytes()
@@ -115,6 +126,6 @@ _ENCODERS: dict[UID, Callable[[Cells, int, str], bytes]] = {
     UID("1.2.840.10008.1.2.4.90"): _pydicom(JPEG2000Lossless),
     UID("1.2.840.10008.1.2.4.91"): _pydicom(JPEG2000Lossless),
     UID("1.2.840.10008.1.2.4.201"): _htj2k,
-    UID("1.2.840.10008.1.2.4.202"): _htj2k,
+    UID("1.2.840.10008.1.2.4.202"): _htj2k_rpcl,
     UID("1.2.840.10008.1.2.4.203"): _htj2k,
 }
