@@ -102,14 +102,11 @@ def main() -> int:
     if code not in (DONE, SET_ASIDE):
         return code
     report(console, output, audit)
-    page = PLACE / "report.html"
-    told = beamstop(["report", str(audit), "-o", str(page)])
-    if told != DONE:
-        return told
     console.print(
         f"exit code:   {code}, since a file that is cut off and one with spoilt pixels are in the archive"
     )
-    return DONE
+    page = ["-o", str(PLACE / "report.html"), "--review", str(output)]
+    return beamstop(["report", str(audit), *page])
 
 
 def build_archive(folder: Path) -> None:

@@ -1,9 +1,9 @@
 """What a report says, in figures: an audit read once, file by file, and added up."""
 
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -50,6 +50,7 @@ _READ = list(dict.fromkeys([*KEYS, "source_id", "detail", "output_path", "pixels
 _EDGES = np.logspace(-2, 8, 1001)  # milliseconds, 2.3 % apart
 _EXAMPLES = 5
 _READERS = 4  # files at a time: a store answers slowly, not little
+_AT_ONCE = 100_000  # rows that are added up together
 _OUTCOMES = [str(outcome) for outcome in Outcome]
 
 
@@ -154,7 +155,7 @@ class Figures:
 def read_figures(audit: str) -> Figures:
     """Add up an audit: the newest run that ended, the state after all of them.
 
-    Memory does not grow with the rows but for 17 bytes each, with which the newest of a source is found.
+    Memory is that of a few files, and 26 bytes for each row, by which the newest of a source is found.
 
     Args:
         audit: the AUDIT folder or prefix.
@@ -174,68 +175,80 @@ def read_figures(audit: str) -> Figures:
             + (": run it again first" if files else "; check the path")
         )
     run_id = str(records[-1]["run_id"])
-    unreadable: list[str] = []
-    ours = [path for path in files if run_of(path) not in unfinished]
-    fates = _read_each(_fates, [(path,) for path in ours], unreadable, audit)
-    newest = _newest([fates[path] for path in ours if path in fates])
-    wanted = [(path, newest[number]) for number, path in enumerate(it for it in ours if it in fates)]
-    parts = _read_each(_rows, wanted, unreadable, audit)
+    files = [path for path in files if run_of(path) not in unfinished]
+    reader = _Reader(audit)
+    fates = {path: _fates(table) for path, table in reader.read(files, ["source_id", "outcome"])}
+    newest = dict(zip(fates, _newest(list(fates.values())), strict=True))
+    run, standing = _rows(reader.read(list(fates), _READ), newest, run_id)
     before = str(records[-2]["run_id"]) if len(records) > 1 else None
-    rules, why, has_changes = _changes(audit, run_id, unreadable)
+    rules, why, has_changes = _changes(reader, run_id)
     return Figures(
         record=records[-1],
-        run=_joined(every for path, (every, _) in parts.items() if run_of(path) == run_id),
-        standing=_joined(standing for _, standing in parts.values()),
+        run=run,
+        standing=standing,
         records=records,
         fate=_compared(fates, before, run_id) if before else None,
         rules=rules,
         why=why,
         has_changes=has_changes,
-        verified=_verified(audit, unreadable),
+        verified=_verified(reader),
         unfinished=unfinished,
-        unreadable=sorted(set(unreadable)),
+        unreadable=sorted(reader.unreadable),
     )
 
 
-def _files(audit: str, table: str, run_id: str) -> list[str]:
-    return [path for path in paths_in(audit, table, ".parquet") if run_of(path) == run_id]
+class _Reader:
+    """Reads Parquet files of an audit, some ahead, and notes those that cannot be read."""
+
+    def __init__(self, audit: str) -> None:
+        self._audit = audit
+        self.unreadable: set[str] = set()
+
+    def files(self, table: str, run_id: str | None = None) -> list[str]:
+        """Return the files of a table, of one run or of the last that has any."""
+        paths = paths_in(self._audit, table, ".parquet")
+        wanted = run_id or (run_of(paths[-1]) if paths else None)
+        return [path for path in paths if run_of(path) == wanted]
+
+    def read(self, paths: list[str], columns: list[str]) -> Iterator[tuple[str, pa.Table]]:
+        """Yield path and table of the files that can be read, in order."""
+        with ThreadPoolExecutor(_READERS) as pool:
+            ahead: deque[tuple[str, Future[pa.Table]]] = deque()
+            for path in paths:
+                ahead.append((path, pool.submit(_read, path, columns)))
+                if len(ahead) == _READERS:
+                    yield from self._got(*ahead.popleft())
+            while ahead:
+                yield from self._got(*ahead.popleft())
+
+    def _got(self, path: str, table: "Future[pa.Table]") -> Iterator[tuple[str, pa.Table]]:
+        try:
+            found = table.result()
+        except (OSError, ValueError, KeyError):  # what Arrow raises on a broken file is a ValueError
+            self.unreadable.add(path.removeprefix(self._audit).lstrip("/"))
+        else:
+            yield path, found
 
 
-def _read_each(work: Any, tasks: list[tuple[Any, ...]], unreadable: list[str], audit: str) -> dict[str, Any]:
-    """Return path → what `work` makes of a file, in order; note those that cannot be read."""
-    done = {}
-    with ThreadPoolExecutor(_READERS) as pool:
-        for (path, *_), future in [(task, pool.submit(work, *task)) for task in tasks]:
-            try:
-                done[path] = future.result()
-            except (OSError, ValueError, KeyError):  # what Arrow raises on a broken file is a ValueError
-                unreadable.append(path.removeprefix(audit).lstrip("/"))
-    return done
-
-
-def _batches(path: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _read(path: str, columns: list[str]) -> pa.Table:
     with open_seekable(path) as file:
         parquet = pq.ParquetFile(file)
         missing = set(columns) - set(parquet.schema_arrow.names)
         if missing:
             raise KeyError(*sorted(missing))
-        yield from parquet.iter_batches(columns=columns)
+        return parquet.read(columns=columns)
 
 
 _FATE = np.dtype([("source", "u8"), ("outcome", "u1")])
 
 
-def _fates(path: str) -> Any:
-    """Return source and outcome of every row of a file: 64 bits of a keyed digest, a number."""
-    parts = [np.empty(0, _FATE)]
-    outcomes = pa.array(_OUTCOMES)
-    for batch in _batches(path, ["source_id", "outcome"]):
-        part = np.zeros(batch.num_rows, _FATE)
-        digits = "".join(pc.utf8_slice_codeunits(batch["source_id"], 0, 16).to_pylist())
-        part["source"] = np.frombuffer(bytes.fromhex(digits), ">u8")
-        part["outcome"] = pc.index_in(batch["outcome"], outcomes).to_numpy(zero_copy_only=False)
-        parts.append(part)
-    return np.concatenate(parts)
+def _fates(table: pa.Table) -> Any:
+    """Return source and outcome of every row: 64 bits of a keyed digest, a number."""
+    fates = np.zeros(len(table), _FATE)
+    digits = "".join(pc.utf8_slice_codeunits(table["source_id"], 0, 16).to_pylist())
+    fates["source"] = np.frombuffer(bytes.fromhex(digits), ">u8")
+    fates["outcome"] = pc.index_in(table["outcome"], pa.array(_OUTCOMES)).to_numpy()
+    return fates
 
 
 def _newest(fates: list[Any]) -> list[Any]:
@@ -265,19 +278,37 @@ def _compared(fates: dict[str, Any], before: str, now: str) -> Fate:
     )
 
 
-def _rows(path: str, newest: Any) -> tuple[Rows, Rows]:
-    """Return the rows of a file added up, and those of them that no later run has replaced."""
-    every, standing, at = [], [], 0
-    for batch in _batches(path, _READ):
-        every.append(_added_up(batch))
-        mask = newest[at : at + batch.num_rows]
-        standing.append(every[-1] if mask.all() else _added_up(batch.filter(pa.array(mask))))
-        at += batch.num_rows
-    return _joined(every), _joined(standing)
+def _rows(tables: Iterable[tuple[str, pa.Table]], newest: dict[str, Any], run_id: str) -> tuple[Rows, Rows]:
+    """Return the rows of a run added up, and the rows that no later run has replaced."""
+    ours: list[Rows] = []
+    standing: list[Rows] = []
+    for table in _together(_marked(tables, newest, run_id)):
+        ours.append(_added_up(table.filter(table["is_ours"])))
+        standing.append(_added_up(table.filter(table["is_newest"])))
+    return _joined(ours), _joined(standing)
 
 
-def _added_up(batch: pa.RecordBatch) -> Rows:
-    table = pa.Table.from_batches([batch])
+def _marked(
+    tables: Iterable[tuple[str, pa.Table]], newest: dict[str, Any], run_id: str
+) -> Iterator[pa.Table]:
+    for path, table in tables:
+        is_ours = pa.array(np.full(len(table), run_of(path) == run_id))
+        yield table.append_column("is_ours", is_ours).append_column("is_newest", pa.array(newest[path]))
+
+
+def _together(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Join tables of few rows, so that thousands of small files cost what one large file does."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(map(len, waiting)) >= _AT_ONCE:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _added_up(table: pa.Table) -> Rows:
     methods = pc.binary_join(table["methods"].combine_chunks(), " ")
     columns = {name: pc.fill_null(methods if name == "methods" else table[name], "") for name in KEYS}
     for name in SUMS:
@@ -332,13 +363,17 @@ def _joined(parts: Iterable[Rows]) -> Rows:
     return whole
 
 
-def _changes(audit: str, run_id: str, unreadable: list[str]) -> tuple[list[Rule], dict[str, int], bool]:
-    paths = _files(audit, "changes", run_id)
+def _changes(reader: _Reader, run_id: str) -> tuple[list[Rule], dict[str, int], bool]:
+    paths = reader.files("changes", run_id)
     rules: Counter[tuple[str, str]] = Counter()
     why: Counter[str] = Counter()
-    for acted, seen in _read_each(_acted, [(path,) for path in paths], unreadable, audit).values():
-        rules.update(acted)
-        why.update(seen)
+    columns = ["rule", "action", "why"]
+    for table in _together(table for _, table in reader.read(paths, columns)):
+        for row in table.group_by(columns).aggregate([([], "count_all")]).to_pylist():
+            if row["why"] is None:
+                rules[row["rule"], row["action"]] += row["count_all"]
+            else:
+                why[row["why"]] += row["count_all"]
     named = [Rule(rule, action, count) for (rule, action), count in rules.most_common(_RULES)]
     return named, dict(why.most_common()), bool(paths)
 
@@ -346,30 +381,14 @@ def _changes(audit: str, run_id: str, unreadable: list[str]) -> tuple[list[Rule]
 _RULES = 15
 
 
-def _acted(path: str) -> tuple[Counter[tuple[str, str]], Counter[str]]:
-    rules: Counter[tuple[str, str]] = Counter()
-    why: Counter[str] = Counter()
-    for batch in _batches(path, ["rule", "action", "why"]):
-        counted = pa.Table.from_batches([batch]).group_by(batch.schema.names).aggregate([([], "count_all")])
-        for row in counted.to_pylist():
-            if row["why"] is None:
-                rules[row["rule"], row["action"]] += row["count_all"]
-            else:
-                why[row["why"]] += row["count_all"]
-    return rules, why
-
-
-def _verified(audit: str, unreadable: list[str]) -> tuple[str, dict[str, int]] | None:
-    paths = paths_in(audit, FOLDER, ".parquet")
+def _verified(reader: _Reader) -> tuple[str, dict[str, int]] | None:
+    paths = reader.files(FOLDER)
     if not paths:
         return None
-    last = run_of(paths[-1])
-    looks = _read_each(_checks, [(path,) for path in paths if run_of(path) == last], unreadable, audit)
-    return last, dict(sum(looks.values(), Counter[str]()))
-
-
-def _checks(path: str) -> Counter[str]:
-    return Counter(check for batch in _batches(path, ["check"]) for check in batch["check"].to_pylist())
+    checks = Counter(
+        check for _, table in reader.read(paths, ["check"]) for check in table["check"].to_pylist()
+    )
+    return run_of(paths[-1]), dict(checks)
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, str, str]]:
