@@ -66,7 +66,7 @@ def errors_before(path):
     return errors(path)
 
 
-@pytest.mark.parametrize("name", ["basic", "research", "strict"])
+@pytest.mark.parametrize("name", ["default", "basic", "research", "strict"])
 def test_no_file_gets_an_error_that_it_did_not_have(name, tmp_path):
     recipe = load_recipe(name)
     new, refused, written = {}, {}, 0

@@ -128,6 +128,11 @@ def test_a_name_of_ordinary_words_goes_only_with_its_caret() -> None:
     assert clean_text("5mm CT^Chest", phantom) == "5mm"
 
 
+def test_the_digits_of_a_record_number_go_without_its_letters() -> None:
+    patient = identifiers_of(PatientID="PX.77-120.554", AccessionNumber="US-24/009912")
+    assert clean_text("liver 77-120.554, 24009912 and 24/009912", patient) == "liver and"
+
+
 def test_ideographs_go_without_word_boundaries() -> None:
     patient = identifiers_of(PatientName="Yamada^Tarou=山田^太郎")
     assert clean_text("患者山田様 CT", patient) == "患者様 CT"

@@ -17,7 +17,7 @@ from tests.core.pixel_fixtures import NoText
 from beamstop import deidentify_bytes
 from beamstop.attributes import apply_recipe
 from beamstop.errors import Quarantined
-from beamstop.files import read_dicom
+from beamstop.files import encode, read_dicom
 from beamstop.profile import table
 from beamstop.recipe import load_recipe, recipe_names
 from beamstop.tags import tag_name
@@ -30,7 +30,8 @@ ALL = pytest.mark.parametrize("name", recipe_names())
 
 # Made up, so that neither the vocabulary nor chance brings them about.
 NAME, GIVEN, PATIENT_ID, ACCESSION, CLINIC = "Wubbleford", "Zoraida", "QX7731955", "ACC8842617", "Grimsworthy"
-PLANTED = (NAME, GIVEN, PATIENT_ID, ACCESSION, CLINIC)
+DAY = "19630217"
+PLANTED = (NAME, GIVEN, PATIENT_ID, ACCESSION, CLINIC, DAY)
 TEXTS = {
     "PN": [f"{NAME}^{GIVEN}", f"{GIVEN} {NAME}"],
     "SH": [PATIENT_ID, ACCESSION, NAME],
@@ -41,6 +42,9 @@ TEXTS = {
         f"{GIVEN.upper()} {NAME.upper()}",
     ],
     "UI": ["1.2.3.77319.1", "1.2.3.77319.2.5", "1.2.3.77319.3.14.15"],
+    "DA": [DAY, "20110911"],
+    "DT": [f"{DAY}101530.25+0100", "20110911"],
+    "AS": ["045Y", "094Y"],
 }
 for _vr in ("LT", "ST", "UC", "UT"):
     TEXTS[_vr] = [*TEXTS["LO"], f"Seen by Dr. {NAME} at {CLINIC} Clinic, MRN {PATIENT_ID}"]
@@ -205,6 +209,20 @@ def test_same_input_and_key_give_the_same_bytes(name, elements):
             results.append(clean_bytes(data, copy))
         except Quarantined as doubt:
             results.append(str(doubt).encode())
+    assert results[0] == results[1]
+
+
+@ALL
+@SETTINGS
+@given(elements=items)
+def test_audit_rows_change_nothing(name, elements):
+    """With rows every element is looked at one by one, without them some are dropped unseen."""
+    data, recipe = as_bytes(instance(elements)), recipe_of(name)
+    results = []
+    for detail in (True, False):
+        dataset = read_dicom(data)
+        report = apply_recipe(dataset, recipe, recipe.identity(KEY), "source", detail)
+        results.append((encode(dataset).data, report.removed, report.kept, report.replaced, report.emptied))
     assert results[0] == results[1]
 
 

@@ -201,10 +201,20 @@ DOB 3/12/49|born 1949|geb. 12.03.1949|né le 12 mars 1949|nacida el 12/03/1949|9
     .replace("||", "|")
     .split("|")
 )
+STRANGERS += [
+    *(
+        "AHV 756.1234.5678.97",
+        "NIR 2 85 05 78 006 084 91",
+        "(03) 5550 1234",
+        "D-10117 Berlin",
+        "T. Oakley, RN",
+    ),
+    *("20220401T1030", "1er avril 2022", "4 Privet Drive", "SE1 7EH", "DNI 12345678Z", "Acc#US240099"),
+]
 LABELS = frozenset(
     words(
         "Acc Accession aged an años ans born Calle Case DOB Dra el ext geb ID IPP Jahre le Med MR MRN "
-        "nacida né NHC NHS Nr old Order Pat Patient Rec SSN tel year yo y o 90"
+        "AHV DNI NIR nacida né NHC NHS Nr old Order Pat Patient Rec SSN tel year yo y o 90"
     )
 )
 TIED = {"://", "www.", "Rue"}  # nothing says where these end when an underscore follows

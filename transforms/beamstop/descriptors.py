@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
+from itertools import groupby
 from typing import Literal, NamedTuple
 
 from beamstop.identifiers import Identifiers, Name, Words
@@ -53,7 +54,7 @@ _CLOCK = (
 _PACKED_TIME = r"(?:[01][0-9]|2[0-3])[0-5][0-9]"
 _TIME_AFTER = re.compile(
     rf"[\s,T_-]*(?:(?:(?:at|um|om|à|@)\s*)?{_CLOCK}|@\s*{_PACKED_TIME}(?:[0-5][0-9])?"
-    rf"|(?<=[\s_T-]){_PACKED_TIME}[0-5][0-9](?![0-9.]))"
+    rf"|(?<=[\s_T-]){_PACKED_TIME}[0-5][0-9](?![0-9.])|(?<=T){_PACKED_TIME}(?![0-9.]))"
     r"(?:\s*(?:Uhr|uur|hrs?|Z|[+-][0-2][0-9]:?[0-5][0-9])(?!\w))?"
 )
 _TIME_BEFORE = re.compile(rf"(?<![\w.:]){_CLOCK}[\s,]*(?:(?:on|am|le|op)\s+)?\Z")
@@ -151,6 +152,10 @@ class _Terms:
             self.add_sequence(words)
         elif len(joined) >= MIN_JOINED and not is_dull(joined):
             self.joined.add(joined)
+            for is_number, parts in groupby(words, str.isdecimal):
+                run = "".join(parts)
+                if is_number and len(run.lstrip("0")) >= MIN_LOOSE_DIGITS:  # 77-120.554 of PX.77-120.554
+                    self.add_number(run)
             for part in words:
                 if part.isdecimal() and len(part.lstrip("0")) >= MIN_PART_DIGITS:
                     self.add_number(part)

@@ -32,11 +32,14 @@ _IN_SHAPE = tuple(
     for pattern in (
         r"(?<![0-9.])[0-2](?:\.(?:0|[1-9][0-9]*)){5,}(?![0-9])",  # a UID; versions have fewer components
         r"(?<![0-9])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![0-9])",  # social security number
+        r"(?<![0-9.])756\.[0-9]{4}\.[0-9]{4}\.[0-9]{2}(?![0-9.])",  # the same in Switzerland, and in France
+        r"(?<![0-9])[12] [0-9]{2} (?:0[1-9]|1[0-2]) [0-9][0-9AB] [0-9]{3} [0-9]{3}(?: [0-9]{2})?(?![0-9])",
         # Telephones: North America, international, France in pairs, others with their leading zero.
         r"(?<![\w.])(?:\+?1[ .-]?)?(?:\([0-9]{3}\) ?|[0-9]{3}[ .-])[0-9]{3}[ .-][0-9]{4}(?![0-9])",
         r"(?<![\w.])\+[0-9]{1,3}[ ./()-]{1,2}[0-9(][0-9 ./()-]{5,}[0-9]",
         r"(?<![\w.])0[1-9](?P<mark>[ .-])(?:[0-9]{2}(?P=mark)){3}[0-9]{2}(?![0-9])",
         r"(?<![\w.])\(?0[1-9][0-9]{1,3}\)?(?:[ -]| ?/ ?)(?:[0-9]{5,8}|[0-9]{3,4}[ -][0-9]{3,5})(?![0-9])",
+        r"(?<![\w.])\(0[1-9]\) ?[0-9]{4} [0-9]{4}(?![0-9])",
         # Streets: 12 Main Street; Hauptstr. 12; Kerkstraat 12; 12 bis, rue de la Paix.
         r"\b[0-9]{1,5}[A-Za-z]?\s+(?:[NSEW]\.?\s+)?(?:[A-Z][\w'.-]*\s+){1,3}"
         r"(?:Street|STREET|St\.?|Avenue|AVENUE|Ave\.?|Road|ROAD|Rd\.?|Lane|LANE|Boulevard|BOULEVARD|Blvd\.?|BLVD|"
@@ -49,6 +52,7 @@ _IN_SHAPE = tuple(
         # Postal codes: Boston, MA 02115; NSW 2000; K1A 0B1.
         r"\b[A-Z][\w.-]+,\s*[A-Z]{2}\s+[0-9]{5}(?:-[0-9]{4})?\b",
         r"\b(?:NSW|VIC|QLD|TAS)\s+[0-9]{4}\b",
+        r"(?<![\w.-])(?:A|B|CH|D|DK|E|F|I|L|NL)-[0-9]{4,5}\s+[A-ZÄÖÜ][a-zäöüßéè]+\b",  # D-10117 Berlin
         r"(?<![\w-])(?!T[12]W)[ABCEGHJ-NPRSTVXY][0-9][ABCEGHJ-NPRSTV-Z][ -]"
         r"[0-9][ABCEGHJ-NPRSTV-Z][0-9](?![\w-])",
     )
@@ -113,7 +117,7 @@ _BY = re.compile(
     rf"\s+(?P<value>(?:[A-Z]\.\s*)+{_NAME}|{_NAME}(?:\s+[A-Z]\.|\s+{_NAME}){{1,2}})"
 )
 _DEGREE = re.compile(
-    rf"\b(?P<name>{_NAME}(?:\s+[A-Z]\.)?(?:\s+{_NAME}){{0,2}}),?\s+(?:M\.?D|Ph\.?D|D\.O|R\.?N|MBBS|FRCR)\b\.?"
+    rf"\b(?P<initials>(?:[A-Z]\.\s*){{0,2}})(?P<name>{_NAME}(?:\s+[A-Z]\.)?(?:\s+{_NAME}){{0,2}}),?\s+(?:M\.?D|Ph\.?D|D\.O|R\.?N|MBBS|FRCR)\b\.?"
 )
 _A_TITLE = (
     r"(?:(?:Drs?|Mr|Mrs|Ms|Prof|Dra|Sra|Srta|Dña|Doña|Dhr|Mevr|Mlle|Mme|Dott|Dottssa)\b\.?\s*|"
@@ -191,10 +195,12 @@ def _people(text: str) -> Iterator[Span]:
         if "." in match["value"] or _holds_unknown(match["value"]):
             yield from _unknown_run(text, *match.span("value"))
     for match in _DEGREE.finditer(text):
-        words = list(WORD.finditer(match["name"]))
-        start = next((word.start() for word in words if not is_dull(fold(word[0]))), None)
-        if start is not None:
-            yield match.start("name") + start, match.end(), ""
+        words = list(WORD.finditer(text, match.start(), match.end("name")))
+        first = next((number for number, word in enumerate(words) if not is_dull(fold(word[0]))), None)
+        if first is not None:
+            while first and len(words[first - 1][0]) == 1:
+                first -= 1
+            yield words[first].start(), match.end(), ""
     start = 0
     while titled := _TITLE.search(text, start):
         people = list(_titled(text, titled))

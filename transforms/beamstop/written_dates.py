@@ -49,7 +49,7 @@ _NUMERIC = re.compile(
     + _END
 )
 _MONTH_AND_YEAR = re.compile(_START + rf"(?<![/-])(?P<m>0[1-9]|1[0-2])/(?P<year>{_YEAR})" + _END + "(?![/-])")
-_ORDINAL = r"(?:st|nd|rd|th|\.)?"
+_ORDINAL = r"(?:st|nd|rd|th|er|\.)?"
 _SPOKEN = re.compile(
     rf"{_WORD_START}(?:"
     rf"(?P<d1>[0-9]{{1,2}}){_ORDINAL}[-/ ,.]{{0,2}}(?:(?:of|de) )?"
