@@ -16,7 +16,7 @@ PYTEST_ARGS ?= -n 2
 IMAGE ?= REGION-docker.pkg.dev/PROJECT/REPOSITORY/beamstop:TAG
 PLACE ?= gs://BUCKET/beamstop/template.json
 
-.PHONY: setup test test-flink check fmt docs demo bench template clean
+.PHONY: setup test test-flink check fmt docs demo bench fuzz template clean
 
 setup: $(STAMP)
 
@@ -46,6 +46,12 @@ demo: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/pip install --quiet --editable '.[bench]'
 	$(BIN)/python benchmarks/attributes.py
+
+# Broken files, other ones each time; stops at the first promise that one of them breaks.
+FUZZ_SECONDS ?= 3600
+fuzz: $(STAMP)
+	$(BIN)/pip install --quiet --editable '.[fuzz]'
+	$(BIN)/python -m tests.hostile.fuzz --seconds $(FUZZ_SECONDS)
 
 # Checks the specification and says what publishes it; sends nothing.
 template: $(STAMP)

@@ -187,6 +187,9 @@ def run(
             min=256, help="megabytes for the process that decodes compressed frames", rich_help_panel=_LIMITS
         ),
     ] = 4096,
+    max_elements: Annotated[
+        int, typer.Option(min=1, help="more elements and items in an instance: failed")
+    ] = 2_000_000,
     stall_timeout: Annotated[
         float,
         typer.Option(
@@ -238,7 +241,7 @@ def run(
                 incremental=incremental,
                 ephemeral=ephemeral_key,
                 audit_detail=audit_detail,
-                limits=Limits(max_bytes, max_frames, max_pixels, max_seconds, decoder_memory),
+                limits=Limits(max_bytes, max_frames, max_pixels, max_seconds, decoder_memory, max_elements),
                 workers=workers or os.cpu_count() or 1,
                 stall_timeout=stall_timeout,
                 run_id=jobs.new_run_id(started),

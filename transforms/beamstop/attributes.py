@@ -23,6 +23,7 @@ from beamstop.elements import (
     UNDEFINED_LENGTH,
     UNKNOWN_VRS,
     as_sequence,
+    failing_if_broken,
     hides_sequence,
     plain_text,
     text_of,
@@ -48,6 +49,7 @@ _ALWAYS_A_CHANGE = {Action.D, Action.X, Action.Z}
 _SOP_CLASS_UID = 0x00080016
 _ORIGINAL_IDS = (0x00100020, 0x0020000D, 0x0020000E, 0x00080018)  # of patient, study, series, instance
 _CONTENT_SEQUENCE = 0x0040A730
+_UNWRITABLE = b"unwritable"  # stands for a value that no bytes can be made of
 _MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
 _META_OF_ANY_FILE = {0x00020000, 0x00020001}  # length of the group, version: written with the file
 
@@ -96,11 +98,12 @@ def apply_recipe(
         detail: also return one `Change` per element acted on.
 
     Raises:
-        Failed: `truncated` inside a sequence, or `too_deep`.
+        Failed: `truncated` inside a sequence, `too_deep`, or `unreadable`.
     """
     return apply_plans(dataset, recipe.planner, identity, source_id, detail)
 
 
+@failing_if_broken
 def apply_plans(
     dataset: Dataset, planner: Planner, identity: Identity, source_id: str = "", detail: bool = True
 ) -> AttributeReport:
@@ -413,5 +416,8 @@ def _encoded_value(element: DataElement) -> bytes:
         return text
     buffer = DicomBytesIO()
     buffer.is_implicit_VR, buffer.is_little_endian = False, True
-    write_data_element(buffer, element)
+    try:
+        write_data_element(buffer, element)
+    except BROKEN:
+        return _UNWRITABLE
     return buffer.getvalue()

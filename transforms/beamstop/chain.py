@@ -11,6 +11,7 @@ from beamstop.actions import Action
 from beamstop.attributes import AttributeReport, apply_recipe
 from beamstop.bouncers import bounce
 from beamstop.changes import Change
+from beamstop.elements import BROKEN
 from beamstop.errors import PixelError, Quarantined
 from beamstop.files import Encoded, encode, read_dicom
 from beamstop.icons import remove_icons_with_text
@@ -64,6 +65,8 @@ def hide_text(dataset: Dataset, recipe: Recipe, finder: TextFinder | None) -> Pi
             report.changes += remove_icons_with_text(dataset, finder, goes)
     except PixelError as error:
         raise Quarantined(error.reason, error.detail) from None
+    except BROKEN as error:  # an attribute that says how to read pixels is not what it claims to be
+        raise Quarantined("pixels_undecodable", type(error).__name__) from None
     return report
 
 

@@ -2,22 +2,27 @@
 
 import struct
 import zlib
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element, write_dataset
+from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
+from beamstop.errors import Failed
 from beamstop.tags import vr_of
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
 # What pydicom, struct and zlib raise on bytes that are not what they claim to be.
 BROKEN = (
+    ArithmeticError,
     AttributeError,
     BytesLengthException,
     EOFError,
@@ -41,6 +46,26 @@ _LAST_SHORT_LENGTH = 0xFFFF
 _FIRST_GROUP_WITHOUT_LENGTH = 8  # PS3.5 7.2: group lengths are retired from here on
 
 
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+def failing_if_broken(work: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Make a function raise `Failed`, reason `unreadable`, where a value is not what it claims to be.
+
+    What pydicom raises then may quote the value; the class of it is all that is kept.
+    """
+
+    @wraps(work)
+    def guarded(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Result:
+        try:
+            return work(*arguments, **named)
+        except BROKEN as error:
+            raise Failed("unreadable", type(error).__name__) from None
+
+    return guarded
+
+
 def hides_sequence(element: Any) -> bool:
     """Say whether a raw element of unknown VR holds a sequence: it begins with an item.
 
@@ -62,7 +87,10 @@ def as_sequence(element: Any) -> Any:
 
 
 def text_of(dataset: Dataset, tag: int) -> str:
-    """Return the text of an element, or nothing; a raw one of plain letters stays raw."""
+    """Return the text of an element, or nothing; a raw one of plain letters stays raw.
+
+    Several values are joined by backslashes; bytes that are no letters are no text.
+    """
     element: Any = dataset._dict.get(BaseTag(tag))
     if element is None or not element.value:
         return ""
@@ -71,7 +99,9 @@ def text_of(dataset: Dataset, tag: int) -> str:
         if value.isascii() and b"\\" not in value and b"\x1b" not in value:
             return value.decode().rstrip(" \0")
         value = dataset[tag].value
-    return str(value or "")
+    if isinstance(value, MultiValue):
+        return "\\".join(map(str, value))
+    return "" if not value or isinstance(value, bytes) else str(value)
 
 
 class ElementWriter:

@@ -1,6 +1,7 @@
 """DICOM files as bytes: reading whatever an archive holds, writing Part 10."""
 
 import logging
+import warnings
 import zlib
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
@@ -22,7 +23,15 @@ from pydicom.uid import (
 )
 
 from beamstop.codestreams import comments
-from beamstop.elements import BROKEN, UNDEFINED_LENGTH, ElementWriter, file_meta_bytes, text_of
+from beamstop.element_count import MAX_ELEMENTS, check_count
+from beamstop.elements import (
+    BROKEN,
+    UNDEFINED_LENGTH,
+    ElementWriter,
+    failing_if_broken,
+    file_meta_bytes,
+    text_of,
+)
 from beamstop.errors import Failed, Quarantined, Rejected
 from beamstop.plain_reading import read_plain
 
@@ -51,6 +60,7 @@ for _number, _name in {
 
 # pydicom's warnings quote values; nothing of a dataset may reach a log.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+warnings.filterwarnings("ignore", module=r"(pydicom|beamstop)\b")
 
 
 @dataclass(frozen=True)
@@ -69,12 +79,16 @@ class Encoded:
     comments: bytes = b""
 
 
-def read_dicom(data: bytes, max_inflated_bytes: int = MAX_INFLATED_BYTES) -> FileDataset:
+@failing_if_broken
+def read_dicom(
+    data: bytes, max_inflated_bytes: int = MAX_INFLATED_BYTES, max_elements: int = MAX_ELEMENTS
+) -> FileDataset:
     """Read one instance: Part 10 with or without preamble, or a bare dataset (PS3.10 7).
 
     Args:
         data: the whole file.
         max_inflated_bytes: largest size a deflated dataset may grow to.
+        max_elements: most elements and items, at all depths together.
 
     Raises:
         Rejected: `not_dicom` or `dicomdir`.
@@ -85,7 +99,8 @@ def read_dicom(data: bytes, max_inflated_bytes: int = MAX_INFLATED_BYTES) -> Fil
         raise Rejected("not_dicom")
     watch = _Truncation(data)
     try:
-        dataset = _parse(data, watch, max_inflated_bytes)
+        check_count(data, _start_of(data), max_elements)
+        dataset = _parse(data, watch, max_inflated_bytes, max_elements)
     except (Failed, *BROKEN) as error:
         if not has_prefix and not watch.saw_sop_class:
             raise Rejected("not_dicom") from None
@@ -99,15 +114,18 @@ def read_dicom(data: bytes, max_inflated_bytes: int = MAX_INFLATED_BYTES) -> Fil
     return dataset
 
 
+@failing_if_broken
 def encode(dataset: Dataset) -> Encoded:
     """Write an instance as a Part 10 file with a blank preamble and a new file meta group.
 
     Raises:
         Quarantined: `no_sop_instance_uid` or `no_sop_class_uid`; PS3.10 7.1 wants both in the meta.
             `pixels_undecodable` when compressed pixel data are not made of fragments.
+        Failed: `unreadable`: a value cannot be written as what it claims to be.
     """
     for tag, reason in _REQUIRED.items():
-        if not text_of(dataset, tag):
+        value = text_of(dataset, tag)
+        if not value or "\\" in value:
             raise Quarantined(reason)
     syntax = transfer_syntax_of(dataset)
     pixel_data = dataset._dict.get(BaseTag(LAST_PIXEL_TAG))
@@ -150,12 +168,17 @@ def _starts_like_a_dataset(data: bytes) -> bool:
     return len(data) >= 12 and data[:2] in (b"\x02\0", b"\x08\0", b"\0\x08")
 
 
-def _parse(data: bytes, watch: "_Truncation", max_inflated_bytes: int) -> FileDataset:
+def _start_of(data: bytes) -> int:
+    """Return where the first element of a file begins."""
+    return _PREFIX_AT + 4 if data[_PREFIX_AT : _PREFIX_AT + 4] == b"DICM" else 0
+
+
+def _parse(data: bytes, watch: "_Truncation", max_inflated_bytes: int, max_elements: int) -> FileDataset:
     dataset = None
     if DeflatedExplicitVRLittleEndian.encode() in data[:_META_WITHIN]:
         meta = read_partial(BytesIO(data), stop_when=lambda *_: True, force=True)
         if meta.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-            dataset = _read_deflated(data, meta, max_inflated_bytes)
+            dataset = _read_deflated(data, meta, max_inflated_bytes, max_elements)
     if dataset is None:
         dataset = read_plain(data, watch.stream, watch)
         if dataset is not None:
@@ -175,18 +198,18 @@ def _parse(data: bytes, watch: "_Truncation", max_inflated_bytes: int) -> FileDa
     return dataset
 
 
-def _read_deflated(data: bytes, meta: FileDataset, max_inflated_bytes: int) -> FileDataset:
+def _read_deflated(data: bytes, meta: FileDataset, max_inflated_bytes: int, max_elements: int) -> FileDataset:
     """Inflate within a limit, then read; a bomb must not fill the memory."""
-    start = _PREFIX_AT + 4 if data[_PREFIX_AT : _PREFIX_AT + 4] == b"DICM" else 0
     group_length = meta.file_meta.get("FileMetaInformationGroupLength")
     if group_length is None:
         raise Failed("unreadable", "FileMetaInformationGroupLength")
     inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
-    plain = inflater.decompress(data[start + 12 + int(group_length) :], max_inflated_bytes)
+    plain = inflater.decompress(data[_start_of(data) + 12 + int(group_length) :], max_inflated_bytes)
     if inflater.unconsumed_tail:
         raise Failed("too_large", "deflated dataset")
     if not inflater.eof:
         raise Failed("truncated")
+    check_count(plain, 0, max_elements)
     watch = _Truncation(plain)
     inner = read_dataset(watch.stream, False, True, stop_when=watch)
     watch.finish(inner)

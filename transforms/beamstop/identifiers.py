@@ -28,7 +28,6 @@ from functools import cache
 from typing import Any
 
 from pydicom._dicom_dict import DicomDictionary
-from pydicom._uid_dict import UID_dictionary
 from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 from pydicom.datadict import private_dictionary_VR, tag_for_keyword
 from pydicom.dataelem import convert_raw_data_element
@@ -36,6 +35,7 @@ from pydicom.dataset import Dataset
 
 from beamstop.elements import BROKEN, as_sequence, hides_sequence
 from beamstop.files import IMPLEMENTATION_CLASS_UID
+from beamstop.identity import is_well_known_uid
 from beamstop.tags import private_block_start
 from beamstop.vocabulary import fold, titles
 
@@ -104,6 +104,7 @@ _IDENTIFICATION_SEQUENCES = {
     0x00401101: _Kind.ID,  # Person Identification Code Sequence: staff numbers
     0x00080082: _Kind.PLACE,  # Institution Code Sequence
 }
+_NOT_TELLING = frozenset({None, _Kind.SEQUENCE})
 _BY_VR = {"PN": _Kind.NAME, "DA": _Kind.DATE, "DT": _Kind.DATE, "UI": _Kind.UID, "SQ": _Kind.SEQUENCE}
 
 
@@ -227,7 +228,10 @@ class _Harvester:
             encodings = self._encodings_of(dataset) or encodings
             for key, element in list(dataset._dict.items()):
                 tag = int(key)  # pydicom's tags are compared in Python
-                kind = by_tag.get(tag) or _BY_VR.get(element.VR)  # type: ignore[arg-type]
+                kind, said = by_tag.get(tag), _BY_VR.get(element.VR)  # type: ignore[arg-type]
+                # The file says a VR that tells, the standard another: a rule for the tag excuses nothing.
+                is_odd = said not in _NOT_TELLING and kind in _NOT_TELLING and tag in DicomDictionary
+                kind = said if is_odd else kind or said
                 if kind is None and tag & 0x10000 and hides_sequence(element):
                     kind = _Kind.SEQUENCE
                 if kind is None and tag & 0x10000:
@@ -238,7 +242,7 @@ class _Harvester:
                         continue
                     kind = code_kind
                 if kind is not _Kind.SEQUENCE:
-                    self._take(kind, None if is_meta else (*path, int(tag)), element, encodings)
+                    self._take(kind, None if is_meta or is_odd else (*path, int(tag)), element, encodings)
                 elif len(path) < MAX_DEPTH:
                     below = _IDENTIFICATION_SEQUENCES.get(tag)
                     here = (*path, int(tag))
@@ -358,8 +362,7 @@ def _split(text: str) -> list[str]:
 
 
 def _is_own_uid(uid: str) -> bool:
-    is_registered = uid.startswith("1.2.840.10008.") or uid in UID_dictionary
-    return bool(uid) and not is_registered and uid != IMPLEMENTATION_CLASS_UID
+    return bool(uid) and not is_well_known_uid(uid) and uid != IMPLEMENTATION_CLASS_UID
 
 
 def _has_own_uid(text: str) -> bool:

@@ -8,6 +8,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.sr.codedict import codes
 
+from beamstop.elements import failing_if_broken
 from beamstop.profile import BASIC, CLEAN_PIXEL_DATA, FULL_DATES, METHOD_CODES, MODIFIED_DATES
 from beamstop.recipe import Recipe
 
@@ -16,6 +17,7 @@ TEXT_HIDDEN = "Burned-in text hidden"
 PATIENT_IDENTITY_REMOVED = ("PatientIdentityRemoved", "YES")
 
 
+@failing_if_broken
 def insert(
     dataset: Dataset, recipe: Recipe, pixels_examined: bool, text_hidden: bool = False
 ) -> tuple[str, ...]:
@@ -34,6 +36,9 @@ def insert(
 
     Returns:
         the CID 7050 codes applied to this instance.
+
+    Raises:
+        Failed: `unreadable`: what stands there already is not what it claims to be.
     """
     methods = _methods(recipe, pixels_examined)
     keyword, value = PATIENT_IDENTITY_REMOVED

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import date
 from functools import partial
+from unicodedata import normalize
 
 import numpy as np
 from ahocorasick_rs import BytesAhoCorasick, Implementation
@@ -53,6 +54,7 @@ _SEPARATED = re.compile(
     rb"([0-9]{4})([-/. _])([0-9]{1,2})\2([0-9]{1,2})|([0-9]{1,2})([-/. _])([0-9]{1,2})\6([0-9]{4})"
 )
 _SEPARATORS_OF_NUMBERS = b"-/ "
+_SEPARATORS_OF_PHONES = b"-/. ()"
 
 
 class LeakScan:
@@ -79,6 +81,7 @@ class LeakScan:
         self._anchors = list(self._checks)
         self._automaton = _automaton(self._anchors)
         self._digits = {number.encode() for number in needles.digits}
+        self._phones = [phone.encode() for phone in needles.phones]
         spelled = list(_spelled(needles))
         self._spelled = _automaton(spelled) if spelled else None
 
@@ -98,6 +101,10 @@ class LeakScan:
         folded = without_case(data)
         for index, start, end in self._automaton.find_matches_as_indexes(folded, overlapping=True):
             if any(check(data, folded, start, end) for check in self._checks[self._anchors[index]]):
+                return True
+        if self._phones:
+            bare = data.translate(None, _SEPARATORS_OF_PHONES)
+            if any(phone in bare for phone in self._phones):
                 return True
         return bool(self._digits) and self._finds_spaced(data.translate(None, _SEPARATORS_OF_NUMBERS))
 
@@ -219,7 +226,8 @@ def _spelled(needles: Needles) -> Iterator[bytes]:
     """Yield the words that are not plain ASCII in every encoding that has them, in three cases."""
     encodings = {"utf-8", "latin-1", "utf-16-le", "utf-16-be", *needles.identifiers.encodings}
     for word in needles.spellings:
-        for spelling in {word, word.upper(), word.capitalize()}:
+        whole = {word, word.upper(), word.capitalize()}
+        for spelling in whole | {normalize("NFD", it) for it in whole}:  # accents as characters of their own
             for encoding in encodings:
                 try:
                     encoded = spelling.encode(encoding)

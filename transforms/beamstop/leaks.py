@@ -6,12 +6,14 @@ What is searched for, and what is not (rules by number; each has a test of the s
     more each: there two are enough.
 2.  A word of a name is a needle unless it is an ordinary word (`vocabulary.ordinary`: attribute
     names, code meanings, modalities, placeholders such as ANONYMOUS or PHANTOM, plain English).
-3.  A whole name is a needle in either order, with any separator or joined ("Li Wu", "wu^li",
-    "LIWU", "Grant Brown"). One of ordinary words, among them one that nobody is called (CT^Chest,
-    Test^Brown), is a needle only as it was written, with its caret: "ct chest" means nothing.
+3.  A whole name is a needle in either order, with any separator or joined, in full or with initials ("Li
+    Wu", "wu^li", "LIWU", "Grant Brown", "JSMITH", "smithj"). One of ordinary words, among them one that
+    nobody is called (CT^Chest, Test^Brown), is a needle only as it was written, with its caret: "ct chest"
+    means nothing.
 4.  A number (identifier, telephone) needs four digits, leading zeros not counted, and is no year of our
     time (1900 to 2099); it is found with
-    any of `-/ ` between its digits, with and without leading zeros.
+    any of `-/ ` between its digits, with and without leading zeros. A telephone number of seven digits may
+    have points, parentheses or three separators between them, and a country code with its + before it.
 5.  An identifier of letters and digits is found with any or no separators, unless it is an ordinary
     word with up to three digits (CT01, 4MR1, SCANNER2).
 6.  An identifier of letters alone counts as a word (rule 2).
@@ -31,7 +33,8 @@ What is searched for, and what is not (rules by number; each has a test of the s
     case once in 3 * 10^8 positions, hence on 0.7 % of 2 MB payloads; within eight printable ones, on 0.01 %.
 15. Comments and application segments of compressed frames (JPEG, JPEG-LS, JPEG 2000) are one text.
 16. What is packed (`packed_texts`: base64 of 16 letters or more, zlib and gzip streams, strings of a
-    PDF) counts as OB does (rule 14): of four letters read wrongly as base64, one in 10^8 is a given word.
+    PDF, hexadecimal, and what is escaped as in XML, URLs, quoted-printable or JSON) counts as OB does
+    (rule 14): of four letters read wrongly as base64, one in 10^8 is a given word.
 
 Encodings: ASCII, Latin-1 (accents folded), UTF-8, UTF-16 in both orders, and the instance's own
 character sets.
@@ -74,7 +77,7 @@ _PREAMBLE_END, _META_START = 128, 132
 
 _LETTERS = re.compile(r"[^\W\d_]+")
 _WORD = re.compile(r"[^\W_]+")
-_UIDS = re.compile(r"[0-9]+(?:\.[0-9]+)+")
+_UIDS = re.compile(r"(?<![0-9])[0-9]+(?:\.[0-9]+)+")
 _SEPARATORS = re.compile(r"[-/ ]")
 _SPACED_DIGITS = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9](?:[ /-]?[0-9])*(?![0-9])(?!\.[0-9])")
 _BYTES = np.arange(256)
@@ -139,7 +142,15 @@ def _has_number(text: str, needles: Needles) -> bool:
         joined = "".join(pieces)
         if not needles.numbers.isdisjoint({*pieces, joined, joined.lstrip("0")}):
             return True
-    return False
+    return any(_phone_pattern(phone).search(text) for phone in needles.phones)
+
+
+def _phone_pattern(digits: str) -> re.Pattern[str]:
+    return re.compile(
+        r"(?<![0-9])(?<![0-9]\.)(?:\+[0-9]{1,3}[-/. ()]{0,3})?"
+        + r"[-/. ()]{0,3}".join(digits)
+        + r"(?![0-9])(?!\.[0-9])"
+    )
 
 
 def _has_date(text: str, needles: Needles) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
+from beamstop.element_count import MAX_ELEMENTS
 from beamstop.errors import Failed
 
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
@@ -19,6 +20,7 @@ class Limits:
         pixels: rows times columns.
         seconds: for an instance, from reading to writing; asked between steps and between pictures.
         decoder_memory: megabytes of the process that decodes compressed frames.
+        elements: of an instance, items among them, at all depths together.
     """
 
     bytes: int = 4 << 30
@@ -26,6 +28,7 @@ class Limits:
     pixels: int = 1 << 28
     seconds: float = 1800.0
     decoder_memory: int = 4096
+    elements: int = MAX_ELEMENTS
 
 
 def check_limits(dataset: Dataset, limits: Limits) -> None:

@@ -14,6 +14,7 @@ YEARS = range(1900, 2100)
 MIN_PLACE_WORD = 5
 MIN_UID_LENGTH = 10
 MIN_SYLLABLES = 2
+MIN_PHONE = 7
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Needles:
         phrases: found word after word, with anything but letters and digits between them, or joined.
         literals: found as they are.
         numbers: digits, found with separators between them.
+        phones: digits of telephone numbers, found with more separators, and behind a country code.
         spellings: words that are not plain ASCII, lower case, with their accents.
         digits: the numbers, and the dates without separators.
         years: of the dates.
@@ -37,6 +39,7 @@ class Needles:
     literals: set[str] = field(default_factory=set)
     numbers: set[str] = field(default_factory=set)
     uids: set[str] = field(default_factory=set)
+    phones: set[str] = field(default_factory=set)
     spellings: set[str] = field(default_factory=set)
     digits: set[str] = field(default_factory=set)
     years: set[str] = field(default_factory=set)
@@ -62,7 +65,7 @@ class Needles:
         parts = [word for component in name for word in component]
         singles = {word for word in parts if self._tells(word)}
         singles |= {joined for component in name if self._tells(joined := "".join(component))}
-        self.words |= singles
+        self.words |= singles | self._joined(name)
         if singles.issuperset(parts) or len(name) < 2:  # each word is looked for by itself
             return bool(singles)
         family, given = name[0], name[1]
@@ -72,6 +75,22 @@ class Needles:
         elif sum(map(len, family + given)) >= MIN_LENGTH:
             self.phrases |= pairs
         return True
+
+    def _joined(self, name: Name) -> set[str]:
+        """Return a name as one word: in either order, in full or with initials (JSMITH)."""
+        if len(name) < 2 or any(is_placeholder(word) for component in name for word in component):
+            return set()
+        family, *others = map("".join, name)
+        initials = "".join(other[0] for other in others)
+        ways = {
+            family + others[0],
+            others[0] + family,
+            "".join([family, *others]),
+            "".join([*others, family]),
+        }
+        if self._tells(family):
+            ways |= {family + initials[0], initials[0] + family, family + initials, initials + family}
+        return {way for way in ways if self._tells(way)}
 
     def _add_id(self, words: Words) -> bool:
         joined = "".join(words)
@@ -98,8 +117,10 @@ class Needles:
         return self._add_phrase(words)
 
     def _add_contact(self, words: Words) -> bool:
-        joined = "".join(words)
-        return self._add_number(joined) if joined.isdecimal() else self._add_phrase(words)
+        digits = "".join(filter(str.isdecimal, words))
+        if len(digits) >= MIN_PHONE:
+            self.phones.add(digits)
+        return self._add_number(digits) if digits == "".join(words) else self._add_phrase(words)
 
     def _add_uid(self, uid: str) -> bool:
         if len(uid) >= MIN_UID_LENGTH:

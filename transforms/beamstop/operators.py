@@ -39,6 +39,7 @@ _FIXED_DUMMIES: dict[str, Any] = {
     "UR": "https://example.org/",
 }
 _ICC_PROFILE = 0x00282000
+MAX_CLEANED = 1 << 20  # characters; a million take a minute
 _DUMMY_LENGTH = 16  # the shortest of the text VRs hold 16 characters: AE, CS, SH
 
 
@@ -148,7 +149,8 @@ class Clean(Operator):
     be cleaned.
 
     Raises:
-        CannotCleanError: a name, a payload, a date that cannot be parsed, a text of which nothing is left.
+        CannotCleanError: a name, a payload, a date that cannot be parsed, a text of which nothing is left or
+            that is longer than any report.
     """
 
     action = Action.C
@@ -161,7 +163,7 @@ class Clean(Operator):
             return HashUID().apply(element, context)
         if vr in BYTES_VRS and element.tag == _ICC_PROFILE:
             return _clean_colours(element)
-        if vr in {"PN"} or vr in BYTES_VRS:
+        if vr in {"PN"} or vr in BYTES_VRS or sum(map(len, _values(element))) > MAX_CLEANED:
             raise CannotCleanError
         cleaned = _mapped(element, self._cleaner(element, context))
         if cleaned is not element and not any(_values(cleaned)):  # an IOD may require a value
@@ -188,13 +190,19 @@ class Clean(Operator):
 
 
 class HashUID(Operator):
-    """U: the keyed UID that stands for the original; well-known UIDs stay."""
+    """U: the keyed UID that stands for the original; well-known UIDs stay.
+
+    Raises:
+        CannotCleanError: no text but bytes.
+    """
 
     action = Action.U
 
     def apply(self, element: DataElement, context: Context) -> DataElement | None:
         if element.VR == "SQ" or element.is_empty:
             return element
+        if element.VR in BYTES_VRS:
+            raise CannotCleanError
         return _mapped(element, context.identity.uid)
 
 

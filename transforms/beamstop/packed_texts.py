@@ -1,7 +1,8 @@
-"""Text that is not readable as it stands: in base64, deflated, and in the strings of a PDF."""
+"""Text that is not readable as it stands: in base64, hexadecimal, escaped, deflated, in strings of a PDF."""
 
 import base64
 import re
+import sys
 import zlib
 from collections.abc import Iterator
 
@@ -16,7 +17,22 @@ _LINE_ENDS = b"\r\n="
 _BASE64 = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_" + _LINE_ENDS)
 _IN_BASE64 = bytes(byte in _BASE64 for byte in range(256))
 _RUN = b"\1" * _SHORTEST_RUN
+_HEXADECIMAL = frozenset(b"0123456789abcdefABCDEF")
+_IN_HEXADECIMAL = bytes(byte in _HEXADECIMAL for byte in range(256))
+_NO_TEXT = bytes(sorted({*range(32), 127} - set(b"\0\t\n\f\r")))
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
+
+# RFC 3986 2.1 and RFC 2045 6.7 (%4D, =4D, = at the end of a line), XML 4.1 and HTML's names of
+# accented letters (&#77; &#x4d; &uuml;), JSON (\u004d)
+_CODE = re.compile(
+    rb"[%=&\\](?:(?<=[%=])([0-9A-Fa-f]{2})|(?<==)\r?\n|(?<=&)#([0-9]{1,7});|(?<=&)#[xX]([0-9A-Fa-f]{1,6});"
+    rb"|(?<=&)([A-Za-z])(?:uml|acute|grave|circ|cedil|tilde|ring|slash|caron);|(?<=\\)u([0-9A-Fa-f]{4}))"
+)
+_MAY_BE_CODES = bytes(
+    ord("h") if byte in _HEXADECIMAL else ord("e") if byte in b"%=" else byte for byte in range(256)
+)
+_CODES = (b"ehh", b"e\r\n", b"e\n", b"&#", b"\\uhhhh")
+_ACCENTS = (b"uml;", b"acute;", b"grave;", b"circ;", b"cedil;", b"tilde;", b"ring;", b"slash;", b"caron;")
 
 # RFC 1950 2.2 (zlib at its four levels), RFC 1952 2.3.1 (gzip)
 _DEFLATED = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"\x1f\x8b\x08")
@@ -32,9 +48,9 @@ _ESCAPE = re.compile(rb"\\([0-7]{1,3}|\r?\n|.)", re.DOTALL)
 def unpacked(data: bytes, limit: int = MAX_UNPACKED_BYTES, layers: int = MAX_LAYERS) -> Iterator[bytes]:
     """Yield what is packed in some bytes, and what is packed in that, as bytes to be searched.
 
-    Base64 (RFC 4648, both alphabets, in lines or not), streams of zlib and gzip wherever they
-    begin, and where a PDF is, its strings joined as they are shown. A PDF that is encrypted, or whose
-    fonts number their letters in their own way, shows nothing here.
+    Base64 (RFC 4648, both alphabets, in lines or not), text in hexadecimal, what is escaped, streams of
+    zlib and gzip wherever they begin, and where a PDF is, its strings joined as they are shown. A PDF that
+    is encrypted, or whose fonts number their letters in their own way, shows nothing here.
 
     Args:
         data: any bytes.
@@ -64,7 +80,8 @@ def _unpacked(data: bytes, is_pdf: bool, allowance: _Allowance, layers: int) -> 
         yield b"\n".join(_pdf_strings(data))
     if not layers:
         return
-    for part in (*_from_base64(data), *_inflated(data, allowance)):
+    parts = (*_from_base64(data), *_from_hexadecimal(data), *_unescaped(data), *_inflated(data, allowance))
+    for part in parts:
         yield part
         yield from _unpacked(part, is_pdf or _PDF in part, allowance, layers - 1)
 
@@ -85,6 +102,40 @@ def _from_base64(data: bytes) -> Iterator[bytes]:
 def _decoded(letters: bytes) -> bytes:
     usable = len(letters) - (len(letters) % 4 == 1)  # one letter alone is not a byte
     return base64.b64decode(letters[:usable] + b"=" * (-usable % 4))
+
+
+def _from_hexadecimal(data: bytes) -> Iterator[bytes]:
+    """Yield the text that runs of hexadecimal digits stand for, begun at either digit."""
+    marked = data.translate(_IN_HEXADECIMAL)
+    at = marked.find(_RUN)
+    while at >= 0:
+        end = marked.find(b"\0", at)
+        digits = data[at : len(data) if end < 0 else end]
+        for skipped in range(2):
+            usable = digits[skipped : len(digits) - (len(digits) - skipped) % 2]
+            text = bytes.fromhex(usable.decode())
+            if text.translate(None, _NO_TEXT) == text:
+                yield text
+        at = marked.find(_RUN, at + len(digits))
+
+
+def _unescaped(data: bytes) -> Iterator[bytes]:
+    """Yield the data with characters in place of their codes, if there are any."""
+    marked = data.translate(_MAY_BE_CODES)
+    if any(code in marked for code in _CODES) or (b"&" in data and any(name in data for name in _ACCENTS)):
+        plain = _CODE.sub(_character, data)
+        if plain != data:
+            yield plain
+
+
+def _character(match: re.Match[bytes]) -> bytes:
+    byte, decimal, hexadecimal, letter, unit = match.groups()
+    if byte:
+        return bytes.fromhex(byte.decode())
+    if letter:
+        return letter  # accents do not count
+    number = int(decimal) if decimal else int(hexadecimal or unit or b"0", 16)
+    return chr(number).encode("utf-8", "replace") if 0 < number <= sys.maxunicode else b""
 
 
 def _inflated(data: bytes, allowance: _Allowance) -> Iterator[bytes]:

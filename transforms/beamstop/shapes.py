@@ -16,6 +16,8 @@ WORD = re.compile(r"[^\W_]+")
 OLDEST = 90  # ages over 89 are one category: HIPAA 164.514(b)(2)(i)(C)
 MIN_AREA = 2  # letters of a British postal area that is no level of the spine
 MAX_ABBREVIATION = 4
+# A pattern may need time by the square of what it looks at, so that long texts are looked at in parts.
+_PART, _TWICE = 1000, 250  # characters; of these so many are in the next part, too
 
 _PARTICLES = (
     r"(?:(?:van|von|vom|zu|zur|de|del|della|den|der|di|da|dos|du|la|le|ten|ter|el|al|bin|ben)\s+){0,3}"
@@ -148,6 +150,23 @@ def find_shapes(text: str) -> Iterator[Span]:
     >>> [text[start:end] for text in ("MR BRAIN for Mr. Brown",) for start, end, _ in find_shapes(text)]
     ['Mr. Brown']
     """
+    for offset, part in _parts(text):
+        for start, end, instead in _shapes_in(part):
+            yield offset + start, offset + end, instead
+
+
+def _parts(text: str) -> Iterator[tuple[int, str]]:
+    """Yield parts of a text and where they begin: at a word, if there are any."""
+    start = 0
+    while start + _PART < len(text):
+        yield start, text[start : start + _PART]
+        last = start + _PART - _TWICE
+        words = max(text.rfind(blank, last - _TWICE, last) for blank in " \n")
+        start = words + 1 if words >= 0 else last
+    yield start, text[start:]
+
+
+def _shapes_in(text: str) -> Iterator[Span]:
     yield from _addresses(text)
     text = text.replace("_", " ")  # parts words like a blank, and no pattern below asks for it
     for shape in _IN_SHAPE:

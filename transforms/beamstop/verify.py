@@ -65,6 +65,7 @@ _DERIVATION_DESCRIPTION = 0x00082111
 # What `insertions.insert` writes whatever the recipe says of it.
 _INSERTED = frozenset({0x00120062, 0x00120063, 0x00120064, 0x00280301, 0x00280303})
 _DATE_VRS = frozenset({"DA", "DT"})
+_DUMMY_DAY = date.fromisoformat(DUMMY_DATE)
 _DAY = re.compile(r"(?<!\d)(\d{4})\.?(\d{2})\.?(\d{2})")
 _META_START = 132
 _SHORTEST_SPELLED = 6
@@ -254,7 +255,7 @@ class _Look:
     def _is_right_uid(self, element: _Element, operator: Operator | None) -> bool:
         values = _texts(element.value)
         if operator is None:
-            return all(is_well_known_uid(uid) or uid in self._everything.uids for uid in values)
+            return all(uid in self._all_uids for uid in values)
         if not isinstance(operator, HashUID | Replace | Clean):
             return True
         if element.path[-1] in _OWN_UIDS and len(element.path) == 1:
@@ -274,8 +275,14 @@ class _Look:
         if isinstance(operator, Replace):
             return all(text.startswith(DUMMY_DATE) for text in _texts(element.value))
         if isinstance(operator, Clean):
-            return days <= self._moved_dates
+            # The dummy stands for what was no date.
+            return days <= self._moved_dates | {_DUMMY_DAY}
         return True
+
+    @cached_property
+    def _all_uids(self) -> set[str]:
+        uids = (element for element in _elements(self._before) if element.vr == "UI")
+        return {uid for element in uids for uid in _texts(element.value)}
 
     @cached_property
     def _all_dates(self) -> set[date]:

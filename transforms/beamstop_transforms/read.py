@@ -101,7 +101,7 @@ class _ReadDicomFn(StepFn):
         data = read_source(instance.source, self._limits.bytes)
         instance.bytes_in = len(data)
         instance.source_digest = self._identity.digest("source", data).hex()
-        instance.dataset = read_dicom(data, self._limits.bytes)
+        instance.dataset = read_dicom(data, self._limits.bytes, self._limits.elements)
         check_limits(instance.dataset, self._limits)
 
 

@@ -1,0 +1,162 @@
+"""What the fuzzer found, each in the smallest form."""
+
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from time import process_time
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.sequence import Sequence
+from tests.hostile.target import KEY, bright, judge
+
+from beamstop import deidentify_bytes
+from beamstop.attributes import apply_recipe
+from beamstop.descriptors import clean_text
+from beamstop.errors import Quarantined
+from beamstop.files import encode, read_dicom
+from beamstop.identifiers import Identifiers
+from beamstop.leaks import check_leaks
+from beamstop.recipe import Recipe, load_recipe
+
+MakeDataset = Callable[..., FileDataset]
+BASIC, RESEARCH, STRICT = (load_recipe(name) for name in ("basic", "research", "strict"))
+
+
+def element(tag: int, vr: str, value: bytes) -> bytes:
+    return struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr.encode(), len(value)) + value
+
+
+def with_element(dataset: FileDataset, tag: int, vr: str, value: bytes) -> bytes:
+    """Return a file in which one more element stands behind all others, under any VR."""
+    return encode(dataset).data + element(tag, vr, value)
+
+
+BROKEN = {
+    "nothing, under no VR": (0x00081090, "\0\0", b""),
+    "too few bytes for a number": (0x00280103, "UL", b"\0\0"),
+    "a method that is a number": (0x00120063, "IS", b"NO"),
+    "an item outside a sequence": (0xFFFEE000, "LO", b"item"),
+    "a flag that is a tag": (0x00280303, "AT", b"NO"),
+    "several character sets, one of them not": (0x00080005, "CS", b"\\ISO 2022 IR 87\\ISO_IR 192 "),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+@pytest.mark.parametrize("recipe", [BASIC, RESEARCH, STRICT], ids=lambda recipe: recipe.name)
+def test_values_that_are_not_what_they_claim_are_clean_or_refused(
+    make_dataset: MakeDataset, how: str, recipe: Recipe
+) -> None:
+    data = with_element(make_dataset(ImageType=["ORIGINAL", "", "AXIAL"]), *BROKEN[how])
+    assert judge(data, recipe) in {"failed unreadable", "written"}
+
+
+def test_a_uid_under_a_vr_of_bytes_is_taken_out(make_dataset: MakeDataset) -> None:
+    data = encode(make_dataset()).data + struct.pack("<HH2s2xL", 0x0020, 0x0052, b"OL", 8) + b"1.2.3.4\0"
+    clean = read_dicom(deidentify_bytes(data, STRICT, KEY, bright))
+    assert clean[0x00200052].value == b"\0\0"  # a dummy
+
+
+def test_an_instance_uid_under_a_vr_of_bytes_is_none(make_dataset: MakeDataset) -> None:
+    data = encode(make_dataset()).data
+    assert (
+        judge(data.replace(b"\x08\0\x18\0UI\x0c\0", b"\x08\0\x18\0US\x0c\0"), BASIC)
+        == "quarantined no_sop_instance_uid"
+    )
+    long = struct.pack("<HH2s2xL", 0x0008, 0x0018, b"OB", 12)
+    assert judge(data.replace(b"\x08\0\x18\0UI\x0c\0", long), BASIC) == "quarantined no_sop_instance_uid"
+
+
+@pytest.mark.parametrize("detail", [True, False])
+def test_what_nobody_can_write_is_removed_all_the_same(
+    make_dataset: MakeDataset, key: bytes, detail: bool
+) -> None:
+    """Whether the audit is detailed must not decide on the outcome."""
+    item = Dataset()
+    item.add_new(0x00081155, "UI", "1.2.3")
+    dataset = make_dataset(OtherPatientIDsSequence=Sequence([item]))
+    item._dict[next(iter(item._dict))].VR = "??"
+    apply_recipe(dataset, BASIC, BASIC.identity(key), detail=detail)
+    assert "OtherPatientIDsSequence" not in dataset
+
+
+def test_a_sop_class_with_anything_behind_it_is_none_of_the_standard(make_dataset: MakeDataset) -> None:
+    dataset = make_dataset(SOPClassUID="1.2.840.10008.5.1.4.1.1.4\0Roe")
+    assert judge(encode(dataset).data, BASIC) == "rejected non_standard_sop_class"
+
+
+def test_a_date_that_is_none_may_become_a_dummy(make_dataset: MakeDataset) -> None:
+    item = Dataset()
+    item.add_new(0x0040A120, "DT", "2.22.222")
+    dataset = make_dataset(ContentSequence=Sequence([item]))
+    assert judge(encode(dataset).data, RESEARCH) == "written"
+
+
+def test_several_padding_values_are_quarantined(make_dataset: MakeDataset) -> None:
+    pixels = np.zeros((8, 8), np.int16)
+    pixels[:4, :4] = 1000
+    dataset = make_dataset(
+        Rows=8,
+        Columns=8,
+        SamplesPerPixel=1,
+        PhotometricInterpretation="MONOCHROME2",
+        BitsAllocated=16,
+        BitsStored=16,
+        HighBit=15,
+        PixelRepresentation=1,
+        BurnedInAnnotation="YES",
+        PixelPaddingValue=[1, 2],
+        PixelData=pixels.tobytes(),
+    )
+    dataset["PixelPaddingValue"].VR, dataset["PixelData"].VR = "SS", "OW"
+    assert judge(encode(dataset).data, RESEARCH) == "quarantined pixels_undecodable"
+
+
+ATOMS = ("A", "1", "a.", "1.", "A-", "A'", "Aa ", "19700201 ", "Roe ", "Roe^", "a@", "Dr. ", "12 A ", "(1)")
+
+
+@pytest.mark.parametrize("atom", ATOMS)
+def test_long_texts_take_time_by_their_length(atom: str) -> None:
+    """Not by its square: 70,000 letters without a blank took minutes."""
+    identifiers = Identifiers(names=frozenset({(("roe",), ("jane",))}), uids=frozenset({"1.2.3.4.5.6.7"}))
+
+    before = process_time()
+    clean_text((atom * 20_000)[:20_000], identifiers)
+    assert process_time() - before < 5
+
+
+def test_a_text_longer_than_any_report_is_not_cleaned_but_taken_out(
+    make_dataset: MakeDataset, key: bytes
+) -> None:
+    item = Dataset()
+    item.TextValue = "A" * ((1 << 20) + 2)
+    dataset = make_dataset(ContentSequence=Sequence([item]))
+    before = process_time()
+    apply_recipe(dataset, RESEARCH, RESEARCH.identity(key))
+    assert "A" * 99 not in str(dataset.ContentSequence[0])
+    assert process_time() - before < 5
+
+
+def test_digits_without_end_are_searched_quickly(make_dataset: MakeDataset) -> None:
+    identifiers = Identifiers(dates=frozenset({date(1970, 2, 1)}), uids=frozenset({"1.2.3.4.5.6.7"}))
+    dataset = make_dataset(PatientName="P-ABC", PatientID="Q77", PatientBirthDate="", StudyDate="")
+    dataset.add_new(0x0040A160, "UT", "1" * 200_000 + " 1970-02-01")
+    before = process_time()
+    with pytest.raises(Quarantined, match="TextValue"):
+        check_leaks(encode(dataset).header, identifiers)
+    assert process_time() - before < 5
+
+
+def test_no_warning_quotes_a_value(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    """pydicom warns of values that break a rule, and quotes them."""
+    data = with_element(make_dataset(), 0x00080014, "UI", b"1.2.Zyxwander\0")
+    (tmp_path / "x.dcm").write_bytes(data)
+    program = """from beamstop import *
+with open("x.dcm", "rb") as file:
+    deidentify_bytes(file.read(), load_recipe("basic"), bytes(32))"""
+    ran = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, check=True)
+    assert ran.stderr == b""
