@@ -3,13 +3,8 @@
 import struct
 import zlib
 from collections.abc import Callable
-from io import BytesIO
 from random import Random
 from typing import NamedTuple
-
-from pydicom.dataset import Dataset
-from pydicom.filereader import read_partial
-from pydicom.tag import BaseTag
 
 UNDEFINED = 0xFFFFFFFF
 LENGTHS = (0, 1, 2, 3, 7, 0x7FFF, 0xFFFE, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFC, 0xFFFFFFFE, UNDEFINED)
@@ -93,38 +88,32 @@ class File(NamedTuple):
 
 
 def dissect(data: bytes) -> File:
-    """Find the elements of a file, those of items included, as far as it can be read."""
+    """Find the elements of a file, those of items included, as far as it makes sense."""
     places: list[Place] = []
-    stream = BytesIO(data)
-    little = True
-
-    def note(tag: BaseTag, vr: str | None, length: int) -> bool:
-        at = stream.tell()
-        start = at - (12 if vr is not None and vr in LONG_VRS else 8)
-        places.append(Place(start, at, at if length == UNDEFINED else min(at + length, len(data)), vr))
-        return False
-
-    try:
-        whole = read_partial(stream, stop_when=note, force=True)
-        little = whole.original_encoding[1] is not False
-        _note_items(whole, places, len(data))
-    except Exception:  # noqa: BLE001, S110  what is broken already is broken further all the same
-        pass
-    return File(data, tuple(sorted(places, key=lambda place: place[:3])), little)
-
-
-def _note_items(dataset: Dataset, places: list[Place], size: int) -> None:
-    for tag in list(dataset._dict):
-        if dataset._dict[tag].VR != "SQ":
-            continue
-        for item in dataset[tag].value or ():
-            for inner in item._dict.values():
-                if inner.is_raw and inner.value_tell and inner.value is not None:
-                    long = not inner.is_implicit_VR and inner.VR in LONG_VRS
-                    vr = None if inner.is_implicit_VR else inner.VR
-                    at = inner.value_tell
-                    places.append(Place(at - (12 if long else 8), at, min(at + len(inner.value), size), vr))
-            _note_items(item, places, size)
+    at = 132 if data[128:132] == b"DICM" else 0
+    little, is_meta = True, True
+    while at + 8 <= len(data):
+        if is_meta and data[at : at + 2] != b"\x02\0":
+            is_meta, little = False, not data[at] == 0 < data[at + 1]
+        order = "<" if little else ">"
+        group, number = struct.unpack_from(f"{order}HH", data, at)
+        vr = data[at + 4 : at + 6].decode("latin-1")
+        if group == 0xFFFE or vr not in VRS[:-2]:
+            (length,) = struct.unpack_from(f"{order}L", data, at + 4)
+            place, written = at + 8, None
+        elif vr in LONG_VRS:
+            (length,) = struct.unpack_from(f"{order}L", data.ljust(at + 12), at + 8)
+            place, written = at + 12, vr
+        else:
+            (length,) = struct.unpack_from(f"{order}H", data, at + 6)
+            place, written = at + 8, vr
+        end = place if length == UNDEFINED else min(place + length, len(data))
+        if group != 0xFFFE:
+            places.append(Place(at, place, end, written))
+        if (group, number) == (0x7FE0, 0x0010) and length == UNDEFINED:
+            break
+        at = place if vr == "SQ" or group == 0xFFFE else end
+    return File(data, tuple(places), little)
 
 
 Mutation = Callable[[File, Random], bytes]

@@ -19,7 +19,6 @@ WHOLE = {
     "big endian": "ExplVR_BigEndNoMeta.dcm",
     "nested, undefined lengths": "reportsi.dcm",
     "fragments": "JPEG2000-embedded-sequence-delimiter.dcm",
-    "private sequences": "nested_priv_SQ.dcm",
 }
 BASIC = load_recipe("basic")
 

@@ -61,9 +61,14 @@ def failing_if_broken(work: Callable[_Arguments, _Result]) -> Callable[_Argument
         try:
             return work(*arguments, **named)
         except BROKEN as error:
-            raise Failed("unreadable", type(error).__name__) from None
+            raise unreadable(error) from None
 
     return guarded
+
+
+def unreadable(error: Exception) -> Failed:
+    """Return what an exception of `BROKEN` says of an instance: its class and nothing else."""
+    return Failed("too_deep" if isinstance(error, RecursionError) else "unreadable", type(error).__name__)
 
 
 def hides_sequence(element: Any) -> bool:

@@ -31,6 +31,7 @@ from beamstop.elements import (
     failing_if_broken,
     file_meta_bytes,
     text_of,
+    unreadable,
 )
 from beamstop.errors import Failed, Quarantined, Rejected
 from beamstop.plain_reading import read_plain
@@ -92,7 +93,7 @@ def read_dicom(
 
     Raises:
         Rejected: `not_dicom` or `dicomdir`.
-        Failed: `truncated`, `too_large`, or `unreadable` DICOM.
+        Failed: `truncated`, `too_large`, `too_deep`, or `unreadable` DICOM.
     """
     has_prefix = data[_PREFIX_AT : _PREFIX_AT + 4] == b"DICM"
     if not has_prefix and not _starts_like_a_dataset(data):
@@ -106,7 +107,7 @@ def read_dicom(
             raise Rejected("not_dicom") from None
         if isinstance(error, Failed):
             raise
-        raise Failed("unreadable", type(error).__name__) from None
+        raise unreadable(error) from None
     if _is_directory(dataset):
         raise Rejected("dicomdir")
     if not has_prefix and "SOPClassUID" not in dataset and "SOPInstanceUID" not in dataset:

@@ -153,10 +153,17 @@ def _level(root: str, folder: str) -> Iterator[Source | Branch]:
         for entry in entries:
             if entry.name == PARTIAL:
                 continue
-            if not entry.is_dir():
+            if not _is_folder(entry):
                 yield _source(entry.path)
             elif not entry.is_symlink() or not _lies_in(entry.path, root):
                 yield Branch(root, entry.path)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _lies_in(path: str, root: str) -> bool:
