@@ -78,7 +78,7 @@ def beamstop_engine() -> Engine:
 
 def easyocr_engine() -> Engine:
     """Return EasyOCR's `readtext` as it comes, on 8 bits between two percentiles."""
-    from beamstop.networks import import_easyocr
+    from beamstop.easyocr_networks import import_easyocr
     from beamstop.weights import weights_folder
 
     import_easyocr()

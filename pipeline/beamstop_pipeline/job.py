@@ -215,10 +215,9 @@ def check_networks(recipe: Recipe, here: bool) -> None:
         DeidError: they are not, or not those that were published.
     """
     if here and recipe.looks_at_pixels:
-        from beamstop.networks import prepare
-        from beamstop.weights import CRAFT, weights_folder
+        from beamstop.ocr import prepare
 
-        prepare(weights_folder() / CRAFT)
+        prepare()
 
 
 def check_stores(inputs: Sequence[str], targets: Mapping[str, str]) -> None:

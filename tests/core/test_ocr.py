@@ -1,5 +1,6 @@
 """EasyOCR's networks as a finder."""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,11 +14,11 @@ from tests.core.pixel_fixtures import compressed, image, palette
 from beamstop import networks
 from beamstop.errors import DeidError
 from beamstop.frames import open_frames
-from beamstop.networks import exported_craft
+from beamstop.networks import exported
 from beamstop.ocr import EasyOcrFinder, load_finder
 from beamstop.renditions import local_contrast
 from beamstop.text import PixelReport, TextPolicy, hide
-from beamstop.weights import CRAFT, DBNET, DIGESTS, proposer_weights, weights_folder
+from beamstop.weights import CRAFT, DBNET, DIGESTS, ENGLISH, proposer_weights, weights_folder
 
 pytestmark = pytest.mark.ocr
 
@@ -127,13 +128,10 @@ def test_language_without_weights_is_still_detected_and_said() -> None:
 
 def test_fingerprint_names_engine_weights_and_precision(finder: EasyOcrFinder) -> None:
     words = finder.fingerprint.split()
-    assert words[0].startswith("easyocr-")
-    assert [
-        f"craft-{DIGESTS[CRAFT][:12]}",
-        f"english_g2-{DIGESTS['english_g2.pth'][:12]}",
-    ] == words[2:4]
-    assert words[4].startswith(f"dbnet-{DIGESTS[DBNET][:12]}")
-    assert words[-1] in ("float32", "bfloat16")
+    assert words[0].startswith("opencv-")
+    assert words[1:3] == [f"craft-{DIGESTS[CRAFT][:12]}", f"english_g2-{DIGESTS[ENGLISH][:12]}"]
+    assert words[3].startswith(f"dbnet-{DIGESTS[DBNET][:12]}")
+    assert words[-1] == "int8"
 
 
 def test_other_weights_are_refused(tmp_path: Path) -> None:
@@ -162,16 +160,49 @@ def test_without_the_small_detector_craft_looks_at_everything(
 
 def test_an_export_is_made_once_and_read_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BEAMSTOP_CACHE", str(tmp_path / "cache"))
-    made = exported_craft(weights_folder() / CRAFT)
+    weights = proposer_weights()
+    assert weights is not None
+    made = exported(weights)
     before = made.stat().st_mtime_ns
-    assert exported_craft(weights_folder() / CRAFT) == made
+    assert exported(weights) == made
     assert made.stat().st_mtime_ns == before
     assert sorted(path.suffix for path in (tmp_path / "cache").iterdir()) == [".bin", ".xml"]
     assert (tmp_path / "cache").stat().st_mode & 0o077 == 0
 
 
+def test_a_worker_finds_and_reads_without_torch_and_easyocr(finder: EasyOcrFinder) -> None:
+    script = """
+import sys
+for name in ("torch", "torchvision", "easyocr"):
+    sys.modules[name] = None  # an import fails
+import json
+from tests.core.test_ocr import drawn, scene
+from beamstop.ocr import load_finder
+from beamstop.renditions import local_contrast
+finder = load_finder()
+picture = local_contrast(scene() + 140 * drawn())
+print(json.dumps(sorted(box.text for box in finder.read(picture, finder.find(picture)))))
+"""
+    root = str(Path(__file__).parents[2])
+    found = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert json.loads(found.stdout) == sorted(WORDS)
+
+
+def test_an_export_that_is_missing_where_easyocr_is_missing_too_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEAMSTOP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("beamstop.networks.find_spec", lambda name: None)
+    with pytest.raises(
+        DeidError, match=r"english_g2.pth is not exported .* pip install 'beamstop\[weights\]'"
+    ):
+        exported(weights_folder() / ENGLISH)
+
+
 def test_without_openvino_craft_runs_in_torch(finder: EasyOcrFinder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("beamstop.networks._has_openvino", lambda: False)
+    monkeypatch.setattr("beamstop.networks.has_openvino", lambda: False)
     alone = load_finder()
     assert "unproposed" in alone.fingerprint
     assert "torch-" in alone.fingerprint
@@ -205,8 +236,8 @@ def test_same_picture_gives_the_same_boxes_in_another_finder(finder: EasyOcrFind
 def test_two_processes_may_make_the_same_export(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     script = (
-        "from beamstop.networks import prepare; from beamstop.weights import CRAFT, weights_folder;"
-        "prepare(weights_folder() / CRAFT)"
+        "from beamstop.networks import prepare; from beamstop.weights import proposer_weights;"
+        "prepare([proposer_weights()])"
     )
     environment = {**os.environ, "BEAMSTOP_CACHE": str(cache)}
     both = [subprocess.Popen([sys.executable, "-c", script], env=environment) for _ in range(2)]

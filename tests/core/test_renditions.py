@@ -69,7 +69,8 @@ def test_grey_stored_as_colour_is_looked_at_once() -> None:
     [
         (np.array([0, 255], np.uint8), 8, 1.0),
         (np.array([0, 1], np.uint8), 1, 2 / 256),
-        (np.array([0, 131070], np.uint32), 32, 2.0),
+        (np.array([0, 4095], np.uint16), 12, 4.0),
+        (np.array([0, 65535 * 8], np.uint32), 32, 8.0),
         (np.array([0, 65535 * 3, np.nan], np.float32), 32, 3.0),
         (np.zeros(2, np.float32), 32, 1.0),
     ],

@@ -1,17 +1,20 @@
-"""The detectors as functions of a batch, in a runtime made for inference where it is installed.
+"""The networks as functions of a batch, in a runtime made for inference where it is installed.
 
-CRAFT's weights are turned into OpenVINO's format once and kept in a cache; workers only read that file.
+Each is turned into OpenVINO's format once, the detectors in 8-bit integers, and kept in a cache. Who
+reads it there needs neither torch nor EasyOCR.
 """
 
+import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
+from hashlib import sha256
 from importlib.metadata import version
+from importlib.resources import files
 from importlib.util import find_spec
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beamstop.errors import DeidError
+from beamstop.quantization import Ranges, quantize
 from beamstop.weights import CRAFT, DIGESTS, checked
 
 CACHE_VARIABLE = "BEAMSTOP_CACHE"
@@ -28,7 +32,7 @@ class Network(NamedTuple):
     """A network that is ready.
 
     Attributes:
-        run: (1, 3, rows, columns) float32, both a multiple of 32, → what the network gives, float32.
+        run: (1, channels, rows, columns) float32 → what the network gives, float32.
         fingerprint: runtime, version, precision.
     """
 
@@ -36,66 +40,86 @@ class Network(NamedTuple):
     fingerprint: str
 
 
-def load_craft(weights: Path) -> Network:
-    """Return CRAFT; it gives (1, rows / 2, columns / 2, 2): how much is text, and how much joins letters.
-
-    Args:
-        weights: EasyOCR's file.
+def load(weights: Path) -> Network:
+    """Return the network that a file of weights is for, see `weights.DIGESTS`.
 
     Raises:
-        DeidError: the weights are not EasyOCR's.
+        DeidError: the weights are not those that were published; or it is not exported yet, and what
+            the export needs is not installed.
     """
-    if _has_openvino():
-        return _compiled(str(exported_craft(weights)))
-    return _in_torch(weights)
+    return _compiled(exported(weights)) if has_openvino() else _in_torch(weights)
 
 
-def prepare(weights: Path) -> None:
-    """Make what `load_craft` needs, once per machine, so that worker processes only read it."""
-    if _has_openvino():
-        exported_craft(weights)
+def prepare(weights: Iterable[Path]) -> None:
+    """Make what `load` needs, once per machine, so that worker processes only read it."""
+    for path in weights if has_openvino() else ():
+        exported(path)
 
 
-def load_dbnet(weights: Path | None) -> Network | None:
-    """Return PaddleOCR's small detector; it gives (1, 1, rows, columns): how much is text.
-
-    None without its weights, or where OpenVINO is not installed: torch cannot run it.
-
-    Raises:
-        DeidError: the weights are not those that were published.
-    """
-    return _compiled(checked(weights)) if weights and _has_openvino() else None
-
-
-def exported_craft(weights: Path) -> Path:
-    """Return CRAFT in OpenVINO's format, made now if it is not in the cache.
+def exported(weights: Path) -> Path:
+    """Return a network in OpenVINO's format, made now if it is not in the cache.
 
     Several processes may do so at once: the file appears under its name when it is whole.
 
     Raises:
-        DeidError: the weights are not EasyOCR's.
+        DeidError: see `load`.
     """
     checked(weights)
-    name = f"craft-{DIGESTS[CRAFT][:12]}-openvino-{version('openvino')}.xml"
+    ranges, measured = _activations(weights.stem)
+    digest = DIGESTS[weights.name][:12]
+    name = f"{weights.stem}-{digest}-{measured}-openvino-{version('openvino')}.xml"
     for folder in _cache_folders():
         made = folder / name
         if made.is_file() and made.with_suffix(".bin").is_file() and _trusted(folder):
             return made
-    openvino = _openvino()
     folder = _writable_folder()
     made = folder / name
-    model = _converted(weights)
+    model = converted(weights)
+    if ranges:
+        quantize(model, ranges)
     with tempfile.TemporaryDirectory(dir=folder) as partial:
         whole = Path(partial, name)
-        openvino.save_model(model, whole, compress_to_fp16=False)
+        _openvino().save_model(model, whole, compress_to_fp16=False)
         os.replace(whole.with_suffix(".bin"), made.with_suffix(".bin"))
         os.replace(whole, made)
     return made
 
 
+def converted(weights: Path) -> Any:
+    """Return a network as a model of OpenVINO in float32, for any number of rows and columns.
+
+    Raises:
+        DeidError: see `load`.
+    """
+    openvino = _openvino()
+    if weights.suffix == ".onnx":
+        return openvino.Core().read_model(checked(weights))
+    if not find_spec("easyocr"):
+        raise DeidError(
+            f"{weights.name} is not exported in ${CACHE_VARIABLE}: pip install 'beamstop[weights]' to do so"
+        )
+    import torch
+
+    from beamstop.easyocr_networks import network
+
+    shape = (1, 3, 64, 96) if weights.name == CRAFT else (1, 1, 64, 96)
+    wanted = [*shape[:2], -1, -1] if weights.name == CRAFT else [*shape[:3], -1]
+    return openvino.convert_model(network(weights), example_input=torch.zeros(shape), input=wanted)
+
+
 @cache
-def _has_openvino() -> bool:
+def has_openvino() -> bool:
+    """Say whether OpenVINO is installed."""
     return find_spec("openvino") is not None
+
+
+def _activations(network: str) -> tuple[Ranges, str]:
+    """Return the measured ranges of a network's layers and a name for them; none where it stays as it is."""
+    document = json.loads((files("beamstop") / "data" / "activations.json").read_text(encoding="utf-8"))
+    ranges = document["ranges"].get(network, {})
+    measured = sha256(json.dumps(ranges).encode()).hexdigest()[:8]
+    name = f"int8-{measured}" if ranges else "float32"
+    return {layer: (low, high) for layer, (low, high) in ranges.items()}, name
 
 
 def _cache_folders() -> list[Path]:
@@ -131,123 +155,33 @@ def _openvino() -> Any:
     return openvino
 
 
-def _compiled(model: str | bytes) -> Network:
-    """Compile a model for one thread: with a process per CPU, more would only wait."""
-    openvino = _openvino()
-    core = openvino.Core()
-    fast = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    settings = {
-        "INFERENCE_PRECISION_HINT": "bf16" if fast else "f32",
-        "INFERENCE_NUM_THREADS": 1,
-        "NUM_STREAMS": 1,
-    }
-    request = core.compile_model(core.read_model(model), "CPU", settings).create_infer_request()
+def _compiled(model: Path) -> Network:
+    """Compile a model for one thread: with a process per CPU, more would only wait.
+
+    What is not in integers is computed in float32 on all processors: bfloat16 is slower on some.
+    """
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
+    request = _openvino().Core().compile_model(str(model), "CPU", settings).create_infer_request()
 
     def run(batch: NDArray[np.float32]) -> NDArray[np.float32]:
         request.infer([batch])
         return np.array(request.get_output_tensor(0).data, np.float32)
 
-    return Network(run, f"openvino-{version('openvino')} {'bfloat16' if fast else 'float32'}")
-
-
-def _converted(weights: Path) -> Any:
-    import torch
-
-    openvino = _openvino()
-    example = torch.zeros(1, 3, 64, 96)
-    return openvino.convert_model(_only_scores(_craft(weights)), example_input=example, input=[1, 3, -1, -1])
+    kind = "int8" if "-int8-" in model.name else "float32"
+    return Network(run, f"openvino-{version('openvino')} {kind}")
 
 
 def _in_torch(weights: Path) -> Network:
     import torch
 
-    network = _only_scores(_craft(weights)).to(memory_format=torch.channels_last)
-    # bfloat16 finds the same text in 2/5 of the time, where the processor has it.
-    fast = torch.cpu._is_avx512_bf16_supported()
-    kind = torch.bfloat16 if fast else torch.float32
-    network.to(dtype=kind)
+    from beamstop.easyocr_networks import network
+
+    torch.set_num_threads(1)
+    module = network(weights)
 
     def run(batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        tensor = torch.from_numpy(batch).to(kind).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
-            scores: NDArray[np.float32] = network(tensor).float().numpy()
+            scores: NDArray[np.float32] = module(torch.from_numpy(batch)).numpy()
         return scores
 
-    return Network(run, f"torch-{version('torch')} {'bfloat16' if fast else 'float32'}")
-
-
-def _only_scores(craft: Any) -> Any:
-    """Leave out the features that CRAFT gives beside its scores."""
-    from torch import nn
-
-    class Scores(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.craft = craft
-
-        def forward(self, batch: Any) -> Any:
-            return self.craft(batch)[0]
-
-    return Scores().eval()  # a wrapper in training mode would put the network back into it
-
-
-def _craft(weights: Path) -> Any:
-    import torch
-
-    import_easyocr()
-    from easyocr import craft
-
-    with torch.device("meta"):  # no random weights just to be replaced
-        network = craft.CRAFT()
-    network.load_state_dict(state(weights), assign=True)
-    network.eval().requires_grad_(False)
-    _fold_batch_norm(network)
-    return network
-
-
-def state(weights: Path) -> dict[str, Any]:
-    """Load checked weights as tensors and nothing else: EasyOCR itself would unpickle anything."""
-    import torch
-
-    loaded: dict[str, Any] = torch.load(BytesIO(checked(weights)), map_location="cpu", weights_only=True)
-    return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
-
-
-def _fold_batch_norm(network: Any) -> None:
-    """Fold each normalisation into the convolution before it: the same sums, less memory traffic."""
-    from torch import nn
-    from torch.nn.utils.fusion import fuse_conv_bn_eval
-
-    for block in network.modules():
-        if isinstance(block, nn.Sequential):
-            for (first, convolution), (second, norm) in zip(
-                list(block.named_children()), list(block.named_children())[1:], strict=False
-            ):
-                if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                    setattr(block, first, fuse_conv_bn_eval(convolution, norm))
-                    setattr(block, second, nn.Identity())
-
-
-@cache
-def import_easyocr() -> Any:
-    """Import EasyOCR also where torchvision was built for another torch than the one installed.
-
-    EasyOCR uses of torchvision what is written in Python; its compiled operators need only be known by name.
-
-    Returns:
-        what must stay alive.
-    """
-    import torch
-
-    library: Any = torch.library
-    fragment = None
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:  # operator torchvision::nms does not exist
-        fragment = library.Library("torchvision", "DEF")
-        for operator in ("nms", "qnms"):
-            schema = f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            fragment.define(schema)
-    import easyocr  # noqa: F401
-
-    return fragment
+    return Network(run, f"torch-{version('torch')} float32")

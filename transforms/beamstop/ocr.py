@@ -1,4 +1,4 @@
-"""The text finder: a small detector proposes, EasyOCR's CRAFT confirms, english_g2 reads."""
+"""The text finder: a small detector proposes, EasyOCR's CRAFT confirms, its recogniser reads."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -11,7 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from beamstop.networks import Network, import_easyocr, load_craft, load_dbnet, state
+from beamstop import networks
+from beamstop.networks import Network
+from beamstop.recognizer import Recognizer
 from beamstop.renditions import GROUND, Mask, Picture
 from beamstop.text import TextBox
 from beamstop.weights import CRAFT, DBNET, DIGESTS, ENGLISH, proposer_weights, weights_folder
@@ -22,10 +24,11 @@ Scores = NDArray[np.float32]
 
 # For detection, not for reading: EasyOCR's .7/.4/.4 miss faint and small text.
 _TEXT, _LINK, _LOW = 0.2, 0.2, 0.15
-# Where no step stands out from the noise, anatomy scores up to .7, written words more.
+# What scores less than _SURE counts where DBNet sees text, too, and where a step stands out from the noise:
+# without one anatomy scores up to .7, written words more. Below _WEAK it must stand out further: anatomy
+# like that reached 6.9, no word was below 7.3.
 _SURE, _STEP, _AROUND = 0.75, 3.0, 24
-# What scores less than this must stand out further: anatomy like that reached 5.2, no word was below 6.3.
-_WEAK, _FAR = 0.4, 5.5
+_WEAK, _FAR = 0.5, 7.0
 # DBNet only proposes: a spot that it gives .2 anywhere counts as far as it gives .1, and 16 pixels or a
 # letter around it, too. It marks the core of a line, about .45 of the letters' height.
 _PROPOSED, _WORTH, _NEAR, _CORE = 0.1, 0.2, 16, 0.45
@@ -36,9 +39,10 @@ _SPARSE = 1.3  # places are joined unless that adds so much that nobody proposed
 _LARGE, _BLOCK, _BEYOND, _FLOOR, _CROWD, _SHARE = 1280, 32, 5.0, 12, 15, 0.06
 # Letters of 7 to 12 pixels need enlarging: of faint words 77 % are found as they are, 89 % at 1.5, 93 % at 2.
 _ENLARGE = ((640, 2.0), (1280, 1.5))  # longest side in pixels up to which, and how much
-_TILE, _MARGIN = 1024, 64  # pixels; bounds the memory, and what is uniform is not looked at
+_TILE, _MARGIN = 512, 64  # pixels; bounds the memory, and what is uniform is not looked at
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255  # of ImageNet, which both were trained with
 _SPREAD = np.array([0.229, 0.224, 0.225], np.float32) * 255
+_SHADES = ((np.arange(256, dtype=np.float32)[:, None] - _MEAN) / _SPREAD).T.copy()
 
 
 class EasyOcrFinder:
@@ -54,8 +58,8 @@ class EasyOcrFinder:
     """
 
     def __init__(self, folder: Path, languages: tuple[str, ...], proposer: Path | None) -> None:
-        self._craft = load_craft(folder / CRAFT)
-        self._dbnet = load_dbnet(proposer)
+        self._craft = networks.load(folder / CRAFT)
+        self._dbnet = networks.load(proposer) if proposer and networks.has_openvino() else None
         self._folder = folder
         self.unread_languages = tuple(
             language for language in languages if not (folder / _RECOGNIZERS.get(language, "none")).is_file()
@@ -64,7 +68,7 @@ class EasyOcrFinder:
         self._recognizer = _RECOGNIZERS[readable[0]] if readable else None
         self.fingerprint = " ".join(
             (
-                *(f"{name}-{version(name)}" for name in ("easyocr", "opencv-python-headless")),
+                f"opencv-python-headless-{version('opencv-python-headless')}",
                 f"craft-{DIGESTS[CRAFT][:12]}",
                 f"{self._recognizer[:-4]}-{DIGESTS[self._recognizer][:12]}" if self._recognizer else "unread",
                 f"dbnet-{DIGESTS[DBNET][:12]}-{_PROPOSED}-{_WORTH}-{_LARGE}x{_BEYOND}"
@@ -82,11 +86,16 @@ class EasyOcrFinder:
         Args:
             picture: uint8 (rows, columns), as `renditions.local_contrast` makes it.
         """
-        boxes = [found for place in self._places(picture) for found in self._boxes(picture, place)]
+        places, proposed = self._places(picture)
         return _distinct(
             box
-            for box, score in boxes
-            if score >= _SURE or _stands_out(picture, box, _STEP if score >= _WEAK else _FAR)
+            for place in places
+            for box, score in self._boxes(picture, place)
+            if score >= _SURE
+            or (
+                proposed[box.y : box.y + box.height, box.x : box.x + box.width].any()
+                and _stands_out(picture, box, _STEP if score >= _WEAK else _FAR)
+            )
         )
 
     def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
@@ -97,43 +106,26 @@ class EasyOcrFinder:
         return [
             replace(box, text=text, confidence=sure)
             for box in boxes
-            for text, sure in [recognizer(picture, box)]
+            for text, sure in [recognizer(picture[box.y : box.y + box.height, box.x : box.x + box.width])]
         ]
 
-    def _places(self, picture: Picture) -> list["_Place"]:
-        """Return where CRAFT has to look: where DBNet sees anything like text, in either size."""
-        if max(picture.shape) > _LARGE:
+    def _places(self, picture: Picture) -> tuple[list["_Place"], Mask]:
+        """Return where CRAFT has to look, and the pixels that DBNet takes for text in any size."""
+        large = max(picture.shape) > _LARGE
+        if large:
             picture = np.where(_sharp(picture), picture, np.uint8(GROUND))
         enlarge = _scale(picture)
         dbnet = self._dbnet
         if dbnet is None:
-            return [_Place(0, 0, picture.shape[1], picture.shape[0], enlarge)]
-        sizes = {1.0, enlarge}
-        return _joined([place for scale in sorted(sizes) for place in self._proposed(dbnet, picture, scale)])
-
-    def _proposed(self, dbnet: Network, picture: Picture, scale: float) -> list["_Place"]:
-        """Return what DBNet sees at a size, each with what is around it, and how CRAFT is to see it."""
-        import cv2
-
-        score = self._text(dbnet, _resized(picture, scale))
-        seen = (score > _PROPOSED).astype(np.uint8)
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(seen, connectivity=8)
-        best = np.zeros(count, np.float32)
-        np.maximum.at(best, labels[seen > 0].astype(np.intp), score[seen > 0])
-        found = []
-        for left, top, width, height, _ in stats[1:][best[1:] >= _WORTH].tolist():
-            letter = min(width, height) / _CORE / scale  # DBNet gives the core of a line
-            around = max(letter, _NEAR)
-            box = _shrunk(TextBox(left, top, width, height), scale)
-            found.append(_Place.around(box, around, 2.0 if letter <= _SMALL else 1.0, picture.shape))
-        return found
-
-    def _text(self, dbnet: Network, picture: Picture) -> Scores:
-        """Return DBNet's score of every pixel."""
-        scores = np.zeros(picture.shape, np.float32)
-        for core, tile in _tiles(picture):
-            scores[core] = _run(dbnet, picture[tile])[0, 0][_inside(core, tile)]
-        return scores
+            every = _Place(0, 0, picture.shape[1], picture.shape[0], enlarge)
+            return [every], np.ones(picture.shape, bool)
+        places, proposed = [], np.zeros(picture.shape, bool)
+        for scale in sorted({1.0, enlarge}):
+            scores = _scored(dbnet, _resized(picture, scale), _TILE if large else 2 * _TILE)
+            found, marked = _proposed(scores, scale, picture.shape)
+            places += found
+            proposed |= marked
+        return _joined(places), proposed
 
     def _boxes(self, picture: Picture, place: "_Place") -> list[tuple[TextBox, float]]:
         """Return CRAFT's boxes in a place with their scores."""
@@ -145,7 +137,7 @@ class EasyOcrFinder:
         """Return CRAFT's text and link scores at half size; 0 where the picture is uniform."""
         rows, columns = picture.shape
         scores = np.zeros((2, (rows + 1) // 2, (columns + 1) // 2), np.float32)
-        for core, tile in _tiles(picture):
+        for core, tile in _tiles(picture, _TILE):
             found = _run(self._craft, picture[tile])[0].transpose(2, 0, 1)
             outer, inner = _halved(core), _halved(_inside(core, tile))
             scores[:, *outer] = found[:, *inner]
@@ -176,6 +168,33 @@ class _Place(NamedTuple):
             min(ceil(box.y + box.height + margin), shape[0]),
             scale,
         )
+
+
+def _scored(dbnet: Network, picture: Picture, side: int) -> Scores:
+    """Return DBNet's score of every pixel."""
+    scores = np.zeros(picture.shape, np.float32)
+    for core, tile in _tiles(picture, side):
+        scores[core] = _run(dbnet, picture[tile])[0, 0][_inside(core, tile)]
+    return scores
+
+
+def _proposed(scores: Scores, scale: float, shape: tuple[int, ...]) -> tuple[list[_Place], Mask]:
+    """Return the places that DBNet proposes at a size, and the pixels that it takes for text."""
+    import cv2
+
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        (scores > _PROPOSED).astype(np.uint8), connectivity=8
+    )
+    best = np.zeros(count, np.float32)
+    np.maximum.at(best, labels[labels > 0].astype(np.intp), scores[labels > 0])
+    worth = best >= _WORTH
+    places = []
+    for left, top, width, height, _ in stats[worth].tolist():
+        letter = min(width, height) / _CORE / scale  # DBNet gives the core of a line
+        box = _shrunk(TextBox(left, top, width, height), scale)
+        places.append(_Place.around(box, max(letter, _NEAR), 2.0 if letter <= _SMALL else 1.0, shape))
+    marked = cv2.resize(worth[labels].astype(np.uint8), shape[::-1], interpolation=cv2.INTER_AREA)
+    return places, marked > 0
 
 
 def _joined(places: list[_Place]) -> list[_Place]:
@@ -235,9 +254,19 @@ def _shared(one: TextBox, other: TextBox) -> int:
 def _run(network: Network, tile: Picture) -> Scores:
     """Run a network on a tile, padded to what it wants."""
     rows, columns = tile.shape
-    padded = np.pad(tile, ((0, -rows % 32), (0, -columns % 32)), constant_values=GROUND)
-    channels = (padded[..., None] - _MEAN) / _SPREAD
-    return network.run(np.ascontiguousarray(channels.transpose(2, 0, 1)[None], np.float32))
+    padding = (0, _sized(rows) - rows), (0, _sized(columns) - columns)
+    return network.run(normalized(np.pad(tile, padding, constant_values=GROUND)))
+
+
+def _sized(pixels: int) -> int:
+    """Return the next of a few sizes: for each new one a network is made ready, which costs a run or two."""
+    step = next(step for limit, step in ((128, 32), (256, 64), (10**9, 128)) if pixels <= limit)
+    return ceil(pixels / step) * step
+
+
+def normalized(picture: Picture) -> NDArray[np.float32]:
+    """Return a grey picture as the batch of (1, 3, rows, columns) that the detectors were trained with."""
+    return np.stack([shades[picture] for shades in _SHADES])[None]
 
 
 Part = tuple[slice, slice]
@@ -257,6 +286,19 @@ def _halved(part: Part) -> Part:
     return down, across
 
 
+def prepare() -> None:
+    """Make ready once what every finder on this machine reads; see `networks.prepare`.
+
+    Raises:
+        DeidError: there are no weights, or they are not those that were published.
+    """
+    folder, proposer = weights_folder(), proposer_weights()
+    readers = (folder / name for name in _RECOGNIZERS.values())
+    networks.prepare(
+        [folder / CRAFT, *([proposer] if proposer else []), *(path for path in readers if path.is_file())]
+    )
+
+
 def load_finder(languages: tuple[str, ...] = ("en",), weights: str | Path | None = None) -> EasyOcrFinder:
     """Load the networks from this machine; nothing is downloaded.
 
@@ -270,48 +312,9 @@ def load_finder(languages: tuple[str, ...] = ("en",), weights: str | Path | None
     return EasyOcrFinder(weights_folder(weights), languages, proposer_weights(weights))
 
 
-class _Recognizer:
-    """EasyOCR's second-generation recogniser, one box at a time."""
-
-    _HEIGHT = 64
-
-    def __init__(self, path: Path) -> None:
-        import torch
-
-        import_easyocr()
-        torch.set_num_threads(1)
-        from easyocr.config import recognition_models
-        from easyocr.model.vgg_model import Model
-        from easyocr.utils import CTCLabelConverter
-
-        self._characters = recognition_models["gen2"][path.stem]["characters"]
-        self._converter = CTCLabelConverter(self._characters)
-        with torch.device("meta"):
-            self._network = Model(
-                input_channel=1, output_channel=256, hidden_size=256, num_class=len(self._converter.character)
-            )
-        self._network.load_state_dict(state(path), assign=True)
-        self._network.eval().requires_grad_(False)
-
-    def __call__(self, picture: Picture, box: TextBox) -> tuple[str | None, float | None]:
-        """Return the text and how sure it is, 0 to 1."""
-        from easyocr.recognition import get_text
-        from easyocr.utils import get_image_list
-
-        crops, width = get_image_list(
-            [(box.x, box.x + box.width, box.y, box.y + box.height)], [], picture, model_height=self._HEIGHT
-        )
-        if not crops:
-            return None, None
-        ((_, text, sure),) = get_text(
-            self._characters, self._HEIGHT, int(width), self._network, self._converter, crops, workers=0
-        )
-        return str(text), float(sure)
-
-
 @cache
-def _load_recognizer(path: Path) -> _Recognizer:
-    return _Recognizer(path)
+def _load_recognizer(weights: Path) -> Recognizer:
+    return Recognizer(weights)
 
 
 def _scale(picture: Picture) -> float:
@@ -334,13 +337,13 @@ def _shrunk(box: TextBox, scale: float) -> TextBox:
     return TextBox(left, top, right - left, bottom - top)
 
 
-def _tiles(picture: Picture) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:
+def _tiles(picture: Picture, side: int) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:
     """Yield what a tile answers for, and the tile with its margin; uniform parts are left out."""
     rows, columns = picture.shape
-    for top in range(0, rows, _TILE):
-        for left in range(0, columns, _TILE):
+    for top in range(0, rows, side):
+        for left in range(0, columns, side):
             core = _content(
-                picture, slice(top, min(top + _TILE, rows)), slice(left, min(left + _TILE, columns))
+                picture, slice(top, min(top + side, rows)), slice(left, min(left + side, columns))
             )
             if core is not None:
                 yield core, (_grown(core[0], rows), _grown(core[1], columns))

@@ -50,7 +50,7 @@ def local_contrast(
 
 
 def noise_unit(values: Values, bits_stored: int) -> float:
-    """Return a difference that may be noise: one step of 8 bits or more, next to nothing in fewer.
+    """Return a difference that may be noise: a step of 8 bits, up to four where there are more bits.
 
     Where values are floating point or use more than 16 bits: 1/65535 of their spread.
     """
@@ -58,7 +58,7 @@ def noise_unit(values: Values, bits_stored: int) -> float:
     if values.dtype.itemsize > 2:
         finite = values[np.isfinite(values)].astype(np.float64)
         spread = float(np.ptp(finite)) / 65535 if finite.size else 0.0
-    step = 0.0 if np.issubdtype(values.dtype, np.floating) else min(1.0, 2.0**bits_stored / 256)
+    step = 0.0 if np.issubdtype(values.dtype, np.floating) else min(4.0, 2.0**bits_stored / 256)
     return max(step, spread) or 1.0
 
 

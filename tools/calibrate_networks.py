@@ -1,0 +1,111 @@
+"""Measure the ranges that `beamstop.quantization` rounds within, on pictures of the tuning seed.
+
+    python tools/calibrate_networks.py     writes transforms/beamstop/data/activations.json
+
+Of each layer's input the 99.99th percentile is taken, the widest over all tiles of all pictures.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from pictures import TUNING_SEED, draw  # noqa: E402
+
+from beamstop import networks  # noqa: E402
+from beamstop.frames import open_frames  # noqa: E402
+from beamstop.ocr import normalized  # noqa: E402
+from beamstop.quantization import layers  # noqa: E402
+from beamstop.renditions import Picture  # noqa: E402
+from beamstop.weights import CRAFT, proposer_weights, weights_folder  # noqa: E402
+
+COUNTS = {"CT": (2, 1), "MR": (2, 1), "US": (2, 0), "SC": (2, 0), "CR": (1, 0), "MG": (1, 0)}
+TILE = 384
+OUT = ROOT / "transforms" / "beamstop" / "data" / "activations.json"
+
+
+def tiles() -> Iterator[Picture]:
+    """Yield the busiest tiles of every picture as it is, and doubled where it is small."""
+    import cv2
+
+    for picture in draw(TUNING_SEED, COUNTS):
+        frames = open_frames(picture.dataset())
+        for grey in frames.decode(0).pictures() if frames else []:
+            yield from busiest(grey)
+            if max(grey.shape) <= 1280:
+                yield from busiest(np.asarray(cv2.resize(grey, None, fx=2, fy=2), np.uint8))
+
+
+def busiest(grey: Picture, count: int = 1) -> list[Picture]:
+    """Return the tiles of a picture that vary most."""
+    rows, columns = grey.shape
+    cut = [
+        grey[top : top + TILE, left : left + TILE]
+        for top in range(0, max(rows - TILE, 0) + 1, TILE)
+        for left in range(0, max(columns - TILE, 0) + 1, TILE)
+    ]
+    return sorted(cut, key=lambda tile: -float(tile.std()))[:count]
+
+
+class Watch:
+    """Widest range of every layer's input in one network."""
+
+    def __init__(self, model: Any) -> None:
+        from openvino import Core, Model, opset13
+
+        self._names = list(layers(model))
+        taps = [opset13.result(layer.input_value(0)) for layer in layers(model).values()]
+        watched = Model(taps, model.get_parameters(), "watched")
+        self._request = (
+            Core()
+            .compile_model(watched, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1})
+            .create_infer_request()
+        )
+        self.ranges = dict.fromkeys(self._names, (0.0, 0.0))
+
+    def look(self, tile: Picture) -> None:
+        """Widen the ranges by what a tile gives."""
+        self._request.infer([normalized(tile)])
+        for number, name in enumerate(self._names):
+            some = self._request.get_output_tensor(number).data.ravel()[::31]
+            low, high = np.percentile(some, (0.01, 99.99))
+            self.ranges[name] = min(float(low), self.ranges[name][0]), max(float(high), self.ranges[name][1])
+
+
+def main() -> None:
+    """Write the file."""
+    proposer = proposer_weights()
+    if proposer is None:
+        sys.exit("DBNet's weights are not installed: make setup")
+    watches = {path.stem: Watch(networks.converted(path)) for path in (weights_folder() / CRAFT, proposer)}
+    seen = 0
+    for tile in tiles():
+        seen += 1
+        for watch in watches.values():
+            watch.look(tile)
+    OUT.write_text(
+        json.dumps(
+            {
+                "how": f"tools/calibrate_networks.py, {seen} tiles of seed {TUNING_SEED}",
+                "ranges": {
+                    name: {
+                        layer: [float(f"{end:.4g}") for end in ends] for layer, ends in watch.ranges.items()
+                    }
+                    for name, watch in watches.items()
+                },
+            },
+            indent=1,
+        )
+        + "\n"
+    )
+    print(f"{seen} tiles, {OUT}")
+
+
+if __name__ == "__main__":
+    main()
