@@ -10,6 +10,7 @@ from google.cloud.storage import Client
 from pydicom.data import get_testdata_file
 
 from beamstop_pipeline.cli import main
+from beamstop_transforms import match
 
 _PLACES = ("output", "audit", "crosswalk", "attributes", "png")
 
@@ -80,3 +81,27 @@ def test_a_bucket_is_reported_on_and_verified(
     assert json.loads(capsys.readouterr().out)["checks"] == {"unexplained_file": 1}
     assert main(["verify", "--audit", "gs://nowhere/audit"]) == 2
     assert "gs://nowhere: no such bucket" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("pattern", ["gs://flat/in", "gs://flat/in/**", "gs://flat/in/1.2*"])
+def test_many_objects_side_by_side_are_divided_by_their_names(
+    server: Client, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    bucket = server.create_bucket("flat")
+    names = [f"1.2.840.{number}.dcm" for number in (1, 2, 21, 22, 213, 3)]
+    names += ["1.2.840.2", "1.2.840.\ud7ff", "1.2.840.\U0010ffff", "1.2.840.4/deep/5.dcm", ".partial/1"]
+    for name in names:
+        bucket.blob(f"in/{name}").upload_from_string(b"x")
+    monkeypatch.setattr(match, "_LARGEST_LEVEL", 3)
+    monkeypatch.setattr(match, "_BRANCHES", 3)
+    list_blobs = Client.list_blobs
+    monkeypatch.setattr(Client, "list_blobs", lambda *it, **more: list_blobs(*it, page_size=2, **more))
+    found = list(match.branch(pattern))
+    branches = [it for it in found if isinstance(it, match.Branch)]
+    assert len(branches) >= 3
+    every = [it.path for it in found if isinstance(it, match.Source)]
+    every += [it.path for branch in branches for it in match.list_branch(branch)]
+    wanted = [f"gs://flat/in/{name}" for name in names if not name.startswith(".")]
+    assert sorted(every) == sorted(
+        wanted if "1.2*" not in pattern else [it for it in wanted if "deep" not in it]
+    )

@@ -6,19 +6,21 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import apache_beam as beam
 from apache_beam import pvalue
 
 from beamstop_transforms.instance import Source
-from beamstop_transforms.stores import PARTIAL, is_remote, list_level, list_remote
+from beamstop_transforms.stores import PARTIAL, is_remote, list_letters, list_level, list_remote
 
 _SOURCES = "sources"
 _WILD = re.compile(r"[*?\[]")
 
 
 _BRANCHES = 256  # to be listed side by side
+_LARGEST_LEVEL = 10_000  # objects and folders side by side in a bucket; more are divided by their names
 _DEEPEST = 4  # levels of folders that one worker looks through to find that many
 
 
@@ -57,10 +59,17 @@ class Match(beam.PTransform):
 
 @dataclass(frozen=True)
 class Branch:
-    """What is still to be listed: a folder or prefix, of a pattern; all that it names if place is None."""
+    """What is still to be listed.
+
+    Attributes:
+        pattern: what its sources must fit.
+        place: a folder or prefix; None for all that the pattern names.
+        divided: a part of a large folder, which is not to be opened before it is listed.
+    """
 
     pattern: str
     place: str | None
+    divided: bool = False
 
 
 def _branch(pattern: bytes) -> Iterator[Any]:
@@ -103,7 +112,7 @@ def _spread(
     while waiting and len(waiting) < _BRANCHES and waiting[0][0] < _DEEPEST:
         depth, place = waiting.popleft()
         for found in level(pattern, place):
-            if isinstance(found, Branch) and found.place is not None:
+            if isinstance(found, Branch) and found.place is not None and not found.divided:
                 waiting.append((depth + 1, found.place))
             else:
                 yield found
@@ -204,12 +213,29 @@ def _stem(pattern: str) -> str:
 
 def _remote_level(pattern: str, prefix: str) -> Iterator[Source | Branch]:
     fits = _fitting(pattern)
-    for found in list_level(prefix):
+    level = list(islice(list_level(prefix), _LARGEST_LEVEL + 1))
+    if len(level) > _LARGEST_LEVEL:
+        yield from _divided(pattern, prefix)
+        return
+    for found in level:
         if isinstance(found, str):
             if f"/{PARTIAL}/" not in found:
                 yield Branch(pattern, found)
         elif fits(found[0]):
             yield Source(*found)
+
+
+def _divided(pattern: str, prefix: str) -> Iterator[Source | Branch]:
+    """Yield the parts, by the letters of their names, of what lies side by side; and what is few enough."""
+    fits, waiting = _fitting(pattern), deque([prefix])
+    while waiting and len(waiting) < _BRANCHES:
+        for found in list_letters(waiting.popleft()):
+            if isinstance(found, str):
+                waiting.append(found)
+            elif fits(found[0]):
+                yield Source(*found)
+    for part in waiting:
+        yield Branch(pattern, part, divided=True)
 
 
 def _remote_sources(pattern: str, prefix: str) -> Iterator[Source]:

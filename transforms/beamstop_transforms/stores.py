@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import sys
 import threading
 import uuid
 from collections.abc import Iterable, Iterator
@@ -367,10 +368,55 @@ def list_level(address: str) -> Iterator[tuple[str, int, str] | str]:
     """Yield the objects under a `gs://` prefix up to the next `/`, and the longer prefixes that end there."""
     bucket, _, prefix = address.removeprefix("gs://").partition("/")
     listing = _client().list_blobs(bucket, prefix=prefix, delimiter="/", fields=_LISTED, retry=_retry())
-    for blob in listing:
+    for page in listing.pages:
+        for blob in page:
+            yield f"gs://{bucket}/{blob.name}", blob.size, str(blob.generation)
+        for longer in page.prefixes:
+            yield f"gs://{bucket}/{longer}"
+
+
+def list_letters(address: str) -> Iterator[tuple[str, int, str] | str]:
+    """Yield the objects under a `gs://` prefix if they fit one page, else prefixes by which they go apart.
+
+    These are a letter longer, or some that all names share; each takes a request.
+    """
+    bucket, _, prefix = address.removeprefix("gs://").partition("/")
+    listing = _client().list_blobs(bucket, prefix=prefix, fields=_LISTED, retry=_retry())
+    blobs, longer = list(next(listing.pages, ())), []
+    if listing.next_page_token is not None:
+        blobs, longer = [], [prefix]
+    while len(longer) == 1:
+        found = list(_one_letter(bucket, longer[0]))
+        longer = [it for it in found if isinstance(it, str)]
+        blobs += [it for it in found if not isinstance(it, str)]
+    for blob in blobs:
         yield f"gs://{bucket}/{blob.name}", blob.size, str(blob.generation)
-    for longer in sorted(listing.prefixes):
-        yield f"gs://{bucket}/{longer}"
+    for prefix in longer:
+        yield f"gs://{bucket}/{prefix}"
+
+
+def _one_letter(bucket: str, prefix: str) -> Iterator[Any]:
+    """Yield the object whose name is the prefix, if there is one, and the prefixes a letter longer."""
+    start: str | None = prefix
+    while start is not None:
+        two = _client().list_blobs(
+            bucket, prefix=prefix, start_offset=start, max_results=2, fields=_LISTED, retry=_retry()
+        )
+        blobs = list(two)
+        if blobs and blobs[0].name == prefix:
+            yield blobs.pop(0)
+        if not blobs:
+            return
+        letter = blobs[0].name[len(prefix)]
+        yield prefix + letter
+        start = _after(prefix, letter)
+
+
+def _after(prefix: str, letter: str) -> str | None:
+    """Return the least name that is greater than all that begin so; names are sorted by code point."""
+    if ord(letter) == sys.maxunicode:
+        return None
+    return prefix + chr(0xE000 if letter == "\ud7ff" else ord(letter) + 1)
 
 
 class StoreError(DeidError):
