@@ -18,6 +18,7 @@ from google.cloud.storage import Client
 from pydicom.dataset import FileDataset
 
 from beamstop.recipe import load_recipe
+from beamstop_pipeline import job as jobs
 from beamstop_pipeline.beam_options import fit_for_workers, parse_beam_options
 from beamstop_pipeline.cli import main
 from beamstop_pipeline.graph import build, build_stream
@@ -151,3 +152,11 @@ def test_a_stream_that_cannot_be_is_said(
     places = ["--output", str(tmp_path / "out"), "--audit", str(tmp_path / "audit"), "--key", str(key_file)]
     assert main(["run", *more, *places, "--recipe", "basic"]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_client_of_pubsub_that_is_missing_is_said(
+    tmp_path: Path, key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "find_spec", lambda _: None)
+    with pytest.raises(jobs.ConfigurationError, match=r"pip install 'beamstop\[gcp\]'"):
+        jobs.check_stream(job(tmp_path, key_file), here=False)
