@@ -3,6 +3,7 @@
 import re
 import struct
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
@@ -155,6 +156,7 @@ class Frame:
         layout: of the instance.
         photometric: of the cells, which decoding may have changed (YBR_RCT gives RGB).
         dataset: of the instance, for padding value and palette.
+        unit: rows and columns that can only be filled together, counted from the upper left corner.
         boxes: x, y, width, height of what was blackened.
         cleared: unused bits were cleared.
     """
@@ -163,6 +165,7 @@ class Frame:
     layout: Layout
     photometric: str
     dataset: Dataset
+    unit: tuple[int, int] = (1, 1)
     boxes: list[Box] = field(default_factory=list)
     cleared: bool = False
 
@@ -184,13 +187,19 @@ class Frame:
         stored = self.layout.bits_stored
         return pictures(self.values(), self.photometric, stored, self.dataset, self._unit, hidden)
 
-    def blacken(self, x: int, y: int, width: int, height: int) -> None:
-        """Fill a box with what is black in this photometric interpretation."""
-        left, right = x, x + width
-        if self.layout.halved:  # two columns share one chrominance
-            left, right = left - left % 2, right + right % 2
-        self.cells[y : y + height, left:right] = self.black
-        self.boxes.append((x, y, width, height))
+    def blacken(self, x: int, y: int, width: int, height: int) -> Box:
+        """Fill a box with what is black in this photometric interpretation; return it as it was filled."""
+        high, wide = self.unit
+        rows, columns = self.shape
+        left, top = x - x % wide, y - y % high
+        right, bottom = (
+            min(-(-(x + width) // wide) * wide, columns),
+            min(-(-(y + height) // high) * high, rows),
+        )
+        self.cells[top:bottom, left:right] = self.black
+        box = left, top, right - left, bottom - top
+        self.boxes.append(box)
+        return box
 
     @cached_property
     def _unit(self) -> float:
@@ -320,7 +329,8 @@ class _NativeFrames(Frames):
             cells = _widened(flat.reshape(layout.rows, layout.columns // 2, 4))
         else:
             cells = self._shaped(flat)
-        return Frame(cells, layout, layout.photometric, self._dataset)
+        unit = (1, 2) if layout.halved else (1, 1)  # two columns share one chrominance
+        return Frame(cells, layout, layout.photometric, self._dataset, unit)
 
     def put(self, index: int, frame: Frame) -> None:
         self._put.add(index)
@@ -420,6 +430,9 @@ class _EncapsulatedFrames(Frames):
         if frame.photometric != (self._photometric or frame.photometric):
             raise self._undecodable()
         self._photometric = frame.photometric
+        if self._syntax in JPEG_LOSSY:
+            with suppress(UnsupportedError):  # such a frame is not blanked by blocks
+                frame.unit = model(self.stored(index)).unit
         return frame
 
     def put(self, index: int, frame: Frame) -> None:

@@ -56,14 +56,19 @@ def blank(codestream: bytes, boxes: Iterable[Box], levels: Sequence[int]) -> tup
 
 
 class Model(NamedTuple):
-    """What a frame header says of colour: component identifiers, whether components are subsampled.
+    """What a frame header says of colour.
 
-    `transform` is Adobe's (0 none, 1 YCbCr), None where there is no such segment.
+    Attributes:
+        identifiers: of the components.
+        subsampled: whether components are.
+        transform: Adobe's (0 none, 1 YCbCr), None where there is no such segment.
+        unit: rows and columns of a minimum coded unit.
     """
 
     identifiers: bytes
     subsampled: bool
     transform: int | None
+    unit: tuple[int, int]
 
 
 def model(codestream: bytes) -> Model:
@@ -77,7 +82,9 @@ def model(codestream: bytes) -> Model:
         if marker == _ADOBE and segment.startswith(b"Adobe") and len(segment) >= 12:
             transform = segment[11]
         if marker in _SEQUENTIAL:
-            return Model(segment[6::3], len(set(segment[7::3])) > 1, transform)
+            factors = segment[7::3] if len(segment) > 9 else b"\x11"  # alone, it is not subsampled
+            unit = 8 * max(each & 15 for each in factors), 8 * max(each >> 4 for each in factors)
+            return Model(segment[6::3], len(set(factors)) > 1, transform, unit)
         if marker == _SOS:
             break
     raise UnsupportedError

@@ -34,8 +34,9 @@ class _Plane:
     def pictures(self, hidden: Mask | None = None) -> list[Picture]:
         return [local_contrast(self.bits.astype(np.float32) * 255, hidden=hidden)]
 
-    def blacken(self, x: int, y: int, width: int, height: int) -> None:
+    def blacken(self, x: int, y: int, width: int, height: int) -> tuple[int, int, int, int]:
         self.bits[y : y + height, x : x + width] = 0
+        return x, y, width, height
 
 
 def hide_overlay_text(

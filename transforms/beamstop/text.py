@@ -132,8 +132,11 @@ class Canvas(Protocol):
     def pictures(self, hidden: Mask | None = None) -> list[Picture]:
         """Return renditions in which all text shows, in at least one of them; what is hidden is told."""
 
-    def blacken(self, x: int, y: int, width: int, height: int) -> None:
-        """Fill a box that lies within the shape with what is black there."""
+    def blacken(self, x: int, y: int, width: int, height: int) -> tuple[int, int, int, int]:
+        """Fill a box that lies within the shape with what is black there; return it as it was filled.
+
+        It may have had to grow: blocks of a JPEG, and columns that share their colour, go together.
+        """
 
 
 @dataclass
@@ -247,10 +250,9 @@ def search_and_hide(
                 search.kept.append((box, why))
                 _mark(settled, box)
             else:
-                padded = box.padded(rows, columns)
-                canvas.blacken(padded.x, padded.y, padded.width, padded.height)
-                search.hidden.append((padded, why))
-                _mark(changed, padded)
+                filled = _filled(canvas, box.padded(rows, columns))
+                search.hidden.append((filled, why))
+                _mark(changed, filled)
         black |= changed
         settled |= black
         if not changed.any():
@@ -265,11 +267,16 @@ def _fill(canvas: Canvas, search: Search, areas: Iterable[Area]) -> Mask:
     for area in areas:
         inside = area.cut(rows, columns)
         if inside is not None:
-            box = TextBox(inside.x, inside.y, inside.width, inside.height)
-            canvas.blacken(box.x, box.y, box.width, box.height)
+            box = _filled(canvas, TextBox(inside.x, inside.y, inside.width, inside.height))
             search.hidden.append((box, "region"))
             _mark(black, box)
     return black
+
+
+def _filled(canvas: Canvas, box: TextBox) -> TextBox:
+    """Fill a box and return it as it was filled."""
+    x, y, width, height = canvas.blacken(box.x, box.y, box.width, box.height)
+    return replace(box, x=x, y=y, width=width, height=height)
 
 
 def _examine(frames: Frames, index: int, judge: Judge, finder: TextFinder, areas: tuple[Area, ...]) -> Search:
