@@ -71,7 +71,7 @@ def test_a_bucket_is_reported_on_and_verified(
     places = ["--input", "gs://archive/in/**", "--output", "gs://archive/output", "--workers", "1", "--json"]
     report = ["report", "gs://archive/audit", "-o", str(key_file.parent / "report.html")]
     assert main(report) == 0
-    assert "4 sources, 3 clean files" in (key_file.parent / "report.html").read_text()
+    assert "5 sources, 4 clean files" in (key_file.parent / "report.html").read_text()
     capsys.readouterr()
     look = ["verify", *places, "--audit", "gs://archive/audit", "--key", str(key_file), "--recipe", "basic"]
     assert main(look) == 0
