@@ -36,13 +36,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(args=with_repeated_inputs(given), prog_name="beamstop")
+        code = app(args=with_repeated_inputs(given), prog_name="beamstop", standalone_mode=False)
     except SystemExit as stop:
         return int(stop.code or DONE)
+    except _UsageError as error:
+        if not given or type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+        else:
+            typer.echo(f"beamstop: {_sentence(error)}", err=True)
+        return BAD_CONFIGURATION
     except Exception as fault:  # noqa: BLE001  a traceback may quote a value, and 1 would mean "finished"
         typer.echo(f"beamstop: the run broke: {type(fault).__name__}", err=True)
         return BROKEN
-    return DONE
+    return code if isinstance(code, int) else DONE
+
+
+_UsageError: Any = typer.BadParameter.__base__  # typer has a click of its own, or not, and does not export it
+
+
+def _sentence(error: Any) -> str:
+    """Return what is wrong with a command, and where its help is."""
+    said = " ".join(error.format_message().split()).rstrip(".")
+    return f"{said}; see {error.ctx.command_path if error.ctx else 'beamstop'} --help"
 
 
 def with_repeated_inputs(arguments: Sequence[str]) -> list[str]:

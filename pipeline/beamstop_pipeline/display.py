@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -50,7 +51,7 @@ class Line:
             console=Console(stderr=True),
             transient=True,
         )
-        self._task = self._progress.add_task("de-identifying", total=None, rest="")
+        self._task = self._progress.add_task("starting", total=None, rest="")
         self._progress.start()
 
     def __call__(self, counts: Counter[str]) -> None:
@@ -58,7 +59,10 @@ class Line:
         done = finished(counts)
         rate = done / max(time.monotonic() - self._started, 1e-3)
         rest = f"{_per_time(rate)}, {_aside(counts)}"
-        self._progress.update(self._task, total=counts[LISTED] or None, completed=done, rest=rest)
+        said = "de-identifying" if counts[LISTED] else "listing"
+        self._progress.update(
+            self._task, description=said, total=counts[LISTED] or None, completed=done, rest=rest
+        )
 
     def close(self) -> None:
         """Take the line away."""
@@ -112,7 +116,8 @@ def summary(record: Mapping[str, Any], output: str, audit: str) -> Table:
     table = Table(title=f"run {record['run_id']}", title_justify="left", show_header=False)
     table.add_column(justify="left")
     table.add_column(justify="left", overflow="fold")
-    table.add_row("sources", f"{counts['sources']} in {record['seconds']:.1f} s")
+    rate = _per_time(counts["sources"] / max(record["seconds"], 1e-3))
+    table.add_row("sources", f"{counts['sources']} in {record['seconds']:.1f} s, {rate}")
     table.add_row("written", f"{counts['written']} ({counts['unchanged']} of them unchanged)")
     for outcome in (Outcome.REJECTED, Outcome.QUARANTINED, Outcome.FAILED):
         table.add_row(str(outcome), _with_reasons(outcome, counts))
@@ -121,9 +126,10 @@ def summary(record: Mapping[str, Any], output: str, audit: str) -> Table:
     table.add_row("text boxes hidden", str(counts["text_boxes_hidden"]))
     if "png" in record:
         table.add_row("PNG", ", ".join(f"{code.replace('_', ' ')} {n}" for code, n in record["png"].items()))
-    table.add_row("bytes", f"{counts['bytes_in']} read, {counts['bytes_out']} written")
+    table.add_row("size", f"{decimal(counts['bytes_in'])} read, {decimal(counts['bytes_out'])} written")
     table.add_row("clean files", output)
     table.add_row("audit", audit)
+    table.add_row("to look at it", f"beamstop report {audit}")
     return table
 
 

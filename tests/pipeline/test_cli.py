@@ -110,7 +110,7 @@ def test_the_summary_tells_outcomes_and_places(
         "quarantined",
         "failed",
         "clean files",
-        "audit",
+        "beamstop report ",
     ):
         assert told in out
 
@@ -184,6 +184,29 @@ def test_bad_configuration_is_one_sentence(
 ) -> None:
     assert sentence in refused(capsys, command({**good, **changed}, *more))
     assert not Path(good["--output"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nope"], "beamstop: No such command 'nope'; see beamstop --help\n"),
+        (["report"], "beamstop: Missing argument 'AUDIT'; see beamstop report --help\n"),
+        (["report", "x", "--nope"], "beamstop: No such option: --nope; see beamstop report --help\n"),
+        (["recipe", "show"], "beamstop: Missing argument 'NAME|FILE'; see beamstop recipe show --help\n"),
+    ],
+)
+def test_a_command_that_is_wrong_is_told_in_one_sentence(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr() == ("", sentence)
+
+
+def test_no_command_is_answered_by_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "Usage: beamstop" in "".join(capsys.readouterr())
+    assert main(["recipe"]) == 2
+    assert "Usage: beamstop recipe" in "".join(capsys.readouterr())
 
 
 def test_a_key_that_others_can_read_is_refused(
