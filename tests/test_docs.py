@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 import typer
 import yaml
+from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that, equal_to
 from pydicom import Dataset
@@ -44,8 +45,16 @@ def test_recipe_names_every_recipe_that_ships() -> None:
 def test_options_named_exist() -> None:
     options = set(_options(typer.main.get_command(app)))
     texts = [(ROOT / "README.md").read_text(), *(path.read_text() for path in DOCS.glob("*.md"))]
-    named = {name for text in texts for name in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)}
-    assert named <= options
+    named = {name for text in texts for name in re.findall(r"(?<![\w-])--[a-z][a-z_-]+", text)}
+    assert named <= options | set(_beam_options())
+
+
+def _beam_options() -> Iterator[str]:
+    parser = _BeamArgumentParser()
+    for kind in PipelineOptions.__subclasses__():
+        kind._add_argparse_args(parser)
+    for action in parser._actions:
+        yield from action.option_strings
 
 
 def _options(command: Any) -> Iterator[str]:

@@ -15,6 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
+from beamstop.identity import Identity
+from beamstop_pipeline.suspects import note_suspect
+from beamstop_transforms.instance import Source, source_id_of
+
 JAR = "BEAMSTOP_FLINK_JOB_SERVER_JAR"
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,10 +57,27 @@ def external(
     return ["--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]
 
 
+@pytest.mark.parametrize(("works", "said"), [(True, b""), (False, b"a line of a library")])
+def test_the_plugin_silences_processes_that_work_and_no_others(
+    environment: dict[str, str], works: bool, said: bytes
+) -> None:
+    code = "import os, beamstop_pipeline.quiet_worker; os.write(2, b'a line of a library')"
+    if works:
+        code = f"import logging, warnings; {code}; logging.error('Roe'); warnings.warn('Roe')"
+        environment["CONTROL_API_SERVICE_DESCRIPTOR"] = "url: 'localhost:1'"
+    environment["PYTHONPATH"] = str(ROOT / "pipeline")
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
+    assert done.stderr == said
+
+
 def assert_job_is_done_by(
     engine: list[str], tmp_path: Path, archive: Path, key_file: Path, installation: Path, seconds: float
 ) -> None:
     (archive / "notes.txt").write_bytes(b"not DICOM")
+    killer = archive / "killer.dcm"  # of a worker in an earlier run
+    killer.write_bytes((archive / "1.dcm").read_bytes())
+    source_id = source_id_of(Source(str(killer), 0, ""), Identity(key_file.read_bytes()))
+    note_suspect(str(tmp_path / "audit"), source_id, "killed_worker")
     places = ["--output", str(tmp_path / "out"), "--audit", str(tmp_path / "audit"), "--key", str(key_file)]
     command = ["run", "--input", str(archive), *places, "--recipe", "basic", "--json", *engine]
     done = subprocess.run(
@@ -66,11 +87,15 @@ def assert_job_is_done_by(
         timeout=seconds,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (1, "")
     told = json.loads(done.stdout)
-    assert (told["sources"], told["written"], told["rejected"]) == (4, 3, 1)
+    assert (told["sources"], told["written"], told["rejected"], told["failed"]) == (5, 3, 1, 1)
     rows = pq.read_table(tmp_path / "audit" / "instances").to_pylist()
-    assert sorted(row["outcome"] for row in rows) == ["rejected", *["written"] * 3]
+    assert sorted((row["outcome"], str(row["reason"])) for row in rows) == [
+        ("failed", "killed_worker"),
+        ("rejected", "not_dicom"),
+        *[("written", "None")] * 3,
+    ]
     assert {row["output_path"] for row in rows} - {None} == {
         str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.dcm")
     }
