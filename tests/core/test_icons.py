@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
-from tests.core.pixel_fixtures import BlockFinder, ground, image, with_block
+from tests.core.pixel_fixtures import BlockFinder, compressed, ground, image, with_block
 
 from beamstop.changes import Change
 from beamstop.icons import remove_icons_with_text
 
+JPEG_LS = "1.2.840.10008.1.2.4.80"
 STAYS = ground().astype("u1")
 TELLS = with_block(200).astype("u1")
 
@@ -30,6 +31,18 @@ def test_icon_with_text_goes_at_any_depth() -> None:
     path = "ReferencedImageSequence[1].IconImageSequence"
     assert changes == [Change(path, "(0088,0200)", "SQ", "X", "text", why="icon")]
     assert "IconImageSequence" not in reference
+
+
+@pytest.mark.parametrize("packed", [True, False], ids=["compressed", "native"])
+@pytest.mark.parametrize(("pixels", "gone"), [(STAYS, 0), (TELLS, 1)], ids=["without text", "with text"])
+def test_an_icon_beside_compressed_pixels_is_looked_at(packed: bool, pixels: np.ndarray, gone: int) -> None:
+    """Beside compressed pixels an icon may be compressed, too, or not (PS3.5 A.4)."""
+    icon = image(pixels)
+    if packed:
+        compressed(icon, JPEG_LS)
+    dataset = image(STAYS, IconImageSequence=[icon])
+    compressed(dataset, JPEG_LS)
+    assert len(remove_icons_with_text(dataset, BlockFinder(), never)) == gone
 
 
 @pytest.mark.parametrize("broken", ["PixelData", "Rows"])

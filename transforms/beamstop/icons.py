@@ -4,16 +4,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from beamstop.changes import Change
 from beamstop.elements import BROKEN
 from beamstop.errors import PixelError
+from beamstop.files import transfer_syntax_of
 from beamstop.frames import open_frames
 from beamstop.identifiers import MAX_DEPTH
 from beamstop.spared import Judge
 from beamstop.tags import tag_name, vr_of
 from beamstop.text import TextFinder, TextPolicy, search_and_hide
 
+_FIRST_ITEM = b"\xfe\xff\0\xe0"  # of a compressed icon; beside compressed pixels it may be native (PS3.5 A.4)
 _ICON_IMAGE_SEQUENCE = 0x00880200
 _NOTHING_STAYS = TextPolicy(look_again=False)
 
@@ -69,11 +72,19 @@ def _show_text(place: Dataset, top: Dataset, finder: TextFinder) -> bool:
         return True
 
 
+def _value(icon: Dataset) -> bytes:
+    """Return the value of its pixel data, without which it has no frames."""
+    return bytes(icon.PixelData or b"") if "PixelData" in icon else b""
+
+
 def _shows_text(icon: Dataset, top: Dataset, finder: TextFinder) -> bool:
     view = Dataset({**icon._dict})
     implicit, little = top.original_encoding
     view.set_original_encoding(implicit, little, top._character_set)
-    view.file_meta = getattr(top, "file_meta", FileMetaDataset())
+    view.file_meta = FileMetaDataset()
+    syntax = transfer_syntax_of(top)
+    is_native = syntax.is_encapsulated and not _value(icon).startswith(_FIRST_ITEM)
+    view.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if is_native else syntax
     frames = open_frames(view)
     if frames is None:
         return False
