@@ -29,9 +29,9 @@ _TEXT, _LINK, _LOW = 0.2, 0.2, 0.15
 # like that reached 6.9, no word was below 7.3.
 _SURE, _STEP, _AROUND = 0.75, 3.0, 24
 _WEAK, _FAR = 0.5, 7.0
-# DBNet only proposes: a spot that it gives .2 anywhere counts as far as it gives .1, and 16 pixels or a
+# DBNet only proposes: a spot that it gives .4 anywhere counts as far as it gives .1, and 16 pixels or a
 # letter around it, too. It marks the core of a line, about .45 of the letters' height.
-_PROPOSED, _WORTH, _NEAR, _CORE = 0.1, 0.2, 16, 0.45
+_PROPOSED, _WORTH, _NEAR, _CORE = 0.1, 0.4, 16, 0.45
 _SMALL = 14.0  # letters up to this height, in pixels, are doubled for CRAFT
 _SAME = 0.7  # a box that shares so much with a larger one is the same
 _SPARSE = 1.3  # places are joined unless that adds so much that nobody proposed
@@ -111,9 +111,7 @@ class EasyOcrFinder:
 
     def _places(self, picture: Picture) -> tuple[list["_Place"], Mask]:
         """Return where CRAFT has to look, and the pixels that DBNet takes for text in any size."""
-        large = max(picture.shape) > _LARGE
-        if large:
-            picture = np.where(_sharp(picture), picture, np.uint8(GROUND))
+        sharp = _sharp(picture) if max(picture.shape) > _LARGE else None
         enlarge = _scale(picture)
         dbnet = self._dbnet
         if dbnet is None:
@@ -121,7 +119,7 @@ class EasyOcrFinder:
             return [every], np.ones(picture.shape, bool)
         places, proposed = [], np.zeros(picture.shape, bool)
         for scale in sorted({1.0, enlarge}):
-            scores = _scored(dbnet, _resized(picture, scale), _TILE if large else 2 * _TILE)
+            scores = _scored(dbnet, _resized(picture, scale), sharp)
             found, marked = _proposed(scores, scale, picture.shape)
             places += found
             proposed |= marked
@@ -170,11 +168,17 @@ class _Place(NamedTuple):
         )
 
 
-def _scored(dbnet: Network, picture: Picture, side: int) -> Scores:
-    """Return DBNet's score of every pixel."""
+def _scored(dbnet: Network, picture: Picture, sharp: Mask | None) -> Scores:
+    """Return DBNet's score of every pixel, of a large picture where it is sharp alone.
+
+    DBNet sees what is around, too: sharp parts cut out of a noisy ground look like words.
+    """
     scores = np.zeros(picture.shape, np.float32)
-    for core, tile in _tiles(picture, side):
+    shown = picture if sharp is None else np.where(sharp, picture, np.uint8(GROUND))
+    for core, tile in _tiles(shown, 2 * _TILE if sharp is None else _TILE):
         scores[core] = _run(dbnet, picture[tile])[0, 0][_inside(core, tile)]
+    if sharp is not None:
+        scores[~sharp] = 0
     return scores
 
 
