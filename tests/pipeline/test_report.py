@@ -140,6 +140,34 @@ def test_second_run_is_compared_with_the_first(tmp_path: Path) -> None:
     assert standing == [["CT", "3", "1", "0", "0", "4"], ["all", "3", "1", "0", "0", "4"]]
 
 
+def test_a_run_that_found_nothing_new_says_what_stands(tmp_path: Path) -> None:
+    write_run(tmp_path, FIRST, [a_row("a", frames_examined=1, text_boxes_hidden=2)])
+    write_run(
+        tmp_path,
+        SECOND,
+        counts={**dict.fromkeys(["written", "rejected", "quarantined", "failed"], 0), "skipped": 1},
+    )
+    page = page_of(tmp_path)
+    assert (
+        "Every source was written clean or turned away by policy"
+        in page.get_element_by_id("short").text_content()
+    )
+    assert "1 more sources were left out" in page.get_element_by_id("short").text_content()
+    assert table(page, "Newest outcome of every source, over all runs") == [
+        ["CT", "1", "0", "0", "0", "1"],
+        ["all", "1", "0", "0", "0", "1"],
+    ]
+
+
+def test_what_acted_most_is_named(tmp_path: Path) -> None:
+    changes = [{"rule": rule, "action": "X"} for rule in ("basic:00081030", "basic:00081030", "private")]
+    write_run(tmp_path, FIRST, [a_row("a")], changes=changes)
+    assert table(page_of(tmp_path), "What acted most often") == [
+        ["basic:00081030", "Study Description", "X", "2"],
+        ["private", "", "X", "1"],
+    ]
+
+
 def test_a_fast_and_a_slow_half_are_told_apart(tmp_path: Path) -> None:
     write_run(tmp_path, FIRST, [a_row(str(n), ms_read=10.0 if n < 50 else 1000.0) for n in range(100)])
     run = read_figures(str(tmp_path)).run

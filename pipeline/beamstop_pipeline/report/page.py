@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from pydicom.datadict import dictionary_description
 from pydicom.uid import UID
 
 from beamstop.audit import Outcome
@@ -133,8 +134,8 @@ def _said(figures: Figures) -> dict[str, Any]:
         "elements": _elements(written),
         "rules": Table(
             "What acted most often",
-            ["rule set and line", "action", "elements"],
-            [(rule.rule, rule.action, rule.elements) for rule in figures.rules],
+            ["rule set and line", "attribute", "action", "elements"],
+            [(rule.rule, _attribute(rule.rule), rule.action, rule.elements) for rule in figures.rules],
         ),
         "methods": _methods(written),
         "speed": _speed(run, record),
@@ -144,6 +145,22 @@ def _said(figures: Figures) -> dict[str, Any]:
         "verified": figures.verified,
         "meanings": method_meanings(),
     }
+
+
+def _attribute(rule: str) -> str:
+    """Return the name of the attribute that a rule's line is for, where it is one.
+
+    >>> _attribute("basic:00081030"), _attribute("basic:PRIVATE")
+    ('Study Description', '')
+    """
+    line = rule.rpartition(":")[2]
+    try:
+        return dictionary_description(int(line, 16)) if len(line) == _TAG_DIGITS else ""
+    except (KeyError, ValueError):
+        return ""
+
+
+_TAG_DIGITS = 8
 
 
 def _of(rows: Rows, outcome: Outcome) -> pd.DataFrame:
