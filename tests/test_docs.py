@@ -49,6 +49,16 @@ def test_options_named_exist() -> None:
     assert named <= options | set(_beam_options())
 
 
+def test_costs_of_a_million_images_are_computed_as_said() -> None:
+    text = (DOCS / "scale.md").read_text()
+    table = re.search(r"\| images \| CPU seconds each \| vCPU-hours \|\n.*\n((?:\|.*\n)+)", text)
+    assert table
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[1].splitlines()]
+    assert [round(1_000_000 * float(seconds) / 3600) for _, seconds, _ in rows] == [
+        int(row[2]) for row in rows
+    ]
+
+
 def _beam_options() -> Iterator[str]:
     parser = _BeamArgumentParser()
     for kind in PipelineOptions.__subclasses__():
