@@ -58,7 +58,13 @@ def write_reviewed(audit: Path, clean: Path) -> None:
     }
     boxes = [a_box(CINE, frame, 2, 3, 20, 8) for frame in (4, 4, 7)]
     boxes += [a_box(STILL, 0, 5, 5, 10, 6), a_box(STILL, 0, 30, 5, 9, 6, action="K", why="authorized_word")]
-    device = {"sop_instance_uid": PLAIN, "path": "Manufacturer", "tag": "(0008,0070)", "action": "D"}
+    device = {
+        "sop_instance_uid": PLAIN,
+        "path": "Manufacturer",
+        "tag": "(0008,0070)",
+        "action": "D",
+        "rule": "a:00080070",
+    }
     rows = []
     for uid, picture in pictures.items():
         path = clean / "P" / f"{uid}.dcm"

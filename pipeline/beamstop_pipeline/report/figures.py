@@ -371,7 +371,7 @@ def _changes(reader: _Reader, run_id: str) -> tuple[list[Rule], dict[str, int], 
     for table in _together(table for _, table in reader.read(paths, columns)):
         for row in table.group_by(columns).aggregate([([], "count_all")]).to_pylist():
             if row["why"] is None:
-                rules[row["rule"], row["action"]] += row["count_all"]
+                rules[row["rule"] or "", row["action"]] += row["count_all"]
             else:
                 why[row["why"]] += row["count_all"]
     named = [Rule(rule, action, count) for (rule, action), count in rules.most_common(_RULES)]
