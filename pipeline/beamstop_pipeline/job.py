@@ -206,10 +206,13 @@ def check_stream(job: Job, here: bool) -> None:
         raise ConfigurationError("--subscription needs Google's Pub/Sub client: pip install 'beamstop[gcp]'")
 
 
-def check_networks(recipe: Recipe, here: bool) -> None:
+def check_networks(recipe: Recipe, here: bool) -> tuple[str, ...]:
     """Check that the text detector's weights are on this machine, if this run needs them here.
 
     What is made of them once is made now, so that no worker has to.
+
+    Returns:
+        languages of the recipe that there are no weights to read with.
 
     Raises:
         DeidError: they are not, or not those that were published.
@@ -217,7 +220,8 @@ def check_networks(recipe: Recipe, here: bool) -> None:
     if here and recipe.looks_at_pixels:
         from beamstop.ocr import prepare
 
-        prepare()
+        return prepare(recipe.text_policy.languages)
+    return ()
 
 
 def check_stores(inputs: Sequence[str], targets: Mapping[str, str]) -> None:

@@ -15,7 +15,7 @@ from beamstop import networks
 from beamstop.errors import DeidError
 from beamstop.frames import open_frames
 from beamstop.networks import exported
-from beamstop.ocr import EasyOcrFinder, load_finder
+from beamstop.ocr import EasyOcrFinder, load_finder, prepare
 from beamstop.renditions import local_contrast
 from beamstop.text import PixelReport, TextPolicy, hide
 from beamstop.weights import CRAFT, DBNET, DIGESTS, ENGLISH, proposer_weights, weights_folder
@@ -124,6 +124,10 @@ def test_language_without_weights_is_still_detected_and_said() -> None:
     assert french.unread_languages == ("fr",)
     report = hide(as_kind("MONOCHROME2", drawn()), TextPolicy(authorized_words=("MLO",)), french)
     assert (report.text_boxes_hidden, report.text_boxes_kept) == (3, 0)
+
+
+def test_preparing_a_run_says_which_languages_nobody_reads(finder: EasyOcrFinder) -> None:
+    assert prepare(("en", "fr", "ja")) == ("fr", "ja")
 
 
 def test_fingerprint_names_engine_weights_and_precision(finder: EasyOcrFinder) -> None:

@@ -61,9 +61,7 @@ class EasyOcrFinder:
         self._craft = networks.load(folder / CRAFT)
         self._dbnet = networks.load(proposer) if proposer and networks.has_openvino() else None
         self._folder = folder
-        self.unread_languages = tuple(
-            language for language in languages if not (folder / _RECOGNIZERS.get(language, "none")).is_file()
-        )
+        self.unread_languages = _unread(languages, folder)
         readable = [language for language in languages if language not in self.unread_languages]
         self._recognizer = _RECOGNIZERS[readable[0]] if readable else None
         self.fingerprint = " ".join(
@@ -290,17 +288,24 @@ def _halved(part: Part) -> Part:
     return down, across
 
 
-def prepare() -> None:
+def prepare(languages: tuple[str, ...] = ("en",)) -> tuple[str, ...]:
     """Make ready once what every finder on this machine reads; see `networks.prepare`.
+
+    Returns:
+        the languages that there are no weights to read with.
 
     Raises:
         DeidError: there are no weights, or they are not those that were published.
     """
     folder, proposer = weights_folder(), proposer_weights()
-    readers = (folder / name for name in _RECOGNIZERS.values())
-    networks.prepare(
-        [folder / CRAFT, *([proposer] if proposer else []), *(path for path in readers if path.is_file())]
-    )
+    unread = _unread(languages, folder)
+    readers = dict.fromkeys(folder / _RECOGNIZERS[name] for name in languages if name not in unread)
+    networks.prepare([folder / CRAFT, *([proposer] if proposer else []), *readers])
+    return unread
+
+
+def _unread(languages: tuple[str, ...], folder: Path) -> tuple[str, ...]:
+    return tuple(name for name in languages if not (folder / _RECOGNIZERS.get(name, "none")).is_file())
 
 
 def load_finder(languages: tuple[str, ...] = ("en",), weights: str | Path | None = None) -> EasyOcrFinder:
