@@ -13,7 +13,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
-from beamstop.elements import text_of
+from beamstop.elements import failing_if_broken, text_of
 from beamstop.errors import RecipeError, Rejected
 
 _BURNED_IN = "BurnedInAnnotation"
@@ -145,6 +145,7 @@ class CriterionBouncer(Bouncer):
             self._reject(self._reads)
 
 
+@failing_if_broken
 def bounce(dataset: Dataset, bouncers: Iterable[Bouncer], pixels_cleaned: bool | None = None) -> None:
     """Ask every bouncer.
 
@@ -157,6 +158,7 @@ def bounce(dataset: Dataset, bouncers: Iterable[Bouncer], pixels_cleaned: bool |
 
     Raises:
         Rejected: by the first bouncer that says no.
+        Failed: `unreadable`: what it looks at is not what it claims to be.
     """
     second_look = pixels_cleaned is not None
     asked = [bouncer for bouncer in bouncers if bouncer.reads_burned_in or not second_look]

@@ -35,7 +35,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from beamstop.codestreams import comments
-from beamstop.elements import BROKEN, UNDEFINED_LENGTH
+from beamstop.elements import BROKEN, UNDEFINED_LENGTH, text_of
 from beamstop.errors import Quarantined, Refusal
 from beamstop.files import FIRST_PIXEL_TAG, IMPLEMENTATION_CLASS_UID, LAST_PIXEL_TAG, read_dicom
 from beamstop.identifiers import Identifiers, harvest, words_of
@@ -165,7 +165,7 @@ class _Look:
         return {moved for day in days | self._everything.dates if (moved := _move(day, self._days))}
 
     def uid(self, tag: int) -> str:
-        return str(self._before.get(tag, DataElement(tag, "UI", "")).value or "").strip()
+        return text_of(self._before, tag).strip(" \0")
 
     @property
     def references(self) -> tuple[tuple[str, str], ...]:
