@@ -116,6 +116,19 @@ def test_several_padding_values_are_quarantined(make_dataset: MakeDataset) -> No
     assert judge(encode(dataset).data, RESEARCH) == "quarantined pixels_undecodable"
 
 
+def test_pixel_data_without_a_byte_are_verified(make_dataset: MakeDataset) -> None:
+    data = encode(make_dataset()).data + struct.pack("<HH2s2xL", 0x7FE0, 0x0010, b"OB", 0)
+    assert judge(data, BASIC) == "written"
+
+
+def test_a_uid_of_a_control_character_is_one(make_dataset: MakeDataset) -> None:
+    """The run reads it as it is written; pydicom would take it for a blank."""
+    dataset = make_dataset()
+    data = encode(dataset).data.replace(b"\x20\0\x0d\0UI\x08\x001.2.3.4\0", b"\x20\0\x0d\0UI\x02\0\x0c\0")
+    assert len(data) == len(encode(dataset).data) - 6
+    assert judge(data, BASIC) == "written"
+
+
 ATOMS = ("A", "1", "a.", "1.", "A-", "A'", "Aa ", "19700201 ", "Roe ", "Roe^", "a@", "Dr. ", "12 A ", "(1)")
 
 

@@ -141,6 +141,8 @@ class _Element(NamedTuple):
 
 class _Look:
     def __init__(self, before: FileDataset, after: FileDataset, recipe: Recipe, identity: Identity) -> None:
+        # As they are written: pydicom, asked for a value, may take more off it than its padding.
+        self._own_uids = {tag: text_of(before, tag).strip(" \0") for tag in _OWN_UIDS}
         self._before = before
         self._after = after
         self._recipe = recipe
@@ -165,7 +167,7 @@ class _Look:
         return {moved for day in days | self._everything.dates if (moved := _move(day, self._days))}
 
     def uid(self, tag: int) -> str:
-        return text_of(self._before, tag).strip(" \0")
+        return self._own_uids[tag]
 
     @property
     def references(self) -> tuple[tuple[str, str], ...]:
@@ -313,8 +315,9 @@ def _haystack(clean: bytes, dataset: FileDataset) -> tuple[bytes, bytes]:
         element: Any = dataset._dict[tag]
         is_encapsulated = element.length == UNDEFINED_LENGTH
         pieces.append(clean[at : element.value_tell - (8 if element.is_implicit_VR else 12)])
-        at = element.value_tell + len(element.value) + (8 if is_encapsulated else 0)
-        said += comments(element.value) if is_encapsulated else b""
+        value = element.value or b""
+        at = element.value_tell + len(value) + (8 if is_encapsulated else 0)
+        said += comments(value) if is_encapsulated else b""
     return b"".join((*pieces, clean[at:])), said
 
 
