@@ -16,7 +16,7 @@ PYTEST_ARGS ?= -n 2
 IMAGE ?= REGION-docker.pkg.dev/PROJECT/REPOSITORY/beamstop:TAG
 PLACE ?= gs://BUCKET/beamstop/template.json
 
-.PHONY: setup test test-flink check fmt docs demo bench fuzz template clean
+.PHONY: setup test test-flink check fmt docs demo bench fuzz stress template clean
 
 setup: $(STAMP)
 
@@ -56,6 +56,10 @@ fuzz: $(STAMP)
 # Checks the specification and says what publishes it; sends nothing.
 template: $(STAMP)
 	@$(BIN)/python templates/dataflow/plan.py --image '$(IMAGE)' --place '$(PLACE)' --file build/template.json
+
+# Hours: every change that a run makes to the file system is once the last one before it is killed.
+stress: $(STAMP)
+	$(BIN)/python tests/reliability/stress.py $(STRESS_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist demo-out

@@ -1,11 +1,9 @@
 """The command line: `beamstop run`, `beamstop keygen`."""
 
 import base64
-import fcntl
 import json
 import os
 import secrets
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -46,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             typer.echo(f"beamstop: {_sentence(error)}", err=True)
         return BAD_CONFIGURATION
     except Exception as fault:  # noqa: BLE001  a traceback may quote a value, and 1 would mean "finished"
-        typer.echo(f"beamstop: the run broke: {type(fault).__name__}", err=True)
+        why = os.strerror(fault.errno) if isinstance(fault, OSError) and fault.errno else type(fault).__name__
+        typer.echo(f"beamstop: the run broke: {why}", err=True)
         return BROKEN
     return code if isinstance(code, int) else DONE
 
@@ -173,6 +172,14 @@ def run(
             rich_help_panel=_WHAT,
         ),
     ] = False,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune",
+            help="with --incremental: remove clean files whose source is gone, or not written any more",
+            rich_help_panel=_WHAT,
+        ),
+    ] = False,
     audit_detail: Annotated[
         Literal["instances", "changes"],
         typer.Option(help="a row per instance, or per element too", rich_help_panel=_WHAT),
@@ -237,8 +244,13 @@ def run(
             from beamstop.recipe import load_recipe
             from beamstop_pipeline import job as jobs
             from beamstop_pipeline.beam_options import is_local
+            from beamstop_pipeline.targets import sole_run
 
             jobs.check_key(key, ephemeral_key, incremental)
+            if prune and not incremental:
+                raise jobs.ConfigurationError("--prune goes by the earlier runs: name --incremental, too")
+            if prune and output.startswith("dicomweb:"):
+                raise jobs.ConfigurationError("--prune removes files: what an imaging server has is its own")
             if quiet and as_json:
                 raise jobs.ConfigurationError("--quiet and --json exclude each other: name one")
             started = jobs.start_time()
@@ -254,6 +266,7 @@ def run(
                 attributes=attributes,
                 png=png,
                 incremental=incremental,
+                prune=prune,
                 ephemeral=ephemeral_key,
                 audit_detail=audit_detail,
                 limits=Limits(max_bytes, max_frames, max_pixels, max_seconds, decoder_memory, max_elements),
@@ -275,7 +288,7 @@ def run(
             if subscription is None:
                 jobs.check_inputs(job.inputs)
             for folder in jobs.prepare_folders(job.targets):
-                held.enter_context(_sole_run(folder))
+                held.enter_context(sole_run(folder, job.audit))
         except DeidError as error:
             _refuse(error)
         raise typer.Exit(_run(job, options, quiet, as_json))
@@ -375,6 +388,14 @@ _COUNTS = (
 
 def _as_object(record: dict[str, Any], audit: str) -> dict[str, Any]:
     counts = {name: record["counts"][name] for name in _COUNTS}
+    if since := record.get("since"):
+        left = sum(since["left"].values()) - since["pruned"]
+        counts |= {
+            "gone": since["gone"],
+            "changed": since["changed"],
+            "left": left,
+            "pruned": since["pruned"],
+        }
     return {"run_id": record["run_id"], **counts, "seconds": record["seconds"], "audit": audit}
 
 
@@ -387,35 +408,6 @@ def _ephemeral_key() -> Iterator[str]:
         yield f"env:{name}"
     finally:
         del os.environ[name]
-
-
-@contextmanager
-def _sole_run(folder: Path) -> Iterator[None]:
-    """Keep other runs of this machine out of a target; clear what one that died left half-done.
-
-    Raises:
-        ConfigurationError: another run is writing there.
-    """
-    from beamstop_pipeline.job import ConfigurationError
-    from beamstop_pipeline.suspects import SUSPECTS
-    from beamstop_transforms.stores import PARTIAL, open_store
-
-    hidden = folder / PARTIAL
-    hidden.mkdir(mode=0o700, exist_ok=True)
-    with open(hidden / "run", "wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigurationError(f"another run is writing to {folder}: wait until it ends") from None
-        for left in filter(Path.is_dir, hidden.iterdir()):
-            if left.name == SUSPECTS:
-                continue
-            # What a dead run claimed stays: it says which files are ours.
-            shutil.rmtree(left / "aside" if (left / "claims").is_dir() else left, ignore_errors=True)
-        try:
-            yield
-        finally:
-            open_store(str(folder)).remove(f"{PARTIAL}/run")
 
 
 def _refuse(error: DeidError) -> None:

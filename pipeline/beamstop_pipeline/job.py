@@ -51,6 +51,7 @@ class Job:
         subscription: of Pub/Sub, that tells of new objects for ever; None for a run over inputs.
         window: of a stream, seconds for which there is one record.
         incremental: leave out what an earlier run has decided.
+        prune: remove clean files that no source stands for any more.
         ephemeral: the key lives for this run only.
         audit_detail: `changes` for a row per element acted on, `instances` for none of these.
         limits: what is beyond them is failed.
@@ -74,6 +75,7 @@ class Job:
     attributes: str | None = None
     png: str | None = None
     incremental: bool = False
+    prune: bool = False
     ephemeral: bool = False
     audit_detail: AuditDetail = "changes"
     limits: Limits = field(default_factory=Limits)

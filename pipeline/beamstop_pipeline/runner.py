@@ -1,10 +1,11 @@
 """Running a job: on this machine with a pinned runner and a watchdog, or on the runner that was named."""
 
 import os
+import re
 import shlex
+import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -26,6 +27,7 @@ from beamstop_pipeline.graph import build
 from beamstop_pipeline.job import Job
 from beamstop_pipeline.progress import LISTED, read_progress
 from beamstop_pipeline.suspects import note_suspect, read_suspects, worked_on
+from beamstop_pipeline.targets import scratch
 from beamstop_transforms.audit import record_name
 from beamstop_transforms.stores import open_store
 
@@ -58,7 +60,7 @@ def run_locally(job: Job, options: Any, report: Report) -> None:
             then the process ends at once, with exit code 3 and one sentence on stderr.
     """
     options.view_as(DirectOptions).direct_num_workers = job.workers
-    with tempfile.TemporaryDirectory(prefix="beamstop-") as folder:
+    with scratch() as folder:
         job = replace(job, progress=folder, suspects=read_suspects(job.audit))
         with Watchdog(job, folder, report) as watchdog:
             try:
@@ -115,7 +117,14 @@ def _cause(error: Exception) -> str:
         name, colon, sentence = line.strip().partition("Error: ")
         if colon and name.startswith("beamstop"):
             return sentence.partition(" [while running")[0]
-    return str(error) if isinstance(error, DeidError) else type(error).__name__
+    if number := _NUMBERED.search(str(error)):
+        return os.strerror(int(number[1]))  # without the path that stands behind it
+    if isinstance(error, DeidError):
+        return str(error).partition(" [while running")[0]
+    return type(error).__name__
+
+
+_NUMBERED = re.compile(r"\[[Ee]rrno (\d+)\]")
 
 
 def pinned_runner(options: Any, workers: int) -> Any:
@@ -192,9 +201,7 @@ class Watchdog:
         kill_workers()
         sys.stderr.write(f"beamstop: {_broke(why)}\n")
         sys.stderr.flush()
-        for name in os.listdir(self._folder):
-            os.unlink(os.path.join(self._folder, name))
-        os.rmdir(self._folder)
+        shutil.rmtree(self._folder, ignore_errors=True)
         os._exit(BROKEN)  # Beam waits for ever for a lost worker, whatever is raised
 
 

@@ -50,3 +50,15 @@ def test_removing_takes_empty_folders_along(store: LocalStore, tmp_path: Path) -
     store.remove("a/b/c")
     store.remove("never/there")
     assert os.listdir(tmp_path / "store" / "a") == ["d"]
+
+
+def test_what_is_written_together_is_as_if_each_was_written_alone(store: LocalStore, tmp_path: Path) -> None:
+    first, second, third = b"one", b"two", b"three"
+    with store.together([first, second, third]):
+        assert store.write("a/1", first, None)
+        assert not store.write("a/1", second, None)
+        assert store.write("a/2", second, None)
+        assert store.read("a/2")[1] == b"two"
+    files = {path.name: path.read_bytes() for path in (tmp_path / "store" / "a").iterdir()}
+    assert files == {"1": b"one", "2": b"two"}
+    assert list((tmp_path / "store" / ".partial" / "new").iterdir()) == []

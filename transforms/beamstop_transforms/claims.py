@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -34,6 +35,12 @@ class Claim:
     before: dict[str, str | None] = field(default_factory=dict)
     earlier: list[list[str]] = field(default_factory=list)
     first_wins: bool = False
+
+    @property
+    def encoded(self) -> bytes:
+        """As it is kept."""
+        kept = {"claimants": self.claimants, "before": self.before, "earlier": self.earlier}
+        return json.dumps(kept).encode()
 
     @property
     def winner(self) -> str:
@@ -94,7 +101,7 @@ class Claims:
             if claimant.path not in claim.before:
                 found = self._files.find(claimant.path)
                 claim.before[claimant.path] = found.sha256 if found else None
-            if self._store.write(name, json.dumps(asdict(claim)).encode(), version, durable=False):
+            if self._store.write(name, claim.encoded, version, durable=False):
                 return claim
             version, claim = self._read(name)
 
@@ -107,6 +114,12 @@ class Claims:
         return any(
             self._read(_name(run_id, sop_instance_uid))[1].made(path, sha256) for run_id in self._dead_runs
         )
+
+    def left_open(self) -> Iterator[bytes]:
+        """Yield the `uid_key` of every SOP Instance UID that a run which died may have written."""
+        for run_id in self._dead_runs:
+            for name in self._store.names(f"{PARTIAL}/{run_id}/{_CLAIMS}"):
+                yield bytes.fromhex(_leaf(name))
 
     def tidy(self) -> list[str]:
         """Empty `.partial` but for claims; return the parts in which this run's are to be released."""
@@ -141,10 +154,15 @@ class Claims:
         return found[0], Claim(claimants, document["before"], document.get("earlier", []), self._first_wins)
 
 
+def uid_key(sop_instance_uid: str) -> bytes:
+    """Return 16 bytes that stand for a SOP Instance UID."""
+    return hashlib.sha256(sop_instance_uid.encode()).digest()[:16]
+
+
 def _leaf(name: str) -> str:
     return name.rpartition("/")[2]
 
 
 def _name(run_id: str, sop_instance_uid: str) -> str:
-    digest = hashlib.sha256(sop_instance_uid.encode()).hexdigest()[:32]
+    digest = uid_key(sop_instance_uid).hex()
     return f"{PARTIAL}/{run_id}/{_CLAIMS}/{digest[:2]}/{digest}"

@@ -1,7 +1,8 @@
 """An imaging server as OUTPUT, over DICOMweb (PS3.18)."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from email.message import Message
 from functools import cache
 from typing import Any
@@ -72,6 +73,10 @@ class DicomwebStore:
             if found is None or found.sha256 != hashlib.sha256(data).hexdigest():
                 raise Failed("not_stored", _why_not(answer))
         return True
+
+    def together(self, contents: Sequence[bytes]) -> AbstractContextManager[None]:
+        """See `Store`; every instance is sent by itself."""
+        return nullcontext()
 
     def remove(self, name: str) -> None:
         """Refuse: DICOMweb has no such request."""

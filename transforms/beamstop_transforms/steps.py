@@ -1,6 +1,5 @@
 """The edge between Beam and the core: run one step on an instance, turn a refusal into an audit row."""
 
-import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -35,9 +34,8 @@ class StepFn(beam.DoFn):
     column: ClassVar[str | None] = None
 
     def setup(self) -> None:
-        """Silence warnings in this process, and pydicom's log: they quote values."""
+        """Silence warnings in this process: pydicom's quote values."""
         warnings.simplefilter("ignore")
-        logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
     def work(self, instance: Instance) -> None:
         """Change the instance in place, or raise `Refusal` or `PixelError`."""

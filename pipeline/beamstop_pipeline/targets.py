@@ -1,0 +1,111 @@
+"""Local targets: one run of this machine at a time, which clears what one that died left half-done."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.suspects import SUSPECTS
+from beamstop_transforms.audit import record_name
+from beamstop_transforms.stores import PARTIAL, open_store
+
+_SCRATCH = "beamstop-"
+
+
+@contextmanager
+def sole_run(folder: Path, audit: str) -> Iterator[None]:
+    """Keep other runs of this machine out of a target; clear what runs that died left half-done.
+
+    Args:
+        folder: the target.
+        audit: the AUDIT folder or prefix: a run that left a record there has ended.
+
+    Raises:
+        ConfigurationError: another run is writing there.
+    """
+    with _locked(folder):
+        for left in filter(Path.is_dir, (folder / PARTIAL).iterdir()):
+            if left.name != SUSPECTS:
+                _clear(folder, left, open_store(audit).find(record_name(left.name)) is not None)
+        try:
+            yield
+        finally:
+            open_store(str(folder)).remove(f"{PARTIAL}/run")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    path = folder / PARTIAL / "run"
+    while True:
+        try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            with open(path, "wb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is(lock, path):
+                    yield
+                    return
+        except FileNotFoundError:
+            continue  # the run before this one is just tidying up
+        except BlockingIOError:
+            raise ConfigurationError(f"another run is writing to {folder}: wait until it ends") from None
+        except OSError as error:
+            raise ConfigurationError(f"{folder}: {error.strerror}; make room, or choose another") from None
+
+
+def _is(file: IO[bytes], path: Path) -> bool:
+    """Say whether the file still has its name: who ends removes it, and another may have made a new one."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _clear(folder: Path, left: Path, ended: bool) -> None:
+    """Clear what one run left in `.partial`, and the tables that it published if it never ended."""
+    if not ended:
+        # Their rows decide nothing, no seal holds them, and this run makes them anew.
+        for table in (folder, *filter(Path.is_dir, folder.iterdir())):
+            for path in table.glob(f"{left.name}-*.parquet"):
+                path.unlink()
+    # What a dead run claimed stays: it says which files are ours. One that ended has rows for that.
+    claimed = not ended and any(path.is_file() for path in (left / "claims").rglob("*"))
+    shutil.rmtree(left / "aside" if claimed else left, ignore_errors=True)
+
+
+@contextmanager
+def scratch() -> Iterator[str]:
+    """Yield a folder for all temporary files of this process and its workers; remove those of dead runs."""
+    place = tempfile.gettempdir()
+    for left in Path(place).glob(f"{_SCRATCH}*"):
+        _remove_if_dead(left)
+    former = os.environ.get("TMPDIR")
+    with (
+        tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=place, ignore_cleanup_errors=True) as folder,
+        open(Path(folder, "lock"), "wb") as lock,
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        try:
+            yield folder
+        finally:
+            tempfile.tempdir = place
+            os.environ.pop("TMPDIR")
+            if former is not None:
+                os.environ["TMPDIR"] = former
+
+
+def _remove_if_dead(folder: Path) -> None:
+    """Remove the scratch folder of a run that is no more; the system lets go of its lock."""
+    try:
+        if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+            return
+        with open(folder / "lock", "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError:
+        return  # in use, or just being made

@@ -1,0 +1,61 @@
+"""An archive with one source of every kind that a crash could treat unfairly."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+from beamstop.identity import Identity
+
+KEY = bytes(range(32))
+RECIPE = "profile: basic\noptions: [retain-patient-characteristics]\n"  # another result for every instance
+
+
+def plant(archive: Path, plain: int = 4) -> list[Path]:
+    """Write an archive; return the sources that win against a duplicate with other content.
+
+    Args:
+        archive: a folder that is not there yet.
+        plain: how many instances are without trouble.
+    """
+    archive.mkdir()
+    for number in range(plain):
+        patient = f"R-10{number // 2:02}"
+        _instance(patient, f"1.2.3.{number}").save_as(archive / f"{number:03}.dcm", enforce_file_format=True)
+    data = (archive / "000.dcm").read_bytes()
+    (archive / "same.dcm").write_bytes(data)
+    (archive / "truncated.dcm").write_bytes(data[:-7])
+    (archive / "notes.txt").write_bytes(b"not DICOM")
+    return [
+        *_rivals(archive, "one-path", "R-2001", "R-2001"),
+        *_rivals(archive, "two-paths", "R-3001", "R-3002"),
+    ]
+
+
+def _rivals(archive: Path, name: str, patient: str, other: str) -> Iterator[Path]:
+    """Write two sources of one SOP Instance UID with unequal content; yield the one that wins."""
+    paths = [archive / f"{name}-{number}.dcm" for number in (1, 2)]
+    for path, patient_id, kvp in zip(paths, (patient, other), ("100", "120"), strict=True):
+        uid = "1.2.4.1" if name == "one-path" else "1.2.4.2"
+        dataset = _instance(patient_id, uid)
+        dataset.KVP = kvp
+        dataset.save_as(path, enforce_file_format=True)
+    yield min(paths, key=lambda path: Identity(KEY).digest("source", path.read_bytes()))
+
+
+def _instance(patient: str, uid: str) -> FileDataset:
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, uid
+    dataset = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
+    dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, uid
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = f"{uid}.1", f"{uid}.1.1"
+    dataset.PatientID, dataset.PatientName, dataset.PatientSex = patient, "Roe^Jane", "F"
+    dataset.Modality, dataset.StudyDate, dataset.PatientBirthDate = "CT", "20240229", "19610317"
+    dataset.Rows = dataset.Columns = 4
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit, dataset.PixelRepresentation, dataset.SamplesPerPixel = 7, 0, 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.PixelData = bytes(range(16))
+    return dataset

@@ -1,0 +1,328 @@
+"""Many runs that are killed or meet a fault, each followed by another; prints what was lost: nothing.
+
+`make stress` runs it long; `make test` runs a few trials of each kind.
+"""
+
+import argparse
+import errno
+import importlib
+import itertools
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import archives
+import faults
+from trials import (
+    Ended,
+    Job,
+    Snapshot,
+    copied,
+    halves,
+    kill_all,
+    kill_driver,
+    kill_worker,
+    run,
+    run_processes,
+    snapshot,
+    when_there_are,
+)
+
+ALL = ("--crosswalk", "--attributes", "--png")
+KILLED, BROKEN = -9, 3
+Disturb = Callable[["subprocess.Popen[bytes]"], None]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A job, and what an earlier run had left when it began.
+
+    Attributes:
+        name: for the report.
+        job: the command that is disturbed.
+        prior: folder that every trial begins as a copy of; need not be there.
+        undisturbed: what the job leaves.
+        ended: how it ends then.
+    """
+
+    name: str
+    job: Job
+    prior: Path
+    undisturbed: Snapshot
+    ended: Ended
+
+
+def scenarios(base: Path) -> Iterator[Scenario]:
+    """Yield the jobs that are disturbed."""
+    archive, key, other = base / "archive", base / "key", base / "other.yaml"
+    late = archives.plant(archive)
+    key.write_bytes(archives.KEY)
+    key.chmod(0o600)
+    other.write_text(archives.RECIPE)
+    job = Job(archive, key)
+    whole, part, none = base / "whole", base / "part", base / "none"
+    _must_end(run(replace(job, more=ALL), whole), 1)
+    for path in late:
+        path.rename(base / path.name)
+    _must_end(run(replace(job, more=ALL), part), 1)
+    for path in late:
+        (base / path.name).rename(path)
+    for name, prior, changed in (
+        ("a first run", none, job),
+        ("a first run, all tables", none, replace(job, more=ALL)),
+        ("a first run, --incremental", none, replace(job, more=(*ALL, "--incremental"))),
+        ("a grown archive", part, replace(job, more=ALL)),
+        ("a grown archive, --incremental", part, replace(job, more=(*ALL, "--incremental"))),
+        ("another recipe", whole, replace(job, more=ALL, recipe=str(other))),
+        (
+            "another recipe, --incremental",
+            whole,
+            replace(job, more=(*ALL, "--incremental"), recipe=str(other)),
+        ),
+        ("nothing new, --incremental", whole, replace(job, more=(*ALL, "--incremental"))),
+    ):
+        home = copied(prior, base / "undisturbed")
+        ended = run(changed, home)
+        _must_end(ended, 1)
+        yield Scenario(name, changed, prior, snapshot(home), ended)
+
+
+def _must_end(ended: Ended, code: int) -> None:
+    if ended.code != code:
+        raise SystemExit(f"an undisturbed run ended with {ended.code}: {ended.said}")
+
+
+def moments(changes: int, wanted: int) -> list[int]:
+    """Return up to so many of the moments 1 to changes, evenly spread."""
+    if not wanted:
+        return []
+    if wanted >= changes:
+        return list(range(1, changes + 1))
+    return sorted({1 + round(number * (changes - 1) / max(wanted - 1, 1)) for number in range(wanted)})
+
+
+class Report:
+    """Counts trials and what was lost in them."""
+
+    def __init__(self) -> None:
+        self.tried: Counter[str] = Counter()
+        self.lost: list[str] = []
+
+    def trial(self, kind: str, name: str, wrong: list[str]) -> None:
+        """Count one trial."""
+        self.tried[kind] += 1
+        self.lost += [f"{kind}, {name}: {it}" for it in wrong]
+        if wrong:
+            tell(self.lost[-1])
+
+
+def killed(scenario: Scenario, home: Path, *at: int) -> list[str]:
+    """Kill a run before a change, the next one too if asked, then let one go on; return what is wrong."""
+    copied(scenario.prior, home)
+    for moment in at:
+        ended = run(scenario.job, home, faults.kill_at(moment))
+        wrong = [f"half a file: {it}" for it in halves(home)]
+        if wrong:
+            return wrong
+        if ended.code not in (KILLED, scenario.ended.code):
+            return [f"exit {ended.code}: {ended.said}"]
+    return settled(scenario, home)
+
+
+def settled(scenario: Scenario, home: Path) -> list[str]:
+    """Let a run go on undisturbed; return how the result differs from one that never was disturbed."""
+    ended = run(scenario.job, home)
+    if ended.code != scenario.ended.code:
+        return [f"the next run ended with {ended.code}: {ended.said}"]
+    return list(differences(scenario.undisturbed, snapshot(home)))
+
+
+def differences(wanted: Snapshot, found: Snapshot) -> Iterator[str]:
+    """Yield how two snapshots differ."""
+    for path in sorted(wanted.tree.keys() | found.tree.keys()):
+        if path not in found.tree:
+            yield f"missing: {path}"
+        elif path not in wanted.tree:
+            yield f"too much: {path}"
+        elif wanted.tree[path] != found.tree[path]:
+            yield f"other bytes: {path}"
+    for table, rows in wanted.rows.items():
+        for source in sorted(rows.keys() | found.rows[table].keys()):
+            if rows.get(source) != found.rows[table].get(source):
+                yield f"{table}, source {source[-40:]}: {rows.get(source)} is {found.rows[table].get(source)}"
+    for stray in found.strays:
+        yield f"left: {stray}"
+
+
+def refused(scenario: Scenario, home: Path, moment: int, target: str, code: int, sentence: str) -> list[str]:
+    """Let a target be full or read-only from a moment on, then be well again; return what is wrong."""
+    copied(scenario.prior, home)
+    ended = run(scenario.job, home, faults.refuse_from(moment, home / target, code))
+    wrong = [f"half a file: {it}" for it in halves(home)]
+    if ended.code not in (2, 3, scenario.ended.code):
+        wrong.append(f"exit {ended.code}: {ended.said}")
+    if ended.code in (2, 3) and not (
+        ended.said.startswith("beamstop: ") and sentence in ended.said and ended.said.count("\n") == 1
+    ):
+        wrong.append(f"said: {ended.said!r}")
+    return wrong + settled(scenario, home)
+
+
+def vanished(scenario: Scenario, home: Path, moment: int, source: Path) -> list[str]:
+    """Let a source vanish in a run and come back after it; return what is wrong."""
+    copied(scenario.prior, home)
+    shutil.copy2(source, home.parent / "kept")
+    ended = run(scenario.job, home, faults.vanish_at(moment, source))
+    if source.exists():
+        raise SystemExit("the source did not vanish")
+    shutil.copy2(home.parent / "kept", source)
+    wrong = [] if ended.code == 1 else [f"exit {ended.code}: {ended.said}"]
+    return wrong + settled(scenario, home)
+
+
+def too_large(scenario: Scenario, home: Path, limit: int) -> list[str]:
+    """Let no file grow beyond a number of bytes, then let a run go on undisturbed; return what is wrong."""
+    copied(scenario.prior, home)
+    ended = run(scenario.job, home, limit=limit)
+    wrong = [f"half a file: {it}" for it in halves(home)]
+    if ended.code not in (1, 3) or ended.said.count("\n") > 1:
+        wrong.append(f"exit {ended.code}: {ended.said}")
+    return wrong + settled(scenario, home)
+
+
+def full(scenario: Scenario, home: Path, target: str, kilobytes: int) -> list[str]:
+    """Give a target a small disk of its own, later a larger one; return what is wrong."""
+    copied(scenario.prior, home)
+    place = home / target
+    place.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", place], check=True)  # noqa: S607
+    try:
+        ended = run(scenario.job, home)
+        wrong = [f"half a file: {it}" for it in halves(home)]
+        if ended.code not in (1, 2, 3) or ended.said.count("\n") > 1:
+            wrong.append(f"exit {ended.code}: {ended.said}")
+        if ended.code > 1 and os.strerror(errno.ENOSPC) not in ended.said:
+            wrong.append(f"said: {ended.said!r}")
+        subprocess.run(["mount", "-o", "remount,size=64m", place], check=True)  # noqa: S607
+        return wrong + settled(scenario, home)
+    finally:
+        subprocess.run(["umount", place], check=True)  # noqa: S607
+
+
+def with_workers(scenario: Scenario, home: Path, files: int, then: Disturb) -> list[str]:
+    """Disturb a run with two worker processes, then start it again; return what is wrong.
+
+    What a lost worker was at is left alone once, and said: then a third run makes up for it.
+    """
+    copied(scenario.prior, home)
+    job = replace(scenario.job, workers=2)
+    ended = run_processes(job, home, when_there_are(files, home / "output", then))
+    wrong = [f"half a file: {it}" for it in halves(home)]
+    if then is kill_worker and ended.code == BROKEN and "a worker process was lost" not in ended.said:
+        wrong.append(f"said: {ended.said!r}")
+    if ended.code not in (KILLED, BROKEN, scenario.ended.code):
+        wrong.append(f"exit {ended.code}: {ended.said}")
+    again = run_processes(job, home, lambda process: None)
+    if again.code != scenario.ended.code:
+        wrong.append(f"the next run ended with {again.code}: {again.said}")
+    return wrong + settled(scenario, home)
+
+
+def at_once(scenario: Scenario, home: Path) -> list[str]:
+    """Start two runs into one OUTPUT at once; return what is wrong."""
+    copied(scenario.prior, home)
+    other: list[Ended] = []
+
+    def _start_another(process: subprocess.Popen[bytes]) -> None:
+        command = [sys.executable, "-m", "beamstop_pipeline", *scenario.job.command(home)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        other.append(Ended(done.returncode, done.stderr, 0))
+
+    ended = run_processes(scenario.job, home, _start_another)
+    codes = sorted([ended.code, other[0].code])
+    said = ended.said + other[0].said
+    fine = codes == sorted([scenario.ended.code, 2]) and "another run is writing" in said
+    fine = fine or codes == [scenario.ended.code] * 2  # one after the other
+    return ([] if fine else [f"exits {codes}: {said}"]) + settled(scenario, home)
+
+
+def disturb(scenario: Scenario, base: Path, chosen: argparse.Namespace, report: Report) -> None:
+    """Carry out the trials of one scenario."""
+    home, last, rng = base / "trial", scenario.ended.changes, random.Random(chosen.seed)
+    few = -(-chosen.trials // 8)
+    for moment in moments(last, chosen.trials):
+        report.trial("killed", f"{scenario.name}, {moment}", killed(scenario, home, moment))
+    for _ in range(few):
+        twice = rng.randint(1, last), rng.randint(1, last)
+        report.trial("killed twice", f"{scenario.name}, {twice}", killed(scenario, home, *twice))
+    for target, code in itertools.product(("output", "audit"), (errno.ENOSPC, errno.EROFS)):
+        for moment in moments(last, few):
+            wrong = refused(scenario, home, moment, target, code, os.strerror(code))
+            report.trial(errno.errorcode[code], f"{scenario.name}, {target}, {moment}", wrong)
+    for moment in moments(40, few):
+        wrong = vanished(scenario, home, moment, scenario.job.archive / "000.dcm")
+        report.trial("source vanished", f"{scenario.name}, {moment}", wrong)
+    for limit in (300 + it for it in moments(4000, few)):  # what the run says must fit
+        report.trial("file too large", f"{scenario.name}, {limit}", too_large(scenario, home, limit))
+    if os.getuid() == 0 and scenario.prior.name == "none":
+        for target, kilobytes in itertools.product(("output", "audit"), moments(120, few)):
+            wrong = full(scenario, home, target, kilobytes)
+            report.trial("full disk", f"{scenario.name}, {target}, {kilobytes} kB", wrong)
+
+
+def disturb_workers(scenario: Scenario, base: Path, chosen: argparse.Namespace, report: Report) -> None:
+    """Carry out the trials that need processes of their own."""
+    for then, files in itertools.product((kill_all, kill_driver, kill_worker), moments(40, chosen.processes)):
+        wrong = with_workers(scenario, base / "trial", files, then)
+        report.trial(f"two workers, {then.__name__}", f"{scenario.name}, {files} files", wrong)
+    for _ in range(chosen.processes):
+        report.trial("two runs at once", scenario.name, at_once(scenario, base / "trial"))
+
+
+def main() -> int:
+    """Run the trials; print the figures as JSON; return 1 if anything was lost."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=10**6, help="kills of each scenario, at most")
+    parser.add_argument("--processes", type=int, default=8, help="trials of a kind with worker processes")
+    parser.add_argument("--scenario", default="", help="only those whose name holds this")
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args()
+    report = Report()
+    warm_up()
+    # In memory where that is possible: killing proves nothing about what a loss of power leaves.
+    memory = next(filter(os.path.isdir, ["/dev/shm"]), None)  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="stress-", dir=memory) as folder:
+        base = Path(folder)
+        for scenario in scenarios(base):
+            if chosen.scenario not in scenario.name:
+                continue
+            disturb(scenario, base, chosen, report)
+            if scenario.prior.name != "whole":
+                disturb_workers(scenario, base, chosen, report)
+            tell(f"{scenario.name}: {dict(report.tried)}, lost {len(report.lost)}")
+    sys.stdout.write(json.dumps({"tried": report.tried, "lost": report.lost}, indent=1) + "\n")
+    return int(bool(report.lost))
+
+
+def tell(line: str) -> None:
+    """Say on stderr how far it is."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def warm_up() -> None:
+    """Import what every run needs, so that forked ones need not."""
+    for name in ("beamstop.recipe", "beamstop_pipeline.display", "beamstop_pipeline.runner"):
+        importlib.import_module(name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
