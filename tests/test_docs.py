@@ -18,7 +18,7 @@ from pydicom import Dataset
 from pydicom.uid import CTImageStorage
 
 from beamstop import Rejected, deidentify
-from beamstop.audit import CHANGES, CROSSWALK, FINDINGS, INSTANCES
+from beamstop.audit import CHANGES, CROSSWALK, FINDINGS, INSTANCES, PRUNED_FILES
 from beamstop.recipe import Recipe, parse_recipe, recipe_names
 from beamstop_pipeline.cli import app
 
@@ -28,8 +28,8 @@ DOCS = ROOT / "docs"
 
 @pytest.mark.parametrize(
     "schema",
-    [INSTANCES, CHANGES, CROSSWALK, FINDINGS],
-    ids=["instances", "changes", "crosswalk", "findings"],
+    [INSTANCES, CHANGES, CROSSWALK, FINDINGS, PRUNED_FILES],
+    ids=["instances", "changes", "crosswalk", "findings", "pruned"],
 )
 def test_outputs_describes_every_column(schema: pa.Schema) -> None:
     lines = [f"| `{field.name}` | {field.type} | {field.metadata[b'comment'].decode()} |" for field in schema]

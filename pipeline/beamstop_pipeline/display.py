@@ -123,6 +123,7 @@ def summary(record: Mapping[str, Any], output: str, audit: str) -> Table:
         table.add_row(str(outcome), _with_reasons(outcome, counts))
     if record["options"]["incremental"]:
         table.add_row("skipped", f"{counts['skipped']} that an earlier run decided")
+        table.add_row("since then", _since(record["since"]))
     table.add_row("text boxes hidden", str(counts["text_boxes_hidden"]))
     if "png" in record:
         table.add_row("PNG", ", ".join(f"{code.replace('_', ' ')} {n}" for code, n in record["png"].items()))
@@ -131,6 +132,17 @@ def summary(record: Mapping[str, Any], output: str, audit: str) -> Table:
     table.add_row("audit", audit)
     table.add_row("to look at it", f"beamstop report {audit}")
     return table
+
+
+def _since(since: Mapping[str, Any]) -> str:
+    """Say what became of sources and clean files of earlier runs."""
+    gone = f"{since['gone']} gone" if since["judged"] else "a folder cannot be listed: who knows what is gone"
+    left = [f"{why} {number}" for why, number in since["left"].items()]
+    kept = sum(since["left"].values()) - since["pruned"]
+    files = f"; clean files without a source: {', '.join(left)}" if left else ""
+    pruned = f"; {since['pruned']} pruned" if since["pruned"] else ""
+    remedy = f"; {kept} stay (--prune)" if kept else ""
+    return f"{gone}, {since['changed']} changed{files}{pruned}{remedy}"
 
 
 def _with_reasons(outcome: Outcome, counts: Mapping[str, Any]) -> str:

@@ -40,11 +40,12 @@ def build(pipeline: beam.Pipeline, job: Job) -> Any:
     target = Target(job.output, job.audit, job.run_id, first_wins=is_dicomweb(job.output))
     run = _run(job, target)
     sources = pipeline | "Match" >> Match(job.inputs)
-    skipping = sources | "Skip" >> Skip(_decisions(job), job.key)
+    decisions = _decisions(job, target)
+    skipping = sources | "Skip" >> Skip(decisions, job.key)
     listed = skipping.fresh | "NoteListed" >> NoteListed(job.progress)
     # Only paths cross this; from reading to writing is one fused chain.
     chain = _deidentify(listed | "Reshuffle" >> beam.Reshuffle(), job, target)
-    settled = chain.written.claims | "SettleDuplicates" >> Settle(target, skipping.held)
+    settled = chain.written.claims | "SettleDuplicates" >> Settle(target, decisions, skipping.skipped)
     rows = (*chain.rows, settled.overturned) | "NoteOutcomes" >> NoteOutcomes(job.progress)
     return Drafts(
         sources=sources,
@@ -99,8 +100,8 @@ def _deidentify(sources: Any, job: Job, target: Target) -> Chain:
     return Chain(written, (*refusals, written.rows))
 
 
-def _decisions(job: Job) -> Decisions | None:
-    return Decisions(job.audit, job.recipe.digest, version("beamstop")) if job.incremental else None
+def _decisions(job: Job, target: Target) -> Decisions | None:
+    return Decisions(target, job.recipe.digest, version("beamstop")) if job.incremental else None
 
 
 def _run(job: Job, target: Target) -> Run:
@@ -129,12 +130,15 @@ def _run(job: Job, target: Target) -> Run:
                 "png": job.png is not None,
                 "ephemeral_key": job.ephemeral,
                 "incremental": job.incremental,
+                "prune": job.prune,
                 "audit_detail": job.audit_detail,
                 "limits": asdict(job.limits),
                 "workers": job.workers,
                 "stall_timeout": job.stall_timeout,
             },
         },
+        inputs=job.inputs,
+        prune=job.prune if job.incremental else None,
         started=job.started,
         shards=PER_BUNDLE if job.progress is not None else 16,
     )

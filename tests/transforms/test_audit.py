@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -31,7 +32,7 @@ def write(
     sources: int,
     rows: list[dict[str, Any]],
     losers: dict[str, str],
-    skipped: tuple[str, ...] = (),
+    skipped: int = 0,
 ) -> dict[str, Any]:
     run = Run(
         target=Target(str(folder / "out"), str(folder / "audit"), "r1"),
@@ -42,13 +43,15 @@ def write(
         key=str(key_file),
         columns={"run_id": "r1"},
         record={"recipe": "basic"},
+        inputs=("/archive",),
+        prune=None,
         started="2026-01-01T00:00:00+00:00",
         shards=1,
     )
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         inputs = {
             "sources": [Source(str(number), 0, "") for number in range(sources)],
-            "skipped": skipped,
+            "skipped": [np.arange(1, skipped + 1, dtype=np.uint64).tobytes()],
             "rows": rows,
             "changes": [{"source_id": row["source_id"], "path": "PatientName"} for row in rows],
             "crosswalk": [
@@ -104,13 +107,13 @@ def test_a_loser_is_rejected_and_leaves_nothing_but_its_row(tmp_path: Path, key_
 
 def test_skipped_sources_have_no_row_unless_they_lost_what_they_held(tmp_path: Path, key_file: Path) -> None:
     lost = {"source_id": "04" * 32, "outcome": "rejected", "bytes_in": 0, "bytes_out": 0, "overturned": True}
-    counts = write(tmp_path, key_file, 6, [*ROWS, lost], {}, ("x", "y", lost["source_id"]))["counts"]
+    counts = write(tmp_path, key_file, 6, [*ROWS, lost], {}, 3)["counts"]
     assert (counts["sources"], counts["skipped"], counts["rejected"]) == (6, 2, 1)
 
 
 def test_a_row_of_a_source_that_was_skipped_breaks_the_run(tmp_path: Path, key_file: Path) -> None:
     with pytest.raises(UnreconciledError):
-        write(tmp_path, key_file, 3, ROWS, {}, ("x",))
+        write(tmp_path, key_file, 3, ROWS, {}, 1)
 
 
 @pytest.mark.parametrize(("sources", "rows"), [(4, ROWS), (2, ROWS), (4, [*ROWS, ROWS[0]])])

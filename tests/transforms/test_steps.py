@@ -2,10 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import apache_beam as beam
@@ -18,7 +16,6 @@ from beamstop import load_recipe
 from beamstop.errors import Failed, PixelError, Quarantined, Rejected
 from beamstop.text import Picture, TextBox
 from beamstop_transforms import Bounce, HideText, Instance, ReadDicom, Source
-from beamstop_transforms.hide_text import TakingTurns
 from beamstop_transforms.steps import StepFn
 
 SENTINEL = "Zzyzxqua"
@@ -142,33 +139,3 @@ def test_no_finder_is_loaded_for_a_recipe_that_leaves_pixels_alone(
         read = sources | ReadDicom(str(key_file))
         _ = read.instances | HideText(load_recipe("basic"), partial(load_corner, str(log)))
     assert not log.exists()
-
-
-class Meeting:
-    """A finder at which two threads meet, if both are let in."""
-
-    fingerprint = "meeting 1"
-
-    def __init__(self) -> None:
-        self.barrier = Barrier(2, timeout=0.2)
-
-    def find(self, picture: Picture) -> list[TextBox]:
-        return [TextBox(0, 0, 1, 1)] if self._met() else []
-
-    def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
-        return list(boxes) if self._met() else []
-
-    def _met(self) -> bool:
-        try:
-            self.barrier.wait()
-        except BrokenBarrierError:
-            return False
-        return True
-
-
-def test_threads_of_a_worker_take_turns_at_the_finder() -> None:
-    """Else one gets what the network found in the other's picture: it has one place for its result."""
-    finder, picture, box = TakingTurns(Meeting()), np.zeros((4, 4), np.uint8), TextBox(0, 0, 1, 1)
-    with ThreadPoolExecutor(2) as threads:
-        asked = [threads.submit(finder.find, picture), threads.submit(finder.read, picture, [box])]
-        assert [it.result() for it in asked] == [[], []]

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, AnyStr
 
 import pyarrow as pa
 
@@ -108,6 +108,14 @@ CROSSWALK = _schema(
     ("output_path", _TEXT, "below OUTPUT"),
 )
 
+PRUNED_FILES = _schema(
+    ("run_id", _TEXT, "the run that removed it"),
+    ("source_id", _TEXT, "keyed digest of the path of the source that it was made of"),
+    ("output_path", _TEXT, "below OUTPUT"),
+    ("output_sha256", _TEXT, "of the clean file"),
+    ("why", _TEXT, "gone, rejected, quarantined or moved: what became of the source"),
+)
+
 FINDINGS = _schema(
     ("verify_id", _TEXT, "the look; sorts by time"),
     ("run_id", _TEXT, "the run that the row or record is of; null where none is"),
@@ -209,11 +217,11 @@ def bucket_of(source_id: str) -> int:
     return int(source_id[:2], 16)
 
 
-def bucket_digest(leaves: Mapping[str, bytes]) -> bytes:
+def bucket_digest(leaves: Mapping[AnyStr, bytes]) -> bytes:
     """Return the inner node over one bucket's leaves, sorted by source_id.
 
     Args:
-        leaves: source_id → leaf of every row of the bucket.
+        leaves: source_id, in hex or as bytes → leaf of every row of the bucket.
     """
     return hashlib.sha256(b"\1" + b"".join(leaves[key] for key in sorted(leaves))).digest()
 

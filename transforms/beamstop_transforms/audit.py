@@ -1,13 +1,15 @@
 """WriteAudit: from the rows of a run to its Parquet files and its record."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import pyarrow as pa
+from apache_beam import pvalue
 from apache_beam.pvalue import AsDict, AsList, AsSingleton
 from apache_beam.transforms.combiners import Count
 
@@ -30,8 +32,10 @@ from beamstop.identity import Identity
 from beamstop.keys import resolve_key
 from beamstop_transforms.attributes import WriteAttributes
 from beamstop_transforms.png import NOT_RENDERED, OCCUPIED, PICTURES, WritePng
+from beamstop_transforms.prune import FindLeftovers, Prune, input_digests
+from beamstop_transforms.skip import numbers_in
 from beamstop_transforms.stores import PARTIAL, open_store
-from beamstop_transforms.tables import PER_BUNDLE, Table, WriteTable
+from beamstop_transforms.tables import PER_BUNDLE, Draft, Table, WriteDrafts, WriteTable
 from beamstop_transforms.write import Target, open_claims
 
 
@@ -44,7 +48,7 @@ class Drafts(NamedTuple):
 
     Attributes:
         sources: every `Source` matched.
-        skipped: one element per source that was left out, as an earlier run's row holds.
+        skipped: which sources were left out, as an earlier run's row holds; one element, see `numbers_in`.
         rows: one row per other source, and one per skipped source whose earlier row holds no longer.
         changes: rows of `changes`.
         crosswalk: rows of the crosswalk.
@@ -74,6 +78,8 @@ class Run:
         key: reference of the run's key.
         columns: columns of the audit that are the same for every row.
         record: what the run's JSON says beside counts and times.
+        inputs: patterns; their keyed digests stand in the record.
+        prune: whether clean files that no source stands for are removed; None if they are not looked for.
         started: UTC, ISO 8601.
         shards: Parquet files per table of rows, at least; or `PER_BUNDLE`.
     """
@@ -86,6 +92,8 @@ class Run:
     key: str
     columns: Mapping[str, str]
     record: Mapping[str, Any]
+    inputs: tuple[str, ...]
+    prune: bool | None
     started: str
     shards: int
 
@@ -103,9 +111,14 @@ class WriteAudit(beam.PTransform):
     def expand(self, drafts: Any) -> Any:
         """From `Drafts`, return one element: the counts of the run."""
         run, losers = self._run, AsDict(drafts.losers)
-        rows = drafts.rows | "Seal" >> beam.ParDo(_SealFn(run), losers)
-        columns = Table(run.target.audit, "instances", run.target.run_id, INSTANCES, run.shards)
-        files = [rows | "Columns" >> beam.Map(columns_of) | "WriteInstances" >> WriteTable(columns)]
+        # Rows wait on disk for the losers' verdict, not in a runner's memory.
+        table = Table(run.target.audit, "instances", run.target.run_id, _DRAFT, run.shards)
+        published = drafts.rows | "DraftInstances" >> WriteDrafts(table)
+        tags = (_TALLY, _NODES, _CLEAN)
+        instances = published | "WriteInstances" >> beam.ParDo(
+            _WriteInstancesFn(run, table), losers
+        ).with_outputs(*tags, main="files")
+        files = [instances["files"]]
         if run.detail:
             table = Table(run.target.audit, "changes", run.target.run_id, CHANGES, PER_BUNDLE)
             files.append(
@@ -125,25 +138,38 @@ class WriteAudit(beam.PTransform):
             files.append(drafts.attributes | "WriteAttributes" >> table_of_attributes)
         pictures: Any = {}
         if run.png is not None:
-            pictures = AsDict(rows | "WritePng" >> WritePng(run.png, run.target.output))
-        buckets = (
-            rows
-            | "ByBucket" >> beam.Map(lambda row: (bucket_of(row["source_id"]), (row["source_id"], leaf(row))))
-            | "Buckets" >> beam.GroupByKey()
-            | "Node" >> beam.MapTuple(_node)
-        )
+            pictures = AsDict(instances[_CLEAN] | "WritePng" >> WritePng(run.png, run.target.output))
+        nodes = instances[_NODES] | "Buckets" >> beam.GroupByKey() | "Node" >> beam.MapTuple(_node)
+        left: Any = {}
+        removed: Any = 0
+        since: Any = {}
+        if run.prune is not None:
+            leftovers = instances["files"] | "FindLeftovers" >> FindLeftovers(
+                run.target, run.inputs, run.key, drafts.skipped
+            )
+            since = AsSingleton(leftovers.since)
+            left = AsDict(
+                leftovers.found | "Why" >> beam.Map(lambda it: it.why) | "Left" >> Count.PerElement()
+            )
+            if run.prune:
+                lists, gone = leftovers.found | "Prune" >> Prune(run.target)
+                files.append(lists)
+                removed = AsSingleton(gone | "CountPruned" >> Count.Globally())
         recorded = (
-            rows.pipeline
+            instances["files"].pipeline
             | "Once" >> beam.Create([None])
             | "WriteRecord"
             >> beam.ParDo(
                 _WriteRecordFn(run),
                 AsSingleton(drafts.sources | "CountSources" >> Count.Globally()),
-                AsSingleton(drafts.skipped | "CountSkipped" >> Count.Globally()),
-                AsSingleton(rows | "Counts" >> beam.Map(counts_of) | "Tally" >> beam.CombineGlobally(_add)),
-                AsDict(buckets),
+                AsSingleton(drafts.skipped),
+                AsSingleton(instances[_TALLY] | "Tally" >> beam.CombineGlobally(_add)),
+                AsDict(nodes),
                 AsList(tuple(files) | "Files" >> beam.Flatten()),
                 pictures,
+                since,
+                left,
+                removed,
             )
         )
         # A claim for each instance is more than one worker could remove in time.
@@ -152,27 +178,55 @@ class WriteAudit(beam.PTransform):
         return recorded
 
 
-class _SealFn(beam.DoFn):
-    """Complete every row: the losers' verdict, the run's columns, the MAC."""
+class _WriteInstancesFn(beam.DoFn):
+    """Complete every row of a draft: the losers' verdict, the run's columns, the MAC; give it its name.
 
-    def __init__(self, run: Run) -> None:
+    Yields the name; to the tally the counts; to the nodes, for each bucket of the Merkle tree, source_ids and
+    leaves in 64 bytes a row; to the clean ones path and SHA-256 of every file that is written.
+    """
+
+    def __init__(self, run: Run, table: Table) -> None:
         super().__init__()
         self._run = run
+        self._table = table
 
     def setup(self) -> None:
         self._identity = Identity(resolve_key(self._run.key))
 
-    def process(self, row: Row, losers: Mapping[str, str]) -> Iterator[Row]:
+    def process(self, draft: Draft, losers: Mapping[str, str]) -> Iterator[Any]:
+        tally, nodes = Counter[str](), defaultdict[int, list[bytes]](list)
+        batches = []
+        rows = _DRAFT.empty_table() if draft.draft is None else self._table.read(draft.draft)
+        for batch in rows.to_batches(max_chunksize=_AT_ONCE):
+            rows_of_batch = [self._complete(row, losers) for row in batch.to_pylist()]
+            for row in rows_of_batch:
+                tally.update(counts_of(row))
+                nodes[bucket_of(row["source_id"])] += [bytes.fromhex(row["source_id"]), leaf(row)]
+                if self._run.png is not None and row["outcome"] == Outcome.WRITTEN:
+                    yield pvalue.TaggedOutput(_CLEAN, (row["output_path"], row["output_sha256"]))
+            batches.append(pa.RecordBatch.from_pylist(rows_of_batch, INSTANCES))
+        yield self._table.put(draft.final, pa.Table.from_batches(batches, INSTANCES))
+        yield pvalue.TaggedOutput(_TALLY, tally)
+        for number, parts in nodes.items():
+            yield pvalue.TaggedOutput(_NODES, (number, b"".join(parts)))
+
+    def _complete(self, row: Row, losers: Mapping[str, str]) -> Row:
         lost = losers.get(row["source_id"])
         if lost is not None:
             row = {**refused(row, Outcome.REJECTED, "WriteDicom", lost), "unchanged": False}
-        yield complete(row, self._run.columns, self._identity)
+        return complete(row, self._run.columns, self._identity)
+
+
+_TALLY, _NODES, _CLEAN = "tally", "nodes", "clean"
+_MARKS = ("unchanged", "overturned")  # for the counts alone
+_DRAFT = pa.schema([*INSTANCES, *((name, pa.bool_()) for name in _MARKS)])
+_AT_ONCE = 5_000  # rows held as dicts
 
 
 def complete(row: Row, columns: Mapping[str, str], identity: Identity) -> Row:
     """Return a row with the run's columns and its MAC, and beside them what `counts_of` asks for."""
-    more = {name: bool(row.get(name)) for name in ("unchanged", "overturned")}
-    return {**sealed({**row, **columns}, identity), **more}
+    marks = {name: bool(row.get(name)) for name in _MARKS}
+    return {**sealed({**row, **columns}, identity), **marks}
 
 
 def columns_of(row: Row) -> Row:
@@ -189,10 +243,10 @@ def _winners(row: Row, losers: Mapping[str, str]) -> Iterator[Row]:
         yield {name: row[name] for name in CROSSWALK.names}
 
 
-def _node(bucket: int, rows: Iterable[tuple[str, bytes]]) -> tuple[int, bytes]:
-    listed = list(rows)
-    leaves = dict(listed)
-    if len(leaves) != len(listed):
+def _node(bucket: int, parts: Iterable[bytes]) -> tuple[int, bytes]:
+    packed = b"".join(parts)
+    leaves = {packed[at : at + 32]: packed[at + 32 : at + 64] for at in range(0, len(packed), 64)}
+    if 64 * len(leaves) != len(packed):
         raise UnreconciledError("a source has more than one audit row")
     return bucket, bucket_digest(leaves)
 
@@ -230,17 +284,22 @@ class _WriteRecordFn(beam.DoFn):
         self,
         _: None,
         sources: int,
-        left_out: int,
+        left_out: bytes,
         totals: Mapping[str, int],
         buckets: Mapping[int, bytes],
         files: list[str],
         pictures: Mapping[str, int],
+        since: Mapping[str, Any],
+        left: Mapping[str, int],
+        pruned: int,
     ) -> Iterator[dict[str, Any]]:
         tally = Counter(totals)  # Beam's coder makes a plain mapping of it
-        skipped = left_out - tally["overturned"]
+        skipped = len(numbers_in(left_out)) - tally["overturned"]
         if tally["rows"] != sources - skipped:
             raise UnreconciledError(f"{sources} sources, {skipped} skipped, but {tally['rows']} audit rows")
         more: dict[str, Any] = {}
+        if self._run.prune is not None:
+            more["since"] = {**since, "left": dict(sorted(left.items())), "pruned": pruned}
         if self._run.png is not None:
             more["png"] = {code: pictures.get(code, 0) for code in (PICTURES, NOT_RENDERED, OCCUPIED)}
         record = put_record(self._run, counts(sources, skipped, tally), tally, buckets, files, more)
@@ -281,6 +340,7 @@ def put_record(
     record = {
         "run_id": run_id,
         **run.record,
+        "inputs": input_digests(run.inputs, identity),
         "engines": _details(tally, "engine"),
         "counts": dict(counted),
         "started": run.started,

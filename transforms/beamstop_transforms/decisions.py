@@ -1,19 +1,24 @@
 """Decisions: what the audit of earlier runs says was decided, for `--incremental`."""
 
-import hashlib
 import os
+from collections.abc import Iterator
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from apache_beam.utils.shared import Shared
 
 from beamstop.audit import Outcome, Row
-from beamstop_transforms.claims import Claimant
+from beamstop_transforms.claims import Claimant, uid_key
+from beamstop_transforms.numbers import digest_number, digest_numbers, number_of, numbers_of
 from beamstop_transforms.stores import open_seekable, paths_in
 from beamstop_transforms.tables import run_of
+from beamstop_transforms.write import Target, open_claims
+
+PRUNED = "pruned"  # the folder of AUDIT that says which clean files a run removed
 
 _NEEDED = (
     "source_id",
@@ -28,83 +33,99 @@ _NEEDED = (
 # What a row says of the source itself, whatever became of it.
 _OF_THE_SOURCE = ("source_id", "source_digest", "source_size", "source_version", "sop_class_uid", "modality")
 
-# The newest row of a source, in 36 + 8 bytes: every worker process holds one for each of millions of sources.
+# The newest row of a source, in 37 + 8 bytes: every worker process holds one for each of millions of sources.
 _ENTRY = np.dtype(
     [
         ("source", "u8"),  # stands for the source_id
-        ("seen", "u8"),  # stands for size and version; 0 if the row decides nothing
-        ("uid", "u8", 2),  # stands for the SOP Instance UID of the clean file; 0 unless written
+        ("size", "i8"),
+        ("version", "i8"),
+        ("uid", "u8"),  # stands for the SOP Instance UID of the clean file; 0 unless written
         ("file", "u4"),  # which Parquet file has the row
+        ("decides", "?"),
     ]
 )
-
-
-class Decision(NamedTuple):
-    """What holds of a source by its newest row.
-
-    Attributes:
-        uid_key: stands for the SOP Instance UID of the clean file; None unless written.
-        file: the Parquet file that has the row.
-    """
-
-    uid_key: bytes | None
-    file: str
-
-
-class Held(NamedTuple):
-    """A clean file that a skipped source has in OUTPUT: the source, and the Parquet file with its row."""
-
-    source_id: str
-    file: str
 
 
 class Decisions:
     """What finished runs decided with one recipe and one version of beamstop.
 
-    A source that failed is not decided, nor one whose place was occupied. A run without a record did
-    not finish: its rows decide nothing.
+    A source that failed is not decided, nor one whose place was occupied, nor one whose clean file was
+    pruned; nor a duplicate, once anything was pruned: what it lost to may be gone. A run without a record
+    did not finish: its rows decide nothing, and where it may have written nothing is decided any more.
 
     Args:
-        audit: the AUDIT folder or prefix.
+        target: OUTPUT, AUDIT, and the run that asks.
         recipe_digest, beamstop_version: what a row must agree with.
     """
 
-    def __init__(self, audit: str, recipe_digest: str, beamstop_version: str) -> None:
-        self._audit = audit
+    def __init__(self, target: Target, recipe_digest: str, beamstop_version: str) -> None:
+        self._target = target
         self._recipe_digest = recipe_digest
         self._beamstop_version = beamstop_version
+        self._shared = Shared()
 
-    def find(self, source_id: str, size: int, version: str) -> Decision | None:
-        """Return the decision on a source, None if there is none or the source has changed since."""
-        number, entries = _number(source_id), self._entries
+    def shared(self) -> "Decisions":
+        """Return the one object that all who ask in this process share: it holds the arrays."""
+        return self._shared.acquire(lambda: self)  # type: ignore[no-any-return]
+
+    def holds(self, source_id: str, size: int, version: str) -> bool:
+        """Say whether a source is decided and has not changed since."""
+        number, entries = digest_number(source_id), self._entries
         at = int(np.searchsorted(self._sources, np.uint64(number)))
         if at == len(entries) or not version:
-            return None
+            return False
         entry = entries[at]
-        if (int(entry["source"]), int(entry["seen"])) != (number, _seen(size, version)):
-            return None
-        return Decision(entry["uid"].tobytes() if entry["uid"].any() else None, self._files[entry["file"]])
+        same = (int(entry["source"]), int(entry["size"]), int(entry["version"])) == (
+            number,
+            size,
+            int(version),
+        )
+        return bool(same and entry["decides"])
+
+    def holders(self, sop_instance_uid: str, skipped: Any) -> Iterator[tuple[Row, Claimant]]:
+        """Yield what the ledger says of each skipped source with this UID, and the claim that its file is.
+
+        Args:
+            sop_instance_uid: the UID.
+            skipped: sorted `digest_number` of every source that this run skips.
+        """
+        uids, order = self._by_uid
+        number = np.uint64(number_of(sop_instance_uid))
+        first, last = (int(np.searchsorted(uids, number, side, sorter=order)) for side in ("left", "right"))
+        for at in range(first, last):
+            entry = self._entries[order[at]]
+            found = int(np.searchsorted(skipped, entry["source"]))
+            if found < len(skipped) and skipped[found] == entry["source"]:
+                yield _held_row(self._files[entry["file"]], int(entry["source"]))
 
     @cached_property
     def _sources(self) -> Any:
         return np.ascontiguousarray(self._entries["source"])  # else every search would copy it
 
     @cached_property
+    def _by_uid(self) -> tuple[Any, Any]:
+        uids = np.ascontiguousarray(self._entries["uid"])
+        return uids, np.argsort(uids, kind="stable")
+
+    @cached_property
+    def _left_open(self) -> frozenset[bytes]:
+        return frozenset(open_claims(self._target).left_open())
+
+    @cached_property
     def _files(self) -> list[str]:
-        """The Parquet files of finished runs, oldest run first."""
-        records = paths_in(self._audit, "runs", ".json")
-        finished = {os.path.basename(path).removesuffix(".json") for path in records}
-        every = paths_in(self._audit, "instances", ".parquet")
-        return [path for path in every if run_of(path) in finished]
+        """The Parquet files of finished runs, oldest run first, what a run pruned after its rows."""
+        return finished_files(self._target.audit)
 
     @cached_property
     def _entries(self) -> Any:
         """The newest entry of every source, sorted by source."""
         parts = [np.empty(0, _ENTRY)]
+        pruned = max([number for number, path in enumerate(self._files) if is_pruned(path)], default=0)
         for number, path in enumerate(self._files):
             with open_seekable(path) as file:
-                for batch in pq.ParquetFile(file).iter_batches(columns=list(_NEEDED)):
-                    parts.append(self._entries_of(batch, number))
+                columns = ["source_id"] if is_pruned(path) else list(_NEEDED)
+                for batch in pq.ParquetFile(file).iter_batches(columns=columns):
+                    parts.append(self._entries_of(batch, number, number < pruned))
         every = np.concatenate(parts)
         del parts
         every = every[np.argsort(every["source"], kind="stable")]
@@ -112,53 +133,61 @@ class Decisions:
         newest[:-1] = every["source"][1:] != every["source"][:-1]
         return every[newest]
 
-    def _entries_of(self, batch: Any, number: int) -> Any:
+    def _entries_of(self, batch: Any, number: int, before_pruning: bool) -> Any:
         entries = np.zeros(batch.num_rows, _ENTRY)
         entries["file"] = number
-        entries["source"] = [_number(it) for it in batch["source_id"].to_pylist()]
-        sizes, versions = batch["source_size"].to_pylist(), batch["source_version"].to_pylist()
-        seen = [_seen(size, version) for size, version in zip(sizes, versions, strict=True)]
-        entries["seen"] = np.where(self._decides(batch), np.array(seen, "u8"), np.uint64(0))
-        keys = b"".join(uid_key(uid) if uid else _NO_UID for uid in batch["sop_instance_uid"].to_pylist())
-        entries["uid"] = np.frombuffer(keys, "u8").reshape(-1, 2)
+        entries["source"] = digest_numbers(batch["source_id"])
+        if is_pruned(self._files[number]):
+            return entries
+        versions = pc.if_else(pc.equal(batch["source_version"], ""), None, batch["source_version"])
+        entries["size"] = batch["source_size"].to_numpy(zero_copy_only=False)
+        entries["version"] = pc.fill_null(pc.cast(versions, pa.int64()), 0)
+        entries["uid"] = numbers_of(batch["sop_instance_uid"])
+        entries["decides"] = self._decides(batch, before_pruning)
         return entries
 
-    def _decides(self, batch: Any) -> Any:
+    def _decides(self, batch: Any, before_pruning: bool) -> Any:
         """Return for each row whether it decides: a mask of bool, (rows,)."""
+        again = ["occupied", *(["duplicate", "duplicate_conflict"] if before_pruning else [])]
         tried = pc.and_(
             pc.not_equal(batch["outcome"], str(Outcome.FAILED)),
-            pc.not_equal(pc.fill_null(batch["reason"], ""), "occupied"),
+            pc.invert(pc.is_in(batch["reason"], value_set=pa.array(again))),
         )
         same = pc.and_(
             pc.equal(batch["recipe_digest"], self._recipe_digest),
             pc.equal(batch["beamstop_version"], self._beamstop_version),
         )
-        return pc.fill_null(pc.and_(tried, same), False).to_numpy(zero_copy_only=False)
+        decides = pc.fill_null(pc.and_(tried, same), False).to_numpy(zero_copy_only=False)
+        if self._left_open:
+            uids = batch["sop_instance_uid"].to_pylist()
+            decides &= np.array([uid is None or uid_key(uid) not in self._left_open for uid in uids])
+        return decides
 
 
-_NO_UID = bytes(16)
+def finished_files(audit: str, also: str | None = None) -> list[str]:
+    """Return the Parquet files of runs that ended, oldest run first, what a run pruned after its rows.
+
+    Args:
+        audit: the AUDIT folder or prefix.
+        also: a run that counts as one that ended.
+    """
+    records = paths_in(audit, "runs", ".json")
+    finished = {os.path.basename(path).removesuffix(".json") for path in records} | {also}
+    every = [*paths_in(audit, "instances", ".parquet"), *paths_in(audit, PRUNED, ".parquet")]
+    return sorted(
+        (path for path in every if run_of(path) in finished), key=lambda it: (run_of(it), is_pruned(it), it)
+    )
 
 
-def uid_key(sop_instance_uid: str) -> bytes:
-    """Return 16 bytes that stand for a SOP Instance UID."""
-    return hashlib.sha256(sop_instance_uid.encode()).digest()[:16]
+def is_pruned(path: str) -> bool:
+    """Say whether a file tells what was pruned."""
+    return os.path.basename(os.path.dirname(path)) == PRUNED
 
 
-def _number(source_id: str) -> int:
-    """Return 64 bits of a source_id, which is a keyed digest."""
-    return int(source_id[:16], 16)
-
-
-def _seen(size: int, version: str) -> int:
-    """Return 64 bits that stand for size and version; never 0."""
-    digest = hashlib.blake2b(f"{size}\0{version}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") or 1
-
-
-def held_row(held: Held) -> tuple[Row, Claimant]:
-    """Return what the ledger says of a skipped source, and the claim that its clean file is."""
-    table = _instances(held.file)
-    (row,) = table.filter(pc.equal(table["source_id"], held.source_id)).to_pylist()
+def _held_row(path: str, source: int) -> tuple[Row, Claimant]:
+    table = _instances(path)
+    at = int(np.flatnonzero(digest_numbers(table["source_id"].combine_chunks()) == np.uint64(source))[0])
+    (row,) = table.slice(at, 1).to_pylist()
     claimant = Claimant(row["source_digest"], row["output_path"], row["output_sha256"])
     return {name: row[name] for name in _OF_THE_SOURCE}, claimant
 

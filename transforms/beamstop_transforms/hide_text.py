@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import partial
-from threading import Lock
 from typing import Any
 
 import apache_beam as beam
@@ -51,40 +50,13 @@ class _HideTextFn(StepFn):
         super().setup()
         if self._recipe.looks_at_pixels:
             languages = self._recipe.text_policy.languages
-            self._finder = self._shared.acquire(partial(_load_shared, self._load, languages))
+            self._finder = self._shared.acquire(partial(self._load, languages))
 
     def work(self, instance: Instance) -> None:
         if self._finder is not None:
             instance.engine = self._finder.fingerprint
         finder = _Timed(self._finder, instance) if self._finder is not None else None
         instance.pixels = hide_text(instance.read, self._recipe, finder)
-
-
-def _load_shared(load: FinderLoader, languages: tuple[str, ...]) -> TextFinder:
-    return TakingTurns(load(languages))
-
-
-class TakingTurns:
-    """A finder for all threads of a process: a network has one place for its result.
-
-    Args:
-        finder: is asked by one thread at a time.
-    """
-
-    def __init__(self, finder: TextFinder) -> None:
-        self._finder = finder
-        self._lock = Lock()
-        self.fingerprint = finder.fingerprint
-
-    def find(self, picture: Picture) -> list[TextBox]:
-        """See `TextFinder`."""
-        with self._lock:
-            return self._finder.find(picture)
-
-    def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
-        """See `TextFinder`."""
-        with self._lock:
-            return self._finder.read(picture, boxes)
 
 
 class _Timed:

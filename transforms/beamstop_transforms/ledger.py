@@ -1,12 +1,12 @@
 """The ledger: what earlier runs wrote, read from their audit."""
 
-import hashlib
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from beamstop_transforms.numbers import number_of, numbers_of
 from beamstop_transforms.stores import open_seekable, paths_in
 
 
@@ -26,10 +26,10 @@ class Ledger:
 
     def is_writer(self, source_id: str, path: str, sha256: str) -> bool:
         """Say whether this source was the last from which a run wrote this content at this path."""
-        return self._writer(path, sha256) == _source_key(source_id)
+        return self._writer(path, sha256) == number_of(source_id)
 
     def _writer(self, path: str, sha256: str) -> int | None:
-        high, low = _key(path, sha256)
+        high, low = number_of(path), number_of(sha256)
         at = int(np.searchsorted(self._highs, np.uint64(high)))
         for entry in self._writers[at:]:
             if int(entry["high"]) != high:
@@ -49,10 +49,12 @@ class Ledger:
         # Sorted by name, the files are sorted by run.
         for path in paths_in(self._audit, "instances", ".parquet"):
             with open_seekable(path) as file:
-                for batch in pq.ParquetFile(file).iter_batches(columns=_NEEDED):
-                    rows = zip(*(batch[name].to_pylist() for name in _NEEDED), strict=True)
-                    entries = [(*_key(at, sha256), _source_key(it)) for at, sha256, it in rows if at]
-                    parts.append(np.array(entries, _ENTRY))
+                for batch in pq.ParquetFile(file).iter_batches(columns=list(_COLUMNS.values())):
+                    written = batch.filter(batch["output_path"].is_valid())
+                    entries = np.empty(written.num_rows, _ENTRY)
+                    for name, column in _COLUMNS.items():
+                        entries[name] = numbers_of(written[column])
+                    parts.append(entries)
         every = np.concatenate(parts)
         del parts
         every = every[np.lexsort((every["low"], every["high"]))]  # stable
@@ -61,16 +63,7 @@ class Ledger:
         return every[newest]
 
 
-_NEEDED = ["output_path", "output_sha256", "source_id"]
+_COLUMNS = {"high": "output_path", "low": "output_sha256", "source": "source_id"}
 _SAME = ["high", "low"]
 # 24 + 8 bytes for each of millions of files instead of their names
-_ENTRY = np.dtype([("high", "u8"), ("low", "u8"), ("source", "u8")])
-
-
-def _key(path: str, sha256: str) -> tuple[int, int]:
-    digest = hashlib.sha256(f"{path}\0{sha256}".encode()).digest()
-    return int.from_bytes(digest[:8]), int.from_bytes(digest[8:16])
-
-
-def _source_key(source_id: str) -> int:
-    return int.from_bytes(hashlib.blake2b(source_id.encode(), digest_size=8).digest())
+_ENTRY = np.dtype([(name, "u8") for name in _COLUMNS])

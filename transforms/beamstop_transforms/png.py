@@ -8,7 +8,6 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.transforms.combiners import Count
 
-from beamstop.audit import Outcome, Row
 from beamstop.files import read_dicom
 from beamstop.frames import open_frames
 from beamstop.png import encode_png, is_ours, render
@@ -31,20 +30,14 @@ class WritePng(beam.PTransform):
         super().__init__()
         self._arguments = (png, output)
 
-    def expand(self, rows: Any) -> Any:
-        """From sealed rows, return how many pictures stand, how many not, by code."""
+    def expand(self, clean_files: Any) -> Any:
+        """From path and SHA-256 of clean files, return how many pictures stand, how many not, by code."""
         return (
-            rows
-            | "CleanFiles" >> beam.FlatMap(_clean_files)
+            clean_files
             | "Spread" >> beam.Reshuffle()
             | "Render" >> beam.ParDo(_PngFn(*self._arguments))
             | "Count" >> Count.PerElement()
         )
-
-
-def _clean_files(row: Row) -> Iterator[tuple[str, str]]:
-    if row["outcome"] == Outcome.WRITTEN:
-        yield row["output_path"], row["output_sha256"]
 
 
 class _PngFn(beam.DoFn):

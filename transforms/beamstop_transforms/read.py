@@ -19,6 +19,7 @@ from beamstop_transforms.instance import Instance, Source, source_id_of
 from beamstop_transforms.steps import StepFn, branches
 from beamstop_transforms.stores import is_remote, read_remote
 
+FOLDER_UNREADABLE = "folder_unreadable"
 WORKING = "working-"  # how the names of notes of what is worked on begin
 _DEFAULTS = Limits()
 _NO_SUSPECTS: Mapping[str, str] = {}
@@ -109,14 +110,16 @@ def read_source(source: Source, max_bytes: int) -> bytes:
     """Return the bytes of a source.
 
     Raises:
-        Failed: `source_unreadable` or `too_large`; the detail is the class of the error.
+        Failed: `source_unreadable`, `folder_unreadable` (nobody knows what is in it) or `too_large`; the
+            detail is the class of the error.
     """
     if source.size > max_bytes:
         raise Failed("too_large")
     try:
         return read_remote(source.path) if is_remote(source.path) else _read_file(source.path, max_bytes)
     except OSError as error:
-        raise Failed("source_unreadable", type(error).__name__) from None
+        is_folder = not is_remote(source.path) and os.path.isdir(source.path)
+        raise Failed(FOLDER_UNREADABLE if is_folder else "source_unreadable", type(error).__name__) from None
 
 
 def _read_file(path: str, max_bytes: int) -> bytes:

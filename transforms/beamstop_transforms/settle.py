@@ -1,16 +1,19 @@
 """Settle: say which sources lost to a duplicate, when all have been seen."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import numpy as np
 from apache_beam import pvalue
+from apache_beam.pvalue import AsSingleton
 
 from beamstop.audit import Outcome, refused
-from beamstop_transforms.decisions import held_row, uid_key
+from beamstop_transforms.decisions import Decisions
+from beamstop_transforms.skip import numbers_in
 from beamstop_transforms.write import STEP, Placing, Target
 
-_CLAIMS, _HELD, _OVERTURNED = "claims", "held", "overturned"
+_OVERTURNED = "overturned"
 
 
 class Settled(NamedTuple):
@@ -30,42 +33,45 @@ class Settle(beam.PTransform):
 
     Args:
         target: where the clean files are.
-        held: what skipped sources hold, as `Skip` gives it.
+        decisions: which UIDs earlier runs wrote; None where nothing is skipped.
+        skipped: what `Skip` left out.
     """
 
-    def __init__(self, target: Target, held: Any) -> None:
+    def __init__(self, target: Target, decisions: Decisions | None, skipped: Any) -> None:
         super().__init__()
         self._target = target
-        self._held = held
+        self._decisions = decisions
+        self._skipped = skipped
 
     def expand(self, claims: Any) -> Any:
-        """Return `Settled`."""
-        named = claims | "ByUid" >> beam.Map(_by_uid)
-        grouped = {_CLAIMS: named, _HELD: self._held} | beam.CoGroupByKey()
-        settle = beam.ParDo(_SettleFn(self._target))
+        """From SOP Instance UIDs, each with whether it must be settled, return `Settled`."""
+        settle = beam.ParDo(_SettleFn(self._target, self._decisions), AsSingleton(self._skipped))
+        grouped = claims | "ByUid" >> beam.GroupByKey()
         outputs = grouped | "Settle" >> settle.with_outputs(_OVERTURNED, main="losers")
         return Settled(outputs["losers"], outputs[_OVERTURNED])
 
 
-def _by_uid(claim: tuple[str, bool]) -> tuple[bytes, tuple[str, bool]]:
-    return uid_key(claim[0]), claim
-
-
 class _SettleFn(beam.DoFn):
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, decisions: Decisions | None) -> None:
         super().__init__()
         self._target = target
+        self._pickled = decisions
 
     def setup(self) -> None:
         self._placing = Placing(self._target)
+        self._decisions = self._pickled and self._pickled.shared()
+        self._skipped: tuple[bytes, Any] = b"", np.empty(0, np.uint64)
 
-    def process(self, group: tuple[bytes, Mapping[str, Iterable[Any]]]) -> Iterator[Any]:
-        claims, held = (list(group[1][name]) for name in (_CLAIMS, _HELD))
-        if not claims or not (held or any(contested for _, contested in claims)):
+    def process(self, claims: tuple[str, Iterable[bool]], skipped: bytes) -> Iterator[Any]:
+        uid, contested = claims[0], any(claims[1])
+        if self._skipped[0] is not skipped:
+            self._skipped = skipped, numbers_in(skipped)
+        held = list(self._decisions.holders(uid, self._skipped[1])) if self._decisions else []
+        if not (held or contested):
             return
-        earlier = {it.source_id: held_row(it) for it in held}
+        earlier = {row["source_id"]: (row, claimant) for row, claimant in held}
         holders = {source_id: claimant for source_id, (_, claimant) in earlier.items()}
-        losers = self._placing.settle(claims[0][0], holders)
+        losers = self._placing.settle(uid, holders)
         yield from losers.items()
         for source_id in losers.keys() & earlier.keys():
             row = {**earlier[source_id][0], "bytes_in": 0, "overturned": True}

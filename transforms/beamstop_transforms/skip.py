@@ -1,18 +1,21 @@
 """Skip: leave out the sources that an earlier run has decided."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import numpy as np
 from apache_beam import pvalue
-from apache_beam.utils.shared import Shared
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
 
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
-from beamstop_transforms.decisions import Decisions, Held
+from beamstop_transforms.decisions import Decisions
 from beamstop_transforms.instance import Source, source_id_of
+from beamstop_transforms.numbers import digest_number
 
-_SKIPPED, _HELD = "skipped", "held"
+_SKIPPED = "skipped"
 
 
 class Skipping(NamedTuple):
@@ -20,13 +23,11 @@ class Skipping(NamedTuple):
 
     Attributes:
         fresh: the sources to be worked on.
-        skipped: source_id of each of the others.
-        held: key of the SOP Instance UID, and `Held`, for those of them that have a clean file.
+        skipped: one element, see `numbers_in`: which are the others, in 8 bytes each.
     """
 
     fresh: Any
     skipped: Any
-    held: Any
 
 
 class Skip(beam.PTransform):
@@ -45,11 +46,10 @@ class Skip(beam.PTransform):
     def expand(self, sources: Any) -> Any:
         """Return `Skipping`."""
         if self._decisions is None:
-            nothing = [sources.pipeline | f"No{tag}" >> beam.Create([]) for tag in (_SKIPPED, _HELD)]
-            return Skipping(sources, *nothing)
+            return Skipping(sources, sources.pipeline | "Nothing" >> beam.Create([b""]))
         skip = beam.ParDo(_SkipFn(self._decisions, self._key))
-        outputs = sources | skip.with_outputs(_SKIPPED, _HELD, main="fresh")
-        return Skipping(outputs["fresh"], outputs[_SKIPPED], outputs[_HELD])
+        outputs = sources | skip.with_outputs(_SKIPPED, main="fresh")
+        return Skipping(outputs["fresh"], outputs[_SKIPPED] | "Together" >> beam.CombineGlobally(_joined))
 
 
 class _SkipFn(beam.DoFn):
@@ -57,18 +57,31 @@ class _SkipFn(beam.DoFn):
         super().__init__()
         self._pickled = decisions
         self._key = key
-        self._shared = Shared()
 
     def setup(self) -> None:
-        self._decisions = self._shared.acquire(lambda: self._pickled)
+        self._decisions = self._pickled.shared()
         self._identity = Identity(resolve_key(self._key))
+
+    def start_bundle(self) -> None:
+        self._skipped: list[int] = []
 
     def process(self, source: Source) -> Iterator[Any]:
         source_id = source_id_of(source, self._identity)
-        decision = self._decisions.find(source_id, source.size, source.version)
-        if decision is None:
+        if self._decisions.holds(source_id, source.size, source.version):
+            self._skipped.append(digest_number(source_id))
+        else:
             yield source
-            return
-        yield pvalue.TaggedOutput(_SKIPPED, source_id)
-        if decision.uid_key is not None:
-            yield pvalue.TaggedOutput(_HELD, (decision.uid_key, Held(source_id, decision.file)))
+
+    def finish_bundle(self) -> Iterator[Any]:
+        window = GlobalWindow()
+        numbers = np.array(self._skipped, np.uint64).tobytes()
+        yield pvalue.TaggedOutput(_SKIPPED, WindowedValue(numbers, window.max_timestamp(), (window,)))
+
+
+def numbers_in(skipped: bytes) -> Any:
+    """Return the sorted `digest_number` of every source that was skipped."""
+    return np.sort(np.frombuffer(skipped, np.uint64))
+
+
+def _joined(parts: Iterable[bytes]) -> bytes:
+    return b"".join(parts)

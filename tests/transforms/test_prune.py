@@ -1,0 +1,172 @@
+"""What the ledger says of sources that are gone and of clean files that none stands for."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from beamstop.audit import INSTANCES, PRUNED_FILES
+from beamstop.identity import Identity
+from beamstop_transforms.numbers import digest_number
+from beamstop_transforms.prune import History, Leftover, input_digests
+
+
+def source_id(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def written(name: str, path: str, version: str = "1") -> dict[str, Any]:
+    return {
+        "source_id": source_id(name),
+        "source_size": 1,
+        "source_version": version,
+        "outcome": "written",
+        "output_path": path,
+        "output_sha256": f"sha of {name}",
+    }
+
+
+def refused(name: str, outcome: str, reason: str, version: str = "1") -> dict[str, Any]:
+    return {**written(name, ""), "outcome": outcome, "reason": reason, "output_path": None} | {
+        "source_version": version
+    }
+
+
+class Audit:
+    """Runs that are written by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("instances", "pruned", "runs"):
+            (folder / name).mkdir()
+
+    def run(
+        self, run_id: str, *rows: dict[str, Any], inputs: tuple[str, ...] = ("A",), ended: bool = True
+    ) -> None:
+        self._write("instances", run_id, list(rows), INSTANCES)
+        if ended:
+            (self.folder / "runs" / f"{run_id}.json").write_text(json.dumps({"inputs": inputs}))
+
+    def pruned(self, run_id: str, name: str, path: str) -> None:
+        row = {"source_id": source_id(name), "output_path": path, "output_sha256": f"sha of {name}"}
+        self._write("pruned", run_id, [row], PRUNED_FILES)
+
+    def _write(self, folder: str, run_id: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+        name = f"{run_id}-00000-of-00001.parquet"
+        pq.write_table(pa.Table.from_pylist(rows, schema), self.folder / folder / name)
+
+    def history(self, run_id: str, *skipped: str, inputs: tuple[str, ...] = ("A",)) -> History:
+        numbers = np.sort(np.array([digest_number(source_id(it)) for it in skipped], np.uint64))
+        return History(str(self.folder), run_id, list(inputs), numbers)
+
+
+@pytest.fixture
+def audit(tmp_path: Path) -> Audit:
+    return Audit(tmp_path)
+
+
+def left(history: History) -> dict[str, str]:
+    return {it.path: it.why for it in history.leftovers()}
+
+
+def test_a_source_that_is_not_found_any_more_is_gone(audit: Audit) -> None:
+    audit.run("r1", written("a", "P/a"), written("b", "P/b"))
+    audit.run("r2", ended=False)
+    history = audit.history("r2", "a")
+    assert history.since == {"gone": 1, "changed": 0, "judged": True}
+    assert list(history.leftovers()) == [Leftover(source_id("b"), "P/b", "sha of b", "gone")]
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "gone"),
+    [
+        (("A",), ("A",), 1),
+        (("A",), ("A", "B"), 1),
+        (("A", "B"), ("A",), 0),
+        (("A",), ("B",), 0),
+        ((), ("A",), 0),  # a record that does not tell
+    ],
+)
+def test_what_lies_outside_of_this_runs_patterns_is_not_gone(
+    audit: Audit, then: tuple[str, ...], now: tuple[str, ...], gone: int
+) -> None:
+    audit.run("r1", written("a", "P/a"), inputs=then)
+    audit.run("r2", ended=False)
+    history = audit.history("r2", inputs=now)
+    assert history.since["gone"] == gone
+    assert len(left(history)) == gone
+
+
+def test_nothing_is_gone_while_a_folder_cannot_be_listed(audit: Audit) -> None:
+    audit.run("r1", written("a", "P/a"))
+    audit.run("r2", refused("folder", "failed", "folder_unreadable"), ended=False)
+    history = audit.history("r2")
+    assert history.since == {"gone": 0, "changed": 0, "judged": False}
+    assert left(history) == {}
+
+
+def test_a_changed_source_is_counted_and_its_file_is_not_left(audit: Audit) -> None:
+    audit.run("r1", written("a", "P/a"), written("b", "P/b"))
+    audit.run("r2", written("a", "P/a", version="2"), written("b", "P/b"), written("c", "P/c"), ended=False)
+    history = audit.history("r2")
+    assert history.since == {"gone": 0, "changed": 1, "judged": True}
+    assert left(history) == {}
+
+
+@pytest.mark.parametrize("outcome", ["rejected", "quarantined", "failed"])
+def test_a_file_whose_source_is_not_written_any_more_is_left(audit: Audit, outcome: str) -> None:
+    audit.run("r1", written("a", "P/a"))
+    audit.run("r2", refused("a", outcome, "some"))
+    audit.run("r3", ended=False)
+    assert left(audit.history("r3", "a")) == {"P/a": outcome}
+
+
+def test_a_file_whose_source_is_written_elsewhere_is_left(audit: Audit) -> None:
+    audit.run("r1", written("a", "P/a"))
+    audit.run("r2", written("a", "Q/a"), ended=False)
+    assert left(audit.history("r2")) == {"P/a": "moved"}
+
+
+def test_a_file_that_another_source_took_over_is_not_left(audit: Audit) -> None:
+    audit.run("r1", written("a", "P/a"))
+    audit.run("r2", refused("a", "rejected", "duplicate_conflict"), written("b", "P/a"), ended=False)
+    assert left(audit.history("r2")) == {}
+
+
+def test_what_was_pruned_is_neither_gone_nor_left_again(audit: Audit) -> None:
+    audit.run("r1", written("a", "P/a"))
+    audit.run("r2")
+    audit.pruned("r2", "a", "P/a")
+    audit.run("r3", ended=False)
+    history = audit.history("r3")
+    assert history.since["gone"] == 0
+    assert left(history) == {}
+    audit.run("r3", written("a", "P/a"))  # it is there again
+    audit.run("r4", ended=False)
+    assert left(audit.history("r4")) == {"P/a": "gone"}
+
+
+def test_a_run_without_a_record_says_nothing(audit: Audit) -> None:
+    audit.run("r1", written("a", "P/a"), ended=False)
+    audit.run("r2", ended=False)
+    assert left(audit.history("r2")) == {}
+
+
+def test_an_empty_ledger_has_no_leftovers(audit: Audit) -> None:
+    history = audit.history("r1")
+    assert history.since == {"gone": 0, "changed": 0, "judged": True}
+    assert left(history) == {}
+
+
+def test_a_pattern_has_one_digest_however_it_is_written(key: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    identity = Identity(key)
+    assert input_digests(["/archive/", "archive", "/archive"], identity) == input_digests(
+        ["/archive"], identity
+    )
+    assert input_digests(["gs://b/p"], identity) != input_digests(["gs://b/p/**"], identity)
