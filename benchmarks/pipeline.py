@@ -1,0 +1,286 @@
+"""The whole job beside a plain loop over `beamstop.deidentify_bytes`: CPU, time, memory, and how they grow.
+
+Every row is a process of its own, looked at from outside: CPU seconds of it and of all its children, and
+the largest sum of their PSS. Overhead per file is what a job takes for another file, from the difference of
+two sizes, so that the start of the processes is not in it.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import psutil
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from pydicom.uid import UID
+
+LOOP = """
+import sys
+from pathlib import Path
+from beamstop import deidentify_bytes, load_recipe
+recipe, key, out = load_recipe(sys.argv[3]), Path(sys.argv[4]).read_bytes(), Path(sys.argv[2])
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    (out / path.name).write_bytes(deidentify_bytes(path.read_bytes(), recipe, key))
+"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one process and its children took: seconds by the clock, CPU seconds, MiB of PSS at most."""
+
+    seconds: float
+    cpu: float
+    memory: float
+
+
+def main() -> None:
+    """Measure and print tables in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["speed", "text", "rows", "ledger", "listing"])
+    parser.add_argument(
+        "--files", type=int, default=2000, help="small ones; of rows: sources, of ledger: rows"
+    )
+    parser.add_argument("--large", type=int, default=100)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        base = Path(folder)
+        if arguments.what in ("speed", "text"):
+            recipe = "basic" if arguments.what == "speed" else "default"
+            speed(base, recipe, arguments.files, "small")
+            speed(base, recipe, arguments.large, "large")
+        elif arguments.what == "rows":
+            rows(base, arguments.files)
+        elif arguments.what == "ledger":
+            ledger(base, arguments.files)
+        else:
+            listing(base, arguments.files)
+
+
+def speed(base: Path, recipe: str, count: int, kind: str) -> None:
+    """Print what the loop and jobs of one and two workers take for instances of one kind."""
+    few = max(count // 10, 2)
+    archives = {number: base / f"{kind}-{number}" for number in (few, count)}
+    for number, archive in archives.items():
+        plant(archive, number, kind)
+    size = next(archives[few].iterdir()).stat().st_size
+    print(f"\n{count} {kind} instances of {size / 1000:.0f} kB, recipe {recipe}\n")
+    print(
+        "| | files/s | seconds | CPU s | CPU ms per further file | peak PSS, MiB |\n|---|--:|--:|--:|--:|--:|"
+    )
+    for name, command in contenders(base, recipe):
+        first, cost = (measure([*command(archives[number])]) for number in (few, count))
+        further = 1000 * (cost.cpu - first.cpu) / (count - few)
+        print(
+            f"| {name} | {count / cost.seconds:.1f} | {cost.seconds:.1f} | {cost.cpu:.1f} | {further:.2f}"
+            f" | {cost.memory:.0f} |",
+            flush=True,
+        )
+
+
+def contenders(base: Path, recipe: str) -> Iterator[tuple[str, "Command"]]:
+    """Yield name and command of the loop and of the jobs."""
+    key = base / "key"
+    key.write_bytes(bytes(32))
+    key.chmod(0o600)
+    yield "plain loop", Command(base, ["-c", LOOP], [recipe, str(key)], False)
+    common = ["--recipe", recipe, "--key", str(key), "--quiet"]
+    for workers in (1, 2):
+        yield (
+            f"{workers} worker(s)",
+            Command(base, [], [*common, "--workers", str(workers), "--audit-detail", "instances"], True),
+        )
+    yield "1 worker, with changes", Command(base, [], [*common, "--workers", "1"], True)
+
+
+@dataclass
+class Command:
+    """A command line that is completed by the archive, with targets of its own each time."""
+
+    base: Path
+    before: list[str]
+    after: list[str]
+    job: bool
+
+    def __call__(self, archive: Path) -> Iterator[str]:
+        """Yield its parts."""
+        out = Path(tempfile.mkdtemp(dir=self.base, prefix="out-"))
+        yield sys.executable
+        if self.job:
+            yield from ("-m", "beamstop_pipeline", "run", "--input", str(archive))
+            yield from ("--output", str(out / "o"), "--audit", str(out / "a"))
+        else:
+            yield from (*self.before, str(archive), str(out))
+        yield from self.after
+
+
+def measure(command: list[str]) -> Cost:
+    """Run a command; return what it took.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    before, started = os.times(), time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    peak = [0.0]
+    watch = threading.Thread(target=_watch, args=(process, peak))
+    watch.start()
+    if process.wait() > 1:
+        raise SystemExit(f"{command} ended with {process.returncode}")
+    seconds, after = time.perf_counter() - started, os.times()
+    watch.join()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return Cost(seconds, cpu, peak[0])
+
+
+def _watch(process: "subprocess.Popen[bytes]", peak: list[float]) -> None:
+    """Note the largest sum of PSS of a process and its children until it ends."""
+    while process.poll() is None:
+        try:
+            root = psutil.Process(process.pid)
+            together = sum(_pss(it) for it in [root, *root.children(recursive=True)])
+        except psutil.NoSuchProcess:
+            return
+        peak[0] = max(peak[0], together / 2**20)
+        time.sleep(0.25)
+
+
+def _pss(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except psutil.Error:
+        return 0
+
+
+def plant(archive: Path, count: int, kind: str) -> None:
+    """Write CT instances of 128×128 (small) or of 40 frames of 512×512 (large)."""
+    archive.mkdir()
+    dataset = dcmread(str(get_testdata_file("CT_small.dcm", download=False)))
+    if kind == "large":
+        dataset.Rows = dataset.Columns = 512
+        dataset.NumberOfFrames = 40
+        frame = np.random.default_rng(0).integers(0, 1000, 512 * 512, dtype=np.uint16)
+        dataset.PixelData = frame.tobytes() * 40
+    for number in range(count):
+        uid = UID(f"1.2.826.0.1.3680043.10.99.{number + 1}")
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
+        buffer = BytesIO()
+        dataset.save_as(buffer)
+        (archive / f"{number:06}.dcm").write_bytes(buffer.getvalue())
+
+
+def rows(base: Path, count: int) -> None:
+    """Print what the memory of a job does with the number of its sources; none of them is DICOM."""
+    print("| sources | workers | CPU s | CPU ms per source | peak PSS, MiB |\n|--:|--:|--:|--:|--:|")
+    for number in (count // 10, count):
+        archive = base / f"rows-{number}"
+        for at in range(number):
+            folder = archive / f"{at // 1000:05}"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{at:08}.dcm").touch()
+        key = base / "key"
+        key.write_bytes(bytes(32))
+        key.chmod(0o600)
+        for workers in (1, 2):
+            after = ["--recipe", "basic", "--key", str(key), "--quiet", "--workers", str(workers)]
+            cost = measure([*Command(base, [], after, True)(archive)])
+            each = 1000 * cost.cpu / number
+            print(f"| {number} | {workers} | {cost.cpu:.1f} | {each:.2f} | {cost.memory:.0f} |", flush=True)
+
+
+def ledger(base: Path, count: int) -> None:
+    """Print what it takes to read, search and compare a ledger of so many rows."""
+    from beamstop_transforms.decisions import Decisions
+    from beamstop_transforms.ledger import Ledger
+    from beamstop_transforms.prune import History
+    from beamstop_transforms.write import Target
+
+    audit, names = base / "audit", write_ledger(base / "audit", count)
+    target = Target(str(base / "out"), str(audit), "z")
+    decisions, known = Decisions(target, "recipe", "version"), Ledger(str(audit))
+    history: list[History] = []
+    for name, work, times in (
+        ("read the decisions", lambda: decisions.holds(names[0], 1, "1"), count),
+        ("look 100,000 sources up", lambda: [decisions.holds(it, 1, "1") for it in names * 100], 100_000),
+        ("read what was written where", lambda: known.wrote("a", "b"), count),
+        (
+            "look for leftovers",
+            lambda: history.append(History(str(audit), "z", [], decisions._sources)),
+            count,
+        ),
+    ):
+        begun, used = time.process_time(), psutil.Process().memory_info().rss
+        work()
+        cpu, grown = time.process_time() - begun, psutil.Process().memory_info().rss - used
+        print(
+            f"| {name} | {cpu:.1f} s, {cpu / times * 1e6:.2f} µs each | {grown / 2**20:+.0f} MiB |",
+            flush=True,
+        )
+    peak = getattr(psutil.Process().memory_info(), "rss", 0) / 2**20
+    print(f"| entries of {decisions._entries.nbytes / 2**20:.0f} MiB | RSS {peak:.0f} MiB | |")
+
+
+def write_ledger(audit: Path, count: int) -> list[str]:
+    """Write an audit of so many rows in files of 10,000; return a thousand of its source_ids."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from beamstop.audit import INSTANCES
+
+    (audit / "instances").mkdir(parents=True)
+    (audit / "runs").mkdir()
+    names: list[str] = []
+    each = min(10_000, count)
+    for number in range(count // each):
+        run_id = f"r{number:06}"
+        digests = np.random.default_rng(number).bytes(32 * each)
+        ids = [digests[at : at + 32].hex() for at in range(0, len(digests), 32)]
+        names += ids[:1] if len(names) < 1000 else []
+        same = {"source_size": 1, "source_version": "1", "outcome": "written", "run_id": run_id}
+        same |= {"recipe_digest": "recipe", "beamstop_version": "version"}
+        columns = {name: pa.array([value] * each, INSTANCES.field(name).type) for name, value in same.items()}
+        columns["source_id"] = columns["output_sha256"] = pa.array(ids)
+        columns["output_path"] = pa.array([f"P/2.25.{it[:20]}/2.25.{it[20:40]}/2.25.{it}.dcm" for it in ids])
+        columns["sop_instance_uid"] = pa.array([f"2.25.{it}" for it in ids])
+        arrays = [columns.get(it.name, pa.nulls(each, it.type)) for it in INSTANCES]
+        table = pa.Table.from_arrays(arrays, schema=INSTANCES)
+        pq.write_table(table, audit / "instances" / f"{run_id}-00000-of-00001.parquet", compression="zstd")
+        (audit / "runs" / f"{run_id}.json").write_text("{}")
+    return (names * 1000)[:1000]
+
+
+def listing(base: Path, count: int) -> None:
+    """Print what it takes to list so many files, and how much of them is held."""
+    import tracemalloc
+
+    from beamstop_transforms.match import Branch, branch, list_branch
+
+    archive = base / "many"
+    for at in range(count):
+        folder = archive / f"{at // 50_000:03}" / f"{at // 500:05}"
+        if at % 500 == 0:
+            folder.mkdir(parents=True)
+        (folder / f"{at:08}.dcm").touch()
+    begun = time.process_time()
+    found = sum(
+        sum(1 for _ in list_branch(it)) if isinstance(it, Branch) else 1 for it in branch(str(archive))
+    )
+    cpu = time.process_time() - begun
+    tracemalloc.start()
+    for it in branch(str(archive)):
+        for _ in list_branch(it) if isinstance(it, Branch) else ():
+            pass
+    held = tracemalloc.get_traced_memory()[1] / 2**20
+    print(f"{found} files: {cpu:.1f} s, {cpu / found * 1e6:.1f} µs a file, {held:.2f} MiB held at a time")
+
+
+if __name__ == "__main__":
+    main()
