@@ -22,6 +22,7 @@ from beamstop.audit import (
     row_mac,
 )
 from beamstop.identity import Identity
+from beamstop_transforms.decisions import PRUNED
 from beamstop_transforms.stores import open_seekable, open_store, paths_in
 from beamstop_transforms.tables import run_of
 
@@ -80,14 +81,27 @@ def read_audit(audit: str, identity: Identity | None) -> Audit:
     result = Audit()
     records = dict(read_records(audit))
     files: dict[str, list[str]] = defaultdict(list)
-    for path in paths_in(audit, "instances", ".parquet"):
-        files[run_of(path)].append(path)
+    pruned: dict[str, list[str]] = defaultdict(list)
+    for folder, by_run in (("instances", files), (PRUNED, pruned)):
+        for path in paths_in(audit, folder, ".parquet"):
+            by_run[run_of(path)].append(path)
     for run_id in sorted(files.keys() | records.keys()):  # oldest first: the newest has the last word
         if run_id in records:
             _Run(run_id, identity, result).check(records[run_id], files[run_id])
+            for path in pruned[run_id]:
+                _forget(path, result)
         else:
             result.findings.append(finding("no_record", run_id=run_id))
     return result
+
+
+def _forget(path: str, result: Audit) -> None:
+    """Forget sources that are gone and whose clean files a run removed."""
+    with open_seekable(path) as file:
+        for row in pq.read_table(file).to_pylist():
+            known = result.newest.get(row["source_id"])
+            if known is not None and known.output_path == row["output_path"]:
+                del result.newest[row["source_id"]]
 
 
 def finding(check: str, **more: Any) -> Row:

@@ -19,7 +19,13 @@ def since(ran: Any) -> tuple[int, int, dict[str, int], int]:
     return told["gone"], told["changed"], told["left"], told["pruned"]
 
 
-def test_a_clean_file_goes_with_its_source_when_asked(run: Any, archive: Path) -> None:
+def look(archive: Path, ran: Any, key_file: Path) -> list[str]:
+    """Return how `beamstop verify` is asked about all of a run."""
+    places = ["--input", str(archive), "--output", str(ran.output), "--key", str(key_file)]
+    return [*places, "--recipe", "basic", "--workers", "1", "--quiet"]
+
+
+def test_a_clean_file_goes_with_its_source_when_asked(run: Any, archive: Path, key_file: Path) -> None:
     first = run(archive, more=AGAIN)
     before = first.tree
     assert since(first) == (0, 0, {}, 0)
@@ -36,6 +42,7 @@ def test_a_clean_file_goes_with_its_source_when_asked(run: Any, archive: Path) -
     assert (row["why"], before[row["output_path"]]) == ("gone", row["output_sha256"])
     assert pruned.tree == {path: sha for path, sha in before.items() if path != row["output_path"]}
     assert len(list(pruned.output.iterdir())) == 1  # the patient's folder went along
+    assert main(["verify", "--audit", str(pruned.audit), *look(archive, pruned, key_file)]) == 0
     assert since(run(archive, more=PRUNE)) == (0, 0, {}, 0)
     source.write_bytes(data)
     os.utime(source, ns=(times, times))
