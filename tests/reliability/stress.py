@@ -60,8 +60,8 @@ class Scenario:
     ended: Ended
 
 
-def scenarios(base: Path) -> Iterator[Scenario]:
-    """Yield the jobs that are disturbed."""
+def scenarios(base: Path, wanted: str) -> Iterator[Scenario]:
+    """Yield the jobs that are disturbed, those whose name holds what is wanted."""
     archive, key, other = base / "archive", base / "key", base / "other.yaml"
     late = archives.plant(archive)
     key.write_bytes(archives.KEY)
@@ -69,12 +69,6 @@ def scenarios(base: Path) -> Iterator[Scenario]:
     other.write_text(archives.RECIPE)
     job = Job(archive, key)
     whole, part, none = base / "whole", base / "part", base / "none"
-    _must_end(run(replace(job, more=ALL), whole), 1)
-    for path in late:
-        path.rename(base / path.name)
-    _must_end(run(replace(job, more=ALL), part), 1)
-    for path in late:
-        (base / path.name).rename(path)
     for name, prior, changed in (
         ("a first run", none, job),
         ("a first run, all tables", none, replace(job, more=ALL)),
@@ -89,10 +83,23 @@ def scenarios(base: Path) -> Iterator[Scenario]:
         ),
         ("nothing new, --incremental", whole, replace(job, more=(*ALL, "--incremental"))),
     ):
+        if wanted not in name:
+            continue
+        if prior is not none and not prior.exists():
+            _before(replace(job, more=ALL), prior, late if prior is part else [])
         home = copied(prior, base / "undisturbed")
         ended = run(changed, home)
         _must_end(ended, 1)
         yield Scenario(name, changed, prior, snapshot(home), ended)
+
+
+def _before(job: Job, home: Path, absent: list[Path]) -> None:
+    """Run a job as an earlier run has done, when some sources were not there yet."""
+    for path in absent:
+        path.rename(home.parent / path.name)
+    _must_end(run(job, home), 1)
+    for path in absent:
+        (home.parent / path.name).rename(path)
 
 
 def _must_end(ended: Ended, code: int) -> None:
@@ -102,11 +109,8 @@ def _must_end(ended: Ended, code: int) -> None:
 
 def moments(changes: int, wanted: int) -> list[int]:
     """Return up to so many of the moments 1 to changes, evenly spread."""
-    if not wanted:
-        return []
-    if wanted >= changes:
-        return list(range(1, changes + 1))
-    return sorted({1 + round(number * (changes - 1) / max(wanted - 1, 1)) for number in range(wanted)})
+    wanted = min(wanted, changes)
+    return [1 + int((number + 0.5) * changes / wanted) for number in range(wanted)]
 
 
 class Report:
@@ -257,7 +261,7 @@ def at_once(scenario: Scenario, home: Path) -> list[str]:
 def disturb(scenario: Scenario, base: Path, chosen: argparse.Namespace, report: Report) -> None:
     """Carry out the trials of one scenario."""
     home, last, rng = base / "trial", scenario.ended.changes, random.Random(chosen.seed)
-    few = -(-chosen.trials // 8)
+    few = chosen.faults
     for moment in moments(last, chosen.trials):
         report.trial("killed", f"{scenario.name}, {moment}", killed(scenario, home, moment))
     for _ in range(few):
@@ -291,6 +295,7 @@ def main() -> int:
     """Run the trials; print the figures as JSON; return 1 if anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=10**6, help="kills of each scenario, at most")
+    parser.add_argument("--faults", type=int, default=20, help="other faults of a kind in each scenario")
     parser.add_argument("--processes", type=int, default=8, help="trials of a kind with worker processes")
     parser.add_argument("--scenario", default="", help="only those whose name holds this")
     parser.add_argument("--seed", type=int, default=1)
@@ -301,9 +306,7 @@ def main() -> int:
     memory = next(filter(os.path.isdir, ["/dev/shm"]), None)  # noqa: S108
     with tempfile.TemporaryDirectory(prefix="stress-", dir=memory) as folder:
         base = Path(folder)
-        for scenario in scenarios(base):
-            if chosen.scenario not in scenario.name:
-                continue
+        for scenario in scenarios(base, chosen.scenario):
             disturb(scenario, base, chosen, report)
             if scenario.prior.name != "whole":
                 disturb_workers(scenario, base, chosen, report)

@@ -20,21 +20,6 @@ def stress(*options: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("scenario", ["a first run, all tables", "a grown archive, --incremental"])
-def test_a_run_that_was_disturbed_and_started_again_leaves_what_an_undisturbed_one_leaves(
-    scenario: str,
-) -> None:
-    told = stress("--trials", "3", "--processes", "0", "--scenario", scenario)
-    assert told["lost"] == []
-    assert told["tried"]["killed"] == 3
-
-
-@pytest.mark.workers
-def test_runs_with_worker_processes_are_killed_and_started_again() -> None:
-    told = stress("--trials", "0", "--processes", "1", "--scenario", "a first run, all tables")
-    assert told["lost"] == []
-    assert told["tried"] == {
-        "two workers, kill_all": 1,
-        "two workers, kill_driver": 1,
-        "two workers, kill_worker": 1,
-        "two runs at once": 1,
-    }
+def test_a_run_that_was_killed_and_started_again_leaves_what_an_undisturbed_one_leaves(scenario: str) -> None:
+    told = stress("--trials", "2", "--faults", "0", "--processes", "0", "--scenario", scenario)
+    assert told == {"tried": {"killed": 2}, "lost": []}
