@@ -17,7 +17,7 @@ from beamstop.files import Encoded, encode, read_dicom
 from beamstop.icons import remove_icons_with_text
 from beamstop.insertions import insert
 from beamstop.leaks import check_leaks
-from beamstop.overlays import hide_overlay_text
+from beamstop.overlays import clear_embedded_overlays, hide_overlay_text
 from beamstop.recipe import Recipe
 from beamstop.text import PixelReport, TextFinder, hide
 from beamstop.where_text import why_no_text
@@ -43,7 +43,8 @@ class Deidentified:
 def hide_text(dataset: Dataset, recipe: Recipe, finder: TextFinder | None) -> PixelReport:
     """Hide text in the pixels, overlay planes and icons of one instance, in place, as the recipe says.
 
-    Planes and icons that the recipe removes are not looked at.
+    Planes and icons that the recipe removes are not looked at. Overlays in unused bits of the pixels go under
+    every recipe.
 
     Args:
         dataset: one instance.
@@ -54,9 +55,11 @@ def hide_text(dataset: Dataset, recipe: Recipe, finder: TextFinder | None) -> Pi
         Quarantined: the pixels cannot be proved clean; reason and detail of the PixelError.
     """
     report = PixelReport()
-    if finder is None or not recipe.looks_at_pixels:
-        return report
     try:
+        if not recipe.hides_text:
+            report.pixels_changed = clear_embedded_overlays(dataset)
+        if finder is None or not recipe.looks_at_pixels:
+            return report
         if recipe.hides_text and why_no_text(dataset) is None:
             report = hide(dataset, recipe.text_policy, finder)
         goes = partial(_goes, recipe, str(dataset.get("SOPClassUID") or ""))

@@ -1,4 +1,4 @@
-"""Text in overlay planes (60xx, PS3.3 C.9.2)."""
+"""Overlay planes (60xx, PS3.3 C.9.2): text in them, and what is kept of them in the pixel data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,13 +11,13 @@ from pydicom.tag import Tag
 from beamstop.changes import Change
 from beamstop.errors import PixelError
 from beamstop.files import transfer_syntax_of
-from beamstop.frames import MAX_FRAME_BYTES, pairs_swapped
+from beamstop.frames import MAX_FRAME_BYTES, open_frames, pairs_swapped
 from beamstop.renditions import Mask, Picture, local_contrast
 from beamstop.spared import Judge
 from beamstop.text import TextFinder, TextPolicy, search_and_hide
 
 _GROUPS = range(0x6000, 0x6100, 2)
-_ROWS, _COLUMNS, _FRAMES, _DATA = 0x0010, 0x0011, 0x0015, 0x3000
+_ROWS, _COLUMNS, _FRAMES, _BIT_POSITION, _DATA = 0x0010, 0x0011, 0x0015, 0x0102, 0x3000
 
 
 @dataclass
@@ -68,6 +68,29 @@ def hide_overlay_text(
         if (group, _DATA) in dataset and not goes((group << 16 | _DATA,)):
             changes += _clean_group(dataset, group, judge, finder)
     return changes
+
+
+def clear_embedded_overlays(dataset: Dataset) -> bool:
+    """Clear the overlays that an instance says it keeps in unused bits of its pixels, in place (PS3.5 8.1.1).
+
+    Returns:
+        whether there was anything in these bits.
+
+    Raises:
+        PixelError: the pixels cannot be decoded, or a bit position is no number.
+    """
+    if not any(_number(dataset, group, _BIT_POSITION, 0) for group in _GROUPS):
+        return False
+    frames = open_frames(dataset)
+    for index in range(len(frames) if frames else 0):
+        frame = frames.decode(index)
+        frames.range.see(frame.values())
+        if frame.clear_unused_bits():
+            frames.put(index, frame)
+        frames.range.see_again(frame.values())
+    if frames:
+        frames.write()
+    return frames is not None and frames.changed
 
 
 def _clean_group(dataset: Dataset, group: int, judge: Judge, finder: TextFinder) -> list[Change]:
