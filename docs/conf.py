@@ -19,3 +19,4 @@ html_copy_source = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 napoleon_use_ivar = True
+suppress_warnings = ["misc.highlighting_failure"]  # of DuckDB's SQL, which the highlighter only half knows
