@@ -79,18 +79,18 @@ def clear_embedded_overlays(dataset: Dataset) -> bool:
     Raises:
         PixelError: the pixels cannot be decoded, or a bit position is no number.
     """
-    if not any(_number(dataset, group, _BIT_POSITION, 0) for group in _GROUPS):
+    said = any(_number(dataset, group, _BIT_POSITION, 0) for group in _GROUPS)
+    frames = open_frames(dataset) if said else None
+    if frames is None:
         return False
-    frames = open_frames(dataset)
-    for index in range(len(frames) if frames else 0):
+    for index in range(len(frames)):
         frame = frames.decode(index)
         frames.range.see(frame.values())
         if frame.clear_unused_bits():
             frames.put(index, frame)
         frames.range.see_again(frame.values())
-    if frames:
-        frames.write()
-    return frames is not None and frames.changed
+    frames.write()
+    return frames.changed
 
 
 def _clean_group(dataset: Dataset, group: int, judge: Judge, finder: TextFinder) -> list[Change]:
