@@ -75,6 +75,9 @@ def _clear(folder: Path, left: Path, ended: bool) -> None:
     # What a dead run claimed stays: it says which files are ours. One that ended has rows for that.
     claimed = not ended and any(path.is_file() for path in (left / "claims").rglob("*"))
     shutil.rmtree(left / "aside" if claimed else left, ignore_errors=True)
+    for below, _, files in os.walk(left, topdown=False):
+        if not files and not os.listdir(below):
+            os.rmdir(below)  # it died between a folder and the claim in it
 
 
 @contextmanager

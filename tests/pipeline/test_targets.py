@@ -75,10 +75,12 @@ def test_claims_of_a_dead_run_stay_until_they_are_seen_again(tmp_path: Path) -> 
         path.parent.mkdir(parents=True)
         path.touch()
     (tmp_path / ".partial" / "r2" / "claims" / "ab" / "gone").unlink()
+    (tmp_path / ".partial" / "r1" / "claims" / "cd").mkdir()
     with sole_run(tmp_path, str(tmp_path)):
         pass
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [claim]
     assert not (tmp_path / ".partial" / "r2").exists()
+    assert not (tmp_path / ".partial" / "r1" / "claims" / "cd").exists()
 
 
 def test_a_full_disk_is_refused_before_anything_is_read(tmp_path: Path) -> None:
