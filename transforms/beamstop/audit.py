@@ -7,9 +7,10 @@ from enum import StrEnum
 from typing import Any, AnyStr
 
 import pyarrow as pa
+from pydicom._uid_dict import UID_dictionary
 
 from beamstop.errors import DeidError, PixelError, Quarantined, Rejected
-from beamstop.identity import Identity, is_well_known_uid
+from beamstop.identity import Identity
 
 Row = dict[str, Any]
 
@@ -150,7 +151,7 @@ MODALITIES = frozenset(_DEFINED_TERMS.split())
 def registered_uid(value: object) -> str | None:
     """Return the UID if PS3.6 registers it, else None: anything else may identify."""
     uid = str(value or "")
-    return uid if is_well_known_uid(uid) else None
+    return uid if uid in UID_dictionary else None
 
 
 def defined_modality(value: object) -> str | None:

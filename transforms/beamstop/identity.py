@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import re
 import uuid
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,16 +19,18 @@ MAX_UID_LENGTH = 64  # PS3.5 9.1
 DEFAULT_SHIFT_RANGE = (1, 3650)
 _PATIENT_ID, _STUDY_INSTANCE_UID = 0x00100020, 0x0020000D
 _UID_DIGITS = 30  # of a UID by kskit's method
+# Transfer syntaxes and SOP classes (PS3.6 Annex A); numbers as short as theirs, so that no other hides there.
+_OF_THE_STANDARD = re.compile(r"1\.2\.840\.10008\.(1\.2|5\.1\.4)(\.[0-9]{1,4}){1,6}")
 
 
 @lru_cache(maxsize=4096)
 def is_well_known_uid(uid: str) -> bool:
-    """Say whether a UID is registered in PS3.6 (SOP class, transfer syntax, coding scheme ...).
+    """Say whether a UID is the standard's: registered in PS3.6, or a newer SOP class or transfer syntax.
 
-    >>> is_well_known_uid("1.2.840.10008.1.2.1")
-    True
+    >>> [is_well_known_uid(f"1.2.840.10008.{end}") for end in ("1.2.1", "5.1.4.1.1.9999", "99.1")]
+    [True, True, False]
     """
-    return uid in UID_dictionary
+    return uid in UID_dictionary or _OF_THE_STANDARD.fullmatch(uid) is not None
 
 
 def gen_dicom_uid(patient_id: str, guid: str, org_root: str) -> str:
