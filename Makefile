@@ -59,7 +59,7 @@ template: $(STAMP)
 
 # Hours: every change that a run makes to the file system is once the last one before it is killed.
 stress: $(STAMP)
-	$(BIN)/python tests/reliability/stress.py $(STRESS_ARGS)
+	$(BIN)/python -m tests.reliability.stress $(STRESS_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist demo-out

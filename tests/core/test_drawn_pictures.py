@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from beamstop.frames import open_frames
+from beamstop.ocr import load_finder
 
 FILE = Path(__file__).parents[2] / "benchmarks" / "pictures.py"
 
@@ -84,3 +85,17 @@ def test_coverage_of_a_word_is_that_of_its_glyphs(pictures: ModuleType) -> None:
 def test_pictures_without_text_have_no_words_but_markers(pictures: ModuleType) -> None:
     for picture in pictures.draw(5, {"CT": (0, 2), "US": (0, 1)}):
         assert all(word.kind == "marker" for word in picture.words)
+
+
+@pytest.mark.ocr
+def test_ribs_of_a_drawn_radiograph_are_no_text(pictures: ModuleType) -> None:
+    """Ends of ribs used to count: bones curve like letters, and noise is sharp here and there."""
+    (picture,) = pictures.draw(pictures.TUNING_SEED, {"DX": (0, 1)})
+    frames = open_frames(picture.dataset())
+    assert frames is not None
+    found = [box for grey in frames.decode(0).pictures() for box in load_finder().find(grey)]
+    (marker,) = picture.words
+    assert found
+    for box in found:
+        assert abs(box.y - marker.top) < 100
+        assert abs(box.x - marker.left) < 100

@@ -19,9 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import archives
-import faults
-from trials import (
+from tests.reliability import archives, faults
+from tests.reliability.trials import (
     Ended,
     Job,
     Snapshot,

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-STRESS = str(Path(__file__).with_name("stress.py"))
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def stress(*options: str) -> dict[str, Any]:
     """Return what the trials found."""
-    done = subprocess.run([sys.executable, STRESS, *options], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "tests.reliability.stress", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
     return told

@@ -17,8 +17,8 @@ from typing import Any
 
 import psutil
 import pyarrow.parquet as pq
-from faults import Counter, nothing, only_whole_files
 from pydicom import dcmread
+from tests.reliability.faults import Counter, nothing, only_whole_files
 
 Act = Callable[[int, str, str], None]
 _TABLES = ("audit/instances", "audit/changes", "crosswalk", "attributes")

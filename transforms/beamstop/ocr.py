@@ -29,6 +29,8 @@ _TEXT, _LINK, _LOW = 0.2, 0.2, 0.15
 # like that reached 6.9, no word was below 7.3.
 _SURE, _STEP, _AROUND = 0.75, 3.0, 24
 _WEAK, _FAR = 0.5, 7.0
+# Of a large picture's box so much is sharp: words .97 and more, what bones make of noise .4 at most.
+_THROUGHOUT = 0.6
 # DBNet only proposes: a spot that it gives .4 anywhere counts as far as it gives .1, and 16 pixels or a
 # letter around it, too. It marks the core of a line, about .45 of the letters' height.
 _PROPOSED, _WORTH, _NEAR, _CORE = 0.1, 0.4, 16, 0.45
@@ -72,7 +74,7 @@ class EasyOcrFinder:
                 f"dbnet-{DIGESTS[DBNET][:12]}-{_PROPOSED}-{_WORTH}-{_LARGE}x{_BEYOND}"
                 if self._dbnet
                 else "unproposed",
-                f"{_TEXT}/{_LINK}/{_LOW}/{_SURE}/{_STEP}/{_WEAK}/{_FAR}",
+                f"{_TEXT}/{_LINK}/{_LOW}/{_SURE}/{_STEP}/{_WEAK}/{_FAR}/{_THROUGHOUT}",
                 "/".join(f"{limit}x{scale}" for limit, scale in _ENLARGE),
                 self._craft.fingerprint,
             )
@@ -84,16 +86,20 @@ class EasyOcrFinder:
         Args:
             picture: uint8 (rows, columns), as `renditions.local_contrast` makes it.
         """
-        places, proposed = self._places(picture)
+        sharp = _sharp(picture) if max(picture.shape) > _LARGE else None
+        places, proposed = self._places(picture, sharp)
+
+        def is_believed(box: TextBox) -> bool:
+            part = np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
+            is_sharp = sharp is None or bool(sharp[part].mean() >= _THROUGHOUT)
+            return is_sharp and bool(proposed[part].any())
+
         return _distinct(
             box
             for place in places
             for box, score in self._boxes(picture, place)
             if score >= _SURE
-            or (
-                proposed[box.y : box.y + box.height, box.x : box.x + box.width].any()
-                and _stands_out(picture, box, _STEP if score >= _WEAK else _FAR)
-            )
+            or (is_believed(box) and _stands_out(picture, box, _STEP if score >= _WEAK else _FAR))
         )
 
     def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
@@ -107,9 +113,8 @@ class EasyOcrFinder:
             for text, sure in [recognizer(picture[box.y : box.y + box.height, box.x : box.x + box.width])]
         ]
 
-    def _places(self, picture: Picture) -> tuple[list["_Place"], Mask]:
+    def _places(self, picture: Picture, sharp: Mask | None) -> tuple[list["_Place"], Mask]:
         """Return where CRAFT has to look, and the pixels that DBNet takes for text in any size."""
-        sharp = _sharp(picture) if max(picture.shape) > _LARGE else None
         enlarge = _scale(picture)
         dbnet = self._dbnet
         if dbnet is None:
