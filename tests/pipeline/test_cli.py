@@ -169,6 +169,8 @@ def test_several_values_may_follow_one_flag() -> None:
         ({}, ["--direct_num_workers=2"], "use --workers"),
         ({}, ["--quiet", "--json"], "exclude each other"),
         ({}, ["--quiet", "stray"], "belongs to no option"),
+        ({}, ["--prune"], "name --incremental, too"),
+        ({"--output": "dicomweb:http://host/dicom"}, ["--incremental", "--prune"], "--prune removes files"),
         ({"--key": None}, ["--ephemeral-key", *DATAFLOW], "--ephemeral-key is for runs on one machine"),
         ({}, ["--runner=FlinkRunner", "--workers=2"], "--workers is for runs on one machine"),
         ({"--workers": None}, [*DATAFLOW, "--stall-timeout=9"], "--stall-timeout is for runs on one machine"),
