@@ -109,7 +109,7 @@ def tesseract_engine() -> Engine:
             Image.fromarray(picture.grey()).save(file, "PNG")
             file.flush()
             table = subprocess.run(
-                ["tesseract", file.name, "stdout", "tsv"],  # noqa: S607
+                ["tesseract", file.name, "stdout", "tsv"],
                 env={**os.environ, "OMP_THREAD_LIMIT": "1"},
                 capture_output=True,
                 check=True,
