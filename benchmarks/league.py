@@ -148,7 +148,7 @@ def judge_together(archive: list[Instance], cleaned: list[Dataset | None], score
     given: dict[str, set[str]] = defaultdict(set)
     ids: dict[str, set[str]] = defaultdict(set)
     days: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    pairs = list(zip(archive, cleaned, strict=True))
+    pairs = [(instance, clean) for instance, clean in zip(archive, cleaned, strict=True) if clean is not None]
     for instance, clean in pairs:
         before = instance.dataset
         for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):

@@ -24,7 +24,8 @@ from pydicom.uid import (
 )
 
 LEAGUE_SEED = 20261
-_MODEL_TELLS = 0.2  # share of files with the name in an attribute that the table does not list
+# Share of files with the name in attributes that the table does not list: model and code meaning.
+_MODEL_TELLS, _MEANINGS_LIKELY = 0.05, (0.5, 0.45, 0.05)
 Path = tuple[str | int, ...]  # keywords, and numbers of items
 
 
@@ -115,7 +116,7 @@ _COMMENTS = (
     "No fracture. Seen by Dr. {doctor} on {written}. Grade 2 sprain",
     "Hip prosthesis, 2 screws; MRN {patient_id}; born {dotted}",
 )
-_MEANINGS = ("Chest", "Knee for {family}", "Contrast study")
+_MEANINGS = ("Chest", "Contrast study", "Knee for {family}")
 
 
 def people(random: np.random.Generator) -> list[Person]:
@@ -245,7 +246,9 @@ def _planted(
     dataset.RequestAttributesSequence = [step]
     code = Dataset()
     code.CodeValue, code.CodingSchemeDesignator = "P5-09051", "SRT"
-    write(code, ("ProcedureCodeSequence", 0, "CodeMeaning"), str(random.choice(_MEANINGS)))
+    write(
+        code, ("ProcedureCodeSequence", 0, "CodeMeaning"), str(random.choice(_MEANINGS, p=_MEANINGS_LIKELY))
+    )
     dataset.ProcedureCodeSequence = [code]
     _plant_where_rules_miss(dataset, person)
     if random.random() < _MODEL_TELLS:
