@@ -31,6 +31,8 @@ _SURE, _STEP, _AROUND = 0.75, 3.0, 24
 _WEAK, _FAR = 0.5, 7.0
 # Of a large picture's box so much is sharp: words .97 and more, what bones make of noise .4 at most.
 _THROUGHOUT = 0.6
+# DBNet marks .15 and more of lines of text, .1 at most of large anatomy; of small boxes it may miss most.
+_TALL, _MARKED = 100, 0.12
 # DBNet only proposes: a spot that it gives .4 anywhere counts as far as it gives .1, and 16 pixels or a
 # letter around it, too. It marks the core of a line, about .45 of the letters' height.
 _PROPOSED, _WORTH, _NEAR, _CORE = 0.1, 0.4, 16, 0.45
@@ -74,7 +76,7 @@ class EasyOcrFinder:
                 f"dbnet-{DIGESTS[DBNET][:12]}-{_PROPOSED}-{_WORTH}-{_LARGE}x{_BEYOND}"
                 if self._dbnet
                 else "unproposed",
-                f"{_TEXT}/{_LINK}/{_LOW}/{_SURE}/{_STEP}/{_WEAK}/{_FAR}/{_THROUGHOUT}",
+                f"{_TEXT}/{_LINK}/{_LOW}/{_SURE}/{_STEP}/{_WEAK}/{_FAR}/{_THROUGHOUT}/{_TALL}x{_MARKED}",
                 "/".join(f"{limit}x{scale}" for limit, scale in _ENLARGE),
                 self._craft.fingerprint,
             )
@@ -92,7 +94,8 @@ class EasyOcrFinder:
         def is_believed(box: TextBox) -> bool:
             part = np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
             is_sharp = sharp is None or bool(sharp[part].mean() >= _THROUGHOUT)
-            return is_sharp and bool(proposed[part].any())
+            marked = float(proposed[part].mean())
+            return is_sharp and marked > (_MARKED if min(box.width, box.height) > _TALL else 0)
 
         return _distinct(
             box
