@@ -15,8 +15,6 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-import atheris
-
 FOLDER = Path("build/fuzz")
 LARGEST = 65_536
 MEGABYTES, SECONDS = 4096, 300
@@ -26,6 +24,8 @@ _OURS = 4  # of five inputs are broken where elements are; the others by atheris
 
 def main() -> None:
     """Fuzz until the time is over or something is found."""
+    import atheris
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=3600)
     parser.add_argument("--seed", type=int, default=1)
