@@ -9,6 +9,8 @@ from typing import Any
 from google.cloud.dataflow_v1beta3 import ContainerSpec
 
 HERE = Path(__file__).resolve().parent
+_CPU_WHEELS = "CPU_WHEELS=ADDRESS"  # of PyTorch's index of CPU wheels
+_BUILD = ("docker", "build", "--file", "templates/dataflow/Dockerfile", "--build-arg", _CPU_WHEELS)
 
 
 def specification(image: str) -> dict[str, Any]:
@@ -42,7 +44,7 @@ def commands(image: str, place: str, file: Path) -> list[list[str]]:
         file: where the specification is now.
     """
     return [
-        ["docker", "build", "--file", "templates/dataflow/Dockerfile", "--tag", image, "."],
+        [*_BUILD, "--tag", image, "."],
         ["docker", "push", image],
         ["gcloud", "storage", "cp", str(file), place],
     ]

@@ -103,7 +103,8 @@ def test_launcher_and_workers_have_one_image(planned: tuple[ContainerSpec, list[
 
 def test_what_is_printed_publishes_it(planned: tuple[ContainerSpec, list[str]]) -> None:
     build, push, copy = (shlex.split(line) for line in planned[1][1:])
-    assert build == ["docker", "build", "--file", "templates/dataflow/Dockerfile", "--tag", IMAGE, "."]
+    from_file = ["docker", "build", "--file", "templates/dataflow/Dockerfile"]
+    assert build == [*from_file, "--build-arg", "CPU_WHEELS=ADDRESS", "--tag", IMAGE, "."]
     assert (ROOT / build[3]).is_file()
     assert push == ["docker", "push", IMAGE]
     assert (copy[:3], copy[4]) == (["gcloud", "storage", "cp"], PLACE)
