@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from lxml import html
 from PIL import Image
@@ -18,6 +19,7 @@ from tests.pipeline.reviewed import CINE, PLAIN, RUN, STILL, a_picture, write_re
 from beamstop.recipe import load_recipe
 from beamstop.regions import Area, areas_of
 from beamstop_pipeline.cli import main
+from beamstop_pipeline.report.review import in_eight_bits
 from beamstop_pipeline.report.sample import draw
 from beamstop_pipeline.report.verdicts import Verdict, Verdicts, amend
 
@@ -47,6 +49,12 @@ def test_picture_is_the_clean_one_with_the_boxes_of_its_frames(page: Any) -> Non
         {"class": "hidden", "x": "5", "y": "5", "width": "10", "height": "6"},
         {"class": "kept", "x": "30", "y": "5", "width": "9", "height": "6"},
     ]
+
+
+def test_a_picture_of_16_bits_is_stretched_so_that_a_person_can_see_it() -> None:
+    stored = np.linspace(1000, 1400, 4096, dtype=np.uint16).reshape(64, 64)
+    shown = in_eight_bits(stored)
+    assert (shown.dtype, shown.min(), shown.max(), shown[32, 0]) == (np.uint8, 0, 255, 127)
 
 
 def test_frames_are_a_strip_of_those_with_boxes_and_some_evenly_apart(page: Any) -> None:

@@ -243,7 +243,7 @@ class _Gallery:
         shots = [
             Shot(
                 index,
-                _source(render(frames.decode(index), index), scale),
+                _source(in_eight_bits(render(frames.decode(index), index)), scale),
                 [it for it in boxes if it.frame == index],
             )
             for index in _chosen(len(frames), boxes)
@@ -275,6 +275,14 @@ def _chosen(count: int, boxes: list[Box]) -> list[int]:
     chosen = {frame for frame, _ in busiest}
     chosen |= set(np.linspace(0, count - 1, _FRAMES - len(chosen)).astype(int).tolist())
     return sorted(chosen)
+
+
+def in_eight_bits(pixels: Any) -> Any:
+    """Return a picture as pages show it: 16 bits stretched, but for a thousandth at each end."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    low, high = np.percentile(pixels, (0.1, 99.9))
+    return np.interp(pixels, (low, max(high, low + 1)), (0, 255)).astype(np.uint8)
 
 
 def _source(pixels: Any, scale: float) -> str:
