@@ -109,6 +109,15 @@ def test_authorized_word_is_read_and_stays(finder: EasyOcrFinder) -> None:
     assert kept[0].y > 40
 
 
+def test_words_that_craft_would_not_have_counted_alone_are_faint(
+    finder: EasyOcrFinder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = local_contrast(scene() + 140 * drawn())
+    assert [box.faint for box in finder.find(picture)] == [False] * 3
+    monkeypatch.setattr("beamstop.ocr._SURE", 1.1)
+    assert [box.faint for box in finder.find(picture)] == [True] * 3
+
+
 def test_words_on_the_seam_of_two_tiles_are_found_once(finder: EasyOcrFinder) -> None:
     wide = np.zeros((200, 1400), np.float32)
     wide[90:112, 990:1080] = drawn({"SMITH": (0, 0)})[:22, :90] * 200

@@ -68,6 +68,17 @@ def test_a_marker_read_in_doubt_goes() -> None:
     assert whys(MARKING, "R", confidence=0.49) == ["text"]
 
 
+def test_text_that_the_finder_doubted_is_faint_where_it_goes_and_nothing_says_more() -> None:
+    doubted = replace(box(0), faint=True)
+    for policy, text, why in [
+        (MARKING, "Smith", "faint_text"),
+        (MARKING, "R", "marker"),
+        (IDENTIFYING, "Smith", "unknown"),
+    ]:
+        judged = Judge(policy, person()).decide(PICTURE, [doubted], Reader(text))
+        assert [verdict.why for verdict in judged] == [why]
+
+
 def test_a_marker_that_is_the_patients_name_goes() -> None:
     assert whys(MARKING, "LAT", dataset=person(PatientName="Lat^An")) == ["text"]
 

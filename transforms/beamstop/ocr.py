@@ -98,7 +98,7 @@ class EasyOcrFinder:
             return is_sharp and marked > (_MARKED if min(box.width, box.height) > _TALL else 0)
 
         return _distinct(
-            box
+            box if score >= _SURE else replace(box, faint=True)
             for place in places
             for box, score in self._boxes(picture, place)
             if score >= _SURE

@@ -102,7 +102,7 @@ class Judge:
         if self.policy.hide == "identifying":
             verdicts = self._identifying(line, text)
         else:
-            verdicts = [Verdict(box, False, "text") for box in line]
+            verdicts = [Verdict(box, False, "faint_text" if box.faint else "text") for box in line]
         return [self._singly(verdict, text) for verdict in verdicts]
 
     def _singly(self, verdict: Verdict, line: str) -> Verdict:

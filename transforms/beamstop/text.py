@@ -28,6 +28,7 @@ class TextBox:
         width, height: in pixels.
         text: what it reads, None where it was not read.
         confidence: of the reading, 0 to 1.
+        faint: the finder was not sure by itself: something else had to speak for it.
     """
 
     x: int
@@ -36,12 +37,13 @@ class TextBox:
     height: int
     text: str | None = None
     confidence: float | None = None
+    faint: bool = field(default=False, compare=False)
 
     def padded(self, rows: int, columns: int) -> "TextBox":
         """Return the box grown by 2 pixels and 15 % of its short side all round, inside the picture.
 
         >>> TextBox(10, 1, 40, 20).padded(rows=100, columns=52)
-        TextBox(x=5, y=0, width=47, height=26, text=None, confidence=None)
+        TextBox(x=5, y=0, width=47, height=26, text=None, confidence=None, faint=False)
         """
         margin = 2 + round(0.15 * min(self.width, self.height))
         left, top = max(self.x - margin, 0), max(self.y - margin, 0)
@@ -298,7 +300,8 @@ def _within(boxes: Iterable[TextBox], rows: int, columns: int) -> list[TextBox]:
         right, bottom = min(box.x + box.width, columns), min(box.y + box.height, rows)
         if right > left and bottom > top:
             cut.append(replace(box, x=left, y=top, width=right - left, height=bottom - top))
-    return sorted(dict.fromkeys(cut), key=lambda box: (box.y, box.x, box.height, box.width))
+    sure_first = sorted(cut, key=lambda box: box.faint)
+    return sorted(dict.fromkeys(sure_first), key=lambda box: (box.y, box.x, box.height, box.width))
 
 
 def _grown(area: Mask, reach: int) -> Mask:
