@@ -42,6 +42,20 @@ def a_row(source: str, outcome: str = "written", **columns: Any) -> dict[str, An
     )
 
 
+def a_device(
+    manufacturer: str | None,
+    model: str | None,
+    written: int,
+    with_text: int = 0,
+    hidden: int = 0,
+    kept: int = 0,
+    example: str = "",
+) -> dict[str, Any]:
+    """Return an entry of a record's `devices`."""
+    seen = {"written": written, "with_text": with_text, "text_boxes_hidden": hidden, "text_boxes_kept": kept}
+    return {"manufacturer": manufacturer, "model": model, **seen, "example": example}
+
+
 def write_run(
     audit: Path,
     run_id: str,

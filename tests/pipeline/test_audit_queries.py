@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from tests.pipeline.audits import a_row, write_run
+from tests.pipeline.audits import a_device, a_row, write_run
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "audit.md").read_text()
 FIRST, SECOND, UNFINISHED = "20260101T000000Z-aaa", "20260102T000000Z-bbb", "20260103T000000Z-ccc"
@@ -16,7 +14,7 @@ FIRST, SECOND, UNFINISHED = "20260101T000000Z-aaa", "20260102T000000Z-bbb", "202
 
 @pytest.fixture
 def audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return an audit of two runs and one that did not end, with a table of attributes beside it."""
+    """Return an audit of two runs and one that did not end, with devices."""
     us: dict[str, Any] = {
         "modality": "US",
         "sop_class_uid": "1.2.840.10008.5.1.4.1.1.6.1",
@@ -24,7 +22,7 @@ def audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     fine: dict[str, Any] = {"identifiers_checked": 10, "bytes_in": 1_000_000, "ms_read": 1.0}
     cut = a_row("cut", "failed", reason="truncated", bytes_in=5)
-    write_run(tmp_path, FIRST, [a_row("ct", **fine), cut])
+    write_run(tmp_path, FIRST, [a_row("ct", **fine), cut], devices=[a_device("Cee", None, 1)])
     write_run(
         tmp_path,
         SECOND,
@@ -38,12 +36,9 @@ def audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             *(_box(source, 4, 8) for source in ("us1", "us2")),
             _box("us1", 50, 60),
         ],
+        devices=[a_device("Acme", "Sono", 3, 2, 3), a_device("Cee", None, 1)],
     )
     write_run(tmp_path, UNFINISHED, [a_row("ct", "failed", reason="fault")], ended=False)
-    (tmp_path / "ATTRIBUTES").mkdir()
-    devices = {"SOPInstanceUID": ["2.25.us1", "2.25.us2", "2.25.ct"], "Manufacturer": ["Acme", "Acme", "Cee"]}
-    table = pa.table({**devices, "ManufacturerModelName": ["Sono", "Sono", None]})
-    pq.write_table(table, tmp_path / "ATTRIBUTES" / f"{SECOND}-00000-of-00001.parquet")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -78,7 +73,7 @@ CT, US = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.6.1"
     [
         (1, [("written", None, 5, 5_000_000), ("quarantined", "leak", 1, 0)]),
         (2, [("US", US, 3, 2, 67, 3)]),
-        (3, [("Acme", "Sono", 2, 3), ("Cee", None, 1, 0)]),
+        (3, [("Acme", "Sono", 3, 2, 3), ("Cee", None, 2, 0, 0)]),
         (4, [("US", 4, 8, 10, 5, 2)]),
         (5, [("basic:PRIVATE", 3, 1), ("basic:00081030", 2, 2)]),
         (6, [("P/S/R/us1.dcm",), ("P/S/R/us2.dcm",)]),

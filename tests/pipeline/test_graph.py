@@ -162,6 +162,24 @@ def test_the_audit_can_be_proved(run: Any, mixed: Path, key: bytes) -> None:
     assert integrity(rows, ran.record["run_id"], identity) == ran.record["integrity"]
 
 
+def test_the_record_names_devices_as_clean_files_do(
+    run: Any, tmp_path: Path, make_dataset: Callable[..., FileDataset]
+) -> None:
+    folder = tmp_path / "devices"
+    folder.mkdir()
+    models = ["Sono 7", "Sono 7", "Wright^Oliver"]
+    for number, model in enumerate(models):
+        made = {"SOPInstanceUID": f"1.2.3.{number}", "Manufacturer": "Acme", "ManufacturerModelName": model}
+        make_dataset(**made).save_as(folder / f"{number}.dcm", enforce_file_format=True)
+    without = tmp_path / "without.yaml"
+    without.write_text("profile: basic\nattributes: {Manufacturer: X, ManufacturerModelName: X}\n")
+    told = [
+        [(it["manufacturer"], it["model"], it["written"]) for it in run(folder, recipe=it).record["devices"]]
+        for it in ("basic", str(without))
+    ]
+    assert told == [[("Acme", "Sono 7", 2), ("Acme", None, 1)], [(None, None, 3)]]
+
+
 def test_changes_are_left_out_when_not_wanted(run: Any, archive: Path) -> None:
     ran = run(archive, more=("--audit-detail", "instances"))
     assert sorted(os.listdir(ran.audit)) == ["instances", "runs"]
@@ -199,6 +217,7 @@ def test_any_number_of_workers_and_tries_gives_the_same_files_and_rows(run: Any,
     one, two = run(mixed, to="one"), run(mixed, to="two", workers=2)
     four = run(mixed, to="four", workers=4, more=("--direct_runner_bundle_repeat=2",))
     assert one.tree == two.tree == four.tree
+    assert one.record["devices"] == two.record["devices"] == four.record["devices"]
     assert timeless(one) == timeless(two) == timeless(four)
 
 

@@ -72,8 +72,8 @@ def test_a_stream_has_a_sealed_record_for_each_window(
     key_file: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    first = stored("1.dcm", SOPInstanceUID="1.2.3")
-    copy = stored("copy.dcm", SOPInstanceUID="1.2.3")
+    first = stored("1.dcm", SOPInstanceUID="1.2.3", Manufacturer="Acme")
+    copy = stored("copy.dcm", SOPInstanceUID="1.2.3", Manufacturer="Acme")
     other = stored("other.dcm", SOPInstanceUID="1.2.3", KVP="100")
     second = stored("2.dcm", SOPInstanceUID="1.2.4")
     late = stored("3.dcm", SOPInstanceUID="1.2.5")
@@ -95,9 +95,13 @@ def test_a_stream_has_a_sealed_record_for_each_window(
     with beam.Pipeline(options=options) as pipeline:
         build_stream(pipeline | stream, job(tmp_path, key_file))
 
-    counts = {
-        path.stem: json.loads(path.read_text())["counts"] for path in (tmp_path / "audit").glob("runs/*")
+    records = {
+        path.stem: json.loads(path.read_text()) for path in sorted((tmp_path / "audit").glob("runs/*"))
     }
+    counts = {run_id: record["counts"] for run_id, record in records.items()}
+    assert [
+        [(it["manufacturer"], it["written"]) for it in record["devices"]] for record in records.values()
+    ] == [[("Acme", 1)], [(None, 1)], [(None, 1)]]
     kept = {run_id: [it[n] for n in ("sources", "written", "rejected")] for run_id, it in counts.items()}
     assert kept == {
         "20260101T120100Z-00a1b2c3d4e": [2, 1, 1],

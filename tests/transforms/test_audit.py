@@ -105,6 +105,30 @@ def test_a_loser_is_rejected_and_leaves_nothing_but_its_row(tmp_path: Path, key_
     assert pq.read_table(tmp_path / "cross").num_rows == 2
 
 
+def test_the_record_tells_what_each_device_wrote_and_counts_no_loser(tmp_path: Path, key_file: Path) -> None:
+    made = [(["Acme", "Sono 7"], 3), (["Acme", "Sono 7"], 9), (["Acme", ""], 0)]
+    rows = [
+        {**row, "device": device, "text_boxes_hidden": hidden, "sop_instance_uid": f"2.25.{hidden}"}
+        for row, (device, hidden) in zip(ROWS, made, strict=True)
+    ]
+    turned_away = {"source_id": "09" * 32, "outcome": "quarantined", "bytes_in": 0, "bytes_out": 0}
+    losers = {ROWS[1]["source_id"]: "duplicate"}
+    record = write(tmp_path, key_file, 4, [*rows, turned_away], losers)
+    none = {"with_text": 0, "text_boxes_hidden": 0, "text_boxes_kept": 0}
+    assert record["devices"] == [
+        {"manufacturer": "Acme", "model": None, "written": 1, **none, "example": "2.25.0"},
+        {
+            "manufacturer": "Acme",
+            "model": "Sono 7",
+            "written": 1,
+            "with_text": 1,
+            "text_boxes_hidden": 3,
+            "text_boxes_kept": 0,
+            "example": "2.25.3",
+        },
+    ]
+
+
 def test_skipped_sources_have_no_row_unless_they_lost_what_they_held(tmp_path: Path, key_file: Path) -> None:
     lost = {"source_id": "04" * 32, "outcome": "rejected", "bytes_in": 0, "bytes_out": 0, "overturned": True}
     counts = write(tmp_path, key_file, 6, [*ROWS, lost], {}, 3)["counts"]

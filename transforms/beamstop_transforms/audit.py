@@ -31,6 +31,7 @@ from beamstop.errors import DeidError
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
 from beamstop_transforms.attributes import WriteAttributes
+from beamstop_transforms.devices import Device, Seen, added, as_recorded, commonest, seen_by_device
 from beamstop_transforms.png import NOT_RENDERED, OCCUPIED, PICTURES, WritePng
 from beamstop_transforms.prune import FindLeftovers, Prune, input_digests
 from beamstop_transforms.skip import numbers_in
@@ -114,7 +115,7 @@ class WriteAudit(beam.PTransform):
         # Rows wait on disk for the losers' verdict, not in a runner's memory.
         table = Table(run.target.audit, "instances", run.target.run_id, _DRAFT, run.shards)
         published = drafts.rows | "DraftInstances" >> WriteDrafts(table)
-        tags = (_TALLY, _NODES, _CLEAN)
+        tags = (_TALLY, _NODES, _CLEAN, _DEVICES)
         instances = published | "WriteInstances" >> beam.ParDo(
             _WriteInstancesFn(run, table), losers
         ).with_outputs(*tags, main="files")
@@ -139,6 +140,12 @@ class WriteAudit(beam.PTransform):
         pictures: Any = {}
         if run.png is not None:
             pictures = AsDict(instances[_CLEAN] | "WritePng" >> WritePng(run.png, run.target.output))
+        devices = (
+            instances[_DEVICES]
+            | "ByDevice" >> beam.CombinePerKey(added)
+            | "OneDevice" >> beam.Map(_one_device)
+            | "Commonest" >> beam.CombineGlobally(commonest)
+        )
         nodes = instances[_NODES] | "Buckets" >> beam.GroupByKey() | "Node" >> beam.MapTuple(_node)
         left: Any = {}
         removed: Any = 0
@@ -165,6 +172,7 @@ class WriteAudit(beam.PTransform):
                 AsSingleton(drafts.skipped),
                 AsSingleton(instances[_TALLY] | "Tally" >> beam.CombineGlobally(_add)),
                 AsDict(nodes),
+                AsSingleton(devices),
                 AsList(tuple(files) | "Files" >> beam.Flatten()),
                 pictures,
                 since,
@@ -182,7 +190,8 @@ class _WriteInstancesFn(beam.DoFn):
     """Complete every row of a draft: the losers' verdict, the run's columns, the MAC; give it its name.
 
     Yields the name; to the tally the counts; to the nodes, for each bucket of the Merkle tree, source_ids and
-    leaves in 64 bytes a row; to the clean ones path and SHA-256 of every file that is written.
+    leaves in 64 bytes a row; to the clean ones path and SHA-256 of every file that is written; to the
+    devices what was written of each.
     """
 
     def __init__(self, run: Run, table: Table) -> None:
@@ -195,7 +204,8 @@ class _WriteInstancesFn(beam.DoFn):
 
     def process(self, draft: Draft, losers: Mapping[str, str]) -> Iterator[Any]:
         tally, nodes = Counter[str](), defaultdict[int, list[bytes]](list)
-        batches = []
+        batches: list[pa.RecordBatch] = []
+        devices: list[tuple[Device, Seen]] = []
         rows = _DRAFT.empty_table() if draft.draft is None else self._table.read(draft.draft)
         for batch in rows.to_batches(max_chunksize=_AT_ONCE):
             rows_of_batch = [self._complete(row, losers) for row in batch.to_pylist()]
@@ -204,29 +214,32 @@ class _WriteInstancesFn(beam.DoFn):
                 nodes[bucket_of(row["source_id"])] += [bytes.fromhex(row["source_id"]), leaf(row)]
                 if self._run.png is not None and row["outcome"] == Outcome.WRITTEN:
                     yield pvalue.TaggedOutput(_CLEAN, (row["output_path"], row["output_sha256"]))
+            devices += seen_by_device(rows_of_batch).items()
             batches.append(pa.RecordBatch.from_pylist(rows_of_batch, INSTANCES))
         yield self._table.put(draft.final, pa.Table.from_batches(batches, INSTANCES))
         yield pvalue.TaggedOutput(_TALLY, tally)
         for number, parts in nodes.items():
             yield pvalue.TaggedOutput(_NODES, (number, b"".join(parts)))
+        for device in devices:
+            yield pvalue.TaggedOutput(_DEVICES, device)
 
     def _complete(self, row: Row, losers: Mapping[str, str]) -> Row:
         lost = losers.get(row["source_id"])
         if lost is not None:
-            row = {**refused(row, Outcome.REJECTED, "WriteDicom", lost), "unchanged": False}
+            row = {**refused(row, Outcome.REJECTED, "WriteDicom", lost), "unchanged": False, "device": None}
         return complete(row, self._run.columns, self._identity)
 
 
-_TALLY, _NODES, _CLEAN = "tally", "nodes", "clean"
+_TALLY, _NODES, _CLEAN, _DEVICES = "tally", "nodes", "clean", "devices"
 _MARKS = ("unchanged", "overturned")  # for the counts alone
-_DRAFT = pa.schema([*INSTANCES, *((name, pa.bool_()) for name in _MARKS)])
+_DRAFT = pa.schema([*INSTANCES, *((name, pa.bool_()) for name in _MARKS), ("device", pa.list_(pa.string()))])
 _AT_ONCE = 5_000  # rows held as dicts
 
 
 def complete(row: Row, columns: Mapping[str, str], identity: Identity) -> Row:
-    """Return a row with the run's columns and its MAC, and beside them what `counts_of` asks for."""
+    """Return a row with the run's columns and its MAC, and beside them what only the record tells."""
     marks = {name: bool(row.get(name)) for name in _MARKS}
-    return {**sealed({**row, **columns}, identity), **marks}
+    return {**sealed({**row, **columns}, identity), **marks, "device": row.get("device")}
 
 
 def columns_of(row: Row) -> Row:
@@ -241,6 +254,10 @@ def _of_run(row: Row, run_id: str) -> Row:
 def _winners(row: Row, losers: Mapping[str, str]) -> Iterator[Row]:
     if row["source_id"] not in losers:
         yield {name: row[name] for name in CROSSWALK.names}
+
+
+def _one_device(found: tuple[Device, Seen]) -> dict[Device, Seen]:
+    return dict([found])
 
 
 def _node(bucket: int, parts: Iterable[bytes]) -> tuple[int, bytes]:
@@ -287,6 +304,7 @@ class _WriteRecordFn(beam.DoFn):
         left_out: bytes,
         totals: Mapping[str, int],
         buckets: Mapping[int, bytes],
+        devices: Mapping[Device, Seen],
         files: list[str],
         pictures: Mapping[str, int],
         since: Mapping[str, Any],
@@ -297,7 +315,7 @@ class _WriteRecordFn(beam.DoFn):
         skipped = len(numbers_in(left_out)) - tally["overturned"]
         if tally["rows"] != sources - skipped:
             raise UnreconciledError(f"{sources} sources, {skipped} skipped, but {tally['rows']} audit rows")
-        more: dict[str, Any] = {}
+        more: dict[str, Any] = {"devices": as_recorded(devices)}
         if self._run.prune is not None:
             more["since"] = {**since, "left": dict(sorted(left.items())), "pruned": pruned}
         if self._run.png is not None:

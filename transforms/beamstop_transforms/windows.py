@@ -14,6 +14,7 @@ from beamstop.audit import CHANGES, CROSSWALK, INSTANCES, Row, bucket_digest, bu
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
 from beamstop_transforms.audit import Run, columns_of, complete, counts, counts_of, put_record
+from beamstop_transforms.devices import as_recorded, commonest, seen_by_device
 from beamstop_transforms.tables import Table
 
 _LATEST = 31 * 24 * 3600  # seconds: no message is older, so that none comes too late to be written
@@ -93,7 +94,8 @@ class _WriteWindowFn(beam.DoFn):
             tally.update(counts_of(row))
             leaves.setdefault(bucket_of(row["source_id"]), {})[row["source_id"]] = leaf(row)
         buckets = {number: bucket_digest(it) for number, it in leaves.items()}
-        more = {"stream": stream, "window_end": end.isoformat()}
+        devices = as_recorded(commonest([seen_by_device(rows)]))
+        more = {"stream": stream, "window_end": end.isoformat(), "devices": devices}
         yield put_record(run, counts(len(rows), 0, tally), tally, buckets, files, more)["counts"]
 
 

@@ -19,6 +19,7 @@ from beamstop.audit import Outcome, Row, refused
 from beamstop.errors import Quarantined
 from beamstop_transforms.attributes import attributes_draft
 from beamstop_transforms.claims import Claim, Claimant, Claims
+from beamstop_transforms.devices import device_of
 from beamstop_transforms.instance import Instance, Placed
 from beamstop_transforms.ledger import Ledger
 from beamstop_transforms.steps import StepFn
@@ -358,7 +359,7 @@ def _component(dataset: Dataset, keyword: str) -> str:
 
 
 def written_row(instance: Instance, placed: Placed) -> Row:
-    """Return the audit row of a written instance; `unchanged` is no column, the run's counts have it."""
+    """Return the audit row of a written instance; `unchanged` and `device` are for the record alone."""
     dataset = instance.read
     return {
         **instance.row(),
@@ -372,6 +373,7 @@ def written_row(instance: Instance, placed: Placed) -> Row:
         "output_sha256": placed.sha256,
         "bytes_out": len(instance.finished.data),
         "unchanged": placed.unchanged,
+        "device": list(device_of(dataset)),
     }
 
 
