@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -14,7 +14,7 @@ from beamstop_pipeline.suspects import SUSPECTS
 from beamstop_transforms.audit import record_name
 from beamstop_transforms.stores import PARTIAL, open_store
 
-_SCRATCH = "beamstop-"
+_SCRATCH = "beamstop-scratch-"
 
 
 @contextmanager
@@ -28,33 +28,36 @@ def sole_run(folder: Path, audit: str) -> Iterator[None]:
     Raises:
         ConfigurationError: another run is writing there.
     """
-    with _locked(folder):
-        for left in filter(Path.is_dir, (folder / PARTIAL).iterdir()):
-            if left.name != SUSPECTS:
-                _clear(folder, left, open_store(audit).find(record_name(left.name)) is not None)
+    with ExitStack() as held:
         try:
-            yield
-        finally:
-            open_store(str(folder)).remove(f"{PARTIAL}/run")
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    path = folder / PARTIAL / "run"
-    while True:
-        try:
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            with open(path, "wb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _is(lock, path):
-                    yield
-                    return
-        except FileNotFoundError:
-            continue  # the run before this one is just tidying up
+            held.enter_context(_lock(folder / PARTIAL / "run"))
+            for left in filter(Path.is_dir, (folder / PARTIAL).iterdir()):
+                if left.name != SUSPECTS:
+                    _clear(folder, left, open_store(audit).find(record_name(left.name)) is not None)
         except BlockingIOError:
             raise ConfigurationError(f"another run is writing to {folder}: wait until it ends") from None
         except OSError as error:
             raise ConfigurationError(f"{folder}: {error.strerror}; make room, or choose another") from None
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # it may be read-only by now; what the run itself says matters
+                open_store(str(folder)).remove(f"{PARTIAL}/run")
+
+
+def _lock(path: Path) -> IO[bytes]:
+    """Make a file that nobody else can lock until it is closed."""
+    while True:
+        try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            with ExitStack() as opened:
+                lock = opened.enter_context(open(path, "wb"))
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is(lock, path):
+                    opened.pop_all()
+                    return lock
+        except FileNotFoundError:
+            continue  # the run before this one is just tidying up
 
 
 def _is(file: IO[bytes], path: Path) -> bool:
@@ -85,13 +88,9 @@ def scratch() -> Iterator[str]:
     """Yield a folder for all temporary files of this process and its workers; remove those of dead runs."""
     place = tempfile.gettempdir()
     for left in Path(place).glob(f"{_SCRATCH}*"):
-        _remove_if_dead(left)
+        _remove_if_dead(str(left))
     former = os.environ.get("TMPDIR")
-    with (
-        tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=place, ignore_cleanup_errors=True) as folder,
-        open(Path(folder, "lock"), "wb") as lock,
-    ):
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _own_folder(place) as folder:
         os.environ["TMPDIR"] = tempfile.tempdir = folder
         try:
             yield folder
@@ -102,13 +101,39 @@ def scratch() -> Iterator[str]:
                 os.environ["TMPDIR"] = former
 
 
-def _remove_if_dead(folder: Path) -> None:
-    """Remove the scratch folder of a run that is no more; the system lets go of its lock."""
+@contextmanager
+def _own_folder(place: str) -> Iterator[str]:
+    """Yield a new folder, which is its own lock: it can be removed whole or in part, and nothing is left."""
+    while (
+        lock := _lock_folder(folder := tempfile.mkdtemp(prefix=_SCRATCH, dir=place), fcntl.LOCK_EX)
+    ) is None:
+        continue  # another run took it for one that is left
     try:
-        if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-            return
-        with open(folder / "lock", "rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _remove_if_dead(folder: str) -> None:
+    """Remove the scratch folder of a run that is no more; the system lets go of its lock."""
+    lock = _lock_folder(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if lock is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _lock_folder(folder: str, how: int) -> int | None:
+    """Return the descriptor of a folder of ours that is locked now; None if it is gone, or in use."""
+    lock = None
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        fcntl.flock(lock, how)
+        about = os.fstat(lock)
+        if os.path.samestat(about, os.stat(folder)) and about.st_uid == os.getuid():
+            return lock
     except OSError:
-        return  # in use, or just being made
+        pass
+    if lock is not None:
+        os.close(lock)
+    return None

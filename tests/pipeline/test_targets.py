@@ -1,9 +1,12 @@
 """One run of a machine in a target at a time, and what dead ones leave."""
 
+import errno
 import multiprocessing
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,13 +29,7 @@ def _take_turns(folder: Path, audit: Path, turns: int) -> None:
 def test_runs_that_begin_and_end_all_the_time_are_never_two(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "audit").mkdir()
-    start = multiprocessing.get_context("fork").Process
-    others = [start(target=_take_turns, args=(tmp_path / "out", tmp_path / "audit", 200)) for _ in range(3)]
-    for process in others:
-        process.start()
-    for process in others:
-        process.join()
-    assert [process.exitcode for process in others] == [0, 0, 0]
+    assert _exits(_take_turns, tmp_path / "out", tmp_path / "audit", 200) == [0, 0, 0]
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -89,17 +86,59 @@ def test_a_full_disk_is_refused_before_anything_is_read(tmp_path: Path) -> None:
         pass
 
 
+def test_a_target_that_becomes_read_only_says_nothing_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the run itself says of it is enough; and its own faults are no bad configuration."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with sole_run(tmp_path, str(tmp_path)):
+        monkeypatch.setattr(os, "unlink", refuse)
+    monkeypatch.undo()
+    for fault in (OSError, FileNotFoundError):
+        with pytest.raises(fault, match="of the run"), sole_run(tmp_path, str(tmp_path)):
+            raise fault("of the run")
+
+
 def test_scratch_folders_of_dead_runs_go_and_those_of_living_ones_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    (tmp_path / "beamstop-dead").mkdir()
-    (tmp_path / "beamstop-dead" / "lock").touch()
-    (tmp_path / "beamstop-begun").mkdir()
+    (tmp_path / "beamstop-scratch-dead").mkdir()
+    (tmp_path / "beamstop-scratch-dead" / "working-1-x").touch()
+    (tmp_path / "beamstop-scratch-died-when-all-but-removed").mkdir()
+    (tmp_path / "beamstop-of-somebody").mkdir()
     with scratch() as living:
         tempfile.tempdir = str(tmp_path)
         with scratch() as mine:
             assert tempfile.gettempdir() == os.environ["TMPDIR"] == mine
             there = {path.name for path in tmp_path.iterdir()}
-            assert there == {Path(living).name, Path(mine).name, "beamstop-begun"}
-    assert {path.name for path in tmp_path.iterdir()} == {"beamstop-begun"}
+            assert there == {Path(living).name, Path(mine).name, "beamstop-of-somebody"}
+    assert [path.name for path in tmp_path.iterdir()] == ["beamstop-of-somebody"]
+
+
+def _scratch_again(place: Path, turns: int) -> None:
+    """Have a scratch folder again and again; end badly if another run removes it."""
+    tempfile.tempdir = str(place)
+    for _ in range(turns):
+        with scratch() as mine:
+            Path(mine, "mine").touch()
+            Path(mine, "mine").unlink()
+
+
+def test_scratch_folders_of_runs_that_begin_at_once_are_left_alone(tmp_path: Path) -> None:
+    assert _exits(_scratch_again, tmp_path, 200) == [0, 0, 0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def _exits(work: Callable[..., None], *arguments: Any) -> list[int | None]:
+    """Return how three processes end that do the same at once."""
+    start = multiprocessing.get_context("fork").Process
+    started = [start(target=work, args=arguments) for _ in range(3)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+    return [process.exitcode for process in started]

@@ -1,8 +1,10 @@
 """An archive with one source of every kind that a crash could treat unfairly."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydicom import dcmread
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
@@ -31,6 +33,30 @@ def plant(archive: Path, plain: int = 4) -> list[Path]:
         *_rivals(archive, "one-path", "R-2001", "R-2001"),
         *_rivals(archive, "two-paths", "R-3001", "R-3002"),
     ]
+
+
+def versions(source: Path, folder: Path) -> Iterator[tuple[str, Path, Path]]:
+    """Yield what may become of a source while a run is on: what it is called, the source before and after."""
+    folder.mkdir()
+    whole, cut, nothing = (folder / name for name in ("whole", "cut", "nothing"))
+    shutil.copy2(source, whole)
+    cut.write_bytes(source.read_bytes()[:-7])
+    nothing.touch()
+    dataset = dcmread(source)
+    for name, values in {
+        "another value": {"KVP": "110"},
+        "grown": {"StudyDescription": "grown " * 200},
+        "shrunk": {"StudyDescription": None, "KVP": None},
+    }.items():
+        for keyword, value in values.items():
+            setattr(dataset, keyword, value)
+        dataset.save_as(folder / name, enforce_file_format=True)
+        yield name, whole, folder / name
+    other = folder / "another instance"
+    _instance("R-4001", "1.2.5.1").save_as(other, enforce_file_format=True)
+    yield "another instance", whole, other
+    yield "emptied", whole, nothing
+    yield "just being copied", cut, whole
 
 
 def _rivals(archive: Path, name: str, patient: str, other: str) -> Iterator[Path]:

@@ -84,12 +84,16 @@ def vanish_at(moment: int, source: Path) -> Callable[[int, str, str], None]:
     return _act
 
 
-def change_at(moment: int, source: Path, other: Path) -> Callable[[int, str, str], None]:
-    """Return what replaces a source by another before the change of that number."""
+def change_at(
+    moment: int, source: Path, other: Path, kill: int | None = None
+) -> Callable[[int, str, str], None]:
+    """Return what replaces a source before the change of that number, and perhaps kills at a later one."""
+    killing = nothing() if kill is None else kill_at(kill)
 
     def _act(number: int, event: str, path: str) -> None:
         if number == moment:
-            shutil.copyfile(other, source)
+            shutil.copy2(other, source)  # with its time, so that all trials see the same
+        killing(number, event, path)
 
     return _act
 

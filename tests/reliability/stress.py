@@ -5,6 +5,7 @@
 
 import argparse
 import errno
+import functools
 import importlib
 import itertools
 import json
@@ -15,15 +16,15 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from tests.reliability import archives, faults
+from tests.reliability import faults
+from tests.reliability.scenarios import Change, Scenario, changing, scenarios, settled, untrue
 from tests.reliability.trials import (
     Ended,
-    Job,
-    Snapshot,
     copied,
     halves,
     kill_all,
@@ -31,79 +32,12 @@ from tests.reliability.trials import (
     kill_worker,
     run,
     run_processes,
-    snapshot,
     when_there_are,
 )
 
-ALL = ("--crosswalk", "--attributes", "--png")
 KILLED, BROKEN = -9, 3
+CHANGING = "a source that changes"
 Disturb = Callable[["subprocess.Popen[bytes]"], None]
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """A job, and what an earlier run had left when it began.
-
-    Attributes:
-        name: for the report.
-        job: the command that is disturbed.
-        prior: folder that every trial begins as a copy of; need not be there.
-        undisturbed: what the job leaves.
-        ended: how it ends then.
-    """
-
-    name: str
-    job: Job
-    prior: Path
-    undisturbed: Snapshot
-    ended: Ended
-
-
-def scenarios(base: Path, wanted: str) -> Iterator[Scenario]:
-    """Yield the jobs that are disturbed, those whose name holds what is wanted."""
-    archive, key, other = base / "archive", base / "key", base / "other.yaml"
-    late = archives.plant(archive)
-    key.write_bytes(archives.KEY)
-    key.chmod(0o600)
-    other.write_text(archives.RECIPE)
-    job = Job(archive, key)
-    whole, part, none = base / "whole", base / "part", base / "none"
-    for name, prior, changed in (
-        ("a first run", none, job),
-        ("a first run, all tables", none, replace(job, more=ALL)),
-        ("a first run, --incremental", none, replace(job, more=(*ALL, "--incremental"))),
-        ("a grown archive", part, replace(job, more=ALL)),
-        ("a grown archive, --incremental", part, replace(job, more=(*ALL, "--incremental"))),
-        ("another recipe", whole, replace(job, more=ALL, recipe=str(other))),
-        (
-            "another recipe, --incremental",
-            whole,
-            replace(job, more=(*ALL, "--incremental"), recipe=str(other)),
-        ),
-        ("nothing new, --incremental", whole, replace(job, more=(*ALL, "--incremental"))),
-    ):
-        if wanted not in name:
-            continue
-        if prior is not none and not prior.exists():
-            _before(replace(job, more=ALL), prior, late if prior is part else [])
-        home = copied(prior, base / "undisturbed")
-        ended = run(changed, home)
-        _must_end(ended, 1)
-        yield Scenario(name, changed, prior, snapshot(home), ended)
-
-
-def _before(job: Job, home: Path, absent: list[Path]) -> None:
-    """Run a job as an earlier run has done, when some sources were not there yet."""
-    for path in absent:
-        path.rename(home.parent / path.name)
-    _must_end(run(job, home), 1)
-    for path in absent:
-        (home.parent / path.name).rename(path)
-
-
-def _must_end(ended: Ended, code: int) -> None:
-    if ended.code != code:
-        raise SystemExit(f"an undisturbed run ended with {ended.code}: {ended.said}")
 
 
 def moments(changes: int, wanted: int) -> list[int]:
@@ -140,31 +74,6 @@ def killed(scenario: Scenario, home: Path, *at: int) -> list[str]:
     return settled(scenario, home)
 
 
-def settled(scenario: Scenario, home: Path) -> list[str]:
-    """Let a run go on undisturbed; return how the result differs from one that never was disturbed."""
-    ended = run(scenario.job, home)
-    if ended.code != scenario.ended.code:
-        return [f"the next run ended with {ended.code}: {ended.said}"]
-    return list(differences(scenario.undisturbed, snapshot(home)))
-
-
-def differences(wanted: Snapshot, found: Snapshot) -> Iterator[str]:
-    """Yield how two snapshots differ."""
-    for path in sorted(wanted.tree.keys() | found.tree.keys()):
-        if path not in found.tree:
-            yield f"missing: {path}"
-        elif path not in wanted.tree:
-            yield f"too much: {path}"
-        elif wanted.tree[path] != found.tree[path]:
-            yield f"other bytes: {path}"
-    for table, rows in wanted.rows.items():
-        for source in sorted(rows.keys() | found.rows[table].keys()):
-            if rows.get(source) != found.rows[table].get(source):
-                yield f"{table}, source {source[-40:]}: {rows.get(source)} is {found.rows[table].get(source)}"
-    for stray in found.strays:
-        yield f"left: {stray}"
-
-
 def refused(scenario: Scenario, home: Path, moment: int, target: str, code: int, sentence: str) -> list[str]:
     """Let a target be full or read-only from a moment on, then be well again; return what is wrong."""
     copied(scenario.prior, home)
@@ -188,6 +97,22 @@ def vanished(scenario: Scenario, home: Path, moment: int, source: Path) -> list[
         raise SystemExit("the source did not vanish")
     shutil.copy2(home.parent / "kept", source)
     wrong = [] if ended.code == 1 else [f"exit {ended.code}: {ended.said}"]
+    return wrong + settled(scenario, home)
+
+
+def changed(
+    scenario: Scenario, home: Path, change: Change, moment: int, kill: int | None = None
+) -> list[str]:
+    """Let a source change in a run, which may be killed later; return what is wrong."""
+    copied(scenario.prior, home)
+    shutil.copy2(change.before, change.source)
+    ended = run(scenario.job, home, faults.change_at(moment, change.source, change.after, kill))
+    shutil.copy2(change.after, change.source)  # if the run was over before
+    wrong = [f"half a file: {it}" for it in halves(home)]
+    if ended.code not in (1, KILLED):
+        wrong.append(f"exit {ended.code}: {ended.said}")
+    if ended.code == 1:
+        wrong += untrue(home, change)
     return wrong + settled(scenario, home)
 
 
@@ -290,6 +215,18 @@ def disturb_workers(scenario: Scenario, base: Path, chosen: argparse.Namespace, 
         report.trial("two runs at once", scenario.name, at_once(scenario, base / "trial"))
 
 
+def disturb_sources(base: Path, chosen: argparse.Namespace, report: Report) -> None:
+    """Carry out the trials with a source that changes."""
+    home, rng = base / "trial", random.Random(chosen.seed)
+    for scenario, change in changing(base):
+        last = scenario.ended.changes
+        for moment in moments(last, chosen.faults):
+            for kill in (None, rng.randint(moment, last)):
+                kind = "source changed" if kill is None else "source changed, killed"
+                wrong = changed(scenario, home, change, moment, kill)
+                report.trial(kind, f"{scenario.name}, {moment}, {kill}", wrong)
+
+
 def main() -> int:
     """Run the trials; print the figures as JSON; return 1 if anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -310,6 +247,9 @@ def main() -> int:
             if scenario.prior.name != "whole":
                 disturb_workers(scenario, base, chosen, report)
             tell(f"{scenario.name}: {dict(report.tried)}, lost {len(report.lost)}")
+        if chosen.scenario in CHANGING:
+            disturb_sources(base, chosen, report)
+            tell(f"{CHANGING}: {dict(report.tried)}, lost {len(report.lost)}")
     sys.stdout.write(json.dumps({"tried": report.tried, "lost": report.lost}, indent=1) + "\n")
     return int(bool(report.lost))
 
@@ -324,6 +264,25 @@ def warm_up() -> None:
     """Import what every run needs, so that forked ones need not."""
     for name in ("beamstop.recipe", "beamstop_pipeline.display", "beamstop_pipeline.runner"):
         importlib.import_module(name)
+    _hasten_beam()
+
+
+def _hasten_beam() -> None:
+    """Let Beam build its graph in half the time: it parses its options a thousand times, all alike."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.transforms import userstate
+
+    views: dict[tuple[int, type], Any] = {}
+    view_as = PipelineOptions.view_as
+
+    def _view_as(self: Any, cls: Any) -> Any:
+        known = id(self._all_options), cls  # which a view holds, so that no other has its number
+        if known not in views:
+            views[known] = view_as(self, cls)
+        return views[known]
+
+    PipelineOptions.view_as = _view_as
+    userstate.get_dofn_specs = functools.cache(userstate.get_dofn_specs)
 
 
 if __name__ == "__main__":
