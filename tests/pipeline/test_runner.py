@@ -54,7 +54,7 @@ def rows(tmp_path: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.workers
 def test_a_killed_worker_ends_the_run(tmp_path: Path, archive: Path, key_file: Path) -> None:
-    ended = run(tmp_path, archive, key_file, "Killer", "--workers", "2")
+    ended = run(tmp_path, archive, key_file, "Killer", "--workers", "2", "--quiet")
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr == (
         "beamstop: the run broke: a worker process was lost (killed, out of memory, or a crash in a decoder);"
