@@ -8,7 +8,7 @@ import numpy as np
 from pydicom.dataset import FileDataset
 from pydicom.uid import MRImageStorage, UltrasoundImageStorage
 from tests.conftest import make_an_instance
-from tests.pipeline.audits import a_row, write_run
+from tests.pipeline.audits import a_device, a_row, write_run
 
 RUN = "20260101T000000Z-aaa"
 CINE, STILL, PLAIN = "2.25.1", "2.25.2", "2.25.3"
@@ -50,7 +50,10 @@ def a_box(uid: str, frame: int, x: int, y: int, width: int, height: int, **more:
 
 
 def write_reviewed(audit: Path, clean: Path) -> None:
-    """Write a run with an ultrasound cine of 9 frames, a still one and an MR, of devices of their own."""
+    """Write a run with an ultrasound cine of 9 frames, a still one and an MR, of devices of their own.
+
+    The MR's device is new: the record of the run before, which is all that is left of it, has another.
+    """
     pictures = {
         CINE: a_picture(CINE, "US", 9, Manufacturer="Acme", ManufacturerModelName="Sono 1"),
         STILL: a_picture(STILL, "US", Manufacturer="O'Hara & Sons"),
@@ -84,4 +87,6 @@ def write_reviewed(audit: Path, clean: Path) -> None:
                 text_boxes_kept=sum(box["action"] == "K" for box in ours),
             )
         )
-    write_run(audit, RUN, rows, changes=[*boxes, device])
+    write_run(audit, "20251231T000000Z-aaa", devices=[a_device("Acme", "Sono 1", 1)])
+    devices = [a_device("Acme", "Sono 1", 1, 1, 3, example=CINE), a_device("Cee", None, 1, example=PLAIN)]
+    write_run(audit, RUN, rows, changes=[*boxes, device], devices=devices)

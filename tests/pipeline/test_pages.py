@@ -76,7 +76,7 @@ def shown(browser: webdriver.Chrome) -> list[str | None]:
 def test_report_opens_with_its_charts_drawn(browser: webdriver.Chrome, pages: Path) -> None:
     browser.get(f"file://{pages / 'r.html'}")
     charts = browser.find_elements(By.CSS_SELECTOR, "figure svg")
-    assert len(charts) == 2
+    assert len(charts) == 4
     for chart in charts:
         assert chart.size["width"] > 400
         assert chart.size["height"] > 50

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from lxml import html
-from tests.pipeline.audits import a_row, write_run
+from tests.pipeline.audits import a_device, a_row, write_run
 
 from beamstop_pipeline.cli import main
 from beamstop_pipeline.report.figures import read_figures
@@ -106,15 +106,56 @@ def test_text_is_told_by_modality(tmp_path: Path) -> None:
         a_row("c", modality="SEG"),
         a_row("d", "quarantined", modality="US", text_boxes_hidden=9, frames_examined=1),
     ]
-    write_run(
-        tmp_path, FIRST, rows[:2], rows[2:], changes=[{"why": "text", "rule": "text", "action": "X"}] * 4
-    )
+    boxes = [("a", "text"), ("a", "faint_text"), ("a", "faint_text"), ("b", "text")]
+    write_run(tmp_path, FIRST, rows[:2], rows[2:], changes=[a_box_of(*box) for box in boxes])
     page = page_of(tmp_path)
     caption = "Text in the pixels of what was written"
-    assert table(page, caption) == [["US", "2", "4", "2", "4", "1", "1"]]
+    assert table(page, caption) == [["US", "2", "4", "2", "4", "2", "1", "1"]]
     assert table(page, "Written without a look at pixels") == [["SEG", "1"]]
-    assert table(page, "Text boxes by what decided") == [["text", "4"]]
-    assert "P/S/R/b.dcm" in page.get_element_by_id("look").text_content()
+    assert table(page, "Text boxes by what decided") == [["text", "2"], ["faint_text", "2"]]
+    look = page.get_element_by_id("look").text_content()
+    assert "P/S/R/b.dcm" in look
+    assert "1 × written, with faint text hidden" in look
+
+
+def a_box_of(source: str, why: str) -> dict[str, Any]:
+    return {"source_id": a_row(source)["source_id"], "why": why, "rule": "text", "action": "X"}
+
+
+def test_faint_text_is_not_told_where_no_row_per_box_was_kept(tmp_path: Path) -> None:
+    write_run(tmp_path, FIRST, [a_row("a", frames_examined=1, text_boxes_hidden=3)])
+    page = page_of(tmp_path)
+    caption = "Text in the pixels of what was written"
+    assert table(page, caption) == [["CT", "1", "1", "1", "3", "–", "0", "0"]]
+    assert "so that faint text is not told" in page.get_element_by_id("look").text_content()
+
+
+def test_text_is_told_by_device_and_what_no_earlier_record_names_is_new(tmp_path: Path) -> None:
+    looked = a_row("a", frames_examined=1, text_boxes_hidden=2)
+    write_run(tmp_path, FIRST, [looked], devices=[a_device("Acme", "Sono 7", 4, 4, 8)])
+    assert "no device is new" in page_of(tmp_path).get_element_by_id("look").text_content()
+    devices = [
+        a_device("Cee", None, 9),
+        a_device("Acme", "Sono 7", 5, 5, 10, 1),
+        a_device(None, None, 70, 1, 1),
+    ]
+    write_run(tmp_path, SECOND, [looked], devices=devices)
+    page = page_of(tmp_path)
+    assert table(page, "Devices that clean files name") == [
+        ["Cee", "new", "9", "0", "0", "0"],
+        ["Acme Sono 7", "", "5", "5", "10", "1"],
+        ["others, or no name", "", "70", "1", "1", "0"],
+    ]
+    (said,) = page.xpath("//desc[starts-with(@id, 'devices')]")
+    assert said.text.startswith("Acme Sono 7: hidden 10, kept 1; others: hidden 1.")
+    look = page.get_element_by_id("look").text_content()
+    assert "1 new device" in look
+    assert "Cee: 9 written, 0 with text" in look
+
+
+def test_clean_files_that_name_no_device_are_said_to(tmp_path: Path) -> None:
+    write_run(tmp_path, FIRST, [a_row("a")], devices=[a_device(None, None, 1)])
+    assert "The clean files name no device." in page_of(tmp_path).get_element_by_id("text").text_content()
 
 
 def test_what_a_detail_says_is_escaped(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from lxml import html
 from PIL import Image
@@ -19,6 +20,7 @@ from tests.pipeline.reviewed import CINE, PLAIN, RUN, STILL, a_picture, write_re
 from beamstop.recipe import load_recipe
 from beamstop.regions import Area, areas_of
 from beamstop_pipeline.cli import main
+from beamstop_pipeline.report.figures import DeviceSeen, Faint
 from beamstop_pipeline.report.review import in_eight_bits
 from beamstop_pipeline.report.sample import draw
 from beamstop_pipeline.report.verdicts import Verdict, Verdicts, amend
@@ -66,7 +68,7 @@ def test_frames_are_a_strip_of_those_with_boxes_and_some_evenly_apart(page: Any)
 def test_the_risky_come_first_and_each_says_why_it_is_shown(page: Any) -> None:
     shown = [(it.get("data-uid"), it.get("data-why")) for it in page.xpath("//article")]
     assert shown[:2] == [(CINE, "most boxes"), (STILL, "most boxes")]
-    assert shown[2] == (PLAIN, "of each kind")
+    assert shown[2] == (PLAIN, "of each new device")
 
 
 def test_a_criterion_goes_by_what_the_recipe_left_alone(page: Any) -> None:
@@ -119,15 +121,22 @@ def test_a_draw_is_the_same_every_time_and_another_for_another_run(tmp_path: Pat
     ]
     write_run(tmp_path, RUN, rows[:100], rows[100:])
     paths = sorted(str(path) for path in (tmp_path / "instances").iterdir())
-    first, turned = draw(paths, RUN, 8), draw(paths[::-1], RUN, 8)
+    doubted = [rows[number]["source_id"] for number in (9, 5, 9)]
+    faint = Faint([pa.array(doubted)])
+    devices = [DeviceSeen("Cee", False, 1, 0, 0, 0, "2.25.3"), DeviceSeen("Acme", True, 1, 0, 0, 0, "2.25.4")]
+    first, turned = (draw(it, RUN, 8, faint, devices) for it in (paths, paths[::-1]))
     assert first == turned
-    assert {why: [it.sop_instance_uid for it in found] for why, found in first.by_risk.items()} == {
+    drawn = {why: [it.sop_instance_uid for it in found] for why, found in first.items()}
+    assert {why: drawn[why] for why in drawn if why not in ("of each kind", "at random")} == {
         "seen again inside hidden areas": ["2.25.8"],
+        "most faint text": ["2.25.9", "2.25.5"],
         "most boxes": ["2.25.7"],
         "words kept": [],
+        "of each new device": ["2.25.4"],
+        "of each device": ["2.25.3"],
     }
-    assert len(first.pool) == 32
-    assert draw(paths, "another", 8).pool != first.pool
+    assert [len(drawn[why]) for why in ("of each kind", "at random")] == [1, 32]
+    assert draw(paths, "another", 8, faint, devices)["at random"] != first["at random"]
 
 
 def said(*verdicts: Verdict) -> list[Verdicts]:

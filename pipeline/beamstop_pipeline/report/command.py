@@ -33,9 +33,10 @@ def report(
         beamstop report /audit -o report.html
 
     With --review, a second page beside it, report-review.html, shows clean pictures with the boxes that
-    were hidden: most boxes, something seen again, one of each kind and device, some at random. **It shows
-    pictures that may still hold what identifies a patient: keep it with the clean archive.** Verdicts
-    are downloaded from it; beamstop recipe amend turns them into a recipe for the next run.
+    were hidden: most boxes, faint text, something seen again, one of each kind and device, some at
+    random. **It shows pictures that may still hold what identifies a patient: keep it with the clean
+    archive.** Verdicts are downloaded from it; beamstop recipe amend turns them into a recipe for the
+    next run.
 
         beamstop report /audit -o report.html --review /clean
 

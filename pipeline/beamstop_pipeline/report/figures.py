@@ -17,6 +17,7 @@ from beamstop.audit import Outcome
 from beamstop_pipeline.job import ConfigurationError
 from beamstop_pipeline.verify_audit import read_records
 from beamstop_pipeline.verify_command import FOLDER
+from beamstop_transforms.numbers import digest_numbers
 from beamstop_transforms.stores import open_seekable, paths_in
 from beamstop_transforms.tables import run_of
 
@@ -35,6 +36,7 @@ SUMS = [
     "frames_examined",
     "text_boxes_hidden",
     "text_boxes_kept",
+    "text_boxes_faint",
     "text_residue",
     "identifiers_checked",
     "leaks_found",
@@ -42,11 +44,14 @@ SUMS = [
 ]
 FLAGS = {
     "with_text": "text_boxes_hidden",
+    "with_faint": "text_boxes_faint",
     "with_kept": "text_boxes_kept",
     "with_residue": "text_residue",
     "changed": "pixels_changed",
 }
-_READ = list(dict.fromkeys([*KEYS, "source_id", "detail", "output_path", "pixels_changed", *SUMS]))
+_FAINT = "text_boxes_faint"  # no column of the audit: counted from `changes`
+_COLUMNS = dict.fromkeys([*KEYS, "source_id", "detail", "output_path", "pixels_changed", *SUMS])
+_READ = [name for name in _COLUMNS if name != _FAINT]
 _EDGES = np.logspace(-2, 8, 1001)  # milliseconds, 2.3 % apart
 _EXAMPLES = 5
 _READERS = 4  # files at a time: a store answers slowly, not little
@@ -95,6 +100,39 @@ class Rows:
         return float(_EDGES[min(int(reached), len(_EDGES) - 2) + 1])
 
 
+class Faint:
+    """How many boxes of faint text each source of a run has, as its `changes` say: 16 bytes a source."""
+
+    def __init__(self, source_ids: Iterable[Any]) -> None:
+        every = np.concatenate([np.empty(0, np.uint64), *map(digest_numbers, source_ids)])
+        self._sources, self._boxes = np.unique(every, return_counts=True)
+
+    def of(self, source_ids: Any) -> Any:
+        """Return the number for each of a column of source_ids."""
+        numbers = digest_numbers(source_ids)
+        if not len(self._sources):
+            return np.zeros(len(numbers), np.int64)
+        at = np.minimum(np.searchsorted(self._sources, numbers), len(self._sources) - 1)
+        return np.where(self._sources[at] == numbers, self._boxes[at], 0)
+
+
+class DeviceSeen(NamedTuple):
+    """What the run wrote of one device, as its record has it; nameless together where it has no name.
+
+    Attributes:
+        is_new: there are earlier records, and none names it.
+        example: SOP Instance UID of one of its clean instances.
+    """
+
+    name: str
+    is_new: bool
+    written: int
+    with_text: int
+    hidden: int
+    kept: int
+    example: str
+
+
 class Fate(NamedTuple):
     """How two runs compare: what sources became then and now, what is new, what was not seen again."""
 
@@ -124,6 +162,8 @@ class Figures:
         rules: what acted most often, most first; empty without `changes`.
         why: code → text boxes of the run, hidden and kept.
         has_changes: whether the run left `changes`.
+        faint: boxes of faint text by source.
+        devices: of the run, the commonest first.
         verified: verify_id and findings by check of the last `beamstop verify`; None where there was none.
         unfinished: run_ids that left rows and no record.
         unreadable: names of files that could not be read, below AUDIT.
@@ -137,6 +177,8 @@ class Figures:
     rules: list[Rule]
     why: dict[str, int]
     has_changes: bool
+    faint: Faint
+    devices: list[DeviceSeen]
     verified: tuple[str, dict[str, int]] | None
     unfinished: list[str]
     unreadable: list[str]
@@ -179,9 +221,9 @@ def read_figures(audit: str) -> Figures:
     reader = _Reader(audit)
     fates = {path: _fates(table) for path, table in reader.read(files, ["source_id", "outcome"])}
     newest = dict(zip(fates, _newest(list(fates.values())), strict=True))
-    run, standing = _rows(reader.read(list(fates), _READ), newest, run_id)
     before = str(records[-2]["run_id"]) if len(records) > 1 else None
-    rules, why, has_changes = _changes(reader, run_id)
+    rules, why, faint, has_changes = _changes(reader, run_id)
+    run, standing = _rows(reader.read(list(fates), _READ), newest, run_id, faint)
     return Figures(
         record=records[-1],
         run=run,
@@ -191,6 +233,8 @@ def read_figures(audit: str) -> Figures:
         rules=rules,
         why=why,
         has_changes=has_changes,
+        faint=faint,
+        devices=_devices(records),
         verified=_verified(reader),
         unfinished=unfinished,
         unreadable=sorted(reader.unreadable),
@@ -245,8 +289,7 @@ _FATE = np.dtype([("source", "u8"), ("outcome", "u1")])
 def _fates(table: pa.Table) -> Any:
     """Return source and outcome of every row: 64 bits of a keyed digest, a number."""
     fates = np.zeros(len(table), _FATE)
-    digits = "".join(pc.utf8_slice_codeunits(table["source_id"], 0, 16).to_pylist())
-    fates["source"] = np.frombuffer(bytes.fromhex(digits), ">u8")
+    fates["source"] = digest_numbers(table["source_id"])
     fates["outcome"] = pc.index_in(table["outcome"], pa.array(_OUTCOMES)).to_numpy()
     return fates
 
@@ -278,22 +321,31 @@ def _compared(fates: dict[str, Any], before: str, now: str) -> Fate:
     )
 
 
-def _rows(tables: Iterable[tuple[str, pa.Table]], newest: dict[str, Any], run_id: str) -> tuple[Rows, Rows]:
+def _rows(
+    tables: Iterable[tuple[str, pa.Table]], newest: dict[str, Any], run_id: str, faint: Faint
+) -> tuple[Rows, Rows]:
     """Return the rows of a run added up, and the rows that no later run has replaced."""
     ours: list[Rows] = []
     standing: list[Rows] = []
-    for table in _together(_marked(tables, newest, run_id)):
+    for table in _together(_marked(tables, newest, run_id, faint)):
         ours.append(_added_up(table.filter(table["is_ours"])))
         standing.append(_added_up(table.filter(table["is_newest"])))
     return _joined(ours), _joined(standing)
 
 
 def _marked(
-    tables: Iterable[tuple[str, pa.Table]], newest: dict[str, Any], run_id: str
+    tables: Iterable[tuple[str, pa.Table]], newest: dict[str, Any], run_id: str, faint: Faint
 ) -> Iterator[pa.Table]:
     for path, table in tables:
-        is_ours = pa.array(np.full(len(table), run_of(path) == run_id))
-        yield table.append_column("is_ours", is_ours).append_column("is_newest", pa.array(newest[path]))
+        is_ours = np.full(len(table), run_of(path) == run_id)
+        marks = {
+            "is_ours": is_ours,
+            "is_newest": newest[path],
+            _FAINT: faint.of(table["source_id"]) * is_ours,
+        }
+        for name, mark in marks.items():
+            table = table.append_column(name, pa.array(mark))
+        yield table
 
 
 def _together(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -363,22 +415,46 @@ def _joined(parts: Iterable[Rows]) -> Rows:
     return whole
 
 
-def _changes(reader: _Reader, run_id: str) -> tuple[list[Rule], dict[str, int], bool]:
+def _changes(reader: _Reader, run_id: str) -> tuple[list[Rule], dict[str, int], Faint, bool]:
     paths = reader.files("changes", run_id)
     rules: Counter[tuple[str, str]] = Counter()
     why: Counter[str] = Counter()
+    faint: list[Any] = []
     columns = ["rule", "action", "why"]
-    for table in _together(table for _, table in reader.read(paths, columns)):
+    for table in _together(table for _, table in reader.read(paths, [*columns, "source_id"])):
+        faint.append(table.filter(pc.equal(table["why"], "faint_text"))["source_id"])
         for row in table.group_by(columns).aggregate([([], "count_all")]).to_pylist():
             if row["why"] is None:
                 rules[row["rule"] or "", row["action"]] += row["count_all"]
             else:
                 why[row["why"]] += row["count_all"]
     named = [Rule(rule, action, count) for (rule, action), count in rules.most_common(_RULES)]
-    return named, dict(why.most_common()), bool(paths)
+    return named, dict(why.most_common()), Faint(faint), bool(paths)
 
 
 _RULES = 15
+
+
+def _devices(records: list[dict[str, Any]]) -> list[DeviceSeen]:
+    """Return the devices of the last record."""
+    *earlier, now = ({_device_name(it): it for it in record.get("devices", ())} for record in records)
+    known = {name for devices in earlier for name in devices}
+    return [
+        DeviceSeen(
+            name,
+            bool(known) and bool(name) and name not in known,
+            it["written"],
+            it["with_text"],
+            it["text_boxes_hidden"],
+            it["text_boxes_kept"],
+            it["example"],
+        )
+        for name, it in now.items()
+    ]
+
+
+def _device_name(device: dict[str, Any]) -> str:
+    return " ".join(filter(None, (device["manufacturer"], device["model"])))
 
 
 def _verified(reader: _Reader) -> tuple[str, dict[str, int]] | None:

@@ -16,7 +16,7 @@ from beamstop.insertions import method_meanings
 from beamstop.profile import CLEAN_PIXEL_DATA, METHOD_CODES
 from beamstop_pipeline.report.charts import COLOURS, PARTS, columns, stacked
 from beamstop_pipeline.report.figures import PARTS as TIMES
-from beamstop_pipeline.report.figures import Figures, Rows, differences
+from beamstop_pipeline.report.figures import DeviceSeen, Figures, Rows, differences
 from beamstop_pipeline.report.reasons import REMEDIES
 
 _NONE = "not known"
@@ -123,11 +123,14 @@ def _said(figures: Figures) -> dict[str, Any]:
         "asked": _asked(record),
         "look": _look(run),
         "residue": run.residue,
+        "faint": _faint(written),
+        "new_devices": [it for it in figures.devices if it.is_new],
+        "devices": _devices(figures.devices),
         "by_modality": _outcome_chart(run),
         "reasons": _reasons(run),
         "classes": _kinds(run, "sop_class_uid", "SOP classes", "SOP class"),
         "syntaxes": _kinds(run, "transfer_syntax_uid", "Transfer syntaxes", "transfer syntax"),
-        "text": _text(written),
+        "text": _text(written, figures.has_changes),
         "not_looked_at": _not_looked_at(written),
         "why": Table("Text boxes by what decided", ["code", "boxes"], list(figures.why.items())),
         "has_changes": figures.has_changes,
@@ -270,12 +273,41 @@ def _uid_name(uid: str) -> str:
     return UID(uid).name if uid else ""
 
 
-def _text(written: pd.DataFrame) -> Chart | None:
+def _faint(written: pd.DataFrame) -> list[tuple[str, int]]:
+    """Return modality and number of the instances with faint text, most first."""
+    counted = written.groupby("modality")["with_faint"].sum().sort_values(ascending=False, kind="stable")
+    return [(str(name or _NONE), int(n)) for name, n in counted.items() if n]
+
+
+def _devices(devices: Sequence[DeviceSeen]) -> Chart | None:
+    if not any(it.name for it in devices):
+        return None
+    shown = sorted(devices, key=lambda it: (-it.hidden, -it.written, it.name))[:_MOST]
+    bars = {
+        it.name or "others": {"hidden": float(it.hidden), "kept": float(it.kept)}
+        for it in shown
+        if it.hidden or it.kept
+    }
+    colours = {"hidden": PARTS[0], "kept": PARTS[2]}
+    drawn = stacked("devices", "Text boxes by device", bars, colours, "text boxes") if bars else ""
+    head = ["device", "", "instances", "with text", "hidden", "kept"]
+    rows = [
+        (it.name or "others, or no name", "new" if it.is_new else "", *it[2:6])
+        for it in sorted(devices, key=lambda it: (not it.name, -it.written, it.name))
+    ]
+    return Chart(
+        Markup(drawn),  # noqa: S704
+        Table("Devices that clean files name", head, rows),
+    )
+
+
+def _text(written: pd.DataFrame, has_changes: bool) -> Chart | None:
     sums = [
         "n",
         "frames_examined",
         "with_text",
         "text_boxes_hidden",
+        "text_boxes_faint",
         "text_boxes_kept",
         "text_residue",
     ]
@@ -284,12 +316,16 @@ def _text(written: pd.DataFrame) -> Chart | None:
     if counted.empty:
         return None
     bars = {
-        str(name or _NONE): {"hidden": float(row["text_boxes_hidden"]), "kept": float(row["text_boxes_kept"])}
+        str(name or _NONE): {
+            "hidden": float(row["text_boxes_hidden"] - row["text_boxes_faint"]),
+            "hidden, faint": float(row["text_boxes_faint"]),
+            "kept": float(row["text_boxes_kept"]),
+        }
         for name, row in counted.head(_MOST).iterrows()
     }
     title = "Text boxes by modality"
     return Chart(
-        Markup(stacked("text", title, bars, {"hidden": PARTS[0], "kept": PARTS[2]}, "text boxes")),  # noqa: S704
+        Markup(stacked("text", title, bars, _BOXES, "text boxes")),  # noqa: S704
         Table(
             "Text in the pixels of what was written",
             [
@@ -298,12 +334,22 @@ def _text(written: pd.DataFrame) -> Chart | None:
                 "frames looked at",
                 "instances with text",
                 "hidden",
+                "of these faint",
                 "kept",
                 "seen again",
             ],
-            [(name or _NONE, *(int(row[it]) for it in sums)) for name, row in counted.iterrows()],
+            [
+                (
+                    name or _NONE,
+                    *(int(row[it]) if has_changes or it != "text_boxes_faint" else None for it in sums),
+                )
+                for name, row in counted.iterrows()
+            ],
         ),
     )
+
+
+_BOXES = {"hidden": PARTS[0], "hidden, faint": PARTS[4], "kept": PARTS[2]}
 
 
 def _not_looked_at(written: pd.DataFrame) -> Table:

@@ -6,7 +6,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from beamstop_pipeline.job import ConfigurationError
 from beamstop_pipeline.report import sample
 from beamstop_pipeline.report.figures import Figures
 from beamstop_pipeline.report.page import Table, environment
-from beamstop_pipeline.report.sample import Draw, Written
+from beamstop_pipeline.report.sample import Written
 from beamstop_transforms.stores import Store, open_seekable, open_store, paths_in
 from beamstop_transforms.tables import run_of
 
@@ -89,6 +89,7 @@ class Picture:
     hidden: int
     kept: int
     residue: int
+    faint: int
 
 
 def render_review(figures: Figures, audit: str, clean: str, count: int) -> str:
@@ -105,7 +106,7 @@ def render_review(figures: Figures, audit: str, clean: str, count: int) -> str:
     """
     run_id = str(figures.record["run_id"])
     paths = [path for path in paths_in(audit, "instances", ".parquet") if run_of(path) == run_id]
-    drawn = sample.draw(paths, run_id, count)
+    drawn = sample.draw(paths, run_id, count, figures.faint, figures.devices)
     gallery = _Gallery(open_store(clean), _changes(audit, run_id, _all(drawn)), figures.has_changes)
     pictures = gallery.hang(drawn, count)
     if not pictures:
@@ -126,7 +127,7 @@ def render_review(figures: Figures, audit: str, clean: str, count: int) -> str:
         .render(
             record=figures.record,
             pictures=pictures,
-            devices=_devices(pictures, gallery.devices),
+            devices=_devices(pictures),
             reasons=list(dict.fromkeys(it.why for it in pictures)),
             modalities=sorted({it.modality for it in pictures}),
             has_changes=figures.has_changes,
@@ -138,9 +139,8 @@ def render_review(figures: Figures, audit: str, clean: str, count: int) -> str:
     )
 
 
-def _all(drawn: Draw) -> list[Written]:
-    risky = [each for found in drawn.by_risk.values() for each in found]
-    return list(dict.fromkeys([*risky, *drawn.kinds, *drawn.pool]))
+def _all(drawn: dict[str, list[Written]]) -> list[Written]:
+    return list(dict.fromkeys(each for found in drawn.values() for each in found))
 
 
 class _Changes(NamedTuple):
@@ -184,27 +184,15 @@ class _Gallery:
         self._changes = changes
         self._has_changes = has_changes
         self._seen: set[str] = set()
-        self.devices: Counter[str] = Counter()
         self.missing = 0  # not there, or not what the run wrote
         self.unseen = 0  # without pixels, or with such as cannot be shown
 
-    def hang(self, drawn: Draw, count: int) -> list[Picture]:
+    def hang(self, drawn: dict[str, list[Written]], count: int) -> list[Picture]:
         """Return at most `count` pictures: risky ones, one of each kind and device, then random ones."""
         pictures: list[Picture] = []
-        for why, found in [*drawn.by_risk.items(), (sample.KIND, drawn.kinds)]:
-            room = count - len(pictures) - (count // 4 if why == sample.KIND else 0)
-            pictures += self._several(found, why, room)
-        rest: list[Picture] = []
-        for each in drawn.pool:
-            known = set(self.devices)
-            picture = self._picture(each, sample.RANDOM)
-            if picture is None:
-                continue
-            if picture.device not in known and len(pictures) < count:
-                pictures.append(replace(picture, why=sample.DEVICE))
-            elif len(pictures) + len(rest) < count:
-                rest.append(picture)
-        return [*pictures, *rest][:count]
+        for why, found in drawn.items():
+            pictures += self._several(found, why, sample.room(why, count, len(pictures)))
+        return pictures
 
     def _several(self, found: list[Written], why: str, room: int) -> list[Picture]:
         shown: list[Picture] = []
@@ -233,7 +221,6 @@ class _Gallery:
         if picture is None:
             self.unseen += 1
             return None
-        self.devices[picture.device] += 1
         return picture
 
     def _drawn(self, each: Written, why: str, dataset: Dataset, frames: Frames) -> Picture:
@@ -252,7 +239,7 @@ class _Gallery:
         device = " ".join(filter(None, (when.get(name) for name in CRITERIA[1:3])))
         return Picture(
             each.sop_instance_uid, why, each.modality or "not known", device or "not in the clean file", when,
-            rows, columns, len(frames), scale, shots, each.hidden, each.kept, each.residue,
+            rows, columns, len(frames), scale, shots, each.hidden, each.kept, each.residue, each.faint,
         )  # fmt: skip
 
     def _when(self, uid: str, dataset: Dataset) -> dict[str, str]:
@@ -298,11 +285,14 @@ def _source(pixels: Any, scale: float) -> str:
     return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def _devices(pictures: list[Picture], read: Counter[str]) -> Table:
+def _devices(pictures: list[Picture]) -> Table:
     def rows() -> Iterator[tuple[str, int, int, int, int]]:
-        for device, number in read.most_common():
+        for device, number in Counter(picture.device for picture in pictures).most_common():
             ours = [picture for picture in pictures if picture.device == device]
-            yield device, number, len(ours), sum(it.hidden for it in ours), sum(it.residue for it in ours)
+            yield device, number, *(sum(getattr(it, name) for it in ours) for name in _SUMMED)
 
-    head = ["device", "clean files read", "shown", "boxes hidden in these", "seen again"]
+    head = ["device", "shown", "boxes hidden in these", "of these faint", "seen again"]
     return Table("Devices, where the clean files keep manufacturer or model", head, list(rows()))
+
+
+_SUMMED = ("hidden", "faint", "residue")

@@ -2,8 +2,7 @@
 
 import hashlib
 import heapq
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -11,18 +10,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from beamstop.audit import Outcome
+from beamstop_pipeline.report.figures import DeviceSeen, Faint
 from beamstop_transforms.stores import open_seekable
 
 RESIDUE = "seen again inside hidden areas"
 BOXES = "most boxes"
+FAINT = "most faint text"
 KEPT = "words kept"
+NEW = "of each new device"
 KIND = "of each kind"
 DEVICE = "of each device"
 RANDOM = "at random"
-_SHARES = {RESIDUE: 4, BOXES: 4, KEPT: 8}  # one in so many pictures
-_POOL = 4  # times as many are drawn at random as are shown, to find devices among them
+_SHARES = {RESIDUE: 6, FAINT: 6, BOXES: 6, KEPT: 12}  # one in so many pictures
+_LEFT = {NEW: 4, KIND: 4, DEVICE: 8}  # one in so many is left for what comes after
+_POOL = 4  # times as many are drawn at random as are shown: some have no picture
 _COLUMNS = {
     "outcome": pa.string(),
+    "source_id": pa.string(),
     "modality": pa.string(),
     "sop_class_uid": pa.string(),
     "transfer_syntax_uid": pa.string(),
@@ -49,48 +53,57 @@ class Written(NamedTuple):
     hidden: int
     kept: int
     residue: int
+    faint: int
 
 
-@dataclass
-class Draw:
-    """What may be shown: each list the best first.
-
-    Attributes:
-        by_risk: why → instances.
-        kinds: one instance of each modality, SOP class and transfer syntax.
-        pool: drawn at random, more than are shown.
-    """
-
-    by_risk: dict[str, list[Written]] = field(default_factory=dict)
-    kinds: list[Written] = field(default_factory=list)
-    pool: list[Written] = field(default_factory=list)
-
-
-def draw(paths: list[str], run_id: str, count: int) -> Draw:
+def draw(
+    paths: list[str], run_id: str, count: int, faint: Faint, devices: Sequence[DeviceSeen]
+) -> dict[str, list[Written]]:
     """Draw from the rows of a run; the same run always gives the same draw.
 
     Args:
         paths: the Parquet files of the run's instances.
         run_id: seeds the draw.
         count: how many pictures are shown in all.
+        faint: how many boxes of faint text there are.
+        devices: of which one instance each is drawn.
+
+    Returns:
+        why → what may be shown, the best first; more than are shown.
     """
     risks: dict[str, list[tuple[int, str, Written]]] = {why: [] for why in _SHARES}
     pool: list[tuple[int, str, Written]] = []
     kinds: dict[tuple[str, ...], tuple[str, Written]] = {}
-    for each in _written(paths):
+    examples = {it.example: it for it in devices}
+    of_device: dict[str, Written] = {}
+    for each in _written(paths, faint):
         lot = hashlib.sha256(f"{run_id}\0{each.sop_instance_uid}".encode()).hexdigest()
-        for why, number in ((RESIDUE, each.residue), (BOXES, each.hidden), (KEPT, each.kept)):
+        for why, number in zip(_SHARES, (each.residue, each.faint, each.hidden, each.kept), strict=True):
             if number:
                 _keep(risks[why], (number, lot, each), -(-count // _SHARES[why]))
+        if each.sop_instance_uid in examples:
+            of_device[each.sop_instance_uid] = each
         _keep(pool, (int(each.frames > 0), lot, each), count * _POOL)
         kind = each[:3]
         if kind not in kinds or lot > kinds[kind][0]:
             kinds[kind] = lot, each
-    return Draw(
-        {why: [each for *_, each in sorted(heap, reverse=True)] for why, heap in risks.items()},
-        [each for _, each in sorted(kinds.values(), reverse=True)],
-        [each for *_, each in sorted(pool, reverse=True)],
-    )
+    known = [of_device[uid] for uid in examples if uid in of_device]
+    return {
+        **{why: [each for *_, each in sorted(heap, reverse=True)] for why, heap in risks.items()},
+        NEW: [each for each in known if examples[each.sop_instance_uid].is_new],
+        KIND: [each for _, each in sorted(kinds.values(), reverse=True)],
+        DEVICE: [each for each in known if not examples[each.sop_instance_uid].is_new],
+        RANDOM: [each for *_, each in sorted(pool, reverse=True)],
+    }
+
+
+def room(why: str, count: int, shown: int) -> int:
+    """Return how many more pictures may be shown for one reason.
+
+    >>> room(KIND, 60, 20), room(RANDOM, 60, 20)
+    (25, 40)
+    """
+    return count - shown - (count // _LEFT[why] if why in _LEFT else 0)
 
 
 def _keep(heap: list[tuple[int, str, Written]], entry: tuple[int, str, Written], most: int) -> None:
@@ -100,7 +113,7 @@ def _keep(heap: list[tuple[int, str, Written]], entry: tuple[int, str, Written],
         heapq.heappushpop(heap, entry)
 
 
-def _written(paths: list[str]) -> Iterator[Written]:
+def _written(paths: list[str], faint: Faint) -> Iterator[Written]:
     for path in paths:
         with open_seekable(path) as file:
             for batch in pq.ParquetFile(file).iter_batches(columns=list(_COLUMNS)):
@@ -109,5 +122,6 @@ def _written(paths: list[str]) -> Iterator[Written]:
                     pc.fill_null(rows[name], "" if kind == pa.string() else 0).to_pylist()
                     for name, kind in _COLUMNS.items()
                 ]
-                for _, *row in zip(*values, strict=True):
+                boxes = faint.of(rows["source_id"]).tolist()
+                for _, _, *row in zip(*values, boxes, strict=True):
                     yield Written(*row)
