@@ -1,3 +1,4 @@
+import hmac
 import uuid
 
 import pytest
@@ -20,6 +21,18 @@ def patient(patient_id="", study="1.2.3"):
     dataset.PatientID = patient_id
     dataset.StudyInstanceUID = study
     return dataset
+
+
+@given(st.binary(min_size=16, max_size=100), st.lists(st.binary() | st.text()))
+def test_a_digest_is_an_hmac_over_purpose_and_parts_with_their_lengths(key, parts):
+    contents = [it if isinstance(it, bytes) else it.encode() for it in parts]
+    message = b"purpose" + b"".join(b"\0%d:%s" % (len(it), it) for it in contents)
+    assert Identity(key).digest("purpose", *parts) == hmac.digest(key, message, "sha256")
+
+
+def test_a_digest_may_be_begun_and_finished_many_times():
+    begun = Identity(KEY).begin("purpose", "one")
+    assert begun.digest(b"two") == begun.digest("two") == Identity(KEY).digest("purpose", "one", "two")
 
 
 @given(UIDS)

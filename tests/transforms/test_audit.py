@@ -6,12 +6,17 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydicom.dataset import Dataset
 
+from beamstop.attributes import AttributeReport, OriginalIds
 from beamstop.audit import CROSSWALK
+from beamstop.changes import Change
+from beamstop.identifiers import harvest
 from beamstop_transforms.audit import Drafts, Run, UnreconciledError, WriteAudit
-from beamstop_transforms.instance import Source
+from beamstop_transforms.instance import Instance, Source
 from beamstop_transforms.write import Target
 
 ROWS = [
@@ -24,6 +29,17 @@ ROWS = [
     }
     for n in (1, 2, 3)
 ]
+
+
+CHANGE = Change("PatientName", "(0010,0010)", "PN", "Z", "rule", "before", "after")
+BOX = Change("", "(7FE0,0010)", "OW", "X", "text", frame=1, x=2, y=3, width=4, height=5, why="text")
+
+
+def change_of(source_id: str, *changes: Change) -> pa.RecordBatch:
+    instance = Instance(Source("", 0, ""), source_id)
+    instance.attributes = AttributeReport(OriginalIds(*[None] * 4), harvest(Dataset(), lambda _: False))
+    instance.attributes.changes += changes or (CHANGE,)
+    return instance.change_rows("r1", "2.25.1")
 
 
 def write(
@@ -53,7 +69,7 @@ def write(
             "sources": [Source(str(number), 0, "") for number in range(sources)],
             "skipped": [np.arange(1, skipped + 1, dtype=np.uint64).tobytes()],
             "rows": rows,
-            "changes": [{"source_id": row["source_id"], "path": "PatientName"} for row in rows],
+            "changes": [change_of(row["source_id"]) for row in rows],
             "crosswalk": [
                 dict.fromkeys(CROSSWALK.names, "x") | {"source_id": row["source_id"]} for row in rows
             ],
@@ -127,6 +143,16 @@ def test_the_record_tells_what_each_device_wrote_and_counts_no_loser(tmp_path: P
             "example": "2.25.3",
         },
     ]
+
+
+def test_the_changes_of_an_instance_are_rows_of_what_a_change_says() -> None:
+    same = {"run_id": "r1", "source_id": "s", "sop_instance_uid": "2.25.1"}
+    assert change_of("s", CHANGE, BOX).to_pylist() == [same | it._asdict() for it in (CHANGE, BOX)]
+
+
+def test_an_instance_without_changes_has_no_rows() -> None:
+    instance = Instance(Source("", 0, ""), "s")
+    assert instance.change_rows("r1", "2.25.1").to_pylist() == []
 
 
 def test_skipped_sources_have_no_row_unless_they_lost_what_they_held(tmp_path: Path, key_file: Path) -> None:

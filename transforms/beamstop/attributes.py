@@ -128,7 +128,7 @@ class _Walk:
         self._dataset = dataset
         self._planner = planner
         self._identity = identity
-        self._source_id = source_id
+        self._digests = identity.begin("change", source_id)
         self._detail = detail
         self._report = report
         self._sop_class = text_of(dataset, _SOP_CLASS_UID)
@@ -154,7 +154,7 @@ class _Walk:
         for tag in sorted(elements, key=int):
             if tag & 0x10000:
                 if is_private_creator(tag):
-                    creators[tag] = _text(elements[tag])
+                    creators[int(tag)] = _text(elements[tag])
                 else:
                     self._element(dataset, tag, path, label, creators.get(private_block_start(tag), ""))
             elif tag & 0xFFFF == 0 or tag >> 16 < 8:
@@ -194,20 +194,21 @@ class _Walk:
             plan = self._planner.content_plan(content)
         if plan.operator is None:
             self._report.kept += 1
-        elif isinstance(plan.operator, Remove) and not self._detail:
-            del dataset._dict[tag]
-            self._report.removed += 1
+        elif isinstance(plan.operator, Remove):
+            self._remove(dataset, element, here, label, plan.origin)
         else:
             self._act(dataset, element, here, label, plan)
 
-    def _act(
-        self,
-        dataset: Dataset,
-        element: Element,
-        path: tuple[int, ...],
-        label: str,
-        plan: Plan,
+    def _remove(
+        self, dataset: Dataset, element: Element, path: tuple[int, ...], label: str, origin: str
     ) -> None:
+        del dataset._dict[element.tag]
+        self._report.removed += 1
+        if self._detail:
+            tag, before = path[-1], self._digest(path, self._value(element))
+            self._record(label + tag_name(tag), tag, element.VR, Action.X, origin, before, None)
+
+    def _act(self, dataset: Dataset, element: Element, path: tuple[int, ...], label: str, plan: Plan) -> None:
         tag = element.tag
         # A sequence that stays is no change: its bytes need not be made. Raw ones are there anyway.
         stays = element.VR == "SQ" and plan.action in _VISITED and type(plan.operator) in _NEVER_IN_PLACE
@@ -224,14 +225,14 @@ class _Walk:
         changed = result is not element
         self._count(action, changed, result)
         is_sequence = result is not None and result.VR == "SQ"
-        name = label + tag_name(tag) if self._detail or is_sequence else ""
+        name = label + tag_name(path[-1]) if self._detail or is_sequence else ""
         if is_sequence and action is not Action.Z:
             self._visit_items(result, path, name)
         if self._detail and (action in _ALWAYS_A_CHANGE or (changed and not is_sequence)):
             after = None if result is None else self._value(result)
             self._record(
                 name,
-                tag,
+                path[-1],
                 element.VR,
                 action,
                 plan.origin,
@@ -243,8 +244,8 @@ class _Walk:
         self, dataset: Dataset, element: Element, path: tuple[int, ...], plan: Plan
     ) -> tuple[Action, Element]:
         """Return the action carried out and its result; the fallback where a value resists."""
-        if plan.operator is None or isinstance(plan.operator, Remove):
-            return Action.X, None
+        if plan.operator is None:
+            return plan.action, element
         if element.is_raw and element.value:
             shortcut = self._without_conversion(element, plan)
             if shortcut is not None:
@@ -346,7 +347,7 @@ class _Walk:
     def _record(
         self,
         name: str,
-        tag: BaseTag,
+        tag: int,
         vr: str | None,
         action: Action,
         origin: str,
@@ -354,7 +355,7 @@ class _Walk:
         after: str | None,
     ) -> None:
         self._report.changes.append(
-            Change(name, tag_text(tag), vr_of(tag, vr), action.value, origin, before, after)
+            Change(name, tag_text(tag), vr_of(tag, vr), str(action), origin, before, after)
         )
 
     def _value(self, element: Element) -> bytes | None:
@@ -366,7 +367,7 @@ class _Walk:
         """Return 16 hex digits bound to source and path, so that equal values cannot be matched."""
         if not value:
             return None
-        return self._identity.digest("change", self._source_id, _place(path), value)[:8].hex()
+        return self._digests.digest(_place(path), value)[:8].hex()
 
     def _clean_text(self, text: str) -> str:
         planner = self._planner
@@ -403,8 +404,8 @@ def _text(element: Element) -> str:
 
 
 @lru_cache(maxsize=65536)
-def _place(path: tuple[int, ...]) -> str:
-    return ".".join(f"{tag:08x}" for tag in path)
+def _place(path: tuple[int, ...]) -> bytes:
+    return ".".join(f"{tag:08x}" for tag in path).encode()
 
 
 def _encoded_value(element: DataElement) -> bytes:

@@ -107,7 +107,7 @@ def deidentify(
         Failed: it cannot be read.
     """
     clean = copy.deepcopy(dataset)
-    changes, methods, encoded, report = _run(clean, recipe, key, load_finder)
+    changes, methods, encoded, report = _run(clean, recipe, key, load_finder, detail=True)
     check(encoded, report)
     return Deidentified(clean, changes, methods)
 
@@ -121,19 +121,19 @@ def deidentify_bytes(
         Rejected, Quarantined, Failed: as `deidentify`, and when the bytes are not readable DICOM.
     """
     dataset = read_dicom(data)
-    _, _, encoded, report = _run(dataset, recipe, key, load_finder)
+    _, _, encoded, report = _run(dataset, recipe, key, load_finder, detail=False)
     check(encoded, report)
     return encoded.data
 
 
 def _run(
-    dataset: Dataset, recipe: Recipe, key: bytes, load_finder: FinderLoader | None
+    dataset: Dataset, recipe: Recipe, key: bytes, load_finder: FinderLoader | None, detail: bool
 ) -> tuple[tuple[Change, ...], tuple[str, ...], Encoded, AttributeReport]:
     bounce(dataset, recipe.doormen)
     finder = (load_finder or _easyocr)(recipe.text_policy.languages) if recipe.looks_at_pixels else None
     pixels = hide_text(dataset, recipe, finder)
     bounce(dataset, recipe.doormen, pixels.examined)
-    report = apply_recipe(dataset, recipe, recipe.identity(key))
+    report = apply_recipe(dataset, recipe, recipe.identity(key), detail=detail)
     methods = insert(dataset, recipe, pixels.examined, pixels.text_hidden)
     return (*pixels.changes, *report.changes), methods, encode(dataset), report
 

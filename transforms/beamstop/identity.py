@@ -2,11 +2,12 @@
 
 import base64
 import hashlib
-import hmac
 import re
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import Dataset
@@ -75,11 +76,14 @@ class Identity:
 
     def digest(self, purpose: str, *parts: bytes | str) -> bytes:
         """Return 32 bytes of HMAC-SHA-256 over the purpose and the parts, unambiguously joined."""
-        message = purpose.encode()
-        for part in parts:
-            data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
-            message += b"\0%d:" % len(data) + data
-        return hmac.digest(self.key, message, "sha256")
+        return self.begin(purpose).digest(*parts)
+
+    def begin(self, purpose: str, *parts: bytes | str) -> "Begun":
+        """Return what many digests have in common: `begin(a, b).digest(c)` is `digest(a, b, c)`."""
+        inner, outer = _hmac_states(self.key)
+        inner = inner.copy()
+        inner.update(purpose.encode())
+        return Begun(_taking(inner, parts), outer)
 
     def uid(self, value: str) -> str:
         """Return the UID that stands for `value`; well-known UIDs and the empty value stay.
@@ -124,3 +128,37 @@ class Identity:
         digest = self.digest("shift", "patient", patient) if patient else self.digest("shift", "study", study)
         fewest, most = self.shift_range
         return -(fewest + int.from_bytes(digest[:8], "big") % (most - fewest + 1))
+
+
+class Begun(NamedTuple):
+    """An HMAC-SHA-256 whose message has begun; hashing the beginning once saves half of the time."""
+
+    inner: Any
+    outer: Any
+
+    def digest(self, *parts: bytes | str) -> bytes:
+        """Return the 32 bytes over the beginning and these parts, unambiguously joined."""
+        outer = self.outer.copy()
+        outer.update(_taking(self.inner.copy(), parts).digest())
+        digest: bytes = outer.digest()
+        return digest
+
+
+def _taking(state: Any, parts: Iterable[bytes | str]) -> Any:
+    for part in parts:
+        if isinstance(part, str):
+            part = part.encode("utf-8", "surrogatepass")
+        state.update(b"\0%d:" % len(part))
+        state.update(part)  # on its own: a part may be a whole file
+    return state
+
+
+_BLOCK = 64  # bytes that SHA-256 takes at a time
+_INNER_PAD, _OUTER_PAD = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
+
+
+@lru_cache(maxsize=8)
+def _hmac_states(key: bytes) -> tuple[Any, Any]:
+    """Return the inner and the outer hash of HMAC (RFC 2104), which have taken the key and nothing else."""
+    block = (key if len(key) <= _BLOCK else hashlib.sha256(key).digest()).ljust(_BLOCK, b"\0")
+    return hashlib.sha256(block.translate(_INNER_PAD)), hashlib.sha256(block.translate(_OUTER_PAD))

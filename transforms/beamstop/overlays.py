@@ -79,7 +79,8 @@ def clear_embedded_overlays(dataset: Dataset) -> bool:
     Raises:
         PixelError: the pixels cannot be decoded, or a bit position is no number.
     """
-    said = any(_number(dataset, group, _BIT_POSITION, 0) for group in _GROUPS)
+    groups = (group for group in _GROUPS if group << 16 | _BIT_POSITION in dataset._dict)
+    said = any(_number(dataset, group, _BIT_POSITION) for group in groups)
     frames = open_frames(dataset) if said else None
     if frames is None:
         return False

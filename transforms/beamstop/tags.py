@@ -20,6 +20,7 @@ _BLOCK = re.compile(r"\(?([0-9a-f]{4}),\[([^\]]+)\]([0-9a-f]{2})\)?\Z", re.IGNOR
 PRIVATE = "private"
 
 
+@lru_cache(maxsize=65536)
 def tag_text(tag: int) -> str:
     """Write a tag as the standard does.
 

@@ -51,7 +51,7 @@ class Drafts(NamedTuple):
         sources: every `Source` matched.
         skipped: which sources were left out, as an earlier run's row holds; one element, see `numbers_in`.
         rows: one row per other source, and one per skipped source whose earlier row holds no longer.
-        changes: rows of `changes`.
+        changes: rows of `changes`, in batches.
         crosswalk: rows of the crosswalk.
         attributes: drafts of the rows of the table of attributes.
         losers: source_id and reason of the sources that lost to a duplicate.
@@ -122,11 +122,7 @@ class WriteAudit(beam.PTransform):
         files = [instances["files"]]
         if run.detail:
             table = Table(run.target.audit, "changes", run.target.run_id, CHANGES, PER_BUNDLE)
-            files.append(
-                drafts.changes
-                | "RunOfChange" >> beam.Map(_of_run, run.target.run_id)
-                | "WriteChanges" >> WriteTable(table, losers)
-            )
+            files.append(drafts.changes | "WriteChanges" >> WriteTable(table, losers))
         if run.crosswalk is not None:
             table = Table(run.crosswalk, "", run.target.run_id, CROSSWALK, run.shards, "source_path")
             files.append(
@@ -245,10 +241,6 @@ def complete(row: Row, columns: Mapping[str, str], identity: Identity) -> Row:
 def columns_of(row: Row) -> Row:
     """Return of a complete row what the table has."""
     return {name: row[name] for name in INSTANCES.names}
-
-
-def _of_run(row: Row, run_id: str) -> Row:
-    return {**row, "run_id": run_id}
 
 
 def _winners(row: Row, losers: Mapping[str, str]) -> Iterator[Row]:

@@ -8,7 +8,9 @@ from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from beamstop.audit import Row, defined_modality, registered_uid
+import pyarrow as pa
+
+from beamstop.audit import CHANGES, Row, defined_modality, registered_uid
 from beamstop.errors import Failed
 from beamstop.identity import Identity
 
@@ -158,12 +160,16 @@ class Instance:
             row |= {column: getattr(self.attributes, name) for column, name in _ATTRIBUTE_COLUMNS.items()}
         return row
 
-    def change_rows(self, sop_instance_uid: str | None) -> Iterator[Row]:
-        """Yield one row of the audit's `changes` for every element acted on and every text box."""
-        found = {"source_id": self.source_id, "sop_instance_uid": sop_instance_uid}
-        for report in (self.attributes, self.pixels):
-            for change in report.changes if report is not None else ():
-                yield {**found, **change._asdict()}
+    def change_rows(self, run_id: str, sop_instance_uid: str) -> pa.RecordBatch:
+        """Return the rows of the audit's `changes`: one for every element acted on and every text box."""
+        reports = [it for it in (self.attributes, self.pixels) if it is not None]
+        changes = [change for report in reports for change in report.changes]
+        if not changes:
+            return pa.RecordBatch.from_pylist([], CHANGES)
+        same = ([value] * len(changes) for value in (run_id, self.source_id, sop_instance_uid))
+        # A Change has the other columns, in order. By columns this takes a third of what dicts take.
+        columns = zip((*same, *zip(*changes, strict=True)), CHANGES.types, strict=True)
+        return pa.RecordBatch.from_arrays([pa.array(*it) for it in columns], schema=CHANGES)
 
 
 _T = TypeVar("_T")

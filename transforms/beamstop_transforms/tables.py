@@ -96,7 +96,10 @@ class Draft(NamedTuple):
 
 
 class WriteDrafts(beam.PTransform):
-    """Write rows to drafts; each try of a bundle writes drafts of its own, so that it may be repeated."""
+    """Write rows to drafts; each try of a bundle writes drafts of its own, so that it may be repeated.
+
+    For a table of `PER_BUNDLE`, rows may come in batches.
+    """
 
     def __init__(self, table: Table) -> None:
         super().__init__()
@@ -147,13 +150,17 @@ class _Waiting:
         self._table = table
         self._rows: list[Row] = []
         self._batches: list[pa.RecordBatch] = []
+        self._bytes = 0
 
-    def add(self, row: Row) -> Iterator[str]:
-        self._rows.append(row)
+    def add(self, rows: Row | pa.RecordBatch) -> Iterator[str]:
+        if isinstance(rows, pa.RecordBatch):
+            self._keep(rows)
+        else:
+            self._rows.append(rows)
         if len(self._rows) == _AT_ONCE:
             self._pack()
-            if sum(batch.nbytes for batch in self._batches) > _LARGEST:
-                yield self._write()
+        if self._bytes > _LARGEST:
+            yield self._write()
 
     def finish(self) -> Iterator[str]:
         self._pack()
@@ -162,11 +169,15 @@ class _Waiting:
 
     def _pack(self) -> None:
         if self._rows:
-            self._batches.append(pa.RecordBatch.from_pylist(self._rows, self._table.schema))
+            self._keep(pa.RecordBatch.from_pylist(self._rows, self._table.schema))
             self._rows = []
 
+    def _keep(self, batch: pa.RecordBatch) -> None:
+        self._batches.append(batch)
+        self._bytes += batch.nbytes
+
     def _write(self) -> str:
-        rows, self._batches = pa.Table.from_batches(self._batches), []
+        rows, self._batches, self._bytes = pa.Table.from_batches(self._batches), [], 0
         return self._table.put(f"{self._table.drafts}/{uuid.uuid4().hex}.parquet", rows)
 
 
@@ -178,8 +189,8 @@ class _DraftFn(beam.DoFn):
     def start_bundle(self) -> None:
         self._waiting = _Waiting(self._table)
 
-    def process(self, row: Row) -> Iterator[str]:
-        return self._waiting.add(row)
+    def process(self, rows: Row | pa.RecordBatch) -> Iterator[str]:
+        return self._waiting.add(rows)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         window = GlobalWindow()

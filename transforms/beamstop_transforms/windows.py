@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
 from apache_beam.transforms.trigger import AccumulationMode, AfterCount, AfterWatermark
 from apache_beam.transforms.window import FixedWindows
 
@@ -83,8 +84,7 @@ class _WriteWindowFn(beam.DoFn):
         rows = [complete(row, columns, self._identity) for row in newest]
         files = [_table(run, "instances", INSTANCES).put_all(map(columns_of, rows))]
         if run.detail:
-            changes = ({**change, "run_id": run_id} for row in newest for change in row.get("changes", ()))
-            files.append(_table(run, "changes", CHANGES).put_all(changes))
+            files.append(_put_changes(_table(run, "changes", CHANGES), newest))
         if run.crosswalk is not None:
             ties = (_tie(row["crosswalk"]) for row in newest if "crosswalk" in row)
             files.append(Table(run.crosswalk, "", run_id, CROSSWALK, 1).put_all(ties))
@@ -101,6 +101,13 @@ class _WriteWindowFn(beam.DoFn):
 
 def _table(run: Run, name: str, schema: Any) -> Table:
     return Table(run.target.audit, name, run.target.run_id, schema, 1)
+
+
+def _put_changes(table: Table, rows: Iterable[Row]) -> str:
+    batches = [row["changes"] for row in rows if "changes" in row]
+    changes = pa.Table.from_batches(batches, CHANGES)
+    of_the_window = pa.repeat(table.run_id, len(changes))
+    return table.put(table.name(0, 1), changes.set_column(0, CHANGES.field("run_id"), of_the_window))
 
 
 def _newest(rows: Iterable[Row]) -> list[Row]:

@@ -36,7 +36,7 @@ class Written(NamedTuple):
 
     Attributes:
         rows: one audit row per instance, written or not, before duplicates are settled.
-        changes: rows of the audit's `changes`.
+        changes: rows of the audit's `changes`, a `pyarrow.RecordBatch` for each instance.
         crosswalk: rows that tie a source to its clean file.
         attributes: drafts of the rows of the table of attributes; none unless asked for.
         claims: SOP Instance UID, and whether it must be settled when all is written.
@@ -160,13 +160,13 @@ class _WriteDicomFn(StepFn):
             yield refused(instance.row(), Outcome.REJECTED, self.step, placed.lost)
             return
         row = written_row(instance, placed)
-        changes, tie = instance.change_rows(placed.sop_instance_uid), crosswalk_row(instance, row)
+        changes = instance.change_rows(self._target.run_id, placed.sop_instance_uid)
+        tie = crosswalk_row(instance, row)
         if self._together:
-            yield {**row, _CHANGES: list(changes), _CROSSWALK: tie}
+            yield {**row, _CHANGES: changes, _CROSSWALK: tie}
             return
         yield row
-        for change in changes:
-            yield pvalue.TaggedOutput(_CHANGES, change)
+        yield pvalue.TaggedOutput(_CHANGES, changes)
         yield pvalue.TaggedOutput(_CROSSWALK, tie)
         if instance.table is not None:
             yield pvalue.TaggedOutput(_ATTRIBUTES, instance.table)
