@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from beamstop.errors import DeidError, KeyReferenceError
-from beamstop_pipeline import recipe_commands, verify_command
+from beamstop_pipeline import recipe_commands, sources_command, verify_command
 from beamstop_pipeline.report import command as report_command
 from beamstop_pipeline.silence import silenced
 
@@ -296,6 +296,7 @@ def run(
 
 app.command(name="report", rich_help_panel=_LOOK)(report_command.report)
 app.command(name="verify", rich_help_panel=_LOOK)(verify_command.verify)
+app.command(name="sources", rich_help_panel=_LOOK)(sources_command.sources)
 app.command(name="explain", rich_help_panel=_SET_UP)(recipe_commands.explain_file)
 app.add_typer(recipe_commands.app, name="recipe", rich_help_panel=_SET_UP)
 

@@ -58,6 +58,7 @@ def test_report_on_a_real_run_says_what_it_did_and_nobodys_name(
     assert ran.record["recipe"]["profile"] == "basic"
     for told in (ran.record["integrity"]["root"], ran.record["recipe"]["digest"], ran.record["standard"]):
         assert told in text
+    assert "beamstop sources AUDIT --input ORIGINALS" in page.get_element_by_id("look").text_content()
     for secret in ("Roe", "Poe", "R-1001", "P-2002", str(archive), "1.2.3.1001"):
         assert secret not in text
 
