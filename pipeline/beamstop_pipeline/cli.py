@@ -1,4 +1,4 @@
-"""The command line: `beamstop run`, `beamstop keygen`."""
+"""The command line: `beamstop run`, `beamstop keygen`; the other commands have modules of their own."""
 
 import base64
 import json

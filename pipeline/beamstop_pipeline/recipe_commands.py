@@ -1,4 +1,4 @@
-"""`beamstop recipe show|check|explain|schema` and `beamstop explain`: what a recipe does, without a run."""
+"""`beamstop recipe …` and `beamstop explain`: what a recipe does, without a run."""
 
 import json
 import secrets
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _SET_ASIDE, _BAD_CONFIGURATION = 1, 2
 
-app = typer.Typer(help="Look into a recipe.", no_args_is_help=True)
+app = typer.Typer(help="Look into a recipe, or add to it what reviewers asked for.", no_args_is_help=True)
 
 RecipeName = Annotated[str, typer.Argument(metavar="NAME|FILE", help="a recipe that ships, or a file")]
 SopClass = Annotated[
@@ -29,7 +29,12 @@ SopClass = Annotated[
 
 @app.command()
 def show(recipe: RecipeName) -> None:
-    """Print the whole effective recipe: settings, options, bouncers, insertions, every rule that holds."""
+    """Print the whole effective recipe: settings, options, bouncers, insertions, every rule that holds.
+
+    Names of recipes that ship: default, basic, research, strict, mammography-kskit.
+
+        beamstop recipe show research
+    """
     from beamstop.recipe import load_recipe
     from beamstop_pipeline.explanations import describe_recipe
 
@@ -40,7 +45,12 @@ def show(recipe: RecipeName) -> None:
 
 @app.command(name="check")
 def check_recipe(recipe: RecipeName) -> None:
-    """Say whether a recipe can be used; exit code 2 and what to do about it where not."""
+    """Say whether a recipe can be used; where not, in which line and what to do about it.
+
+        beamstop recipe check ours.yaml
+
+    Exit codes: 0 it can; 2 it cannot.
+    """
     from beamstop.recipe import load_recipe
 
     with _refusals():
@@ -56,7 +66,15 @@ def explain_attributes(
     ],
     sop_class: SopClass = None,
 ) -> None:
-    """Say which rule holds for each attribute, and why."""
+    """Say which rule holds for each attribute, and why.
+
+    Attributes are named by keyword, tag, path through sequences, or private block and element. With
+    --sop-class compound codes such as X/Z/D become what they come to in its IOD.
+
+        beamstop recipe explain default PatientName "(0008,1030)" "0013,[CTP]10"
+
+        beamstop recipe explain default StudyDate --sop-class CTImageStorage
+    """
     from beamstop.recipe import load_recipe
     from beamstop_pipeline.explanations import explain_attribute
 
@@ -73,7 +91,12 @@ def schema(
         str | None, typer.Argument(metavar="[NAME|FILE]", help="not needed: all recipes have one schema")
     ] = None,
 ) -> None:
-    """Print the JSON schema of recipes, for editors."""
+    """Print the JSON schema of recipes, for editors that complete and check while one types.
+
+    A comment at the top of a recipe names it: # yaml-language-server: $schema=recipe.schema.json
+
+        beamstop recipe schema > recipe.schema.json
+    """
     from beamstop.recipe import recipe_schema
 
     typer.echo(json.dumps(recipe_schema(), indent=2))
@@ -95,6 +118,8 @@ def amend(
         beamstop report /audit --review /clean
 
         beamstop recipe amend default verdicts-20260102.json -o ours.yaml
+
+    Exit codes: 0 written; 2 the recipe cannot be amended, or the file exists.
     """
     with _refusals():
         from beamstop_pipeline.report.verdicts import amend as amended
@@ -121,6 +146,11 @@ def explain_file(
     ] = False,
 ) -> None:
     """Say what would happen to every element and text box of one instance; nothing is written.
+
+    The file goes through every step that a run has, the search for leaks included, under a key of the
+    moment. Values are not shown unless asked for, on a terminal.
+
+        beamstop explain /archive/1.dcm --recipe ours.yaml
 
     Exit codes: 0 it would be written, or rejected by policy; 1 quarantined or failed; 2 bad
     configuration.

@@ -39,9 +39,18 @@ def verify(
 ) -> None:
     """Look a second time: at every original beside its clean file, at OUTPUT, at the audit's seals.
 
+    Nothing that a run said is believed: what must be gone and what must agree is worked out anew from the
+    originals. Files in OUTPUT that no row speaks of are found, too. Findings go to AUDIT/verify, a row
+    each, without a value of a dataset. Name the recipe that the runs had.
+
+        beamstop verify --input /archive --output /clean --audit /audit --key study.key
+
     With --audit and --key alone: whether a row or record was changed, dropped or added. Without --key only
-    counts and roots, which whoever can write to AUDIT can forge. Exit codes: 0 nothing found; 1 something;
-    2 bad configuration; 3 broken.
+    counts and roots, which whoever can write to AUDIT can forge.
+
+        beamstop verify --audit /audit --key study.key
+
+    Exit codes: 0 nothing found; 1 something; 2 bad configuration; 3 broken.
     """
     with silenced():
         try:
