@@ -70,8 +70,13 @@ def test_a_bucket_is_reported_on_and_verified(
     told()
     places = ["--input", "gs://archive/in/**", "--output", "gs://archive/output", "--workers", "1", "--json"]
     report = ["report", "gs://archive/audit", "-o", str(key_file.parent / "report.html")]
-    assert main(report) == 0
+    assert main([*report, "--review", "gs://archive/output"]) == 0
     assert "5 sources, 4 clean files" in (key_file.parent / "report.html").read_text()
+    review = (key_file.parent / "report-review.html").read_text()
+    assert "1 of 4 clean instances" in review
+    assert review.count("data:image/webp;base64,") == 1
+    assert main([*report, "--review", "gs://archive/png"]) == 2
+    assert "name the OUTPUT of run" in capsys.readouterr().err
     capsys.readouterr()
     look = ["verify", *places, "--audit", "gs://archive/audit", "--key", str(key_file), "--recipe", "basic"]
     assert main(look) == 0
