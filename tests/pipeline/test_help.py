@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from inspect import cleandoc
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from beamstop.recipe import recipe_names
 from beamstop_pipeline.cli import app, main, with_repeated_inputs
 
 ROOT = typer.main.get_command(app)
+_TOP = Path(__file__).resolve().parents[2]
+PAGES = [_TOP / "README.md", _TOP / "templates" / "README.md", *sorted((_TOP / "docs").glob("*.md"))]
 _EXAMPLE = re.compile(r"^    (beamstop .*(?:\n      .*)*)", re.MULTILINE)
 
 
@@ -80,3 +83,17 @@ def test_help_names_every_recipe_that_ships(capsys: pytest.CaptureFixture[str]) 
     assert main(["recipe", "show", "--help"]) == 0
     said = capsys.readouterr().out
     assert [name for name in recipe_names() if name not in said] == []
+
+
+def shown(page: Path) -> list[str]:
+    """Return the commands that a page shows to be typed; synopses have ellipses and brackets."""
+    blocks = re.findall(r"^ *```(?:sh|text)\n(.*?)^ *```", page.read_text(), re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    typed = [line.partition("  #")[0].strip() for line in lines]
+    return [line for line in typed if line.startswith("beamstop ") and not re.search(r"[…\[]", line)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_a_page_shows_is_accepted(page: Path) -> None:
+    for line in shown(page):
+        assert parse(ROOT, with_repeated_inputs(shlex.split(line)[1:])) in COMMANDS
