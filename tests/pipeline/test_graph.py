@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apache_beam.coders.typecoders import registry
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import FileDataset
 
 from beamstop.audit import integrity, row_mac
 from beamstop.identity import Identity
+from beamstop_transforms.instance import Instance, Source
 
 SENTINEL = "Zzyzxqua"
 
@@ -54,6 +56,23 @@ def test_what_is_written_stands_where_its_row_says_and_nothing_else_does(run: An
         assert row["output_path"] == "/".join(parts) + ".dcm"
         assert (row["patient_id"], row["study_uid"], row["series_uid"], row["sop_instance_uid"]) == parts
         assert row["bytes_out"] == (ran.output / row["output_path"]).stat().st_size
+
+
+def test_beam_never_encodes_an_instance_not_even_to_know_its_size(
+    run: Any, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(instance: Instance, protocol: int) -> str:
+        raise TypeError
+
+    monkeypatch.setattr(Instance, "__reduce_ex__", refuse)
+    assert run(archive).code == 0
+
+
+def test_an_instance_that_an_engine_sends_elsewhere_arrives(make_dataset: Callable[..., FileDataset]) -> None:
+    instance = Instance(Source("a.dcm", 5, "v"), "ab", dataset=make_dataset(), bytes_in=5)
+    coder = registry.get_coder(Instance)
+    assert coder.decode(coder.encode(instance)) == instance
+    assert coder.estimate_size(instance) == 5
 
 
 def test_an_archive_without_trouble_ends_in_0(run: Any, archive: Path) -> None:

@@ -1,6 +1,7 @@
 """What travels through the graph: a source to be read, and the instance that is made of it."""
 
 import os
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import pyarrow as pa
+from apache_beam.coders import Coder
+from apache_beam.coders.typecoders import registry
 
 from beamstop.audit import CHANGES, Row, defined_modality, registered_uid
 from beamstop.errors import Failed
@@ -170,6 +173,30 @@ class Instance:
         # A Change has the other columns, in order. By columns this takes a third of what dicts take.
         columns = zip((*same, *zip(*changes, strict=True)), CHANGES.types, strict=True)
         return pa.RecordBatch.from_arrays([pa.array(*it) for it in columns], schema=CHANGES)
+
+
+class InstanceCoder(Coder):
+    """How Beam would send an instance elsewhere, and what it asks to know how large it is."""
+
+    def encode(self, value: Instance) -> bytes:
+        """Return it as bytes."""
+        return pickle.dumps(value)
+
+    def decode(self, encoded: bytes) -> Instance:
+        """Return it from bytes."""
+        instance: Instance = pickle.loads(encoded)  # noqa: S301  a worker of this run made it
+        return instance
+
+    def estimate_size(self, value: Instance) -> int:
+        """Return about its size: Beam asks at every step, of some, and would encode them to see."""
+        return value.bytes_in
+
+    def is_deterministic(self) -> bool:
+        """Say that equal instances need not have equal bytes."""
+        return False
+
+
+registry.register_coder(Instance, InstanceCoder)
 
 
 _T = TypeVar("_T")

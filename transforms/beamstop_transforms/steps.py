@@ -63,5 +63,6 @@ class StepFn(beam.DoFn):
 
 def branches(instances: Any, work: StepFn) -> Branches:
     """Apply a step's DoFn and name its two outputs."""
-    outputs = instances | work.step >> beam.ParDo(work).with_outputs(REFUSED, main="instances")
+    step = beam.ParDo(work).with_output_types(Instance)
+    outputs = instances | work.step >> step.with_outputs(REFUSED, main="instances")
     return Branches(outputs["instances"], outputs[REFUSED])
