@@ -92,7 +92,7 @@ def test_pictures_are_there_and_the_filter_works(browser: webdriver.Chrome, page
         "return [...document.querySelectorAll('.frame img')].map(it => it.naturalWidth)"
     )
     assert widths == [60] * 8
-    assert shown(browser) == [CINE, STILL, PLAIN]
+    assert shown(browser) == [PLAIN, CINE, STILL]
     Select(browser.find_element(By.ID, "f-modality")).select_by_visible_text("US")
     assert shown(browser) == [CINE, STILL]
     assert browser.find_element(By.ID, "count").text == "2 shown, 0 of 3 judged"
@@ -105,7 +105,7 @@ def test_pictures_are_there_and_the_filter_works(browser: webdriver.Chrome, page
 
 def test_verdicts_by_keyboard_and_mouse_become_a_recipe(browser: webdriver.Chrome, pages: Path) -> None:
     browser.get(f"file://{pages / 'r-review.html'}")
-    browser.find_element(By.TAG_NAME, "body").send_keys(Keys.ARROW_RIGHT)
+    browser.find_element(By.TAG_NAME, "body").send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
     browser.switch_to.active_element.send_keys("1", Keys.ARROW_RIGHT)
     browser.switch_to.active_element.send_keys("3")
     assert (verdict_of(browser, CINE), verdict_of(browser, STILL)) == ("fine", "hidden_too_much")

@@ -63,12 +63,12 @@ def environment() -> Environment:
 
 
 def number(value: float | None) -> str:
-    """Return a number with its thousands apart.
+    """Return a number with its thousands apart; what is no whole number by kind, to a tenth.
 
-    >>> number(1234567), number(None)
-    ('1,234,567', '–')
+    >>> number(1234567), number(8123.46), number(None)
+    ('1,234,567', '8,123.5', '–')
     """
-    return "–" if value is None else f"{value:,.0f}"
+    return "–" if value is None else f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
 
 
 def size(count: float) -> str:
@@ -289,7 +289,7 @@ def _devices(devices: Sequence[DeviceSeen]) -> Chart | None:
         if it.hidden or it.kept
     }
     colours = {"hidden": PARTS[0], "kept": PARTS[2]}
-    drawn = stacked("devices", "Text boxes by device", bars, colours, "text boxes") if bars else ""
+    drawn = stacked("devices", "Text boxes by device", bars, colours, "text boxes by device") if bars else ""
     head = ["device", "", "instances", "with text", "hidden", "kept"]
     rows = [
         (it.name or "others, or no name", "new" if it.is_new else "", *it[2:6])
@@ -401,6 +401,7 @@ def _speed(run: Rows, record: Mapping[str, Any]) -> dict[str, Any]:
         str(name or _NONE): {said: row[part] / row["n"] / 1000 for part, said in _TIME_NAMES.items()}
         for name, row in counted.iterrows()
     }
+    means = dict(sorted(means.items(), key=lambda bar: -sum(bar[1].values())))
     title = "Time of a worker for one source, on average, by modality"
     colours = dict(zip(_TIME_NAMES.values(), PARTS, strict=True))
     sources, seconds = sum(run.outcomes.values()), float(record.get("seconds") or 0)
@@ -408,10 +409,10 @@ def _speed(run: Rows, record: Mapping[str, Any]) -> dict[str, Any]:
         "chart": Chart(
             Markup(stacked("speed", title, means, colours, "seconds for one source")),  # noqa: S704
             Table(
-                title,
+                f"{title}, in milliseconds",
                 ["modality", *colours, "all"],
                 [
-                    (name, *(duration(it) for it in parts.values()), duration(sum(parts.values())))
+                    (name, *(1000 * it for it in (*parts.values(), sum(parts.values()))))
                     for name, parts in means.items()
                 ],
             ),

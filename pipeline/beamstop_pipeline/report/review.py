@@ -188,7 +188,7 @@ class _Gallery:
         self.unseen = 0  # without pixels, or with such as cannot be shown
 
     def hang(self, drawn: dict[str, list[Written]], count: int) -> list[Picture]:
-        """Return at most `count` pictures: risky ones, one of each kind and device, then random ones."""
+        """Return at most `count` pictures, each for the first reason that it was drawn for."""
         pictures: list[Picture] = []
         for why, found in drawn.items():
             pictures += self._several(found, why, sample.room(why, count, len(pictures)))

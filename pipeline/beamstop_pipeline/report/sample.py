@@ -13,16 +13,16 @@ from beamstop.audit import Outcome
 from beamstop_pipeline.report.figures import DeviceSeen, Faint
 from beamstop_transforms.stores import open_seekable
 
+NEW = "of each new device"
 RESIDUE = "seen again inside hidden areas"
 BOXES = "most boxes"
 FAINT = "most faint text"
 KEPT = "words kept"
-NEW = "of each new device"
 KIND = "of each kind"
 DEVICE = "of each device"
 RANDOM = "at random"
 _SHARES = {RESIDUE: 6, FAINT: 6, BOXES: 6, KEPT: 12}  # one in so many pictures
-_LEFT = {NEW: 4, KIND: 4, DEVICE: 8}  # one in so many is left for what comes after
+_LEFT = {NEW: 3 / 4, KIND: 1 / 4, DEVICE: 1 / 8}  # of the page, for what comes after
 _POOL = 4  # times as many are drawn at random as are shown: some have no picture
 _COLUMNS = {
     "outcome": pa.string(),
@@ -89,8 +89,8 @@ def draw(
             kinds[kind] = lot, each
     known = [of_device[uid] for uid in examples if uid in of_device]
     return {
-        **{why: [each for *_, each in sorted(heap, reverse=True)] for why, heap in risks.items()},
         NEW: [each for each in known if examples[each.sop_instance_uid].is_new],
+        **{why: [each for *_, each in sorted(heap, reverse=True)] for why, heap in risks.items()},
         KIND: [each for _, each in sorted(kinds.values(), reverse=True)],
         DEVICE: [each for each in known if not examples[each.sop_instance_uid].is_new],
         RANDOM: [each for *_, each in sorted(pool, reverse=True)],
@@ -103,7 +103,7 @@ def room(why: str, count: int, shown: int) -> int:
     >>> room(KIND, 60, 20), room(RANDOM, 60, 20)
     (25, 40)
     """
-    return count - shown - (count // _LEFT[why] if why in _LEFT else 0)
+    return count - shown - int(count * _LEFT.get(why, 0))
 
 
 def _keep(heap: list[tuple[int, str, Written]], entry: tuple[int, str, Written], most: int) -> None:
