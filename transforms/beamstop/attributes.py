@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_data_element
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
@@ -22,6 +20,7 @@ from beamstop.elements import (
     BROKEN,
     UNDEFINED_LENGTH,
     UNKNOWN_VRS,
+    ElementWriter,
     as_sequence,
     failing_if_broken,
     hides_sequence,
@@ -49,6 +48,7 @@ _ALWAYS_A_CHANGE = {Action.D, Action.X, Action.Z}
 _SOP_CLASS_UID = 0x00080016
 _ORIGINAL_IDS = (0x00100020, 0x0020000D, 0x0020000E, 0x00080018)  # of patient, study, series, instance
 _CONTENT_SEQUENCE = 0x0040A730
+_EXPLICIT = ElementWriter(implicit=False, little=True)
 _UNWRITABLE = b"unwritable"  # stands for a value that no bytes can be made of
 _MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
 _META_OF_ANY_FILE = {0x00020000, 0x00020001}  # length of the group, version: written with the file
@@ -415,10 +415,7 @@ def _encoded_value(element: DataElement) -> bytes:
     text = plain_text(element)
     if text is not None:
         return text
-    buffer = DicomBytesIO()
-    buffer.is_implicit_VR, buffer.is_little_endian = False, True
     try:
-        write_data_element(buffer, element)
+        return _EXPLICIT.element(element)
     except BROKEN:
         return _UNWRITABLE
-    return buffer.getvalue()

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+from pydicom.charset import default_encoding
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_data_element, write_dataset
+from pydicom.filewriter import correct_ambiguous_vr, write_data_element
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
@@ -138,19 +139,18 @@ class ElementWriter:
     def parts(self, dataset: Dataset, tags: list[BaseTag], charset: str | list[str]) -> list[bytes]:
         """Return the same in parts, so that large values need not be copied before all is put together."""
         if self._needs_conversion(dataset):
-            return [self._convert(dataset, tags, charset)]
+            dataset, charset = self._converted(dataset, tags, charset)
         parts: list[bytes] = []
         for tag in tags:
-            element = dataset._dict[tag]
-            if tag & 0xFFFF == 0 and tag >> 16 >= _FIRST_GROUP_WITHOUT_LENGTH:
-                continue
-            if element.is_raw:
-                self._add_raw(parts, dataset, element, charset)
-            elif element.VR == "SQ":
-                self._add_sequence(parts, element, charset)
-            else:
-                self._add_converted(parts, element, charset)
+            if tag & 0xFFFF != 0 or tag >> 16 < _FIRST_GROUP_WITHOUT_LENGTH:
+                self._add(parts, dataset, dataset._dict[tag], charset)
         return parts
+
+    def element(self, element: Any) -> bytes:
+        """Return the bytes of an element that is not raw."""
+        parts: list[bytes] = []
+        self._add(parts, Dataset(), element, default_encoding)
+        return b"".join(parts)
 
     def _needs_conversion(self, dataset: Dataset) -> bool:
         """Say whether values must be read to be written: another encoding or character set."""
@@ -160,21 +160,35 @@ class ElementWriter:
             encoding != self._encoding or dataset.original_character_set != dataset._character_set
         )
 
-    def _convert(self, dataset: Dataset, tags: list[BaseTag], charset: str | list[str]) -> bytes:
+    def _converted(
+        self, dataset: Dataset, tags: list[BaseTag], charset: str | list[str]
+    ) -> tuple[Dataset, str | list[str]]:
+        """Return some elements of a dataset, read as need be, and the character set to write them in."""
         part = Dataset({tag: dataset._dict[tag] for tag in tags})
         implicit, little = dataset.original_encoding
         part.set_original_encoding(implicit, little, dataset._character_set)
-        buffer = self._buffer()
-        write_dataset(buffer, part, charset)
-        return buffer.getvalue()
+        if self._needs_conversion(part):
+            part = correct_ambiguous_vr(part, self._encoding[1])
+            for tag in tags:
+                part[tag]  # is not raw from then on
+        return part, part.get("SpecificCharacterSet", charset)
+
+    def _add(self, parts: list[bytes], dataset: Dataset, element: Any, charset: str | list[str]) -> None:
+        if element.is_raw:
+            self._add_raw(parts, dataset, element, charset)
+        elif element.VR == "SQ":
+            self._add_sequence(parts, element, charset)
+        else:
+            self._add_converted(parts, element, charset)
 
     def _add_raw(self, parts: list[bytes], dataset: Dataset, element: Any, charset: str | list[str]) -> None:
-        value = element.value or b""
-        known = element.is_implicit_VR == self._encoding[0] and element.is_little_endian == self._encoding[1]
-        if not known or element.length == UNDEFINED_LENGTH:
-            parts.append(self._by_pydicom(element if known else dataset[element.tag], charset))
+        if (element.is_implicit_VR, element.is_little_endian) != self._encoding:
+            self._add(parts, dataset, dataset[element.tag], charset)
             return
-        head = self._head(element.tag, element.VR, len(value))
+        value = element.value or b""
+        head = b""
+        if element.length != UNDEFINED_LENGTH:
+            head = self._head(element.tag, element.VR, len(value))
         parts += (head, value) if head else (self._by_pydicom(element, charset),)
 
     def _add_converted(self, parts: list[bytes], element: Any, charset: str | list[str]) -> None:
@@ -225,6 +239,10 @@ class ElementWriter:
         return self._short(group, element, vr.encode(), length) if length <= _LAST_SHORT_LENGTH else b""
 
     def _by_pydicom(self, element: Any, charset: str | list[str]) -> bytes:
+        """Return the bytes of an element that is no sequence.
+
+        Whatever pydicom raises in one grows by half with each level of items: 14 of them were gigabytes.
+        """
         buffer = self._buffer()
         write_data_element(buffer, element, charset)
         return buffer.getvalue()
