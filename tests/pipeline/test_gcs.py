@@ -2,39 +2,56 @@
 
 import json
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
-from google.cloud.storage import Client
+from google.api_core.exceptions import Forbidden
+from google.auth.exceptions import RefreshError
+from google.cloud.storage import Blob, Client
 from pydicom.data import get_testdata_file
 
 from beamstop_pipeline.cli import main
-from beamstop_transforms import match
+from beamstop_transforms import match, stores
 
 _PLACES = ("output", "audit", "crosswalk", "attributes", "png")
 
 
 @pytest.fixture
-def told(
-    server: Client, archive: Path, key_file: Path, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., dict[str, Any]]:
-    """Return a function that runs the job within one bucket and returns what --json says."""
+def asked(server: Client, archive: Path, key_file: Path) -> Callable[..., int]:
+    """Return a function that runs the job within one bucket and returns its exit code."""
     bucket = server.create_bucket("archive")
     for path in archive.rglob("*.dcm"):
         bucket.blob(f"in/{path.relative_to(archive)}").upload_from_filename(path)
     bucket.blob("in/copy.dcm").upload_from_filename(archive / "1.dcm")
     bucket.blob("in/picture.dcm").upload_from_filename(str(get_testdata_file("CT_small.dcm")))
 
-    def _run(*more: str, workers: int = 1) -> dict[str, Any]:
+    def _run(*more: str, workers: int = 1) -> int:
         places = {name: f"gs://archive/{name}" for name in _PLACES}
         options = [part for name, place in places.items() for part in (f"--{name}", place)]
         common = ["--key", str(key_file), "--recipe", "basic", "--workers", str(workers), "--json"]
-        assert main(["run", "--input", "gs://archive/in/**", *options, *common, *more]) == 0
+        return main(["run", "--input", "gs://archive/in/**", *options, *common, *more])
+
+    return _run
+
+
+@pytest.fixture
+def told(asked: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
+    """Return a function that runs the job within one bucket and returns what --json says."""
+
+    def _run(*more: str, workers: int = 1) -> dict[str, Any]:
+        assert asked(*more, workers=workers) == 0
         result: dict[str, Any] = json.loads(capsys.readouterr().out)
         return result
 
     return _run
+
+
+def clean_files(server: Client) -> dict[str, int]:
+    """Return name → generation of every clean file."""
+    return {blob.name: blob.generation for blob in server.list_blobs("archive", prefix="output/")}
 
 
 @pytest.mark.workers
@@ -42,7 +59,7 @@ def test_worker_processes_share_a_bucket(server: Client, told: Callable[..., dic
     first = told(workers=2)
     assert (first["sources"], first["written"], first["rejected"], first["unchanged"]) == (5, 4, 1, 0)
     names = {blob.name: blob.generation for blob in server.list_blobs("archive")}
-    clean = {name: generation for name, generation in names.items() if name.startswith("output/")}
+    clean = clean_files(server)
     assert len(clean) == 4
     assert all(name.endswith(".dcm") for name in clean)
     assert f"audit/runs/{first['run_id']}.json" in names
@@ -54,11 +71,75 @@ def test_worker_processes_share_a_bucket(server: Client, told: Callable[..., dic
 
     second = told()
     assert (second["written"], second["rejected"], second["unchanged"]) == (4, 1, 4)
-    again = {blob.name: blob.generation for blob in server.list_blobs("archive", prefix="output/")}
-    assert again == clean
+    assert clean_files(server) == clean
 
     third = told("--incremental")
     assert (third["sources"], third["skipped"], third["written"]) == (5, 5, 0)
+
+
+def test_a_clean_object_goes_with_its_source_when_asked(
+    server: Client, told: Callable[..., dict[str, Any]]
+) -> None:
+    told("--incremental")
+    before = clean_files(server)
+    server.bucket("archive").blob("in/picture.dcm").delete()
+    kept = told("--incremental")
+    assert (kept["gone"], kept["left"], kept["pruned"]) == (1, 1, 0)
+    assert clean_files(server) == before
+    pruned = told("--incremental", "--prune")
+    assert (pruned["gone"], pruned["left"], pruned["pruned"]) == (1, 0, 1)
+    (gone,) = before.keys() - clean_files(server).keys()
+    assert clean_files(server) == {name: it for name, it in before.items() if name != gone}
+    (listed,) = server.list_blobs("archive", prefix="audit/pruned/")
+    (row,) = pq.read_table(BytesIO(listed.download_as_bytes())).to_pylist()
+    assert (row["why"], f"output/{row['output_path']}") == ("gone", gone)
+    assert told("--incremental", "--prune")["pruned"] == 0
+
+
+def test_an_object_that_was_replaced_is_not_pruned(
+    server: Client, told: Callable[..., dict[str, Any]]
+) -> None:
+    told("--incremental")
+    for name in clean_files(server):
+        server.bucket("archive").blob(name).upload_from_string(b"theirs")
+    before = clean_files(server)
+    server.bucket("archive").blob("in/picture.dcm").delete()
+    assert told("--incremental", "--prune")["pruned"] == 0
+    assert clean_files(server) == before
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Forbidden("Doe^Jane"), "no longer permitted; grant it to these credentials"),
+        (RefreshError("Doe^Jane"), f"the credentials hold no longer (RefreshError); {stores._SIGN_IN}"),
+    ],
+)
+def test_what_is_refused_in_the_middle_of_a_run_breaks_it_and_the_next_goes_on(
+    server: Client,
+    asked: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    said: str,
+) -> None:
+    upload = Blob.upload_from_string
+
+    def refuse(blob: Blob, *arguments: object, **named: object) -> None:
+        if blob.name.startswith("output/") and len(clean_files(server)) == 1 and blob.name.endswith(".dcm"):
+            raise error
+        upload(blob, *arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Blob, "upload_from_string", refuse)
+        assert asked() == 3
+    told = capsys.readouterr()
+    sentence = f"the run broke: gs://archive: {said}; run it again, what is written is kept"
+    assert (told.out, told.err) == ("", f"beamstop: {sentence}\n")
+    assert asked() == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["written"], result["rejected"]) == (4, 1)
+    assert not [name for name in clean_files(server) if ".partial" in name]
 
 
 def test_a_bucket_is_reported_on_and_verified(

@@ -4,7 +4,7 @@ import base64
 import json
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from types import MappingProxyType
@@ -16,9 +16,11 @@ import pytest
 from google.auth.compute_engine import _metadata
 from pydicom.dataset import Dataset
 
+from beamstop.errors import Failed
 from beamstop.files import Encoded
 from beamstop_transforms import stores
 from beamstop_transforms.instance import Instance, Source
+from beamstop_transforms.read import read_source
 from beamstop_transforms.stores import GcsStore, StoreError, check_remote
 from beamstop_transforms.write import Placing, Target
 
@@ -136,13 +138,55 @@ def test_a_store_that_throttles_or_fails_is_asked_again(bucket: Bucket, status: 
     assert [path for path, _, _ in stores.list_remote("gs://b/")] == ["gs://b/a.dcm"]
 
 
-def test_what_is_wrong_is_not_asked_again(bucket: Bucket) -> None:
-    from google.api_core.exceptions import Forbidden
-
-    bucket.trouble = [403]
-    with pytest.raises(Forbidden):
-        GcsStore("gs://b").find("a.dcm")
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        # The test's credentials are anonymous, and cannot be renewed.
+        (401, f"the credentials hold no longer (InvalidOperation); {stores._SIGN_IN}"),
+        (403, "no longer permitted; grant it to these credentials"),
+    ],
+)
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: GcsStore("gs://b").find("a.dcm"),
+        lambda: GcsStore("gs://b").read("a.dcm"),
+        lambda: GcsStore("gs://b").write("a.dcm", b"data", None),
+        lambda: list(GcsStore("gs://b").names("")),
+        lambda: GcsStore("gs://b").folders(""),
+        lambda: list(stores.list_remote("gs://b/")),
+        lambda: list(stores.list_level("gs://b/")),
+        lambda: list(stores.list_letters("gs://b/")),
+    ],
+)
+def test_what_is_refused_is_not_asked_again_and_breaks_the_run(
+    bucket: Bucket, use: Callable[[], object], status: int, said: str
+) -> None:
+    bucket.trouble = [status]
+    with pytest.raises(StoreError) as refusal:
+        use()
+    assert str(refusal.value) == f"gs://b: {said}"
     assert bucket.requests == 1
+
+
+def test_a_bucket_that_went_away_breaks_the_run(bucket: Bucket) -> None:
+    bucket.trouble = [404]
+    with pytest.raises(StoreError, match="gs://b: no such bucket"):
+        GcsStore("gs://b").write("a.dcm", b"data", None)
+
+
+@pytest.mark.parametrize(("status", "detail"), [(403, "PermissionError"), (404, "FileNotFoundError")])
+def test_one_source_that_cannot_be_had_is_its_own_trouble(bucket: Bucket, status: int, detail: str) -> None:
+    bucket.trouble = [status]
+    with pytest.raises(Failed) as failure:
+        read_source(Source("gs://b/a.dcm", 4, "7"), 100)
+    assert (failure.value.reason, failure.value.detail) == ("source_unreadable", detail)
+
+
+def test_credentials_that_are_not_known_any_more_are_no_trouble_of_one_source(bucket: Bucket) -> None:
+    bucket.trouble = [401]
+    with pytest.raises(StoreError, match="the credentials hold no longer"):
+        read_source(Source("gs://b/a.dcm", 4, "7"), 100)
 
 
 def test_an_upload_whose_answer_was_lost_counts_as_written(bucket: Bucket) -> None:

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from functools import cache
+from functools import cache, partial
 from io import FileIO
 from typing import Any, NamedTuple, Protocol
 
@@ -300,49 +300,55 @@ class GcsStore:
         bucket, _, prefix = root.removeprefix("gs://").partition("/")
         self._prefix = prefix.rstrip("/") + "/" if prefix else ""
         self._bucket = _client().bucket(bucket)
+        self._usable = partial(_usable, bucket)
 
     def find(self, name: str) -> Found | None:
         """See `Store`; the digest is kept with the object, so that it is not downloaded."""
-        blob = self._bucket.get_blob(self._prefix + name, retry=_retry())
-        if blob is None:
-            return None
-        known = (blob.metadata or {}).get("sha256")
-        if known is None:
-            known = hashlib.sha256(blob.download_as_bytes(retry=_retry())).hexdigest()
-        return Found(blob.generation, known)
+        with self._usable():
+            blob = self._bucket.get_blob(self._prefix + name, retry=_retry())
+            if blob is None:
+                return None
+            known = (blob.metadata or {}).get("sha256")
+            if known is None:
+                known = hashlib.sha256(blob.download_as_bytes(retry=_retry())).hexdigest()
+            return Found(blob.generation, known)
 
     def read(self, name: str) -> tuple[object, bytes] | None:
         """See `Store`."""
-        blob = self._bucket.get_blob(self._prefix + name, retry=_retry())
-        if blob is None:
-            return None
-        data = blob.download_as_bytes(if_generation_match=blob.generation, retry=_retry())
-        return blob.generation, data
+        with self._usable():
+            blob = self._bucket.get_blob(self._prefix + name, retry=_retry())
+            if blob is None:
+                return None
+            data = blob.download_as_bytes(if_generation_match=blob.generation, retry=_retry())
+            return blob.generation, data
 
     def write(self, name: str, data: bytes, version: object | None, durable: bool = True) -> bool:
         """See `Store`; what is written is always durable.
 
         An upload whose answer was lost is sent again and then finds itself there: that counts as written.
         """
-        from google.api_core.exceptions import PreconditionFailed
+        from google.api_core.exceptions import NotFound, PreconditionFailed
 
         blob = self._bucket.blob(self._prefix + name)
         sha256 = hashlib.sha256(data).hexdigest()
         blob.metadata = {"sha256": sha256}
-        try:
-            blob.upload_from_string(
-                data,
-                "application/octet-stream",
-                if_generation_match=version or 0,
-                checksum="crc32c",
-                retry=_retry(),
-            )
-        except PreconditionFailed:
-            there = self._bucket.get_blob(self._prefix + name, retry=_retry())
-            return there is not None and (there.crc32c, (there.metadata or {}).get("sha256")) == (
-                _crc32c(data),
-                sha256,
-            )
+        with self._usable():
+            try:
+                blob.upload_from_string(
+                    data,
+                    "application/octet-stream",
+                    if_generation_match=version or 0,
+                    checksum="crc32c",
+                    retry=_retry(),
+                )
+            except NotFound:
+                raise _no_bucket(self._bucket.name) from None
+            except PreconditionFailed:
+                there = self._bucket.get_blob(self._prefix + name, retry=_retry())
+                return there is not None and (there.crc32c, (there.metadata or {}).get("sha256")) == (
+                    _crc32c(data),
+                    sha256,
+                )
         return True
 
     def together(self, contents: Sequence[bytes]) -> AbstractContextManager[None]:
@@ -353,23 +359,23 @@ class GcsStore:
         """See `Store`."""
         from google.api_core.exceptions import NotFound
 
-        try:
+        with self._usable(), suppress(NotFound):
             self._bucket.blob(self._prefix + name).delete(retry=_retry())
-        except NotFound:
-            return
 
     def names(self, folder: str) -> Iterator[str]:
         """See `Store`."""
         prefix = f"{self._prefix}{folder}/" if folder else self._prefix
-        for blob in self._bucket.list_blobs(prefix=prefix, fields=_LISTED, retry=_retry()):
-            yield blob.name.removeprefix(self._prefix)
+        with self._usable():
+            for blob in self._bucket.list_blobs(prefix=prefix, fields=_LISTED, retry=_retry()):
+                yield blob.name.removeprefix(self._prefix)
 
     def folders(self, folder: str) -> list[str]:
         """See `Store`."""
         prefix = f"{self._prefix}{folder}/" if folder else self._prefix
         listing = self._bucket.list_blobs(prefix=prefix, delimiter="/", fields=_LISTED, retry=_retry())
-        for _ in listing:
-            continue  # the prefixes are known when all pages have been read
+        with self._usable():
+            for _ in listing:
+                continue  # the prefixes are known when all pages have been read
         return sorted(longer.removeprefix(prefix).rstrip("/") for longer in listing.prefixes)
 
     def clear(self, folder: str) -> None:
@@ -411,12 +417,18 @@ def read_remote(path: str) -> bytes:
 
     Raises:
         OSError: it cannot be had.
+        StoreError: whoever asks is not known any more.
     """
-    from google.api_core.exceptions import GoogleAPIError
+    from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound
 
     bucket, _, name = path.removeprefix("gs://").partition("/")
     try:
-        data: bytes = _client().bucket(bucket).blob(name).download_as_bytes(retry=_retry())
+        with _signed_in(bucket):
+            data: bytes = _client().bucket(bucket).blob(name).download_as_bytes(retry=_retry())
+    except NotFound:
+        raise FileNotFoundError from None
+    except Forbidden:
+        raise PermissionError from None
     except GoogleAPIError as error:
         raise OSError(type(error).__name__) from None
     return data
@@ -430,7 +442,8 @@ def open_seekable(path: str) -> Iterator[Any]:
             yield file
         return
     bucket, _, name = path.removeprefix("gs://").partition("/")
-    with _client().bucket(bucket).blob(name).open("rb", chunk_size=_PART, retry=_retry()) as reader:
+    blob = _client().bucket(bucket).blob(name)
+    with _usable(bucket), blob.open("rb", chunk_size=_PART, retry=_retry()) as reader:
         yield reader
 
 
@@ -440,19 +453,21 @@ _PART = 1 << 20  # bytes: most Parquet files of a night's run are read in one re
 def list_remote(address: str) -> Iterator[tuple[str, int, str]]:
     """Yield path, size and generation of the objects under a `gs://` prefix, page by page."""
     bucket, _, prefix = address.removeprefix("gs://").partition("/")
-    for blob in _client().list_blobs(bucket, prefix=prefix, fields=_LISTED, retry=_retry()):
-        yield f"gs://{bucket}/{blob.name}", blob.size, str(blob.generation)
+    with _usable(bucket):
+        for blob in _client().list_blobs(bucket, prefix=prefix, fields=_LISTED, retry=_retry()):
+            yield f"gs://{bucket}/{blob.name}", blob.size, str(blob.generation)
 
 
 def list_level(address: str) -> Iterator[tuple[str, int, str] | str]:
     """Yield the objects under a `gs://` prefix up to the next `/`, and the longer prefixes that end there."""
     bucket, _, prefix = address.removeprefix("gs://").partition("/")
     listing = _client().list_blobs(bucket, prefix=prefix, delimiter="/", fields=_LISTED, retry=_retry())
-    for page in listing.pages:
-        for blob in page:
-            yield f"gs://{bucket}/{blob.name}", blob.size, str(blob.generation)
-        for longer in page.prefixes:
-            yield f"gs://{bucket}/{longer}"
+    with _usable(bucket):
+        for page in listing.pages:
+            for blob in page:
+                yield f"gs://{bucket}/{blob.name}", blob.size, str(blob.generation)
+            for longer in page.prefixes:
+                yield f"gs://{bucket}/{longer}"
 
 
 def list_letters(address: str) -> Iterator[tuple[str, int, str] | str]:
@@ -462,13 +477,14 @@ def list_letters(address: str) -> Iterator[tuple[str, int, str] | str]:
     """
     bucket, _, prefix = address.removeprefix("gs://").partition("/")
     listing = _client().list_blobs(bucket, prefix=prefix, fields=_LISTED, retry=_retry())
-    blobs, longer = list(next(listing.pages, ())), []
-    if listing.next_page_token is not None:
-        blobs, longer = [], [prefix]
-    while len(longer) == 1:
-        found = list(_one_letter(bucket, longer[0]))
-        longer = [it for it in found if isinstance(it, str)]
-        blobs += [it for it in found if not isinstance(it, str)]
+    with _usable(bucket):
+        blobs, longer = list(next(listing.pages, ())), []
+        if listing.next_page_token is not None:
+            blobs, longer = [], [prefix]
+        while len(longer) == 1:
+            found = list(_one_letter(bucket, longer[0]))
+            longer = [it for it in found if isinstance(it, str)]
+            blobs += [it for it in found if not isinstance(it, str)]
     for blob in blobs:
         yield f"gs://{bucket}/{blob.name}", blob.size, str(blob.generation)
     for prefix in longer:
@@ -501,6 +517,34 @@ def _after(prefix: str, letter: str) -> str | None:
 
 class StoreError(DeidError):
     """An object store that cannot be used as asked; the message says the remedy."""
+
+
+@contextmanager
+def _signed_in(bucket: str) -> Iterator[None]:
+    """Tell credentials that lapsed from trouble with one object: every other one would end like it."""
+    from google.api_core.exceptions import Unauthorized
+    from google.auth.exceptions import GoogleAuthError
+
+    try:
+        yield
+    except (GoogleAuthError, Unauthorized) as error:
+        name = type(error).__name__
+        raise StoreError(f"gs://{bucket}: the credentials hold no longer ({name}); {_SIGN_IN}") from None
+
+
+@contextmanager
+def _usable(bucket: str) -> Iterator[None]:
+    """Tell trouble with a whole bucket, and with credentials, from trouble with one object in it."""
+    from google.api_core.exceptions import Forbidden, RetryError, ServerError, TooManyRequests
+    from requests.exceptions import RequestException
+
+    try:
+        with _signed_in(bucket):
+            yield
+    except Forbidden:
+        raise StoreError(f"gs://{bucket}: no longer permitted; grant it to these credentials") from None
+    except (RequestException, RetryError, ServerError, TooManyRequests) as error:
+        raise StoreError(f"gs://{bucket}: {type(error).__name__}; is the store reachable?") from None
 
 
 def check_remote(inputs: Iterable[str], targets: Iterable[str]) -> None:
@@ -544,12 +588,10 @@ def check_credentials() -> None:
     search.start()
     search.join(_CREDENTIALS_WITHIN)
     if not found:
-        raise StoreError(
-            "Google needs credentials and there are none: run gcloud auth application-default login, "
-            "or set GOOGLE_APPLICATION_CREDENTIALS"
-        )
+        raise StoreError(f"Google needs credentials and there are none: {_SIGN_IN}")
 
 
+_SIGN_IN = "run gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS"
 _CREDENTIALS_WITHIN = 2.0  # seconds
 
 
@@ -571,7 +613,7 @@ def _check_bucket(bucket: str, permissions: list[str]) -> None:
     try:
         next(iter(_client().list_blobs(bucket, max_results=1, retry=retry)), None)
     except NotFound:
-        raise StoreError(f"gs://{bucket}: no such bucket; make it, or check the name") from None
+        raise _no_bucket(bucket) from None
     except (Forbidden, Unauthorized):
         raise _denied(bucket, ["storage.objects.list"]) from None
     except (GoogleAPICallError, GoogleAuthError, OSError) as error:
@@ -585,6 +627,10 @@ def _check_bucket(bucket: str, permissions: list[str]) -> None:
 
 
 _CHECK_WITHIN = 15.0  # seconds
+
+
+def _no_bucket(bucket: str) -> StoreError:
+    return StoreError(f"gs://{bucket}: no such bucket; make it, or check the name")
 
 
 def _denied(bucket: str, permissions: list[str]) -> StoreError:
