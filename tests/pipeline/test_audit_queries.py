@@ -5,10 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.pipeline.audits import a_device, a_row, write_run
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "audit.md").read_text()
+from beamstop.audit import FINDINGS
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = (DOCS / "audit.md").read_text()
 FIRST, SECOND, UNFINISHED = "20260101T000000Z-aaa", "20260102T000000Z-bbb", "20260103T000000Z-ccc"
 
 
@@ -86,6 +91,29 @@ CT, US = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.6.1"
 @pytest.mark.usefixtures("audit")
 def test_query_finds(number: int, rows: list[tuple[Any, ...]]) -> None:
     assert answer(number) == rows
+
+
+def test_findings_of_verify_are_counted_as_its_page_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "audit" / "verify").mkdir(parents=True)
+    every = [
+        ("leak", "StudyDescription", "b.dcm"),
+        ("leak", "StudyDescription", "a.dcm"),
+        ("root", None, None),
+    ]
+    rows = [
+        dict.fromkeys(FINDINGS.names) | {"check": check, "element": element, "output_path": path}
+        for check, element, path in every
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, FINDINGS), tmp_path / "audit" / "verify" / "one.parquet")
+    (query,) = re.findall(r"^```sql\n(.*?)^```", (DOCS / "verify.md").read_text(), re.DOTALL | re.MULTILINE)
+    with duckdb.connect() as connection:
+        assert connection.execute(query).fetchall() == [
+            ("leak", "StudyDescription", 2, "a.dcm"),
+            ("root", None, 1, None),
+        ]
 
 
 def test_there_are_ten_questions() -> None:
