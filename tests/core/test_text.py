@@ -221,13 +221,14 @@ def test_boxes_seen_inside_hidden_areas_are_residue() -> None:
     assert (report.text_boxes_hidden, report.text_residue) == (1, 1)
 
 
-def test_a_box_that_was_found_twice_is_faint_only_where_it_was_doubted_twice() -> None:
+def test_text_that_was_found_twice_is_faint_only_where_it_was_doubted_twice() -> None:
     class Doubter(BlockFinder):
         def find(self, picture: Any) -> list[TextBox]:
-            return [TextBox(1, 2, 9, 9, faint=True), TextBox(40, 2, 9, 9, faint=True), TextBox(1, 2, 9, 9)]
+            doubted = [TextBox(x, 2, 9, 9, faint=True) for x in (1, 20, 40)]
+            return [*doubted, TextBox(1, 2, 9, 9), TextBox(18, 2, 9, 9)]
 
     report = hide(image(ground().astype("u1")), TextPolicy(), Doubter())
-    assert [change.why for change in report.changes] == ["text", "faint_text"]
+    assert [change.why for change in report.changes] == ["text", "text", "text", "faint_text"]
 
 
 def test_boxes_beyond_the_picture_are_cut() -> None:

@@ -300,8 +300,17 @@ def _within(boxes: Iterable[TextBox], rows: int, columns: int) -> list[TextBox]:
         right, bottom = min(box.x + box.width, columns), min(box.y + box.height, rows)
         if right > left and bottom > top:
             cut.append(replace(box, x=left, y=top, width=right - left, height=bottom - top))
-    sure_first = sorted(cut, key=lambda box: box.faint)
-    return sorted(dict.fromkeys(sure_first), key=lambda box: (box.y, box.x, box.height, box.width))
+    distinct = dict.fromkeys(_without_needless_doubt(cut, rows, columns))
+    return sorted(distinct, key=lambda box: (box.y, box.x, box.height, box.width))
+
+
+def _without_needless_doubt(boxes: list[TextBox], rows: int, columns: int) -> list[TextBox]:
+    """Take it back that a box is faint where it lies on some that are not: another rendition showed more."""
+    sure = np.zeros((rows, columns), dtype=bool)
+    for box in boxes:
+        if not box.faint:
+            _mark(sure, box.padded(rows, columns))
+    return [replace(box, faint=box.faint and not _mostly(sure, box)) for box in boxes]
 
 
 def _grown(area: Mask, reach: int) -> Mask:
