@@ -109,9 +109,9 @@ class Faint:
 
     def of(self, source_ids: Any) -> Any:
         """Return the number for each of a column of source_ids."""
-        numbers = digest_numbers(source_ids)
         if not len(self._sources):
-            return np.zeros(len(numbers), np.int64)
+            return np.zeros(len(source_ids), np.int64)
+        numbers = digest_numbers(source_ids)
         at = np.minimum(np.searchsorted(self._sources, numbers), len(self._sources) - 1)
         return np.where(self._sources[at] == numbers, self._boxes[at], 0)
 
@@ -327,25 +327,20 @@ def _rows(
     """Return the rows of a run added up, and the rows that no later run has replaced."""
     ours: list[Rows] = []
     standing: list[Rows] = []
-    for table in _together(_marked(tables, newest, run_id, faint)):
+    for table in _together(_marked(tables, newest, run_id)):
+        boxes = faint.of(table["source_id"]) * table["is_ours"].to_numpy()
+        table = table.append_column(_FAINT, pa.array(boxes))
         ours.append(_added_up(table.filter(table["is_ours"])))
         standing.append(_added_up(table.filter(table["is_newest"])))
     return _joined(ours), _joined(standing)
 
 
 def _marked(
-    tables: Iterable[tuple[str, pa.Table]], newest: dict[str, Any], run_id: str, faint: Faint
+    tables: Iterable[tuple[str, pa.Table]], newest: dict[str, Any], run_id: str
 ) -> Iterator[pa.Table]:
     for path, table in tables:
-        is_ours = np.full(len(table), run_of(path) == run_id)
-        marks = {
-            "is_ours": is_ours,
-            "is_newest": newest[path],
-            _FAINT: faint.of(table["source_id"]) * is_ours,
-        }
-        for name, mark in marks.items():
-            table = table.append_column(name, pa.array(mark))
-        yield table
+        is_ours = pa.array(np.full(len(table), run_of(path) == run_id))
+        yield table.append_column("is_ours", is_ours).append_column("is_newest", pa.array(newest[path]))
 
 
 def _together(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
