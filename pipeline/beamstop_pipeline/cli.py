@@ -210,8 +210,12 @@ def run(
         ),
     ] = 4096,
     max_elements: Annotated[
-        int, typer.Option(min=1, help="more elements and items in an instance: failed")
+        int,
+        typer.Option(min=1, help="more elements and items in an instance: failed", rich_help_panel=_LIMITS),
     ] = 2_000_000,
+    max_depth: Annotated[
+        int, typer.Option(min=1, max=150, help="more items in items: failed", rich_help_panel=_LIMITS)
+    ] = 100,
     stall_timeout: Annotated[
         float,
         typer.Option(
@@ -269,7 +273,9 @@ def run(
                 prune=prune,
                 ephemeral=ephemeral_key,
                 audit_detail=audit_detail,
-                limits=Limits(max_bytes, max_frames, max_pixels, max_seconds, decoder_memory, max_elements),
+                limits=Limits(
+                    max_bytes, max_frames, max_pixels, max_seconds, decoder_memory, max_elements, max_depth
+                ),
                 workers=workers or os.cpu_count() or 1,
                 stall_timeout=stall_timeout,
                 run_id=jobs.new_run_id(started),

@@ -89,7 +89,7 @@ def _deidentify(sources: Any, job: Job, target: Target) -> Chain:
     hidden = bounced.instances | "HideText" >> HideText(job.recipe, job.load_finder)
     again = hidden.instances | "BounceAgain" >> Bounce(job.recipe)
     applied = again.instances | "ApplyRecipe" >> ApplyRecipe(
-        job.recipe, job.key, job.audit_detail == "changes"
+        job.recipe, job.key, job.audit_detail == "changes", job.limits.depth
     )
     inserted = applied.instances | "Insert" >> Insert(job.recipe)
     checked = inserted.instances | "CheckLeaks" >> CheckLeaks()

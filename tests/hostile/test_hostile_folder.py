@@ -19,6 +19,8 @@ from tests.hostile.mutations import dissect
 from beamstop.files import encode
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
+from beamstop.limits import DEEPEST
+from beamstop_pipeline.cli import main
 from beamstop_pipeline.suspects import note_suspect
 from beamstop_transforms.instance import Source, source_id_of
 from beamstop_transforms.read import read_source
@@ -159,6 +161,33 @@ def test_every_hostile_file_ends_in_a_row(tmp_path: Path, make_dataset: MakeData
     inside = {path.relative_to(ran.output).parts for path in ran.output.rglob("*.dcm")}
     assert {len(parts) for parts in inside} == {4}
     assert not any(part.startswith((".", "/")) for parts in inside for part in parts)
+
+
+def nested(dataset: FileDataset, depth: int) -> bytes:
+    """Return a file that ends in a Content Sequence with that many items in items."""
+    file, open_ended = dissect(encode(dataset).data), 0xFFFFFFFF
+    start = file.head(0x0040A730, "SQ", open_ended) + file.head(0xFFFEE000, None, open_ended)
+    return (
+        file.data + start * depth + (file.head(0xFFFEE00D, None, 0) + file.head(0xFFFEE0DD, None, 0)) * depth
+    )
+
+
+def test_items_may_lie_as_deep_as_an_option_says(tmp_path: Path, make_dataset: MakeDataset, run: Run) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for depth in (3, 4, DEEPEST, DEEPEST + 1, 10_000):
+        data = nested(make_dataset(SOPInstanceUID=f"1.2.3.4.5.{depth}"), depth)
+        (folder / f"{depth:05}.dcm").write_bytes(data)
+    for limit, written in ((3, 1), (DEEPEST, 3)):
+        ran = run(folder, to=str(limit), more=("--max-depth", str(limit)))
+        assert ran.outcomes == Counter({("written", None): written, ("failed", "too_deep"): 5 - written})
+
+
+def test_more_depth_than_the_stack_allows_for_is_bad_configuration(
+    archive: Path, key_file: Path, tmp_path: Path
+) -> None:
+    targets = ["--output", str(tmp_path / "o"), "--audit", str(tmp_path / "a"), "--key", str(key_file)]
+    assert main(["run", "--input", str(archive), *targets, "--max-depth", str(DEEPEST + 1)]) == 2
 
 
 @pytest.mark.parametrize("kept", ["../../../escaped", "/escaped", "..", ".", "a/b"])

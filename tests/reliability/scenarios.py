@@ -36,11 +36,12 @@ class Scenario:
 
 
 class Change(NamedTuple):
-    """A source, and the files that it is before and after."""
+    """A source, the files that it is before and after, and whether both are one instance."""
 
     source: Path
     before: Path
     after: Path
+    is_the_same: bool
 
 
 def scenarios(base: Path, wanted: str) -> Iterator[Scenario]:
@@ -103,7 +104,10 @@ def changing(base: Path) -> Iterator[tuple[Scenario, Change]]:
         shutil.copy2(after, source)
         home = copied(base / "none", base / "undisturbed")
         ended = run(job, home)
-        yield Scenario(name, job, base / "none", snapshot(home), ended), Change(source, before, after)
+        yield (
+            Scenario(name, job, base / "none", snapshot(home), ended),
+            Change(source, before, after, name not in ("another instance", "emptied")),
+        )
 
 
 def settled(scenario: Scenario, home: Path) -> list[str]:

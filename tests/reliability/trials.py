@@ -145,7 +145,7 @@ def _serve(job: Job, home: Path, act: Act, said: Path, counted: Path, limit: int
     os.environ["TMPDIR"] = str(home / "tmp")
     import tempfile
 
-    tempfile.tempdir = None
+    tempfile.tempdir = str(home / "tmp")  # else Python writes a file to see whether it can, and may die of it
     with open(said, "w", buffering=1) as out:
         os.dup2(out.fileno(), 1)
         os.dup2(out.fileno(), 2)

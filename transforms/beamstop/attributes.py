@@ -31,14 +31,13 @@ from beamstop.errors import Failed
 from beamstop.files import clean_file_meta
 from beamstop.identifiers import Identifiers, harvest
 from beamstop.identity import Identity
+from beamstop.limits import MAX_DEPTH
 from beamstop.operators import BY_ACTION, CannotCleanError, Context, Empty, HashUID, Remove, Replace
 from beamstop.plans import CONTENT_VALUES, Plan, Planner
 from beamstop.tags import is_private_creator, private_block_start, tag_name, tag_text, vr_of
 
 if TYPE_CHECKING:
     from beamstop.recipe import Recipe
-
-MAX_DEPTH = 100  # items in items; real objects stay below 15
 
 Element = Any  # a DataElement or a RawDataElement: pydicom's own containers hold both
 _DATE_VRS = {"DA", "DT"}
@@ -86,7 +85,12 @@ class AttributeReport:
 
 
 def apply_recipe(
-    dataset: Dataset, recipe: "Recipe", identity: Identity, source_id: str = "", detail: bool = True
+    dataset: Dataset,
+    recipe: "Recipe",
+    identity: Identity,
+    source_id: str = "",
+    detail: bool = True,
+    max_depth: int = MAX_DEPTH,
 ) -> AttributeReport:
     """De-identify the attributes of one instance in place, at every depth and in the file meta.
 
@@ -96,20 +100,26 @@ def apply_recipe(
         identity: makes keyed stand-ins.
         source_id: what the digests of `changes` are bound to.
         detail: also return one `Change` per element acted on.
+        max_depth: most items in items, `DEEPEST` at most.
 
     Raises:
         Failed: `truncated` inside a sequence, `too_deep`, or `unreadable`.
     """
-    return apply_plans(dataset, recipe.planner, identity, source_id, detail)
+    return apply_plans(dataset, recipe.planner, identity, source_id, detail, max_depth)
 
 
 @failing_if_broken
 def apply_plans(
-    dataset: Dataset, planner: Planner, identity: Identity, source_id: str = "", detail: bool = True
+    dataset: Dataset,
+    planner: Planner,
+    identity: Identity,
+    source_id: str = "",
+    detail: bool = True,
+    max_depth: int = MAX_DEPTH,
 ) -> AttributeReport:
     """Do as `apply_recipe` does, under a planner of one's own."""
     report = AttributeReport(_original_ids(dataset), harvest(dataset, planner.keeps))
-    _Walk(dataset, planner, identity, source_id, detail, report).run()
+    _Walk(dataset, planner, identity, source_id, detail, max_depth, report).run()
     return report
 
 
@@ -123,6 +133,7 @@ class _Walk:
         identity: Identity,
         source_id: str,
         detail: bool,
+        max_depth: int,
         report: AttributeReport,
     ) -> None:
         self._dataset = dataset
@@ -130,6 +141,7 @@ class _Walk:
         self._identity = identity
         self._digests = identity.begin("change", source_id)
         self._detail = detail
+        self._max_depth = max_depth
         self._report = report
         self._sop_class = text_of(dataset, _SOP_CLASS_UID)
         self._plans = planner.plans_for(self._sop_class)
@@ -147,8 +159,8 @@ class _Walk:
         self, dataset: Dataset, path: tuple[int, ...], label: str, content: Action | None = None
     ) -> None:
         """Act on every element of a dataset or item; `content` is what happens to a content item's value."""
-        if len(path) > MAX_DEPTH:
-            raise Failed("too_deep", f"more than {MAX_DEPTH} items in items")
+        if len(path) > self._max_depth:
+            raise Failed("too_deep", f"more than {self._max_depth} items in items")
         elements = dataset._dict
         creators: dict[int, str] = {}
         for tag in sorted(elements, key=int):

@@ -11,7 +11,7 @@ from beamstop.elements import BROKEN
 from beamstop.errors import PixelError
 from beamstop.files import transfer_syntax_of
 from beamstop.frames import open_frames
-from beamstop.identifiers import MAX_DEPTH
+from beamstop.limits import DEEPEST
 from beamstop.spared import Judge
 from beamstop.tags import tag_name, vr_of
 from beamstop.text import TextFinder, TextPolicy, search_and_hide
@@ -51,7 +51,7 @@ def _holders(top: Dataset) -> Iterator[tuple[Dataset, tuple[int, ...], str]]:
             here, name = (*path, int(tag)), label + tag_name(tag)
             if tag == _ICON_IMAGE_SEQUENCE:
                 yield dataset, here, name
-            elif vr_of(tag, element.VR) == "SQ" and len(path) < MAX_DEPTH:
+            elif vr_of(tag, element.VR) == "SQ" and len(path) < DEEPEST:
                 items = enumerate(_items(dataset, tag))
                 stack.extend((item, here, f"{name}[{number}].") for number, item in items)
 

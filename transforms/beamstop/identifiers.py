@@ -36,6 +36,7 @@ from pydicom.dataset import Dataset
 from beamstop.elements import BROKEN, as_sequence, hides_sequence
 from beamstop.files import IMPLEMENTATION_CLASS_UID
 from beamstop.identity import is_well_known_uid
+from beamstop.limits import DEEPEST
 from beamstop.tags import private_block_start
 from beamstop.vocabulary import fold, titles
 
@@ -43,7 +44,6 @@ Path = tuple[int, ...]  # tags from the top level to an attribute, item numbers 
 Words = tuple[str, ...]  # of a value, folded: "O'Brien-Smith 7" is ("o", "brien", "smith", "7")
 Name = tuple[Words, ...]  # components as PS3.5 6.2.1 orders them: family, given, middle, prefix, suffix
 
-MAX_DEPTH = 100
 _WORD = re.compile(r"[^\W_]+")
 _DATE = re.compile(r"([0-9]{4})[.]?([0-9]{2})[.]?([0-9]{2})")
 _LONGEST_PRIVATE_VALUE = 1 << 18  # bytes; what is longer is a picture
@@ -146,7 +146,7 @@ def harvest(dataset: Dataset, is_kept: Callable[[Path], bool]) -> Identifiers:
     """Gather the identifying values of an original dataset at every depth and of its file meta.
 
     Raw elements stay raw, but for sequences, which the rules engine visits as well. A sequence that
-    cannot be read, or lies deeper than 100 items, is left to the rules engine, which refuses it.
+    cannot be read, or lies deeper than `DEEPEST` items, is left to the rules engine, which refuses it.
 
     Args:
         dataset: as read, before anything is changed.
@@ -243,7 +243,7 @@ class _Harvester:
                     kind = code_kind
                 if kind is not _Kind.SEQUENCE:
                     self._take(kind, None if is_meta or is_odd else (*path, int(tag)), element, encodings)
-                elif len(path) < MAX_DEPTH:
+                elif len(path) < DEEPEST:
                     below = _IDENTIFICATION_SEQUENCES.get(tag)
                     here = (*path, int(tag))
                     items = _items(dataset, tag, list(encodings))

@@ -7,6 +7,8 @@ from pydicom.dataset import Dataset
 from beamstop.element_count import MAX_ELEMENTS
 from beamstop.errors import Failed
 
+MAX_DEPTH = 100  # items in items; real objects stay below 15
+DEEPEST = 150  # that may be asked for: what Python's stack allows for
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
@@ -21,6 +23,7 @@ class Limits:
         seconds: for an instance, from reading to writing; asked between steps and between pictures.
         decoder_memory: megabytes of the process that decodes compressed frames.
         elements: of an instance, items among them, at all depths together.
+        depth: items in items, `DEEPEST` at most.
     """
 
     bytes: int = 4 << 30
@@ -29,6 +32,7 @@ class Limits:
     seconds: float = 1800.0
     decoder_memory: int = 4096
     elements: int = MAX_ELEMENTS
+    depth: int = MAX_DEPTH
 
 
 def check_limits(dataset: Dataset, limits: Limits) -> None:

@@ -6,6 +6,7 @@ import apache_beam as beam
 
 from beamstop.attributes import apply_recipe
 from beamstop.keys import resolve_key
+from beamstop.limits import MAX_DEPTH
 from beamstop.recipe import Recipe
 from beamstop_transforms.instance import Instance
 from beamstop_transforms.steps import StepFn, branches
@@ -18,11 +19,12 @@ class ApplyRecipe(beam.PTransform):
         recipe: what is done.
         key: reference of the run's key, resolved on the worker.
         detail: also keep one change per element, for the audit's `changes`.
+        max_depth: an instance with more items in items is failed.
     """
 
-    def __init__(self, recipe: Recipe, key: str, detail: bool = True) -> None:
+    def __init__(self, recipe: Recipe, key: str, detail: bool = True, max_depth: int = MAX_DEPTH) -> None:
         super().__init__()
-        self._arguments = (recipe, key, detail)
+        self._arguments = (recipe, key, detail, max_depth)
 
     def expand(self, instances: Any) -> Any:
         """Return `Branches`: the de-identified instances and the rows of those that failed."""
@@ -33,11 +35,12 @@ class _ApplyRecipeFn(StepFn):
     step = "ApplyRecipe"
     column = "ms_attributes"
 
-    def __init__(self, recipe: Recipe, key: str, detail: bool) -> None:
+    def __init__(self, recipe: Recipe, key: str, detail: bool, max_depth: int) -> None:
         super().__init__()
         self._recipe = recipe
         self._key = key
         self._detail = detail
+        self._max_depth = max_depth
 
     def setup(self) -> None:
         super().setup()
@@ -45,5 +48,5 @@ class _ApplyRecipeFn(StepFn):
 
     def work(self, instance: Instance) -> None:
         instance.attributes = apply_recipe(
-            instance.read, self._recipe, self._identity, instance.source_id, self._detail
+            instance.read, self._recipe, self._identity, instance.source_id, self._detail, self._max_depth
         )
