@@ -221,7 +221,7 @@ def disturb_sources(base: Path, chosen: argparse.Namespace, report: Report) -> N
     for scenario, change in changing(base):
         last = scenario.ended.changes
         for moment in moments(last, chosen.faults):
-            # What a dead run wrote of what is no instance any more, or another, stays in OUTPUT without a row.
+            # What a dead run wrote of what is by now no instance, or another, stays without a row.
             for kill in (None, rng.randint(moment, last)) if change.is_the_same else (None,):
                 kind = "source changed" if kill is None else "source changed, killed"
                 wrong = changed(scenario, home, change, moment, kill)
