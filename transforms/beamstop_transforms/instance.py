@@ -14,11 +14,12 @@ from apache_beam.coders import Coder
 from apache_beam.coders.typecoders import registry
 
 from beamstop.audit import CHANGES, Row, defined_modality, registered_uid
+from beamstop.elements import BROKEN, text_of
 from beamstop.errors import Failed
 from beamstop.identity import Identity
 
 if TYPE_CHECKING:
-    from pydicom.dataset import FileDataset
+    from pydicom.dataset import Dataset, FileDataset
 
     from beamstop.attributes import AttributeReport
     from beamstop.files import Encoded
@@ -228,14 +229,14 @@ _ATTRIBUTE_COLUMNS = {
 
 def _codes(dataset: "FileDataset") -> Row:
     return {
-        "sop_class_uid": registered_uid(_quiet(dataset, "SOPClassUID")),
-        "modality": defined_modality(_quiet(dataset, "Modality")),
-        "transfer_syntax_uid": registered_uid(_quiet(dataset.file_meta, "TransferSyntaxUID")),
+        "sop_class_uid": registered_uid(_quiet(dataset, 0x00080016)),
+        "modality": defined_modality(_quiet(dataset, 0x00080060)),
+        "transfer_syntax_uid": registered_uid(_quiet(dataset.file_meta, 0x00020010)),
     }
 
 
-def _quiet(dataset: object, keyword: str) -> object:
+def _quiet(dataset: "Dataset", tag: int) -> str:
     try:
-        return getattr(dataset, keyword, None)
-    except (ValueError, TypeError, LookupError, NotImplementedError, OSError):
-        return None  # what pydicom raises on a value that is not what its VR says
+        return text_of(dataset, tag)
+    except BROKEN:
+        return ""

@@ -1,7 +1,6 @@
 """WriteDicom: put the clean instance in its place, once, whatever is retried or comes twice."""
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from beamstop.audit import Outcome, Row, refused
+from beamstop.elements import text_of
 from beamstop.errors import Quarantined
+from beamstop.tags import tag_name
 from beamstop_transforms.attributes import attributes_draft
 from beamstop_transforms.claims import Claim, Claimant, Claims
 from beamstop_transforms.devices import device_of
@@ -28,6 +29,7 @@ from beamstop_transforms.stores import PARTIAL, is_dicomweb, open_store
 STEP = "WriteDicom"
 _COLUMN = "ms_write"
 _LONGEST_COMPONENT = 128
+_PATIENT_ID, _STUDY, _SERIES, _INSTANCE = 0x00100020, 0x0020000D, 0x0020000E, 0x00080018
 _CHANGES, _CROSSWALK, _ATTRIBUTES, _CLAIMS = "changes", "crosswalk", "attributes", "claims"
 
 
@@ -120,14 +122,15 @@ class _WriteDicomFn(StepFn):
 
     def start_bundle(self) -> None:
         self._waiting: list[Instance] = []
+        self._bytes = 0
         self._began = perf_counter()
 
     def process(self, instance: Instance) -> Iterator[Any]:
         self._waiting.append(instance)
-        waiting = sum(len(it.finished.data) for it in self._waiting)
+        self._bytes += len(instance.finished.data)
         late = perf_counter() - self._began > _LONGEST_WAIT
         # What comes in a window must go in it.
-        if self._together or late or len(self._waiting) == _MOST or waiting > _LARGEST:
+        if self._together or late or len(self._waiting) == _MOST or self._bytes > _LARGEST:
             yield from self._place_waiting()
 
     def finish_bundle(self) -> Iterator[Any]:
@@ -139,7 +142,7 @@ class _WriteDicomFn(StepFn):
 
     def _place_waiting(self) -> Iterator[Any]:
         """Put all that wait in their places, and the disk to work once."""
-        waiting, self._waiting, self._began = self._waiting, [], perf_counter()
+        waiting, self._waiting, self._bytes, self._began = self._waiting, [], 0, perf_counter()
         with self._placing.together(waiting):
             rows = [self.attempt(instance) for instance in waiting]
         each = 1000 * (perf_counter() - self._began) / max(len(waiting), 1)
@@ -204,7 +207,7 @@ class Placing:
             Failed: `not_stored`, by an imaging server.
         """
         path, data = clean_path(instance.read, self._target.output), instance.finished.data
-        uid, sha256 = str(instance.read.SOPInstanceUID), hashlib.sha256(data).hexdigest()
+        uid, sha256 = text_of(instance.read, _INSTANCE), hashlib.sha256(data).hexdigest()
         if self._target.first_wins and self._is_anothers(uid, path, sha256, instance.source_id):
             return Placed(uid, path, sha256, "duplicate_conflict", contested=False, unchanged=False)
         me = Claimant(instance.source_digest or "", path, sha256)
@@ -321,10 +324,9 @@ def output_path(dataset: Dataset) -> str:
     Raises:
         Quarantined: `no_sop_instance_uid`, or `unsafe_path` with the keyword of the culprit.
     """
-    if not dataset.get("SOPInstanceUID"):
+    if not text_of(dataset, _INSTANCE):
         raise Quarantined("no_sop_instance_uid")
-    keywords = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-    return os.path.join(*(_component(dataset, keyword) for keyword in keywords)) + ".dcm"
+    return "/".join(_component(dataset, tag) for tag in (_PATIENT_ID, _STUDY, _SERIES, _INSTANCE)) + ".dcm"
 
 
 def instance_path(dataset: Dataset) -> str:
@@ -333,14 +335,13 @@ def instance_path(dataset: Dataset) -> str:
     Raises:
         Quarantined: `no_sop_instance_uid`, or `unsafe_path` with the keyword of the culprit.
     """
-    if not dataset.get("SOPInstanceUID"):
+    if not text_of(dataset, _INSTANCE):
         raise Quarantined("no_sop_instance_uid")
-    levels = {"studies": "Study", "series": "Series", "instances": "SOP"}
-    uids = {level: str(dataset.get(f"{it}InstanceUID") or "") for level, it in levels.items()}
-    for level, uid in uids.items():
-        if not UID(uid).is_valid:
-            raise Quarantined("unsafe_path", f"{levels[level]}InstanceUID")
-    return "/".join(f"{level}/{uid}" for level, uid in uids.items())
+    levels = {"studies": _STUDY, "series": _SERIES, "instances": _INSTANCE}
+    for tag in levels.values():
+        if not UID(text_of(dataset, tag)).is_valid:
+            raise Quarantined("unsafe_path", tag_name(tag))
+    return "/".join(f"{level}/{text_of(dataset, tag)}" for level, tag in levels.items())
 
 
 def clean_path(dataset: Dataset, output: str) -> str:
@@ -348,13 +349,13 @@ def clean_path(dataset: Dataset, output: str) -> str:
     return instance_path(dataset) if is_dicomweb(output) else output_path(dataset)
 
 
-def _component(dataset: Dataset, keyword: str) -> str:
-    value = str(dataset.get(keyword) or "").strip()
+def _component(dataset: Dataset, tag: int) -> str:
+    value = text_of(dataset, tag).strip()
     if not value:
         return "NONE"
     plain = value.isprintable() and not value.startswith(".") and not {"/", "\\"} & set(value)
     if not plain or len(value.encode()) > _LONGEST_COMPONENT:
-        raise Quarantined("unsafe_path", keyword)
+        raise Quarantined("unsafe_path", tag_name(tag))
     return value
 
 
@@ -365,9 +366,9 @@ def written_row(instance: Instance, placed: Placed) -> Row:
         **instance.row(),
         "outcome": str(Outcome.WRITTEN),
         "step": STEP,
-        "patient_id": _text(dataset, "PatientID"),
-        "study_uid": _text(dataset, "StudyInstanceUID"),
-        "series_uid": _text(dataset, "SeriesInstanceUID"),
+        "patient_id": text_of(dataset, _PATIENT_ID).strip() or None,
+        "study_uid": text_of(dataset, _STUDY).strip() or None,
+        "series_uid": text_of(dataset, _SERIES).strip() or None,
         "sop_instance_uid": placed.sop_instance_uid,
         "output_path": placed.path,
         "output_sha256": placed.sha256,
@@ -389,7 +390,3 @@ def crosswalk_row(instance: Instance, row: Row) -> Row:
 
 
 _OF_THE_CLEAN_FILE = ("patient_id", "study_uid", "series_uid", "sop_instance_uid", "output_path")
-
-
-def _text(dataset: Dataset, keyword: str) -> str | None:
-    return str(dataset.get(keyword) or "").strip() or None
