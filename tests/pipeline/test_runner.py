@@ -39,7 +39,7 @@ def run(
     command += ["--key", str(key_file), "--recipe", str(recipe), *more]
     return subprocess.run(
         command,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
         capture_output=True,
         text=True,
         timeout=90,

@@ -59,6 +59,7 @@ class Raise(StepFn):
         (Failed("f"), ("failed", "Raise", "f", None)),
         (PixelError("p", "d"), ("quarantined", "Raise", "p", "d")),
         (ValueError(SENTINEL), ("failed", "Raise", "fault", "ValueError")),
+        (MemoryError(SENTINEL), ("failed", "Raise", "too_large", "memory")),
         (RecursionError(SENTINEL), ("failed", "Raise", "fault", "RecursionError")),
     ],
 )

@@ -56,6 +56,8 @@ class StepFn(beam.DoFn):
             raise  # no fault of this instance's: every other one would end like it
         except (Refusal, PixelError) as no:
             return refused(instance.row(), outcome_of(no), self.step, no.reason, no.detail)
+        except MemoryError:
+            return refused(instance.row(), Outcome.FAILED, self.step, "too_large", "memory")
         except Exception as fault:  # noqa: BLE001  see the docstring of the class
             return refused(instance.row(), Outcome.FAILED, self.step, "fault", type(fault).__name__)
         return None

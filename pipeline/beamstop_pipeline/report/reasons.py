@@ -27,7 +27,7 @@ REMEDIES = {
     "unreadable": "Ask the archive for another copy.",
     "source_unreadable": "Check the permissions and the disk, and run again.",
     "folder_unreadable": "Check the permissions of the folder, and run again.",
-    "too_large": "Raise --max-bytes, --max-elements, --max-frames or --max-pixels if that is right.",
+    "too_large": "Raise the limit that the detail names if that is right; for memory, use a larger machine.",
     "too_deep": "Look at the original: no device nests items like this; --max-depth allows for 150 at most.",
     "too_slow": "Give it more time with --max-seconds, and run again.",
     "killed_worker": "Look at it alone with beamstop explain; give the run more memory, and run again.",
