@@ -14,16 +14,20 @@ import sys
 import tempfile
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import UID
+
+from beamstop_transforms import match, stores
 
 LOOP = """
 import os, sys
@@ -51,7 +55,7 @@ class Cost:
 def main() -> None:
     """Measure and print tables in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["speed", "text", "rows", "ledger", "listing"])
+    parser.add_argument("what", choices=["speed", "text", "rows", "ledger", "listing", "bucket"])
     parser.add_argument(
         "--files", type=int, default=2000, help="small ones; of rows: sources, of ledger: rows"
     )
@@ -68,8 +72,11 @@ def main() -> None:
             rows(base, arguments.files)
         elif arguments.what == "ledger":
             ledger(base, arguments.files)
+        elif arguments.what == "listing":
+            listing(str(plant_empty(base / "many", arguments.files)))
         else:
-            listing(base, arguments.files)
+            stores._client = lambda: Bucket(arguments.files)  # type: ignore[assignment]
+            listing("gs://bucket/in")
 
 
 def speed(base: Path, recipe: str, count: int, kind: str, rounds: int) -> None:
@@ -188,18 +195,24 @@ def plant(archive: Path, count: int, kind: str) -> None:
         (archive / f"{number:06}.dcm").write_bytes(buffer.getvalue())
 
 
+def plant_empty(archive: Path, count: int) -> Path:
+    """Make so many empty files, 500 in a folder and 100 folders in a folder; return where they are."""
+    for at in range(count):
+        folder = archive / f"{at // 50_000:03}" / f"{at // 500:05}"
+        if at % 500 == 0:
+            folder.mkdir(parents=True)
+        (folder / f"{at:08}.dcm").touch()
+    return archive
+
+
 def rows(base: Path, count: int) -> None:
     """Print what the memory of a job does with the number of its sources; none of them is DICOM."""
     print("| sources | workers | CPU s | CPU ms per source | peak PSS, MiB |\n|--:|--:|--:|--:|--:|")
+    key = base / "key"
+    key.write_bytes(bytes(32))
+    key.chmod(0o600)
     for number in (count // 10, count):
-        archive = base / f"rows-{number}"
-        for at in range(number):
-            folder = archive / f"{at // 1000:05}"
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{at:08}.dcm").touch()
-        key = base / "key"
-        key.write_bytes(bytes(32))
-        key.chmod(0o600)
+        archive = plant_empty(base / f"rows-{number}", number)
         for workers in (1, 2):
             after = ["--recipe", "basic", "--key", str(key), "--quiet", "--workers", str(workers)]
             cost = measure([*Command(base, [], after, True)(archive)])
@@ -268,29 +281,65 @@ def write_ledger(audit: Path, count: int) -> list[str]:
     return (names * 1000)[:1000]
 
 
-def listing(base: Path, count: int) -> None:
-    """Print what it takes to list so many files, and how much of them is held."""
-    import tracemalloc
-
-    from beamstop_transforms.match import Branch, branch, list_branch
-
-    archive = base / "many"
-    for at in range(count):
-        folder = archive / f"{at // 50_000:03}" / f"{at // 500:05}"
-        if at % 500 == 0:
-            folder.mkdir(parents=True)
-        (folder / f"{at:08}.dcm").touch()
+def listing(pattern: str) -> None:
+    """Print what it takes to list what a pattern names, and how much of it is held."""
     begun = time.process_time()
-    found = sum(
-        sum(1 for _ in list_branch(it)) if isinstance(it, Branch) else 1 for it in branch(str(archive))
-    )
+    found = sum(1 for _ in listed(pattern))
     cpu = time.process_time() - begun
+    parts = sum(isinstance(it, match.Branch) for it in match.branch(pattern))
     tracemalloc.start()
-    for it in branch(str(archive)):
-        for _ in list_branch(it) if isinstance(it, Branch) else ():
-            pass
+    for _ in listed(pattern):
+        continue
     held = tracemalloc.get_traced_memory()[1] / 2**20
-    print(f"{found} files: {cpu:.1f} s, {cpu / found * 1e6:.1f} µs a file, {held:.2f} MiB held at a time")
+    each = cpu / found * 1e6
+    print(f"{found} in {parts} parts: {cpu:.1f} s, {each:.1f} µs each, {held:.2f} MiB held at a time")
+
+
+def listed(pattern: str) -> Iterator[match.Source]:
+    """Yield all sources, part by part, as workers would."""
+    for it in match.branch(pattern):
+        if isinstance(it, match.Branch):
+            yield from match.list_branch(it)
+        else:
+            yield it
+
+
+class Bucket:
+    """A bucket of so many objects under in/, whose pages are made when they are asked for."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def list_blobs(self, bucket: str, prefix: str, delimiter: str | None = None, **_: object) -> "Listing":
+        """Answer as Google's client does."""
+        depth = prefix.count("/")
+        size = (self._count, 50_000, 500)[depth - 1]
+        first = int(prefix.split("/")[-2]) * size if depth > 1 else 0
+        numbers = range(first, min(first + size, self._count))
+        if delimiter is None or depth == 3:
+            return Listing(numbers, [])
+        step, digits = ((50_000, 3), (500, 5))[depth - 1]
+        return Listing(range(0), [f"{prefix}{at // step:0{digits}}/" for at in numbers[::step]])
+
+
+@dataclass
+class Listing:
+    """Objects by their numbers, and longer prefixes."""
+
+    numbers: range
+    prefixes: list[str]
+
+    def __iter__(self) -> Iterator[SimpleNamespace]:
+        """Yield the objects."""
+        for at in self.numbers:
+            name = f"in/{at // 50_000:03}/{at // 500:05}/{at:08}.dcm"
+            yield SimpleNamespace(name=name, size=1, generation=1)
+
+    @property
+    def pages(self) -> "Iterator[Listing]":
+        """Yield pages of a thousand objects; all prefixes are on the first."""
+        for at in range(0, max(len(self.numbers), 1), 1000):
+            yield Listing(self.numbers[at : at + 1000], self.prefixes if at == 0 else [])
 
 
 if __name__ == "__main__":
