@@ -169,7 +169,7 @@ class Instance:
         reports = [it for it in (self.attributes, self.pixels) if it is not None]
         changes = [change for report in reports for change in report.changes]
         if not changes:
-            return pa.RecordBatch.from_pylist([], CHANGES)
+            return _NO_CHANGES
         same = ([value] * len(changes) for value in (run_id, self.source_id, sop_instance_uid))
         # A Change has the other columns, in order. By columns this takes a third of what dicts take.
         columns = zip((*same, *zip(*changes, strict=True)), CHANGES.types, strict=True)
@@ -200,6 +200,7 @@ class InstanceCoder(Coder):
 registry.register_coder(Instance, InstanceCoder)
 
 
+_NO_CHANGES = pa.RecordBatch.from_pylist([], CHANGES)
 _T = TypeVar("_T")
 
 

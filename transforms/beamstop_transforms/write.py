@@ -169,7 +169,8 @@ class _WriteDicomFn(StepFn):
             yield {**row, _CHANGES: changes, _CROSSWALK: tie}
             return
         yield row
-        yield pvalue.TaggedOutput(_CHANGES, changes)
+        if changes.num_rows:
+            yield pvalue.TaggedOutput(_CHANGES, changes)
         yield pvalue.TaggedOutput(_CROSSWALK, tie)
         if instance.table is not None:
             yield pvalue.TaggedOutput(_ATTRIBUTES, instance.table)
