@@ -91,8 +91,8 @@ def _must_end(ended: Ended, code: int) -> None:
         raise SystemExit(f"an undisturbed run ended with {ended.code}: {ended.said}")
 
 
-def changing(base: Path) -> Iterator[tuple[Scenario, Change]]:
-    """Yield the scenarios of an archive as it is after a change, and what changes; as it was when yielded."""
+def changing(base: Path, wanted: str) -> Iterator[tuple[Scenario, Change]]:
+    """Yield the archive after each change of a source whose name holds what is wanted, and the change."""
     archive, key = base / "changing", base / "key of changing"
     archives.plant(archive)
     key.write_bytes(archives.KEY)
@@ -100,13 +100,16 @@ def changing(base: Path) -> Iterator[tuple[Scenario, Change]]:
     source = archive / "001.dcm"
     # Without --prune the clean file of what the source was before stays, and the run says so.
     job = Job(archive, key, more=("--incremental", "--prune"))
-    for name, before, after in archives.versions(source, base / "versions"):
+    for how, before, after in archives.versions(source, base / "versions"):
+        name = f"a source that changes: {how}"
+        if wanted not in name:
+            continue
         shutil.copy2(after, source)
         home = copied(base / "none", base / "undisturbed")
         ended = run(job, home)
         yield (
             Scenario(name, job, base / "none", snapshot(home), ended),
-            Change(source, before, after, name not in ("another instance", "emptied")),
+            Change(source, before, after, how not in ("another instance", "emptied")),
         )
 
 

@@ -36,7 +36,6 @@ from tests.reliability.trials import (
 )
 
 KILLED, BROKEN = -9, 3
-CHANGING = "a source that changes"
 Disturb = Callable[["subprocess.Popen[bytes]"], None]
 
 
@@ -218,7 +217,7 @@ def disturb_workers(scenario: Scenario, base: Path, chosen: argparse.Namespace, 
 def disturb_sources(base: Path, chosen: argparse.Namespace, report: Report) -> None:
     """Carry out the trials with a source that changes."""
     home, rng = base / "trial", random.Random(chosen.seed)
-    for scenario, change in changing(base):
+    for scenario, change in changing(base, chosen.scenario):
         last = scenario.ended.changes
         for moment in moments(last, chosen.faults):
             # What a dead run wrote of what is by now no instance, or another, stays without a row.
@@ -248,9 +247,8 @@ def main() -> int:
             if scenario.prior.name != "whole":
                 disturb_workers(scenario, base, chosen, report)
             tell(f"{scenario.name}: {dict(report.tried)}, lost {len(report.lost)}")
-        if chosen.scenario in CHANGING:
-            disturb_sources(base, chosen, report)
-            tell(f"{CHANGING}: {dict(report.tried)}, lost {len(report.lost)}")
+        disturb_sources(base, chosen, report)
+        tell(f"{dict(report.tried)}, lost {len(report.lost)}")
     sys.stdout.write(json.dumps({"tried": report.tried, "lost": report.lost}, indent=1) + "\n")
     return int(bool(report.lost))
 

@@ -24,3 +24,8 @@ def stress(*options: str) -> dict[str, Any]:
 def test_a_run_that_was_killed_and_started_again_leaves_what_an_undisturbed_one_leaves(scenario: str) -> None:
     told = stress("--trials", "2", "--faults", "0", "--processes", "0", "--scenario", scenario)
     assert told == {"tried": {"killed": 2}, "lost": []}
+
+
+def test_a_source_that_changes_while_a_run_is_on_is_read_again_by_the_next() -> None:
+    told = stress("--trials", "0", "--faults", "1", "--scenario", "a source that changes: grown")
+    assert told == {"tried": {"source changed": 1, "source changed, killed": 1}, "lost": []}
