@@ -1,5 +1,6 @@
 """ReadDicom: from a source to an instance."""
 
+import gc
 import os
 import stat
 import tempfile
@@ -65,6 +66,7 @@ class _BeginFn(beam.DoFn):
     def setup(self) -> None:
         self._identity = Identity(resolve_key(self._key))
         limit_decoder(DecoderLimits(self._limits.decoder_memory, self._limits.seconds))
+        gc.freeze()  # what is loaded by now stays: the collector need not look through it again and again
         self._note: int | None = None
         if self._progress is not None:
             self._note, _ = tempfile.mkstemp(prefix=f"{WORKING}{os.getpid()}-", dir=self._progress)
