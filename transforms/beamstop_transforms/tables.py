@@ -57,16 +57,20 @@ class Table:
         Raises:
             FileNotFoundError: it is gone.
         """
+        return pq.read_table(io.BytesIO(self.content(draft)))
+
+    def content(self, draft: str) -> bytes:
+        """Return a draft as it is; raise as `read` does."""
         found = open_store(self.target).read(draft)
         if found is None:
             raise FileNotFoundError("a draft is gone")
-        return pq.read_table(io.BytesIO(found[1]))
+        return found[1]
 
     def put(self, name: str, rows: pa.Table) -> str:
         """Put a file in its place, whatever stands there; return its name below the target."""
         buffer = io.BytesIO()
         pq.write_table(rows, buffer, compression=_CODEC)
-        return self._put(name, buffer)
+        return self.put_content(name, buffer.getvalue())
 
     def put_all(self, rows: Iterable[Row]) -> str:
         """Put all rows into one file, whatever stands there; return its name below the target."""
@@ -74,17 +78,18 @@ class Table:
         with pq.ParquetWriter(buffer, self.schema, compression=_CODEC) as out:
             while some := list(islice(left, _AT_ONCE)):
                 out.write_batch(pa.RecordBatch.from_pylist(some, self.schema))
-        return self._put(self.name(0, 1), buffer)
+        return self.put_content(self.name(0, 1), buffer.getvalue())
 
     def name(self, number: int, files: int) -> str:
         """Return the name of one of so many files, below the target."""
         name = f"{self.run_id}-{number:05}-of-{files:05}.parquet"
         return f"{self.folder}/{name}" if self.folder else name
 
-    def _put(self, name: str, content: io.BytesIO) -> str:
+    def put_content(self, name: str, content: bytes) -> str:
+        """Put a file that is made already in its place, whatever stands there; return its name."""
         store = open_store(self.target)
         found = store.find(name)  # a retried bundle writes it again
-        store.write(name, content.getvalue(), found and found.version)
+        store.write(name, content, found and found.version)
         return name
 
 
@@ -222,8 +227,11 @@ def _drafts(table: Table, written: list[str]) -> Iterator[Draft]:
 
 
 def _publish(draft: Draft, table: Table, losers: Mapping[str, str]) -> str:
-    rows = table.schema.empty_table() if draft.draft is None else table.read(draft.draft)
-    return table.put(draft.final, without_losers(rows, losers) if losers else rows)
+    if draft.draft is None:
+        return table.put(draft.final, table.schema.empty_table())
+    if not losers:
+        return table.put_content(draft.final, table.content(draft.draft))
+    return table.put(draft.final, without_losers(table.read(draft.draft), losers))
 
 
 def without_losers(rows: Any, losers: Mapping[str, str]) -> Any:
