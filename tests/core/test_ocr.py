@@ -115,7 +115,29 @@ def test_words_that_craft_would_not_have_counted_alone_are_faint(
     picture = local_contrast(scene() + 140 * drawn())
     assert [box.faint for box in finder.find(picture)] == [False] * 3
     monkeypatch.setattr("beamstop.ocr._SURE", 1.1)
+    monkeypatch.setattr("beamstop.ocr._CERTAIN", 1.1)
     assert [box.faint for box in finder.find(picture)] == [True] * 3
+
+
+def test_what_dbnet_is_certain_of_counts_only_where_craft_sees_something(
+    finder: EasyOcrFinder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def blind(batch: np.ndarray) -> np.ndarray:
+        return np.zeros((1, batch.shape[2] // 2, batch.shape[3] // 2, 2), np.float32)
+
+    picture = local_contrast(scene() + 140 * drawn())
+    assert len(finder.find(picture)) == 3
+    monkeypatch.setattr(finder, "_craft", networks.Network(blind, "blind"))
+    assert finder.find(picture) == []
+
+
+def test_letters_of_a_hundred_pixels_are_found(finder: EasyOcrFinder) -> None:
+    canvas = Image.new("L", (640, 480))
+    ImageDraw.Draw(canvas).text((60, 160), "SMITH", fill=255, font=ImageFont.truetype(str(DEJAVU), 140))
+    ink = np.asarray(canvas) / 255
+    picture = 90 + np.random.default_rng(5).normal(0, 2, ink.shape) + 60 * ink
+    assert covered(hide(image(picture.astype("u1")), TextPolicy(), finder), ink.shape)[ink > 0].mean() > 0.95
 
 
 def test_words_on_the_seam_of_two_tiles_are_found_once(finder: EasyOcrFinder) -> None:

@@ -33,10 +33,16 @@ _WEAK, _FAR = 0.5, 7.0
 _THROUGHOUT = 0.6
 # DBNet marks .15 and more of lines of text, .1 at most of large anatomy; of small boxes it may miss most.
 _TALL, _MARKED = 100, 0.12
-# DBNet only proposes: a spot that it gives .4 anywhere counts as far as it gives .1, and 16 pixels or a
-# letter around it, too. It marks the core of a line, about .45 of the letters' height.
-_PROPOSED, _WORTH, _NEAR, _CORE = 0.1, 0.4, 16, 0.45
-_SMALL = 14.0  # letters up to this height, in pixels, are doubled for CRAFT
+# DBNet proposes: a spot that it gives .4 anywhere counts as far as it gives .1, and .7 of a letter or 12
+# pixels around it, too. It marks the core of a line, about .45 of the letters' height.
+_PROPOSED, _WORTH, _NEAR, _CONTEXT, _CORE = 0.1, 0.4, 12, 0.7, 0.45
+# What it gives .9 on average, and letters that may be, is a line .3 of a letter around the core, as soon as
+# CRAFT gives .5 to anything in it, shown small. Of drawn words 4 in 5 are so, and nothing else; of real
+# pictures kidneys, but for larger letters, and coloured noise, in which CRAFT sees nothing.
+_CERTAIN, _LETTERS, _BESIDE, _CONFIRMED = 0.9, (5.0, 35.0), 0.3, 0.5
+_SMALL = 14.0  # letters up to this height, in pixels, are doubled for CRAFT; to confirm none is larger
+# Larger letters are mostly anatomy, and most of the work: looked at only where they stand out like weak ones.
+_HUGE = 70.0
 _SAME = 0.7  # a box that shares so much with a larger one is the same
 _SPARSE = 1.3  # places are joined unless that adds so much that nobody proposed
 # In pictures beyond this size only what changes within two pixels, more than the noise does, is looked at.
@@ -53,7 +59,8 @@ class EasyOcrFinder:
     """Finds text in any language, and reads the languages there are weights for.
 
     DBNet, where it is installed, looks at the whole picture at little cost and proposes; CRAFT looks
-    at what was proposed and has the last word. Without DBNet, CRAFT looks at everything.
+    at what was proposed, coarsely where DBNet is certain, and has the last word. Without DBNet, CRAFT
+    looks at everything.
 
     Attributes:
         fingerprint: engines, versions, thresholds, digests of the weights, precision.
@@ -73,7 +80,7 @@ class EasyOcrFinder:
                 f"opencv-python-headless-{version('opencv-python-headless')}",
                 f"craft-{DIGESTS[CRAFT][:12]}",
                 f"{self._recognizer[:-4]}-{DIGESTS[self._recognizer][:12]}" if self._recognizer else "unread",
-                f"dbnet-{DIGESTS[DBNET][:12]}-{_PROPOSED}-{_WORTH}-{_LARGE}x{_BEYOND}"
+                f"dbnet-{DIGESTS[DBNET][:12]}-{_PROPOSED}-{_WORTH}-{_CERTAIN}-{_LARGE}x{_BEYOND}"
                 if self._dbnet
                 else "unproposed",
                 f"{_TEXT}/{_LINK}/{_LOW}/{_SURE}/{_STEP}/{_WEAK}/{_FAR}/{_THROUGHOUT}/{_TALL}x{_MARKED}",
@@ -89,21 +96,22 @@ class EasyOcrFinder:
             picture: uint8 (rows, columns), as `renditions.local_contrast` makes it.
         """
         sharp = _sharp(picture) if max(picture.shape) > _LARGE else None
-        places, proposed = self._places(picture, sharp)
+        found = self._proposed(picture, sharp)
 
         def is_believed(box: TextBox) -> bool:
             part = np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
             is_sharp = sharp is None or bool(sharp[part].mean() >= _THROUGHOUT)
-            marked = float(proposed[part].mean())
+            marked = float(found.marked[part].mean())
             return is_sharp and marked > (_MARKED if min(box.width, box.height) > _TALL else 0)
 
-        return _distinct(
+        seen = (
             box if score >= _SURE else replace(box, faint=True)
-            for place in places
+            for place in found.places
             for box, score in self._boxes(picture, place)
             if score >= _SURE
             or (is_believed(box) and _stands_out(picture, box, _STEP if score >= _WEAK else _FAR))
         )
+        return _distinct((*found.lines, *seen))
 
     def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
         """Return the same boxes with what they say; as they are where no language can be read."""
@@ -116,25 +124,32 @@ class EasyOcrFinder:
             for text, sure in [recognizer(picture[box.y : box.y + box.height, box.x : box.x + box.width])]
         ]
 
-    def _places(self, picture: Picture, sharp: Mask | None) -> tuple[list["_Place"], Mask]:
-        """Return where CRAFT has to look, and the pixels that DBNet takes for text in any size."""
-        enlarge = _scale(picture)
-        dbnet = self._dbnet
-        if dbnet is None:
-            every = _Place(0, 0, picture.shape[1], picture.shape[0], enlarge)
-            return [every], np.ones(picture.shape, bool)
-        places, proposed = [], np.zeros(picture.shape, bool)
+    def _proposed(self, picture: Picture, sharp: Mask | None) -> "_Proposed":
+        """Return lines that both networks see, where CRAFT has to look, and what DBNet takes for text."""
+        enlarge, shape = _scale(picture), picture.shape
+        if self._dbnet is None:
+            every = _Place(0, 0, shape[1], shape[0], enlarge)
+            return _Proposed([], [every], np.ones(shape, bool))
+        lines, places, marked = [], [], np.zeros(shape, bool)
         for scale in sorted({1.0, enlarge}):
-            scores = _scored(dbnet, _resized(picture, scale), sharp)
-            found, marked = _proposed(scores, scale, picture.shape)
-            places += found
-            proposed |= marked
-        return _joined(places), proposed
+            scores = _scored(self._dbnet, _resized(picture, scale), sharp)
+            for core, letter, mean in _cores(scores, scale, marked):
+                place = _Place.around(core, max(_CONTEXT * letter, _NEAR), _zoom(letter), shape)
+                if _is_certain(letter, mean) and self._confirms(picture, place, letter):
+                    lines.append(_Place.around(core, _BESIDE * letter, 1.0, shape).box)
+                elif letter <= _HUGE or _stands_out(picture, core, _FAR):
+                    places.append(place)
+        return _Proposed(lines, _joined(places), marked)
+
+    def _confirms(self, picture: Picture, place: "_Place", letter: float) -> bool:
+        """Say whether CRAFT sees any text in a place, shown no larger than small letters need."""
+        coarse = place._replace(scale=min(_SMALL / letter, 1.0))
+        text, _ = self._scores(coarse.cut(picture))
+        return bool(text.max() >= _CONFIRMED)
 
     def _boxes(self, picture: Picture, place: "_Place") -> list[tuple[TextBox, float]]:
         """Return CRAFT's boxes in a place with their scores."""
-        part = picture[place.top : place.bottom, place.left : place.right]
-        text, link = self._scores(_resized(part, place.scale))
+        text, link = self._scores(place.cut(picture))
         return [(_moved(_shrunk(box, place.scale), place), score) for box, score in _boxes(text, link)]
 
     def _scores(self, picture: Picture) -> tuple[Scores, Scores]:
@@ -149,7 +164,7 @@ class EasyOcrFinder:
 
 
 class _Place(NamedTuple):
-    """A part of a picture, right and bottom excluded, and how much it is enlarged for CRAFT."""
+    """A part of a picture, right and bottom excluded, and how much it is resized for CRAFT."""
 
     left: int
     top: int
@@ -162,6 +177,15 @@ class _Place(NamedTuple):
         """In pixels of the picture."""
         return (self.right - self.left) * (self.bottom - self.top)
 
+    @property
+    def box(self) -> TextBox:
+        """As a box of text."""
+        return TextBox(self.left, self.top, self.right - self.left, self.bottom - self.top)
+
+    def cut(self, picture: Picture) -> Picture:
+        """Return the part as CRAFT is shown it."""
+        return _resized(picture[self.top : self.bottom, self.left : self.right], self.scale)
+
     @classmethod
     def around(cls, box: TextBox, margin: float, scale: float, shape: tuple[int, ...]) -> "_Place":
         """Return a place with a margin around a box, inside a picture of a shape."""
@@ -172,6 +196,14 @@ class _Place(NamedTuple):
             min(ceil(box.y + box.height + margin), shape[0]),
             scale,
         )
+
+
+class _Proposed(NamedTuple):
+    """What DBNet proposes: lines that need no further look, places that do, the pixels that it marks."""
+
+    lines: list[TextBox]
+    places: list[_Place]
+    marked: Mask
 
 
 def _scored(dbnet: Network, picture: Picture, sharp: Mask | None) -> Scores:
@@ -188,8 +220,14 @@ def _scored(dbnet: Network, picture: Picture, sharp: Mask | None) -> Scores:
     return scores
 
 
-def _proposed(scores: Scores, scale: float, shape: tuple[int, ...]) -> tuple[list[_Place], Mask]:
-    """Return the places that DBNet proposes at a size, and the pixels that it takes for text."""
+def _cores(scores: Scores, scale: float, marked: Mask) -> Iterator[tuple[TextBox, float, float]]:
+    """Yield what DBNet takes for the cores of lines, the height of their letters, and the mean score.
+
+    Args:
+        scores: of the picture resized.
+        scale: how much it was.
+        marked: of the picture; what is yielded is added to it.
+    """
     import cv2
 
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
@@ -197,14 +235,24 @@ def _proposed(scores: Scores, scale: float, shape: tuple[int, ...]) -> tuple[lis
     )
     best = np.zeros(count, np.float32)
     np.maximum.at(best, labels[labels > 0].astype(np.intp), scores[labels > 0])
+    means = np.bincount(labels.ravel(), scores.ravel(), count) / stats[:, cv2.CC_STAT_AREA]
     worth = best >= _WORTH
-    places = []
-    for left, top, width, height, _ in stats[worth].tolist():
-        letter = min(width, height) / _CORE / scale  # DBNet gives the core of a line
-        box = _shrunk(TextBox(left, top, width, height), scale)
-        places.append(_Place.around(box, max(letter, _NEAR), 2.0 if letter <= _SMALL else 1.0, shape))
-    marked = cv2.resize(worth[labels].astype(np.uint8), shape[::-1], interpolation=cv2.INTER_AREA)
-    return places, marked > 0
+    shown = cv2.resize(worth[labels].astype(np.uint8), marked.shape[::-1], interpolation=cv2.INTER_AREA)
+    marked |= shown > 0
+    for (left, top, width, height, _), mean in zip(stats[worth].tolist(), means[worth].tolist(), strict=True):
+        yield (
+            _shrunk(TextBox(left, top, width, height), scale),
+            min(width, height) / _CORE / scale,
+            mean,
+        )
+
+
+def _is_certain(letter: float, mean: float) -> bool:
+    return mean >= _CERTAIN and _LETTERS[0] <= letter <= _LETTERS[1]
+
+
+def _zoom(letter: float) -> float:
+    return 2.0 if letter <= _SMALL else 1.0
 
 
 def _joined(places: list[_Place]) -> list[_Place]:
@@ -270,7 +318,7 @@ def _run(network: Network, tile: Picture) -> Scores:
 
 def _sized(pixels: int) -> int:
     """Return the next of a few sizes: for each new one a network is made ready, which costs a run or two."""
-    step = next(step for limit, step in ((128, 32), (256, 64), (10**9, 128)) if pixels <= limit)
+    step = next(step for limit, step in ((192, 32), (384, 64), (10**9, 128)) if pixels <= limit)
     return ceil(pixels / step) * step
 
 

@@ -165,8 +165,9 @@ def _rgb(values: Values, photometric: str, bits_stored: int) -> NDArray[np.float
 
 def _colour_pictures(rgb: NDArray[np.float32], hidden: Mask | None) -> list[Picture]:
     """Render the brightest channel; and luma where there is colour, for text as bright as its ground."""
-    brightest = rgb.max(axis=-1)
+    red, green, blue = (rgb[..., channel] for channel in range(3))  # along the last axis numpy is slow
+    brightest = np.maximum(np.maximum(red, green), blue)
     planes = [brightest]
-    if (brightest - rgb.min(axis=-1) > _COLOURFUL).mean() > 0.001:
+    if (brightest - np.minimum(np.minimum(red, green), blue) > _COLOURFUL).mean() > 0.001:
         planes.append(rgb @ _LUMA)
     return [local_contrast(plane * 255, hidden=hidden) for plane in planes]

@@ -40,12 +40,14 @@ class TextBox:
     faint: bool = field(default=False, compare=False)
 
     def padded(self, rows: int, columns: int) -> "TextBox":
-        """Return the box grown by 2 pixels and 15 % of its short side all round, inside the picture.
+        """Return the box grown by 2 pixels and 15 % of its short side, 6 pixels at most, inside the picture.
+
+        It is the boxes of small letters that fall short; those of large ones reach into what is around.
 
         >>> TextBox(10, 1, 40, 20).padded(rows=100, columns=52)
         TextBox(x=5, y=0, width=47, height=26, text=None, confidence=None, faint=False)
         """
-        margin = 2 + round(0.15 * min(self.width, self.height))
+        margin = min(2 + round(0.15 * min(self.width, self.height)), 6)
         left, top = max(self.x - margin, 0), max(self.y - margin, 0)
         right, bottom = min(self.x + self.width + margin, columns), min(self.y + self.height + margin, rows)
         return replace(self, x=left, y=top, width=max(right - left, 0), height=max(bottom - top, 0))
