@@ -294,7 +294,7 @@ def run(
             if subscription is None:
                 jobs.check_inputs(job.inputs)
             for folder in jobs.prepare_folders(job.targets):
-                held.enter_context(sole_run(folder, job.audit))
+                held.enter_context(sole_run(folder, job.audit, job.run_id))
         except DeidError as error:
             _refuse(error)
         raise typer.Exit(_run(job, options, quiet, as_json))

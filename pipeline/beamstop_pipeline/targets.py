@@ -12,28 +12,33 @@ from typing import IO
 from beamstop_pipeline.job import ConfigurationError
 from beamstop_pipeline.suspects import SUSPECTS
 from beamstop_transforms.audit import record_name
-from beamstop_transforms.stores import PARTIAL, open_store
+from beamstop_transforms.stores import PARTIAL, StoreError, open_store
 
 _SCRATCH = "beamstop-scratch-"
 
 
 @contextmanager
-def sole_run(folder: Path, audit: str) -> Iterator[None]:
+def sole_run(folder: Path, audit: str, run_id: str) -> Iterator[None]:
     """Keep other runs of this machine out of a target; clear what runs that died left half-done.
 
     Args:
         folder: the target.
         audit: the AUDIT folder or prefix: a run that left a record there has ended.
+        run_id: of this run; the lock tells the next one, which may find nothing else of it but tables.
 
     Raises:
         ConfigurationError: another run is writing there.
     """
     with ExitStack() as held:
         try:
-            held.enter_context(_lock(folder / PARTIAL / "run"))
-            for left in filter(Path.is_dir, (folder / PARTIAL).iterdir()):
-                if left.name != SUSPECTS:
-                    _clear(folder, left, open_store(audit).find(record_name(left.name)) is not None)
+            lock = held.enter_context(_lock(folder / PARTIAL / "run"))
+            lock.seek(0)
+            dead = {lock.read().decode(), *(it.name for it in (folder / PARTIAL).iterdir() if it.is_dir())}
+            for name in sorted(dead - {"", SUSPECTS}):
+                _clear(folder, folder / PARTIAL / name, _has_ended(name, audit))
+            lock.truncate(0)
+            lock.write(run_id.encode())
+            lock.flush()
         except BlockingIOError:
             raise ConfigurationError(f"another run is writing to {folder}: wait until it ends") from None
         except OSError as error:
@@ -41,8 +46,11 @@ def sole_run(folder: Path, audit: str) -> Iterator[None]:
         try:
             yield
         finally:
-            with suppress(OSError):  # it may be read-only by now; what the run itself says matters
-                open_store(str(folder)).remove(f"{PARTIAL}/run")
+            with suppress(
+                OSError, StoreError
+            ):  # it may be read-only by now; what the run itself says matters
+                if next(_tables(folder, run_id), None) is None or _has_ended(run_id, audit):
+                    open_store(str(folder)).remove(f"{PARTIAL}/run")
 
 
 def _lock(path: Path) -> IO[bytes]:
@@ -51,7 +59,7 @@ def _lock(path: Path) -> IO[bytes]:
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             with ExitStack() as opened:
-                lock = opened.enter_context(open(path, "wb"))
+                lock = opened.enter_context(open(path, "a+b"))
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _is(lock, path):
                     opened.pop_all()
@@ -68,13 +76,22 @@ def _is(file: IO[bytes], path: Path) -> bool:
         return False
 
 
+def _has_ended(run_id: str, audit: str) -> bool:
+    return open_store(audit).find(record_name(run_id)) is not None
+
+
+def _tables(folder: Path, run_id: str) -> Iterator[Path]:
+    """Yield the tables that a run published in a target."""
+    for place in (folder, *filter(Path.is_dir, folder.iterdir())):
+        yield from place.glob(f"{run_id}-*.parquet")
+
+
 def _clear(folder: Path, left: Path, ended: bool) -> None:
     """Clear what one run left in `.partial`, and the tables that it published if it never ended."""
     if not ended:
         # Their rows decide nothing, no seal holds them, and this run makes them anew.
-        for table in (folder, *filter(Path.is_dir, folder.iterdir())):
-            for path in table.glob(f"{left.name}-*.parquet"):
-                path.unlink()
+        for path in list(_tables(folder, left.name)):
+            path.unlink()
     # What a dead run claimed stays: it says which files are ours. One that ended has rows for that.
     claimed = not ended and any(path.is_file() for path in (left / "claims").rglob("*"))
     shutil.rmtree(left / "aside" if claimed else left, ignore_errors=True)

@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ def _take_turns(folder: Path, audit: Path, turns: int) -> None:
     """Be the sole run again and again; end badly if another one is, too."""
     while turns:
         try:
-            with sole_run(folder, str(audit)):
+            with sole_run(folder, str(audit), "r9"):
                 os.close(os.open(audit / "alone", os.O_CREAT | os.O_EXCL))
                 os.unlink(audit / "alone")
                 turns -= 1
@@ -48,7 +49,25 @@ def died(tmp_path: Path) -> Path:
 
 
 def test_tables_of_a_run_that_left_no_record_go(died: Path) -> None:
-    with sole_run(died, str(died)):
+    with sole_run(died, str(died), "r9"):
+        pass
+    assert [path.name for path in died.rglob("*") if path.is_file()] == ["r0-0.parquet"]
+
+
+def test_tables_of_a_run_that_left_nothing_else_go_too(died: Path) -> None:
+    """It had nothing to draft: only the lock knows of it."""
+    shutil.rmtree(died / ".partial" / "r1")
+    (died / ".partial" / "run").write_text("r1")
+    with sole_run(died, str(died), "r9"):
+        assert (died / ".partial" / "run").read_text() == "r9"
+    assert [path.name for path in died.rglob("*") if path.is_file()] == ["r0-0.parquet"]
+
+
+def test_a_run_that_broke_leaves_its_name_if_it_leaves_tables(died: Path) -> None:
+    with sole_run(died, str(died), "r9"):
+        (died / "r9-0.parquet").touch()
+    assert (died / ".partial" / "run").read_text() == "r9"
+    with sole_run(died, str(died), "r10"):
         pass
     assert [path.name for path in died.rglob("*") if path.is_file()] == ["r0-0.parquet"]
 
@@ -56,7 +75,7 @@ def test_tables_of_a_run_that_left_no_record_go(died: Path) -> None:
 def test_tables_of_a_run_that_left_its_record_stay(died: Path) -> None:
     (died / "runs").mkdir()
     (died / "runs" / "r1.json").touch()
-    with sole_run(died, str(died)):
+    with sole_run(died, str(died), "r9"):
         pass
     assert len(list(died.rglob("*.parquet"))) == 3
     assert not (died / ".partial").exists()
@@ -73,7 +92,7 @@ def test_claims_of_a_dead_run_stay_until_they_are_seen_again(tmp_path: Path) -> 
         path.touch()
     (tmp_path / ".partial" / "r2" / "claims" / "ab" / "gone").unlink()
     (tmp_path / ".partial" / "r1" / "claims" / "cd").mkdir()
-    with sole_run(tmp_path, str(tmp_path)):
+    with sole_run(tmp_path, str(tmp_path), "r9"):
         pass
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [claim]
     assert not (tmp_path / ".partial" / "r2").exists()
@@ -82,7 +101,7 @@ def test_claims_of_a_dead_run_stay_until_they_are_seen_again(tmp_path: Path) -> 
 
 def test_a_full_disk_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     (tmp_path / ".partial").touch()  # no folder can be made there
-    with pytest.raises(ConfigurationError, match="choose another"), sole_run(tmp_path, str(tmp_path)):
+    with pytest.raises(ConfigurationError, match="choose another"), sole_run(tmp_path, str(tmp_path), "r9"):
         pass
 
 
@@ -94,11 +113,11 @@ def test_a_target_that_becomes_read_only_says_nothing_of_its_own(
     def refuse(*_: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    with sole_run(tmp_path, str(tmp_path)):
+    with sole_run(tmp_path, str(tmp_path), "r9"):
         monkeypatch.setattr(os, "unlink", refuse)
     monkeypatch.undo()
     for fault in (OSError, FileNotFoundError):
-        with pytest.raises(fault, match="of the run"), sole_run(tmp_path, str(tmp_path)):
+        with pytest.raises(fault, match="of the run"), sole_run(tmp_path, str(tmp_path), "r9"):
             raise fault("of the run")
 
 
