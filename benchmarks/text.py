@@ -1,6 +1,7 @@
 """Text hiding, measured: words leaked and hidden, area hidden wrongly, pictures touched, CPU seconds.
 
-    python benchmarks/text.py [--seed 1987] [--engines beamstop easyocr tesseract] [--scale 1]
+    python benchmarks/text.py [--seed 1987] [--engines beamstop easyocr tesseract] [--only CT MR] [--scale 1]
+        [--sheet sheet.png]
 
 One thread, one process. Tesseract is left out where it is not installed (Debian: tesseract-ocr).
 Boxes of all engines are padded alike; beamstop's second look is left out.
@@ -15,12 +16,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pictures import REPORTING_SEED, Picture, draw
 from PIL import Image
+from text_files import Seen, sheet
 
 from beamstop.frames import open_frames
 from beamstop.text import TextBox
@@ -187,9 +190,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seed", type=int, default=REPORTING_SEED)
     parser.add_argument("--engines", nargs="+", choices=sorted(ENGINES), default=list(ENGINES))
+    parser.add_argument("--only", nargs="+", choices=list(COUNTS), default=list(COUNTS), help="modalities")
     parser.add_argument("--scale", type=int, default=1, help="so many times the pictures")
+    parser.add_argument("--sheet", type=Path, help="PNG to write: before and after of the first engine")
     given = parser.parse_args()
-    counts = {name: (given.scale * w, given.scale * b) for name, (w, b) in COUNTS.items()}
+    counts = {
+        name: (given.scale * w, given.scale * b) for name, (w, b) in COUNTS.items() if name in given.only
+    }
+    seen: list[Seen] = []
     for name in given.engines:
         if name == "tesseract" and not shutil.which("tesseract"):
             print("\ntesseract is not installed")
@@ -205,10 +213,19 @@ def main() -> None:
                 started = cpu_seconds()
                 boxes = find(picture)
                 tallies[-1].add(picture, boxes, cpu_seconds() - started)
+                if given.sheet and name == given.engines[0]:
+                    seen.append(_shown(picture, boxes))
             print(row(modality, tallies[-1]), flush=True)
         print(row("all", together(tallies)))
         used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         print(f"\npeak {max(usage.ru_maxrss for usage in used) >> 10} MB", flush=True)
+    if given.sheet:
+        sheet(seen).save(given.sheet)
+
+
+def _shown(picture: Picture, boxes: list[TextBox]) -> Seen:
+    mask, before = _mask(picture, boxes), picture.grey()
+    return Seen(picture.name, before, np.where(mask, np.uint8(0), before), len(boxes), float(mask.mean()))
 
 
 if __name__ == "__main__":
