@@ -75,6 +75,21 @@ def test_the_shell_completes_options(
     assert capsys.readouterr().out.split() == ["--input", "--incremental"]
 
 
+@pytest.mark.ocr
+def test_a_language_that_nobody_reads_is_said_once(
+    good: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    recipe, foreign = tmp_path / "french.yaml", tmp_path / "foreign.dcm"
+    recipe.write_text(
+        "profile: basic\noptions: [clean-pixel-data]\n"
+        "text: {languages: [en, fr], authorized_words: [GAUCHE]}\n"
+    )
+    foreign.write_bytes(b"no DICOM")
+    assert main(command({**good, "--recipe": str(recipe), "--input": str(foreign)}, "--json")) == 0
+    said = "no weights to read fr: its words are hidden, authorised or not"
+    assert capfd.readouterr().err.count(said) == 1
+
+
 def test_keygen_writes_a_key_for_its_owner_alone(tmp_path: Path) -> None:
     assert main(["keygen", str(tmp_path / "new")]) == 0
     assert (tmp_path / "new").stat().st_size == 32
