@@ -2,12 +2,13 @@
 
 import base64
 import hashlib
+import hmac
 import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import Dataset
@@ -80,10 +81,7 @@ class Identity:
 
     def begin(self, purpose: str, *parts: bytes | str) -> "Begun":
         """Return what many digests have in common: `begin(a, b).digest(c)` is `digest(a, b, c)`."""
-        inner, outer = _hmac_states(self.key)
-        inner = inner.copy()
-        inner.update(purpose.encode())
-        return Begun(_taking(inner, parts), outer)
+        return Begun(_taking(hmac.new(self.key, purpose.encode(), "sha256"), parts))
 
     def uid(self, value: str) -> str:
         """Return the UID that stands for `value`; well-known UIDs and the empty value stay.
@@ -131,34 +129,19 @@ class Identity:
 
 
 class Begun(NamedTuple):
-    """An HMAC-SHA-256 whose message has begun; hashing the beginning once saves half of the time."""
+    """An HMAC-SHA-256 whose message has begun."""
 
-    inner: Any
-    outer: Any
+    mac: hmac.HMAC
 
     def digest(self, *parts: bytes | str) -> bytes:
         """Return the 32 bytes over the beginning and these parts, unambiguously joined."""
-        outer = self.outer.copy()
-        outer.update(_taking(self.inner.copy(), parts).digest())
-        digest: bytes = outer.digest()
-        return digest
+        return _taking(self.mac.copy(), parts).digest()
 
 
-def _taking(state: Any, parts: Iterable[bytes | str]) -> Any:
+def _taking(mac: hmac.HMAC, parts: Iterable[bytes | str]) -> hmac.HMAC:
     for part in parts:
         if isinstance(part, str):
             part = part.encode("utf-8", "surrogatepass")
-        state.update(b"\0%d:" % len(part))
-        state.update(part)  # on its own: a part may be a whole file
-    return state
-
-
-_BLOCK = 64  # bytes that SHA-256 takes at a time
-_INNER_PAD, _OUTER_PAD = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
-
-
-@lru_cache(maxsize=8)
-def _hmac_states(key: bytes) -> tuple[Any, Any]:
-    """Return the inner and the outer hash of HMAC (RFC 2104), which have taken the key and nothing else."""
-    block = (key if len(key) <= _BLOCK else hashlib.sha256(key).digest()).ljust(_BLOCK, b"\0")
-    return hashlib.sha256(block.translate(_INNER_PAD)), hashlib.sha256(block.translate(_OUTER_PAD))
+        mac.update(b"\0%d:" % len(part))
+        mac.update(part)  # on its own: a part may be a whole file
+    return mac
