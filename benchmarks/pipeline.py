@@ -41,6 +41,7 @@ for path in sorted(Path(sys.argv[4]).iterdir())[mine::loops]:
 if mine == 0:
     sys.exit(sum(os.wait()[1] for _ in range(1, loops)))
 """
+STEPS = str(Path(__file__).with_name("steps.py"))
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ def contenders(base: Path, recipe: str) -> Iterator[tuple[str, "Command"]]:
         yield name, Command(base, ["-c", LOOP, recipe, str(key), str(loops)], [], False)
     common = ["--recipe", recipe, "--key", str(key), "--quiet", "--workers"]
     for detail in ("instances", "changes"):
+        if recipe == "basic":
+            yield f"steps without Beam, {detail}", Command(base, [STEPS, recipe, str(key), detail], [], False)
         for workers in (1, 2):
             after = [*common, str(workers), "--audit-detail", detail]
             yield f"{workers} worker(s), {detail}", Command(base, [], after, True)
