@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-TUNING_SEED, REPORTING_SEED = 11, 2028  # the first to choose thresholds by, the second for figures alone
+TUNING_SEED, REPORTING_SEED = 11, 2029  # the first to choose thresholds by, the second for figures alone
 
 FONTS = Path("/usr/share/fonts/truetype/dejavu")
 _FACES = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuSerif.ttf")

@@ -22,13 +22,12 @@ _RECOGNIZERS = {"en": ENGLISH}
 
 Scores = NDArray[np.float32]
 
-# For detection, not for reading: EasyOCR's .7/.4/.4 miss faint and small text.
-_TEXT, _LINK, _LOW = 0.2, 0.2, 0.15
+# For detection, not for reading: EasyOCR's .7/.4/.4 miss faint and small text. Boxes that score less than .5
+# were anatomy or curves, every one, of what 252 drawn pictures and both networks left to decide.
+_TEXT, _LINK, _LOW = 0.5, 0.2, 0.15
 # What scores less than _SURE counts where DBNet sees text, too, and where a step stands out from the noise:
-# without one anatomy scores up to .7, written words more. Below _WEAK it must stand out further: anatomy
-# like that reached 6.9, no word was below 7.3.
+# without one anatomy scores up to .7, written words more.
 _SURE, _STEP, _AROUND = 0.75, 3.0, 24
-_WEAK, _FAR = 0.5, 7.0
 # Of a large picture's box so much is sharp: words .97 and more, what bones make of noise .4 at most.
 _THROUGHOUT = 0.6
 # DBNet marks .15 and more of lines of text, .1 at most of large anatomy; of small boxes it may miss most.
@@ -37,12 +36,12 @@ _TALL, _MARKED = 100, 0.12
 # pixels around it, too. It marks the core of a line, about .45 of the letters' height.
 _PROPOSED, _WORTH, _NEAR, _CONTEXT, _CORE = 0.1, 0.4, 12, 0.7, 0.45
 # What it gives .9 on average, and letters that may be, is a line .3 of a letter around the core, as soon as
-# CRAFT gives .5 to anything in it, shown small. Of drawn words 4 in 5 are so, and nothing else; of real
-# pictures kidneys, but for larger letters, and coloured noise, in which CRAFT sees nothing.
-_CERTAIN, _LETTERS, _BESIDE, _CONFIRMED = 0.9, (5.0, 35.0), 0.3, 0.5
+# CRAFT sees any text in it, shown small. Of drawn words 4 in 5 are so, and nothing else; of real pictures
+# kidneys, but for larger letters, and coloured noise, in which CRAFT sees nothing.
+_CERTAIN, _LETTERS, _BESIDE = 0.9, (5.0, 35.0), 0.3
 _SMALL = 14.0  # letters up to this height, in pixels, are doubled for CRAFT; to confirm none is larger
-# Larger letters are mostly anatomy, and most of the work: looked at only where they stand out like weak ones.
-_HUGE = 70.0
+# Larger letters are mostly anatomy, and most of the work: looked at only where a step stands out so far.
+_HUGE, _FAR = 70.0, 7.0
 _SAME = 0.7  # a box that shares so much with a larger one is the same
 _SPARSE = 1.3  # places are joined unless that adds so much that nobody proposed
 # In pictures beyond this size only what changes within two pixels, more than the noise does, is looked at.
@@ -83,7 +82,7 @@ class EasyOcrFinder:
                 f"dbnet-{DIGESTS[DBNET][:12]}-{_PROPOSED}-{_WORTH}-{_CERTAIN}-{_LARGE}x{_BEYOND}"
                 if self._dbnet
                 else "unproposed",
-                f"{_TEXT}/{_LINK}/{_LOW}/{_SURE}/{_STEP}/{_WEAK}/{_FAR}/{_THROUGHOUT}/{_TALL}x{_MARKED}",
+                f"{_TEXT}/{_LINK}/{_LOW}/{_SURE}/{_STEP}/{_HUGE}/{_FAR}/{_THROUGHOUT}/{_TALL}x{_MARKED}",
                 "/".join(f"{limit}x{scale}" for limit, scale in _ENLARGE),
                 self._craft.fingerprint,
             )
@@ -108,8 +107,7 @@ class EasyOcrFinder:
             box if score >= _SURE else replace(box, faint=True)
             for place in found.places
             for box, score in self._boxes(picture, place)
-            if score >= _SURE
-            or (is_believed(box) and _stands_out(picture, box, _STEP if score >= _WEAK else _FAR))
+            if score >= _SURE or (is_believed(box) and _stands_out(picture, box, _STEP))
         )
         return _distinct((*found.lines, *seen))
 
@@ -145,7 +143,7 @@ class EasyOcrFinder:
         """Say whether CRAFT sees any text in a place, shown no larger than small letters need."""
         coarse = place._replace(scale=min(_SMALL / letter, 1.0))
         text, _ = self._scores(coarse.cut(picture))
-        return bool(text.max() >= _CONFIRMED)
+        return bool(text.max() >= _TEXT)
 
     def _boxes(self, picture: Picture, place: "_Place") -> list[tuple[TextBox, float]]:
         """Return CRAFT's boxes in a place with their scores."""
