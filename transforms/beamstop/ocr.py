@@ -42,7 +42,7 @@ _CERTAIN, _LETTERS, _BESIDE = 0.9, (5.0, 35.0), 0.3
 _SMALL = 14.0  # letters up to this height, in pixels, are doubled for CRAFT; to confirm none is larger
 # Larger letters are mostly anatomy, and most of the work: looked at only where a step stands out so far.
 _HUGE, _FAR = 70.0, 7.0
-_SAME = 0.7  # a box that shares so much with a larger one is the same
+_SAME = 0.95  # a box that shares so much with a larger one is the same: the rest is no glyph
 _SPARSE = 1.3  # places are joined unless that adds so much that nobody proposed
 # In pictures beyond this size only what changes within two pixels, more than the noise does, is looked at.
 _LARGE, _BLOCK, _BEYOND, _FLOOR, _CROWD, _SHARE = 1280, 32, 5.0, 12, 15, 0.06
