@@ -131,7 +131,9 @@ class EasyOcrFinder:
         lines, places, marked = [], [], np.zeros(shape, bool)
         for scale in sorted({1.0, enlarge}):
             scores = _scored(self._dbnet, _resized(picture, scale), sharp)
-            for core, letter, mean in _cores(scores, scale, marked):
+            cores, shown = _cores(scores, scale, shape)
+            marked |= shown
+            for core, letter, mean in cores:
                 place = _Place.around(core, max(_CONTEXT * letter, _NEAR), _zoom(letter), shape)
                 if _is_certain(letter, mean) and self._confirms(picture, place, letter):
                     lines.append(_Place.around(core, _BESIDE * letter, 1.0, shape).box)
@@ -218,13 +220,15 @@ def _scored(dbnet: Network, picture: Picture, sharp: Mask | None) -> Scores:
     return scores
 
 
-def _cores(scores: Scores, scale: float, marked: Mask) -> Iterator[tuple[TextBox, float, float]]:
-    """Yield what DBNet takes for the cores of lines, the height of their letters, and the mean score.
+def _cores(
+    scores: Scores, scale: float, shape: tuple[int, ...]
+) -> tuple[list[tuple[TextBox, float, float]], Mask]:
+    """Return what DBNet takes for lines: core, height of the letters, mean score; and the pixels of them all.
 
     Args:
         scores: of the picture resized.
         scale: how much it was.
-        marked: of the picture; what is yielded is added to it.
+        shape: of the picture.
     """
     import cv2
 
@@ -235,14 +239,14 @@ def _cores(scores: Scores, scale: float, marked: Mask) -> Iterator[tuple[TextBox
     np.maximum.at(best, labels[labels > 0].astype(np.intp), scores[labels > 0])
     means = np.bincount(labels.ravel(), scores.ravel(), count) / stats[:, cv2.CC_STAT_AREA]
     worth = best >= _WORTH
-    shown = cv2.resize(worth[labels].astype(np.uint8), marked.shape[::-1], interpolation=cv2.INTER_AREA)
-    marked |= shown > 0
-    for (left, top, width, height, _), mean in zip(stats[worth].tolist(), means[worth].tolist(), strict=True):
-        yield (
-            _shrunk(TextBox(left, top, width, height), scale),
-            min(width, height) / _CORE / scale,
-            mean,
+    shown = cv2.resize(worth[labels].astype(np.uint8), shape[::-1], interpolation=cv2.INTER_AREA)
+    cores = [
+        (_shrunk(TextBox(left, top, width, height), scale), min(width, height) / _CORE / scale, mean)
+        for (left, top, width, height, _), mean in zip(
+            stats[worth].tolist(), means[worth].tolist(), strict=True
         )
+    ]
+    return cores, shown > 0
 
 
 def _is_certain(letter: float, mean: float) -> bool:
