@@ -1,15 +1,19 @@
 """The command line: exit codes, and what is refused before anything is read."""
 
+import inspect
 import json
 import os
 import re
 import stat
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from beamstop.limits import DEEPEST, Limits
+from beamstop_pipeline import cli
 from beamstop_pipeline.cli import main, with_repeated_inputs
 
 DATAFLOW = ["--runner=DataflowRunner"]
@@ -73,6 +77,14 @@ def test_the_shell_completes_options(
     monkeypatch.setenv("COMP_CWORD", "2")
     assert main([]) == 0
     assert capsys.readouterr().out.split() == ["--input", "--incremental"]
+
+
+def test_limits_that_nobody_gives_are_those_of_the_core() -> None:
+    """The command names them again, so that its help need not load the core."""
+    given = inspect.signature(cli.run).parameters
+    for limit, value in asdict(Limits()).items():
+        assert given[limit if limit == "decoder_memory" else f"max_{limit}"].default == value
+    assert given["max_depth"].annotation.__metadata__[0].max == DEEPEST
 
 
 @pytest.mark.ocr
