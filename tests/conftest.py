@@ -51,6 +51,17 @@ def archive(tmp_path: Path) -> Path:
     return folder
 
 
+# Pixels of one byte each, grey: what every picture that a test makes says of them.
+GREY_BYTES = {
+    "SamplesPerPixel": 1,
+    "PhotometricInterpretation": "MONOCHROME2",
+    "BitsAllocated": 8,
+    "BitsStored": 8,
+    "HighBit": 7,
+    "PixelRepresentation": 0,
+}
+
+
 def make_an_instance(**attributes: Any) -> FileDataset:
     """Return a CT instance without pixels that can be saved; keywords set, or None deletes."""
     values: dict[str, Any] = {

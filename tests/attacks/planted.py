@@ -8,6 +8,7 @@ from io import BytesIO
 
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
+from tests.conftest import GREY_BYTES
 
 MakeDataset = Callable[..., FileDataset]
 NAME, GIVEN, NUMBER, UID = "Zyxwander", "Quillbert", "MRN7734501", "1.2.826.0.1.3680043.8.498.77001"
@@ -48,12 +49,7 @@ def _icon() -> Dataset:
     icon = item(
         Rows=2,
         Columns=6,
-        SamplesPerPixel=1,
-        PhotometricInterpretation="MONOCHROME2",
-        BitsAllocated=8,
-        BitsStored=8,
-        HighBit=7,
-        PixelRepresentation=0,
+        **GREY_BYTES,
     )
     icon.add_new(0x7FE00010, "OB", TEXT.encode())
     return icon

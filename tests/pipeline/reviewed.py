@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import FileDataset
 from pydicom.uid import MRImageStorage, UltrasoundImageStorage
-from tests.conftest import make_an_instance
+from tests.conftest import GREY_BYTES, make_an_instance
 from tests.pipeline.audits import a_device, a_row, write_run
 
 RUN = "20260101T000000Z-aaa"
@@ -23,12 +23,7 @@ def a_picture(uid: str, modality: str, frames: int = 1, **attributes: Any) -> Fi
         Modality=modality,
         Rows=40,
         Columns=60,
-        SamplesPerPixel=1,
-        PhotometricInterpretation="MONOCHROME2",
-        BitsAllocated=8,
-        BitsStored=8,
-        HighBit=7,
-        PixelRepresentation=0,
+        **GREY_BYTES,
         NumberOfFrames=frames if frames > 1 else None,
         PixelData=pixels.tobytes(),
         **attributes,
