@@ -1,6 +1,5 @@
 """The whole chain for one instance: read, bounce, hide text, apply the recipe, insert, check, encode."""
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -13,7 +12,7 @@ from beamstop.bouncers import bounce
 from beamstop.changes import Change
 from beamstop.elements import BROKEN
 from beamstop.errors import PixelError, Quarantined
-from beamstop.files import Encoded, encode, read_dicom
+from beamstop.files import Encoded, copy_of, encode, read_dicom
 from beamstop.icons import remove_icons_with_text
 from beamstop.insertions import insert
 from beamstop.leaks import check_leaks
@@ -106,7 +105,7 @@ def deidentify(
         Quarantined: it could not be proved clean. No dataset is returned that is in doubt.
         Failed: it cannot be read.
     """
-    clean = copy.deepcopy(dataset)
+    clean = copy_of(dataset)
     changes, methods, encoded, report = _run(clean, recipe, key, load_finder, detail=True)
     check(encoded, report)
     return Deidentified(clean, changes, methods)

@@ -1,6 +1,5 @@
 """Core: rule sets, bouncers and insertions put together by hand, as in idiscore."""
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 
 from pydicom.dataset import Dataset
@@ -8,7 +7,7 @@ from pydicom.dataset import Dataset
 from beamstop.attributes import apply_plans
 from beamstop.bouncers import Bouncer, bounce
 from beamstop.chain import check
-from beamstop.files import encode
+from beamstop.files import copy_of, encode
 from beamstop.identity import Identity
 from beamstop.plans import Planner
 from beamstop.rules import Profile
@@ -58,8 +57,9 @@ class Core:
         Raises:
             Rejected: a bouncer says no.
             Quarantined: an identifier of the dataset is still in it.
+            Failed: it cannot be read.
         """
-        clean = copy.deepcopy(dataset)
+        clean = copy_of(dataset)
         bounce(clean, self._bouncers)
         processed = self._pixel_processor(clean) if self._pixel_processor is not None else False
         bounce(clean, self._bouncers, processed)

@@ -1,5 +1,6 @@
 """DICOM files as bytes: reading whatever an archive holds, writing Part 10."""
 
+import copy
 import logging
 import warnings
 import zlib
@@ -12,6 +13,7 @@ from pydicom._uid_dict import UID_dictionary
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filereader import read_dataset, read_partial
+from pydicom.filewriter import correct_ambiguous_vr
 from pydicom.tag import BaseTag
 from pydicom.uid import (
     UID,
@@ -116,6 +118,21 @@ def read_dicom(
 
 
 @failing_if_broken
+def copy_of(dataset: Dataset) -> Dataset:
+    """Return a deep copy, in which every VR is one VR.
+
+    pydicom leaves two open (`OB or OW`, `US or SS`) in what is set by keyword, until it writes.
+
+    Raises:
+        Failed: `unreadable`: nothing says which one holds.
+    """
+    clean = copy.deepcopy(dataset)
+    syntax = transfer_syntax_of(clean)
+    _open_end_if_compressed(clean, syntax)
+    return correct_ambiguous_vr(clean, syntax.is_little_endian)
+
+
+@failing_if_broken
 def encode(dataset: Dataset) -> Encoded:
     """Write an instance as a Part 10 file with a blank preamble and a new file meta group.
 
@@ -129,9 +146,7 @@ def encode(dataset: Dataset) -> Encoded:
         if not value or "\\" in value:
             raise Quarantined(reason)
     syntax = transfer_syntax_of(dataset)
-    pixel_data = dataset._dict.get(BaseTag(LAST_PIXEL_TAG))
-    if isinstance(pixel_data, DataElement):  # raw elements already say how they were encoded
-        pixel_data.is_undefined_length = syntax.is_compressed  # PS3.5 A.4
+    pixel_data = _open_end_if_compressed(dataset, syntax)
     meta = file_meta_bytes(
         text_of(dataset, _SOP_CLASS_UID),
         text_of(dataset, _SOP_INSTANCE_UID),
@@ -162,6 +177,14 @@ def transfer_syntax_of(dataset: Dataset) -> UID:
     if little is None:  # made in code
         return ExplicitVRLittleEndian
     return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+
+
+def _open_end_if_compressed(dataset: Dataset, syntax: UID) -> DataElement | RawDataElement | None:
+    """Give pixel data the length that PS3.5 A.4 wants of them, undefined if compressed; return them."""
+    pixel_data = dataset._dict.get(BaseTag(LAST_PIXEL_TAG))
+    if isinstance(pixel_data, DataElement):  # raw elements already say how they were encoded
+        pixel_data.is_undefined_length = syntax.is_compressed
+    return pixel_data
 
 
 def _starts_like_a_dataset(data: bytes) -> bool:
