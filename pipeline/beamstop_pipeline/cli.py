@@ -284,12 +284,10 @@ def run(
             jobs.check_places(job.inputs, job.targets)
             options = _beam_options(context, job)
             jobs.check_stream(job, is_local(options))
-            unread = jobs.check_networks(job.recipe, is_local(options))
-            if unread and not quiet:
-                typer.echo(
-                    f"no weights to read {', '.join(unread)}: its words are hidden, authorised or not",
-                    err=True,
-                )
+            warnings = (*job.recipe.warnings, *jobs.check_networks(job.recipe, is_local(options)))
+            if not quiet:
+                for warning in warnings:
+                    typer.echo(warning, err=True)
             jobs.check_stores(job.inputs, job.targets)
             if subscription is None:
                 jobs.check_inputs(job.inputs)

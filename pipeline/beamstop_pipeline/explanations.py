@@ -106,10 +106,10 @@ def _settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
     else:
         yield "text", "pixels are not looked at"
     root = f", root {recipe.uids.root}" if recipe.uids.root else ""
-    guessable = "; guessable by whoever knows the original" if recipe.uids.method == "kskit" else ""
-    yield "uids", f"{recipe.uids.method}{root}{guessable}"
+    yield "uids", f"{recipe.uids.method}{root}"
     yield "dates", "shifted by {} to {} days where they are shifted".format(*recipe.dates.shift_days)
     yield "pseudonyms", "of PatientID" + (" with its issuer" if recipe.pseudonyms.with_issuer else "")
+    yield from (("warning", it) for it in recipe.warnings)
 
 
 def _text_settings(policy: TextPolicy) -> Iterator[tuple[str, str]]:

@@ -214,7 +214,7 @@ def check_networks(recipe: Recipe, here: bool) -> tuple[str, ...]:
     What is made of them once is made now, so that no worker has to.
 
     Returns:
-        languages of the recipe that there are no weights to read with.
+        a warning where there are languages of the recipe that there are no weights to read with.
 
     Raises:
         DeidError: they are not, or not those that were published.
@@ -222,7 +222,9 @@ def check_networks(recipe: Recipe, here: bool) -> tuple[str, ...]:
     if here and recipe.looks_at_pixels:
         from beamstop.ocr import prepare
 
-        return prepare(recipe.text_policy.languages)
+        unread = prepare(recipe.text_policy.languages)
+        if unread:
+            return (f"no weights to read {', '.join(unread)}: its words are hidden, authorised or not",)
     return ()
 
 

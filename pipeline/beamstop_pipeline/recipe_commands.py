@@ -56,6 +56,8 @@ def check_recipe(recipe: RecipeName) -> None:
     with _refusals():
         loaded = load_recipe(recipe)
         typer.echo(f"{recipe}: valid, {len(loaded.rules.flatten())} rules, digest {loaded.digest}")
+        for warning in loaded.warnings:
+            typer.echo(warning)
 
 
 @app.command(name="explain")

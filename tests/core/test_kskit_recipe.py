@@ -195,7 +195,9 @@ def test_uid_of_the_documentation_comes_out():
 
 
 def test_uid_of_the_documentation_comes_out_of_a_recipe_that_asks_for_it():
-    identity = Identity(b"k" * 32, uid_root="9.9.9.9.9", kskit_uids=True)
+    with pytest.warns(UserWarning, match="uids: method kskit has no key"):
+        recipe = parse_recipe("uids: {method: kskit, root: 9.9.9.9.9}")
+    identity = recipe.identity(b"k" * 32)
     assert pseudonymise("UI", 0x00209161, "1.123.123.1234.123456.12345678", identity) == (
         "9.9.9.9.9.474079559915109435636573090782"
     )

@@ -57,6 +57,8 @@ def test_the_digest_changes_with_what_is_done_and_not_with_the_name():
         ("attributes:\n  PatientName: Q\n", "line 2: attributes.PatientName"),
         ("uids: {method: kskit}", "needs a root"),
         ("uids: {root: '1.02'}", "not a UID root"),
+        ("uids: {root: 9.9.9.9.9}", "not a UID root"),
+        ("uids: {method: kskit, root: 9.9-9}", "not a UID root"),
         ("dates: {shift_days: [0, 10]}", "greater than or equal to 1"),
         ("dates: {shift_days: [9, 8]}", "fewest days first"),
         ("bouncers: [{reject: 'Modality.has(1)'}]", "no test 'has'"),

@@ -102,6 +102,20 @@ def test_a_language_that_nobody_reads_is_said_once(
     assert capfd.readouterr().err.count(said) == 1
 
 
+def test_a_recipe_with_guessable_uids_is_said_to_be_one(
+    good: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "kskit.yaml"
+    recipe.write_text("uids: {method: kskit, root: 9.9.9.9.9}\n")
+    said = "uids: method kskit has no key: whoever knows an original UID can compute the new one"
+    assert main(command({**good, "--recipe": str(recipe)}, "--json")) == 0
+    assert capsys.readouterr().err.strip() == said
+    assert main(command({**good, "--recipe": str(recipe)}, "--quiet")) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["recipe", "check", str(recipe)]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == said
+
+
 def test_keygen_writes_a_key_for_its_owner_alone(tmp_path: Path) -> None:
     assert main(["keygen", str(tmp_path / "new")]) == 0
     assert (tmp_path / "new").stat().st_size == 32

@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib.resources import files
@@ -12,7 +13,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydicom.datadict import tag_for_keyword
 
 from beamstop import kskit_recipe, payloads
@@ -49,6 +58,8 @@ from beamstop.vocabulary import fold
 
 _T = TypeVar("_T")
 _UID_ROOT = re.compile(r"[0-2](\.(0|[1-9]\d*))+\Z")
+_KSKIT_ROOT = re.compile(r"\d+(\.\d+)*\Z")  # kskit takes any, and its own example is none of PS3.5 9.1
+_GUESSABLE = "uids: method kskit has no key: whoever knows an original UID can compute the new one"
 _MAX_ROOT_LENGTH = 33  # leaves 30 digits and a dot of the 64 that a UID may have
 
 _BOUNCERS: dict[str, type[Bouncer]] = {
@@ -154,8 +165,9 @@ class UidPart(_Part):
 
     @field_validator("root")
     @classmethod
-    def _is_a_root(cls, root: str | None) -> str | None:
-        if root is not None and (not _UID_ROOT.match(root) or len(root) > _MAX_ROOT_LENGTH):
+    def _is_a_root(cls, root: str | None, info: ValidationInfo) -> str | None:
+        form = _KSKIT_ROOT if info.data.get("method") == "kskit" else _UID_ROOT
+        if root is not None and (not form.match(root) or len(root) > _MAX_ROOT_LENGTH):
             raise ValueError(f"not a UID root of at most {_MAX_ROOT_LENGTH} digits and dots")
         return root
 
@@ -316,6 +328,11 @@ class Recipe(_Part):
         """Whether overlay planes stay, cleared of text."""
         return CLEAN_GRAPHICS in self.options
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What whoever runs this should know, a sentence each."""
+        return (_GUESSABLE,) if self.uids.method == "kskit" else ()
+
     def identity(self, key: bytes) -> Identity:
         """Return what makes stand-ins under this recipe with the run's key."""
         return Identity(
@@ -382,7 +399,7 @@ def recipe_names() -> list[str]:
 
 
 def parse_recipe(text: str, file: str = "recipe", name: str = "recipe") -> Recipe:
-    """Read a recipe from text; `file` is what errors call it."""
+    """Read a recipe from text; `file` is what errors and warnings call it."""
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -401,11 +418,14 @@ def parse_recipe(text: str, file: str = "recipe", name: str = "recipe") -> Recip
             "options": [CLEAN_PIXEL_DATA],
         }
     try:
-        return Recipe.model_validate({"name": name, **document})
+        recipe = Recipe.model_validate({"name": name, **document})
     except ValidationError as error:
         raise RecipeError(_readable(error, file, text)) from None
     except RecipeError as error:
         raise RecipeError(f"{file}: {error}") from None
+    for warning in recipe.warnings:
+        warnings.warn(f"{file}: {warning}", stacklevel=2)
+    return recipe
 
 
 def recipe_schema() -> dict[str, Any]:
