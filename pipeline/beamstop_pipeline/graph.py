@@ -23,6 +23,7 @@ from beamstop_transforms.notifications import Notified, ReadNotifications
 from beamstop_transforms.read import ReadDicom
 from beamstop_transforms.settle import Settle
 from beamstop_transforms.skip import Skip
+from beamstop_transforms.spread import Spread
 from beamstop_transforms.stores import is_dicomweb
 from beamstop_transforms.tables import PER_BUNDLE
 from beamstop_transforms.windows import WriteWindows, into_windows
@@ -44,7 +45,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> Any:
     skipping = sources | "Skip" >> Skip(decisions, job.key)
     listed = skipping.fresh | "NoteListed" >> NoteListed(job.progress)
     # Only paths cross this; from reading to writing is one fused chain.
-    chain = _deidentify(listed | "Reshuffle" >> beam.Reshuffle(), job, target)
+    chain = _deidentify(listed | "Spread" >> Spread(), job, target)
     settled = chain.written.claims | "SettleDuplicates" >> Settle(target, decisions, skipping.skipped)
     rows = (*chain.rows, settled.overturned) | "NoteOutcomes" >> NoteOutcomes(job.progress)
     return Drafts(

@@ -145,6 +145,8 @@ def check_places(inputs: Sequence[str], targets: dict[str, str]) -> None:
     for option, place in [*targets.items(), *(("--input", pattern) for pattern in inputs)]:
         if place.startswith("dicomweb:") and option != "--output":
             raise ConfigurationError(f"{option}: takes no imaging server; name a folder or gs:// prefix")
+    from beamstop_transforms.match import home
+
     named = list(targets.items())
     for number, (option, target) in enumerate(named):
         for other_option, other in named[:number]:
@@ -153,7 +155,7 @@ def check_places(inputs: Sequence[str], targets: dict[str, str]) -> None:
                     f"{option} and {other_option} lie inside one another: choose two folders"
                 )
         for pattern in inputs:
-            if _overlap(target, _stem(pattern)):
+            if _overlap(target, home(pattern)):
                 raise ConfigurationError(
                     f"{option} and --input lie inside one another: choose another folder"
                 )
@@ -170,14 +172,6 @@ def _parts(place: str) -> tuple[str, ...]:
     if colon and kind in ("gs", "dicomweb"):
         return (kind, *rest.rstrip("/").split("/"))
     return Path(os.path.realpath(place)).parts
-
-
-def _stem(pattern: str) -> str:
-    """Return the folder that all matches of a pattern lie in."""
-    if not pattern.startswith("gs://") and os.path.lexists(pattern):
-        return pattern
-    wild = [number for number, letter in enumerate(pattern) if letter in "*?["]
-    return pattern if not wild else pattern[: pattern.rfind("/", 0, wild[0]) + 1] or "."
 
 
 def check_stream(job: Job, here: bool) -> None:

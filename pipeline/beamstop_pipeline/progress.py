@@ -42,10 +42,10 @@ class NoteListed(beam.PTransform):
 
 
 class NoteOutcomes(beam.PTransform):
-    """Note every row as it comes; join all into one collection.
+    """Note every row of several collections as it comes.
 
-    Each collection is noted before they are joined: runners carry out a join after the steps that
-    feed it, which would be after all the work.
+    They are not joined: runners carry out a join after the steps that feed it, which would be after all the
+    work.
     """
 
     def __init__(self, folder: str | None) -> None:
@@ -53,11 +53,11 @@ class NoteOutcomes(beam.PTransform):
         self._folder = folder
 
     def expand(self, rows: Any) -> Any:
-        """Return all rows."""
-        if self._folder is not None:
-            note = _NoteFn(self._folder)
-            rows = [branch | f"Note{number}" >> beam.ParDo(note) for number, branch in enumerate(rows)]
-        return tuple(rows) | beam.Flatten()
+        """Return the collections."""
+        if self._folder is None:
+            return rows
+        note = _NoteFn(self._folder)
+        return tuple(branch | f"Note{number}" >> beam.ParDo(note) for number, branch in enumerate(rows))
 
 
 class _NoteFn(beam.DoFn):

@@ -31,6 +31,7 @@ SECRET = "secret:projects/clinic-imaging/secrets/study/versions/1"  # noqa: S105
 PLACE = ["--project=clinic-imaging", "--region=europe-west4", "--temp_location=gs://archive/temp"]
 DATAFLOW = ["--runner=DataflowRunner", *PLACE, f"--sdk_container_image={IMAGE}", "--no_auth"]
 CHAIN = [
+    "Spread",
     "ReadDicom",
     "Bounce",
     "HideText",
@@ -64,7 +65,7 @@ def consumers(graph: Any, collection: str) -> list[Any]:
 
 def test_only_paths_cross_the_reshuffle_before_the_work(graph: Any) -> None:
     """From its end to the writer every step takes what the one before gives: one fused chain."""
-    (shuffle,) = (it for it in graph.transforms.values() if it.unique_name == "Reshuffle")
+    (shuffle,) = (it for it in graph.transforms.values() if it.unique_name == "Spread/Reshuffle")
     (collection,) = shuffle.outputs.values()
     chain = []
     while chain[-1:] != ["WriteDicom"]:

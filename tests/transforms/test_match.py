@@ -9,7 +9,15 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 from beamstop_transforms.instance import Source
-from beamstop_transforms.match import Branch, Match, _as_expression, branch, find_sources, list_branch
+from beamstop_transforms.match import (
+    Branch,
+    Match,
+    _are_apart,
+    _as_expression,
+    branch,
+    find_sources,
+    list_branch,
+)
 
 
 @pytest.fixture
@@ -105,3 +113,31 @@ def test_many_folders_become_branches_and_nothing_is_lost_or_found_twice(tmp_pat
     below = [source.path for it in branches for source in list_branch(it)]
     every = [it.path for it in found if isinstance(it, Source)] + below
     assert len(every) == len(set(every)) == 301
+
+
+def test_sources_above_the_branches_are_found_by_the_transform_too(tmp_path: Path) -> None:
+    for number in range(300):
+        (tmp_path / f"{number}").mkdir()
+        (tmp_path / f"{number}" / "a.dcm").write_bytes(b"x")
+    (tmp_path / "top.dcm").write_bytes(b"x")
+    expected = sorted(str(path) for path in tmp_path.rglob("*.dcm"))
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        paths = pipeline | Match([str(tmp_path)]) | beam.Map(lambda source: source.path)
+        assert_that(paths, equal_to(expected))
+
+
+@pytest.mark.parametrize(
+    ("patterns", "apart"),
+    [
+        (["/a/b"], True),
+        (["/a/b", "/a/bc", "gs://a/b", "gs://a/bc"], True),
+        (["/a/b", "/a/b/c"], False),
+        (["/a/c", "/a", "/b"], False),
+        (["/a/b", "/a/x/../b"], False),
+        (["/a/b*", "/a/c*"], False),
+        (["gs://a/b/**", "gs://a/b/c"], False),
+        (["gs://a/b/*.dcm", "gs://a/c/*.dcm"], True),
+    ],
+)
+def test_patterns_are_apart_where_no_source_can_fit_two(patterns: list[str], apart: bool) -> None:
+    assert _are_apart(patterns) is apart

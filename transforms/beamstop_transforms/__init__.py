@@ -11,6 +11,7 @@ from beamstop_transforms.match import Match
 from beamstop_transforms.read import ReadDicom
 from beamstop_transforms.settle import Settle
 from beamstop_transforms.skip import Skip
+from beamstop_transforms.spread import Spread
 from beamstop_transforms.steps import Branches
 from beamstop_transforms.write import Target, WriteDicom
 
@@ -27,6 +28,7 @@ __all__ = [
     "Settle",
     "Skip",
     "Source",
+    "Spread",
     "Target",
     "WriteAudit",
     "WriteDicom",

@@ -50,7 +50,8 @@ class Drafts(NamedTuple):
     Attributes:
         sources: every `Source` matched.
         skipped: which sources were left out, as an earlier run's row holds; one element, see `numbers_in`.
-        rows: one row per other source, and one per skipped source whose earlier row holds no longer.
+        rows: one row per other source, and one per skipped source whose earlier row holds no longer;
+            one collection, or several that need not be joined.
         changes: rows of `changes`, in batches.
         crosswalk: rows of the crosswalk.
         attributes: drafts of the rows of the table of attributes.
@@ -124,12 +125,8 @@ class WriteAudit(beam.PTransform):
             table = Table(run.target.audit, "changes", run.target.run_id, CHANGES, PER_BUNDLE)
             files.append(drafts.changes | "WriteChanges" >> WriteTable(table, losers))
         if run.crosswalk is not None:
-            table = Table(run.crosswalk, "", run.target.run_id, CROSSWALK, run.shards, "source_path")
-            files.append(
-                drafts.crosswalk
-                | "WithoutLosers" >> beam.FlatMap(_winners, losers)
-                | "WriteCrosswalk" >> WriteTable(table)
-            )
+            table = Table(run.crosswalk, "", run.target.run_id, CROSSWALK, run.shards)
+            files.append(drafts.crosswalk | "WriteCrosswalk" >> WriteTable(table, losers))
         if run.attributes is not None:
             table_of_attributes = WriteAttributes(run.attributes, run.target.run_id, losers)
             files.append(drafts.attributes | "WriteAttributes" >> table_of_attributes)
@@ -229,7 +226,7 @@ class _WriteInstancesFn(beam.DoFn):
 _TALLY, _NODES, _CLEAN, _DEVICES = "tally", "nodes", "clean", "devices"
 _MARKS = ("unchanged", "overturned")  # for the counts alone
 _DRAFT = pa.schema([*INSTANCES, *((name, pa.bool_()) for name in _MARKS), ("device", pa.list_(pa.string()))])
-_AT_ONCE = 5_000  # rows held as dicts
+_AT_ONCE = 1_000  # rows held as dicts
 
 
 def complete(row: Row, columns: Mapping[str, str], identity: Identity) -> Row:
@@ -241,11 +238,6 @@ def complete(row: Row, columns: Mapping[str, str], identity: Identity) -> Row:
 def columns_of(row: Row) -> Row:
     """Return of a complete row what the table has."""
     return {name: row[name] for name in INSTANCES.names}
-
-
-def _winners(row: Row, losers: Mapping[str, str]) -> Iterator[Row]:
-    if row["source_id"] not in losers:
-        yield {name: row[name] for name in CROSSWALK.names}
 
 
 def _one_device(found: tuple[Device, Seen]) -> dict[Device, Seen]:

@@ -82,6 +82,10 @@ class Decisions:
         )
         return bool(same and entry["decides"])
 
+    def are_any(self) -> bool:
+        """Say whether anything was decided at all."""
+        return len(self._entries) > 0
+
     def holders(self, sop_instance_uid: str, skipped: Any) -> Iterator[tuple[Row, Claimant]]:
         """Yield what the ledger says of each skipped source with this UID, and the claim that its file is.
 

@@ -4,18 +4,17 @@ import glob
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import apache_beam as beam
-from apache_beam import pvalue
 
 from beamstop_transforms.instance import Source
+from beamstop_transforms.spread import Packing, unpack
 from beamstop_transforms.stores import PARTIAL, is_remote, list_letters, list_level, list_remote
 
-_SOURCES = "sources"
 _WILD = re.compile(r"[*?\[]")
 
 
@@ -43,11 +42,11 @@ class Match(beam.PTransform):
         found = (
             pipeline
             | "Patterns" >> beam.Create([os.fsencode(pattern) for pattern in self._patterns])
-            | "Branch" >> beam.FlatMap(_branch).with_outputs(_SOURCES, main="branches")
+            | "Branch" >> beam.FlatMap(_branch)
         )
-        below = found["branches"] | "Spread" >> beam.Reshuffle() | "List" >> beam.FlatMap(list_branch)
-        sources = (found[_SOURCES], below) | "Sources" >> beam.Flatten()
-        if len(self._patterns) == 1:
+        # One way for both, as a join would be held by a runner as a whole.
+        sources = found | "Spread" >> beam.Reshuffle() | "List" >> beam.FlatMap(_sources)
+        if _are_apart(self._patterns):
             return sources
         return (
             sources
@@ -72,9 +71,34 @@ class Branch:
     divided: bool = False
 
 
-def _branch(pattern: bytes) -> Iterator[Any]:
+def _are_apart(patterns: Sequence[str]) -> bool:
+    """Say whether no source can fit two of the patterns, as each has a folder or file of its own."""
+    homes = (it if is_remote(it) else os.path.abspath(it) for it in map(home, patterns))
+    ordered = sorted(f"{it.rstrip('/')}/" for it in homes)
+    return not any(other.startswith(one) for one, other in pairwise(ordered))
+
+
+def home(pattern: str) -> str:
+    """Return the folder that all sources of a pattern lie in, or the one source that it names."""
+    wild = _WILD.search(pattern)
+    if wild is None or (not is_remote(pattern) and os.path.lexists(pattern)):
+        return pattern
+    return pattern[: pattern.rfind("/", 0, wild.start()) + 1] or "."
+
+
+def _branch(pattern: bytes) -> Iterator[Branch | bytes]:
+    """Yield branches, and packs of what lies above them."""
+    packing = Packing()
     for found in branch(os.fsdecode(pattern)):
-        yield found if isinstance(found, Branch) else pvalue.TaggedOutput(_SOURCES, found)
+        if isinstance(found, Branch):
+            yield found
+        else:
+            yield from packing.add(found)
+    yield from packing.finish()
+
+
+def _sources(found: Branch | bytes) -> Iterator[Source]:
+    return list_branch(found) if isinstance(found, Branch) else unpack(found)
 
 
 def _by_path(source: Source) -> tuple[bytes, Source]:

@@ -46,9 +46,26 @@ class Settle(beam.PTransform):
     def expand(self, claims: Any) -> Any:
         """From SOP Instance UIDs, each with whether it must be settled, return `Settled`."""
         settle = beam.ParDo(_SettleFn(self._target, self._decisions), AsSingleton(self._skipped))
+        if self._decisions is not None:
+            claims = claims | "Contestable" >> beam.ParDo(_ContestableFn(self._decisions))
         grouped = claims | "ByUid" >> beam.GroupByKey()
         outputs = grouped | "Settle" >> settle.with_outputs(_OVERTURNED, main="losers")
         return Settled(outputs["losers"], outputs[_OVERTURNED])
+
+
+class _ContestableFn(beam.DoFn):
+    """Drop the claims that need no settling where nothing can have been skipped: the first run has millions."""
+
+    def __init__(self, decisions: Decisions) -> None:
+        super().__init__()
+        self._pickled = decisions
+
+    def setup(self) -> None:
+        self._decisions = self._pickled.shared()
+
+    def process(self, claim: tuple[str, bool]) -> Iterator[tuple[str, bool]]:
+        if claim[1] or self._decisions.are_any():
+            yield claim
 
 
 class _SettleFn(beam.DoFn):

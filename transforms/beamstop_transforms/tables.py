@@ -22,8 +22,8 @@ from beamstop_transforms.stores import PARTIAL, open_store
 
 _CODEC = "zstd"
 PER_BUNDLE = 0  # as number of files: as many as come, and no rows are held to be shared out
-_AT_ONCE = 5_000  # rows that wait as dicts
-_LARGEST = 64 << 20  # bytes of rows, as Arrow holds them, in one file
+_AT_ONCE = 1_000  # rows that wait as dicts
+_LARGEST = 16 << 20  # bytes of rows, as Arrow holds them, in one file
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,6 @@ class Table:
         run_id: how the names of the files begin.
         schema: of the rows.
         shards: number of files, more where they grow large; or `PER_BUNDLE`.
-        by: column by which rows are shared out.
     """
 
     target: str
@@ -44,7 +43,13 @@ class Table:
     run_id: str
     schema: pa.Schema
     shards: int
-    by: str = "source_id"
+
+    @property
+    def draft_schema(self) -> pa.Schema:
+        """Of the rows of a draft, which tell what source they are of."""
+        if "source_id" in self.schema.names:
+            return self.schema
+        return self.schema.append(pa.field("source_id", pa.string()))
 
     @property
     def drafts(self) -> str:
@@ -103,7 +108,8 @@ class Draft(NamedTuple):
 class WriteDrafts(beam.PTransform):
     """Write rows to drafts; each try of a bundle writes drafts of its own, so that it may be repeated.
 
-    For a table of `PER_BUNDLE`, rows may come in batches.
+    For a table of `PER_BUNDLE`, rows may come in batches. Of several collections of rows each has drafts of
+    its own then: a join of rows would be held by a runner as a whole.
     """
 
     def __init__(self, table: Table) -> None:
@@ -112,12 +118,18 @@ class WriteDrafts(beam.PTransform):
 
     def expand(self, rows: Any) -> Any:
         """Return every `Draft`, at least one."""
-        write: Any = beam.ParDo(_DraftFn(self._table))
-        if self._table.shards != PER_BUNDLE:
-            rows = rows | "Shard" >> beam.Map(_shard, self._table) | "Group" >> beam.GroupByKey()
-            write = beam.FlatMap(_write_group, self._table)
-        written = rows | "Write" >> write
-        once = rows.pipeline | "Once" >> beam.Create([self._table])
+        every = rows if isinstance(rows, tuple) else (rows,)
+        if self._table.shards == PER_BUNDLE:
+            write = beam.ParDo(_DraftFn(self._table))
+            written = (
+                tuple(it | f"Write{number}" >> write for number, it in enumerate(every)) | beam.Flatten()
+            )
+        else:
+            shared = every | beam.Flatten() | "Shard" >> beam.Map(_shard, self._table)
+            written = (
+                shared | "Group" >> beam.GroupByKey() | "Write" >> beam.FlatMap(_write_group, self._table)
+            )
+        once = written.pipeline | "Once" >> beam.Create([self._table])
         return once | "List" >> beam.FlatMap(_drafts, AsList(written)) | "Spread" >> beam.Reshuffle()
 
 
@@ -174,7 +186,7 @@ class _Waiting:
 
     def _pack(self) -> None:
         if self._rows:
-            self._keep(pa.RecordBatch.from_pylist(self._rows, self._table.schema))
+            self._keep(pa.RecordBatch.from_pylist(self._rows, self._table.draft_schema))
             self._rows = []
 
     def _keep(self, batch: pa.RecordBatch) -> None:
@@ -213,7 +225,7 @@ def run_of(path: str) -> str:
 
 
 def _shard(row: Row, table: Table) -> tuple[int, Row]:
-    return zlib.crc32(row[table.by].encode()) % table.shards, row
+    return zlib.crc32(row["source_id"].encode()) % table.shards, row
 
 
 def _write_group(group: tuple[int, Iterable[Row]], table: Table) -> Iterator[str]:
@@ -229,9 +241,10 @@ def _drafts(table: Table, written: list[str]) -> Iterator[Draft]:
 def _publish(draft: Draft, table: Table, losers: Mapping[str, str]) -> str:
     if draft.draft is None:
         return table.put(draft.final, table.schema.empty_table())
-    if not losers:
+    if not losers and table.schema == table.draft_schema:
         return table.put_content(draft.final, table.content(draft.draft))
-    return table.put(draft.final, without_losers(table.read(draft.draft), losers))
+    rows = without_losers(table.read(draft.draft), losers)
+    return table.put(draft.final, rows.select(table.schema.names))
 
 
 def without_losers(rows: Any, losers: Mapping[str, str]) -> Any:
