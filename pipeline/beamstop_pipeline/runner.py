@@ -171,9 +171,11 @@ class Watchdog:
 
     def _look(self) -> None:
         workers: dict[int, psutil.Process] = {}
+        expected = self._job.workers if self._job.workers > 1 else 0  # one works in this process
         counts, moved = Counter[str](), time.monotonic()
         while not self._over.wait(_LOOK_EVERY):
-            workers |= {process.pid: process for process in worker_processes()}
+            if len(workers) < expected:  # to find them takes a look at every process of the machine
+                workers |= {process.pid: process for process in worker_processes()}
             if any(not _lives(process) for process in workers.values()) and self._is_lost():
                 self._give_up(_LOST_WORKER, "killed_worker")
             now = read_progress(self._folder)

@@ -217,8 +217,7 @@ class _Walk:
         del dataset._dict[element.tag]
         self._report.removed += 1
         if self._detail:
-            tag, before = path[-1], self._digest(path, self._value(element))
-            self._record(label + tag_name(tag), tag, element.VR, Action.X, origin, before, None)
+            self._record(label + tag_name(path[-1]), path, element.VR, Action.X, origin, self._value(element))
 
     def _act(self, dataset: Dataset, element: Element, path: tuple[int, ...], label: str, plan: Plan) -> None:
         tag = element.tag
@@ -242,15 +241,7 @@ class _Walk:
             self._visit_items(result, path, name)
         if self._detail and (action in _ALWAYS_A_CHANGE or (changed and not is_sequence)):
             after = None if result is None else self._value(result)
-            self._record(
-                name,
-                path[-1],
-                element.VR,
-                action,
-                plan.origin,
-                self._digest(path, before),
-                self._digest(path, after),
-            )
+            self._record(name, path, element.VR, action, plan.origin, before, after)
 
     def _operate(
         self, dataset: Dataset, element: Element, path: tuple[int, ...], plan: Plan
@@ -304,7 +295,7 @@ class _Walk:
             if action is Action.X:
                 self._report.removed += 1
                 if self._detail:
-                    self._record(f"{name}[{number}]", element.tag, "SQ", action, "content item", None, None)
+                    self._record(f"{name}[{number}]", path, "SQ", action, "content item")
                 continue
             self._visit(item, path, f"{name}[{number}].", action)
             kept.append(item)
@@ -323,8 +314,7 @@ class _Walk:
             element = dataset._dict.pop(BaseTag(tag))
             self._report.removed += 1
             if self._detail:
-                before = self._digest((tag,), self._value(element))
-                self._record(label + tag_text(tag), element.tag, "LO", Action.X, "private", before, None)
+                self._record(label + tag_text(tag), (tag,), "LO", Action.X, "private", self._value(element))
 
     def _rebuild_file_meta(self, dataset: FileDataset) -> None:
         """Keep what says how to read the file, nothing else (PS3.10 7.1)."""
@@ -335,9 +325,8 @@ class _Walk:
             elif tag not in new._dict and tag not in _META_OF_ANY_FILE:
                 self._report.removed += 1
                 if self._detail:
-                    vr = old._dict[tag].VR
-                    before = self._digest((int(tag),), self._value(old._dict[tag]))
-                    self._record(tag_name(tag), tag, vr, Action.X, "file meta", before, None)
+                    before = self._value(old._dict[tag])
+                    self._record(tag_name(tag), (tag,), old._dict[tag].VR, Action.X, "file meta", before)
         dataset.file_meta = new
         dataset.preamble = None
 
@@ -359,15 +348,16 @@ class _Walk:
     def _record(
         self,
         name: str,
-        tag: int,
+        path: tuple[int, ...],
         vr: str | None,
         action: Action,
         origin: str,
-        before: str | None,
-        after: str | None,
+        before: bytes | None = None,
+        after: bytes | None = None,
     ) -> None:
+        tag, old, new = path[-1], self._digest(path, before), self._digest(path, after)
         self._report.changes.append(
-            Change(name, tag_text(tag), vr_of(tag, vr), str(action), origin, before, after)
+            Change(name, tag_text(tag), vr_of(tag, vr), str(action), origin, old, new)
         )
 
     def _value(self, element: Element) -> bytes | None:
@@ -377,9 +367,7 @@ class _Walk:
 
     def _digest(self, path: tuple[int, ...], value: bytes | None) -> str | None:
         """Return 16 hex digits bound to source and path, so that equal values cannot be matched."""
-        if not value:
-            return None
-        return self._digests.digest(_place(path), value)[:8].hex()
+        return self._digests.digest(_place(path), value).hex()[:16] if value else None
 
     def _clean_text(self, text: str) -> str:
         planner = self._planner

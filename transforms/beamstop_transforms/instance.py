@@ -170,10 +170,10 @@ class Instance:
         changes = [change for report in reports for change in report.changes]
         if not changes:
             return _NO_CHANGES
-        same = ([value] * len(changes) for value in (run_id, self.source_id, sop_instance_uid))
+        same = [pa.repeat(value, len(changes)) for value in (run_id, self.source_id, sop_instance_uid)]
         # A Change has the other columns, in order. By columns this takes a third of what dicts take.
-        columns = zip((*same, *zip(*changes, strict=True)), CHANGES.types, strict=True)
-        return pa.RecordBatch.from_arrays([pa.array(*it) for it in columns], schema=CHANGES)
+        columns = zip(zip(*changes, strict=True), CHANGES.types[len(same) :], strict=True)
+        return pa.RecordBatch.from_arrays([*same, *(pa.array(*it) for it in columns)], schema=CHANGES)
 
 
 class InstanceCoder(Coder):
