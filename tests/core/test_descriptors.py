@@ -131,6 +131,14 @@ def test_a_name_of_ordinary_words_goes_only_with_its_caret() -> None:
 def test_the_digits_of_a_record_number_go_without_its_letters() -> None:
     patient = identifiers_of(PatientID="PX.77-120.554", AccessionNumber="US-24/009912")
     assert clean_text("liver 77-120.554, 24009912 and 24/009912", patient) == "liver and"
+    other = identifiers_of(PatientID="ACC0099123", StudyID="CT12")
+    assert clean_text("liver 0099123, 99123, acc-0099123 12 mm", other) == "liver 12 mm"
+
+
+def test_a_telephone_goes_as_it_is_dialled_at_home() -> None:
+    patient = identifiers_of(PatientTelephoneNumbers="+32 478 55 12 90")
+    assert clean_text("daughter 0478 55 12 90 liver", patient) == "daughter liver"
+    assert clean_text("daughter 0032 478551290 liver", patient) == "daughter liver"
 
 
 def test_ideographs_go_without_word_boundaries() -> None:

@@ -255,6 +255,32 @@ def test_rule_5_ordinary_words_with_a_small_number_are_no_needles(clean: Clean) 
     assert leaks(clean(ImageComments="P0012"), identifiers) == "ImageComments"
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("ACC-0099123", "ImageComments"),
+        ("acc 0099123", "ImageComments"),
+        ("0099123", "ImageComments"),
+        ("no. 99123", "ImageComments"),
+        ("MR 4711", None),  # four digits of R4711: too few alone
+        ("r-4711", "ImageComments"),
+        ("a 1 b 2", None),  # A1B2: no four of a kind together
+    ],
+)
+def test_rule_5_letters_and_digits_may_be_parted(clean: Clean, text: str, found: str | None) -> None:
+    identifiers = identifiers_of(AccessionNumber="ACC0099123", PatientID="R4711", StudyID="A1B2")
+    assert leaks(clean(ImageComments=text), identifiers) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0478 55 12 90", "0478/551290", "0478.55.12.90", "(0478) 551290", "478551290", "+32 (0)478 55 12 90"],
+)
+def test_rule_4_a_telephone_is_found_as_it_is_dialled_at_home(clean: Clean, text: str) -> None:
+    identifiers = identifiers_of(PatientTelephoneNumbers="+32 478 55 12 90")
+    assert leaks(clean(ImageComments=text), identifiers) == "ImageComments"
+
+
 def test_rule_6_identifiers_of_letters_count_as_words(clean: Clean) -> None:
     identifiers = identifiers_of(StationName="SCANNER", PatientID="QWERTZ")
     assert leaks(clean(ImageComments="scanner"), identifiers) is None

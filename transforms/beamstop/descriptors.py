@@ -28,7 +28,7 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Literal, NamedTuple
 
-from beamstop.identifiers import Identifiers, Name, Words
+from beamstop.identifiers import Identifiers, Name, Words, runs_of, telephone_numbers
 from beamstop.shapes import WORD, Span, find_shapes
 from beamstop.vocabulary import fold, is_dull, is_placeholder, is_syllabic, particles, vocabulary
 from beamstop.written_dates import find_dates
@@ -152,11 +152,12 @@ class _Terms:
             self.add_sequence(words)
         elif len(joined) >= MIN_JOINED and not is_dull(joined):
             self.joined.add(joined)
-            for is_number, parts in groupby(words, str.isdecimal):
+            runs = runs_of(words)
+            for is_number, parts in groupby(runs, str.isdecimal):
                 run = "".join(parts)
                 if is_number and len(run.lstrip("0")) >= MIN_LOOSE_DIGITS:  # 77-120.554 of PX.77-120.554
                     self.add_number(run)
-            for part in words:
+            for part in runs:
                 if part.isdecimal() and len(part.lstrip("0")) >= MIN_PART_DIGITS:
                     self.add_number(part)
 
@@ -173,10 +174,10 @@ class _Terms:
         )
 
     def add_contact(self, words: Words) -> None:
-        joined = "".join(words)
-        if joined.isdecimal():
-            self.add_number(joined)
-        else:
+        for digits in telephone_numbers(words):
+            self.add_number(digits)
+            self.add_number(f"0{digits}")  # as it is dialled within the country
+        if not "".join(words).isdecimal():
             self.add_sequence(words)
 
     def add_sequence(self, words: Words, is_named: bool = False) -> None:

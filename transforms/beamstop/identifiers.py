@@ -45,6 +45,9 @@ Words = tuple[str, ...]  # of a value, folded: "O'Brien-Smith 7" is ("o", "brien
 Name = tuple[Words, ...]  # components as PS3.5 6.2.1 orders them: family, given, middle, prefix, suffix
 
 _WORD = re.compile(r"[^\W_]+")
+_RUN = re.compile(r"[^\W\d_]+|\d+")
+_COUNTRY_CODES = (1, 2, 3)  # digits (ITU-T E.164)
+_MIN_NATIONAL = 8  # digits
 _DATE = re.compile(r"([0-9]{4})[.]?([0-9]{2})[.]?([0-9]{2})")
 _LONGEST_PRIVATE_VALUE = 1 << 18  # bytes; what is longer is a picture
 _WRITTEN_UID = re.compile(rb"(?<![0-9.])[0-2](?:\.[0-9]+){5,}(?![0-9.])")
@@ -168,6 +171,27 @@ def words_of(text: str) -> Words:
     ('o', 'brien', 'smith', '7')
     """
     return tuple(_WORD.findall(fold(text)))
+
+
+def runs_of(words: Words) -> Words:
+    """Return the runs of letters and of digits in words: as "ACC0099123" is written "acc 0099123", too.
+
+    >>> runs_of(("px77", "120"))
+    ('px', '77', '120')
+    """
+    return tuple(run for word in words for run in _RUN.findall(word))
+
+
+def telephone_numbers(words: Words) -> set[str]:
+    """Return the digits of a telephone number, and without the country code that it may begin with.
+
+    >>> sorted(telephone_numbers(("32", "478", "551290")))
+    ['32478551290', '478551290', '78551290']
+    """
+    digits = "".join(filter(str.isdecimal, words))
+    bare = digits.removeprefix("00")
+    national = {bare[code:].lstrip("0") for code in _COUNTRY_CODES if not bare.startswith("0")}
+    return {digits, *(number for number in national if len(number) >= _MIN_NATIONAL)}
 
 
 class _Values:

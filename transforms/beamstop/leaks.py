@@ -13,9 +13,11 @@ What is searched for, and what is not (rules by number; each has a test of the s
 4.  A number (identifier, telephone) needs four digits, leading zeros not counted, and is no year of our
     time (1900 to 2099); it is found with
     any of `-/ ` between its digits, with and without leading zeros. A telephone number of seven digits may
-    have points, parentheses or four separators between them, and a country code with its + before it.
-5.  An identifier of letters and digits is found with any or no separators, unless it is an ordinary
-    word with up to three digits (CT01, 4MR1, SCANNER2).
+    have points, parentheses or four separators between them, and a country code with its + or a zero before
+    it; one of ten digits or more is found without its country code, too.
+5.  An identifier of letters and digits is found with any or no separators, between letters and digits
+    too where there are four of a kind together, and so are five or more of its digits alone (ACC-0099123 and
+    99123 of ACC0099123); unless it is an ordinary word with up to three digits (CT01, 4MR1, SCANNER2).
 6.  An identifier of letters alone counts as a word (rule 2).
 7.  A place is a needle as a whole unless all its words are ordinary (RADIOLOGY), and so is each of its words
     of five letters or more that is in no vocabulary.
@@ -147,7 +149,7 @@ def _has_number(text: str, needles: Needles) -> bool:
 
 def _phone_pattern(digits: str) -> re.Pattern[str]:
     return re.compile(
-        r"(?<![0-9])(?<![0-9]\.)(?:\+[0-9]{1,3}[-/. ()]{0,4})?"
+        r"(?<![0-9])(?<![0-9]\.)(?:\+[0-9]{1,3}[-/. ()]{0,4})?(?:0[-/. ()]{0,4})?"
         + r"[-/. ()]{0,4}".join(digits)
         + r"(?![0-9])(?!\.[0-9])"
     )

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from beamstop.identifiers import Identifiers, Name, Words
+from beamstop.identifiers import Identifiers, Name, Words, runs_of, telephone_numbers
 from beamstop.vocabulary import is_dull, is_placeholder, is_syllabic, vocabulary
 
 MIN_LENGTH = 4
 MIN_DIGITS = 4
+MIN_RUN = 5
 YEARS = range(1900, 2100)
 MIN_PLACE_WORD = 5
 MIN_UID_LENGTH = 10
@@ -26,7 +27,7 @@ class Needles:
         phrases: found word after word, with anything but letters and digits between them, or joined.
         literals: found as they are.
         numbers: digits, found with separators between them.
-        phones: digits of telephone numbers, found with more separators, and behind a country code.
+        phones: digits of telephone numbers, found with more separators, behind a country code or a zero.
         spellings: words that are not plain ASCII, lower case, with their accents.
         digits: the numbers, and the dates without separators.
         years: of the dates.
@@ -104,10 +105,14 @@ class Needles:
             return self._add_phrase(words)
         if is_dull(joined) or len(joined) < MIN_LENGTH:
             return False
-        self.phrases.add(words)
+        runs = runs_of(words)
+        self.phrases.add(runs if max(map(len, runs)) >= MIN_LENGTH else words)
         for part in words:
             if part.isdecimal():
                 self._add_number(part)
+        for run in runs:
+            if run.isdecimal() and len(run.lstrip("0")) >= MIN_RUN:
+                self._add_number(run)
         return True
 
     def _add_place(self, words: Words) -> bool:
@@ -117,10 +122,9 @@ class Needles:
         return self._add_phrase(words)
 
     def _add_contact(self, words: Words) -> bool:
-        digits = "".join(filter(str.isdecimal, words))
-        if len(digits) >= MIN_PHONE:
-            self.phones.add(digits)
-        return self._add_number(digits) if digits == "".join(words) else self._add_phrase(words)
+        self.phones.update(digits for digits in telephone_numbers(words) if len(digits) >= MIN_PHONE)
+        joined = "".join(words)
+        return self._add_number(joined) if joined.isdecimal() else self._add_phrase(words)
 
     def _add_uid(self, uid: str) -> bool:
         if len(uid) >= MIN_UID_LENGTH:
