@@ -1,6 +1,7 @@
 import datetime
 import io
 import struct
+from collections import Counter
 
 import pydicom
 import pytest
@@ -206,12 +207,28 @@ def test_what_no_rule_touches_keeps_its_bytes(key):
     assert dataset.get_item("RescaleSlope") is rescale
 
 
-def test_every_element_is_counted_once(make_dataset, key):
-    dataset = make_dataset(OtherPatientNames="Roe^J", ContentDate="20240229", Rows=4)
-    before = len(dataset)
-    report = applied(dataset, BASIC, key)
-    counted = report.removed + report.emptied + report.replaced + report.kept + report.uids_remapped
-    assert counted == before + 1  # the media storage SOP instance UID of the file meta
+def test_every_element_is_counted_once_and_what_is_not_kept_has_a_change(make_dataset, key):
+    recipe = parse_recipe(
+        "options: [retain-longitudinal-modified-dates, retain-patient-characteristics]\n"
+        "attributes: {AccessionNumber: D, OtherPatientIDsSequence: K, InstitutionCodeSequence: D}"
+    )
+    dataset = make_dataset(
+        OtherPatientNames="Roe^J",
+        ContentDate="20240229",
+        Rows=4,
+        PatientAge="093Y",
+        AccessionNumber="",
+        OtherPatientIDsSequence=[item(PatientID="R-2")],
+        InstitutionCodeSequence=[item(CodeMeaning="Hospital")],
+    )
+    before = sum(1 for _ in dataset.iterall())
+    report = applied(dataset, recipe, key)
+    # Another is the SOP instance UID of the file meta; the dummy of a code sequence has three elements.
+    assert report.removed + report.emptied + report.replaced + report.kept == before + 1 - 1 + 3
+    assert Counter(change.action for change in report.changes) == {"U": 4, "C": 3, "Z": 4, "X": 1, "D": 2}
+    assert len(report.changes) == report.removed + report.emptied + report.replaced
+    assert (report.removed, report.emptied) == (1, 2)
+    assert (report.uids_remapped, report.dates_shifted) == (4, 2)
 
 
 def test_digests_of_changes_cannot_be_matched_across_sources(make_dataset, key):

@@ -70,7 +70,8 @@ class AttributeReport:
         original: its identifiers before.
         identifiers: what CheckLeaks must not find.
         changes: one entry per element acted on; empty unless asked for.
-        removed, emptied, replaced, kept, uids_remapped, dates_shifted: numbers of elements.
+        removed, emptied, replaced, kept: numbers of elements, each of which is one of these.
+        uids_remapped, dates_shifted: numbers of those replaced that are UIDs, or dates moved by the shift.
     """
 
     original: OriginalIds
@@ -233,13 +234,13 @@ class _Walk:
             dataset._dict[tag] = result
             if result.VR in _DATE_VRS:
                 self._new_dates.update(_days(result))
-        changed = result is not element
-        self._count(action, changed, result)
+        acted = action in _ALWAYS_A_CHANGE or (result is not element and not stays)
+        self._count(action, acted, result)
         is_sequence = result is not None and result.VR == "SQ"
         name = label + tag_name(path[-1]) if self._detail or is_sequence else ""
         if is_sequence and action is not Action.Z:
             self._visit_items(result, path, name)
-        if self._detail and (action in _ALWAYS_A_CHANGE or (changed and not is_sequence)):
+        if self._detail and acted:
             after = None if result is None else self._value(result)
             self._record(name, path, element.VR, action, plan.origin, before, after)
 
@@ -321,29 +322,31 @@ class _Walk:
         old, new = dataset.file_meta, clean_file_meta(dataset)
         for tag in sorted(old._dict, key=int):
             if tag == _MEDIA_STORAGE_SOP_INSTANCE_UID:
-                self._report.uids_remapped += text_of(old, tag) != text_of(new, tag)
+                if text_of(old, tag) != text_of(new, tag):
+                    self._note_meta(Action.U, old._dict[tag], new._dict[tag])
             elif tag not in new._dict and tag not in _META_OF_ANY_FILE:
-                self._report.removed += 1
-                if self._detail:
-                    before = self._value(old._dict[tag])
-                    self._record(tag_name(tag), (tag,), old._dict[tag].VR, Action.X, "file meta", before)
+                self._note_meta(Action.X, old._dict[tag], None)
         dataset.file_meta = new
         dataset.preamble = None
 
-    def _count(self, action: Action, changed: bool, result: Element) -> None:
+    def _note_meta(self, action: Action, old: Element, new: Element) -> None:
+        self._count(action, True, new)
+        if self._detail:
+            before, after = (None if it is None else self._value(it) for it in (old, new))
+            self._record(tag_name(old.tag), (old.tag,), old.VR, action, "file meta", before, after)
+
+    def _count(self, action: Action, acted: bool, result: Element) -> None:
         report = self._report
         if result is None:
             report.removed += 1
-        elif not changed or action is Action.K:
+        elif not acted:
             report.kept += 1
-        elif action is Action.U:
-            report.uids_remapped += 1
-        elif action is Action.C and result.VR in _DATE_VRS:
-            report.dates_shifted += 1
         elif action is Action.Z and not result.value:
             report.emptied += 1
         else:
             report.replaced += 1
+            report.uids_remapped += action is Action.U or result.VR == "UI"
+            report.dates_shifted += action is Action.C and result.VR in _DATE_VRS
 
     def _record(
         self,

@@ -13,6 +13,7 @@ from beamstop.changes import Change
 from beamstop.elements import BROKEN
 from beamstop.errors import PixelError, Quarantined
 from beamstop.files import Encoded, copy_of, encode, read_dicom
+from beamstop.frames import frame_count
 from beamstop.icons import remove_icons_with_text
 from beamstop.insertions import insert
 from beamstop.leaks import check_leaks
@@ -53,7 +54,7 @@ def hide_text(dataset: Dataset, recipe: Recipe, finder: TextFinder | None) -> Pi
     Raises:
         Quarantined: the pixels cannot be proved clean; reason and detail of the PixelError.
     """
-    report = PixelReport()
+    report = PixelReport(frames=frame_count(dataset))
     try:
         if not recipe.hides_text:
             report.pixels_changed = clear_embedded_overlays(dataset)

@@ -598,6 +598,16 @@ def open_frames(dataset: Dataset) -> Frames | None:
     return (_EncapsulatedFrames if encapsulated else _NativeFrames)(dataset, layout, syntax)
 
 
+def frame_count(dataset: Dataset) -> int:
+    """Return how many frames an instance says it has: 0 without pixel data, 1 where it does not say."""
+    if not any(keyword in dataset for keyword in PIXEL_TAGS):
+        return 0
+    try:
+        return _number(dataset, "NumberOfFrames", 1) or 1
+    except PixelError:
+        return 1
+
+
 def _number(dataset: Dataset, keyword: str, default: int | None = None) -> int:
     try:
         value = dataset.get(keyword)
