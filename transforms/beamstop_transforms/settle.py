@@ -54,7 +54,7 @@ class Settle(beam.PTransform):
 
 
 class _ContestableFn(beam.DoFn):
-    """Drop the claims that need no settling where nothing can have been skipped: the first run has millions."""
+    """Drop the claims that need no settling where nothing can have been skipped: a first run has millions."""
 
     def __init__(self, decisions: Decisions) -> None:
         super().__init__()
