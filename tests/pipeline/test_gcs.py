@@ -1,6 +1,7 @@
 """The job on gs://, against a server on loopback that speaks the protocol and enforces preconditions."""
 
 import json
+import random
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydicom.data import get_testdata_file
 
 from beamstop_pipeline.cli import main
 from beamstop_transforms import match, stores
+from beamstop_transforms.stores import open_seekable
 
 _PLACES = ("output", "audit", "crosswalk", "attributes", "png")
 
@@ -191,3 +193,14 @@ def test_many_objects_side_by_side_are_divided_by_their_names(
     assert sorted(every) == sorted(
         wanted if "1.2*" not in pattern else [it for it in wanted if "deep" not in it]
     )
+
+
+@pytest.mark.parametrize("size", [0, 10, stores._SMALL - 1, stores._SMALL, stores._SMALL + 10])
+def test_an_object_of_any_size_is_read_in_parts(server: Client, size: int) -> None:
+    content = random.Random(size).randbytes(size)
+    server.create_bucket("bucket").blob("some/name").upload_from_string(content)
+    with open_seekable("gs://bucket/some/name") as file:
+        file.seek(max(size - 5, 0))
+        assert file.read() == content[-5:]
+        file.seek(0)
+        assert file.read(size) == content

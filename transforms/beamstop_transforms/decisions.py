@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from apache_beam.utils.shared import Shared
 
 from beamstop.audit import Outcome, Row
+from beamstop_transforms.ahead import ahead
 from beamstop_transforms.claims import Claimant, uid_key
 from beamstop_transforms.numbers import digest_number, digest_numbers, number_of, numbers_of
 from beamstop_transforms.stores import open_seekable, paths_in
@@ -112,10 +113,6 @@ class Decisions:
         return uids, np.argsort(uids, kind="stable")
 
     @cached_property
-    def _left_open(self) -> frozenset[bytes]:
-        return frozenset(open_claims(self._target).left_open())
-
-    @cached_property
     def _files(self) -> list[str]:
         """The Parquet files of finished runs, oldest run first, what a run pruned after its rows."""
         return finished_files(self._target.audit)
@@ -123,21 +120,27 @@ class Decisions:
     @cached_property
     def _entries(self) -> Any:
         """The newest entry of every source, sorted by source."""
-        parts = [np.empty(0, _ENTRY)]
         pruned = max([number for number, path in enumerate(self._files) if is_pruned(path)], default=0)
-        for number, path in enumerate(self._files):
-            with open_seekable(path) as file:
-                columns = ["source_id"] if is_pruned(path) else list(_NEEDED)
-                for batch in pq.ParquetFile(file).iter_batches(columns=columns):
-                    parts.append(self._entries_of(batch, number, number < pruned))
-        every = np.concatenate(parts)
-        del parts
+        left_open = frozenset(open_claims(self._target).left_open())
+
+        def read(number: int) -> Any:
+            return self._entries_in(number, number < pruned, left_open)
+
+        every = np.concatenate([np.empty(0, _ENTRY), *ahead(read, range(len(self._files)))])
         every = every[np.argsort(every["source"], kind="stable")]
         newest = np.ones(len(every), bool)
         newest[:-1] = every["source"][1:] != every["source"][:-1]
         return every[newest]
 
-    def _entries_of(self, batch: Any, number: int, before_pruning: bool) -> Any:
+    def _entries_in(self, number: int, before_pruning: bool, left_open: frozenset[bytes]) -> Any:
+        path, parts = self._files[number], [np.empty(0, _ENTRY)]
+        columns = ["source_id"] if is_pruned(path) else list(_NEEDED)
+        with open_seekable(path) as file:
+            for batch in pq.ParquetFile(file).iter_batches(columns=columns):
+                parts.append(self._entries_of(batch, number, before_pruning, left_open))
+        return np.concatenate(parts)
+
+    def _entries_of(self, batch: Any, number: int, before_pruning: bool, left_open: frozenset[bytes]) -> Any:
         entries = np.zeros(batch.num_rows, _ENTRY)
         entries["file"] = number
         entries["source"] = digest_numbers(batch["source_id"])
@@ -147,10 +150,10 @@ class Decisions:
         entries["size"] = batch["source_size"].to_numpy(zero_copy_only=False)
         entries["version"] = pc.fill_null(pc.cast(versions, pa.int64()), 0)
         entries["uid"] = numbers_of(batch["sop_instance_uid"])
-        entries["decides"] = self._decides(batch, before_pruning)
+        entries["decides"] = self._decides(batch, before_pruning, left_open)
         return entries
 
-    def _decides(self, batch: Any, before_pruning: bool) -> Any:
+    def _decides(self, batch: Any, before_pruning: bool, left_open: frozenset[bytes]) -> Any:
         """Return for each row whether it decides: a mask of bool, (rows,)."""
         again = ["occupied", *(["duplicate", "duplicate_conflict"] if before_pruning else [])]
         tried = pc.and_(
@@ -162,9 +165,9 @@ class Decisions:
             pc.equal(batch["beamstop_version"], self._beamstop_version),
         )
         decides = pc.fill_null(pc.and_(tried, same), False).to_numpy(zero_copy_only=False)
-        if self._left_open:
+        if left_open:
             uids = batch["sop_instance_uid"].to_pylist()
-            decides &= np.array([uid is None or uid_key(uid) not in self._left_open for uid in uids])
+            decides &= np.array([uid is None or uid_key(uid) not in left_open for uid in uids])
         return decides
 
 

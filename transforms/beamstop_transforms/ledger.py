@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from beamstop_transforms.ahead import ahead
 from beamstop_transforms.numbers import number_of, numbers_of
 from beamstop_transforms.stores import open_seekable, paths_in
 
@@ -47,20 +48,25 @@ class Ledger:
         """One entry for each path and content, sorted; the newest run has the last word."""
         parts = [np.empty(0, _ENTRY)]
         # Sorted by name, the files are sorted by run.
-        for path in paths_in(self._audit, "instances", ".parquet"):
-            with open_seekable(path) as file:
-                for batch in pq.ParquetFile(file).iter_batches(columns=list(_COLUMNS.values())):
-                    written = batch.filter(batch["output_path"].is_valid())
-                    entries = np.empty(written.num_rows, _ENTRY)
-                    for name, column in _COLUMNS.items():
-                        entries[name] = numbers_of(written[column])
-                    parts.append(entries)
+        parts += ahead(_entries_in, paths_in(self._audit, "instances", ".parquet"))
         every = np.concatenate(parts)
         del parts
         every = every[np.lexsort((every["low"], every["high"]))]  # stable
         newest = np.ones(len(every), bool)
         newest[:-1] = every[_SAME][1:] != every[_SAME][:-1]
         return every[newest]
+
+
+def _entries_in(path: str) -> Any:
+    parts = [np.empty(0, _ENTRY)]
+    with open_seekable(path) as file:
+        for batch in pq.ParquetFile(file).iter_batches(columns=list(_COLUMNS.values())):
+            written = batch.filter(batch["output_path"].is_valid())
+            entries = np.empty(written.num_rows, _ENTRY)
+            for name, column in _COLUMNS.items():
+                entries[name] = numbers_of(written[column])
+            parts.append(entries)
+    return np.concatenate(parts)
 
 
 _COLUMNS = {"high": "output_path", "low": "output_sha256", "source": "source_id"}

@@ -17,6 +17,7 @@ from apache_beam.pvalue import AsList, AsSingleton
 from beamstop.audit import PRUNED_FILES, Outcome, Row
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
+from beamstop_transforms.ahead import ahead
 from beamstop_transforms.decisions import PRUNED, finished_files, is_pruned
 from beamstop_transforms.numbers import digest_numbers, numbers_of
 from beamstop_transforms.read import FOLDER_UNREADABLE
@@ -139,12 +140,7 @@ class History:
     def __post_init__(self) -> None:
         self._files = finished_files(self.audit, self.run_id)
         self._unlisted = False
-        parts = [
-            np.empty(0, _ENTRY),
-            *(part for number in range(len(self._files)) for part in self._read(number)),
-        ]
-        self._rows = np.concatenate(parts)
-        del parts
+        self._rows = np.concatenate([np.empty(0, _ENTRY), *ahead(self._read, range(len(self._files)))])
         order = np.argsort(self._rows["source"], kind="stable")
         sources = self._rows["source"][order]
         last = np.ones(len(order), bool)
@@ -223,8 +219,8 @@ class History:
         other = (one["size"] != two["size"]) | (one["version"] != two["version"])
         return int((mine[two["file"]] & (one["code"] != _PRUNED) & other).sum())
 
-    def _read(self, number: int) -> Iterator[Any]:
-        path, begin = self._files[number], 0
+    def _read(self, number: int) -> Any:
+        path, begin, parts = self._files[number], 0, [np.empty(0, _ENTRY)]
         columns = ["source_id", "output_path"]
         if not is_pruned(path):
             columns += ["source_size", "source_version", "outcome", "reason"]
@@ -239,7 +235,8 @@ class History:
                     entries["code"] = _PRUNED
                 else:
                     self._add_verdicts(entries, batch, run_of(path))
-                yield entries
+                parts.append(entries)
+        return np.concatenate(parts)
 
     def _add_verdicts(self, entries: Any, batch: Any, run_id: str) -> None:
         entries["size"] = batch["source_size"].to_numpy(zero_copy_only=False)

@@ -54,7 +54,7 @@ class Settle(beam.PTransform):
 
 
 class _ContestableFn(beam.DoFn):
-    """Drop the claims that need no settling where nothing can have been skipped: a first run has millions."""
+    """Drop the millions of claims of a first run that need no settling: nothing was skipped."""
 
     def __init__(self, decisions: Decisions) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ import base64
 import errno
 import fcntl
 import hashlib
+import io
 import os
 import shutil
 import sys
@@ -436,18 +437,34 @@ def read_remote(path: str) -> bytes:
 
 @contextmanager
 def open_seekable(path: str) -> Iterator[Any]:
-    """Open a file or object to read parts of it."""
+    """Open a file or object to read parts of it; a small object comes whole, in one request."""
     if not is_remote(path):
         with open(path, "rb") as file:
             yield file
         return
     bucket, _, name = path.removeprefix("gs://").partition("/")
     blob = _client().bucket(bucket).blob(name)
-    with _usable(bucket), blob.open("rb", chunk_size=_PART, retry=_retry()) as reader:
-        yield reader
+    with _usable(bucket):
+        beginning = _beginning(blob)
+        if len(beginning) < _SMALL:
+            yield io.BytesIO(beginning)
+            return
+        with blob.open("rb", chunk_size=_PART, retry=_retry()) as reader:
+            yield reader
 
 
-_PART = 1 << 20  # bytes: most Parquet files of a night's run are read in one request
+def _beginning(blob: Any) -> bytes:
+    from google.api_core.exceptions import RequestRangeNotSatisfiable
+
+    try:
+        beginning: bytes = blob.download_as_bytes(start=0, end=_SMALL - 1, retry=_retry())
+    except RequestRangeNotSatisfiable:  # there is not a single byte
+        return b""
+    return beginning
+
+
+_SMALL = 4 << 20  # bytes: most Parquet files of a night's run are no larger
+_PART = 1 << 20
 
 
 def list_remote(address: str) -> Iterator[tuple[str, int, str]]:

@@ -1,10 +1,10 @@
 """What a report says, in figures: an audit read once, file by file, and added up."""
 
 import json
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from beamstop.audit import Outcome
 from beamstop_pipeline.job import ConfigurationError
 from beamstop_pipeline.verify_audit import read_records
 from beamstop_pipeline.verify_command import FOLDER
+from beamstop_transforms.ahead import ahead
 from beamstop_transforms.numbers import digest_numbers
 from beamstop_transforms.stores import open_seekable, paths_in
 from beamstop_transforms.tables import run_of
@@ -256,31 +257,23 @@ class _Reader:
 
     def read(self, paths: list[str], columns: list[str]) -> Iterator[tuple[str, pa.Table]]:
         """Yield path and table of the files that can be read, in order."""
-        with ThreadPoolExecutor(_READERS) as pool:
-            ahead: deque[tuple[str, Future[pa.Table]]] = deque()
-            for path in paths:
-                ahead.append((path, pool.submit(_read, path, columns)))
-                if len(ahead) == _READERS:
-                    yield from self._got(*ahead.popleft())
-            while ahead:
-                yield from self._got(*ahead.popleft())
-
-    def _got(self, path: str, table: "Future[pa.Table]") -> Iterator[tuple[str, pa.Table]]:
-        try:
-            found = table.result()
-        except (OSError, ValueError, KeyError):  # what Arrow raises on a broken file is a ValueError
-            self.unreadable.add(path.removeprefix(self._audit).lstrip("/"))
-        else:
-            yield path, found
+        tables = ahead(partial(_read, columns=columns), paths, _READERS)
+        for path, table in zip(paths, tables, strict=True):
+            if table is None:
+                self.unreadable.add(path.removeprefix(self._audit).lstrip("/"))
+            else:
+                yield path, table
 
 
-def _read(path: str, columns: list[str]) -> pa.Table:
-    with open_seekable(path) as file:
-        parquet = pq.ParquetFile(file)
-        missing = set(columns) - set(parquet.schema_arrow.names)
-        if missing:
-            raise KeyError(*sorted(missing))
-        return parquet.read(columns=columns)
+def _read(path: str, columns: list[str]) -> pa.Table | None:
+    """Return columns of a file; None if it is broken or has not all of them."""
+    try:
+        with open_seekable(path) as file:
+            parquet = pq.ParquetFile(file)
+            whole = set(columns) <= set(parquet.schema_arrow.names)
+            return parquet.read(columns=columns) if whole else None
+    except (OSError, ValueError):  # what Arrow raises on a broken file is a ValueError
+        return None
 
 
 _FATE = np.dtype([("source", "u8"), ("outcome", "u1")])
