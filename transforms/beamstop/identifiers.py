@@ -302,8 +302,9 @@ class _Harvester:
         """Gather the UIDs inside a private value; kept ones excuse nothing, for they are remapped."""
         value = element.value
         if isinstance(value, bytes) and len(value) <= _LONGEST_PRIVATE_VALUE:
-            found = (match.decode() for match in _WRITTEN_UID.findall(value))
-            self._gone.uids.update(uid for uid in found if _is_own_uid(uid))
+            for written in _WRITTEN_UID.findall(value):
+                if _is_own_uid(uid := written.decode()):
+                    self._gone.uids.add(uid)
 
     def _encodings_of(self, dataset: Dataset) -> tuple[str, ...]:
         element = dataset._dict.get(_SPECIFIC_CHARACTER_SET)  # type: ignore[call-overload]
