@@ -191,7 +191,7 @@ class _Waiting:
 
     def _keep(self, batch: pa.RecordBatch) -> None:
         self._batches.append(batch)
-        self._bytes += batch.nbytes
+        self._bytes += batch.get_total_buffer_size()  # nbytes takes 25 times as long
 
     def _write(self) -> str:
         rows, self._batches, self._bytes = pa.Table.from_batches(self._batches), [], 0
