@@ -89,11 +89,12 @@ def _look(
         digest = load_recipe(recipe).digest
         check_inputs(inputs)
     checked = read_audit(audit, identity)
-    if not checked.recipes and not checked.rows:
+    was_read = bool(checked.recipes or checked.rows)
+    if not was_read and not checked.findings:
         raise ConfigurationError(f"--audit {audit}: no run left anything there; check the path")
-    if identity is not None and not checked.fits:
+    if identity is not None and was_read and not checked.fits:
         raise ConfigurationError("--key: it made not one seal of this audit; name the key of the run")
-    if output is None or key is None:
+    if output is None or key is None or not was_read:
         return checked, None
     if digest not in checked.recipes:
         used = ", ".join(sorted(set(checked.recipes.values())))

@@ -102,8 +102,9 @@ def test_a_row_changed_dropped_or_added_is_noticed(run: Run, verify: Verify, arc
     assert verify() == (1, Counter(row_changed=3, root=1))
     file.write_bytes(before)
     change_rows(ran.audit, lambda rows: rows.slice(1))
-    assert verify() == (1, Counter(row_count=1, root=1, record_counts=1))
-    assert verify(key=None) == (1, Counter(row_count=1, root=1, record_counts=1))
+    found = Counter(row_count=1, root=1, record_counts=1, changes_count=1)
+    assert verify() == (1, found)
+    assert verify(key=None) == (1, found)
     file.write_bytes(before)
     change_rows(ran.audit, lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]))
     assert verify()[1] >= Counter(row_twice=1, row_count=1)
@@ -111,6 +112,33 @@ def test_a_row_changed_dropped_or_added_is_noticed(run: Run, verify: Verify, arc
     assert verify()[1] >= Counter(rows_unreadable=1, row_count=1)
     file.unlink()
     assert verify()[1] >= Counter(row_count=1, root=1)
+
+
+def test_changes_dropped_or_added_are_noticed(run: Run, verify: Verify, archive: Path) -> None:
+    ran = run(archive)
+    (file,) = (ran.audit / "changes").glob("*.parquet")
+    rows = pq.read_table(file)
+    assert verify() == (0, NOTHING)
+    pq.write_table(rows.slice(1), file)
+    assert verify() == (1, Counter(changes_count=1))
+    pq.write_table(pa.concat_tables([rows, rows.slice(0, 1)]), file)
+    assert verify(key=None) == (1, Counter(changes_count=1))
+    pq.write_table(rows.slice(0, 0), file)
+    assert verify() == (1, Counter(changes_count=3))
+    file.write_bytes(b"no table")
+    assert verify() == (1, Counter(changes_unreadable=1, changes_count=3))
+    file.unlink()
+    assert verify() == (1, Counter(changes_count=3))
+
+
+def test_the_only_record_dropped_is_noticed(
+    run: Run, verify: Verify, archive: Path, places: tuple[str, ...]
+) -> None:
+    ran = run(archive)
+    (file,) = (ran.audit / "runs").glob("*.json")
+    file.unlink()
+    assert verify() == (1, Counter(no_record=1))
+    assert verify(*places) == (1, Counter(no_record=1))
 
 
 def test_a_record_changed_or_dropped_is_noticed(run: Run, verify: Verify, archive: Path) -> None:
