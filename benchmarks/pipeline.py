@@ -27,7 +27,8 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import UID
 
-from beamstop_transforms import match, stores
+from beamstop_transforms import match
+from beamstop_transforms.stores import gcs
 
 LOOP = """
 import os, sys
@@ -76,7 +77,7 @@ def main() -> None:
         elif arguments.what == "listing":
             listing(str(plant_empty(base / "many", arguments.files)))
         else:
-            stores._client = lambda: Bucket(arguments.files)  # type: ignore[assignment]
+            gcs._client = lambda: Bucket(arguments.files)  # type: ignore[assignment]
             listing("gs://bucket/in")
 
 

@@ -19,7 +19,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Client
 
 from beamstop_pipeline.cli import main
-from beamstop_transforms import stores
+from beamstop_transforms.stores import gcs
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,9 @@ def server(serve: Serve, free_port: Callable[[], int], monkeypatch: pytest.Monke
         pytest.skip("the server does not start here")
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "test")
-    stores._client.cache_clear()
+    gcs._client.cache_clear()
     yield Client(project="test", credentials=AnonymousCredentials())
-    stores._client.cache_clear()
+    gcs._client.cache_clear()
 
 
 def _listens(port: int) -> bool:

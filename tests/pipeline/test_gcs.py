@@ -15,8 +15,8 @@ from google.cloud.storage import Blob, Client
 from pydicom.data import get_testdata_file
 
 from beamstop_pipeline.cli import main
-from beamstop_transforms import match, stores
-from beamstop_transforms.stores import open_seekable
+from beamstop_transforms import match
+from beamstop_transforms.stores import gcs, open_seekable
 
 _PLACES = ("output", "audit", "crosswalk", "attributes", "png")
 
@@ -114,7 +114,7 @@ def test_an_object_that_was_replaced_is_not_pruned(
     ("error", "said"),
     [
         (Forbidden("Doe^Jane"), "no longer permitted; grant it to these credentials"),
-        (RefreshError("Doe^Jane"), f"the credentials hold no longer (RefreshError); {stores._SIGN_IN}"),
+        (RefreshError("Doe^Jane"), f"the credentials hold no longer (RefreshError); {gcs._SIGN_IN}"),
     ],
 )
 def test_what_is_refused_in_the_middle_of_a_run_breaks_it_and_the_next_goes_on(
@@ -195,7 +195,7 @@ def test_many_objects_side_by_side_are_divided_by_their_names(
     )
 
 
-@pytest.mark.parametrize("size", [0, 10, stores._SMALL - 1, stores._SMALL, stores._SMALL + 10])
+@pytest.mark.parametrize("size", [0, 10, gcs._SMALL - 1, gcs._SMALL, gcs._SMALL + 10])
 def test_an_object_of_any_size_is_read_in_parts(server: Client, size: int) -> None:
     content = random.Random(size).randbytes(size)
     server.create_bucket("bucket").blob("some/name").upload_from_string(content)

@@ -11,9 +11,8 @@ import pytest
 from urllib3.util import Retry
 
 from beamstop.errors import Failed
-from beamstop_transforms import dicomweb
-from beamstop_transforms.dicomweb import DicomwebStore, address, check_dicomweb
-from beamstop_transforms.stores import StoreError
+from beamstop_transforms.stores import StoreError, dicomweb
+from beamstop_transforms.stores.dicomweb import DicomwebStore, address, check_dicomweb
 
 NAME = "studies/1.2/series/1.3/instances/1.4"
 

@@ -18,10 +18,17 @@ from pydicom.dataset import Dataset
 
 from beamstop.errors import Failed
 from beamstop.files import Encoded
-from beamstop_transforms import stores
 from beamstop_transforms.instance import Instance, Source
 from beamstop_transforms.read import read_source
-from beamstop_transforms.stores import GcsStore, StoreError, check_remote
+from beamstop_transforms.stores import (
+    StoreError,
+    check_remote,
+    gcs,
+    list_letters,
+    list_level,
+    list_remote,
+    open_store,
+)
 from beamstop_transforms.write import Placing, Target
 
 
@@ -119,11 +126,11 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "test")
-    retry = stores._retry()
-    monkeypatch.setattr(stores, "_retry", lambda: retry.with_delay(initial=0.01, maximum=0.02, multiplier=1))
-    stores._client.cache_clear()
+    retry = gcs._retry()
+    monkeypatch.setattr(gcs, "_retry", lambda: retry.with_delay(initial=0.01, maximum=0.02, multiplier=1))
+    gcs._client.cache_clear()
     yield server
-    stores._client.cache_clear()
+    gcs._client.cache_clear()
     server.shutdown()
     server.server_close()
 
@@ -131,32 +138,32 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_a_store_that_throttles_or_fails_is_asked_again(bucket: Bucket, status: int) -> None:
     bucket.trouble = [status, status]
-    assert GcsStore("gs://b").write("a.dcm", b"data", None)
+    assert open_store("gs://b").write("a.dcm", b"data", None)
     assert bucket.requests == 3
     bucket.trouble = [status, status]
-    assert GcsStore("gs://b").find("a.dcm") is not None
-    assert [path for path, _, _ in stores.list_remote("gs://b/")] == ["gs://b/a.dcm"]
+    assert open_store("gs://b").find("a.dcm") is not None
+    assert [path for path, _, _ in list_remote("gs://b/")] == ["gs://b/a.dcm"]
 
 
 @pytest.mark.parametrize(
     ("status", "said"),
     [
         # The test's credentials are anonymous, and cannot be renewed.
-        (401, f"the credentials hold no longer (InvalidOperation); {stores._SIGN_IN}"),
+        (401, f"the credentials hold no longer (InvalidOperation); {gcs._SIGN_IN}"),
         (403, "no longer permitted; grant it to these credentials"),
     ],
 )
 @pytest.mark.parametrize(
     "use",
     [
-        lambda: GcsStore("gs://b").find("a.dcm"),
-        lambda: GcsStore("gs://b").read("a.dcm"),
-        lambda: GcsStore("gs://b").write("a.dcm", b"data", None),
-        lambda: list(GcsStore("gs://b").names("")),
-        lambda: GcsStore("gs://b").folders(""),
-        lambda: list(stores.list_remote("gs://b/")),
-        lambda: list(stores.list_level("gs://b/")),
-        lambda: list(stores.list_letters("gs://b/")),
+        lambda: open_store("gs://b").find("a.dcm"),
+        lambda: open_store("gs://b").read("a.dcm"),
+        lambda: open_store("gs://b").write("a.dcm", b"data", None),
+        lambda: list(open_store("gs://b").names("")),
+        lambda: open_store("gs://b").folders(""),
+        lambda: list(list_remote("gs://b/")),
+        lambda: list(list_level("gs://b/")),
+        lambda: list(list_letters("gs://b/")),
     ],
 )
 def test_what_is_refused_is_not_asked_again_and_breaks_the_run(
@@ -172,7 +179,7 @@ def test_what_is_refused_is_not_asked_again_and_breaks_the_run(
 def test_a_bucket_that_went_away_breaks_the_run(bucket: Bucket) -> None:
     bucket.trouble = [404]
     with pytest.raises(StoreError, match="gs://b: no such bucket"):
-        GcsStore("gs://b").write("a.dcm", b"data", None)
+        open_store("gs://b").write("a.dcm", b"data", None)
 
 
 @pytest.mark.parametrize(("status", "detail"), [(403, "PermissionError"), (404, "FileNotFoundError")])
@@ -191,15 +198,15 @@ def test_credentials_that_are_not_known_any_more_are_no_trouble_of_one_source(bu
 
 def test_an_upload_whose_answer_was_lost_counts_as_written(bucket: Bucket) -> None:
     bucket.lose_answer = True
-    assert GcsStore("gs://b").write("a.dcm", b"data", None)
-    assert not GcsStore("gs://b").write("a.dcm", b"other", None)
+    assert open_store("gs://b").write("a.dcm", b"data", None)
+    assert not open_store("gs://b").write("a.dcm", b"other", None)
 
 
 def test_a_large_object_is_created_once_as_a_small_one_is(bucket: Bucket) -> None:
     large = bytes(9 << 20)  # more than the client sends in one request
-    assert GcsStore("gs://b").write("a.dcm", large, None)
-    assert GcsStore("gs://b").write("a.dcm", large, None)
-    assert not GcsStore("gs://b").write("a.dcm", large + b"1", None)
+    assert open_store("gs://b").write("a.dcm", large, None)
+    assert open_store("gs://b").write("a.dcm", large, None)
+    assert not open_store("gs://b").write("a.dcm", large + b"1", None)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from beamstop_transforms.stores import LocalStore
+from beamstop_transforms.stores.local import LocalStore
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from beamstop.errors import Quarantined
 from beamstop.files import Encoded
 from beamstop_transforms.claims import Claims
 from beamstop_transforms.instance import Instance, Placed, Source
-from beamstop_transforms.stores import LocalStore
+from beamstop_transforms.stores.local import LocalStore
 from beamstop_transforms.write import Placing, Target, output_path
 
 PATH = "P/1.2/1.2.3/1.2.3.4.dcm"

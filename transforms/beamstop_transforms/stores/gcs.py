@@ -1,297 +1,18 @@
-"""Where files are put: a local folder, a `gs://` prefix or an imaging server, behind one small protocol."""
+"""A `gs://` prefix as a store, and what is read and listed in buckets; one client per process."""
 
 import base64
-import errno
-import fcntl
 import hashlib
 import io
 import os
-import shutil
 import sys
 import threading
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache, partial
-from io import FileIO
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
-from beamstop.errors import DeidError
-
-PARTIAL = ".partial"  # the one hidden folder of a target that holds what is not finished
-
-
-class Found(NamedTuple):
-    """What stands under a name.
-
-    Attributes:
-        version: changes with every write; what `write` compares with.
-        sha256: of the content, in hex.
-    """
-
-    version: object
-    sha256: str
-
-
-class Store(Protocol):
-    """Whole objects by name; a name is a relative path with `/`."""
-
-    def find(self, name: str) -> Found | None:
-        """Say what stands under a name."""
-
-    def read(self, name: str) -> tuple[object, bytes] | None:
-        """Return version and content of what stands under a name."""
-
-    def write(self, name: str, data: bytes, version: object | None, durable: bool = True) -> bool:
-        """Put data under a name, at once and whole, if it still has this version.
-
-        Args:
-            name: where to.
-            data: the whole content.
-            version: as `find` or `read` returned it; None if nothing may stand there.
-            durable: do not return before the data would survive a loss of power.
-
-        Returns:
-            False if the name has another version: nothing was done.
-
-        Raises:
-            StoreError: nothing can be written there, such as on a full disk.
-        """
-
-    def together(self, contents: Sequence[bytes]) -> AbstractContextManager[None]:
-        """Make it cheap to write these contents inside; what is written is durable when it ends.
-
-        Raises:
-            StoreError: see `write`.
-        """
-
-    def remove(self, name: str) -> None:
-        """Remove what stands under a name, if anything does."""
-
-    def names(self, folder: str) -> Iterator[str]:
-        """Yield the names below a folder; all names for the empty one."""
-
-    def folders(self, folder: str) -> list[str]:
-        """Return the names of the folders in a folder, sorted."""
-
-    def clear(self, folder: str) -> None:
-        """Remove a folder with all in it."""
-
-
-def is_remote(target: str) -> bool:
-    """Say whether a path is an address in an object store."""
-    return target.startswith("gs://")
-
-
-def is_dicomweb(target: str) -> bool:
-    """Say whether a target is an imaging server."""
-    return target.startswith("dicomweb:")
-
-
-def open_store(target: str) -> Store:
-    """Return the store of a local folder, `gs://` prefix or `dicomweb:` service."""
-    if is_dicomweb(target):
-        from beamstop_transforms.dicomweb import DicomwebStore
-
-        return DicomwebStore(target)
-    return GcsStore(target) if is_remote(target) else LocalStore(target)
-
-
-def paths_in(target: str, folder: str, ending: str) -> list[str]:
-    """Return the paths of what lies in a folder of a target and has this ending, sorted."""
-    names = (name for name in open_store(target).names(folder) if name.endswith(ending))
-    return sorted(f"{target.rstrip('/')}/{name}" for name in names)
-
-
-class LocalStore:
-    """A folder; new folders are the owner's alone (mode 0700).
-
-    A file is written under `.partial` and moved, so that its final name appears only when it is
-    whole. Processes of one machine that write one name are kept apart by a lock file.
-    """
-
-    def __init__(self, root: str) -> None:
-        self._root = root  # paths are texts here: pathlib takes as long as the rest for a small file
-        self._staged: dict[int, str] = {}  # id of a content → where it lies, on the disk already
-        self._changed: set[str] | None = None  # folders whose entries are not yet on the disk
-
-    def find(self, name: str) -> Found | None:
-        """See `Store`."""
-        found = self.read(name)
-        return found and Found(found[0], hashlib.sha256(found[1]).hexdigest())
-
-    def read(self, name: str) -> tuple[object, bytes] | None:
-        """See `Store`."""
-        try:
-            with open(self._at(name), "rb") as file:
-                return _version(os.fstat(file.fileno())), file.read()
-        except FileNotFoundError:
-            return None
-
-    def write(self, name: str, data: bytes, version: object | None, durable: bool = True) -> bool:
-        """See `Store`."""
-        with self._usable():
-            temporary = self._staged.pop(id(data), None) or self._temporary(data, durable)
-            try:
-                with self._locked(name):
-                    if self._version_of(name) != version:
-                        return False
-                    target = self._at(name)
-                    _move(temporary, target)
-            finally:
-                _unlink(temporary)
-            if durable and self._changed is not None:
-                self._changed.add(os.path.dirname(target))
-            elif durable:
-                _sync(os.path.dirname(target))
-            return True
-
-    @contextmanager
-    def together(self, contents: Sequence[bytes]) -> Iterator[None]:
-        """See `Store`: a disk takes the contents of many files in hardly more time than that of one."""
-        staged: list[str] = []
-        try:
-            with self._usable(), ThreadPoolExecutor(_AT_ONCE) as threads:
-                staged += [self._temporary(it, durable=False) for it in contents if len(contents) > 1]
-                list(threads.map(_sync, staged))
-                self._staged = {id(content): path for content, path in zip(contents, staged, strict=False)}
-                self._changed = set()
-                yield
-                list(threads.map(_sync, self._changed))
-        finally:
-            for path in staged:
-                _unlink(path)
-            self._staged, self._changed = {}, None
-
-    def remove(self, name: str) -> None:
-        """See `Store`; folders that become empty go too."""
-        _unlink(self._at(name))
-        self._remove_empty(name)
-
-    def _remove_empty(self, name: str) -> None:
-        """Remove the folders above a name that are empty."""
-        while name := os.path.dirname(name):
-            try:
-                os.rmdir(self._at(name))
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
-                    raise
-                if error.errno != errno.ENOENT:
-                    break
-
-    def names(self, folder: str) -> Iterator[str]:
-        """See `Store`."""
-        for here, _, files in os.walk(self._at(folder)):
-            for file in files:
-                yield os.path.relpath(os.path.join(here, file), self._root)
-
-    def folders(self, folder: str) -> list[str]:
-        """See `Store`."""
-        try:
-            with os.scandir(self._at(folder)) as entries:
-                return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-        except FileNotFoundError:
-            return []
-
-    def clear(self, folder: str) -> None:
-        """See `Store`; folders that become empty go too."""
-        shutil.rmtree(self._at(folder), ignore_errors=True)
-        self._remove_empty(folder)
-
-    def _at(self, name: str) -> str:
-        return f"{self._root}/{name}"
-
-    def _temporary(self, data: bytes, durable: bool) -> str:
-        path = self._at(f"{PARTIAL}/new/{uuid.uuid4().hex}")
-        _make_folder(os.path.dirname(path))
-        try:
-            with open(path, "xb", buffering=0) as file:
-                _write_all(file, data)
-                if durable:
-                    os.fsync(file.fileno())
-        except BaseException:
-            _unlink(path)
-            raise
-        return path
-
-    @contextmanager
-    def _usable(self) -> Iterator[None]:
-        """Tell trouble with the whole folder from trouble with one file in it."""
-        try:
-            yield
-        except OSError as error:
-            number = error.errno or 0
-            if number in _OF_THE_PLACE or not os.access(self._root, os.W_OK | os.X_OK):
-                raise StoreError(f"{self._root}: {os.strerror(number)}") from None
-            raise
-
-    @contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
-        # 256 lock files serve all names: a name of its own each would double the files.
-        path = self._at(f"{PARTIAL}/locks/{hashlib.sha256(name.encode()).hexdigest()[:2]}")
-        _make_folder(os.path.dirname(path))
-        with open(path, "wb", buffering=0) as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-    def _version_of(self, name: str) -> object | None:
-        try:
-            return _version(os.stat(self._at(name)))
-        except FileNotFoundError:
-            return None
-
-
-# What no other file of the folder would be spared.
-_OF_THE_PLACE = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE}
-)
-
-
-def _move(temporary: str, target: str) -> None:
-    """Give a file its name, in folders that are made for it; `remove` may take them away meanwhile."""
-    while True:
-        _make_folder(os.path.dirname(target))
-        try:
-            return os.replace(temporary, target)
-        except FileNotFoundError:
-            if not os.path.exists(temporary):
-                raise
-
-
-def _write_all(file: FileIO, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[file.write(rest) :]
-
-
-def _unlink(path: str) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(path)
-
-
-def _version(about: os.stat_result) -> object:
-    return about.st_ino, about.st_mtime_ns, about.st_size
-
-
-def _make_folder(path: str) -> None:
-    if not path or os.path.isdir(path):
-        return
-    _make_folder(os.path.dirname(path))
-    with suppress(FileExistsError):
-        os.mkdir(path, 0o700)
-
-
-_AT_ONCE = 16  # files that wait for the disk side by side
-
-
-def _sync(path: str) -> None:
-    """Wait until the content of a file, or the entries of a folder, would survive a loss of power."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+from beamstop_transforms.stores.base import Found, StoreError
 
 
 class GcsStore:
@@ -436,12 +157,8 @@ def read_remote(path: str) -> bytes:
 
 
 @contextmanager
-def open_seekable(path: str) -> Iterator[Any]:
-    """Open a file or object to read parts of it; a small object comes whole, in one request."""
-    if not is_remote(path):
-        with open(path, "rb") as file:
-            yield file
-        return
+def open_object(path: str) -> Iterator[Any]:
+    """Open an object to read parts of it; a small one comes whole, in one request."""
     bucket, _, name = path.removeprefix("gs://").partition("/")
     blob = _client().bucket(bucket).blob(name)
     with _usable(bucket):
@@ -532,10 +249,6 @@ def _after(prefix: str, letter: str) -> str | None:
     return prefix + chr(0xE000 if letter == "\ud7ff" else ord(letter) + 1)
 
 
-class StoreError(DeidError):
-    """An object store that cannot be used as asked; the message says the remedy."""
-
-
 @contextmanager
 def _signed_in(bucket: str) -> Iterator[None]:
     """Tell credentials that lapsed from trouble with one object: every other one would end like it."""
@@ -564,21 +277,16 @@ def _usable(bucket: str) -> Iterator[None]:
         raise StoreError(f"gs://{bucket}: {type(error).__name__}; is the store reachable?") from None
 
 
-def check_remote(inputs: Iterable[str], targets: Iterable[str]) -> None:
-    """Check that there are credentials, that the buckets exist and may be used, and imaging servers answer.
+def check_buckets(inputs: Iterable[str], targets: Iterable[str]) -> None:
+    """Check that there are credentials, and that the buckets exist and may be used.
 
     Args:
-        inputs: what is read.
-        targets: what is written to, and read again.
+        inputs: addresses that are read.
+        targets: addresses that are written to, and read again.
 
     Raises:
         StoreError: one may not, as far as can be told without reading or writing an object.
     """
-    inputs, targets = list(inputs), list(targets)
-    for server in filter(is_dicomweb, [*inputs, *targets]):
-        from beamstop_transforms.dicomweb import check_dicomweb
-
-        check_dicomweb(server)
     written = _buckets(targets)
     needs = {bucket: ["storage.objects.get"] for bucket in [*_buckets(inputs), *written]}
     for bucket in written:
@@ -590,8 +298,7 @@ def check_remote(inputs: Iterable[str], targets: Iterable[str]) -> None:
 
 
 def _buckets(addresses: Iterable[str]) -> list[str]:
-    remote = (it.removeprefix("gs://").partition("/")[0] for it in addresses if is_remote(it))
-    return list(dict.fromkeys(remote))
+    return list(dict.fromkeys(it.removeprefix("gs://").partition("/")[0] for it in addresses))
 
 
 def check_credentials() -> None:

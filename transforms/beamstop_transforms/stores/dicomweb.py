@@ -13,7 +13,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from beamstop.errors import Failed
-from beamstop_transforms.stores import Found, StoreError, check_credentials
+from beamstop_transforms.stores.base import Found, StoreError
+from beamstop_transforms.stores.gcs import check_credentials
 
 SCHEME = "dicomweb:"
 _GOOGLE = "healthcare.googleapis.com"

@@ -1,0 +1,80 @@
+"""What every store can do, and what goes wrong with one."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
+
+from beamstop.errors import DeidError
+
+PARTIAL = ".partial"  # the one hidden folder of a target that holds what is not finished
+
+
+class StoreError(DeidError):
+    """An object store that cannot be used as asked; the message says the remedy."""
+
+
+class Found(NamedTuple):
+    """What stands under a name.
+
+    Attributes:
+        version: changes with every write; what `write` compares with.
+        sha256: of the content, in hex.
+    """
+
+    version: object
+    sha256: str
+
+
+class Store(Protocol):
+    """Whole objects by name; a name is a relative path with `/`."""
+
+    def find(self, name: str) -> Found | None:
+        """Say what stands under a name."""
+
+    def read(self, name: str) -> tuple[object, bytes] | None:
+        """Return version and content of what stands under a name."""
+
+    def write(self, name: str, data: bytes, version: object | None, durable: bool = True) -> bool:
+        """Put data under a name, at once and whole, if it still has this version.
+
+        Args:
+            name: where to.
+            data: the whole content.
+            version: as `find` or `read` returned it; None if nothing may stand there.
+            durable: do not return before the data would survive a loss of power.
+
+        Returns:
+            False if the name has another version: nothing was done.
+
+        Raises:
+            StoreError: nothing can be written there, such as on a full disk.
+        """
+
+    def together(self, contents: Sequence[bytes]) -> AbstractContextManager[None]:
+        """Make it cheap to write these contents inside; what is written is durable when it ends.
+
+        Raises:
+            StoreError: see `write`.
+        """
+
+    def remove(self, name: str) -> None:
+        """Remove what stands under a name, if anything does."""
+
+    def names(self, folder: str) -> Iterator[str]:
+        """Yield the names below a folder; all names for the empty one."""
+
+    def folders(self, folder: str) -> list[str]:
+        """Return the names of the folders in a folder, sorted."""
+
+    def clear(self, folder: str) -> None:
+        """Remove a folder with all in it."""
+
+
+def is_remote(target: str) -> bool:
+    """Say whether a path is an address in an object store."""
+    return target.startswith("gs://")
+
+
+def is_dicomweb(target: str) -> bool:
+    """Say whether a target is an imaging server."""
+    return target.startswith("dicomweb:")

@@ -1,0 +1,204 @@
+"""A local folder as a store."""
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from io import FileIO
+
+from beamstop_transforms.stores.base import PARTIAL, Found, StoreError
+
+
+class LocalStore:
+    """A folder; new folders are the owner's alone (mode 0700).
+
+    A file is written under `.partial` and moved, so that its final name appears only when it is
+    whole. Processes of one machine that write one name are kept apart by a lock file.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = root  # paths are texts here: pathlib takes as long as the rest for a small file
+        self._staged: dict[int, str] = {}  # id of a content → where it lies, on the disk already
+        self._changed: set[str] | None = None  # folders whose entries are not yet on the disk
+
+    def find(self, name: str) -> Found | None:
+        """See `Store`."""
+        found = self.read(name)
+        return found and Found(found[0], hashlib.sha256(found[1]).hexdigest())
+
+    def read(self, name: str) -> tuple[object, bytes] | None:
+        """See `Store`."""
+        try:
+            with open(self._at(name), "rb") as file:
+                return _version(os.fstat(file.fileno())), file.read()
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, data: bytes, version: object | None, durable: bool = True) -> bool:
+        """See `Store`."""
+        with self._usable():
+            temporary = self._staged.pop(id(data), None) or self._temporary(data, durable)
+            try:
+                with self._locked(name):
+                    if self._version_of(name) != version:
+                        return False
+                    target = self._at(name)
+                    _move(temporary, target)
+            finally:
+                _unlink(temporary)
+            if durable and self._changed is not None:
+                self._changed.add(os.path.dirname(target))
+            elif durable:
+                _sync(os.path.dirname(target))
+            return True
+
+    @contextmanager
+    def together(self, contents: Sequence[bytes]) -> Iterator[None]:
+        """See `Store`: a disk takes the contents of many files in hardly more time than that of one."""
+        staged: list[str] = []
+        try:
+            with self._usable(), ThreadPoolExecutor(_AT_ONCE) as threads:
+                staged += [self._temporary(it, durable=False) for it in contents if len(contents) > 1]
+                list(threads.map(_sync, staged))
+                self._staged = {id(content): path for content, path in zip(contents, staged, strict=False)}
+                self._changed = set()
+                yield
+                list(threads.map(_sync, self._changed))
+        finally:
+            for path in staged:
+                _unlink(path)
+            self._staged, self._changed = {}, None
+
+    def remove(self, name: str) -> None:
+        """See `Store`; folders that become empty go too."""
+        _unlink(self._at(name))
+        self._remove_empty(name)
+
+    def _remove_empty(self, name: str) -> None:
+        """Remove the folders above a name that are empty."""
+        while name := os.path.dirname(name):
+            try:
+                os.rmdir(self._at(name))
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                    raise
+                if error.errno != errno.ENOENT:
+                    break
+
+    def names(self, folder: str) -> Iterator[str]:
+        """See `Store`."""
+        for here, _, files in os.walk(self._at(folder)):
+            for file in files:
+                yield os.path.relpath(os.path.join(here, file), self._root)
+
+    def folders(self, folder: str) -> list[str]:
+        """See `Store`."""
+        try:
+            with os.scandir(self._at(folder)) as entries:
+                return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        except FileNotFoundError:
+            return []
+
+    def clear(self, folder: str) -> None:
+        """See `Store`; folders that become empty go too."""
+        shutil.rmtree(self._at(folder), ignore_errors=True)
+        self._remove_empty(folder)
+
+    def _at(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    def _temporary(self, data: bytes, durable: bool) -> str:
+        path = self._at(f"{PARTIAL}/new/{uuid.uuid4().hex}")
+        _make_folder(os.path.dirname(path))
+        try:
+            with open(path, "xb", buffering=0) as file:
+                _write_all(file, data)
+                if durable:
+                    os.fsync(file.fileno())
+        except BaseException:
+            _unlink(path)
+            raise
+        return path
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Tell trouble with the whole folder from trouble with one file in it."""
+        try:
+            yield
+        except OSError as error:
+            number = error.errno or 0
+            if number in _OF_THE_PLACE or not os.access(self._root, os.W_OK | os.X_OK):
+                raise StoreError(f"{self._root}: {os.strerror(number)}") from None
+            raise
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        # 256 lock files serve all names: a name of its own each would double the files.
+        path = self._at(f"{PARTIAL}/locks/{hashlib.sha256(name.encode()).hexdigest()[:2]}")
+        _make_folder(os.path.dirname(path))
+        with open(path, "wb", buffering=0) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _version_of(self, name: str) -> object | None:
+        try:
+            return _version(os.stat(self._at(name)))
+        except FileNotFoundError:
+            return None
+
+
+# What no other file of the folder would be spared.
+_OF_THE_PLACE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE}
+)
+
+
+def _move(temporary: str, target: str) -> None:
+    """Give a file its name, in folders that are made for it; `remove` may take them away meanwhile."""
+    while True:
+        _make_folder(os.path.dirname(target))
+        try:
+            return os.replace(temporary, target)
+        except FileNotFoundError:
+            if not os.path.exists(temporary):
+                raise
+
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def _unlink(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def _version(about: os.stat_result) -> object:
+    return about.st_ino, about.st_mtime_ns, about.st_size
+
+
+def _make_folder(path: str) -> None:
+    if not path or os.path.isdir(path):
+        return
+    _make_folder(os.path.dirname(path))
+    with suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+
+
+_AT_ONCE = 16  # files that wait for the disk side by side
+
+
+def _sync(path: str) -> None:
+    """Wait until the content of a file, or the entries of a folder, would survive a loss of power."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
