@@ -171,13 +171,14 @@ def asked(recipe: Recipe) -> dict[str, Any]:
 
 
 _PACKAGES = ("beamstop", "apache-beam", "pydicom", "numpy", "pyarrow")
-_CODECS = ("imagecodecs", "pyjpegls", "pylibjpeg-openjpeg", "python-gdcm", "easyocr", "torch")
+_CODECS = ("imagecodecs", "pyjpegls", "pylibjpeg-openjpeg", "python-gdcm")
+_NETWORKS = ("opencv-python-headless", "openvino", "easyocr", "torch")
 
 
 def versions() -> dict[str, str]:
     """Return the versions of what can change a result."""
     found = {"python": platform.python_version()}
-    for package in (*_PACKAGES, *_CODECS):
+    for package in (*_PACKAGES, *_CODECS, *_NETWORKS):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
