@@ -2,7 +2,7 @@ import hmac
 import uuid
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
@@ -23,6 +23,7 @@ def patient(patient_id="", study="1.2.3"):
     return dataset
 
 
+@example(bytes(32), [b"short", b"long" * 5000, "end"])
 @given(st.binary(min_size=16, max_size=100), st.lists(st.binary() | st.text()))
 def test_a_digest_is_an_hmac_over_purpose_and_parts_with_their_lengths(key, parts):
     contents = [it if isinstance(it, bytes) else it.encode() for it in parts]
