@@ -12,7 +12,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 from pydicom.uid import ImplicitVRLittleEndian
 
-from beamstop import deidentify_bytes
+from beamstop import deidentify, deidentify_bytes
 from beamstop.actions import Action
 from beamstop.attributes import apply_plans, apply_recipe
 from beamstop.errors import Failed, Quarantined
@@ -154,6 +154,28 @@ def test_dates_shift_by_one_distance_at_every_depth_and_times_stay(make_dataset,
     assert dataset.AcquisitionDateTime == f"{datetime.date(2024, 3, 1) + days:%Y%m%d}120000.5+0100"
     assert "ScheduledProcedureStepStartDate" not in dataset
     assert report.dates_shifted == 2
+
+
+@pytest.mark.parametrize("action", ["K", "C"])
+@pytest.mark.parametrize("dates", ["full", "modified"])
+@pytest.mark.parametrize(
+    ("attributes", "stays"),
+    [
+        ({"PatientBirthDate": "19340301"}, True),  # 89 years on 29 February 2024
+        ({"PatientBirthDate": "19340229"}, False),  # no such day, but it tells the year
+        ({"PatientBirthDate": "19340228"}, False),
+        ({"PatientBirthDate": "19610317", "PatientAge": "093Y"}, False),
+        ({"PatientBirthDate": "19610317", "AcquisitionDateTime": "20510317120000"}, False),
+    ],
+)
+def test_a_birth_date_that_is_kept_tells_no_age_over_89(make_dataset, key, dates, action, attributes, stays):
+    recipe = parse_recipe(
+        f"options: [retain-longitudinal-{dates}-dates]\nattributes: {{PatientBirthDate: {action}}}"
+    )
+    clean = deidentify(make_dataset(**attributes), recipe, key).dataset
+    assert bool(clean.PatientBirthDate) == stays
+    if stays:
+        assert (clean.PatientBirthDate != attributes["PatientBirthDate"]) == (action == "C")
 
 
 def test_ages_over_89_are_one_category_even_where_characteristics_are_kept(make_dataset, key):

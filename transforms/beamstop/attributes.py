@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydicom.dataelem import DataElement
@@ -15,6 +15,7 @@ from pydicom.tag import BaseTag
 
 from beamstop.actions import Action
 from beamstop.changes import Change
+from beamstop.dates import OVER_AGE, cap_age, is_over_age
 from beamstop.descriptors import clean_text
 from beamstop.elements import (
     BROKEN,
@@ -32,8 +33,17 @@ from beamstop.files import clean_file_meta
 from beamstop.identifiers import Identifiers, harvest
 from beamstop.identity import Identity
 from beamstop.limits import MAX_DEPTH
-from beamstop.operators import BY_ACTION, CannotCleanError, Context, Empty, HashUID, Remove, Replace
-from beamstop.plans import CONTENT_VALUES, Plan, Planner
+from beamstop.operators import (
+    BY_ACTION,
+    CannotCleanError,
+    Context,
+    Empty,
+    GuardBirthDate,
+    HashUID,
+    Remove,
+    Replace,
+)
+from beamstop.plans import BIRTH_DATE, CONTENT_VALUES, Plan, Planner
 from beamstop.tags import is_private_creator, private_block_start, tag_name, tag_text, vr_of
 
 if TYPE_CHECKING:
@@ -45,6 +55,7 @@ _NEVER_IN_PLACE = {type(operator) for operator in BY_ACTION.values()}  # custom 
 _VISITED = {Action.K, Action.C, Action.U}  # what becomes of a sequence whose items are visited
 _ALWAYS_A_CHANGE = {Action.D, Action.X, Action.Z}
 _SOP_CLASS_UID = 0x00080016
+_PATIENT_AGE = 0x00101010
 _ORIGINAL_IDS = (0x00100020, 0x0020000D, 0x0020000E, 0x00080018)  # of patient, study, series, instance
 _CONTENT_SEQUENCE = 0x0040A730
 _EXPLICIT = ElementWriter(implicit=False, little=True)
@@ -148,6 +159,13 @@ class _Walk:
         self._plans = planner.plans_for(self._sop_class)
         self._days = identity.shift_days(dataset)
         self._new_dates: set[date] = set()
+
+    @cached_property
+    def _is_old(self) -> bool:
+        """Whether age or dates say that the patient was over 89 years; asked for before either is changed."""
+        dates = self._report.identifiers.dates | self._report.identifiers.kept_dates
+        is_over = is_over_age(text_of(self._dataset, BIRTH_DATE), dates)
+        return is_over or cap_age(text_of(self._dataset, _PATIENT_AGE)) == OVER_AGE
 
     def run(self) -> None:
         self._visit(self._dataset, (), "")
@@ -254,7 +272,8 @@ class _Walk:
             shortcut = self._without_conversion(element, plan)
             if shortcut is not None:
                 return plan.action, shortcut
-        context = Context(self._identity, dataset, path, self._days, self._clean_text)
+        is_old = type(plan.operator) is GuardBirthDate and self._is_old
+        context = Context(self._identity, dataset, path, self._days, self._clean_text, is_old)
         try:
             converted = dataset[element.tag]
             result: Element = plan.operator.apply(converted, context)

@@ -1,12 +1,14 @@
 """Dates as DICOM writes them (PS3.5 6.2: DA, DT, AS), moved by whole days."""
 
 import re
+from collections.abc import Iterable
 from datetime import date, timedelta
 
 _DA = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})\Z")  # with dots: ACR-NEMA, still met in archives
 _DT = re.compile(r"(\d{4})(?:(\d{2})(?:(\d{2})(.*))?)?([+-]\d{4})?\Z", re.DOTALL)
 _DT_REST = re.compile(r"(\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?)?([+-]\d{4})?\Z")
 _AS = re.compile(r"(\d{3})([DWMY])\Z")
+OVER_AGE = "090Y"
 MAX_AGE_YEARS = 89  # HIPAA 164.514(b)(2)(i)(C): ages over 89 are one category
 
 
@@ -57,6 +59,20 @@ def shift_dt(value: str, days: int) -> str | None:
     return text + (rest or "") + (offset or "")
 
 
+def is_over_age(birth: str, days: Iterable[date]) -> bool:
+    """Say whether somebody born on a DA value was over 89 on the last of some days.
+
+    >>> is_over_age("19270101", [date(2016, 12, 31)]), is_over_age("19270101", [date(2017, 1, 1)])
+    (False, True)
+    """
+    match = _DA.match(birth.strip())
+    last = max(days, default=None)
+    if match is None or last is None:
+        return False
+    year, month, day = map(int, match.groups())
+    return (last.year, last.month, last.day) >= (year + MAX_AGE_YEARS + 1, month, day)
+
+
 def cap_age(value: str) -> str | None:
     """Return an AS value, `090Y` where it says more than 89 years; None when it cannot be parsed.
 
@@ -67,4 +83,4 @@ def cap_age(value: str) -> str | None:
     if match is None:
         return None
     years = int(match[1]) / {"D": 365.25, "W": 52.18, "M": 12, "Y": 1}[match[2]]
-    return "090Y" if years > MAX_AGE_YEARS else match[0]
+    return OVER_AGE if years > MAX_AGE_YEARS else match[0]

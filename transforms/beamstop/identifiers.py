@@ -124,6 +124,7 @@ class Identifiers:
         uids: those not well known.
         spellings: words of names and places that are not plain ASCII, lower case, accents kept.
         kept: words of names, ids and places that the recipe keeps.
+        kept_dates: days that the recipe keeps.
         encodings: Python's names of the character sets the instance says it uses.
     """
 
@@ -135,6 +136,7 @@ class Identifiers:
     uids: frozenset[str] = frozenset()
     spellings: frozenset[str] = frozenset()
     kept: frozenset[str] = frozenset()
+    kept_dates: frozenset[date] = frozenset()
     encodings: tuple[str, ...] = ()
 
     def without_dates(self, dates: Iterable[date]) -> "Identifiers":
@@ -186,7 +188,7 @@ def telephone_numbers(words: Words) -> set[str]:
     """Return the digits of a telephone number, and without the country code that it may begin with.
 
     >>> sorted(telephone_numbers(("32", "478", "551290")))
-    ['32478551290', '478551290', '78551290']
+    ['2478551290', '32478551290', '478551290', '78551290']
     """
     digits = "".join(filter(str.isdecimal, words))
     bare = digits.removeprefix("00")
@@ -287,6 +289,7 @@ class _Harvester:
             uids=frozenset(gone.uids - kept.uids),
             spellings=frozenset(gone.spellings - kept.spellings),
             kept=frozenset(kept_words),
+            kept_dates=frozenset(kept.dates),
             encodings=tuple(self._encodings),
         )
 

@@ -54,6 +54,7 @@ class Context:
         path: tags from the top level to the element.
         days: by how much dates of this patient move.
         clean_text: takes identifiers out of a text and returns the rest.
+        is_old: the instance's age or dates say that the patient was over 89 years.
     """
 
     identity: Identity
@@ -61,6 +62,7 @@ class Context:
     path: tuple[int, ...]
     days: int
     clean_text: Callable[[str], str]
+    is_old: bool = False
 
 
 class CannotCleanError(Exception):
@@ -214,6 +216,23 @@ class PseudonymisePatientID(Operator):
     def apply(self, element: DataElement, context: Context) -> DataElement | None:
         issuer = str(context.dataset.get("IssuerOfPatientID") or "")
         return _element(element, context.identity.patient_id(str(element.value or ""), issuer))
+
+
+class GuardBirthDate(Operator):
+    """K or C of a date of birth, unless beside other dates it would tell an age over 89 years.
+
+    Raises:
+        CannotCleanError: it would.
+    """
+
+    def __init__(self, guarded: Operator) -> None:
+        self.action = guarded.action
+        self._guarded = guarded
+
+    def apply(self, element: DataElement, context: Context) -> DataElement | None:
+        if context.is_old and not element.is_empty:
+            raise CannotCleanError
+        return self._guarded.apply(element, context)
 
 
 class Hash(Operator):

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from beamstop.actions import Action
 from beamstop.content_items import find_content_item
 from beamstop.iods import attribute_type, resolve
-from beamstop.operators import BY_ACTION, TEXT_VRS, Operator
+from beamstop.operators import BY_ACTION, TEXT_VRS, GuardBirthDate, Operator
 from beamstop.profile import (
     CLEAN_DESCRIPTORS,
     CLEAN_STRUCTURED_CONTENT,
@@ -24,6 +24,7 @@ from beamstop.safe_private import safe_vr
 from beamstop.tags import PrivateTags, vr_of
 
 _MAX_PLANS = 100_000
+BIRTH_DATE = 0x00100030
 
 # Without these no reader could open the object; a profile that removes what it does not list keeps them.
 _STRUCTURE = {0x00080005, 0x00080016, 0x00080018, 0x0020000D, 0x0020000E}
@@ -152,11 +153,11 @@ class Planner:
         operation = rule.operation
         fallback = _still_valid(resolve(rule.fallback, sop_class, path), sop_class, path, vr)
         if isinstance(operation, Operator):
-            return Plan(operation.action, operation, rule.origin, fallback)
+            return Plan(operation.action, _guarded(path, operation), rule.origin, fallback)
         action = _still_valid(resolve(operation, sop_class, path), sop_class, path, vr)
-        if action is Action.K:
+        if action is Action.K and path[-1] != BIRTH_DATE:
             return self._keep(vr, rule.origin)
-        return Plan(action, BY_ACTION[action], rule.origin, fallback)
+        return Plan(action, _guarded(path, BY_ACTION[action]), rule.origin, fallback)
 
     def content_action(self, item: Dataset) -> Action | None:
         """Return what Table E.3.4-1 does with one content item of a report; None where it says nothing.
@@ -239,6 +240,12 @@ class Planner:
         if vr in TEXT_VRS:
             return Plan(Action.C, BY_ACTION[Action.C], rule.origin, Action.X, override)
         return Plan(Action.K, None, rule.origin, Action.X)
+
+
+def _guarded(path: tuple[int, ...], operator: Operator) -> Operator:
+    """Return the operator, guarded where it leaves a date of birth that may tell an age over 89 years."""
+    leaves = path[-1] == BIRTH_DATE and operator.action in (Action.K, Action.C)
+    return GuardBirthDate(operator) if leaves else operator
 
 
 def _still_valid(action: Action, sop_class: str, path: tuple[int, ...], vr: str) -> Action:
