@@ -188,6 +188,21 @@ def test_pixel_data_under_pseudonymiser_is_left_to_hide_text():
     assert rule.operation is Action.K
 
 
+def test_rules_are_retrieved_from_kskit_s_document_itself():
+    document = {
+        "general_rules": FLAT,
+        "specific_rules": {"0x00080100": {"sequence": "0x00540220", "rule": "CONSERVER"}},
+    }
+    for recipe in (FLAT, document, read_kskit_recipe(document)):
+        assert [get_rule(tag, recipe) for tag in ("0x00100010", "0x0020000d", 0x00189999)] == [
+            EMPTY,
+            REPLACE,
+            REMOVE,
+        ]
+    assert get_specific_rule([VIEW_CODES, CODE_VALUE], document) is KEEP
+    assert get_specific_rule([VIEW_CODES, CODE_VALUE], FLAT) is None
+
+
 def test_uid_of_the_documentation_comes_out():
     assert gen_dicom_uid("", "1.123.123.1234.123456.12345678", "9.9.9.9.9") == (
         "9.9.9.9.9.474079559915109435636573090782"

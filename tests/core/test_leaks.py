@@ -174,6 +174,18 @@ def test_preamble_file_meta_and_private_elements_are_searched(clean: Clean) -> N
 
 
 @pytest.mark.parametrize(
+    ("charset", "name", "text"),
+    [("ISO_IR 144", "Люксембург^Пётр", "ПЕТР"), ("ISO_IR 126", "Διονυσιος^Νίκος", "ΝΙΚΟΣ")],
+)
+def test_names_in_other_alphabets_are_found_without_accents(
+    clean: Clean, charset: str, name: str, text: str
+) -> None:
+    identifiers = identifiers_of(SpecificCharacterSet=charset, PatientName=name)
+    for comment in (f"x {text} y", f"x {text.lower()} y", f"x {text.capitalize()} y"):
+        assert leaks(clean(SpecificCharacterSet=charset, ImageComments=comment), identifiers)
+
+
+@pytest.mark.parametrize(
     ("charset", "name"),
     [
         ("ISO_IR 101", "Łukasz^Żółw"),

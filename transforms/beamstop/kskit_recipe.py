@@ -146,7 +146,7 @@ def _read_verb(key: str, text: object) -> Verb:
         raise RecipeError(f"{key}: {text!r} is not a verb; write one of {', '.join(Verb)}") from None
 
 
-def get_rule(tag: int | str, recipe: "KskitRecipe | Recipe") -> Verb:
+def get_rule(tag: int | str, recipe: "KskitRecipe | Recipe | Mapping[str, Any]") -> Verb:
     """Return the verb for an attribute by itself.
 
     Zero trust: curves, overlay data and comments, private attributes, and whatever the recipe does not list
@@ -154,8 +154,8 @@ def get_rule(tag: int | str, recipe: "KskitRecipe | Recipe") -> Verb:
 
     Args:
         tag: a number, or text as the recipe has it.
-        recipe: from `read_kskit_recipe`, or any that `load_recipe` returns: then the verb is the one
-            closest to what would be done.
+        recipe: kskit's document itself, or what `read_kskit_recipe` made of it, or any that `load_recipe`
+            returns: then the verb is the one closest to what would be done.
 
     >>> recipe = read_kskit_recipe({"0x00020000": ["FileMetaInformationGroupLength", "UL", "CONSERVER"]})
     >>> print(get_rule("0x00020000", recipe))
@@ -164,6 +164,8 @@ def get_rule(tag: int | str, recipe: "KskitRecipe | Recipe") -> Verb:
     RETIRER
     """
     number = int(tag, 16) if isinstance(tag, str) else tag
+    if isinstance(recipe, Mapping):
+        recipe = read_kskit_recipe(recipe)
     if not isinstance(recipe, KskitRecipe):
         if recipe.kskit is None:
             plan = recipe.planner.plan((number,), "" if number & 0x10000 else None, None, "")
@@ -177,13 +179,15 @@ def get_rule(tag: int | str, recipe: "KskitRecipe | Recipe") -> Verb:
 get_general_rule = get_rule  # deidcm's name for it
 
 
-def get_specific_rule(tags: Sequence[int], recipe: KskitRecipe) -> Verb | None:
+def get_specific_rule(tags: Sequence[int], recipe: KskitRecipe | Mapping[str, Any]) -> Verb | None:
     """Return the verb for an attribute because of a sequence around it, or None.
 
     Args:
         tags: from top level to the attribute.
-        recipe: from `read_kskit_recipe`.
+        recipe: kskit's document itself, or what `read_kskit_recipe` made of it.
     """
+    if isinstance(recipe, Mapping):
+        recipe = read_kskit_recipe(recipe)
     *sequences, attribute = tags
     verbs = [
         recipe.specific[sequence, attribute]

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from beamstop.identifiers import Identifiers, Name, Words, runs_of, telephone_numbers
-from beamstop.vocabulary import is_dull, is_placeholder, is_syllabic, vocabulary
+from beamstop.vocabulary import fold, is_dull, is_placeholder, is_syllabic, vocabulary
 
 MIN_LENGTH = 4
 MIN_DIGITS = 4
@@ -28,7 +28,7 @@ class Needles:
         literals: found as they are.
         numbers: digits, found with separators between them.
         phones: digits of telephone numbers, found with more separators, behind a country code or a zero.
-        spellings: words that are not plain ASCII, lower case, with their accents.
+        spellings: words that are not plain ASCII, lower case, with their accents and without.
         digits: the numbers, and the dates without separators.
         years: of the dates.
         count: of identifiers that gave at least one needle.
@@ -60,7 +60,11 @@ class Needles:
         dates = self.identifiers.dates
         self.digits = self.numbers.union(*map(_packed, dates))
         self.years = {f"{day.year}" for day in dates}
-        self.spellings = {word for word in self.identifiers.spellings if _is_long_enough(word)}
+        spellings = self.identifiers.spellings
+        without_accents = {fold(word) for word in spellings if not is_syllabic(word)}
+        self.spellings = {
+            word for word in spellings | without_accents if not word.isascii() and _is_long_enough(word)
+        }
 
     def _add_name(self, name: Name) -> bool:
         parts = [word for component in name for word in component]
