@@ -14,6 +14,7 @@ _OURS = ("--direct_num_workers", "--direct_running_mode")
 LOCAL_ONLY = {
     "--ephemeral-key": "name a key that all workers reach",
     "--workers": "use the runner's own, such as --max_num_workers or --parallelism",
+    "--max-memory": "use the runner's own, such as --resource_hint=min_ram=16GB",
     "--stall-timeout": "use the runner's own, such as --element_processing_timeout_minutes",
 }
 

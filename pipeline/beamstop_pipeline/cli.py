@@ -216,6 +216,14 @@ def run(
     max_depth: Annotated[
         int, typer.Option(min=1, max=150, help="more items in items: failed", rich_help_panel=_LIMITS)
     ] = 100,
+    max_memory: Annotated[
+        int | None,
+        typer.Option(
+            min=512,
+            help="megabytes for each worker process; one that takes more is ended, and the run with it",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = None,
     stall_timeout: Annotated[
         float,
         typer.Option(
@@ -277,6 +285,7 @@ def run(
                     max_bytes, max_frames, max_pixels, max_seconds, decoder_memory, max_elements, max_depth
                 ),
                 workers=workers or os.cpu_count() or 1,
+                max_memory=max_memory,
                 stall_timeout=stall_timeout,
                 run_id=jobs.new_run_id(started),
                 started=started.isoformat(timespec="milliseconds"),

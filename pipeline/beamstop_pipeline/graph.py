@@ -135,6 +135,7 @@ def _run(job: Job, target: Target) -> Run:
                 "audit_detail": job.audit_detail,
                 "limits": asdict(job.limits),
                 "workers": job.workers,
+                "max_memory": job.max_memory,
                 "stall_timeout": job.stall_timeout,
             },
         },

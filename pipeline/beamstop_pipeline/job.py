@@ -56,6 +56,7 @@ class Job:
         audit_detail: `changes` for a row per element acted on, `instances` for none of these.
         limits: what is beyond them is failed.
         workers: worker processes of a local run.
+        max_memory: megabytes of each worker process of a local run; None for no limit.
         stall_timeout: seconds without a finished source after which a local run is given up.
         run_id: sorts by time.
         started: UTC, ISO 8601.
@@ -80,12 +81,21 @@ class Job:
     audit_detail: AuditDetail = "changes"
     limits: Limits = field(default_factory=Limits)
     workers: int = 1
+    max_memory: int | None = None
     stall_timeout: float = STALL_TIMEOUT
     run_id: str = ""
     started: str = ""
     progress: str | None = None
     suspects: Mapping[str, str] = field(default_factory=dict)
     load_finder: FinderLoader = load_networks
+
+    @property
+    def processes(self) -> int:
+        """How many workers of a local run are processes of their own; 0 where the only one is not.
+
+        Only from outside can a worker be weighed while it does nothing but grow.
+        """
+        return self.workers if self.workers > 1 or self.max_memory is not None else 0
 
     @property
     def targets(self) -> dict[str, str]:

@@ -10,7 +10,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import apache_beam as beam
@@ -33,7 +35,9 @@ from beamstop_transforms.stores import open_store
 
 BROKEN = 3
 _WORKER = "beamstop_pipeline.worker"
-_LOOK_EVERY = 0.25  # seconds
+_WEIGH_EVERY = 0.02  # seconds; a process can fill some 50 MB in that time
+_LOOK_EVERY = 12  # times that workers are weighed
+_MEGABYTE = 1 << 20
 _GRACE = 5.0  # seconds for the run to end by itself when a worker has gone
 
 Report = Callable[[Counter[str]], None]
@@ -64,10 +68,10 @@ def run_locally(job: Job, options: Any, report: Report) -> None:
         job = replace(job, progress=folder, suspects=read_suspects(job.audit))
         with Watchdog(job, folder, report) as watchdog:
             try:
-                _run(job, pinned_runner(options, job.workers), options)
+                _run(job, pinned_runner(options, apart=job.processes > 0), options)
             except RunError:
                 if watchdog.has_heard_a_worker_die.is_set():
-                    watchdog.suspect("killed_worker")
+                    watchdog.suspect("killed_worker", _is_gone)
                     raise RunError(_broke(_LOST_WORKER)) from None
                 raise
 
@@ -127,8 +131,8 @@ def _cause(error: Exception) -> str:
 _NUMBERED = re.compile(r"\[[Ee]rrno (\d+)\]")
 
 
-def pinned_runner(options: Any, workers: int) -> Any:
-    """Return a FnApiRunner that hands the options to its workers: in this process, or several of ours.
+def pinned_runner(options: Any, apart: bool) -> Any:
+    """Return a FnApiRunner that hands the options to its workers: in this process, or apart from it.
 
     `DirectRunner` would fetch and prefer another engine where it can, so that a laptop and CI differ.
     """
@@ -136,13 +140,16 @@ def pinned_runner(options: Any, workers: int) -> Any:
     provision = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
     command = f"exec {shlex.quote(sys.executable)} -m {_WORKER}"
     return fn_runner.FnApiRunner(
-        SubprocessSDKEnvironment.from_command_string(command) if workers > 1 else None,
+        SubprocessSDKEnvironment.from_command_string(command) if apart else None,
         provision_info=fn_runner.ExtendedProvisionInfo(provision),
     )
 
 
 class Watchdog:
-    """Looks at a local run from a thread: reports progress, ends the process when it can only hang."""
+    """Looks at a local run from a thread: reports progress, ends the process when it can only hang.
+
+    It ends it, too, when a worker has grown beyond the limit of memory.
+    """
 
     def __init__(self, job: Job, folder: str, report: Report) -> None:
         self._job = job
@@ -151,6 +158,8 @@ class Watchdog:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._former_hook = threading.excepthook
+        self._workers: dict[int, psutil.Process] = {}
+        self._counts, self._moved = Counter[str](), time.monotonic()
         self.has_heard_a_worker_die = threading.Event()
 
     def __enter__(self) -> "Watchdog":
@@ -170,21 +179,36 @@ class Watchdog:
             self.has_heard_a_worker_die.set()
 
     def _look(self) -> None:
-        workers: dict[int, psutil.Process] = {}
-        expected = self._job.workers if self._job.workers > 1 else 0  # one works in this process
-        counts, moved = Counter[str](), time.monotonic()
-        while not self._over.wait(_LOOK_EVERY):
-            if len(workers) < expected:  # to find them takes a look at every process of the machine
-                workers |= {process.pid: process for process in worker_processes()}
-            if any(not _lives(process) for process in workers.values()) and self._is_lost():
-                self._give_up(_LOST_WORKER, "killed_worker")
-            now = read_progress(self._folder)
-            if now != counts:
-                counts, moved = now, time.monotonic()
-                self._report(counts)
-            elif _unfinished(counts) and time.monotonic() - moved > self._job.stall_timeout:
-                why = f"nothing was finished for {self._job.stall_timeout:.0f} seconds"
-                self._give_up(why, "stalled_worker")
+        for turn in count():
+            if self._over.wait(_WEIGH_EVERY):
+                return
+            self._weigh()
+            if turn % _LOOK_EVERY == 0:
+                self._look_once()
+
+    def _weigh(self) -> None:
+        limit = self._job.max_memory
+        if limit is None:
+            return
+        for process in self._workers.values():
+            if _resident(process) > limit * _MEGABYTE:
+                with suppress(psutil.NoSuchProcess):
+                    process.suspend()  # it would go on growing while notes are taken
+                why = f"a worker process took more than the {limit} MB of --max-memory"
+                self._give_up(why, "out_of_memory", process.pid.__eq__)
+
+    def _look_once(self) -> None:
+        if len(self._workers) < self._job.processes:  # to find them takes a look at every process of the machine
+            self._workers |= {process.pid: process for process in worker_processes()}
+        if any(not _lives(process) for process in self._workers.values()) and self._is_lost():
+            self._give_up(_LOST_WORKER, "killed_worker", _is_gone)
+        now = read_progress(self._folder)
+        if now != self._counts:
+            self._counts, self._moved = now, time.monotonic()
+            self._report(now)
+        elif _unfinished(now) and time.monotonic() - self._moved > self._job.stall_timeout:
+            why = f"nothing was finished for {self._job.stall_timeout:.0f} seconds"
+            self._give_up(why, "stalled_worker", lambda _: True)
 
     def _is_lost(self) -> bool:
         """Say whether a worker that has gone is missed: not at the end of a run, good or bad."""
@@ -192,14 +216,14 @@ class Watchdog:
             return False
         return not self._over.wait(_GRACE)
 
-    def suspect(self, reason: str) -> None:
-        """Note what the workers that are gone worked on, or all did where nothing moves."""
+    def suspect(self, reason: str, is_culprit: Callable[[int], bool]) -> None:
+        """Note what some of the worker processes worked on, those whose numbers are a culprit's."""
         for pid, source_id in worked_on(self._folder):
-            if reason == "stalled_worker" or not _is_alive(pid):
+            if is_culprit(pid):
                 note_suspect(self._job.audit, source_id, reason)
 
-    def _give_up(self, why: str, reason: str) -> None:
-        self.suspect(reason)
+    def _give_up(self, why: str, reason: str, is_culprit: Callable[[int], bool]) -> None:
+        self.suspect(reason, is_culprit)
         kill_workers()
         sys.stderr.write(f"beamstop: {_broke(why)}\n")
         sys.stderr.flush()
@@ -223,11 +247,18 @@ def _is_worker(process: psutil.Process) -> bool:
         return False
 
 
-def _is_alive(pid: int) -> bool:
+def _is_gone(pid: int) -> bool:
     try:
-        return _lives(psutil.Process(pid))
+        return not _lives(psutil.Process(pid))
     except psutil.NoSuchProcess:
-        return False
+        return True
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -215,6 +215,8 @@ def test_several_values_may_follow_one_flag() -> None:
         ({"--key": None}, ["--ephemeral-key", *DATAFLOW], "--ephemeral-key is for runs on one machine"),
         ({}, ["--runner=FlinkRunner", "--workers=2"], "--workers is for runs on one machine"),
         ({"--workers": None}, [*DATAFLOW, "--stall-timeout=9"], "--stall-timeout is for runs on one machine"),
+        ({"--workers": None}, [*DATAFLOW, "--max-memory=900"], "--max-memory is for runs on one machine"),
+        ({}, ["--max-memory=200"], "Invalid value for '--max-memory'"),
         ({"--workers": None}, DATAFLOW, "--input: Dataflow's workers see no local folder"),
     ],
 )

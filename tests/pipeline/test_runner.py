@@ -1,13 +1,25 @@
 """Local runs that cannot end well end at once, with one sentence and exit code 3."""
 
 import os
+import struct
 import subprocess
 import sys
+import time
+import zlib
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
+from pydicom import dcmread
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+from tests.conftest import make_an_instance
+
+from beamstop.files import encode
 
 BOUNCERS = """
 import os, signal, threading
@@ -98,3 +110,60 @@ def test_a_run_that_stands_still_is_ended(
     assert ended.stderr == (
         "beamstop: the run broke: nothing was finished for 8 seconds; run it again, what is written is kept\n"
     )
+
+
+def inflates_to(megabytes: int, path: Path) -> None:
+    """Write a small instance whose dataset is deflated: a text of so many megabytes behind the usual."""
+    dataset = make_an_instance(SOPInstanceUID="1.2.3.9")
+    whole = encode(dataset).data
+    head = dcmread(BytesIO(whole))
+    head.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    start = 132 + 12 + head.file_meta.FileMetaInformationGroupLength
+    meta = BytesIO()
+    write_file_meta_info(meta, head.file_meta)
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    text = struct.pack("<HH2s2xL", 0x0040, 0xA160, b"UT", megabytes << 20)
+    begun = deflater.compress(whole[start:] + text) + deflater.flush(zlib.Z_FULL_FLUSH)
+    # Between two full flushes the same bytes mean the same, however often.
+    megabyte = deflater.compress(b"text" * (1 << 18)) + deflater.flush(zlib.Z_FULL_FLUSH)
+    data = begun + megabyte * megabytes + deflater.flush()
+    path.write_bytes(bytes(128) + b"DICM" + meta.getvalue() + data)
+
+
+def peak_of_workers(command: subprocess.Popen[str]) -> int:
+    """Return the most megabytes that a worker process of a command held while it ran."""
+    peak = 0
+    while command.poll() is None:
+        with suppress(psutil.Error):
+            for process in psutil.Process(command.pid).children(recursive=True):
+                if "beamstop_pipeline.worker" in process.cmdline() and process.name() != "sh":
+                    peak = max(peak, process.memory_info().rss >> 20)
+        time.sleep(0.005)
+    return peak
+
+
+@pytest.mark.workers
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_worker_that_takes_more_memory_than_it_may_is_ended_and_its_source_left_alone_by_the_next_run(
+    tmp_path: Path, archive: Path, key_file: Path, workers: str
+) -> None:
+    inflates_to(400, archive / "eater.dcm")
+    places = ["--input", str(archive), "--output", str(tmp_path / "out"), "--audit", str(tmp_path / "audit")]
+    settings = ["--key", str(key_file), "--recipe", "basic", "--workers", workers, "--max-memory", "512"]
+    command = [sys.executable, "-m", "beamstop_pipeline", "run", *places, *settings, "--quiet"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as broken:
+        peak = peak_of_workers(broken)
+        assert broken.stderr is not None
+        assert broken.stderr.read() == (
+            "beamstop: the run broke: a worker process took more than the 512 MB of --max-memory;"
+            " run it again, what is written is kept\n"
+        )
+    assert broken.returncode == 3
+    assert 300 < peak < 512 + 150  # what it can take between two looks
+    assert subprocess.run(command, check=False).returncode == 1
+    outcomes = sorted((row["outcome"], row["step"], row["reason"]) for row in rows(tmp_path))
+    assert outcomes == [
+        ("failed", "ReadDicom", "out_of_memory"),
+        *[("written", "WriteDicom", None)] * 3,
+    ]
+    assert len(list((tmp_path / "out").rglob("*.dcm"))) == 3

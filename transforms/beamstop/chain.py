@@ -11,6 +11,7 @@ from beamstop.attributes import AttributeReport, apply_recipe
 from beamstop.bouncers import bounce
 from beamstop.changes import Change
 from beamstop.elements import BROKEN
+from beamstop.endless import failing_if_endless
 from beamstop.errors import PixelError, Quarantined
 from beamstop.files import Encoded, copy_of, encode, read_dicom
 from beamstop.frames import frame_count
@@ -40,6 +41,7 @@ class Deidentified:
     methods: tuple[str, ...]
 
 
+@failing_if_endless()
 def hide_text(dataset: Dataset, recipe: Recipe, finder: TextFinder | None) -> PixelReport:
     """Hide text in the pixels, overlay planes and icons of one instance, in place, as the recipe says.
 

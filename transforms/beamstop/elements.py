@@ -16,6 +16,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
+from beamstop.endless import failing_if_endless
 from beamstop.errors import Failed
 from beamstop.tags import vr_of
 
@@ -54,13 +55,15 @@ _Result = TypeVar("_Result")
 def failing_if_broken(work: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
     """Make a function raise `Failed`, reason `unreadable`, where a value is not what it claims to be.
 
+    Where an element has no end, the reason is `truncated`.
     What pydicom raises then may quote the value; the class of it is all that is kept.
     """
 
     @wraps(work)
     def guarded(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Result:
         try:
-            return work(*arguments, **named)
+            with failing_if_endless():
+                return work(*arguments, **named)
         except BROKEN as error:
             raise unreadable(error) from None
 

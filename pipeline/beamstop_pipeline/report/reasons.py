@@ -31,6 +31,7 @@ REMEDIES = {
     "too_deep": "Look at the original: no device nests items like this; --max-depth allows for 150 at most.",
     "too_slow": "Give it more time with --max-seconds, and run again.",
     "killed_worker": "Look at it alone with beamstop explain; give the run more memory, and run again.",
+    "out_of_memory": "Look at it alone with beamstop explain; raise --max-memory, and run again.",
     "stalled_worker": "Look at it alone with beamstop explain; raise --stall-timeout, and run again.",
     "fault": "A fault of beamstop: report it with the detail, which holds no patient data.",
 }
