@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from pydicom import filereader
+from pydicom.fileutil import read_undefined_length_value
 
 from beamstop.errors import Failed
-
-_search = filereader.read_undefined_length_value
 
 
 class _Reader(threading.local):
@@ -36,13 +35,13 @@ def failing_if_endless() -> Iterator[None]:
         _READER.is_ours = before
 
 
-def _read_undefined_length_value(*arguments: Any, **named: Any) -> bytes | None:
+def _read_or_fail(*arguments: Any, **named: Any) -> bytes | None:
     try:
-        return _search(*arguments, **named)
+        return read_undefined_length_value(*arguments, **named)
     except EOFError:
         if _READER.is_ours:
             raise Failed("truncated") from None
         raise
 
 
-filereader.read_undefined_length_value = _read_undefined_length_value
+vars(filereader)[read_undefined_length_value.__name__] = _read_or_fail
