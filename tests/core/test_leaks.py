@@ -478,6 +478,13 @@ def test_nothing_is_searched_for_where_nothing_is_known(clean: Clean) -> None:
     assert check_leaks(encode(clean()).header, Identifiers()) == 0
 
 
+def test_many_identifiers_are_searched_for_like_few(clean: Clean) -> None:
+    many = identifiers_of(OtherPatientIDs=[f"ID{number}Z" for number in range(40_000)])
+    for number in (0, 20_000, 39_999):
+        assert leaks(clean(ImageComments=f"see ID{number}Z"), many) == "ImageComments"
+    assert leaks(clean(ImageComments="see ID40000Z"), many) is None
+
+
 def test_large_headers_are_searched_like_small_ones(clean: Clean) -> None:
     dataset = clean()
     block = dataset.private_block(0x0011, "MAKER", create=True)
