@@ -1,5 +1,6 @@
 """The job on gs://, against a server on loopback that speaks the protocol and enforces preconditions."""
 
+import hashlib
 import json
 import random
 from collections.abc import Callable
@@ -14,9 +15,12 @@ from google.auth.exceptions import RefreshError
 from google.cloud.storage import Blob, Client
 from pydicom.data import get_testdata_file
 
+from beamstop.identity import Identity
 from beamstop_pipeline.cli import main
 from beamstop_transforms import match
-from beamstop_transforms.stores import gcs, open_seekable
+from beamstop_transforms.claims import Claimant, Claims
+from beamstop_transforms.instance import Source, source_id_of
+from beamstop_transforms.stores import gcs, open_seekable, open_store
 
 _PLACES = ("output", "audit", "crosswalk", "attributes", "png")
 
@@ -204,3 +208,16 @@ def test_an_object_of_any_size_is_read_in_parts(server: Client, size: int) -> No
         assert file.read() == content[-5:]
         file.seek(0)
         assert file.read(size) == content
+
+
+def test_what_a_dead_run_made_of_a_source_that_is_another_by_now_goes(
+    server: Client, told: Callable[..., dict[str, Any]], key: bytes
+) -> None:
+    store, path, data = open_store("gs://archive/output"), "P/1.2/1.2.1/1.2.3.dcm", b"of a dead run"
+    source_id = source_id_of(Source("gs://archive/in/1.dcm", 0, ""), Identity(key))
+    claimant = Claimant("digest", path, hashlib.sha256(data).hexdigest())
+    Claims(store, "20200101T000000Z-00000000000").join("1.2.3", source_id, claimant)
+    store.write(path, data, None)
+    assert told()["written"] == 4
+    assert store.find(path) is None
+    assert not [name for name in clean_files(server) if ".partial" in name]

@@ -115,6 +115,15 @@ def changed(
     return wrong + settled(scenario, home)
 
 
+def changed_since(scenario: Scenario, home: Path, change: Change, kill: int) -> list[str]:
+    """Kill a run before a change of the file system, then let a source change; return what is wrong."""
+    copied(scenario.prior, home)
+    shutil.copy2(change.before, change.source)
+    run(scenario.job, home, faults.kill_at(kill))
+    shutil.copy2(change.after, change.source)
+    return [f"half a file: {it}" for it in halves(home)] + settled(scenario, home)
+
+
 def too_large(scenario: Scenario, home: Path, limit: int) -> list[str]:
     """Let no file grow beyond a number of bytes, then let a run go on undisturbed; return what is wrong."""
     copied(scenario.prior, home)
@@ -220,11 +229,12 @@ def disturb_sources(base: Path, chosen: argparse.Namespace, report: Report) -> N
     for scenario, change in changing(base, chosen.scenario):
         last = scenario.ended.changes
         for moment in moments(last, chosen.faults):
-            # What a dead run wrote of what is by now no instance, or another, stays without a row.
-            for kill in (None, rng.randint(moment, last)) if change.is_the_same else (None,):
+            for kill in (None, rng.randint(moment, last)):
                 kind = "source changed" if kill is None else "source changed, killed"
                 wrong = changed(scenario, home, change, moment, kill)
                 report.trial(kind, f"{scenario.name}, {moment}, {kill}", wrong)
+            wrong = changed_since(scenario, home, change, moment)
+            report.trial("killed, then source changed", f"{scenario.name}, {moment}", wrong)
 
 
 def main() -> int:

@@ -28,4 +28,12 @@ def test_a_run_that_was_killed_and_started_again_leaves_what_an_undisturbed_one_
 
 def test_a_source_that_changes_while_a_run_is_on_is_read_again_by_the_next() -> None:
     told = stress("--trials", "0", "--faults", "1", "--scenario", "a source that changes: grown")
-    assert told == {"tried": {"source changed": 1, "source changed, killed": 1}, "lost": []}
+    tried = {"source changed": 1, "source changed, killed": 1, "killed, then source changed": 1}
+    assert told == {"tried": tried, "lost": []}
+
+
+@pytest.mark.parametrize("what", ["another instance", "emptied"])
+def test_what_a_dead_run_made_of_a_source_that_is_another_by_now_goes(what: str) -> None:
+    told = stress("--trials", "0", "--faults", "3", "--scenario", f"a source that changes: {what}")
+    tried = {"source changed": 3, "source changed, killed": 3, "killed, then source changed": 3}
+    assert told == {"tried": tried, "lost": []}

@@ -153,14 +153,6 @@ def test_what_a_dead_run_wrote_is_ours(runs: Runs) -> None:
     assert runs.content() == b"another recipe"
 
 
-def test_a_run_forgets_a_dead_one_only_where_it_has_been_itself(runs: Runs) -> None:
-    runs.placing("dead").place(LOW)
-    runs.end("r2")
-    assert any("dead/claims" in name for name in runs.files())
-    runs.end("r3", (LOW, runs.placing("r3").place(LOW)))
-    assert runs.files() == [PATH]
-
-
 @pytest.mark.parametrize("order", list(itertools.permutations([LOW, HIGH])))
 def test_duplicates_leave_the_file_alone_in_a_second_run(runs: Runs, order: tuple[Instance, ...]) -> None:
     runs.end("r1", (LOW, runs.placing("r1").place(LOW)))

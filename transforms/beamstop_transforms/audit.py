@@ -34,6 +34,7 @@ from beamstop_transforms.attributes import WriteAttributes
 from beamstop_transforms.devices import Device, Seen, added, as_recorded, commonest, seen_by_device
 from beamstop_transforms.png import NOT_RENDERED, OCCUPIED, PICTURES, WritePng
 from beamstop_transforms.prune import FindLeftovers, Prune, input_digests
+from beamstop_transforms.release import Release
 from beamstop_transforms.skip import numbers_in
 from beamstop_transforms.stores import PARTIAL, open_store
 from beamstop_transforms.tables import PER_BUNDLE, Draft, Table, WriteDrafts, WriteTable
@@ -173,9 +174,8 @@ class WriteAudit(beam.PTransform):
                 removed,
             )
         )
-        # A claim for each instance is more than one worker could remove in time.
-        parts = recorded | "Tidy" >> beam.FlatMap(_tidy, run) | "SpreadParts" >> beam.Reshuffle()
-        _ = parts | "Release" >> beam.Map(_release, run.target)
+        parts = recorded | "Tidy" >> beam.FlatMap(_tidy, run)
+        _ = parts | "ReleaseClaims" >> Release(run.target, drafts.skipped)
         return recorded
 
 
@@ -309,15 +309,11 @@ class _WriteRecordFn(beam.DoFn):
 
 
 def _tidy(_: object, run: Run) -> list[str]:
-    """Empty every `.partial` but for the claims; return the parts in which these are to be released."""
+    """Empty every `.partial` but for the claims; return the parts in which there are any to be released."""
     for folder in filter(None, (run.target.audit, run.crosswalk, run.attributes, run.png)):
         if folder != run.target.workspace:
             open_store(folder).clear(PARTIAL)
     return open_claims(run.target).tidy()
-
-
-def _release(part: str, target: Target) -> None:
-    open_claims(target).release(part)
 
 
 def put_record(

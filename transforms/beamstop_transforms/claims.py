@@ -61,10 +61,31 @@ class Claim:
             if source_id != self.winner
         }
 
+    def files(self) -> Iterator[tuple[str, str]]:
+        """Yield path and SHA-256 of every file that claimants made, or may have, and that was not there."""
+        made = {(it.path, it.sha256) for it in self.claimants.values()} | {
+            (it[0], it[1]) for it in self.earlier
+        }
+        yield from ((path, sha256) for path, sha256 in sorted(made) if self.before.get(path) != sha256)
+
     def made(self, path: str, sha256: str) -> bool:
         """Say whether a claimant's file with this content belongs, or belonged, at this path."""
         now = ([it.path, it.sha256] for it in self.claimants.values())
         return [path, sha256] in (*now, *self.earlier)
+
+
+class Dead(NamedTuple):
+    """A claim of a run that died.
+
+    Attributes:
+        name: of the claim in the store.
+        claim: itself.
+        mine: what this run claims of the same UID; without claimants if nothing.
+    """
+
+    name: str
+    claim: Claim
+    mine: Claim
 
 
 class Claims:
@@ -118,27 +139,33 @@ class Claims:
     def left_open(self) -> Iterator[bytes]:
         """Yield the `uid_key` of every SOP Instance UID that a run which died may have written."""
         for run_id in self._dead_runs:
-            for name in self._store.names(f"{PARTIAL}/{run_id}/{_CLAIMS}"):
+            for name in self._store.names(_folder(run_id)):
                 yield bytes.fromhex(_leaf(name))
 
     def tidy(self) -> list[str]:
-        """Empty `.partial` but for claims; return the parts in which this run's are to be released."""
+        """Empty `.partial` but for claims; return the parts in which there are any to be released."""
         for run_id in self._store.folders(PARTIAL):
             kept = self._store.folders(f"{PARTIAL}/{run_id}")
             gone = [f"{run_id}/{it}" for it in kept if it != _CLAIMS] if _CLAIMS in kept else [run_id]
             for folder in gone:
                 self._store.clear(f"{PARTIAL}/{folder}")
-        return self._store.folders(f"{PARTIAL}/{self._run_id}/{_CLAIMS}")
+        runs = (self._run_id, *self._dead_runs)
+        return sorted({part for run_id in runs for part in self._store.folders(_folder(run_id))})
+
+    def of_the_dead(self, part: str) -> Iterator[Dead]:
+        """Yield one part of the claims of runs that began before this one and died; they may be forgotten."""
+        for run_id in self._dead_runs:
+            for name in list(self._store.names(_folder(run_id, part))) if run_id < self._run_id else ():
+                mine = f"{_folder(self._run_id, part)}/{_leaf(name)}"
+                yield Dead(name, self._read(name)[1], self._read(mine)[1])
+
+    def forget(self, name: str) -> None:
+        """Remove a claim of a run that died."""
+        self._store.remove(name)
 
     def release(self, part: str) -> None:
-        """Remove one part of this run's claims, and of what dead runs wrote what this run has seen again."""
-        mine = f"{PARTIAL}/{self._run_id}/{_CLAIMS}/{part}"
-        seen = {_leaf(name) for name in self._store.names(mine)}
-        for run_id in self._dead_runs:
-            for name in list(self._store.names(f"{PARTIAL}/{run_id}/{_CLAIMS}/{part}")):
-                if _leaf(name) in seen:
-                    self._store.remove(name)
-        self._store.clear(mine)
+        """Remove one part of this run's claims."""
+        self._store.clear(_folder(self._run_id, part))
 
     @cached_property
     def _dead_runs(self) -> list[str]:
@@ -165,4 +192,8 @@ def _leaf(name: str) -> str:
 
 def _name(run_id: str, sop_instance_uid: str) -> str:
     digest = uid_key(sop_instance_uid).hex()
-    return f"{PARTIAL}/{run_id}/{_CLAIMS}/{digest[:2]}/{digest}"
+    return f"{_folder(run_id, digest[:2])}/{digest}"
+
+
+def _folder(run_id: str, part: str = "") -> str:
+    return f"{PARTIAL}/{run_id}/{_CLAIMS}" + (f"/{part}" if part else "")

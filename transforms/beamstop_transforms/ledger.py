@@ -1,5 +1,6 @@
 """The ledger: what earlier runs wrote, read from their audit."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 from beamstop_transforms.ahead import ahead
 from beamstop_transforms.numbers import number_of, numbers_of
 from beamstop_transforms.stores import open_seekable, paths_in
+from beamstop_transforms.tables import run_of
 
 
 class Ledger:
@@ -16,10 +18,12 @@ class Ledger:
 
     Args:
         audit: the AUDIT folder or prefix.
+        counts: says of a run_id whether its rows count; all do, whether it ended or not, unless given.
     """
 
-    def __init__(self, audit: str) -> None:
+    def __init__(self, audit: str, counts: Callable[[str], bool] = bool) -> None:
         self._audit = audit
+        self._counts = counts
 
     def wrote(self, path: str, sha256: str) -> bool:
         """Say whether a run wrote this content at this path."""
@@ -48,7 +52,8 @@ class Ledger:
         """One entry for each path and content, sorted; the newest run has the last word."""
         parts = [np.empty(0, _ENTRY)]
         # Sorted by name, the files are sorted by run.
-        parts += ahead(_entries_in, paths_in(self._audit, "instances", ".parquet"))
+        paths = paths_in(self._audit, "instances", ".parquet")
+        parts += ahead(_entries_in, [path for path in paths if self._counts(run_of(path))])
         every = np.concatenate(parts)
         del parts
         every = every[np.lexsort((every["low"], every["high"]))]  # stable

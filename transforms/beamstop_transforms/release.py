@@ -1,0 +1,112 @@
+"""Release: let go of the claims of a run, and of what runs that died wrote and no source stands for."""
+
+import os
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow.parquet as pq
+from apache_beam.pvalue import AsSingleton
+
+from beamstop_transforms.claims import Claim
+from beamstop_transforms.ledger import Ledger
+from beamstop_transforms.numbers import digest_number, digest_numbers
+from beamstop_transforms.skip import numbers_in
+from beamstop_transforms.stores import open_seekable, open_store, paths_in
+from beamstop_transforms.tables import run_of
+from beamstop_transforms.write import Target, open_claims
+
+
+class Release(beam.PTransform):
+    """Remove the claims of a run that has its record, and finish what runs before it that died have left.
+
+    A clean file of a dead run goes if all sources that claimed it there are decided by now, as something
+    else: no source of this run stands for it, and no row of a run that ended tells of it. What a run that
+    began later may have written is not looked at: on gs:// it may be alive.
+
+    Args:
+        target: OUTPUT, AUDIT, run.
+        skipped: what `Skip` left out.
+    """
+
+    def __init__(self, target: Target, skipped: Any) -> None:
+        super().__init__()
+        self._target = target
+        self._skipped = skipped
+
+    def expand(self, parts: Any) -> Any:
+        """From the parts of the claims; return nothing."""
+        # A claim for each instance is more than one worker could remove in time.
+        release = beam.ParDo(_ReleaseFn(self._target), AsSingleton(self._skipped))
+        return parts | "SpreadParts" >> beam.Reshuffle() | "Release" >> release
+
+
+class _ReleaseFn(beam.DoFn):
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self._target = target
+
+    def setup(self) -> None:
+        self._claims = open_claims(self._target)
+
+    def process(self, part: str, skipped: bytes) -> Iterator[None]:
+        verdicts = _Verdicts(self._target, skipped)
+        for dead in self._claims.of_the_dead(part):
+            decided = all(map(verdicts.decide, dead.claim.claimants))
+            if decided and not self._target.first_wins:  # an imaging server keeps what it has
+                self._remove_orphans(dead.claim, dead.mine, verdicts)
+            if decided or dead.mine.claimants:
+                self._claims.forget(dead.name)
+        self._claims.release(part)
+        yield from ()
+
+    def _remove_orphans(self, claim: Claim, mine: Claim, verdicts: "_Verdicts") -> None:
+        store = open_store(self._target.output)
+        standing = {claimant.path for claimant in mine.claimants.values()}
+        for path, sha256 in claim.files():
+            if path in standing or verdicts.tell_of(path, sha256):
+                continue
+            found = store.find(path)
+            if found is not None and found.sha256 == sha256:
+                store.remove(path)
+
+
+class _Verdicts:
+    """What a run that has its record, and those that ended before it, say of sources and files.
+
+    Args:
+        target: OUTPUT, AUDIT, run.
+        skipped: the sources that it left out, as an earlier row holds.
+    """
+
+    def __init__(self, target: Target, skipped: bytes) -> None:
+        self._target = target
+        self._skipped = skipped
+
+    def decide(self, source_id: str) -> bool:
+        """Say whether the run has a row for a source, or left it out."""
+        number = np.uint64(digest_number(source_id))
+        at = int(np.searchsorted(self._decided, number))
+        return at < len(self._decided) and bool(self._decided[at] == number)
+
+    def tell_of(self, path: str, sha256: str) -> bool:
+        """Say whether a row of any run that ended has this content at this path."""
+        return self._ledger.wrote(path, sha256)
+
+    @cached_property
+    def _decided(self) -> Any:
+        numbers = [numbers_in(self._skipped)]
+        for path in paths_in(self._target.audit, "instances", ".parquet"):
+            if run_of(path) == self._target.run_id:
+                with open_seekable(path) as file:
+                    table = pq.read_table(file, columns=["source_id"])
+                numbers.append(digest_numbers(table["source_id"].combine_chunks()))
+        return np.sort(np.concatenate(numbers))
+
+    @cached_property
+    def _ledger(self) -> Ledger:
+        records = paths_in(self._target.audit, "runs", ".json")
+        ended = {os.path.basename(path).removesuffix(".json") for path in records}
+        return Ledger(self._target.audit, ended.__contains__)
