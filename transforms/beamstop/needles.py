@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
+from unicodedata import combining, normalize
 
 from beamstop.identifiers import Identifiers, Name, Words, runs_of, telephone_numbers
-from beamstop.vocabulary import fold, is_dull, is_placeholder, is_syllabic, vocabulary
+from beamstop.vocabulary import is_dull, is_placeholder, is_syllabic, vocabulary
 
 MIN_LENGTH = 4
 MIN_DIGITS = 4
@@ -61,7 +62,7 @@ class Needles:
         self.digits = self.numbers.union(*map(_packed, dates))
         self.years = {f"{day.year}" for day in dates}
         spellings = self.identifiers.spellings
-        without_accents = {fold(word) for word in spellings if not is_syllabic(word)}
+        without_accents = {_without_accents(word) for word in spellings if not is_syllabic(word)}
         self.spellings = {
             word for word in spellings | without_accents if not word.isascii() and _is_long_enough(word)
         }
@@ -163,6 +164,11 @@ def _packed(day: date) -> tuple[str, str, str]:
     """Return a date without separators: year, month, day; day, month, year; month, day, year."""
     year, month, number = f"{day.year:04}", f"{day.month:02}", f"{day.day:02}"
     return year + month + number, number + month + year, month + number + year
+
+
+def _without_accents(word: str) -> str:
+    """Return a word in the case it has, where `fold` would make a Greek final sigma another letter."""
+    return normalize("NFC", "".join(it for it in normalize("NFD", word) if not combining(it)))
 
 
 def _is_long_enough(word: str) -> bool:
