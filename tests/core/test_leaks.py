@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -337,6 +339,19 @@ def test_rule_12_words_are_whole(clean: Clean) -> None:
 def test_rule_13_numbers_are_not_searched_in_numeric_vrs(clean: Clean) -> None:
     dataset = clean(ExposureTime="12345678", SliceThickness="12345678", StudyTime="123456")
     assert leaks(dataset, identifiers_of(PatientID="12345678", AccessionNumber="123456")) is None
+
+
+@pytest.mark.parametrize(("tag", "vr"), [(0x00181050, "DS"), (0x00280008, "IS"), (0x00080032, "TM")])
+def test_rule_13_a_text_where_a_number_belongs_is_searched(clean: Clean, tag: int, vr: str) -> None:
+    dataset = clean()
+    for value, found in (
+        (b"Smithers", True),
+        (b"MR-Smithers 1", True),
+        (b"0012345678", False),
+        (b"1e3\\-12345678 ", False),
+    ):
+        dataset._dict[BaseTag(tag)] = RawDataElement(BaseTag(tag), vr, len(value), value, 0, False, True)
+        assert bool(leaks(dataset)) == found
 
 
 def test_rule_14_four_letters_in_random_bytes_are_chance(clean: Clean) -> None:

@@ -29,7 +29,7 @@ What is searched for, and what is not (rules by number; each has a test of the s
 11. Values the recipe keeps are no needles, nor are the words in them.
 12. Words are whole words: no letter beside them (SMITH01 and Smith_1 hold Smith, Smithsonian does not).
 13. Numbers are no identifiers: elements of VR AT DS FD FL IS OF OD OL OV SL SS SV TM UL US UV are
-    not searched: a kept 1234567 there is a measure by chance.
+    not searched: a kept 1234567 there is a measure by chance. What is no number in DS, IS or TM is a text.
 14. In OB, OW and UN a needle counts inside eight or more printable characters, or in a run of six letters
     and digits, or where all of the value is text. A word of four letters falls on random bytes in either
     case once in 3 * 10^8 positions, hence on 0.7 % of 2 MB payloads; within eight printable ones, on 0.01 %.
@@ -73,6 +73,8 @@ MIN_PRINTABLE_WORD = 6
 _NUMERIC_VRS = frozenset(
     ("AT", "DS", "FD", "FL", "IS", "OD", "OF", "OL", "OV", "SL", "SS", "SV", "TM", "UL", "US", "UV")
 )
+_WRITTEN_NUMBERS = frozenset(("DS", "IS", "TM"))
+_NUMBERS = re.compile(rb"[0-9+.:eE\\ \0-]*")
 _TEXT_VRS = frozenset(("AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "UC", "UI", "UR", "UT"))
 _PREAMBLE_END, _META_START = 128, 132
 
@@ -202,8 +204,13 @@ def _element_texts(
         if vr == "SQ":
             for number, item in enumerate(dataset[tag].value or ()):
                 yield from _element_texts(item, f"{path}[{number}].", encodings)
-        elif vr not in _NUMERIC_VRS and isinstance(element.value, bytes):
+        elif isinstance(element.value, bytes) and _is_text(vr, element.value):
             yield path, _readings(element.value, vr, encodings)
+
+
+def _is_text(vr: str, value: bytes) -> bool:
+    """Say whether a value may hold words: whatever its VR, unless it is made of numbers (rule 13)."""
+    return vr not in _NUMERIC_VRS or (vr in _WRITTEN_NUMBERS and not _NUMBERS.fullmatch(value))
 
 
 def _readings(value: bytes, vr: str, encodings: tuple[str, ...]) -> Iterator[str]:
