@@ -50,9 +50,11 @@ class _ReleaseFn(beam.DoFn):
 
     def setup(self) -> None:
         self._claims = open_claims(self._target)
+        self._verdicts: _Verdicts | None = None
 
     def process(self, part: str, skipped: bytes) -> Iterator[None]:
-        verdicts = _Verdicts(self._target, skipped)
+        # Once for all parts: a run that died may have left claims in each, and there may be millions of rows.
+        verdicts = self._verdicts = self._verdicts or _Verdicts(self._target, skipped)
         for dead in self._claims.of_the_dead(part):
             decided = all(map(verdicts.decide, dead.claim.claimants))
             if decided and not self._target.first_wins:  # an imaging server keeps what it has
