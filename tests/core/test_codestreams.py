@@ -18,6 +18,10 @@ def test_comments_and_application_segments_are_read_up_to_the_pixels():
     assert comments(encapsulate([JPEG, J2K])) == b"JF\nfor Roe J.\n\x00\x01hey!"
 
 
+def test_what_follows_the_end_is_found_behind_a_hundred_thousand_scans():
+    assert comments(encapsulate([JPEG[:2] + b"\xff\xda\x00\x02" * 100_000 + b"\xff\xd9Roe "])) == b"Roe "
+
+
 def test_other_codestreams_say_nothing():
     assert comments(encapsulate([b"\x01\x00\x00\x00" * 16])) == b""
 

@@ -117,6 +117,10 @@ def test_a_date_that_cannot_be_moved_goes() -> None:
     assert clean_text("seen 2004-03-13 again", NOBODY, shift_date=overflow) == "seen again"
 
 
+def test_the_time_before_each_of_many_dates_goes_with_it() -> None:
+    assert clean_text("seen 10:15 on 2004-03-13, " * 5_000 + "stable", NOBODY) == "seen, " * 5_000 + "stable"
+
+
 def test_words_nobody_vouches_for_go_when_asked() -> None:
     assert clean_text("CT Abdomen Qwertz L5-S1 3mm jsmith", NOBODY, "remove") == "CT Abdomen L5-S1 3mm"
     assert clean_text("CT Abdomen Qwertz", NOBODY, "remove", frozenset({"qwertz"})) == "CT Abdomen Qwertz"

@@ -1,9 +1,9 @@
 """What compressed frames say beside their pixels: comments, application segments, what follows their end."""
 
+import re
 import struct
 from collections.abc import Iterator
 
-import numpy as np
 from pydicom.encaps import generate_fragments
 
 from beamstop.errors import Quarantined
@@ -19,7 +19,7 @@ _JPEG_FRAMES = frozenset({*range(0xC0, 0xD0), _JPEG_LS_FRAME} - {0xC4, 0xC8, 0xC
 _JPEG_DCT = _JPEG_FRAMES - {0xC3, 0xC7, 0xCB, 0xCF, _JPEG_LS_FRAME}
 _COD, _IRREVERSIBLE = 0x52, 0  # how JPEG 2000 is coded; its wavelet
 _END = 0xD9  # of a JPEG image and of a JPEG 2000 codestream
-_RESTARTS = (0xD0, 0xD7)
+_MARKER = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")  # that ends a scan: not D0 to D7, which restart it
 _PADDING = b"\0\xff"
 
 
@@ -119,12 +119,10 @@ def _end_of_jpeg(codestream: bytes) -> int:
 
 def _after_scan(codestream: bytes, at: int) -> int:
     """Return where the marker behind a scan is: in one, FF comes before less than 80 or is a restart."""
-    data = np.frombuffer(codestream, np.uint8)[at:]
-    found = np.flatnonzero(data[:-1] == 0xFF)
-    after = data[found + 1]
-    first, last = _RESTARTS
-    markers = found[(after >= 0x80) & (after < 0xFF) & ((after < first) | (after > last))]
-    return at + int(markers[0])
+    found = _MARKER.search(codestream, at)
+    if found is None:
+        raise IndexError
+    return found.start()
 
 
 def _end_of_j2k(codestream: bytes) -> int:

@@ -299,7 +299,7 @@ def _dates(text: str, identifiers: Identifiers, shift_date: Callable[[date], dat
         is_date = found.sure or not identifiers.dates.isdisjoint(found.readings)
         if found.start < covered or not is_date:
             continue
-        covered = found.end
+        before, covered = covered, found.end
         try:
             instead = found.rewrite(shift_date, identifiers.dates) if shift_date else ""
         except _UNSHIFTABLE:
@@ -307,7 +307,7 @@ def _dates(text: str, identifiers: Identifiers, shift_date: Callable[[date], dat
         start = found.start
         if not instead and (time := _TIME_AFTER.match(text, found.end)):
             covered = time.end()
-        elif not instead and (time := _TIME_BEFORE.search(text[: found.start])):
+        elif not instead and (time := _TIME_BEFORE.search(text, before, found.start)):
             start = time.start()
         yield start, covered, instead
 
