@@ -239,8 +239,8 @@ def run(
 ) -> None:
     """De-identify sources into OUTPUT, with a row for each in AUDIT.
 
-    Beam's own options are accepted beside these. Running again into the same OUTPUT and AUDIT is
-    normal: what is there already stays as it is.
+    Beam's own options are accepted beside these, but those in place of which --workers stands. Running
+    again into the same OUTPUT and AUDIT is normal: what is there already stays as it is.
 
         beamstop run --input /archive --output /clean --audit /audit --key study.key
 
