@@ -226,7 +226,9 @@ def _said(row: dict[str, Any]) -> str:
     if str(row.get("reason")).startswith("duplicate"):
         # A skipped source that loses has a row from the ledger alone; after a crash it is read again.
         row = {name: row[name] for name in _OF_A_LOSER}
-    return json.dumps({name: value for name, value in row.items() if name not in _TIMES}, sort_keys=True)
+    # A table of attributes has no column for what does not occur in its run.
+    known = {name: value for name, value in row.items() if name not in _TIMES and value is not None}
+    return json.dumps(known, sort_keys=True)
 
 
 def _run_of(path: Path) -> str:
