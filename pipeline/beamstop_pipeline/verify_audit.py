@@ -1,7 +1,4 @@
-"""The audit's integrity: whether any row or record of a finished run was changed, dropped or added.
-
-Rows of `changes` have no seal of their own, but the sealed rows say how many there are.
-"""
+"""The audit's integrity: whether any row or record of a finished run was changed, dropped or added."""
 
 import json
 import os
@@ -10,8 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from beamstop.audit import (
@@ -27,17 +22,11 @@ from beamstop.audit import (
     row_mac,
 )
 from beamstop.identity import Identity
-from beamstop_transforms.decisions import PRUNED
+from beamstop_transforms.decisions import PRUNED, is_pruned
 from beamstop_transforms.stores import open_seekable, open_store, paths_in
 from beamstop_transforms.tables import run_of
 
-RUNS = "runs"
-_ELEMENT, _HIDDEN, _KEPT = "element", "X", "K"
-_COUNTED = {  # kinds of changes → columns of the row that say how many there are
-    _ELEMENT: ("elements_removed", "elements_emptied", "elements_replaced"),
-    _HIDDEN: ("text_boxes_hidden",),
-    _KEPT: ("text_boxes_kept",),
-}
+RUNS, _CHANGES = "runs", "changes"
 IDENTIFIERS = ("patient_id", "study_uid", "series_uid", "sop_instance_uid")
 
 
@@ -82,7 +71,7 @@ def read_audit(audit: str, identity: Identity | None) -> Audit:
     """Check every run of an audit against its record.
 
     Checks: `row_changed`, `row_twice`, `row_count`, `rows_unreadable`, `root`, `record_changed`,
-    `record_counts`, `no_record`, `changes_count`, `changes_unreadable`.
+    `record_counts`, `no_record`, `table_changed`.
 
     Args:
         audit: the AUDIT folder or prefix.
@@ -92,19 +81,39 @@ def read_audit(audit: str, identity: Identity | None) -> Audit:
     result = Audit()
     records = dict(read_records(audit))
     files: dict[str, list[str]] = defaultdict(list)
-    changes: dict[str, list[str]] = defaultdict(list)
-    pruned: dict[str, list[str]] = defaultdict(list)
-    for folder, by_run in (("instances", files), ("changes", changes), (PRUNED, pruned)):
+    others: dict[str, list[str]] = defaultdict(list)
+    for folder, by_run in (("instances", files), (_CHANGES, others), (PRUNED, others)):
         for path in paths_in(audit, folder, ".parquet"):
             by_run[run_of(path)].append(path)
     for run_id in sorted(files.keys() | records.keys()):  # oldest first: the newest has the last word
         if run_id in records:
-            _Run(run_id, identity, result).check(records[run_id], files[run_id], changes[run_id])
-            for path in pruned[run_id]:
-                _forget(path, result)
+            _Run(run_id, identity, result).check(records[run_id], files[run_id])
+            changed = _changed(audit, records[run_id], others[run_id])
+            result.findings += [finding("table_changed", run_id=run_id, detail=name) for name in changed]
+            for path in others[run_id]:
+                if is_pruned(path) and _name(path) not in changed:
+                    _forget(path, result)
         else:
             result.findings.append(finding("no_record", run_id=run_id))
     return result
+
+
+def _changed(audit: str, record: dict[str, Any], paths: list[str]) -> list[str]:
+    """Return the names of tables beside `instances` that are not those that the sealed record says."""
+    said = record.get("sha256")
+    sealed = said if isinstance(said, dict) else {}
+    there = {_name(path) for path in paths}
+    expected = {name for name in sealed if name.partition("/")[0] in (_CHANGES, PRUNED)}
+    store = open_store(audit)
+    return sorted(
+        name
+        for name in there | expected
+        if (found := store.find(name)) is None or found.sha256 != sealed.get(name)
+    )
+
+
+def _name(path: str) -> str:
+    return "/".join(path.split("/")[-2:])
 
 
 def _forget(path: str, result: Audit) -> None:
@@ -148,9 +157,8 @@ class _Run:
         self._result = result
         self._buckets: dict[int, dict[str, bytes]] = defaultdict(dict)
         self._outcomes: Counter[str] = Counter()
-        self._changes: Counter[tuple[str, str]] = Counter()
 
-    def check(self, record: dict[str, Any], files: list[str], changes: list[str]) -> None:
+    def check(self, record: dict[str, Any], files: list[str]) -> None:
         """Read the run's rows and compare what they say together with the record."""
         recipe = record.get("recipe")
         if isinstance(recipe, dict):
@@ -161,19 +169,6 @@ class _Run:
             except (OSError, ValueError) as error:  # what Arrow raises on a broken file is a ValueError
                 self._find("rows_unreadable", detail=type(error).__name__)
         self._compare(record)
-        options = record.get("options")
-        if isinstance(options, dict) and options.get("audit_detail") == "changes":
-            self._check_changes(changes)
-
-    def _check_changes(self, files: list[str]) -> None:
-        """Compare how many changes each source has with what its sealed row says."""
-        for path in files:
-            try:
-                self._changes.subtract(_count_changes(path))
-            except (OSError, ValueError) as error:
-                self._find("changes_unreadable", detail=type(error).__name__)
-        for source_id in sorted({source_id for (source_id, _), left in self._changes.items() if left}):
-            self._find("changes_count", source_id=source_id)
 
     def _read(self, path: str) -> None:
         with open_seekable(path) as file:
@@ -185,9 +180,6 @@ class _Run:
         source_id, run_id = str(row.get("source_id")), self._run_id
         self._result.rows += 1
         self._outcomes[str(row.get("outcome"))] += 1
-        if row.get("outcome") == Outcome.WRITTEN:
-            for kind, columns in _COUNTED.items():
-                self._changes[source_id, kind] += sum(row.get(column) or 0 for column in columns)
         if not _is_row(row) or row["run_id"] != run_id or not self._is_sealed(row):
             self._find("row_changed", source_id=source_id)
         if not _is_digest(source_id):
@@ -232,20 +224,6 @@ class _Run:
 
     def _find(self, check: str, **more: Any) -> None:
         self._result.findings.append(finding(check, run_id=self._run_id, **more))
-
-
-def _count_changes(path: str) -> Counter[tuple[str, str]]:
-    """Return (source_id, kind) → how many changes a file has: of elements, of boxes hidden, of boxes kept."""
-    counted: Counter[tuple[str, str]] = Counter()
-    with open_seekable(path) as file:
-        for batch in pq.ParquetFile(file).iter_batches(columns=["source_id", "action", "frame", "why"]):
-            rows = pa.table({
-                "source_id": batch["source_id"],
-                "kind": pc.if_else(pc.is_valid(batch["frame"]), batch["action"], _ELEMENT),
-            }).filter(pc.or_(pc.is_valid(batch["frame"]), pc.is_null(batch["why"])))  # fmt: skip
-            for row in rows.group_by(["source_id", "kind"]).aggregate([([], "count_all")]).to_pylist():
-                counted[row["source_id"], row["kind"]] += row["count_all"]
-    return counted
 
 
 def _is_row(row: Row) -> bool:

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from beamstop.audit import Row
 from beamstop.kskit import attributes_row
-from beamstop_transforms.tables import PER_BUNDLE, Draft, Table, WriteDrafts, without_losers
+from beamstop_transforms.tables import PER_BUNDLE, Draft, Put, Table, WriteDrafts, without_losers
 
 _MAP = "attributes"
 _DRAFT = pa.schema([("source_id", pa.string()), (_MAP, pa.map_(pa.string(), pa.string()))])
@@ -52,7 +52,7 @@ class WriteAttributes(beam.PTransform):
         self._losers = losers
 
     def expand(self, rows: Any) -> Any:
-        """From the rows of `attributes_draft`, return the names of the files, below their target."""
+        """From the rows of `attributes_draft`, return `Put` for every file."""
         drafts = rows | "Drafts" >> WriteDrafts(self._table)
         names = (
             drafts
@@ -74,7 +74,7 @@ def _union(sets: Iterable[frozenset[str]]) -> frozenset[str]:
     return frozenset().union(*sets)
 
 
-def _publish(draft: Draft, table: Table, names: frozenset[str], losers: Mapping[str, str]) -> str:
+def _publish(draft: Draft, table: Table, names: frozenset[str], losers: Mapping[str, str]) -> Put:
     """Widen one draft and give it its name; may be repeated."""
     schema = attributes_schema(names)
     batches = _rows(draft, table, losers).to_batches(max_chunksize=1000)

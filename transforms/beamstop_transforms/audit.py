@@ -37,7 +37,7 @@ from beamstop_transforms.prune import FindLeftovers, Prune, input_digests
 from beamstop_transforms.release import Release
 from beamstop_transforms.skip import numbers_in
 from beamstop_transforms.stores import PARTIAL, open_store
-from beamstop_transforms.tables import PER_BUNDLE, Draft, Table, WriteDrafts, WriteTable
+from beamstop_transforms.tables import PER_BUNDLE, Draft, Put, Table, WriteDrafts, WriteTable
 from beamstop_transforms.write import Target, open_claims
 
 
@@ -182,7 +182,7 @@ class WriteAudit(beam.PTransform):
 class _WriteInstancesFn(beam.DoFn):
     """Complete every row of a draft: the losers' verdict, the run's columns, the MAC; give it its name.
 
-    Yields the name; to the tally the counts; to the nodes, for each bucket of the Merkle tree, source_ids and
+    Yields the file; to the tally the counts; to the nodes, for each bucket of the Merkle tree, source_ids and
     leaves in 64 bytes a row; to the clean ones path and SHA-256 of every file that is written; to the
     devices what was written of each.
     """
@@ -289,7 +289,7 @@ class _WriteRecordFn(beam.DoFn):
         totals: Mapping[str, int],
         buckets: Mapping[int, bytes],
         devices: Mapping[Device, Seen],
-        files: list[str],
+        files: list[Put],
         pictures: Mapping[str, int],
         since: Mapping[str, Any],
         left: Mapping[str, int],
@@ -321,7 +321,7 @@ def put_record(
     counted: Mapping[str, Any],
     tally: Mapping[str, int],
     buckets: Mapping[int, bytes],
-    files: Iterable[str],
+    files: Iterable[Put],
     more: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write AUDIT/runs/<run_id>.json, sealed, in place of what a try before left; return it.
@@ -331,10 +331,11 @@ def put_record(
         counted: the counts that it says.
         tally: sum of `counts_of` all rows.
         buckets: number → inner node of the tree over the rows.
-        files: the names of all other files.
+        files: all other files; those of AUDIT, which lie in a folder of it, are sealed.
         more: what it says beside.
     """
     run_id, identity, ended = run.target.run_id, Identity(resolve_key(run.key)), datetime.now(UTC)
+    put = sorted(files)
     record = {
         "run_id": run_id,
         **run.record,
@@ -344,7 +345,8 @@ def put_record(
         "started": run.started,
         "ended": ended.isoformat(timespec="milliseconds"),
         "seconds": round((ended - datetime.fromisoformat(run.started)).total_seconds(), 3),
-        "files": sorted(files),
+        "files": [it.name for it in put],
+        "sha256": {it.name: it.sha256 for it in put if "/" in it.name},
         "integrity": seal(buckets, tally["rows"], run_id, identity),
         **more,
     }

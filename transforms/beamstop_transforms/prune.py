@@ -23,7 +23,7 @@ from beamstop_transforms.numbers import digest_numbers, numbers_of
 from beamstop_transforms.read import FOLDER_UNREADABLE
 from beamstop_transforms.skip import numbers_in
 from beamstop_transforms.stores import is_remote, open_seekable, open_store
-from beamstop_transforms.tables import PER_BUNDLE, Table, run_of
+from beamstop_transforms.tables import PER_BUNDLE, Put, Table, run_of
 from beamstop_transforms.write import Target
 
 GONE, MOVED = "gone", "moved"
@@ -259,7 +259,7 @@ class Prune(beam.PTransform):
         self._target = target
 
     def expand(self, found: Any) -> Any:
-        """From `Leftover`, return the names of the lists in AUDIT, and one element for each file removed."""
+        """From `Leftover`, return the lists in AUDIT, and one element for each file removed."""
         table = Table(self._target.audit, PRUNED, self._target.run_id, PRUNED_FILES, PER_BUNDLE)
         ours = (
             found
@@ -290,8 +290,8 @@ def _ours(left: Leftover, target: Target) -> Iterator[Row]:
         }
 
 
-def _list(group: tuple[int, Iterable[Row]], table: Table) -> Iterator[str]:
-    """Write the lists: none if nothing is removed; yield their names."""
+def _list(group: tuple[int, Iterable[Row]], table: Table) -> Iterator[Put]:
+    """Write the lists: none if nothing is removed."""
     listed = sorted(group[1], key=lambda row: row["output_path"])
     for begin in range(0, len(listed), _AT_ONCE):
         number, count = begin // _AT_ONCE, -(-len(listed) // _AT_ONCE)
@@ -299,7 +299,7 @@ def _list(group: tuple[int, Iterable[Row]], table: Table) -> Iterator[str]:
         yield table.put(f"{table.folder}/{table.run_id}-{number:05}-of-{count:05}.parquet", part)
 
 
-def _remove(row: Mapping[str, Any], output: str, _lists: list[str]) -> int:
+def _remove(row: Mapping[str, Any], output: str, _lists: list[Put]) -> int:
     store = open_store(output)
     found = store.find(row["output_path"])
     if found is not None and found.sha256 == row["output_sha256"]:

@@ -1,5 +1,6 @@
 """The Parquet tables of a run: drafts under `.partial` first, whole files under their names at the end."""
 
+import hashlib
 import io
 import os
 import uuid
@@ -71,14 +72,14 @@ class Table:
             raise FileNotFoundError("a draft is gone")
         return found[1]
 
-    def put(self, name: str, rows: pa.Table) -> str:
-        """Put a file in its place, whatever stands there; return its name below the target."""
+    def put(self, name: str, rows: pa.Table) -> "Put":
+        """Put a file in its place, whatever stands there."""
         buffer = io.BytesIO()
         pq.write_table(rows, buffer, compression=_CODEC)
         return self.put_content(name, buffer.getvalue())
 
-    def put_all(self, rows: Iterable[Row]) -> str:
-        """Put all rows into one file, whatever stands there; return its name below the target."""
+    def put_all(self, rows: Iterable[Row]) -> "Put":
+        """Put all rows into one file, whatever stands there."""
         buffer, left = io.BytesIO(), iter(rows)
         with pq.ParquetWriter(buffer, self.schema, compression=_CODEC) as out:
             while some := list(islice(left, _AT_ONCE)):
@@ -90,12 +91,19 @@ class Table:
         name = f"{self.run_id}-{number:05}-of-{files:05}.parquet"
         return f"{self.folder}/{name}" if self.folder else name
 
-    def put_content(self, name: str, content: bytes) -> str:
-        """Put a file that is made already in its place, whatever stands there; return its name."""
+    def put_content(self, name: str, content: bytes) -> "Put":
+        """Put a file that is made already in its place, whatever stands there."""
         store = open_store(self.target)
         found = store.find(name)  # a retried bundle writes it again
         store.write(name, content, found and found.version)
-        return name
+        return Put(name, hashlib.sha256(content).hexdigest())
+
+
+class Put(NamedTuple):
+    """A file in its place: its name below the target, and the SHA-256 of it, in hex."""
+
+    name: str
+    sha256: str
 
 
 class Draft(NamedTuple):
@@ -147,7 +155,7 @@ class WriteTable(beam.PTransform):
         self._losers = {} if losers is None else losers
 
     def expand(self, rows: Any) -> Any:
-        """Return the names of the files, below their target."""
+        """Return `Put` for every file."""
         drafts = rows | "Drafts" >> WriteDrafts(self._table)
         return drafts | "Publish" >> beam.Map(_publish, self._table, self._losers)
 
@@ -195,7 +203,7 @@ class _Waiting:
 
     def _write(self) -> str:
         rows, self._batches, self._bytes = pa.Table.from_batches(self._batches), [], 0
-        return self._table.put(f"{self._table.drafts}/{uuid.uuid4().hex}.parquet", rows)
+        return self._table.put(f"{self._table.drafts}/{uuid.uuid4().hex}.parquet", rows).name
 
 
 class _DraftFn(beam.DoFn):
@@ -238,7 +246,7 @@ def _drafts(table: Table, written: list[str]) -> Iterator[Draft]:
         yield Draft(draft, table.name(number, len(drafts)))
 
 
-def _publish(draft: Draft, table: Table, losers: Mapping[str, str]) -> str:
+def _publish(draft: Draft, table: Table, losers: Mapping[str, str]) -> Put:
     if draft.draft is None:
         return table.put(draft.final, table.schema.empty_table())
     if not losers and table.schema == table.draft_schema:

@@ -16,7 +16,7 @@ from beamstop.identity import Identity
 from beamstop.keys import resolve_key
 from beamstop_transforms.audit import Run, columns_of, complete, counts, counts_of, put_record
 from beamstop_transforms.devices import as_recorded, commonest, seen_by_device
-from beamstop_transforms.tables import Table
+from beamstop_transforms.tables import Put, Table
 
 _LATEST = 31 * 24 * 3600  # seconds: no message is older, so that none comes too late to be written
 
@@ -103,7 +103,7 @@ def _table(run: Run, name: str, schema: Any) -> Table:
     return Table(run.target.audit, name, run.target.run_id, schema, 1)
 
 
-def _put_changes(table: Table, rows: Iterable[Row]) -> str:
+def _put_changes(table: Table, rows: Iterable[Row]) -> Put:
     batches = [row["changes"] for row in rows if "changes" in row]
     changes = pa.Table.from_batches(batches, CHANGES)
     of_the_window = pa.repeat(table.run_id, len(changes))
