@@ -3,7 +3,8 @@
 Every row is a process of its own, looked at from outside: CPU seconds of it and of all its children, and
 the largest sum of their PSS. What a further file takes is the difference of two sizes, so that the start of
 the processes is not in it; of several rounds, the least of each figure. Two loops at once, on halves of the
-archive, are what this machine gives to two processes that share nothing.
+archive, are what this machine gives to two processes that share nothing. What Beam costs is less than what a
+machine's speed varies by from one minute to the next: `overhead` runs steps and job in turns.
 """
 
 import argparse
@@ -57,7 +58,7 @@ class Cost:
 def main() -> None:
     """Measure and print tables in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["speed", "text", "rows", "ledger", "listing", "bucket"])
+    parser.add_argument("what", choices=["speed", "overhead", "text", "rows", "ledger", "listing", "bucket"])
     parser.add_argument(
         "--files", type=int, default=2000, help="small ones; of rows: sources, of ledger: rows"
     )
@@ -70,6 +71,8 @@ def main() -> None:
             recipe = "basic" if arguments.what == "speed" else "default"
             speed(base, recipe, arguments.files, "small", arguments.rounds)
             speed(base, recipe, arguments.large, "large", arguments.rounds)
+        elif arguments.what == "overhead":
+            overhead(base, arguments.files, arguments.rounds)
         elif arguments.what == "rows":
             rows(base, arguments.files)
         elif arguments.what == "ledger":
@@ -97,6 +100,26 @@ def speed(base: Path, recipe: str, count: int, kind: str, rounds: int) -> None:
         cpu = 1000 * (cost.cpu - first.cpu) / (count - few)
         rates = f"{further:.1f} | {cpu:.2f} | {cost.memory:.0f}"
         print(f"| {name} | {cost.seconds:.1f} | {cost.cpu:.1f} | {rates} |", flush=True)
+
+
+def overhead(base: Path, count: int, rounds: int) -> None:
+    """Print what Beam costs: CPU of the job with one worker less that of its steps, in turns."""
+    archives = {number: base / f"small-{number}" for number in (count // 10, count)}
+    for number, archive in archives.items():
+        plant(archive, number, "small")
+    every = dict(contenders(base, "basic"))
+    print("| | steps, ms a further file | job | Beam, median of rounds | each |\n|---|--:|--:|--:|---|")
+    for detail in ("instances", "changes"):
+        pair = [every[f"steps without Beam, {detail}"], every[f"1 worker(s), {detail}"]]
+        spent = np.empty((rounds, 2))
+        for at in range(rounds):
+            for which in (0, 1) if at % 2 else (1, 0):
+                few, many = (measure([*pair[which](archive)]).cpu for archive in archives.values())
+                spent[at, which] = 1000 * (many - few) / (count - count // 10)
+        beam = spent[:, 1] - spent[:, 0]
+        steps, job = np.median(spent, axis=0)
+        each = ", ".join(f"{it:.2f}" for it in beam)
+        print(f"| {detail} | {steps:.2f} | {job:.2f} | {np.median(beam):.2f} | {each} |", flush=True)
 
 
 def contenders(base: Path, recipe: str) -> Iterator[tuple[str, "Command"]]:

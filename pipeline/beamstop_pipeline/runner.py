@@ -35,8 +35,8 @@ from beamstop_transforms.stores import open_store
 
 BROKEN = 3
 _WORKER = "beamstop_pipeline.worker"
-_WEIGH_EVERY = 0.02  # seconds; a process can fill some 50 MB in that time
-_LOOK_EVERY = 12  # times that workers are weighed
+_LOOK_EVERY = 0.25  # seconds
+_WEIGHED = 12  # times between two looks; a process can fill some 50 MB from one to the next
 _MEGABYTE = 1 << 20
 _GRACE = 5.0  # seconds for the run to end by itself when a worker has gone
 
@@ -179,17 +179,17 @@ class Watchdog:
             self.has_heard_a_worker_die.set()
 
     def _look(self) -> None:
+        limit = self._job.max_memory
+        turns = 1 if limit is None else _WEIGHED
         for turn in count():
-            if self._over.wait(_WEIGH_EVERY):
+            if self._over.wait(_LOOK_EVERY / turns):
                 return
-            self._weigh()
-            if turn % _LOOK_EVERY == 0:
+            if limit is not None:
+                self._weigh(limit)
+            if turn % turns == 0:
                 self._look_once()
 
-    def _weigh(self) -> None:
-        limit = self._job.max_memory
-        if limit is None:
-            return
+    def _weigh(self, limit: int) -> None:
         for process in self._workers.values():
             if _resident(process) > limit * _MEGABYTE:
                 with suppress(psutil.NoSuchProcess):

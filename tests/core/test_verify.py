@@ -63,6 +63,11 @@ def test_nothing_is_found_in_a_right_pair(judge: Judge, recipe: str) -> None:
     assert judge(recipe=recipe).findings == ()
 
 
+@pytest.mark.parametrize("uid", ["\\", "1.2.3.4.55\\1.2.3.4.66", ""])
+def test_a_study_of_several_uids_or_of_none_agrees(judge: Judge, uid: str) -> None:
+    assert judge(StudyInstanceUID=uid).findings == ()
+
+
 @pytest.mark.parametrize(
     "syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
 )

@@ -94,9 +94,9 @@ def test_what_killed_a_worker_is_left_alone_by_the_next_run(
 def test_what_stalled_a_run_is_left_alone_by_the_next(tmp_path: Path, archive: Path, key_file: Path) -> None:
     for name in ("1.dcm", "2.dcm"):
         (archive / name).unlink()
-    more = ("--workers", "1", "--stall-timeout", "8")
-    assert run(tmp_path, archive, key_file, "Sleeper", *more).returncode == 3
-    assert run(tmp_path, archive, key_file, "Sleeper", *more).returncode == 1
+    more = ("--workers", "1", "--stall-timeout")
+    assert run(tmp_path, archive, key_file, "Sleeper", *more, "8").returncode == 3
+    assert run(tmp_path, archive, key_file, "Sleeper", *more, "60").returncode == 1
     (row,) = rows(tmp_path)
     assert (row["outcome"], row["reason"]) == ("failed", "stalled_worker")
 

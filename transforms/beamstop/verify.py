@@ -261,7 +261,8 @@ class _Look:
         if not isinstance(operator, HashUID | Replace | Clean):
             return True
         if element.path[-1] in _OWN_UIDS and len(element.path) == 1:
-            return values == [self._identity.uid(self.uid(element.path[-1]))]
+            originals = _texts(self.uid(element.path[-1]).split("\\"))
+            return values == [self._identity.uid(uid) for uid in originals]
         return all(is_well_known_uid(uid) or uid in self._derived_uids for uid in values)
 
     def _is_right_in_meta(self, element: _Element) -> bool:
