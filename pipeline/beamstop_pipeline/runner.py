@@ -198,9 +198,7 @@ class Watchdog:
                 self._give_up(why, "out_of_memory", process.pid.__eq__)
 
     def _look_once(self) -> None:
-        if (
-            len(self._workers) < self._job.processes
-        ):  # to find them takes a look at every process of the machine
+        if len(self._workers) < self._job.processes:  # to find them, every process there is is looked at
             self._workers |= {process.pid: process for process in worker_processes()}
         if any(not _lives(process) for process in self._workers.values()) and self._is_lost():
             self._give_up(_LOST_WORKER, "killed_worker", _is_gone)
