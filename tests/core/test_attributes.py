@@ -178,6 +178,17 @@ def test_a_birth_date_that_is_kept_tells_no_age_over_89(make_dataset, key, dates
         assert (clean.PatientBirthDate != attributes["PatientBirthDate"]) == (action == "C")
 
 
+def test_a_birth_date_that_is_kept_is_no_change(key):
+    recipe = parse_recipe("attributes: {PatientBirthDate: K}")
+    dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+    dataset.PatientBirthDate = "19610317"
+    dataset = read_dicom(encode(dataset).data)
+    birth_date = dataset.get_item("PatientBirthDate")
+    report = applied(dataset, recipe, key)
+    assert dataset.get_item("PatientBirthDate") is birth_date
+    assert "PatientBirthDate" not in {change.path for change in report.changes}
+
+
 def test_ages_over_89_are_one_category_even_where_characteristics_are_kept(make_dataset, key):
     recipe = parse_recipe("options: [retain-patient-characteristics]")
     old, young = make_dataset(PatientAge="093Y"), make_dataset(PatientAge="045Y")

@@ -126,6 +126,20 @@ def test_retained_dates_and_uids_may_stay(judge: Judge) -> None:
     assert [found[:2] for found in other.findings] == [("date", "StudyDate")]
 
 
+@pytest.mark.parametrize("action", ["K", "C"])
+def test_a_date_of_birth_that_stays_is_compared_like_any_other(judge: Judge, action: str) -> None:
+    recipe = parse_recipe(
+        f"options: [retain-longitudinal-modified-dates]\nattributes: {{PatientBirthDate: {action}}}"
+    )
+    assert judge(recipe=recipe, PatientBirthDate="19610317").findings == ()
+    other = judge(
+        lambda clean: setattr(clean, "PatientBirthDate", "20010101"),
+        recipe=recipe,
+        PatientBirthDate="19610317",
+    )
+    assert [found[:2] for found in other.findings] == [("date", "PatientBirthDate")]
+
+
 def test_a_file_that_is_no_dicom_is_found(key: bytes) -> None:
     recipe = load_recipe("basic")
     pair = verify_pair(b"nothing", b"nothing", recipe, recipe.identity(key))

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from pydicom.dataset import FileDataset
+from tests.conftest import GREY_BYTES
 from tests.hostile.mutations import dissect
 
 from beamstop.files import encode
@@ -110,17 +111,7 @@ def hostile(make_dataset: MakeDataset) -> dict[str, bytes]:
     good = encode(instance("1")).data
     file = dissect(good)
     deep = (file.head(0x00081140, "SQ", 0xFFFFFFFF) + file.head(0xFFFEE000, None, 0xFFFFFFFF)) * 10_000
-    pictures: dict[str, Any] = {
-        "Rows": 65535,
-        "Columns": 65535,
-        "SamplesPerPixel": 1,
-        "PhotometricInterpretation": "MONOCHROME2",
-        "BitsAllocated": 8,
-        "BitsStored": 8,
-        "HighBit": 7,
-        "PixelRepresentation": 0,
-    }
-    gigapixel = instance("2", **pictures)
+    gigapixel = instance("2", Rows=65535, Columns=65535, **GREY_BYTES)
     gigapixel.add_new(0x7FE00010, "OB", bytes(16))
     outside = instance("3", StudyInstanceUID="../../../x", SeriesInstanceUID="/etc/x", PatientID="../..")
     return {

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam import Create
-from apache_beam.testing.test_pipeline import TestPipeline
+from apache_beam import Create, Pipeline
 
 from beamstop.audit import INSTANCES
 from beamstop_transforms.claims import Claimant, Claims
 from beamstop_transforms.numbers import digest_number
 from beamstop_transforms.release import Release
-from beamstop_transforms.stores import LocalStore
+from beamstop_transforms.stores.local import LocalStore
 from beamstop_transforms.write import Target
 
 DEAD, RUN, LATER = "20260101", "20260102", "20260103"
@@ -58,7 +57,7 @@ class Place:
         """Release the claims of the run; say whether the dead run's file and claim are still there."""
         target = Target(self.output, str(self.audit), RUN)
         parts = Claims(self.store, RUN).tidy()
-        with TestPipeline() as pipeline:
+        with Pipeline(runner="FnApiRunner") as pipeline:
             left_out = pipeline | "Skipped" >> Create([skipped])
             _ = pipeline | Create(parts) | Release(target, left_out)
         assert not list(self.store.names(f".partial/{RUN}"))

@@ -279,7 +279,8 @@ class _Walk:
             result: Element = plan.operator.apply(converted, context)
         except (CannotCleanError, *BROKEN):
             return self._fall_back(element, context, plan.fallback)
-        if result is converted and type(plan.operator) in _NEVER_IN_PLACE and converted.VR != "SQ":
+        guarded = plan.operator.guarded if isinstance(plan.operator, GuardBirthDate) else plan.operator
+        if result is converted and type(guarded) in _NEVER_IN_PLACE and converted.VR != "SQ":
             return plan.action, element  # as it was read
         return plan.action, result
 

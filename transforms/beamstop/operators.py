@@ -221,18 +221,21 @@ class PseudonymisePatientID(Operator):
 class GuardBirthDate(Operator):
     """K or C of a date of birth, unless beside other dates it would tell an age over 89 years.
 
+    Attributes:
+        guarded: what is done where it would not.
+
     Raises:
         CannotCleanError: it would.
     """
 
     def __init__(self, guarded: Operator) -> None:
         self.action = guarded.action
-        self._guarded = guarded
+        self.guarded = guarded
 
     def apply(self, element: DataElement, context: Context) -> DataElement | None:
         if context.is_old and not element.is_empty:
             raise CannotCleanError
-        return self._guarded.apply(element, context)
+        return self.guarded.apply(element, context)
 
 
 class Hash(Operator):

@@ -46,7 +46,9 @@ from beamstop.operators import (
     DUMMY_DATE,
     Clean,
     Empty,
+    GuardBirthDate,
     HashUID,
+    Keep,
     Operator,
     PseudonymisePatientID,
     Remove,
@@ -273,7 +275,9 @@ class _Look:
 
     def _is_right_date(self, element: _Element, operator: Operator | None) -> bool:
         days = set(_days(element))
-        if operator is None:
+        if isinstance(operator, GuardBirthDate):
+            operator = operator.guarded
+        if operator is None or isinstance(operator, Keep):
             return days <= self._all_dates
         if isinstance(operator, Replace):
             return all(text.startswith(DUMMY_DATE) for text in _texts(element.value))
