@@ -25,12 +25,12 @@ from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import UID
 
-from beamstop.attributes import apply_recipe
-from beamstop.bouncers import bounce
 from beamstop.chain import check
-from beamstop.files import encode, read_dicom
-from beamstop.insertions import insert
-from beamstop.recipe import load_recipe
+from beamstop.dicom.files import encode, read_dicom
+from beamstop.recipe.model import load_recipe
+from beamstop.rules.bouncers import bounce
+from beamstop.steps.apply_recipe import apply_recipe
+from beamstop.steps.insert import insert
 
 Contender = Callable[[bytes], object]
 SIDE = 512

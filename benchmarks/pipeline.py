@@ -249,8 +249,8 @@ def rows(base: Path, count: int) -> None:
 
 def ledger(base: Path, count: int) -> None:
     """Print what it takes to read, search and compare a ledger of so many rows."""
-    from beamstop_transforms.decisions import Decisions
-    from beamstop_transforms.ledger import Ledger
+    from beamstop_transforms.ledger.decisions import Decisions
+    from beamstop_transforms.ledger.writers import Ledger
     from beamstop_transforms.prune import History
     from beamstop_transforms.write import Target
 

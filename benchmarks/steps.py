@@ -14,10 +14,10 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beamstop.audit import INSTANCES
+from beamstop.dicom.limits import MAX_DEPTH, Limits
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
-from beamstop.limits import MAX_DEPTH, Limits
-from beamstop.recipe import load_recipe
+from beamstop.recipe.model import load_recipe
 from beamstop_transforms.apply_recipe import _ApplyRecipeFn
 from beamstop_transforms.audit import columns_of, complete
 from beamstop_transforms.bounce import _BounceFn

@@ -25,8 +25,8 @@ from pictures import REPORTING_SEED, Picture, draw
 from PIL import Image
 from text_files import Seen, sheet
 
-from beamstop.frames import open_frames
-from beamstop.text import TextBox
+from beamstop.pixels.frames import open_frames
+from beamstop.text.hiding import TextBox
 
 # Modality → pictures with text, and without.
 COUNTS = {"CT": (8, 4), "MR": (8, 4), "US": (6, 3), "SC": (6, 3), "CR": (2, 1), "DX": (2, 1), "MG": (3, 1)}
@@ -67,7 +67,7 @@ class Tally:
 
 def beamstop_engine() -> Engine:
     """Return beamstop's finder on its own renditions."""
-    from beamstop.ocr import load_finder
+    from beamstop.ocr.detector import load_finder
 
     finder = load_finder()
 
@@ -81,8 +81,8 @@ def beamstop_engine() -> Engine:
 
 def easyocr_engine() -> Engine:
     """Return EasyOCR's `readtext` as it comes, on 8 bits between two percentiles."""
-    from beamstop.easyocr_networks import import_easyocr
-    from beamstop.weights import weights_folder
+    from beamstop.ocr.easyocr_networks import import_easyocr
+    from beamstop.ocr.weights import weights_folder
 
     import_easyocr()
     import easyocr

@@ -18,12 +18,12 @@ from PIL import Image, ImageDraw
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
+from beamstop.dicom.files import transfer_syntax_of
 from beamstop.errors import DeidError
-from beamstop.files import transfer_syntax_of
-from beamstop.frames import open_frames
-from beamstop.ocr import load_finder
-from beamstop.spared import Judge
-from beamstop.text import TextFinder, TextPolicy, search_and_hide
+from beamstop.ocr.detector import load_finder
+from beamstop.pixels.frames import open_frames
+from beamstop.text.hiding import TextFinder, TextPolicy, search_and_hide
+from beamstop.text.judge import Judge
 
 Grey = NDArray[np.uint8]
 

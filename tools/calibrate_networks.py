@@ -18,12 +18,12 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from pictures import TUNING_SEED, draw  # noqa: E402
 
-from beamstop import networks  # noqa: E402
-from beamstop.frames import open_frames  # noqa: E402
-from beamstop.ocr import normalized  # noqa: E402
-from beamstop.quantization import layers  # noqa: E402
-from beamstop.renditions import Picture  # noqa: E402
-from beamstop.weights import CRAFT, proposer_weights, weights_folder  # noqa: E402
+from beamstop.ocr import networks  # noqa: E402
+from beamstop.ocr.detector import normalized  # noqa: E402
+from beamstop.ocr.quantization import layers  # noqa: E402
+from beamstop.ocr.weights import CRAFT, proposer_weights, weights_folder  # noqa: E402
+from beamstop.pixels.frames import open_frames  # noqa: E402
+from beamstop.pixels.renditions import Picture  # noqa: E402
 
 COUNTS = {"CT": (2, 1), "MR": (2, 1), "US": (2, 0), "SC": (2, 0), "CR": (1, 0), "MG": (1, 0)}
 TILE = 384

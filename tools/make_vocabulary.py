@@ -16,7 +16,7 @@ from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
 from pydicom._uid_dict import UID_dictionary
 from pydicom.sr._concepts_dict import concepts
 
-from beamstop.vocabulary import fold
+from beamstop.words.vocabulary import fold
 
 TARGET = Path(__file__).parent.parent / "transforms" / "beamstop" / "data" / "vocabulary.txt"
 # Breeds and their registries, animal taxa: thousands of names of places and people, no medicine.

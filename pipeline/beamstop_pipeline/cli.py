@@ -13,8 +13,16 @@ from typing import Annotated, Any, Literal
 import typer
 
 from beamstop.errors import DeidError, KeyReferenceError
-from beamstop_pipeline import recipe_commands, sources_command, verify_command
-from beamstop_pipeline.report import command as report_command
+from beamstop_pipeline.commands import (
+    recipe as recipe_commands,
+)
+from beamstop_pipeline.commands import report as report_command
+from beamstop_pipeline.commands import (
+    sources as sources_command,
+)
+from beamstop_pipeline.commands import (
+    verify as verify_command,
+)
 from beamstop_pipeline.silence import silenced
 
 DONE, SET_ASIDE, BAD_CONFIGURATION, BROKEN = 0, 1, 2, 3
@@ -252,11 +260,11 @@ def run(
     """
     with silenced(), ExitStack() as held:
         try:
-            from beamstop.limits import Limits
-            from beamstop.recipe import load_recipe
+            from beamstop.dicom.limits import Limits
+            from beamstop.recipe.model import load_recipe
             from beamstop_pipeline import job as jobs
-            from beamstop_pipeline.beam_options import is_local
-            from beamstop_pipeline.targets import sole_run
+            from beamstop_pipeline.running.beam_options import is_local
+            from beamstop_pipeline.running.targets import sole_run
 
             jobs.check_key(key, ephemeral_key, incremental)
             if prune and not incremental:
@@ -317,7 +325,7 @@ app.add_typer(recipe_commands.app, name="recipe", rich_help_panel=_SET_UP)
 def _beam_options(context: typer.Context, job: Any) -> Any:
     from apache_beam.options.pipeline_options import StandardOptions
 
-    from beamstop_pipeline.beam_options import check_elsewhere, is_local, parse_beam_options
+    from beamstop_pipeline.running.beam_options import check_elsewhere, is_local, parse_beam_options
 
     names = {parameter.name: parameter.opts for parameter in context.command.params if parameter.name}
     options = parse_beam_options(context.args, [name for opts in names.values() for name in opts])
@@ -333,9 +341,9 @@ def _beam_options(context: typer.Context, job: Any) -> Any:
 
 
 def _run(job: Any, options: Any, quiet: bool, as_json: bool) -> int:
-    from beamstop_pipeline.beam_options import is_local
-    from beamstop_pipeline.display import display
-    from beamstop_pipeline.runner import RunError, run_elsewhere, run_locally
+    from beamstop_pipeline.running.beam_options import is_local
+    from beamstop_pipeline.running.display import display
+    from beamstop_pipeline.running.runner import RunError, run_elsewhere, run_locally
 
     shown = display(quiet or as_json)
     try:
@@ -381,7 +389,7 @@ def _conclude(job: Any, quiet: bool, as_json: bool) -> int:
     elif not quiet:
         from rich.console import Console
 
-        from beamstop_pipeline.display import summary
+        from beamstop_pipeline.running.display import summary
 
         Console().print(summary(record, job.output, job.audit))
     return SET_ASIDE if record["counts"]["quarantined"] or record["counts"]["failed"] else DONE

@@ -7,23 +7,23 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from beamstop.profile import edition
-from beamstop.recipe import Recipe
+from beamstop.recipe.model import Recipe
+from beamstop.rules.profile import edition
 from beamstop_pipeline.job import Job
-from beamstop_pipeline.progress import NoteListed, NoteOutcomes
+from beamstop_pipeline.running.progress import NoteListed, NoteOutcomes
 from beamstop_transforms.apply_recipe import ApplyRecipe
 from beamstop_transforms.audit import Drafts, Run, WriteAudit
 from beamstop_transforms.bounce import Bounce
 from beamstop_transforms.check_leaks import CheckLeaks
-from beamstop_transforms.decisions import Decisions
 from beamstop_transforms.hide_text import HideText
 from beamstop_transforms.insert import Insert
+from beamstop_transforms.ledger.decisions import Decisions
 from beamstop_transforms.match import Match
 from beamstop_transforms.notifications import Notified, ReadNotifications
 from beamstop_transforms.read import ReadDicom
-from beamstop_transforms.settle import Settle
-from beamstop_transforms.skip import Skip
-from beamstop_transforms.spread import Spread
+from beamstop_transforms.redistribute import Spread
+from beamstop_transforms.resolve_duplicates import Settle
+from beamstop_transforms.skip_decided import Skip
 from beamstop_transforms.stores import is_dicomweb
 from beamstop_transforms.tables import PER_BUNDLE
 from beamstop_transforms.windows import WriteWindows, into_windows

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Literal
 
 from beamstop.chain import FinderLoader
+from beamstop.dicom.limits import Limits
 from beamstop.errors import DeidError
 from beamstop.keys import resolve_key
-from beamstop.limits import Limits
-from beamstop.recipe import Recipe
-from beamstop.text import TextFinder
+from beamstop.recipe.model import Recipe
+from beamstop.text.hiding import TextFinder
 
 STALL_TIMEOUT = 2400.0
 WINDOW = 300.0
@@ -29,7 +29,7 @@ class ConfigurationError(DeidError):
 
 def load_networks(languages: tuple[str, ...]) -> TextFinder:
     """Return the networks that find text."""
-    from beamstop.ocr import load_finder
+    from beamstop.ocr.detector import load_finder
 
     return load_finder(languages)
 
@@ -224,7 +224,7 @@ def check_networks(recipe: Recipe, here: bool) -> tuple[str, ...]:
         DeidError: they are not, or not those that were published.
     """
     if here and recipe.looks_at_pixels:
-        from beamstop.ocr import prepare
+        from beamstop.ocr.detector import prepare
 
         unread = prepare(recipe.text_policy.languages)
         if unread:

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-from beamstop.decoding import Cells, Stated, serve
+from beamstop.pixels.decoder_process import Cells, Stated, serve
 
 
 def obey(codestream: bytearray, stated: Stated) -> tuple[Cells, str]:

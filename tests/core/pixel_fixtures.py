@@ -11,9 +11,9 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from beamstop.encoders import encode_frame
-from beamstop.renditions import Picture
-from beamstop.text import TextBox
+from beamstop.pixels.encoders import encode_frame
+from beamstop.pixels.renditions import Picture
+from beamstop.text.hiding import TextBox
 
 ROWS, COLUMNS = 80, 120
 BLOCK = (slice(20, 34), slice(30, 70))  # where "text" stands: brighter than all around

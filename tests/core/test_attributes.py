@@ -13,15 +13,15 @@ from pydicom.tag import BaseTag
 from pydicom.uid import ImplicitVRLittleEndian
 
 from beamstop import deidentify, deidentify_bytes
-from beamstop.actions import Action
-from beamstop.attributes import apply_plans, apply_recipe
+from beamstop.dicom.files import encode, read_dicom
 from beamstop.errors import Failed, Quarantined
-from beamstop.files import encode, read_dicom
 from beamstop.identity import Identity
-from beamstop.operators import Operator
-from beamstop.plans import Planner
-from beamstop.recipe import load_recipe, parse_recipe
-from beamstop.rules import Profile, Rule, RuleSet
+from beamstop.recipe.model import load_recipe, parse_recipe
+from beamstop.rules.operators import Operator
+from beamstop.rules.plans import Planner
+from beamstop.rules.rules import Profile, Rule, RuleSet
+from beamstop.standard.actions import Action
+from beamstop.steps.apply_recipe import apply_plans, apply_recipe
 
 BASIC = load_recipe("basic")
 MODIFIED = parse_recipe("options: [retain-longitudinal-modified-dates]")

@@ -3,9 +3,9 @@ import pickle
 import pytest
 from pydicom.dataset import Dataset
 
-from beamstop.bouncers import CriterionBouncer, bounce, parse_criterion
 from beamstop.errors import RecipeError, Rejected
-from beamstop.recipe import parse_recipe
+from beamstop.recipe.model import parse_recipe
+from beamstop.rules.bouncers import CriterionBouncer, bounce, parse_criterion
 
 ULTRASOUND_RULE = """
 bouncers:

@@ -1,8 +1,8 @@
 import json
 from importlib.resources import files
 
-from beamstop.actions import Action
-from beamstop.content_items import find_content_item
+from beamstop.standard.actions import Action
+from beamstop.standard.content_items import find_content_item
 
 
 def test_listed_concept_has_its_codes():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beamstop.dates import cap_age, shift_da, shift_dt
+from beamstop.rules.dates import cap_age, shift_da, shift_dt
 
 DAYS = st.integers(min_value=-3650, max_value=-1)
 DATES = st.dates(min_value=datetime.date(1900, 1, 1), max_value=datetime.date(2100, 1, 1))

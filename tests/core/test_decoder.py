@@ -14,11 +14,11 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
-from beamstop.decoder import Decoder, DecoderLimits, decode_frame, limit_decoder
-from beamstop.decoding import Stated
-from beamstop.encoders import encode_frame
 from beamstop.errors import PixelError
-from beamstop.frames import open_frames
+from beamstop.pixels.decoder import Decoder, DecoderLimits, decode_frame, limit_decoder
+from beamstop.pixels.decoder_process import Stated
+from beamstop.pixels.encoders import encode_frame
+from beamstop.pixels.frames import open_frames
 
 HOSTILE = Path(__file__).with_name("hostile_decoder.py")
 STATED = Stated("1.2.840.10008.1.2.4.90", 4, 4, 1, "MONOCHROME2", False, 32, 32, False)

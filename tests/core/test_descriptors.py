@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from beamstop.descriptors import clean_text
-from beamstop.identifiers import Identifiers, harvest
-from beamstop.vocabulary import fold, vocabulary
+from beamstop.words.descriptors import clean_text
+from beamstop.words.identifiers import Identifiers, harvest
+from beamstop.words.vocabulary import fold, vocabulary
 
 
 def identifiers_of(**attributes: str) -> Identifiers:

@@ -8,8 +8,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from beamstop.frames import open_frames
-from beamstop.ocr import load_finder
+from beamstop.ocr.detector import load_finder
+from beamstop.pixels.frames import open_frames
 
 FILE = Path(__file__).parents[2] / "benchmarks" / "pictures.py"
 

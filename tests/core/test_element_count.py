@@ -17,9 +17,9 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
 )
 
-from beamstop.element_count import check_count
+from beamstop.dicom.element_count import check_count
+from beamstop.dicom.files import encode, read_dicom
 from beamstop.errors import Failed
-from beamstop.files import encode, read_dicom
 
 MakeDataset = Callable[..., FileDataset]
 SYNTAXES = [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian]

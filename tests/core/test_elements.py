@@ -7,9 +7,9 @@ from pydicom.data import get_testdata_file
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
-from beamstop.elements import ElementWriter
+from beamstop.dicom.elements import ElementWriter
+from beamstop.dicom.files import encode, read_dicom
 from beamstop.errors import Refusal
-from beamstop.files import encode, read_dicom
 
 FOLDER = Path(get_testdata_file("CT_small.dcm")).parent
 NAMES = sorted(path.name for path in FOLDER.glob("*.dcm"))

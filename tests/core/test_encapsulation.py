@@ -10,11 +10,11 @@ from pydicom.encaps import generate_frames
 from pydicom.uid import UID
 from tests.core.pixel_fixtures import BlockFinder, NoText, compressed, ground, image, with_block
 
-from beamstop.encapsulation import Offsets, join, split
-from beamstop.encoders import encode_frame
+from beamstop.dicom.files import encode, read_dicom
 from beamstop.errors import PixelError
-from beamstop.files import encode, read_dicom
-from beamstop.text import TextFinder, TextPolicy, hide
+from beamstop.pixels.encapsulation import Offsets, join, split
+from beamstop.pixels.encoders import encode_frame
+from beamstop.text.hiding import TextFinder, TextPolicy, hide
 
 J2K = "1.2.840.10008.1.2.4.90"
 FIRST, SECOND, THIRD = b"\xff\xd8\xffone11\xff\xd9", b"\xff\xd8\xfftwo2\xff\xd9\0", b"\xff\xd8\xff3\xff\xd9"

@@ -10,8 +10,8 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from beamstop import deidentify_bytes, load_recipe
+from beamstop.dicom.files import encode, read_dicom
 from beamstop.errors import Failed
-from beamstop.files import encode, read_dicom
 
 MakeDataset = Callable[..., FileDataset]
 OPEN = 0xFFFFFFFF

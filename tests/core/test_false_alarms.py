@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from beamstop.attributes import apply_recipe
-from beamstop.bouncers import bounce
+from beamstop.dicom.files import encode, read_dicom
 from beamstop.errors import DeidError, Failed, Quarantined, Rejected
-from beamstop.files import encode, read_dicom
-from beamstop.insertions import insert
-from beamstop.leaks import check_leaks
-from beamstop.recipe import Recipe, load_recipe
+from beamstop.leaks.search import check_leaks
+from beamstop.recipe.model import Recipe, load_recipe
+from beamstop.rules.bouncers import bounce
+from beamstop.steps.apply_recipe import apply_recipe
+from beamstop.steps.insert import insert
 
 PACKAGES = ("pydicom", "data_store", "deid_data")
 

@@ -5,8 +5,8 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit
 
+from beamstop.dicom.files import encode, read_dicom
 from beamstop.errors import Failed, Quarantined, Rejected
-from beamstop.files import encode, read_dicom
 
 
 def file_bytes(name):

@@ -29,9 +29,9 @@ from tests.core.pixel_fixtures import (
     with_block,
 )
 
-from beamstop.encoders import encode_frame
 from beamstop.errors import PixelError
-from beamstop.text import TextPolicy, hide
+from beamstop.pixels.encoders import encode_frame
+from beamstop.text.hiding import TextPolicy, hide
 
 RLE = "1.2.840.10008.1.2.5"
 JPEG_BASELINE, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
@@ -496,7 +496,7 @@ def test_real_file_of_another_make_is_cleaned() -> None:
 
 
 def _corner(finder: BlockFinder) -> Any:
-    from beamstop.text import TextBox
+    from beamstop.text.hiding import TextBox
 
     finder.looks.append((0, 0))
     return [TextBox(0, 0, 20, 10)]

@@ -10,7 +10,7 @@ from tests.core.pixel_fixtures import NoText
 from tests.core.test_invariants import as_bytes, instance
 
 from beamstop import deidentify_bytes, load_recipe
-from beamstop.icc_profiles import clean_icc_profile
+from beamstop.rules.icc_profiles import clean_icc_profile
 
 KEY = bytes(range(32))
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

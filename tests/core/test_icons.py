@@ -6,7 +6,7 @@ from pydicom.dataset import Dataset
 from tests.core.pixel_fixtures import BlockFinder, compressed, ground, image, with_block
 
 from beamstop.changes import Change
-from beamstop.icons import remove_icons_with_text
+from beamstop.text.icons import remove_icons_with_text
 
 JPEG_LS = "1.2.840.10008.1.2.4.80"
 STAYS = ground().astype("u1")

@@ -5,8 +5,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 
-from beamstop.files import IMPLEMENTATION_CLASS_UID, encode, read_dicom
-from beamstop.identifiers import Identifiers, harvest
+from beamstop.dicom.files import IMPLEMENTATION_CLASS_UID, encode, read_dicom
+from beamstop.words.identifiers import Identifiers, harvest
 
 MakeDataset = Callable[..., FileDataset]
 

@@ -1,7 +1,7 @@
 import pytest
 
-from beamstop.insertions import get_deidentification_method, get_idis_code_sequence, insert
-from beamstop.recipe import load_recipe, parse_recipe
+from beamstop.recipe.model import load_recipe, parse_recipe
+from beamstop.steps.insert import get_deidentification_method, get_idis_code_sequence, insert
 
 
 def codes(dataset):

@@ -15,12 +15,12 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittle
 from tests.core.pixel_fixtures import NoText
 
 from beamstop import deidentify_bytes
-from beamstop.attributes import apply_recipe
+from beamstop.dicom.files import encode, read_dicom
+from beamstop.dicom.tags import tag_name
 from beamstop.errors import Quarantined
-from beamstop.files import encode, read_dicom
-from beamstop.profile import table
-from beamstop.recipe import load_recipe, recipe_names
-from beamstop.tags import tag_name
+from beamstop.recipe.model import load_recipe, recipe_names
+from beamstop.rules.profile import table
+from beamstop.steps.apply_recipe import apply_recipe
 
 KEY = bytes(range(32))
 SETTINGS = settings(

@@ -14,8 +14,8 @@ from pydicom.uid import (
     XRayAngiographicImageStorage,
 )
 
-from beamstop.actions import Action
-from beamstop.iods import attribute_type, is_known, resolve
+from beamstop.standard.actions import Action
+from beamstop.standard.iods import attribute_type, is_known, resolve
 
 UNKNOWN = "1.2.3.4"
 COMPOUNDS = [code for code in Action if "/" in code]

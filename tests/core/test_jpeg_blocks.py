@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from beamstop.jpeg_blocks import UnsupportedError, blank, model
+from beamstop.pixels.jpeg_blocks import UnsupportedError, blank, model
 
 BOX = (28, 30, 70, 21)  # x, y, width, height
 YCC_BLACK = (0, 128, 128)

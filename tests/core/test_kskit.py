@@ -7,8 +7,8 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian
 
-from beamstop.files import read_dicom
-from beamstop.kskit import attributes_row, deidentify_attributes
+from beamstop.dicom.files import read_dicom
+from beamstop.kskit.attributes import attributes_row, deidentify_attributes
 
 KEY = b"k" * 32
 CONCATENATION_UID = "1.123.123.1234.123456.12345678"

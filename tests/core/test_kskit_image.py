@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from beamstop.errors import PixelError
-from beamstop.kskit_image import (
+from beamstop.kskit.images import (
     deidentify_image_dcm,
     deidentify_image_ndarray,
     deidentify_image_png,
@@ -19,7 +19,7 @@ from beamstop.kskit_image import (
     remove_authorized_words_from,
     save_deidentified_image_png,
 )
-from beamstop.text import Picture, TextBox
+from beamstop.text.hiding import Picture, TextBox
 
 WORD = ([[4, 2], [9, 2], [9, 5], [4, 5]], "DOE", 0.9)
 

@@ -5,10 +5,9 @@ import pytest
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from beamstop.actions import Action
 from beamstop.errors import RecipeError
 from beamstop.identity import Identity, gen_dicom_uid
-from beamstop.kskit_recipe import (
+from beamstop.recipe.kskit import (
     KskitRecipe,
     PseudonymiseByVR,
     Verb,
@@ -21,9 +20,10 @@ from beamstop.kskit_recipe import (
     resolve_chain,
     rule_set,
 )
-from beamstop.operators import Context
-from beamstop.recipe import load_recipe, parse_recipe
-from beamstop.rules import Profile
+from beamstop.recipe.model import load_recipe, parse_recipe
+from beamstop.rules.operators import Context
+from beamstop.rules.rules import Profile
+from beamstop.standard.actions import Action
 
 KEEP, REPLACE, EMPTY, REMOVE = Verb
 IDENTITY = Identity(b"k" * 32)

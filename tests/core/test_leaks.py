@@ -21,11 +21,11 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from beamstop.dicom.files import encode
 from beamstop.errors import Quarantined
-from beamstop.files import encode
-from beamstop.identifiers import Identifiers, harvest
-from beamstop.leaks import check_leaks
-from beamstop.packed_texts import unpacked
+from beamstop.leaks.embedded_text import unpacked
+from beamstop.leaks.search import check_leaks
+from beamstop.words.identifiers import Identifiers, harvest
 
 MakeDataset = Callable[..., FileDataset]
 CLEAN = {"PatientName": "P-ABC", "PatientID": "Q77", "PatientBirthDate": "", "StudyDate": ""}

@@ -3,8 +3,8 @@
 import pytest
 from pydicom.dataset import Dataset
 
+from beamstop.dicom.limits import Limits, check_limits
 from beamstop.errors import Failed
-from beamstop.limits import Limits, check_limits
 
 LIMITS = Limits(frames=10, pixels=100)
 

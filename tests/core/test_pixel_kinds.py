@@ -18,9 +18,9 @@ from pydicom.pixels import pixel_array
 from pydicom.uid import UID
 from tests.core.pixel_fixtures import BLOCK, HIDDEN, BlockFinder, compressed, image, palette, with_block
 
+from beamstop.dicom.files import encode, read_dicom
 from beamstop.errors import PixelError
-from beamstop.files import encode, read_dicom
-from beamstop.text import TextPolicy, hide
+from beamstop.text.hiding import TextPolicy, hide
 
 Pixels = np.ndarray[Any, Any]
 

@@ -8,9 +8,9 @@ from pydicom.dataset import FileDataset
 from tests.core.test_conformance import bundled_files
 from tests.core.test_invariants import as_bytes, instance
 
+from beamstop.dicom.fast_reader import read_plain
+from beamstop.dicom.files import _Truncation
 from beamstop.errors import Failed
-from beamstop.files import _Truncation
-from beamstop.plain_reading import read_plain
 
 
 def quickly(data: bytes) -> FileDataset | None:

@@ -5,9 +5,9 @@ from pydicom._dicom_dict import DicomDictionary
 from pydicom.dataset import Dataset
 from tests.core.test_invariants import GIVEN, KEY, NAME, instance
 
-from beamstop.actions import Action
-from beamstop.attributes import apply_recipe
-from beamstop.recipe import load_recipe
+from beamstop.recipe.model import load_recipe
+from beamstop.standard.actions import Action
+from beamstop.steps.apply_recipe import apply_recipe
 
 PLANTS = {
     "AE": NAME,

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset, FileDataset
 
-from beamstop.frames import open_frames
-from beamstop.png import encode_png, render
+from beamstop.pixels.frames import open_frames
+from beamstop.pixels.png import encode_png, render
 
 STEPS = np.array([[0, 50], [100, 255]])
 

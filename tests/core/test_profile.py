@@ -1,8 +1,7 @@
 import pytest
 from pydicom.sr.codedict import codes
 
-from beamstop.actions import Action
-from beamstop.profile import (
+from beamstop.rules.profile import (
     METHOD_CODES,
     OPTIONS,
     DICOMRuleSets,
@@ -12,6 +11,7 @@ from beamstop.profile import (
     option,
     table,
 )
+from beamstop.standard.actions import Action
 
 
 def test_the_table_is_that_of_edition_2026d():

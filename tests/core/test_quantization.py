@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from beamstop.errors import DeidError
-from beamstop.quantization import layers, quantize
+from beamstop.ocr.quantization import layers, quantize
 
 pytest.importorskip("openvino")
 

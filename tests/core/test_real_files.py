@@ -11,9 +11,9 @@ from pydicom.data import get_testdata_file
 from pydicom.pixels import pixel_array
 from tests.core.pixel_fixtures import NoText
 
-from beamstop.files import encode, read_dicom
-from beamstop.renditions import Picture
-from beamstop.text import TextBox, TextPolicy, hide
+from beamstop.dicom.files import encode, read_dicom
+from beamstop.pixels.renditions import Picture
+from beamstop.text.hiding import TextBox, TextPolicy, hide
 
 CHROMA = 4  # pixels that enlarged chrominance reaches beyond a block
 BUNDLED = {  # name → how far beyond a box a decoder may see another tint

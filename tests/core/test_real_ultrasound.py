@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beamstop.files import read_dicom
-from beamstop.kskit import get_text_areas
-from beamstop.ocr import load_finder
-from beamstop.text import TextPolicy, hide
+from beamstop.dicom.files import read_dicom
+from beamstop.kskit.attributes import get_text_areas
+from beamstop.ocr.detector import load_finder
+from beamstop.text.hiding import TextPolicy, hide
 
 pytestmark = pytest.mark.ocr
 

@@ -3,12 +3,12 @@ import pickle
 
 import pytest
 
-from beamstop.actions import Action
 from beamstop.errors import RecipeError
-from beamstop.recipe import load_recipe, parse_recipe, recipe_names, recipe_schema
-from beamstop.regions import Area, Region
-from beamstop.spared import MARKERS
-from beamstop.text import TextPolicy
+from beamstop.recipe.model import load_recipe, parse_recipe, recipe_names, recipe_schema
+from beamstop.standard.actions import Action
+from beamstop.text.hiding import TextPolicy
+from beamstop.text.judge import MARKERS
+from beamstop.text.regions import Area, Region
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 

@@ -13,9 +13,9 @@ from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation
 from tests.core.pixel_fixtures import NoText
 
 from beamstop import deidentify_bytes
-from beamstop.attributes import apply_recipe
-from beamstop.files import read_dicom
-from beamstop.recipe import load_recipe, parse_recipe
+from beamstop.dicom.files import read_dicom
+from beamstop.recipe.model import load_recipe, parse_recipe
+from beamstop.steps.apply_recipe import apply_recipe
 
 # Lines of deidcm's built-in recipe, spelled as there: capitals among the digits, and an idea of a pattern.
 ANCESTOR = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from beamstop.renditions import GROUND, local_contrast, noise_unit, pictures
+from beamstop.pixels.renditions import GROUND, local_contrast, noise_unit, pictures
 
 STROKE = np.s_[30:34, 40:60]
 

@@ -1,7 +1,7 @@
 import pytest
 
-from beamstop.actions import Action
-from beamstop.rules import Profile, Rule, RuleSet
+from beamstop.rules.rules import Profile, Rule, RuleSet
+from beamstop.standard.actions import Action
 
 NAME = (0x00100010,)
 STEP_ID = (0x00400275, 0x00400009)

@@ -3,7 +3,7 @@ from importlib.resources import files
 
 import pytest
 
-from beamstop.safe_private import safe_vr
+from beamstop.standard.safe_private import safe_vr
 
 
 def test_listed_element_has_its_vr_in_any_block():

@@ -8,8 +8,8 @@ from datetime import date
 import pytest
 from pydicom.dataset import Dataset
 
-from beamstop.descriptors import clean_text
-from beamstop.identifiers import Identifiers, harvest
+from beamstop.words.descriptors import clean_text
+from beamstop.words.identifiers import Identifiers, harvest
 
 NOBODY = Identifiers()
 STAY = (

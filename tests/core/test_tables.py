@@ -10,7 +10,7 @@ from dicomanonymizer.dicom_anonymization_databases import dicomfields_2026c as i
 from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VR
 from pydicom.valuerep import VR
 
-from beamstop.actions import Action
+from beamstop.standard.actions import Action
 
 TABLE = json.loads((files("beamstop") / "data" / "e1_1.json").read_text())
 ROWS: dict[str, dict[str, Any]] = {row["tag"]: row for row in TABLE["rows"]}

@@ -1,7 +1,6 @@
 import pytest
 
-from beamstop.errors import RecipeError
-from beamstop.tags import (
+from beamstop.dicom.tags import (
     PrivateBlockTagIdentifier,
     PrivateTags,
     RepeatingGroup,
@@ -9,6 +8,7 @@ from beamstop.tags import (
     TagPath,
     parse_identifier,
 )
+from beamstop.errors import RecipeError
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from tests.core.pixel_fixtures import BLOCK, HIDDEN, BlockFinder, StubbornFinder
 
 from beamstop.changes import Change
 from beamstop.errors import PixelError
-from beamstop.renditions import Picture
-from beamstop.text import PixelReport, TextBox, TextPolicy, hide
+from beamstop.pixels.renditions import Picture
+from beamstop.text.hiding import PixelReport, TextBox, TextPolicy, hide
 
 
 def stored(dataset: Dataset, dtype: Any) -> np.ndarray[Any, Any]:

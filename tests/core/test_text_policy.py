@@ -8,9 +8,9 @@ import pytest
 from pydicom.dataset import Dataset
 from tests.core.pixel_fixtures import BlockFinder, ground, image, with_block
 
-from beamstop.regions import Area, Region
-from beamstop.spared import MARKERS, Judge
-from beamstop.text import TextBox, TextPolicy, hide
+from beamstop.text.hiding import TextBox, TextPolicy, hide
+from beamstop.text.judge import MARKERS, Judge
+from beamstop.text.regions import Area, Region
 
 PICTURE = np.zeros((400, 400), np.uint8)
 KEPT = ("marker", "device_setting", "medical_word")

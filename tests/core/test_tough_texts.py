@@ -5,9 +5,9 @@ import re
 import pytest
 from pydicom.dataset import Dataset
 
-from beamstop.descriptors import clean_text
-from beamstop.identifiers import Identifiers, harvest
-from beamstop.vocabulary import fold
+from beamstop.words.descriptors import clean_text
+from beamstop.words.identifiers import Identifiers, harvest
+from beamstop.words.vocabulary import fold
 
 
 def patient(**attributes: str) -> Identifiers:

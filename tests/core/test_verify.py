@@ -8,10 +8,10 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from beamstop.attributes import apply_recipe
-from beamstop.files import encode, read_dicom
-from beamstop.insertions import insert
-from beamstop.recipe import Recipe, load_recipe, parse_recipe
+from beamstop.dicom.files import encode, read_dicom
+from beamstop.recipe.model import Recipe, load_recipe, parse_recipe
+from beamstop.steps.apply_recipe import apply_recipe
+from beamstop.steps.insert import insert
 from beamstop.verify import Pair, verify_pair
 
 MakeDataset = Callable[..., FileDataset]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from beamstop.vocabulary import fold, is_dull, is_syllabic, ordinary, titles, vocabulary
+from beamstop.words.vocabulary import fold, is_dull, is_syllabic, ordinary, titles, vocabulary
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from beamstop.where_text import NO_TEXT, why_no_text
+from beamstop.text.where_text import NO_TEXT, why_no_text
 
 SEGMENTATION, RT_DOSE = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.481.2"
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beamstop.written_dates import find_dates
+from beamstop.words.written_dates import find_dates
 
 DAY = date(2004, 3, 12)
 WRITINGS = (

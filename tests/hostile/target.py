@@ -7,8 +7,8 @@ from typing import Any
 
 from beamstop import deidentify_bytes
 from beamstop.errors import Refusal
-from beamstop.recipe import Recipe, load_recipe, parse_recipe
-from beamstop.text import TextBox
+from beamstop.recipe.model import Recipe, load_recipe, parse_recipe
+from beamstop.text.hiding import TextBox
 from beamstop.verify import verify_pair
 
 KEY = bytes(range(32))

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from pydicom.datadict import keyword_dict
 
+from beamstop.dicom.files import read_dicom
 from beamstop.errors import Refusal
-from beamstop.files import read_dicom
-from beamstop.identifiers import harvest
-from beamstop.needles import Needles
+from beamstop.leaks.needles import Needles
+from beamstop.words.identifiers import harvest
 
 Run = Callable[..., Any]
 SHORTEST, LONGEST_CHANCE = 6, 10

@@ -16,13 +16,13 @@ from tests.hostile.mutations import dissect
 from tests.hostile.target import KEY, bright, judge
 
 from beamstop import deidentify_bytes
-from beamstop.attributes import apply_recipe
-from beamstop.descriptors import clean_text
+from beamstop.dicom.files import encode, read_dicom
 from beamstop.errors import Quarantined
-from beamstop.files import encode, read_dicom
-from beamstop.identifiers import Identifiers
-from beamstop.leaks import check_leaks
-from beamstop.recipe import Recipe, load_recipe
+from beamstop.leaks.search import check_leaks
+from beamstop.recipe.model import Recipe, load_recipe
+from beamstop.steps.apply_recipe import apply_recipe
+from beamstop.words.descriptors import clean_text
+from beamstop.words.identifiers import Identifiers
 
 MakeDataset = Callable[..., FileDataset]
 BASIC, RESEARCH, STRICT = (load_recipe(name) for name in ("basic", "research", "strict"))

@@ -8,8 +8,8 @@ from pydicom.dataset import Dataset, FileDataset
 from tests.hostile.mutations import LENGTHS, dissect, mutated
 from tests.hostile.target import judge, recipes, seeds
 
-from beamstop.files import encode
-from beamstop.recipe import load_recipe
+from beamstop.dicom.files import encode
+from beamstop.recipe.model import load_recipe
 
 SMALL = [path.read_bytes() for path in seeds(5000)]
 KINDS = recipes()

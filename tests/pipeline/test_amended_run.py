@@ -11,7 +11,7 @@ from pydicom import dcmread
 from pydicom.uid import UltrasoundImageStorage
 from tests.core.pixel_fixtures import BLOCK, HIDDEN, BlockFinder, image, with_block
 
-from beamstop.text import TextBox
+from beamstop.text.hiding import TextBox
 from beamstop_pipeline.cli import main
 
 MISSED = (slice(60, 70), slice(10, 40))
@@ -28,8 +28,8 @@ class HalfBlindFinder(BlockFinder):
 @pytest.fixture
 def scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray[Any, Any]:
     """Store a picture with a word that the finder sees and one that it misses; return its pixels."""
-    monkeypatch.setattr("beamstop.ocr.prepare", lambda languages: ())
-    monkeypatch.setattr("beamstop.ocr.load_finder", lambda languages: HalfBlindFinder(["LIVER"]))
+    monkeypatch.setattr("beamstop.ocr.detector.prepare", lambda languages: ())
+    monkeypatch.setattr("beamstop.ocr.detector.load_finder", lambda languages: HalfBlindFinder(["LIVER"]))
     pixels = with_block(250).astype("u1")
     pixels[MISSED] = 250
     header = {"Modality": "US", "Manufacturer": "O'Hara & Sons", "PatientName": "Roe^Jane", "PatientID": "R1"}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from beamstop.limits import DEEPEST, Limits
+from beamstop.dicom.limits import DEEPEST, Limits
 from beamstop_pipeline import cli
 from beamstop_pipeline.cli import main, with_repeated_inputs
 

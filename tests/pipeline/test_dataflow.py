@@ -18,12 +18,12 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from google.cloud import dataflow_v1beta3 as dataflow
 from google.cloud.storage import Client
 
-from beamstop.recipe import load_recipe
+from beamstop.recipe.model import load_recipe
 from beamstop_pipeline import launch
-from beamstop_pipeline.beam_options import MIN_RAM, fit_for_workers, parse_beam_options
 from beamstop_pipeline.cli import main
 from beamstop_pipeline.graph import build
 from beamstop_pipeline.job import Job
+from beamstop_pipeline.running.beam_options import MIN_RAM, fit_for_workers, parse_beam_options
 
 IMAGE = "europe-docker.pkg.dev/clinic-imaging/beamstop/beamstop:1"
 KEY, SENTINEL = "env:BEAMSTOP_STUDY_KEY", "a-key-that-stays-where-it-is"

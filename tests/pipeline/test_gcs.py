@@ -18,8 +18,8 @@ from pydicom.data import get_testdata_file
 from beamstop.identity import Identity
 from beamstop_pipeline.cli import main
 from beamstop_transforms import match
-from beamstop_transforms.claims import Claimant, Claims
 from beamstop_transforms.instance import Source, source_id_of
+from beamstop_transforms.ledger.claims import Claimant, Claims
 from beamstop_transforms.stores import gcs, open_seekable, open_store
 
 _PLACES = ("output", "audit", "crosswalk", "attributes", "png")

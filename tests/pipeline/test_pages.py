@@ -15,8 +15,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 from tests.pipeline.reviewed import CINE, PLAIN, RUN, STILL, write_reviewed
 
-from beamstop.recipe import load_recipe
-from beamstop.regions import Area
+from beamstop.recipe.model import load_recipe
+from beamstop.text.regions import Area
 from beamstop_pipeline.cli import main
 
 _FLAGS = (

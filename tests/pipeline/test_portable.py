@@ -16,7 +16,7 @@ import pytest
 from hatchling.builders.wheel import WheelBuilder
 
 from beamstop.identity import Identity
-from beamstop_pipeline.suspects import note_suspect
+from beamstop_pipeline.running.suspects import note_suspect
 from beamstop_transforms.instance import Source, source_id_of
 
 JAR = "BEAMSTOP_FLINK_JOB_SERVER_JAR"

@@ -11,11 +11,11 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from tests.core.pixel_fixtures import ground, image
 
-from beamstop.profile import OPTIONS
-from beamstop.recipe import load_recipe, parse_recipe, recipe_names, recipe_schema
-from beamstop.text import TextBox
+from beamstop.recipe.model import load_recipe, parse_recipe, recipe_names, recipe_schema
+from beamstop.rules.profile import OPTIONS
+from beamstop.text.hiding import TextBox
 from beamstop_pipeline.cli import main
-from beamstop_pipeline.explanations import describe_instance, explain_instance
+from beamstop_pipeline.explain import describe_instance, explain_instance
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from pydicom.dataset import FileDataset
 from tests.pipeline.audits import a_row, write_run
 from tests.pipeline.reviewed import CINE, PLAIN, RUN, STILL, a_picture, write_reviewed
 
-from beamstop.recipe import load_recipe
-from beamstop.regions import Area, areas_of
+from beamstop.recipe.model import load_recipe
+from beamstop.text.regions import Area, areas_of
 from beamstop_pipeline.cli import main
 from beamstop_pipeline.report.figures import DeviceSeen, Faint
 from beamstop_pipeline.report.review import in_eight_bits

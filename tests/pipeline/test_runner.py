@@ -19,7 +19,7 @@ from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 from tests.conftest import make_an_instance
 
-from beamstop.files import encode
+from beamstop.dicom.files import encode
 
 BOUNCERS = """
 import os, signal, threading

@@ -17,12 +17,12 @@ from apache_beam.transforms.window import TimestampedValue
 from google.cloud.storage import Client
 from pydicom.dataset import FileDataset
 
-from beamstop.recipe import load_recipe
+from beamstop.recipe.model import load_recipe
 from beamstop_pipeline import job as jobs
-from beamstop_pipeline.beam_options import fit_for_workers, parse_beam_options
 from beamstop_pipeline.cli import main
 from beamstop_pipeline.graph import build, build_stream
 from beamstop_pipeline.job import Job
+from beamstop_pipeline.running.beam_options import fit_for_workers, parse_beam_options
 
 NOON = 1_767_268_800  # 2026-01-01, UTC
 SUBSCRIPTION = "projects/clinic/subscriptions/new"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from beamstop_pipeline.job import ConfigurationError
-from beamstop_pipeline.targets import scratch, sole_run
+from beamstop_pipeline.running.targets import scratch, sole_run
 
 
 def _take_turns(folder: Path, audit: Path, turns: int) -> None:

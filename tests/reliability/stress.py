@@ -271,7 +271,8 @@ def tell(line: str) -> None:
 
 def warm_up() -> None:
     """Import what every run needs, so that forked ones need not."""
-    for name in ("beamstop.recipe", "beamstop_pipeline.display", "beamstop_pipeline.runner"):
+    running = ("beamstop_pipeline.running.display", "beamstop_pipeline.running.runner")
+    for name in ("beamstop.recipe.load", *running):
         importlib.import_module(name)
     _hasten_beam()
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import pytest
 import typer
 
-from beamstop_pipeline.beam_options import is_local, parse_beam_options
 from beamstop_pipeline.cli import app
+from beamstop_pipeline.running.beam_options import is_local, parse_beam_options
 
 
 class Command(NamedTuple):

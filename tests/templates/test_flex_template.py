@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from google.cloud.dataflow_v1beta3 import ContainerSpec, ParameterType
 
-from beamstop.networks import CACHE_VARIABLE, exported
-from beamstop.weights import CRAFT, weights_folder
-from beamstop_pipeline.beam_options import LOCAL_ONLY
+from beamstop.ocr.networks import CACHE_VARIABLE, exported
+from beamstop.ocr.weights import CRAFT, weights_folder
 from beamstop_pipeline.launch import main, parameters
+from beamstop_pipeline.running.beam_options import LOCAL_ONLY
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "templates" / "dataflow"

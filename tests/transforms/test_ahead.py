@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from beamstop_transforms.ahead import ahead
+from beamstop_transforms.stores.ahead import ahead
 
 
 def test_results_come_in_order_while_several_are_at_work() -> None:

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from pydicom.dataset import Dataset
 
-from beamstop.attributes import AttributeReport, OriginalIds
 from beamstop.audit import CROSSWALK
 from beamstop.changes import Change
-from beamstop.identifiers import harvest
+from beamstop.steps.apply_recipe import AttributeReport, OriginalIds
+from beamstop.words.identifiers import harvest
 from beamstop_transforms.audit import Drafts, Run, UnreconciledError, WriteAudit
 from beamstop_transforms.instance import Instance, Source
 from beamstop_transforms.write import Target

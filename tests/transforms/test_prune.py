@@ -12,7 +12,7 @@ import pytest
 
 from beamstop.audit import INSTANCES, PRUNED_FILES
 from beamstop.identity import Identity
-from beamstop_transforms.numbers import digest_number
+from beamstop_transforms.ledger.numbers import digest_number
 from beamstop_transforms.prune import History, Leftover, input_digests
 
 

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 from apache_beam import Create, Pipeline
 
 from beamstop.audit import INSTANCES
-from beamstop_transforms.claims import Claimant, Claims
-from beamstop_transforms.numbers import digest_number
+from beamstop_transforms.ledger.claims import Claimant, Claims
+from beamstop_transforms.ledger.numbers import digest_number
 from beamstop_transforms.release import Release
 from beamstop_transforms.stores.local import LocalStore
 from beamstop_transforms.write import Target

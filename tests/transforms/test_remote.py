@@ -16,8 +16,8 @@ import pytest
 from google.auth.compute_engine import _metadata
 from pydicom.dataset import Dataset
 
+from beamstop.dicom.files import Encoded
 from beamstop.errors import Failed
-from beamstop.files import Encoded
 from beamstop_transforms.instance import Instance, Source
 from beamstop_transforms.read import read_source
 from beamstop_transforms.stores import (

@@ -6,7 +6,7 @@ import apache_beam as beam
 from apache_beam.testing.util import assert_that, equal_to
 
 from beamstop_transforms.instance import Source
-from beamstop_transforms.spread import Packing, Spread, unpack
+from beamstop_transforms.redistribute import Packing, Spread, unpack
 
 SOURCES = [
     Source(f"/archive/{number // 500:05}/{number:08}.dcm", number, str(number)) for number in range(20_000)

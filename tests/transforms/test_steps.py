@@ -14,9 +14,9 @@ from pydicom.dataset import FileDataset
 
 from beamstop import load_recipe
 from beamstop.errors import Failed, PixelError, Quarantined, Rejected
-from beamstop.text import Picture, TextBox
+from beamstop.text.hiding import Picture, TextBox
 from beamstop_transforms import Bounce, HideText, Instance, ReadDicom, Source
-from beamstop_transforms.steps import StepFn
+from beamstop_transforms.step import StepFn
 
 SENTINEL = "Zzyzxqua"
 

@@ -11,10 +11,10 @@ import pytest
 from pydicom.dataset import Dataset
 
 from beamstop.audit import INSTANCES
+from beamstop.dicom.files import Encoded
 from beamstop.errors import Quarantined
-from beamstop.files import Encoded
-from beamstop_transforms.claims import Claims
 from beamstop_transforms.instance import Instance, Placed, Source
+from beamstop_transforms.ledger.claims import Claims
 from beamstop_transforms.stores.local import LocalStore
 from beamstop_transforms.write import Placing, Target, output_path
 

@@ -3,19 +3,16 @@
 Nothing here imports Beam, and no OCR library is loaded until a picture is looked at.
 """
 
-from beamstop.actions import Action
-from beamstop.bouncers import (
-    Bouncer,
-    CriterionBouncer,
-    RejectEncapsulatedImageStorage,
-    RejectKeyObject,
-    RejectKOGSPS,
-    RejectNonStandardDicom,
-    RejectPresentationState,
-)
 from beamstop.chain import Deidentified, deidentify, deidentify_bytes
 from beamstop.changes import Change
-from beamstop.core import Core
+from beamstop.dicom.tags import (
+    Identifier,
+    PrivateBlockTagIdentifier,
+    PrivateTags,
+    RepeatingGroup,
+    SingleTag,
+    TagPath,
+)
 from beamstop.errors import (
     DeidError,
     Failed,
@@ -26,13 +23,9 @@ from beamstop.errors import (
     Refusal,
     Rejected,
 )
-from beamstop.insertions import (
-    PATIENT_IDENTITY_REMOVED,
-    get_deidentification_method,
-    get_idis_code_sequence,
-)
+from beamstop.idiscore import Core
 from beamstop.keys import generate_key, resolve_key
-from beamstop.kskit import (
+from beamstop.kskit.attributes import (
     deidentify_attributes,
     deidentify_image_dcm,
     deidentify_image_ndarray,
@@ -49,7 +42,17 @@ from beamstop.kskit import (
     remove_authorized_words_from,
     save_deidentified_image_png,
 )
-from beamstop.operators import (
+from beamstop.recipe.model import Recipe, load_recipe, parse_recipe, recipe_schema
+from beamstop.rules.bouncers import (
+    Bouncer,
+    CriterionBouncer,
+    RejectEncapsulatedImageStorage,
+    RejectKeyObject,
+    RejectKOGSPS,
+    RejectNonStandardDicom,
+    RejectPresentationState,
+)
+from beamstop.rules.operators import (
     Clean,
     Context,
     Empty,
@@ -61,18 +64,15 @@ from beamstop.operators import (
     Replace,
     SetFixedValue,
 )
-from beamstop.profile import DICOMRuleSets
-from beamstop.recipe import Recipe, load_recipe, parse_recipe, recipe_schema
-from beamstop.rules import Profile, Rule, RuleSet
-from beamstop.tags import (
-    Identifier,
-    PrivateBlockTagIdentifier,
-    PrivateTags,
-    RepeatingGroup,
-    SingleTag,
-    TagPath,
+from beamstop.rules.profile import DICOMRuleSets
+from beamstop.rules.rules import Profile, Rule, RuleSet
+from beamstop.standard.actions import Action
+from beamstop.steps.insert import (
+    PATIENT_IDENTITY_REMOVED,
+    get_deidentification_method,
+    get_idis_code_sequence,
 )
-from beamstop.text import PixelReport, TextBox, TextFinder, TextPolicy
+from beamstop.text.hiding import PixelReport, TextBox, TextFinder, TextPolicy
 
 __all__ = [
     "PATIENT_IDENTITY_REMOVED",

@@ -6,22 +6,22 @@ from functools import cache, partial
 
 from pydicom.dataset import Dataset
 
-from beamstop.actions import Action
-from beamstop.attributes import AttributeReport, apply_recipe
-from beamstop.bouncers import bounce
 from beamstop.changes import Change
-from beamstop.elements import BROKEN
-from beamstop.endless import failing_if_endless
+from beamstop.dicom.elements import BROKEN
+from beamstop.dicom.files import Encoded, copy_of, encode, read_dicom
+from beamstop.dicom.unterminated import failing_if_endless
 from beamstop.errors import PixelError, Quarantined
-from beamstop.files import Encoded, copy_of, encode, read_dicom
-from beamstop.frames import frame_count
-from beamstop.icons import remove_icons_with_text
-from beamstop.insertions import insert
-from beamstop.leaks import check_leaks
-from beamstop.overlays import clear_embedded_overlays, hide_overlay_text
-from beamstop.recipe import Recipe
-from beamstop.text import PixelReport, TextFinder, hide
-from beamstop.where_text import why_no_text
+from beamstop.leaks.search import check_leaks
+from beamstop.pixels.frames import frame_count
+from beamstop.recipe.model import Recipe
+from beamstop.rules.bouncers import bounce
+from beamstop.standard.actions import Action
+from beamstop.steps.apply_recipe import AttributeReport, apply_recipe
+from beamstop.steps.insert import insert
+from beamstop.text.hiding import PixelReport, TextFinder, hide
+from beamstop.text.icons import remove_icons_with_text
+from beamstop.text.overlays import clear_embedded_overlays, hide_overlay_text
+from beamstop.text.where_text import why_no_text
 
 FinderLoader = Callable[[tuple[str, ...]], TextFinder]
 
@@ -143,6 +143,6 @@ def _run(
 @cache
 def _easyocr(languages: tuple[str, ...]) -> TextFinder:
     """Load EasyOCR's networks once per process, however many instances follow."""
-    from beamstop.ocr import load_finder
+    from beamstop.ocr.detector import load_finder
 
     return load_finder(languages)

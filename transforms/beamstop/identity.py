@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import Dataset
 
-from beamstop.elements import text_of
+from beamstop.dicom.elements import text_of
 from beamstop.errors import KeyReferenceError
 
 MIN_KEY_LENGTH = 16

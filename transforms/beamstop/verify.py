@@ -34,15 +34,15 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from beamstop.codestreams import comments
-from beamstop.elements import BROKEN, UNDEFINED_LENGTH, text_of
+from beamstop.dicom.elements import BROKEN, UNDEFINED_LENGTH, text_of
+from beamstop.dicom.files import FIRST_PIXEL_TAG, IMPLEMENTATION_CLASS_UID, LAST_PIXEL_TAG, read_dicom
+from beamstop.dicom.tags import is_private_creator, private_block_start, tag_name, vr_of
 from beamstop.errors import Quarantined, Refusal
-from beamstop.files import FIRST_PIXEL_TAG, IMPLEMENTATION_CLASS_UID, LAST_PIXEL_TAG, read_dicom
-from beamstop.identifiers import Identifiers, harvest, words_of
 from beamstop.identity import Identity, is_well_known_uid
-from beamstop.insertions import TEXT_HIDDEN
-from beamstop.leaks import check_leaks
-from beamstop.operators import (
+from beamstop.leaks.search import check_leaks
+from beamstop.pixels.codestreams import comments
+from beamstop.recipe.model import Recipe
+from beamstop.rules.operators import (
     DUMMY_DATE,
     Clean,
     Empty,
@@ -54,11 +54,11 @@ from beamstop.operators import (
     Remove,
     Replace,
 )
-from beamstop.plans import Plan
-from beamstop.recipe import Recipe
-from beamstop.tags import is_private_creator, private_block_start, tag_name, vr_of
-from beamstop.vocabulary import is_dull
-from beamstop.written_dates import find_dates
+from beamstop.rules.plans import Plan
+from beamstop.steps.insert import TEXT_HIDDEN
+from beamstop.words.identifiers import Identifiers, harvest, words_of
+from beamstop.words.vocabulary import is_dull
+from beamstop.words.written_dates import find_dates
 
 _PATIENT_ID, _SOP_INSTANCE_UID = 0x00100020, 0x00080018
 _OWN_UIDS = (_SOP_INSTANCE_UID, 0x0020000D, 0x0020000E)

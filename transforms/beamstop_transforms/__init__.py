@@ -9,10 +9,10 @@ from beamstop_transforms.insert import Insert
 from beamstop_transforms.instance import Instance, Source
 from beamstop_transforms.match import Match
 from beamstop_transforms.read import ReadDicom
-from beamstop_transforms.settle import Settle
-from beamstop_transforms.skip import Skip
-from beamstop_transforms.spread import Spread
-from beamstop_transforms.steps import Branches
+from beamstop_transforms.redistribute import Spread
+from beamstop_transforms.resolve_duplicates import Settle
+from beamstop_transforms.skip_decided import Skip
+from beamstop_transforms.step import Branches
 from beamstop_transforms.write import Target, WriteDicom
 
 __all__ = [

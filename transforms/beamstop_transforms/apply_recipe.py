@@ -4,12 +4,12 @@ from typing import Any
 
 import apache_beam as beam
 
-from beamstop.attributes import apply_recipe
+from beamstop.dicom.limits import MAX_DEPTH
 from beamstop.keys import resolve_key
-from beamstop.limits import MAX_DEPTH
-from beamstop.recipe import Recipe
+from beamstop.recipe.model import Recipe
+from beamstop.steps.apply_recipe import apply_recipe
 from beamstop_transforms.instance import Instance
-from beamstop_transforms.steps import StepFn, branches
+from beamstop_transforms.step import StepFn, branches
 
 
 class ApplyRecipe(beam.PTransform):

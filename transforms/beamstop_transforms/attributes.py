@@ -14,7 +14,7 @@ from apache_beam.pvalue import AsSingleton
 from pydicom.dataset import Dataset
 
 from beamstop.audit import Row
-from beamstop.kskit import attributes_row
+from beamstop.kskit.attributes import attributes_row
 from beamstop_transforms.tables import PER_BUNDLE, Draft, Put, Table, WriteDrafts, without_losers
 
 _MAP = "attributes"

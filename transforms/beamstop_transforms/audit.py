@@ -35,7 +35,7 @@ from beamstop_transforms.devices import Device, Seen, added, as_recorded, common
 from beamstop_transforms.png import NOT_RENDERED, OCCUPIED, PICTURES, WritePng
 from beamstop_transforms.prune import FindLeftovers, Prune, input_digests
 from beamstop_transforms.release import Release
-from beamstop_transforms.skip import numbers_in
+from beamstop_transforms.skip_decided import numbers_in
 from beamstop_transforms.stores import PARTIAL, open_store
 from beamstop_transforms.tables import PER_BUNDLE, Draft, Put, Table, WriteDrafts, WriteTable
 from beamstop_transforms.write import Target, open_claims

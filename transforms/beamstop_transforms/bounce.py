@@ -4,10 +4,10 @@ from typing import Any
 
 import apache_beam as beam
 
-from beamstop.bouncers import bounce
-from beamstop.recipe import Recipe
+from beamstop.recipe.model import Recipe
+from beamstop.rules.bouncers import bounce
 from beamstop_transforms.instance import Instance
-from beamstop_transforms.steps import StepFn, branches
+from beamstop_transforms.step import StepFn, branches
 
 
 class Bounce(beam.PTransform):

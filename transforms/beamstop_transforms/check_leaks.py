@@ -5,10 +5,10 @@ from typing import Any
 import apache_beam as beam
 
 from beamstop.chain import check
+from beamstop.dicom.files import encode
 from beamstop.errors import Quarantined
-from beamstop.files import encode
 from beamstop_transforms.instance import Instance
-from beamstop_transforms.steps import StepFn, branches
+from beamstop_transforms.step import StepFn, branches
 
 
 class CheckLeaks(beam.PTransform):

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from pydicom.dataset import Dataset
 
 from beamstop.audit import Row
-from beamstop.burned_words import OwnWords, why_identifying
-from beamstop.identifiers import harvest
+from beamstop.text.burned_words import OwnWords, why_identifying
+from beamstop.words.identifiers import harvest
 
 MOST = 200  # devices that a record names
 _LONGEST = 64  # characters, as LO has them

@@ -8,11 +8,11 @@ import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
 from beamstop.chain import FinderLoader, hide_text
-from beamstop.recipe import Recipe
-from beamstop.renditions import Picture
-from beamstop.text import TextBox, TextFinder
+from beamstop.pixels.renditions import Picture
+from beamstop.recipe.model import Recipe
+from beamstop.text.hiding import TextBox, TextFinder
 from beamstop_transforms.instance import Instance
-from beamstop_transforms.steps import StepFn, branches
+from beamstop_transforms.step import StepFn, branches
 
 
 class HideText(beam.PTransform):

@@ -4,11 +4,11 @@ from typing import Any
 
 import apache_beam as beam
 
-from beamstop.insertions import insert
-from beamstop.recipe import Recipe
-from beamstop.text import PixelReport
+from beamstop.recipe.model import Recipe
+from beamstop.steps.insert import insert
+from beamstop.text.hiding import PixelReport
 from beamstop_transforms.instance import Instance
-from beamstop_transforms.steps import StepFn, branches
+from beamstop_transforms.step import StepFn, branches
 
 
 class Insert(beam.PTransform):

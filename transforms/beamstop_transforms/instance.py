@@ -14,16 +14,16 @@ from apache_beam.coders import Coder
 from apache_beam.coders.typecoders import registry
 
 from beamstop.audit import CHANGES, Row, defined_modality, registered_uid
-from beamstop.elements import BROKEN, text_of
+from beamstop.dicom.elements import BROKEN, text_of
 from beamstop.errors import Failed
 from beamstop.identity import Identity
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset, FileDataset
 
-    from beamstop.attributes import AttributeReport
-    from beamstop.files import Encoded
-    from beamstop.text import PixelReport
+    from beamstop.dicom.files import Encoded
+    from beamstop.steps.apply_recipe import AttributeReport
+    from beamstop.text.hiding import PixelReport
 
 
 @dataclass(frozen=True)

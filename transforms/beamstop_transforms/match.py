@@ -12,7 +12,7 @@ from typing import Any
 import apache_beam as beam
 
 from beamstop_transforms.instance import Source
-from beamstop_transforms.spread import Packing, unpack
+from beamstop_transforms.redistribute import Packing, unpack
 from beamstop_transforms.stores import PARTIAL, is_remote, list_letters, list_level, list_remote
 
 _WILD = re.compile(r"[*?\[]")

@@ -8,9 +8,9 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.transforms.combiners import Count
 
-from beamstop.files import read_dicom
-from beamstop.frames import open_frames
-from beamstop.png import encode_png, is_ours, render
+from beamstop.dicom.files import read_dicom
+from beamstop.pixels.frames import open_frames
+from beamstop.pixels.png import encode_png, is_ours, render
 from beamstop_transforms.stores import open_store
 
 PICTURES, NOT_RENDERED, OCCUPIED = "pictures", "not_rendered", "occupied"

@@ -17,12 +17,12 @@ from apache_beam.pvalue import AsList, AsSingleton
 from beamstop.audit import PRUNED_FILES, Outcome, Row
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
-from beamstop_transforms.ahead import ahead
-from beamstop_transforms.decisions import PRUNED, finished_files, is_pruned
-from beamstop_transforms.numbers import digest_numbers, numbers_of
+from beamstop_transforms.ledger.decisions import PRUNED, finished_files, is_pruned
+from beamstop_transforms.ledger.numbers import digest_numbers, numbers_of
 from beamstop_transforms.read import FOLDER_UNREADABLE
-from beamstop_transforms.skip import numbers_in
+from beamstop_transforms.skip_decided import numbers_in
 from beamstop_transforms.stores import is_remote, open_seekable, open_store
+from beamstop_transforms.stores.ahead import ahead
 from beamstop_transforms.tables import PER_BUNDLE, Put, Table, run_of
 from beamstop_transforms.write import Target
 

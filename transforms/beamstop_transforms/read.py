@@ -10,14 +10,14 @@ from typing import Any
 
 import apache_beam as beam
 
-from beamstop.decoder import DecoderLimits, limit_decoder
+from beamstop.dicom.files import read_dicom
+from beamstop.dicom.limits import Limits, check_limits
 from beamstop.errors import Failed
-from beamstop.files import read_dicom
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
-from beamstop.limits import Limits, check_limits
+from beamstop.pixels.decoder import DecoderLimits, limit_decoder
 from beamstop_transforms.instance import Instance, Source, source_id_of
-from beamstop_transforms.steps import StepFn, branches
+from beamstop_transforms.step import StepFn, branches
 from beamstop_transforms.stores import is_remote, read_remote
 
 FOLDER_UNREADABLE = "folder_unreadable"

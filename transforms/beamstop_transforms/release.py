@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow.parquet as pq
 from apache_beam.pvalue import AsSingleton
 
-from beamstop_transforms.claims import Claim
-from beamstop_transforms.ledger import Ledger
-from beamstop_transforms.numbers import digest_number, digest_numbers
-from beamstop_transforms.skip import numbers_in
+from beamstop_transforms.ledger.claims import Claim
+from beamstop_transforms.ledger.numbers import digest_number, digest_numbers
+from beamstop_transforms.ledger.writers import Ledger
+from beamstop_transforms.skip_decided import numbers_in
 from beamstop_transforms.stores import open_seekable, open_store, paths_in
 from beamstop_transforms.tables import run_of
 from beamstop_transforms.write import Target, open_claims

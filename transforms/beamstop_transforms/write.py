@@ -15,15 +15,15 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from beamstop.audit import Outcome, Row, refused
-from beamstop.elements import text_of
+from beamstop.dicom.elements import text_of
+from beamstop.dicom.tags import tag_name
 from beamstop.errors import Quarantined
-from beamstop.tags import tag_name
 from beamstop_transforms.attributes import attributes_draft
-from beamstop_transforms.claims import Claim, Claimant, Claims
 from beamstop_transforms.devices import device_of
 from beamstop_transforms.instance import Instance, Placed
-from beamstop_transforms.ledger import Ledger
-from beamstop_transforms.steps import StepFn
+from beamstop_transforms.ledger.claims import Claim, Claimant, Claims
+from beamstop_transforms.ledger.writers import Ledger
+from beamstop_transforms.step import StepFn
 from beamstop_transforms.stores import PARTIAL, is_dicomweb, open_store
 
 STEP = "WriteDicom"

@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from beamstop.audit import Outcome
+from beamstop_pipeline.commands.verify import FOLDER
 from beamstop_pipeline.job import ConfigurationError
-from beamstop_pipeline.verify_audit import read_records
-from beamstop_pipeline.verify_command import FOLDER
-from beamstop_transforms.ahead import ahead
-from beamstop_transforms.numbers import digest_numbers
+from beamstop_pipeline.verify.audit import read_records
+from beamstop_transforms.ledger.numbers import digest_numbers
 from beamstop_transforms.stores import open_seekable, paths_in
+from beamstop_transforms.stores.ahead import ahead
 from beamstop_transforms.tables import run_of
 
 KEYS = ["outcome", "reason", "modality", "sop_class_uid", "transfer_syntax_uid", "methods"]

@@ -12,8 +12,8 @@ from pydicom.datadict import dictionary_description
 from pydicom.uid import UID
 
 from beamstop.audit import Outcome
-from beamstop.insertions import method_meanings
-from beamstop.profile import CLEAN_PIXEL_DATA, METHOD_CODES
+from beamstop.rules.profile import CLEAN_PIXEL_DATA, METHOD_CODES
+from beamstop.steps.insert import method_meanings
 from beamstop_pipeline.report.charts import COLOURS, PARTS, columns, stacked
 from beamstop_pipeline.report.figures import PARTS as TIMES
 from beamstop_pipeline.report.figures import DeviceSeen, Figures, Rows, differences

@@ -18,11 +18,11 @@ from markupsafe import Markup
 from pydicom.dataset import Dataset
 
 from beamstop.audit import Row
-from beamstop.decoding import BROKEN
+from beamstop.dicom.files import read_dicom
 from beamstop.errors import DeidError
-from beamstop.files import read_dicom
-from beamstop.frames import Frames, open_frames
-from beamstop.png import render
+from beamstop.pixels.decoder_process import BROKEN
+from beamstop.pixels.frames import Frames, open_frames
+from beamstop.pixels.png import render
 from beamstop_pipeline.job import ConfigurationError
 from beamstop_pipeline.report import sample
 from beamstop_pipeline.report.figures import Figures

@@ -1,0 +1,191 @@
+"""`beamstop recipe …` and `beamstop explain`: what a recipe does, without a run."""
+
+import json
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from beamstop.errors import DeidError
+from beamstop_pipeline.silence import silenced
+
+if TYPE_CHECKING:
+    from beamstop.text.hiding import TextFinder
+
+_SET_ASIDE, _BAD_CONFIGURATION = 1, 2
+
+app = typer.Typer(help="Look into a recipe, or add to it what reviewers asked for.", no_args_is_help=True)
+
+RecipeName = Annotated[str, typer.Argument(metavar="NAME|FILE", help="a recipe that ships, or a file")]
+SopClass = Annotated[
+    str | None,
+    typer.Option(help="UID or keyword, such as CTImageStorage: what compound codes come to in its IOD"),
+]
+
+
+@app.command()
+def show(recipe: RecipeName) -> None:
+    """Print the whole effective recipe: settings, options, bouncers, insertions, every rule that holds.
+
+    Names of recipes that ship: default, basic, research, strict, mammography-kskit.
+
+        beamstop recipe show research
+    """
+    from beamstop.recipe.model import load_recipe
+    from beamstop_pipeline.explain import describe_recipe
+
+    with _refusals():
+        for line in describe_recipe(load_recipe(recipe)):
+            typer.echo(line)
+
+
+@app.command(name="check")
+def check_recipe(recipe: RecipeName) -> None:
+    """Say whether a recipe can be used; where not, in which line and what to do about it.
+
+        beamstop recipe check ours.yaml
+
+    Exit codes: 0 it can; 2 it cannot.
+    """
+    from beamstop.recipe.model import load_recipe
+
+    with _refusals():
+        loaded = load_recipe(recipe)
+        typer.echo(f"{recipe}: valid, {len(loaded.rules.flatten())} rules, digest {loaded.digest}")
+        for warning in loaded.warnings:
+            typer.echo(warning)
+
+
+@app.command(name="explain")
+def explain_attributes(
+    recipe: RecipeName,
+    tags: Annotated[
+        list[str], typer.Argument(metavar="TAG…", help="keywords, tags (gggg,eeee), paths, 0013,[CTP]10")
+    ],
+    sop_class: SopClass = None,
+) -> None:
+    """Say which rule holds for each attribute, and why.
+
+    Attributes are named by keyword, tag, path through sequences, or private block and element. With
+    --sop-class compound codes such as X/Z/D become what they come to in its IOD.
+
+        beamstop recipe explain default PatientName "(0008,1030)" "0013,[CTP]10"
+
+        beamstop recipe explain default StudyDate --sop-class CTImageStorage
+    """
+    from beamstop.recipe.model import load_recipe
+    from beamstop_pipeline.explain import explain_attribute
+
+    with _refusals():
+        loaded = load_recipe(recipe)
+        for tag in tags:
+            for line in explain_attribute(loaded, tag, sop_class):
+                typer.echo(line)
+
+
+@app.command()
+def schema(
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="[NAME|FILE]", help="not needed: all recipes have one schema")
+    ] = None,
+) -> None:
+    """Print the JSON schema of recipes, for editors that complete and check while one types.
+
+    A comment at the top of a recipe names it: # yaml-language-server: $schema=recipe.schema.json
+
+        beamstop recipe schema > recipe.schema.json
+    """
+    from beamstop.recipe.model import recipe_schema
+
+    typer.echo(json.dumps(recipe_schema(), indent=2))
+
+
+@app.command()
+def amend(
+    recipe: RecipeName,
+    verdicts: Annotated[
+        list[Path], typer.Argument(metavar="VERDICTS…", help="files downloaded from review pages")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="the new recipe; must not exist")],
+) -> None:
+    """Add what reviewers of clean pictures asked for: missed text as device regions, authorised words.
+
+    A region goes by modality, size, and by manufacturer and model where the clean file keeps them; it is
+    filled in every frame of every instance that fits. Read the new recipe before you run it.
+
+        beamstop report /audit --review /clean
+
+        beamstop recipe amend default verdicts-20260102.json -o ours.yaml
+
+    Exit codes: 0 written; 2 the recipe cannot be amended, or the file exists.
+    """
+    with _refusals():
+        from beamstop_pipeline.report.verdicts import amend as amended
+        from beamstop_pipeline.report.verdicts import read_verdicts
+
+        made = amended(recipe, [read_verdicts(path) for path in verdicts], output.stem)
+        try:
+            with open(output, "x", encoding="utf-8") as file:
+                file.write(made.text)
+        except OSError as error:
+            raise DeidError(f"-o {output}: {error.strerror}; name a file that does not exist") from None
+    said = ", ".join(f"{number} {verdict.replace('_', ' ')}" for verdict, number in made.verdicts.items())
+    typer.echo(f"verdicts: {said or 'none'}")
+    typer.echo(f"{output}: {made.areas} areas and {made.words} words added, digest {made.recipe.digest}")
+    if made.unmarked:
+        typer.echo(f"{made.unmarked} with missed text do not say where: mark it on the page", err=True)
+
+
+def explain_file(
+    file: Annotated[Path, typer.Argument(help="one DICOM file; it stays as it is and nothing is written")],
+    recipe: Annotated[str, typer.Option(help="a file, or the name of a recipe that ships")] = "default",
+    show_values: Annotated[
+        bool, typer.Option("--show-values", help="print values too; on a terminal only")
+    ] = False,
+) -> None:
+    """Say what would happen to every element and text box of one instance; nothing is written.
+
+    The file goes through every step that a run has, the search for leaks included, under a key of the
+    moment. Values are not shown unless asked for, on a terminal.
+
+        beamstop explain /archive/1.dcm --recipe ours.yaml
+
+    Exit codes: 0 it would be written, or rejected by policy; 1 quarantined or failed; 2 bad
+    configuration.
+    """
+    with _refusals(), silenced():
+        from beamstop.recipe.model import load_recipe
+        from beamstop_pipeline.explain import describe_instance, explain_instance, is_set_aside
+
+        if show_values and not sys.stdout.isatty():
+            raise DeidError("--show-values: values of a patient are printed on a terminal only")
+        loaded = load_recipe(recipe)
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise DeidError(f"FILE: cannot be read ({type(error).__name__}); name one DICOM file") from None
+        found = explain_instance(data, loaded, secrets.token_bytes(32), _finder)
+        for line in describe_instance(found, show_values):
+            typer.echo(line)
+        if is_set_aside(found):
+            raise typer.Exit(_SET_ASIDE)
+
+
+def _finder(languages: tuple[str, ...]) -> "TextFinder":
+    from beamstop.ocr.detector import load_finder
+
+    return load_finder(languages)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn a configuration that cannot be used into one sentence and exit code 2."""
+    try:
+        yield
+    except DeidError as error:
+        typer.echo(f"beamstop: {error}", err=True)
+        raise typer.Exit(_BAD_CONFIGURATION) from None

@@ -1,0 +1,132 @@
+"""`beamstop sources`: from rows of the audit back to the files that they are about, for who holds the key."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from beamstop.audit import Outcome
+from beamstop.errors import DeidError
+from beamstop_pipeline.silence import silenced
+
+if TYPE_CHECKING:
+    from beamstop.identity import Identity
+
+_BAD_CONFIGURATION = 2
+
+
+def sources(
+    audit: Annotated[
+        str, typer.Argument(metavar="AUDIT", help="AUDIT of the runs, a folder or gs:// prefix")
+    ],
+    key: Annotated[str, typer.Option(help="that of the runs; file:PATH, env:NAME or secret:projects/…")],
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", help="the originals, as the runs were given them")
+    ] = None,
+    outcome: Annotated[
+        list[Outcome] | None,
+        typer.Option(help="several times  [default: quarantined, failed]", show_default=False),
+    ] = None,
+    reason: Annotated[
+        list[str] | None, typer.Option(metavar="CODE", help="these alone; several times")
+    ] = None,
+) -> None:
+    """Name the files that were quarantined or failed.
+
+    The audit has no paths, but a keyed digest of each. This lists the originals again and prints a line for
+    each whose newest row has one of the outcomes: outcome, reason, detail and path, with tabs between.
+    **Paths may identify patients: what this prints is as sensitive as the originals.**
+
+        beamstop sources /audit --input /archive --key study.key
+
+        beamstop sources /audit --input /archive --key study.key --reason leak
+
+    Exit codes: 0 listed; 2 bad configuration, such as another key.
+    """
+    with silenced():
+        try:
+            wanted = outcome or [Outcome.QUARANTINED, Outcome.FAILED]
+            identity, rows = _asked(audit, inputs or [], key, wanted, reason or [])
+        except DeidError as error:
+            typer.echo(f"beamstop: {error}", err=True)
+            raise typer.Exit(_BAD_CONFIGURATION) from None
+        left = dict(rows)
+        for source_id, path in _listed(inputs or [], identity):
+            if source_id in left:
+                typer.echo("\t".join((*left.pop(source_id), path)))
+    if left:
+        typer.echo(f"{len(left)} more in the audit, which are not among --input", err=True)
+
+
+class _Why(NamedTuple):
+    outcome: str
+    reason: str
+    detail: str
+
+
+def _asked(
+    audit: str, inputs: Sequence[str], key: str, outcomes: Sequence[str], reasons: Sequence[str]
+) -> "tuple[Identity, Mapping[str, _Why]]":
+    """Check what was asked; return the key's identity, and source_id → why of the rows that are wanted."""
+    from beamstop.audit import record_mac
+    from beamstop.identity import Identity
+    from beamstop.keys import resolve_key
+    from beamstop_pipeline.job import ConfigurationError, check_inputs
+    from beamstop_pipeline.verify.audit import read_records
+    from beamstop_transforms.stores import check_remote
+
+    identity = Identity(resolve_key(key))
+    check_remote([*inputs, audit], [])
+    check_inputs(inputs)
+    records = [record for _, record in read_records(audit)]
+    if not records:
+        raise ConfigurationError(f"AUDIT {audit}: no run has ended there; check the path")
+    if not any(record.get("mac") == record_mac(record, identity) for record in records):
+        raise ConfigurationError("--key: it made not one seal of this audit; name the key of the run")
+    return identity, _wanted(audit, outcomes, reasons)
+
+
+def _wanted(audit: str, outcomes: Sequence[str], reasons: Sequence[str]) -> dict[str, _Why]:
+    """Return source_id → why of the sources whose newest row is wanted; only these are held."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    from beamstop_transforms.ledger.decisions import finished_files, is_pruned
+    from beamstop_transforms.stores import open_seekable
+
+    found: dict[str, _Why] = {}
+    for path in finished_files(audit):  # the oldest run first
+        if is_pruned(path):
+            continue
+        with open_seekable(path) as file:
+            table = pq.read_table(file, columns=["source_id", *_Why._fields])
+        is_wanted = pc.is_in(table["outcome"], pa.array(map(str, outcomes), pa.string()))
+        if reasons:
+            is_wanted = pc.and_(is_wanted, pc.is_in(table["reason"], pa.array(reasons, pa.string())))
+        held = pc.is_in(table["source_id"], pa.array(found, pa.string()))
+        for source_id in table.filter(held)["source_id"].to_pylist():
+            del found[source_id]
+        for source_id, *why in zip(*(it.to_pylist() for it in table.filter(is_wanted).columns), strict=True):
+            found[source_id] = _Why(*(text or "" for text in why))
+    return found
+
+
+def _listed(inputs: Sequence[str], identity: "Identity") -> Iterator[tuple[str, str]]:
+    """Yield source_id and path of every original."""
+    from beamstop_transforms.instance import source_id_of
+    from beamstop_transforms.match import find_sources
+
+    for pattern in inputs:
+        for source in find_sources(pattern):
+            yield source_id_of(source, identity), _in_one_line(source.raw_path)
+
+
+def _in_one_line(path: bytes) -> str:
+    r"""Return a path for people: bytes that are not UTF-8 and control characters as escapes.
+
+    >>> _in_one_line(b"a/\xff\n\xc3\xa4.dcm")
+    'a/\\xff\\nä.dcm'
+    """
+    text = path.decode(errors="backslashreplace")
+    return "".join(it if it.isprintable() else it.encode("unicode_escape").decode() for it in text)

@@ -1,0 +1,157 @@
+"""`beamstop verify`: a second look at what runs left, which believes nothing that they say."""
+
+import io
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from beamstop.errors import DeidError
+from beamstop_pipeline.silence import silenced
+
+if TYPE_CHECKING:
+    from beamstop.audit import Row
+    from beamstop_pipeline.verify.archive import Archive
+    from beamstop_pipeline.verify.audit import Audit
+
+_FOUND, _BAD_CONFIGURATION = 1, 2
+FOLDER = "verify"
+
+
+def verify(
+    audit: Annotated[str, typer.Option(help="AUDIT of the runs; findings go to AUDIT/verify")],
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", help="the originals, as the runs were given them")
+    ] = None,
+    output: Annotated[str | None, typer.Option(help="OUTPUT of the runs")] = None,
+    recipe: Annotated[str, typer.Option(help="the recipe of the runs")] = "default",
+    key: Annotated[
+        str | None, typer.Option(help="file:PATH, env:NAME or secret:projects/…/versions/…")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="worker processes  [default: one per CPU]")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="say nothing")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object at the end")] = False,
+) -> None:
+    """Look a second time: at every original beside its clean file, at OUTPUT, at the audit's seals.
+
+    Nothing that a run said is believed: what must be gone and what must agree is worked out anew from the
+    originals. Files in OUTPUT that no row speaks of are found, too. Findings go to AUDIT/verify, a row
+    each, without a value of a dataset. Name the recipe that the runs had.
+
+        beamstop verify --input /archive --output /clean --audit /audit --key study.key
+
+    With --audit and --key alone: whether a row or record was changed, dropped or added. Without --key only
+    counts and roots, which whoever can write to AUDIT can forge.
+
+        beamstop verify --audit /audit --key study.key
+
+    Exit codes: 0 nothing found; 1 something; 2 bad configuration; 3 broken.
+    """
+    with silenced():
+        try:
+            checked, archive = _look(audit, inputs or [], output, recipe, key, workers or os.cpu_count() or 1)
+            rows = checked.findings + (archive.findings if archive else [])
+            name = _write(audit, rows)
+        except DeidError as error:
+            typer.echo(f"beamstop: {error}", err=True)
+            raise typer.Exit(_BAD_CONFIGURATION) from None
+    said = _said(checked, archive, rows, key is not None, f"{audit.rstrip('/')}/{name}")
+    if as_json:
+        typer.echo(json.dumps(said))
+    elif not quiet:
+        _show(said)
+    raise typer.Exit(_FOUND if rows else 0)
+
+
+def _look(
+    audit: str, inputs: Sequence[str], output: str | None, recipe: str, key: str | None, workers: int
+) -> "tuple[Audit, Archive | None]":
+    from beamstop.identity import Identity
+    from beamstop.keys import resolve_key
+    from beamstop.recipe.model import load_recipe
+    from beamstop_pipeline.job import ConfigurationError, check_inputs
+    from beamstop_pipeline.verify.archive import Places, verify_archive
+    from beamstop_pipeline.verify.audit import read_audit
+    from beamstop_transforms.stores import check_remote
+
+    if bool(inputs) != (output is not None):
+        raise ConfigurationError("--input and --output belong together: name both, or --audit alone")
+    if output is not None and key is None:
+        raise ConfigurationError("no key: originals and clean files are compared by --key, that of the run")
+    identity = Identity(resolve_key(key)) if key is not None else None
+    check_remote([*inputs, *filter(None, [output]), audit], [])
+    if output is not None:
+        digest = load_recipe(recipe).digest
+        check_inputs(inputs)
+    checked = read_audit(audit, identity)
+    was_read = bool(checked.recipes or checked.rows)
+    if not was_read and not checked.findings:
+        raise ConfigurationError(f"--audit {audit}: no run left anything there; check the path")
+    if identity is not None and was_read and not checked.fits:
+        raise ConfigurationError("--key: it made not one seal of this audit; name the key of the run")
+    if output is None or key is None or not was_read:
+        return checked, None
+    if digest not in checked.recipes:
+        used = ", ".join(sorted(set(checked.recipes.values())))
+        raise ConfigurationError(
+            f"--recipe {recipe}: its digest is in no record of this audit; name the run's recipe ({used})"
+        )
+    return checked, verify_archive(Places(tuple(inputs), output, recipe, key, workers), checked)
+
+
+def _write(audit: str, rows: "list[Row]") -> str:
+    """Write the findings, none included; return their name below AUDIT."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from beamstop.audit import FINDINGS
+    from beamstop_pipeline.job import new_run_id, start_time
+    from beamstop_transforms.stores import open_store
+
+    verify_id = new_run_id(start_time())
+    complete = [{**row, "verify_id": verify_id} for row in rows]
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(complete, FINDINGS), buffer, compression="zstd")
+    name, store = f"{FOLDER}/{verify_id}-00000-of-00001.parquet", open_store(audit)
+    store.write(name, buffer.getvalue(), None)
+    return name
+
+
+def _said(
+    audit: "Audit", archive: "Archive | None", rows: "list[Row]", has_key: bool, file: str
+) -> dict[str, object]:
+    counts = archive.counts if archive else Counter[str]()
+    return {
+        "rows": audit.rows,
+        "seals": "keyed" if has_key else "counts and roots only: no key",
+        "sources": counts["sources"] if archive else None,
+        "pairs": counts["pairs"] if archive else None,
+        "files": counts["files"] if archive else None,
+        "other_recipe": counts["other_recipe"] if archive else None,
+        "findings": len(rows),
+        "checks": dict(sorted(Counter(row["check"] for row in rows).items())),
+        "file": file,
+    }
+
+
+def _show(said: dict[str, object]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None)
+    checks = said.pop("checks")
+    for name, value in said.items():
+        if value is not None and not (name == "other_recipe" and not value):
+            table.add_row(_LABELS.get(name, name), str(value))
+    if isinstance(checks, dict):
+        for check, number in checks.items():
+            table.add_row(f"  {check}", str(number))
+    Console().print(table)
+
+
+_LABELS = {"rows": "audit rows", "pairs": "pairs compared", "other_recipe": "of another recipe, not compared"}

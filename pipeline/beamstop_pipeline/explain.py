@@ -1,0 +1,395 @@
+"""What a recipe does and why, in lines of text that hold no value of a dataset unless asked for."""
+
+import copy
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pydicom._uid_dict import UID_dictionary
+from pydicom.dataset import Dataset
+
+from beamstop.chain import FinderLoader, check, hide_text
+from beamstop.changes import Change
+from beamstop.dicom.files import encode, read_dicom
+from beamstop.dicom.tags import (
+    PrivateBlockTagIdentifier,
+    RepeatingGroup,
+    SingleTag,
+    TagPath,
+    is_private_creator,
+    parse_identifier,
+    private_block_start,
+    tag_name,
+    tag_text,
+    vr_of,
+)
+from beamstop.errors import RecipeError, Refusal, Rejected
+from beamstop.recipe.model import CustomBouncer, Recipe, Reject
+from beamstop.rules.bouncers import bounce
+from beamstop.rules.operators import BY_ACTION, Operator
+from beamstop.rules.profile import BASIC, METHOD_CODES, edition
+from beamstop.rules.rules import Rule
+from beamstop.standard.actions import Action
+from beamstop.steps.apply_recipe import apply_recipe
+from beamstop.steps.insert import PATIENT_IDENTITY_REMOVED, insert
+from beamstop.text.hiding import TextPolicy
+from beamstop.text.where_text import why_no_text
+
+_FIRST_BLOCK = 0x1000  # of private elements, where the creator is (gggg,0010)
+_VALUE_LENGTH = 60
+_SAYS = {
+    "D": "gets a dummy value",
+    "Z": "is emptied",
+    "X": "is removed",
+    "K": "stays",
+    "C": "is cleaned of what identifies",
+    "U": "gets a new UID",
+}
+_GONE = {"X", "Z"}
+
+
+def table(rows: Iterable[tuple[str, ...]], indent: str = "  ") -> Iterator[str]:
+    """Yield rows as lines with aligned columns.
+
+    >>> list(table([("a", "b"), ("ccc", "d")]))
+    ['  a    b', '  ccc  d']
+    """
+    cells = list(rows)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        yield (
+            indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        ).rstrip()
+
+
+# ---- a recipe -------------------------------------------------------------------------------------
+
+
+def describe_recipe(recipe: Recipe) -> Iterator[str]:
+    """Yield the effective recipe: settings, options with their codes, bouncers, insertions, every rule."""
+    rules = recipe.rules.flatten()
+    yield f"recipe {recipe.name}"
+    yield from table(_settings(recipe))
+    yield ""
+    yield "options (CID 7050)"
+    codes = [(METHOD_CODES[option], option) for option in recipe.options]
+    yield from table([*([(METHOD_CODES[BASIC], BASIC)] if recipe.profile == BASIC else []), *codes])
+    yield ""
+    yield "bouncers"
+    yield from (f"  {_bouncer(entry)}" for entry in recipe.bouncers)
+    yield ""
+    yield "insertions"
+    yield from table(_insertions(recipe))
+    yield ""
+    sets = ", ".join(f"{rule_set.name} {len(rule_set)}" for rule_set in recipe.rules.rule_sets)
+    yield f"{len(rules)} rules hold, of the rule sets {sets}; the most specific first"
+    yield from table((str(rule.identifier), rule.code, _operator(rule), rule.origin) for rule in rules)
+
+
+def _operator(rule: Rule) -> str:
+    """Return the class of an operator that is none of the action codes' own."""
+    operation = rule.operation
+    if isinstance(operation, Operator) and operation not in BY_ACTION.values():
+        return type(operation).__name__
+    return ""
+
+
+def _settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    yield "digest", recipe.digest
+    yield "profile", f"{recipe.profile} (PS3.15 {edition()})" if recipe.profile == BASIC else recipe.profile
+    yield "unlisted", recipe.unlisted
+    yield "unknown", recipe.unknown
+    yield "unvouched", recipe.unvouched
+    yield "encapsulated", recipe.encapsulated
+    if recipe.hides_text:
+        yield from _text_settings(recipe.text_policy)
+    else:
+        yield "text", "pixels are not looked at"
+    root = f", root {recipe.uids.root}" if recipe.uids.root else ""
+    yield "uids", f"{recipe.uids.method}{root}"
+    yield "dates", "shifted by {} to {} days where they are shifted".format(*recipe.dates.shift_days)
+    yield "pseudonyms", "of PatientID" + (" with its issuer" if recipe.pseudonyms.with_issuer else "")
+    yield from (("warning", it) for it in recipe.warnings)
+
+
+def _text_settings(policy: TextPolicy) -> Iterator[tuple[str, str]]:
+    words = f", {len(policy.authorized_words)} authorised words" if policy.authorized_words else ""
+    again = "" if policy.look_again else ", without looking again"
+    yield "text", f"hide {policy.hide}, languages {' '.join(policy.languages)}{words}{again}"
+    yield "markers", " ".join(policy.markers) or "none"
+    if policy.ultrasound_regions == "spare":
+        yield "ultrasound", "what is found inside a scan stays, unless it is the instance's own"
+    for region in policy.regions:
+        areas = "; ".join(_area(area.x, area.y, area.width, area.height) for area in region.areas)
+        yield "region", f"{areas}: where {region.when}"
+
+
+def _area(x: int | None, y: int | None, width: int | None, height: int | None) -> str:
+    return f"x {x} y {y} width {width} height {height}"
+
+
+def _bouncer(entry: str | Reject | CustomBouncer) -> str:
+    if isinstance(entry, Reject):
+        return f"reject {entry.reject}" + (f", because {entry.because}" if entry.because else "")
+    return entry.bouncer if isinstance(entry, CustomBouncer) else entry
+
+
+def _insertions(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    yield PATIENT_IDENTITY_REMOVED
+    yield "DeidentificationMethod", "beamstop and its version, after what stands there"
+    yield "DeidentificationMethodCodeSequence", "the codes above that were really applied, likewise"
+    if recipe.hides_text:
+        yield "BurnedInAnnotation", "NO where every frame was examined"
+        yield "DerivationDescription", "where text was hidden, after what the recipe leaves there"
+    if recipe.profile == BASIC:
+        yield "LongitudinalTemporalInformationModified", "by what is done to dates"
+    for keyword, value in recipe.insert.items():
+        yield keyword, str(value)
+
+
+# ---- one attribute --------------------------------------------------------------------------------
+
+
+def explain_attribute(recipe: Recipe, text: str, sop_class: str | None = None) -> Iterator[str]:
+    """Yield which rule holds for an attribute, what it does, and which rules it overrules.
+
+    Args:
+        recipe: that is asked.
+        text: a keyword, tag, path, private or repeating element, as a recipe writes it.
+        sop_class: UID or keyword; without it a compound code is left as it is.
+
+    Raises:
+        RecipeError: no such attribute or SOP class.
+    """
+    path, creator = _place(text)
+    uid = _sop_class(sop_class) if sop_class else ""
+    tag = path[-1]
+    vr = vr_of(tag, None)
+    name = str(TagPath(path)) if creator is None else text
+    yield f"{name} {tag_text(tag)} {vr}"
+    for depth in range(1, len(path)):
+        around = recipe.planner.plan(path[:depth], None, None, uid)
+        if around.action.value in _GONE:
+            yield f"  goes with {tag_name(path[depth - 1])}, which {_SAYS[around.action]} ({around.origin})"
+            return
+    plan = recipe.planner.plan(path, creator, None, uid)
+    rule = recipe.rules.rule_for(path, creator)
+    code = rule.code if rule and not sop_class and creator is None else plan.action.value
+    visited = "; its items are visited" if vr == "SQ" and code not in _GONE else ""
+    yield f"  {code}: {_compound(code)}{visited}"
+    if rule and _operator(rule):
+        yield f"  operator {_operator(rule)}"
+    yield f"  rule {plan.origin}"
+    for number, candidate in _candidates(recipe, path, creator):
+        if candidate is not rule:
+            yield f"  overrules {candidate.code} of {candidate.origin}, {number}"
+
+
+def _compound(code: str) -> str:
+    if code in _SAYS:
+        return _SAYS[code]
+    return "what the IOD allows of " + ", ".join(_SAYS[part.rstrip("*")] for part in code.split("/"))
+
+
+def _place(text: str) -> tuple[tuple[int, ...], str | None]:
+    """Return path and private creator of the attribute that an identifier is about."""
+    match parse_identifier(text):
+        case SingleTag(tag=tag):
+            return (tag,), "" if tag & 0x10000 else None
+        case TagPath(tags=tags):
+            return tags, None
+        case PrivateBlockTagIdentifier() as block:
+            return ((block.group << 16) | _FIRST_BLOCK | block.element,), block.creator
+        case RepeatingGroup(pattern=pattern):
+            return (int(pattern.replace(",", "").replace("x", "0"), 16),), None
+    raise RecipeError(f"{text!r}: no single attribute; name one by keyword, tag or path")
+
+
+def _sop_class(text: str) -> str:
+    if text[0].isdecimal():
+        return text
+    for uid, entry in UID_dictionary.items():
+        if entry[4] == text:
+            return uid
+    raise RecipeError(f"--sop-class {text}: no SOP class has this UID or keyword, such as CTImageStorage")
+
+
+def _candidates(recipe: Recipe, path: tuple[int, ...], creator: str | None) -> Iterator[tuple[str, Rule]]:
+    """Yield the rules that fit, the later rule set first, each with its place."""
+    for rule_set in reversed(recipe.rules.rule_sets):
+        for number, rule in enumerate(rule_set, start=1):
+            identifier = rule.identifier
+            fits = (
+                identifier.fits(path)
+                if isinstance(identifier, TagPath)
+                else identifier.matches(path[-1], creator)
+            )
+            if fits:
+                yield f"rule {number} of {len(rule_set)} in {rule_set.name}", rule
+
+
+# ---- one instance ---------------------------------------------------------------------------------
+
+
+class Line(NamedTuple):
+    """What would happen to one element: path, tag, VR, code, in words, rule; and its value before."""
+
+    path: str
+    tag: str
+    vr: str
+    action: str
+    happens: str
+    rule: str
+    value: str
+
+
+@dataclass
+class Explanation:
+    """What would happen to one instance.
+
+    Attributes:
+        outcome: `written`, or the class of the refusal in small letters.
+        why: reason and detail of a refusal.
+        elements: one line each; none where it was turned away before.
+        boxes: changes in pixels, overlay planes and icons.
+        unexamined: why the pixels were not looked at, though the recipe says so.
+        methods: the CID 7050 codes.
+    """
+
+    outcome: str = "written"
+    why: str = ""
+    elements: list[Line] = field(default_factory=list)
+    boxes: list[Change] = field(default_factory=list)
+    unexamined: str = ""
+    methods: tuple[str, ...] = ()
+
+
+def explain_instance(data: bytes, recipe: Recipe, key: bytes, load_finder: FinderLoader) -> Explanation:
+    """Run the whole chain for one instance in memory and say what it did.
+
+    Args:
+        data: one DICOM file.
+        recipe: that is applied.
+        key: any; no pseudonym is shown.
+        load_finder: makes the text finder, where the recipe looks at pixels.
+
+    Raises:
+        DeidError: other than a refusal, such as missing weights.
+    """
+    found = Explanation()
+    try:
+        _explain(found, data, recipe, key, load_finder)
+    except Refusal as refusal:
+        found.outcome = type(refusal).__name__.lower()
+        found.why = str(refusal)
+    return found
+
+
+def _explain(found: Explanation, data: bytes, recipe: Recipe, key: bytes, load_finder: FinderLoader) -> None:
+    dataset = read_dicom(data)
+    original = copy.deepcopy(dataset)
+    bounce(dataset, recipe.doormen)
+    finder = load_finder(recipe.text_policy.languages) if recipe.looks_at_pixels else None
+    found.unexamined = (why_no_text(dataset) or "") if recipe.hides_text else ""
+    pixels = hide_text(dataset, recipe, finder)
+    found.boxes = list(pixels.changes)
+    bounce(dataset, recipe.doormen, pixels.examined)
+    report = apply_recipe(dataset, recipe, recipe.identity(key))
+    changes = {change.path: change for change in report.changes}
+    found.elements = list(_lines(original, recipe, changes))
+    found.methods = insert(dataset, recipe, pixels.examined, pixels.text_hidden)
+    check(encode(dataset), report)
+
+
+def _lines(original: Dataset, recipe: Recipe, changes: dict[str, Change]) -> Iterator[Line]:
+    sop_class = str(original.get("SOPClassUID") or "")
+    meta = getattr(original, "file_meta", None) or Dataset()
+    for element in meta:
+        name = tag_name(element.tag)
+        line = _line(name, element.tag, element.VR, changes.get(name), "file meta", element.value)
+        yield line if name in changes else line._replace(happens="is written anew")
+    yield from _dataset_lines(original, recipe, changes, sop_class, (), "")
+
+
+def _dataset_lines(
+    dataset: Dataset,
+    recipe: Recipe,
+    changes: dict[str, Change],
+    sop_class: str,
+    path: tuple[int, ...],
+    label: str,
+) -> Iterator[Line]:
+    for tag in sorted(dataset.keys()):
+        raw_vr = dataset.get_item(tag).VR
+        here, name = (*path, int(tag)), label + tag_name(tag)
+        creator = _creator(dataset, tag)
+        plan = recipe.planner.plan(here, creator, raw_vr, sop_class)
+        try:
+            element = dataset[tag]
+        except (AttributeError, LookupError, NotImplementedError, TypeError, ValueError):
+            yield _line(name, tag, raw_vr or "UN", changes.get(name), plan.origin, "cannot be read")
+            continue
+        origin = "private" if is_private_creator(tag) else plan.origin
+        change = changes.get(name)
+        is_sequence = element.VR == "SQ"
+        yield _line(name, tag, element.VR, change, origin, "" if is_sequence else element.value)
+        if is_sequence and (change is None or change.action not in _GONE):
+            for number, item in enumerate(element.value):
+                removed = changes.get(f"{name}[{number}]")
+                if removed is not None:
+                    yield _line(f"{name}[{number}]", tag, "SQ", removed, removed.rule, "")
+                else:
+                    yield from _dataset_lines(item, recipe, changes, sop_class, here, f"{name}[{number}].")
+
+
+def _creator(dataset: Dataset, tag: int) -> str | None:
+    if not tag & 0x10000:
+        return None
+    start = private_block_start(tag)
+    return str(dataset[start].value).strip(" \0") if start in dataset and start != tag else ""
+
+
+def _line(name: str, tag: int, vr: str, change: Change | None, origin: str, value: object) -> Line:
+    shown = repr(value)[:_VALUE_LENGTH] if value not in ("", None) else ""
+    if change is None:
+        return Line(name, tag_text(tag), vr, Action.K.value, "stays", origin, shown)
+    happens = _SAYS[change.action]
+    if change.action == Action.Z and change.after_digest is not None:
+        happens = "gets a pseudonym"
+    return Line(name, tag_text(tag), vr, change.action, happens, change.rule, shown)
+
+
+def describe_instance(found: Explanation, values: bool) -> Iterator[str]:
+    """Yield an explanation as lines; values of the dataset only if asked for."""
+    if found.elements:
+        shown = len(Line._fields) if values else len(Line._fields) - 1
+        yield from table((tuple(line[:shown]) for line in found.elements), indent="")
+        yield ""
+    if found.boxes:
+        yield from table((_box(change) for change in found.boxes), indent="")
+        yield ""
+    if found.unexamined:
+        yield f"no text is looked for in pixels; {found.unexamined}"
+    if found.methods:
+        yield f"methods {' '.join(found.methods)}"
+    yield f"would be {found.outcome}" + (f": {found.why}" if found.why else "")
+
+
+def _box(change: Change) -> tuple[str, ...]:
+    in_frame = change.frame is not None
+    return (
+        change.tag,
+        f"frame {change.frame}" if in_frame else change.path,
+        _area(change.x, change.y, change.width, change.height) if in_frame else "",
+        "hidden" if change.action == "X" else "kept",
+        change.why or "",
+    )
+
+
+def is_set_aside(found: Explanation) -> bool:
+    """Say whether the instance would be quarantined or failed.
+
+    >>> is_set_aside(Explanation("rejected"))
+    False
+    """
+    return found.outcome not in {"written", Rejected.__name__.lower()}

@@ -1,0 +1,1 @@
+"""Running a job: the runner, its options, progress, and the places it writes to."""

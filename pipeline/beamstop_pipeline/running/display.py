@@ -1,0 +1,154 @@
+"""What a person sees of a run: a progress line, log lines, the summary at the end."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from beamstop.audit import Outcome
+from beamstop_pipeline.running.progress import LISTED
+
+_LOG_EVERY = 10.0  # seconds
+
+
+class Display(Protocol):
+    """Is told the counts of a run while it goes on."""
+
+    def __call__(self, counts: Counter[str]) -> None:
+        """Show them."""
+
+    def close(self) -> None:
+        """Take down what is shown."""
+
+
+class Quiet:
+    """Shows nothing."""
+
+    def __call__(self, counts: Counter[str]) -> None:
+        """Show nothing."""
+
+    def close(self) -> None:
+        """Nothing to take down."""
+
+
+class Line:
+    """One line on a terminal that moves: done, rate, rejected, set aside, time left."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rest]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._progress.add_task("starting", total=None, rest="")
+        self._progress.start()
+
+    def __call__(self, counts: Counter[str]) -> None:
+        """Show them."""
+        done = finished(counts)
+        rate = done / max(time.monotonic() - self._started, 1e-3)
+        rest = f"{_per_time(rate)}, {_aside(counts)}"
+        said = "de-identifying" if counts[LISTED] else "listing"
+        self._progress.update(
+            self._task, description=said, total=counts[LISTED] or None, completed=done, rest=rest
+        )
+
+    def close(self) -> None:
+        """Take the line away."""
+        self._progress.stop()
+
+
+class Log:
+    """A plain line on stderr now and then."""
+
+    def __init__(self) -> None:
+        self._started = self._last = time.monotonic()
+
+    def __call__(self, counts: Counter[str]) -> None:
+        """Show them, if the last line was long enough ago."""
+        now = time.monotonic()
+        if now - self._last < _LOG_EVERY:
+            return
+        self._last = now
+        done = finished(counts)
+        rate = done / (now - self._started)
+        sys.stderr.write(f"beamstop: {done} of {counts[LISTED]} done, {_per_time(rate)}, {_aside(counts)}\n")
+
+    def close(self) -> None:
+        """Nothing to take down."""
+
+
+def display(quiet: bool) -> Display:
+    """Return what fits the place: a line on a terminal, log lines elsewhere, nothing when quiet."""
+    if quiet:
+        return Quiet()
+    return Line() if sys.stderr.isatty() else Log()
+
+
+def finished(counts: Counter[str]) -> int:
+    """Return how many sources have an outcome; a retried one counts once at most."""
+    return min(sum(counts[str(outcome)] for outcome in Outcome), counts[LISTED])
+
+
+def _per_time(rate: float) -> str:
+    return f"{rate:.1f}/s" if rate >= 1 else f"{rate * 60:.1f}/min"
+
+
+def _aside(counts: Counter[str]) -> str:
+    aside = counts[Outcome.QUARANTINED] + counts[Outcome.FAILED]
+    return f"{counts[Outcome.REJECTED]} rejected, {aside} quarantined or failed"
+
+
+def summary(record: Mapping[str, Any], output: str, audit: str) -> Table:
+    """Return the table that a run ends with."""
+    counts = record["counts"]
+    table = Table(title=f"run {record['run_id']}", title_justify="left", show_header=False)
+    table.add_column(justify="left")
+    table.add_column(justify="left", overflow="fold")
+    rate = _per_time(counts["sources"] / max(record["seconds"], 1e-3))
+    table.add_row("sources", f"{counts['sources']} in {record['seconds']:.1f} s, {rate}")
+    table.add_row("written", f"{counts['written']} ({counts['unchanged']} of them unchanged)")
+    for outcome in (Outcome.REJECTED, Outcome.QUARANTINED, Outcome.FAILED):
+        table.add_row(str(outcome), _with_reasons(outcome, counts))
+    if record["options"]["incremental"]:
+        table.add_row("skipped", f"{counts['skipped']} that an earlier run decided")
+        table.add_row("since then", _since(record["since"]))
+    table.add_row("text boxes hidden", str(counts["text_boxes_hidden"]))
+    if "png" in record:
+        table.add_row("PNG", ", ".join(f"{code.replace('_', ' ')} {n}" for code, n in record["png"].items()))
+    table.add_row("size", f"{decimal(counts['bytes_in'])} read, {decimal(counts['bytes_out'])} written")
+    table.add_row("clean files", output)
+    table.add_row("audit", audit)
+    table.add_row("to look at it", f"beamstop report {audit}")
+    return table
+
+
+def _since(since: Mapping[str, Any]) -> str:
+    """Say what became of sources and clean files of earlier runs."""
+    gone = f"{since['gone']} gone" if since["judged"] else "a folder cannot be listed: who knows what is gone"
+    left = [f"{why} {number}" for why, number in since["left"].items()]
+    kept = sum(since["left"].values()) - since["pruned"]
+    files = f"; clean files without a source: {', '.join(left)}" if left else ""
+    pruned = f"; {since['pruned']} pruned" if since["pruned"] else ""
+    remedy = f"; {kept} stay (--prune)" if kept else ""
+    return f"{gone}, {since['changed']} changed{files}{pruned}{remedy}"
+
+
+def _with_reasons(outcome: Outcome, counts: Mapping[str, Any]) -> str:
+    reasons = [
+        f"{key.partition('/')[2]} {number}"
+        for key, number in counts["reasons"].items()
+        if key.startswith(f"{outcome}/")
+    ]
+    return f"{counts[outcome]}" + (f": {', '.join(reasons)}" if reasons else "")

@@ -1,0 +1,277 @@
+"""Running a job: on this machine with a pinned runner and a watchdog, or on the runner that was named."""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+import apache_beam as beam
+import psutil
+from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
+from apache_beam.portability.api import beam_provision_api_pb2
+from apache_beam.runners.portability.fn_api_runner import fn_runner
+from apache_beam.runners.portability.portable_runner import JobServiceHandle
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+from beamstop.errors import DeidError
+from beamstop_pipeline.graph import build
+from beamstop_pipeline.job import Job
+from beamstop_pipeline.running.beam_options import fit_for_workers
+from beamstop_pipeline.running.progress import LISTED, read_progress
+from beamstop_pipeline.running.suspects import note_suspect, read_suspects, worked_on
+from beamstop_pipeline.running.targets import scratch
+from beamstop_transforms.audit import record_name
+from beamstop_transforms.stores import open_store
+
+BROKEN = 3
+_WORKER = "beamstop_pipeline.worker"
+_LOOK_EVERY = 0.25  # seconds
+_WEIGHED = 12  # times between two looks; a process can fill some 50 MB from one to the next
+_MEGABYTE = 1 << 20
+_GRACE = 5.0  # seconds for the run to end by itself when a worker has gone
+
+Report = Callable[[Counter[str]], None]
+
+
+_LOST_WORKER = "a worker process was lost (killed, out of memory, or a crash in a decoder)"
+_INTERRUPTED = "it was interrupted"
+
+
+class RunError(DeidError):
+    """The run itself broke; what was finished stands, and a new run goes on from there."""
+
+
+def run_locally(job: Job, options: Any, report: Report) -> None:
+    """Run a job on this machine, on Beam's FnApiRunner whatever else is installed.
+
+    Args:
+        job: what is done.
+        options: Beam's PipelineOptions.
+        report: is told the counts now and then, while the run goes on.
+
+    Raises:
+        RunError: it broke. If a worker is lost or nothing moves any more, Beam would wait for ever:
+            then the process ends at once, with exit code 3 and one sentence on stderr.
+    """
+    options.view_as(DirectOptions).direct_num_workers = job.workers
+    with scratch() as folder:
+        job = replace(job, progress=folder, suspects=read_suspects(job.audit))
+        with Watchdog(job, folder, report) as watchdog:
+            try:
+                _run(job, pinned_runner(options, apart=job.processes > 0), options)
+            except RunError:
+                if watchdog.has_heard_a_worker_die.is_set():
+                    watchdog.suspect("killed_worker", _is_gone)
+                    raise RunError(_broke(_LOST_WORKER)) from None
+                raise
+
+
+def run_elsewhere(job: Job, options: Any) -> bool:
+    """Run a job on the runner that Beam's options name.
+
+    Returns:
+        whether it has ended: with Beam's --no_wait_until_finish, and where a template is launched, it is
+        submitted only.
+
+    Raises:
+        RunError: it broke.
+    """
+    fit_for_workers(options)
+    waits = not options.view_as(StandardOptions).no_wait_until_finish
+    _run(replace(job, suspects=read_suspects(job.audit)), None, options, waits)
+    return waits
+
+
+def _run(job: Job, runner: Any, options: Any, waits: bool = True) -> None:
+    running = None
+    try:
+        pipeline = beam.Pipeline(runner=runner, options=options)
+        build(pipeline, job)
+        running = pipeline.run()
+        state = running.wait_until_finish() if waits else None
+    except KeyboardInterrupt:
+        if runner is None and running is not None:
+            raise RunError("nobody waits for the run any more, but it goes on where it runs") from None
+        raise RunError(_broke(_INTERRUPTED)) from None
+    except Exception as error:  # noqa: BLE001  whatever Beam raises ends the run, and may quote a value
+        raise RunError(_broke(_cause(error))) from None
+    if state not in (None, "DONE", "DRAINED"):  # a stream that was told to end
+        raise RunError(f"the run ended in state {state}")
+
+
+def _broke(why: str) -> str:
+    return f"the run broke: {why}; run it again, what is written is kept"
+
+
+def _cause(error: Exception) -> str:
+    """Return our own sentence where the cause is ours, else the class of the exception alone."""
+    if KeyboardInterrupt.__name__ in str(error):
+        return _INTERRUPTED
+    for line in reversed(str(error).splitlines()):
+        name, colon, sentence = line.strip().partition("Error: ")
+        if colon and name.startswith("beamstop"):
+            return sentence.partition(" [while running")[0]
+    if number := _NUMBERED.search(str(error)):
+        return os.strerror(int(number[1]))  # without the path that stands behind it
+    if isinstance(error, DeidError):
+        return str(error).partition(" [while running")[0]
+    return type(error).__name__
+
+
+_NUMBERED = re.compile(r"\[[Ee]rrno (\d+)\]")
+
+
+def pinned_runner(options: Any, apart: bool) -> Any:
+    """Return a FnApiRunner that hands the options to its workers: in this process, or apart from it.
+
+    `DirectRunner` would fetch and prefer another engine where it can, so that a laptop and CI differ.
+    """
+    encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
+    provision = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
+    command = f"exec {shlex.quote(sys.executable)} -m {_WORKER}"
+    return fn_runner.FnApiRunner(
+        SubprocessSDKEnvironment.from_command_string(command) if apart else None,
+        provision_info=fn_runner.ExtendedProvisionInfo(provision),
+    )
+
+
+class Watchdog:
+    """Looks at a local run from a thread: reports progress, ends the process when it can only hang.
+
+    It ends it, too, when a worker has grown beyond the limit of memory.
+    """
+
+    def __init__(self, job: Job, folder: str, report: Report) -> None:
+        self._job = job
+        self._folder = folder
+        self._report = report
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._former_hook = threading.excepthook
+        self._workers: dict[int, psutil.Process] = {}
+        self._counts, self._moved = Counter[str](), time.monotonic()
+        self.has_heard_a_worker_die = threading.Event()
+
+    def __enter__(self) -> "Watchdog":
+        threading.excepthook = self._hear
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        threading.excepthook = self._former_hook
+        self._report(read_progress(self._folder))
+
+    def _hear(self, exception: threading.ExceptHookArgs) -> None:
+        """Note how Beam's threads end instead of printing it: one waits for each worker process."""
+        if str(exception.exc_value).startswith("Worker subprocess exited"):
+            self.has_heard_a_worker_die.set()
+
+    def _look(self) -> None:
+        limit = self._job.max_memory
+        turns = 1 if limit is None else _WEIGHED
+        for turn in count():
+            if self._over.wait(_LOOK_EVERY / turns):
+                return
+            if limit is not None:
+                self._weigh(limit)
+            if turn % turns == 0:
+                self._look_once()
+
+    def _weigh(self, limit: int) -> None:
+        for process in self._workers.values():
+            if _resident(process) > limit * _MEGABYTE:
+                with suppress(psutil.NoSuchProcess):
+                    process.suspend()  # it would go on growing while notes are taken
+                why = f"a worker process took more than the {limit} MB of --max-memory"
+                self._give_up(why, "out_of_memory", process.pid.__eq__)
+
+    def _look_once(self) -> None:
+        if len(self._workers) < self._job.processes:  # to find them, every process there is is looked at
+            self._workers |= {process.pid: process for process in worker_processes()}
+        if any(not _lives(process) for process in self._workers.values()) and self._is_lost():
+            self._give_up(_LOST_WORKER, "killed_worker", _is_gone)
+        now = read_progress(self._folder)
+        if now != self._counts:
+            self._counts, self._moved = now, time.monotonic()
+            self._report(now)
+        elif _unfinished(now) and time.monotonic() - self._moved > self._job.stall_timeout:
+            why = f"nothing was finished for {self._job.stall_timeout:.0f} seconds"
+            self._give_up(why, "stalled_worker", lambda _: True)
+
+    def _is_lost(self) -> bool:
+        """Say whether a worker that has gone is missed: not at the end of a run, good or bad."""
+        if open_store(self._job.audit).find(record_name(self._job.run_id)) is not None:
+            return False
+        return not self._over.wait(_GRACE)
+
+    def suspect(self, reason: str, is_culprit: Callable[[int], bool]) -> None:
+        """Note what some of the worker processes worked on, those whose numbers are a culprit's."""
+        for pid, source_id in worked_on(self._folder):
+            if is_culprit(pid):
+                note_suspect(self._job.audit, source_id, reason)
+
+    def _give_up(self, why: str, reason: str, is_culprit: Callable[[int], bool]) -> None:
+        self.suspect(reason, is_culprit)
+        kill_workers()
+        sys.stderr.write(f"beamstop: {_broke(why)}\n")
+        sys.stderr.flush()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os._exit(BROKEN)  # Beam waits for ever for a lost worker, whatever is raised
+
+
+def _unfinished(counts: Counter[str]) -> bool:
+    return counts.total() - counts[LISTED] < counts[LISTED] or not counts
+
+
+def worker_processes() -> list[psutil.Process]:
+    """Return the worker processes of this process that are alive; a worker's decoder is none."""
+    return [child for child in psutil.Process().children() if _is_worker(child)]
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return _WORKER in process.cmdline() and process.name() != "sh"
+    except psutil.Error:
+        return False
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        return not _lives(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def kill_workers() -> None:
+    """End the worker processes of this process at once."""
+    for process in worker_processes():
+        try:
+            process.send_signal(signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            continue

@@ -1,0 +1,156 @@
+"""Local targets: one run of this machine at a time, which clears what one that died left half-done."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.running.suspects import SUSPECTS
+from beamstop_transforms.audit import record_name
+from beamstop_transforms.stores import PARTIAL, StoreError, open_store
+
+_SCRATCH = "beamstop-scratch-"
+
+
+@contextmanager
+def sole_run(folder: Path, audit: str, run_id: str) -> Iterator[None]:
+    """Keep other runs of this machine out of a target; clear what runs that died left half-done.
+
+    Args:
+        folder: the target.
+        audit: the AUDIT folder or prefix: a run that left a record there has ended.
+        run_id: of this run; the lock tells the next one, which may find nothing else of it but tables.
+
+    Raises:
+        ConfigurationError: another run is writing there.
+    """
+    with ExitStack() as held:
+        try:
+            lock = held.enter_context(_lock(folder / PARTIAL / "run"))
+            lock.seek(0)
+            dead = {lock.read().decode(), *(it.name for it in (folder / PARTIAL).iterdir() if it.is_dir())}
+            for name in sorted(dead - {"", SUSPECTS}):
+                _clear(folder, folder / PARTIAL / name, _has_ended(name, audit))
+            lock.truncate(0)
+            lock.write(run_id.encode())
+            lock.flush()
+        except BlockingIOError:
+            raise ConfigurationError(f"another run is writing to {folder}: wait until it ends") from None
+        except OSError as error:
+            raise ConfigurationError(f"{folder}: {error.strerror}; make room, or choose another") from None
+        try:
+            yield
+        finally:
+            with suppress(
+                OSError, StoreError
+            ):  # it may be read-only by now; what the run itself says matters
+                if next(_tables(folder, run_id), None) is None or _has_ended(run_id, audit):
+                    open_store(str(folder)).remove(f"{PARTIAL}/run")
+
+
+def _lock(path: Path) -> IO[bytes]:
+    """Make a file that nobody else can lock until it is closed."""
+    while True:
+        try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            with ExitStack() as opened:
+                lock = opened.enter_context(open(path, "a+b"))
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is(lock, path):
+                    opened.pop_all()
+                    return lock
+        except FileNotFoundError:
+            continue  # the run before this one is just tidying up
+
+
+def _is(file: IO[bytes], path: Path) -> bool:
+    """Say whether the file still has its name: who ends removes it, and another may have made a new one."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _has_ended(run_id: str, audit: str) -> bool:
+    return open_store(audit).find(record_name(run_id)) is not None
+
+
+def _tables(folder: Path, run_id: str) -> Iterator[Path]:
+    """Yield the tables that a run published in a target."""
+    for place in (folder, *filter(Path.is_dir, folder.iterdir())):
+        yield from place.glob(f"{run_id}-*.parquet")
+
+
+def _clear(folder: Path, left: Path, ended: bool) -> None:
+    """Clear what one run left in `.partial`, and the tables that it published if it never ended."""
+    if not ended:
+        # Their rows decide nothing, no seal holds them, and this run makes them anew.
+        for path in list(_tables(folder, left.name)):
+            path.unlink()
+    # What a dead run claimed stays: it says which files are ours. One that ended has rows for that.
+    claimed = not ended and any(path.is_file() for path in (left / "claims").rglob("*"))
+    shutil.rmtree(left / "aside" if claimed else left, ignore_errors=True)
+    for below, _, files in os.walk(left, topdown=False):
+        if not files and not os.listdir(below):
+            os.rmdir(below)  # it died between a folder and the claim in it
+
+
+@contextmanager
+def scratch() -> Iterator[str]:
+    """Yield a folder for all temporary files of this process and its workers; remove those of dead runs."""
+    place = tempfile.gettempdir()
+    for left in Path(place).glob(f"{_SCRATCH}*"):
+        _remove_if_dead(str(left))
+    former = os.environ.get("TMPDIR")
+    with _own_folder(place) as folder:
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        try:
+            yield folder
+        finally:
+            tempfile.tempdir = place
+            os.environ.pop("TMPDIR")
+            if former is not None:
+                os.environ["TMPDIR"] = former
+
+
+@contextmanager
+def _own_folder(place: str) -> Iterator[str]:
+    """Yield a new folder, which is its own lock: it can be removed whole or in part, and nothing is left."""
+    while (
+        lock := _lock_folder(folder := tempfile.mkdtemp(prefix=_SCRATCH, dir=place), fcntl.LOCK_EX)
+    ) is None:
+        continue  # another run took it for one that is left
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _remove_if_dead(folder: str) -> None:
+    """Remove the scratch folder of a run that is no more; the system lets go of its lock."""
+    lock = _lock_folder(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if lock is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _lock_folder(folder: str, how: int) -> int | None:
+    """Return the descriptor of a folder of ours that is locked now; None if it is gone, or in use."""
+    lock = None
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        fcntl.flock(lock, how)
+        about = os.fstat(lock)
+        if os.path.samestat(about, os.stat(folder)) and about.st_uid == os.getuid():
+            return lock
+    except OSError:
+        pass
+    if lock is not None:
+        os.close(lock)
+    return None

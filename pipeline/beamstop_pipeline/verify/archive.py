@@ -1,0 +1,255 @@
+"""Originals beside clean files: every source has one row, every row its file, every file its row."""
+
+import hashlib
+import logging
+import multiprocessing
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import islice
+from typing import NamedTuple
+
+from pydicom.dataset import FileDataset
+
+from beamstop.audit import Outcome, Row
+from beamstop.errors import Quarantined, Refusal
+from beamstop.identity import Identity
+from beamstop.keys import resolve_key
+from beamstop.recipe.model import Recipe, load_recipe
+from beamstop.verify import verify_pair
+from beamstop_pipeline.silence import close_native_stderr
+from beamstop_pipeline.verify.audit import IDENTIFIERS, Audit, Newest, finding
+from beamstop_transforms.instance import Source, source_id_of
+from beamstop_transforms.match import find_sources
+from beamstop_transforms.read import read_source
+from beamstop_transforms.stores import PARTIAL, Store, open_store
+from beamstop_transforms.write import clean_path
+
+_AT_ONCE = 1024  # pairs handed to the worker processes together
+_KEYWORDS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where everything is.
+
+    Attributes:
+        inputs: patterns of the originals.
+        output: the OUTPUT folder or prefix.
+        recipe: name or file of the run's recipe.
+        key: reference of the run's key.
+        workers: processes that compare pairs.
+    """
+
+    inputs: tuple[str, ...]
+    output: str
+    recipe: str
+    key: str
+    workers: int = 1
+
+
+@dataclass
+class Archive:
+    """What looking at an archive gives.
+
+    Attributes:
+        findings: rows of `FINDINGS`, without `verify_id`.
+        counts: `sources`, `pairs` compared, `files` in OUTPUT, `other_recipe`: rows of another recipe.
+    """
+
+    findings: list[Row] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class _Looked(NamedTuple):
+    """What one pair gave.
+
+    Attributes:
+        source_id: of its source.
+        findings: rows of `FINDINGS`.
+        original: stands for the original's SOP Instance UID.
+        references: stand for the UIDs that the original refers to, and for those in the clean file.
+    """
+
+    source_id: str
+    findings: list[Row]
+    original: bytes = b""
+    references: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def verify_archive(places: Places, audit: Audit) -> Archive:
+    """Look at every source and every clean file once.
+
+    Checks: `no_row`, `no_source`, `no_file`, `file_changed`, `source_changed`, `source_unreadable`, `row`,
+    `path`, `reference`, `unexplained_file`, and those of `beamstop.verify`.
+
+    Args:
+        places: where everything is.
+        audit: as `read_audit` found it.
+    """
+    result = Archive()
+    seen: set[bytes] = set()
+    originals: set[bytes] = set()
+    references: dict[tuple[bytes, bytes], str] = {}
+    tasks = ((places, *task) for task in _tasks(places, audit, result, seen))
+    for looked in _in_processes(_look, tasks, places.workers):
+        result.counts["pairs"] += 1
+        result.findings += looked.findings
+        originals.add(looked.original)
+        for reference in looked.references:
+            references.setdefault(reference, looked.source_id)
+    written = {_key(it.identifiers[-1] or "") for it in audit.newest.values() if _is_written(it)}
+    for (original, clean), source_id in references.items():
+        if original in originals and clean not in written:
+            newest = audit.newest[source_id]
+            result.findings.append(_about("reference", source_id, newest, "ReferencedSOPInstanceUID"))
+    for source_id, newest in audit.newest.items():
+        if _short(source_id) not in seen:
+            result.findings.append(_about("no_source", source_id, newest))
+    result.findings += _unexplained(places.output, audit, result.counts)
+    return result
+
+
+def _tasks(
+    places: Places, audit: Audit, result: Archive, seen: set[bytes]
+) -> Iterator[tuple[Source, str, Newest]]:
+    """Yield every written source with its newest row; note those without a row."""
+    identity, recipe = Identity(resolve_key(places.key)), load_recipe(places.recipe)
+    for pattern in places.inputs:
+        for source in find_sources(pattern):
+            source_id = source_id_of(source, identity)
+            if _short(source_id) in seen:
+                continue
+            seen.add(_short(source_id))
+            result.counts["sources"] += 1
+            newest = audit.newest.get(source_id)
+            if newest is None:
+                result.findings.append(finding("no_row", source_id=source_id))
+            elif _is_written(newest) and newest.recipe_digest != recipe.digest:
+                result.counts["other_recipe"] += 1
+            elif _is_written(newest):
+                yield source, source_id, newest
+
+
+def _in_processes(
+    work: Callable[[tuple[Places, Source, str, Newest]], _Looked],
+    tasks: Iterator[tuple[Places, Source, str, Newest]],
+    workers: int,
+) -> Iterator[_Looked]:
+    """Yield what the work gives for every task, not many tasks ahead."""
+    if workers == 1:
+        yield from map(work, tasks)
+        return
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_be_silent) as pool:
+        while some := list(islice(tasks, _AT_ONCE)):
+            yield from pool.map(work, some, chunksize=8)
+
+
+def _be_silent() -> None:
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    close_native_stderr()
+
+
+class _Tools(NamedTuple):
+    recipe: Recipe
+    identity: Identity
+    store: Store
+
+
+@cache
+def _tools(places: Places) -> _Tools:
+    """Return what a process needs for every pair, made once."""
+    recipe = load_recipe(places.recipe)
+    return _Tools(recipe, recipe.identity(resolve_key(places.key)), open_store(places.output))
+
+
+def _look(task: tuple[Places, Source, str, Newest]) -> _Looked:
+    """Compare one pair, its row and its place."""
+    places, source, source_id, newest = task
+    tools = _tools(places)
+
+    def found(check: str, element: str | None = None, detail: str | None = None) -> Row:
+        return _about(check, source_id, newest, element, detail)
+
+    try:
+        stands = tools.store.read(newest.output_path or "")
+    except Refusal as refusal:  # an imaging server's
+        return _Looked(source_id, [found("no_file", detail=refusal.detail)])
+    if stands is None:
+        return _Looked(source_id, [found("no_file")])
+    clean = stands[1]
+    if hashlib.sha256(clean).hexdigest() != newest.output_sha256:
+        return _Looked(source_id, [found("file_changed")])
+    try:
+        original = read_source(source, sys.maxsize)
+    except Refusal as refusal:
+        return _Looked(source_id, [found("source_unreadable", detail=refusal.detail)])
+    if tools.identity.digest("source", original).hex() != newest.source_digest:
+        return _Looked(source_id, [found("source_changed")])
+    pair = verify_pair(original, clean, tools.recipe, tools.identity)
+    findings = [found(it.check, it.element, it.detail) for it in pair.findings]
+    if pair.clean is not None:
+        findings += [found(*it) for it in _misplaced(pair.clean, newest, places.output)]
+    references = tuple((_key(old), _key(new)) for old, new in pair.references)
+    return _Looked(source_id, findings, _key(pair.original_uid), references)
+
+
+def _misplaced(clean: FileDataset, newest: Newest, output: str) -> Iterator[tuple[str, str]]:
+    """Yield what the row or the path says otherwise than the clean file."""
+    values = [str(clean.get(keyword) or "").strip() for keyword in _KEYWORDS]
+    for value, said, column in zip(values, newest.identifiers, IDENTIFIERS, strict=True):
+        if (value or None) != said:
+            yield "row", column
+    try:
+        expected = clean_path(clean, output)
+    except Quarantined:
+        expected = None
+    if newest.output_path != expected:
+        yield "path", "output_path"
+
+
+def _unexplained(output: str, audit: Audit, counts: Counter[str]) -> Iterator[Row]:
+    """Yield a finding for every file in OUTPUT that is no newest row's; its name may say anything."""
+    ours = {_key(it.output_path) for it in audit.newest.values() if it.output_path}
+    folders = {_key(part) for it in audit.newest.values() for part in _folders(it.output_path or "")}
+    for name in open_store(output).names(""):
+        counts["files"] += 1
+        if _key(name) not in ours:
+            known = [folder for folder in _folders(name) if _key(folder) in folders]
+            inside = known[-1] if known else PARTIAL if name.startswith(f"{PARTIAL}/") else ""
+            yield finding("unexplained_file", detail=f"in {inside}" if inside else None)
+
+
+def _folders(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
+def _about(
+    check: str, source_id: str, newest: Newest, element: str | None = None, detail: str | None = None
+) -> Row:
+    return finding(
+        check,
+        run_id=newest.run_id,
+        source_id=source_id,
+        output_path=newest.output_path,
+        element=element or None,
+        detail=detail or None,
+    )
+
+
+def _is_written(newest: Newest) -> bool:
+    return newest.outcome == Outcome.WRITTEN
+
+
+def _key(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]  # millions are held
+
+
+def _short(source_id: str) -> bytes:
+    return bytes.fromhex(source_id)[:16]

@@ -1,0 +1,234 @@
+"""The audit's integrity: whether any row or record of a finished run was changed, dropped or added."""
+
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+
+from beamstop.audit import (
+    FINDINGS,
+    INSTANCES,
+    Outcome,
+    Row,
+    bucket_digest,
+    bucket_of,
+    leaf,
+    merkle_root,
+    record_mac,
+    row_mac,
+)
+from beamstop.identity import Identity
+from beamstop_transforms.ledger.decisions import PRUNED, is_pruned
+from beamstop_transforms.stores import open_seekable, open_store, paths_in
+from beamstop_transforms.tables import run_of
+
+RUNS, _CHANGES = "runs", "changes"
+IDENTIFIERS = ("patient_id", "study_uid", "series_uid", "sop_instance_uid")
+
+
+class Newest(NamedTuple):
+    """What the newest row of a source says of its clean file.
+
+    Attributes:
+        run_id, outcome, source_digest, recipe_digest: as in `INSTANCES`.
+        output_path, output_sha256: None unless written.
+        identifiers: patient_id, study_uid, series_uid and sop_instance_uid; None where absent.
+    """
+
+    run_id: str
+    outcome: str
+    source_digest: str | None
+    recipe_digest: str
+    output_path: str | None
+    output_sha256: str | None
+    identifiers: tuple[str | None, ...]
+
+
+@dataclass
+class Audit:
+    """What reading an audit gives.
+
+    Attributes:
+        findings: rows of `FINDINGS`, without `verify_id`.
+        newest: source_id → what the newest row says, of finished runs.
+        recipes: digest → name, as the records have them.
+        rows: how many were read, in all runs.
+        fits: how many of the seals that need the key fit.
+    """
+
+    findings: list[Row] = field(default_factory=list)
+    newest: dict[str, Newest] = field(default_factory=dict)
+    recipes: dict[str, str] = field(default_factory=dict)
+    rows: int = 0
+    fits: int = 0
+
+
+def read_audit(audit: str, identity: Identity | None) -> Audit:
+    """Check every run of an audit against its record.
+
+    Checks: `row_changed`, `row_twice`, `row_count`, `rows_unreadable`, `root`, `record_changed`,
+    `record_counts`, `no_record`, `table_changed`.
+
+    Args:
+        audit: the AUDIT folder or prefix.
+        identity: of the runs' key; without it only counts and roots can be checked, which whoever can
+            write to AUDIT can forge.
+    """
+    result = Audit()
+    records = dict(read_records(audit))
+    files: dict[str, list[str]] = defaultdict(list)
+    others: dict[str, list[str]] = defaultdict(list)
+    for folder, by_run in (("instances", files), (_CHANGES, others), (PRUNED, others)):
+        for path in paths_in(audit, folder, ".parquet"):
+            by_run[run_of(path)].append(path)
+    for run_id in sorted(files.keys() | records.keys()):  # oldest first: the newest has the last word
+        if run_id in records:
+            _Run(run_id, identity, result).check(records[run_id], files[run_id])
+            changed = _changed(audit, records[run_id], others[run_id])
+            result.findings += [finding("table_changed", run_id=run_id, detail=name) for name in changed]
+            for path in others[run_id]:
+                if is_pruned(path) and _name(path) not in changed:
+                    _forget(path, result)
+        else:
+            result.findings.append(finding("no_record", run_id=run_id))
+    return result
+
+
+def _changed(audit: str, record: dict[str, Any], paths: list[str]) -> list[str]:
+    """Return the names of tables beside `instances` that are not those that the sealed record says."""
+    said = record.get("sha256")
+    sealed = said if isinstance(said, dict) else {}
+    there = {_name(path) for path in paths}
+    expected = {name for name in sealed if name.partition("/")[0] in (_CHANGES, PRUNED)}
+    store = open_store(audit)
+    return sorted(
+        name
+        for name in there | expected
+        if (found := store.find(name)) is None or found.sha256 != sealed.get(name)
+    )
+
+
+def _name(path: str) -> str:
+    return "/".join(path.split("/")[-2:])
+
+
+def _forget(path: str, result: Audit) -> None:
+    """Forget sources that are gone and whose clean files a run removed."""
+    with open_seekable(path) as file:
+        for row in pq.read_table(file).to_pylist():
+            known = result.newest.get(row["source_id"])
+            if known is not None and known.output_path == row["output_path"]:
+                del result.newest[row["source_id"]]
+
+
+def finding(check: str, **more: Any) -> Row:
+    """Return a row of `FINDINGS` but for `verify_id`."""
+    return {
+        **dict.fromkeys(FINDINGS.names[1:]),
+        "check": check,
+        **more,
+    }
+
+
+def read_records(audit: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield run_id and record of every run that ended; a record that cannot be read is empty."""
+    store = open_store(audit)
+    for name in store.names(RUNS):
+        found = store.read(name)
+        if found is None or not name.endswith(".json"):
+            continue
+        try:
+            record = json.loads(found[1])
+        except ValueError:
+            record = {}
+        yield os.path.basename(name).removesuffix(".json"), record if isinstance(record, dict) else {}
+
+
+class _Run:
+    """One run beside its record."""
+
+    def __init__(self, run_id: str, identity: Identity | None, result: Audit) -> None:
+        self._run_id = run_id
+        self._identity = identity
+        self._result = result
+        self._buckets: dict[int, dict[str, bytes]] = defaultdict(dict)
+        self._outcomes: Counter[str] = Counter()
+
+    def check(self, record: dict[str, Any], files: list[str]) -> None:
+        """Read the run's rows and compare what they say together with the record."""
+        recipe = record.get("recipe")
+        if isinstance(recipe, dict):
+            self._result.recipes[str(recipe.get("digest"))] = str(recipe.get("name"))
+        for path in files:
+            try:
+                self._read(path)
+            except (OSError, ValueError) as error:  # what Arrow raises on a broken file is a ValueError
+                self._find("rows_unreadable", detail=type(error).__name__)
+        self._compare(record)
+
+    def _read(self, path: str) -> None:
+        with open_seekable(path) as file:
+            for batch in pq.ParquetFile(file).iter_batches():
+                for row in batch.to_pylist():
+                    self._add(row)
+
+    def _add(self, row: Row) -> None:
+        source_id, run_id = str(row.get("source_id")), self._run_id
+        self._result.rows += 1
+        self._outcomes[str(row.get("outcome"))] += 1
+        if not _is_row(row) or row["run_id"] != run_id or not self._is_sealed(row):
+            self._find("row_changed", source_id=source_id)
+        if not _is_digest(source_id):
+            return
+        bucket = self._buckets[bucket_of(source_id)]
+        if source_id in bucket:
+            self._find("row_twice", source_id=source_id)
+        bucket[source_id] = leaf(row)
+        self._result.newest[source_id] = Newest(
+            run_id,
+            str(row.get("outcome")),
+            row.get("source_digest"),
+            str(row.get("recipe_digest")),
+            row.get("output_path"),
+            row.get("output_sha256"),
+            tuple(row.get(name) for name in IDENTIFIERS),
+        )
+
+    def _is_sealed(self, row: Row) -> bool:
+        if self._identity is None:
+            return True
+        fits: bool = row["mac"] == row_mac(row, self._identity)
+        self._result.fits += fits
+        return fits
+
+    def _compare(self, record: dict[str, Any]) -> None:
+        count = self._outcomes.total()
+        said = record.get("integrity")
+        nodes = {number: bucket_digest(leaves) for number, leaves in self._buckets.items()}
+        if not isinstance(said, dict) or said.get("rows") != count:
+            self._find("row_count", detail=f"{count} rows")
+        if not isinstance(said, dict) or said.get("root") != merkle_root(nodes):
+            self._find("root")
+        counts = record.get("counts")
+        if not isinstance(counts, dict) or any(counts.get(it) != self._outcomes[it] for it in Outcome):
+            self._find("record_counts")
+        if self._identity is not None:
+            fits = record.get("mac") == record_mac(record, self._identity)
+            self._result.fits += fits
+            if not fits:
+                self._find("record_changed")
+
+    def _find(self, check: str, **more: Any) -> None:
+        self._result.findings.append(finding(check, run_id=self._run_id, **more))
+
+
+def _is_row(row: Row) -> bool:
+    return set(row) == set(INSTANCES.names)
+
+
+def _is_digest(source_id: str) -> bool:
+    return len(source_id) == 64 and not set(source_id) - set("0123456789abcdef")

@@ -1,0 +1,1 @@
+"""DICOM files, datasets and elements as they are; no policy."""

@@ -1,0 +1,309 @@
+"""DICOM files as bytes: reading whatever an archive holds, writing Part 10."""
+
+import copy
+import logging
+import warnings
+import zlib
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+from pydicom._uid_dict import UID_dictionary
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.filereader import read_dataset, read_partial
+from pydicom.filewriter import correct_ambiguous_vr
+from pydicom.tag import BaseTag
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+)
+
+from beamstop.dicom.element_count import MAX_ELEMENTS, check_count
+from beamstop.dicom.elements import (
+    BROKEN,
+    UNDEFINED_LENGTH,
+    ElementWriter,
+    failing_if_broken,
+    file_meta_bytes,
+    text_of,
+    unreadable,
+)
+from beamstop.dicom.fast_reader import read_plain
+from beamstop.errors import Failed, Quarantined, Rejected
+from beamstop.pixels.codestreams import comments
+
+IMPLEMENTATION_CLASS_UID = UID("2.25.310385428934172643137571962413946163294")
+IMPLEMENTATION_VERSION_NAME = "BEAMSTOP_0.1"
+MAX_INFLATED_BYTES = 4 << 30
+FIRST_PIXEL_TAG = 0x7FE00001  # extended offset tables, float, double and pixel data
+LAST_PIXEL_TAG = 0x7FE00010
+_SOP_CLASS_UID, _SOP_INSTANCE_UID = 0x00080016, 0x00080018
+
+_TRANSFER_SYNTAX_UID = 0x00020010
+_PREFIX_AT = 128
+_META_WITHIN = 1 << 16  # where a file meta group ends, whatever private information it holds
+_REQUIRED = {_SOP_INSTANCE_UID: "no_sop_instance_uid", _SOP_CLASS_UID: "no_sop_class_uid"}
+
+# PS3.6 table A-1: encapsulated, explicit VR little endian, and not yet known to pydicom.
+for _number, _name in {
+    "8.1": "Deflated Image Frame Compression",
+    "4.110": "JPEG XL Lossless",
+    "4.111": "JPEG XL JPEG Recompression",
+    "4.112": "JPEG XL",
+}.items():
+    UID_dictionary.setdefault(
+        f"1.2.840.10008.1.2.{_number}", (_name, "Transfer Syntax", "", "", _name.replace(" ", ""))
+    )
+
+# pydicom's warnings quote values; nothing of a dataset may reach a log.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+warnings.filterwarnings("ignore", module=r"(pydicom|beamstop)\b")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A finished file.
+
+    Attributes:
+        data: the whole Part 10 file.
+        header: the same without the values of top-level pixel data, inflated where the transfer
+            syntax is deflated: what CheckLeaks searches.
+        comments: what the codestreams of compressed pixel data say beside pixels.
+    """
+
+    data: bytes
+    header: bytes
+    comments: bytes = b""
+
+
+@failing_if_broken
+def read_dicom(
+    data: bytes, max_inflated_bytes: int = MAX_INFLATED_BYTES, max_elements: int = MAX_ELEMENTS
+) -> FileDataset:
+    """Read one instance: Part 10 with or without preamble, or a bare dataset (PS3.10 7).
+
+    Args:
+        data: the whole file.
+        max_inflated_bytes: largest size a deflated dataset may grow to.
+        max_elements: most elements and items, at all depths together.
+
+    Raises:
+        Rejected: `not_dicom` or `dicomdir`.
+        Failed: `truncated`, `too_large`, `too_deep`, or `unreadable` DICOM.
+    """
+    has_prefix = data[_PREFIX_AT : _PREFIX_AT + 4] == b"DICM"
+    if not has_prefix and not _starts_like_a_dataset(data):
+        raise Rejected("not_dicom")
+    watch = _Truncation(data)
+    try:
+        check_count(data, _start_of(data), max_elements)
+        dataset = _parse(data, watch, max_inflated_bytes, max_elements)
+    except (Failed, *BROKEN) as error:
+        if not has_prefix and not watch.saw_sop_class:
+            raise Rejected("not_dicom") from None
+        if isinstance(error, Failed):
+            raise
+        raise unreadable(error) from None
+    if _is_directory(dataset):
+        raise Rejected("dicomdir")
+    if not has_prefix and "SOPClassUID" not in dataset and "SOPInstanceUID" not in dataset:
+        raise Rejected("not_dicom")
+    return dataset
+
+
+@failing_if_broken
+def copy_of(dataset: Dataset) -> Dataset:
+    """Return a deep copy, in which every VR is one VR.
+
+    pydicom leaves two open (`OB or OW`, `US or SS`) in what is set by keyword, until it writes.
+
+    Raises:
+        Failed: `unreadable`: nothing says which one holds.
+    """
+    clean = copy.deepcopy(dataset)
+    syntax = transfer_syntax_of(clean)
+    _open_end_if_compressed(clean, syntax)
+    return correct_ambiguous_vr(clean, syntax.is_little_endian)
+
+
+@failing_if_broken
+def encode(dataset: Dataset) -> Encoded:
+    """Write an instance as a Part 10 file with a blank preamble and a new file meta group.
+
+    Raises:
+        Quarantined: `no_sop_instance_uid` or `no_sop_class_uid`; PS3.10 7.1 wants both in the meta.
+            `pixels_undecodable` when compressed pixel data are not made of fragments.
+        Failed: `unreadable`: a value cannot be written as what it claims to be.
+    """
+    for tag, reason in _REQUIRED.items():
+        value = text_of(dataset, tag)
+        if not value or "\\" in value:
+            raise Quarantined(reason)
+    syntax = transfer_syntax_of(dataset)
+    pixel_data = _open_end_if_compressed(dataset, syntax)
+    meta = file_meta_bytes(
+        text_of(dataset, _SOP_CLASS_UID),
+        text_of(dataset, _SOP_INSTANCE_UID),
+        syntax,
+        IMPLEMENTATION_CLASS_UID,
+        IMPLEMENTATION_VERSION_NAME,
+    )
+    start = bytes(_PREFIX_AT) + b"DICM" + meta
+    charset = dataset.get("SpecificCharacterSet", "iso8859")
+    writer = ElementWriter(syntax.is_implicit_VR, syntax.is_little_endian)
+    before, pixels, after = (writer.parts(dataset, tags, charset) for tags in _split_at_pixels(dataset))
+    header = b"".join((start, *before, *after))
+    if syntax == DeflatedExplicitVRLittleEndian:
+        return Encoded(start + _deflate(b"".join((*before, *pixels, *after))), header)
+    compressed = bytes(pixel_data.value or b"") if syntax.is_encapsulated and pixel_data is not None else b""
+    return Encoded(b"".join((start, *before, *pixels, *after)), header, comments(compressed))
+
+
+def transfer_syntax_of(dataset: Dataset) -> UID:
+    """Return the transfer syntax the file says, or the one its encoding shows where it says none."""
+    meta = getattr(dataset, "file_meta", None)
+    named = text_of(meta, _TRANSFER_SYNTAX_UID) if meta is not None else ""
+    if named:
+        return UID(named)
+    implicit, little = dataset.original_encoding
+    if implicit:
+        return ImplicitVRLittleEndian
+    if little is None:  # made in code
+        return ExplicitVRLittleEndian
+    return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+
+
+def _open_end_if_compressed(dataset: Dataset, syntax: UID) -> DataElement | RawDataElement | None:
+    """Give pixel data the length that PS3.5 A.4 wants of them, undefined if compressed; return them."""
+    pixel_data = dataset._dict.get(BaseTag(LAST_PIXEL_TAG))
+    if isinstance(pixel_data, DataElement):  # raw elements already say how they were encoded
+        pixel_data.is_undefined_length = syntax.is_compressed
+    return pixel_data
+
+
+def _starts_like_a_dataset(data: bytes) -> bool:
+    """Say whether the first tag is of group 0002 or 0008, in either byte order."""
+    return len(data) >= 12 and data[:2] in (b"\x02\0", b"\x08\0", b"\0\x08")
+
+
+def _start_of(data: bytes) -> int:
+    """Return where the first element of a file begins."""
+    return _PREFIX_AT + 4 if data[_PREFIX_AT : _PREFIX_AT + 4] == b"DICM" else 0
+
+
+def _parse(data: bytes, watch: "_Truncation", max_inflated_bytes: int, max_elements: int) -> FileDataset:
+    dataset = None
+    if DeflatedExplicitVRLittleEndian.encode() in data[:_META_WITHIN]:
+        meta = read_partial(BytesIO(data), stop_when=lambda *_: True, force=True)
+        if meta.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            dataset = _read_deflated(data, meta, max_inflated_bytes, max_elements)
+    if dataset is None:
+        dataset = read_plain(data, watch.stream, watch)
+        if dataset is not None:
+            watch.finish(dataset)
+    if dataset is None:
+        watch.stream.seek(0)
+        dataset = read_partial(watch.stream, stop_when=watch, force=True)
+        watch.finish(dataset)
+    if not text_of(dataset.file_meta, _TRANSFER_SYNTAX_UID):
+        dataset.file_meta.TransferSyntaxUID = transfer_syntax_of(dataset)
+    first = next(iter(dataset._dict.values()), None)
+    if isinstance(first, RawDataElement) and first.is_implicit_VR:
+        # Some writers say an explicit syntax and write implicit VR; tell pydicom how it really is.
+        dataset.set_original_encoding(True, True, dataset._character_set)
+    dataset.filename = None
+    dataset.buffer = None
+    return dataset
+
+
+def _read_deflated(data: bytes, meta: FileDataset, max_inflated_bytes: int, max_elements: int) -> FileDataset:
+    """Inflate within a limit, then read; a bomb must not fill the memory."""
+    group_length = meta.file_meta.get("FileMetaInformationGroupLength")
+    if group_length is None:
+        raise Failed("unreadable", "FileMetaInformationGroupLength")
+    inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+    plain = inflater.decompress(data[_start_of(data) + 12 + int(group_length) :], max_inflated_bytes)
+    if inflater.unconsumed_tail:
+        raise Failed("too_large", "deflated dataset")
+    if not inflater.eof:
+        raise Failed("truncated")
+    check_count(plain, 0, max_elements)
+    watch = _Truncation(plain)
+    inner = read_dataset(watch.stream, False, True, stop_when=watch)
+    watch.finish(inner)
+    dataset = FileDataset(None, inner, meta.preamble, meta.file_meta, False, True)  # type: ignore[arg-type]
+    dataset.set_original_encoding(False, True, inner._character_set)
+    return dataset
+
+
+class _Truncation:
+    """Watches pydicom read: an element that ends beyond the file means the file was cut.
+
+    pydicom itself drops such an element or keeps what there is of it, with a warning at most.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.stream = BytesIO(data)
+        self.saw_sop_class = False
+        self._size = len(data)
+        self._end: int | None = None
+        self._open: BaseTag | None = None
+
+    def __call__(self, tag: BaseTag, vr: str | None, length: int) -> bool:
+        self.saw_sop_class |= tag == _SOP_CLASS_UID
+        if length == UNDEFINED_LENGTH:
+            self._end, self._open = None, tag
+            return False
+        self._end, self._open = self.stream.tell() + length, None
+        if self._end > self._size:
+            raise Failed("truncated")
+        return False
+
+    def finish(self, dataset: Dataset) -> None:
+        """Raise where the last element, or what follows it, is cut short."""
+        if self._open is not None and self._open not in dataset:
+            raise Failed("truncated")
+        if self._end is not None and self._end != self._size:
+            rest = self.stream.getvalue()[self._end :]
+            if len(rest) < 8 and any(rest):
+                raise Failed("truncated")
+
+
+def _is_directory(dataset: FileDataset) -> bool:
+    named = (text_of(dataset.file_meta, 0x00020002), text_of(dataset, _SOP_CLASS_UID))
+    return MediaStorageDirectoryStorage in named or "DirectoryRecordSequence" in dataset
+
+
+def clean_file_meta(dataset: Dataset) -> FileMetaDataset:
+    """Build the file meta group anew: AE titles and private information of the source do not pass."""
+    texts = {
+        0x00020002: ("UI", text_of(dataset, _SOP_CLASS_UID)),
+        0x00020003: ("UI", text_of(dataset, _SOP_INSTANCE_UID)),
+        0x00020010: ("UI", str(transfer_syntax_of(dataset))),
+        0x00020012: ("UI", str(IMPLEMENTATION_CLASS_UID)),
+        0x00020013: ("SH", IMPLEMENTATION_VERSION_NAME),
+    }
+    elements: dict[BaseTag, Any] = {}
+    for number, (vr, text) in texts.items():
+        tag, value = BaseTag(number), text.encode()
+        elements[tag] = RawDataElement(tag, vr, len(value), value, 0, False, True)
+    return FileMetaDataset(elements)
+
+
+def _split_at_pixels(dataset: Dataset) -> tuple[list[BaseTag], list[BaseTag], list[BaseTag]]:
+    """Return the tags before the top-level pixel data, of the pixel data, and after it."""
+    tags = sorted(dataset._dict)
+    first, last = bisect_left(tags, FIRST_PIXEL_TAG), bisect_right(tags, LAST_PIXEL_TAG)
+    return tags[:first], tags[first:last], tags[last:]
+
+
+def _deflate(data: bytes) -> bytes:
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    deflated = deflater.compress(data) + deflater.flush()
+    return deflated + b"\0" * (len(deflated) % 2)

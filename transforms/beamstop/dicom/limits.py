@@ -1,0 +1,58 @@
+"""Limits of what one instance may ask of a machine."""
+
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+
+from beamstop.dicom.element_count import MAX_ELEMENTS
+from beamstop.errors import Failed
+
+MAX_DEPTH = 100  # items in items; real objects stay below 15
+DEEPEST = 150  # that may be asked for: what Python's stack allows for
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is beyond them is failed, not worked on.
+
+    Attributes:
+        bytes: of a source, and of a deflated dataset when inflated.
+        frames: of an instance.
+        pixels: rows times columns.
+        seconds: for an instance, from reading to writing; asked between steps and between pictures.
+        decoder_memory: megabytes of the process that decodes compressed frames.
+        elements: of an instance, items among them, at all depths together.
+        depth: items in items, `DEEPEST` at most.
+    """
+
+    bytes: int = 4 << 30
+    frames: int = 1_000_000
+    pixels: int = 1 << 28
+    seconds: float = 1800.0
+    decoder_memory: int = 4096
+    elements: int = MAX_ELEMENTS
+    depth: int = MAX_DEPTH
+
+
+def check_limits(dataset: Dataset, limits: Limits) -> None:
+    """Check what the header claims of the pixels, before anything of that size is allocated.
+
+    A number that cannot be read is no matter of this check: decoding refuses it.
+
+    Raises:
+        Failed: `too_large`, naming the attributes.
+    """
+    if not any(keyword in dataset for keyword in _PIXELS):
+        return
+    if _number(dataset, "NumberOfFrames") > limits.frames:
+        raise Failed("too_large", "NumberOfFrames")
+    if _number(dataset, "Rows") * _number(dataset, "Columns") > limits.pixels:
+        raise Failed("too_large", "Rows, Columns")
+
+
+def _number(dataset: Dataset, keyword: str) -> int:
+    try:
+        return int(dataset.get(keyword) or 0)
+    except (ArithmeticError, NotImplementedError, TypeError, ValueError):
+        return 0

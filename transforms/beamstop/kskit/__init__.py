@@ -1,0 +1,1 @@
+"""kskit's and deidcm's functions under their own names."""

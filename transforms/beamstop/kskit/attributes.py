@@ -1,0 +1,241 @@
+"""kskit's and deidcm's functions by their own names; `deidentify_attributes` with its table among them.
+
+The table differs from kskit's: a column is a keyword (a private element's is its tag), so that the same
+attribute is one column whatever its multiplicity or encoding; sequences are JSON in one cell; binary values
+are left out; there is no path of the original; and a file that cannot be read does not end the run.
+"""
+
+import json
+import secrets
+import warnings
+from collections import Counter
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VM
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
+from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
+
+from beamstop.dicom.tags import tag_text
+from beamstop.errors import Refusal
+from beamstop.identity import Identity, gen_dicom_uid
+from beamstop.kskit.images import (
+    deidentify_image_dcm,
+    deidentify_image_ndarray,
+    deidentify_image_png,
+    get_LUT_value,
+    get_PIL_image,
+    get_text_areas,
+    hide_text,
+    numpy2bytes,
+    remove_authorized_words_from,
+    save_deidentified_image_png,
+)
+from beamstop.recipe.kskit import (
+    KskitRecipe,
+    Verb,
+    get_general_rule,
+    get_rule,
+    get_specific_rule,
+    is_kskit_recipe,
+    pseudonymise,
+    read_kskit_recipe,
+    resolve_chain,
+    rule_set,
+)
+from beamstop.rules.operators import BYTES_VRS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from beamstop.recipe.model import Recipe
+
+__all__ = [
+    "KskitRecipe",
+    "Verb",
+    "attributes_row",
+    "deidentify_attributes",
+    "deidentify_image_dcm",
+    "deidentify_image_ndarray",
+    "deidentify_image_png",
+    "gen_dicom_uid",
+    "get_LUT_value",
+    "get_PIL_image",
+    "get_general_rule",
+    "get_rule",
+    "get_specific_rule",
+    "get_text_areas",
+    "hide_text",
+    "is_kskit_recipe",
+    "numpy2bytes",
+    "pseudonymise",
+    "read_kskit_recipe",
+    "remove_authorized_words_from",
+    "resolve_chain",
+    "rule_set",
+    "save_deidentified_image_png",
+]
+
+META_FILE = "meta.csv"  # what kskit's users write the table to
+_KEY_BYTES = 32
+# What pydicom raises on values that are not what their VR says.
+_UNREADABLE = (BytesLengthException, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
+
+
+def attributes_row(dataset: Dataset) -> dict[str, object]:
+    """Return one instance's attributes as a row of the table, by column name.
+
+    Every value is text, so that a column has one type: as it stands in the file where the data dictionary
+    allows one value, a JSON list where it allows several, a JSON list of items for a sequence. An empty
+    element is empty text; one that is not there has no column. Binary values, and values that cannot be
+    read, are left out. Of the file meta group only what says how the file is encoded is there.
+
+    Args:
+        dataset: one clean instance; the caller says that it is clean.
+
+    >>> from pydicom.dataset import Dataset
+    >>> dataset = Dataset()
+    >>> dataset.PatientSex, dataset.ImageType = "F", ["ORIGINAL", "PRIMARY"]
+    >>> attributes_row(dataset)
+    {'ImageType': '["ORIGINAL", "PRIMARY"]', 'PatientSex': 'F'}
+    """
+    row = _plain_row(dataset)
+    syntax = getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID")
+    if syntax:
+        row["TransferSyntaxUID"] = str(syntax)
+    return {name: value if isinstance(value, str) else _json(value) for name, value in row.items()}
+
+
+def deidentify_attributes(
+    indir: str | PathLike[str],
+    outdir: str | PathLike[str],
+    org_root: str | None = None,
+    erase_outdir: bool = False,
+    recipe: "Recipe | str | PathLike[str]" = "mammography-kskit",
+    key: bytes | None = None,
+) -> "pd.DataFrame":
+    """De-identify the attributes of every DICOM file of a folder; return them as a table.
+
+    Pixels are neither looked at nor written, so what the recipe asks of them is not asked here. Files that
+    have no row, such as those that are not DICOM, are counted by reason in `frame.attrs["refused"]`, and a
+    warning says so.
+
+    Args:
+        indir: searched with its sub-folders.
+        outdir: a folder; the table is written there as `meta.csv`.
+        org_root: root of the UIDs; the recipe's own where None.
+        erase_outdir: first remove the files that lie directly in `outdir`. kskit did unless told not to.
+        recipe: a recipe, or what `load_recipe` takes: a name, a file, one of kskit's JSON files.
+        key: 32 bytes; the same key gives the same pseudonyms. Where None they hold for this call alone.
+
+    Returns:
+        one row per clean instance, in the order of the paths, columns as `attributes_row` has them in
+        alphabetical order; NaN where an instance does not have the attribute.
+
+    Raises:
+        ValueError: `indir` or `outdir` is not a folder, or one lies inside the other.
+        RecipeError: the recipe cannot be used.
+    """
+    import pandas as pd
+
+    from beamstop.recipe.model import Recipe, load_recipe
+
+    source, target = Path(indir), Path(outdir)
+    for name, folder in (("indir", source), ("outdir", target)):
+        if not folder.is_dir():
+            raise ValueError(f"{name}: not a folder")
+    if target.resolve().is_relative_to(source.resolve()) or source.resolve().is_relative_to(target.resolve()):
+        raise ValueError("indir, outdir: neither may lie inside the other")
+    used = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    identity = used.identity(key or secrets.token_bytes(_KEY_BYTES))
+    if org_root is not None:
+        identity = replace(identity, uid_root=org_root)
+    paths = sorted(path for path in source.rglob("*") if path.is_file())
+    rows, refused = _rows(paths, used, identity)
+    frame = pd.DataFrame(rows, columns=sorted({name for row in rows for name in row}), dtype="object")
+    frame.attrs["refused"] = dict(refused)
+    if refused:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(refused.items()))
+        warnings.warn(f"{refused.total()} of {len(paths)} files have no row: {reasons}", stacklevel=2)
+    if erase_outdir:
+        _erase_files(target)
+    frame.to_csv(target / META_FILE, index=False)
+    return frame
+
+
+def _rows(
+    paths: list[Path], recipe: "Recipe", identity: Identity
+) -> tuple[list[dict[str, object]], Counter[str]]:
+    rows: list[dict[str, object]] = []
+    refused: Counter[str] = Counter()
+    for path in paths:
+        try:
+            rows.append(_clean_row(path.read_bytes(), recipe, identity))
+        except Refusal as refusal:
+            refused[refusal.reason] += 1
+        except OSError:
+            refused["source_unreadable"] += 1
+    return rows, refused
+
+
+def _clean_row(data: bytes, recipe: "Recipe", identity: Identity) -> dict[str, object]:
+    """Run the chain without its step on pixels, CheckLeaks included."""
+    from beamstop.chain import check
+    from beamstop.dicom.files import encode, read_dicom
+    from beamstop.rules.bouncers import bounce
+    from beamstop.steps.apply_recipe import apply_recipe
+    from beamstop.steps.insert import insert
+
+    dataset = read_dicom(data)
+    bounce(dataset, recipe.doormen)
+    report = apply_recipe(dataset, recipe, identity, detail=False)
+    insert(dataset, recipe, pixels_examined=False)
+    check(encode(dataset), report)
+    return attributes_row(dataset)
+
+
+def _erase_files(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_file():
+            entry.unlink()
+
+
+def _plain_row(dataset: Dataset) -> dict[str, Any]:
+    row = {}
+    for tag in sorted(dataset.keys()):
+        try:
+            element = dataset[tag]
+            if not (_is_binary(element) or element.tag.element == 0):  # element 0: a group length
+                row[_column(element.tag)] = _plain_value(element)
+        except _UNREADABLE:
+            continue
+    return row
+
+
+def _plain_value(element: DataElement) -> Any:
+    if element.VR == "SQ":
+        return [_plain_row(item) for item in element.value]
+    if element.is_empty:
+        return ""
+    if isinstance(element.value, MultiValue | list | tuple):
+        return [str(value) for value in element.value]
+    allows_several = dictionary_has_tag(element.tag) and dictionary_VM(element.tag) != "1"
+    return [str(element.value)] if allows_several else str(element.value)
+
+
+def _column(tag: BaseTag) -> str:
+    """Return the keyword; the tag for private elements, and for repeating groups, which share keywords."""
+    return (dictionary_keyword(tag) if dictionary_has_tag(tag) else "") or tag_text(tag)
+
+
+def _is_binary(element: DataElement) -> bool:
+    return element.VR in BYTES_VRS or isinstance(element.value, bytes)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

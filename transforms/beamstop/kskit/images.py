@@ -1,0 +1,286 @@
+"""kskit's functions on pixels, by their own names and order of arguments.
+
+They work on arrays and files without a recipe; `beamstop.deidentify` is the whole chain. Where they
+differ from kskit: every frame is looked at and every box is hidden, single characters too; boxes are
+clipped to the picture and cover rotated words; white is white and black is black in colour, 16-bit and
+signed pictures; the networks are loaded once; compressed pixels are decoded; and no message carries a
+value of the dataset.
+"""
+
+import copy
+from collections.abc import Iterable, Sequence
+from functools import cache
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+
+from beamstop.errors import PixelError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from beamstop.text.hiding import TextBox, TextFinder
+
+Pixels = npt.NDArray[Any]
+Quad = list[list[int]]
+TextArea = tuple[Quad, str, float]
+
+_MARGIN = 8  # pixels around a box: accents and punctuation reach out of it
+_SAMPLES = (3, 4)
+_DECODER_ERRORS = (AttributeError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError)
+
+
+def get_PIL_image(dataset: Dataset) -> "Image | None":  # noqa: N802 - kskit's name
+    """Return the first frame as it is displayed, in 8 bits; None where there are no pixels.
+
+    Grey pictures come as mode L, windowed where the dataset says how and stretched to 0-255 else,
+    MONOCHROME1 inverted; colour as mode RGB.
+
+    Raises:
+        PixelError: the pixels cannot be decoded.
+    """
+    from PIL import Image
+
+    if "PixelData" not in dataset:
+        return None
+    pixels = _decode(dataset)
+    frame = pixels[0] if int(dataset.get("NumberOfFrames") or 1) > 1 else pixels
+    if frame.ndim == 3:
+        return Image.fromarray(_eight_bit(frame))
+    if "WindowCenter" in dataset or "VOILUTSequence" in dataset:
+        frame = apply_voi_lut(apply_modality_lut(frame, dataset), dataset)
+    picture = _eight_bit(frame)
+    return Image.fromarray(255 - picture if _is_inverted(dataset) else picture)
+
+
+def get_LUT_value(data: Pixels, window: float, level: float) -> Pixels:  # noqa: N802 - kskit's name
+    """Return values windowed linearly to 0-255 (PS3.3 C.11.2.1.2.1), uint8, same shape.
+
+    Args:
+        data: values of any numeric dtype.
+        window: window width, at least 1.
+        level: window center.
+
+    >>> get_LUT_value(np.array([0, 50, 100]), 101, 50.5).tolist()
+    [0, 128, 255]
+    """
+    if window <= 1:
+        return np.where(data <= level - 0.5, 0, 255).astype(np.uint8)
+    scaled = (data - (level - 0.5)) / (window - 1) + 0.5
+    return np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+
+
+def get_text_areas(
+    pixels: Pixels, languages: Sequence[str] = ("fr",), finder: "TextFinder | None" = None
+) -> list[TextArea]:
+    """Return where text stands in one picture, as (four corners, text, confidence).
+
+    Args:
+        pixels: (rows, columns) or (rows, columns, 3 or 4), any numeric dtype.
+        languages: EasyOCR's codes; the networks for them are loaded once per process.
+        finder: used instead of EasyOCR.
+    """
+    from beamstop.pixels.renditions import pictures
+
+    finder = finder or _finder(tuple(languages))
+    values, photometric = (pixels[..., :3], "RGB") if _has_samples(pixels) else (pixels, "MONOCHROME2")
+    views = pictures(values, photometric, pixels.dtype.itemsize * 8, Dataset())
+    boxes = list(dict.fromkeys(box for view in views for box in finder.find(view)))
+    return [(_corners(box), box.text or "", box.confidence or 0.0) for box in finder.read(views[0], boxes)]
+
+
+def remove_authorized_words_from(
+    ocr_data: Iterable[TextArea], authorized_words: Iterable[str]
+) -> list[TextArea]:
+    """Return the areas whose text is not, as a whole and in either case, an authorized word.
+
+    >>> remove_authorized_words_from([([[0, 0]], "RCC", 0.9), ([[5, 5]], "DOE", 0.9)], ["rcc"])
+    [([[5, 5]], 'DOE', 0.9)]
+    """
+    spared = {word.strip().upper() for word in authorized_words} - {""}
+    return [area for area in ocr_data if area[1].strip().upper() not in spared]
+
+
+def hide_text(
+    pixels: Pixels,
+    ocr_data: Iterable[TextArea],
+    color_value: str = "black",
+    mode: str = "rectangle",
+    margin: int = _MARGIN,
+) -> Pixels:
+    """Return a copy with a filled rectangle over every area.
+
+    Args:
+        pixels: (rows, columns), with samples (rows, columns, 3 or 4), or with frames before these;
+            of several frames all are covered.
+        ocr_data: areas as from `get_text_areas`.
+        color_value: `black` or `white`: the ends of the 8-bit range, else of the values in use.
+        mode: `rectangle`. kskit's `blur` is refused, since blurred words can be read again.
+        margin: pixels that a rectangle is larger than its area, on every side.
+
+    Raises:
+        ValueError: another color or mode.
+
+    >>> hide_text(np.full((4, 4), 9, np.uint8), [([[1, 1], [2, 1], [2, 2], [1, 2]], "A", 1.0)], margin=0)[1]
+    array([9, 0, 0, 9], dtype=uint8)
+    """
+    if mode != "rectangle":
+        raise ValueError("mode: only rectangle, since blurred text can be read again")
+    hidden = pixels.copy()
+    value = _color(pixels, color_value)
+    row_axis = pixels.ndim - (3 if _has_samples(pixels) else 2)
+    rows, columns = pixels.shape[row_axis : row_axis + 2]
+    for quad, _, _ in ocr_data:
+        corners = np.asarray(quad, dtype=float).reshape(-1, 2)
+        left, top = np.floor(corners.min(axis=0)).astype(int) - margin
+        right, bottom = np.ceil(corners.max(axis=0)).astype(int) + margin + 1
+        box = (
+            slice(max(top, 0), min(max(bottom, 0), rows)),
+            slice(max(left, 0), min(max(right, 0), columns)),
+        )
+        hidden[(slice(None),) * row_axis + box] = value
+    return hidden
+
+
+def numpy2bytes(pixels: Pixels, dataset: Dataset) -> bytes:
+    """Return pixels as PixelData holds them uncompressed: little endian, BitsAllocated, signed or not.
+
+    Raises:
+        ValueError: BitsAllocated is not 8, 16 or 32.
+    """
+    bits = dataset.get("BitsAllocated")
+    if bits not in (8, 16, 32):
+        raise ValueError("BitsAllocated (0028,0100): only 8, 16 and 32")
+    kind = "i" if dataset.get("PixelRepresentation") else "u"
+    data = pixels.astype(f"<{kind}{bits // 8}").tobytes()
+    return data + b"\0" * (len(data) % 2)
+
+
+def deidentify_image_ndarray(
+    dataset: Dataset,
+    authorized_words: Iterable[str] = (),
+    languages: Sequence[str] = ("fr",),
+    finder: "TextFinder | None" = None,
+) -> Pixels:
+    """Return the pixels of every frame with text hidden, shaped and typed as `dataset.pixel_array`.
+
+    YBR comes as RGB. Pixels without text come back with the values they had.
+
+    Args:
+        dataset: stays as it is.
+        authorized_words: words, or whole lines, that stay; compared without regard to case.
+        languages: EasyOCR's codes.
+        finder: used instead of EasyOCR.
+
+    Raises:
+        PixelError: no pixels, pixels that cannot be decoded, or text that remains.
+    """
+    from beamstop.text.hiding import TextPolicy, hide
+
+    clean = copy.deepcopy(dataset)
+    policy = TextPolicy(authorized_words=tuple(authorized_words), languages=tuple(languages))
+    hide(clean, policy, finder or _finder(policy.languages))
+    return _decode(clean)
+
+
+def deidentify_image_dcm(
+    infile: str | PathLike[str],
+    authorized_words: Iterable[str] = (),
+    languages: Sequence[str] = ("fr",),
+    finder: "TextFinder | None" = None,
+) -> bytes:
+    """Return the pixel data of a DICOM file with text hidden, uncompressed.
+
+    Raises:
+        PixelError: as `deidentify_image_ndarray`.
+    """
+    dataset = pydicom.dcmread(infile)
+    return numpy2bytes(deidentify_image_ndarray(dataset, authorized_words, languages, finder), dataset)
+
+
+def deidentify_image_png(
+    infile: str | PathLike[str],
+    outdir: str | PathLike[str],
+    filename: str,
+    authorized_words: Iterable[str] = (),
+    languages: Sequence[str] = ("fr",),
+    finder: "TextFinder | None" = None,
+) -> None:
+    """Write the picture of a DICOM file with text hidden to `outdir/filename.png`.
+
+    Raises:
+        PixelError: as `deidentify_image_ndarray`.
+    """
+    pixels = deidentify_image_ndarray(pydicom.dcmread(infile), authorized_words, languages, finder)
+    save_deidentified_image_png(pixels, Path(outdir) / filename)
+
+
+def save_deidentified_image_png(pixels: Pixels, outfile: str | PathLike[str]) -> None:
+    """Write `outfile.png`; of several frames `outfile-0001.png` and so on.
+
+    Args:
+        pixels: one picture or several; 8 and 16 bits are written as they are, any other dtype is
+            stretched to 8 bits.
+        outfile: without `.png`.
+    """
+    from PIL import Image
+
+    frame_axes = pixels.ndim - (3 if _has_samples(pixels) else 2)
+    frames = pixels if frame_axes else pixels[np.newaxis]
+    for number, frame in enumerate(frames, start=1):
+        suffix = f"-{number:04}" if frame_axes else ""
+        grey_or_bytes = frame.dtype == np.uint8 or (frame.dtype == np.uint16 and frame.ndim == 2)
+        Image.fromarray(frame if grey_or_bytes else _eight_bit(frame)).save(f"{outfile}{suffix}.png")
+
+
+def _decode(dataset: Dataset) -> Pixels:
+    try:
+        pixels: Pixels = dataset.pixel_array
+    except _DECODER_ERRORS as error:
+        raise PixelError("pixels_undecodable", type(error).__name__) from None
+    return pixels
+
+
+def _has_samples(pixels: Pixels) -> bool:
+    return pixels.ndim >= 3 and pixels.shape[-1] in _SAMPLES
+
+
+def _is_inverted(dataset: Dataset) -> bool:
+    return bool(dataset.get("PhotometricInterpretation") == "MONOCHROME1")
+
+
+def _eight_bit(pixels: Pixels) -> npt.NDArray[np.uint8]:
+    """Return the values in use stretched to 0-255; 8-bit pictures stay as they are."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    low, high = float(pixels.min()), float(pixels.max())
+    stretched: npt.NDArray[np.uint8] = ((pixels - low) * (255 / max(high - low, 1e-9))).astype(np.uint8)
+    return stretched
+
+
+def _corners(box: "TextBox") -> Quad:
+    right, bottom = box.x + box.width, box.y + box.height
+    return [[box.x, box.y], [right, box.y], [right, bottom], [box.x, bottom]]
+
+
+def _color(pixels: Pixels, name: str) -> Any:
+    if name not in ("black", "white"):
+        raise ValueError("color_value: black or white")
+    if pixels.dtype == np.uint8:
+        return 0 if name == "black" else 255
+    if name == "white":
+        return pixels.max()  # what the bits stored can hold is not to be seen from the array
+    return 0 if pixels.dtype.kind == "u" else pixels.min()
+
+
+@cache
+def _finder(languages: tuple[str, ...]) -> "TextFinder":
+    from beamstop.ocr.detector import load_finder
+
+    return load_finder(languages)

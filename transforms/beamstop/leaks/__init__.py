@@ -1,0 +1,1 @@
+"""The leak search: what is searched for in a finished file, and how."""

@@ -1,0 +1,175 @@
+"""What CheckLeaks searches for: an instance's identifiers, made into needles by the rules in `leaks`."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+from unicodedata import combining, normalize
+
+from beamstop.words.identifiers import Identifiers, Name, Words, runs_of, telephone_numbers
+from beamstop.words.vocabulary import is_dull, is_placeholder, is_syllabic, vocabulary
+
+MIN_LENGTH = 4
+MIN_DIGITS = 4
+MIN_RUN = 5
+YEARS = range(1900, 2100)
+MIN_PLACE_WORD = 5
+MIN_UID_LENGTH = 10
+MIN_SYLLABLES = 2
+MIN_PHONE = 7
+
+
+@dataclass
+class Needles:
+    """What is searched for, made from Identifiers by rules 1 to 8, 10 and 11.
+
+    Attributes:
+        words: found as whole words.
+        phrases: found word after word, with anything but letters and digits between them, or joined.
+        literals: found as they are.
+        numbers: digits, found with separators between them.
+        phones: digits of telephone numbers, found with more separators, behind a country code or a zero.
+        spellings: words that are not plain ASCII, lower case, with their accents and without.
+        digits: the numbers, and the dates without separators.
+        years: of the dates.
+        count: of identifiers that gave at least one needle.
+    """
+
+    identifiers: Identifiers
+    words: set[str] = field(default_factory=set)
+    phrases: set[Words] = field(default_factory=set)
+    literals: set[str] = field(default_factory=set)
+    numbers: set[str] = field(default_factory=set)
+    uids: set[str] = field(default_factory=set)
+    phones: set[str] = field(default_factory=set)
+    spellings: set[str] = field(default_factory=set)
+    digits: set[str] = field(default_factory=set)
+    years: set[str] = field(default_factory=set)
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        makers: list[tuple[Iterable[Any], Any]] = [
+            (self.identifiers.names, self._add_name),
+            (self.identifiers.ids, self._add_id),
+            (self.identifiers.places, self._add_place),
+            (self.identifiers.contacts, self._add_contact),
+            (self.identifiers.uids, self._add_uid),
+        ]
+        for values, add in makers:
+            self.count += sum(bool(add(value)) for value in values)
+        self.count += len(self.identifiers.dates)
+        dates = self.identifiers.dates
+        self.digits = self.numbers.union(*map(_packed, dates))
+        self.years = {f"{day.year}" for day in dates}
+        spellings = self.identifiers.spellings
+        without_accents = {_without_accents(word) for word in spellings if not is_syllabic(word)}
+        self.spellings = {
+            word for word in spellings | without_accents if not word.isascii() and _is_long_enough(word)
+        }
+
+    def _add_name(self, name: Name) -> bool:
+        parts = [word for component in name for word in component]
+        singles = {word for word in parts if self._tells(word)}
+        singles |= {joined for component in name if self._tells(joined := "".join(component))}
+        self.words |= singles | self._joined(name)
+        if singles.issuperset(parts) or len(name) < 2:  # each word is looked for by itself
+            return bool(singles)
+        family, given = name[0], name[1]
+        pairs = {family + given, given + family}
+        if all(map(is_dull, family + given)) and any(map(is_placeholder, family + given)):
+            self.literals.add(" ".join(family) + "^" + " ".join(given))
+        elif sum(map(len, family + given)) >= MIN_LENGTH:
+            self.phrases |= pairs
+        return True
+
+    def _joined(self, name: Name) -> set[str]:
+        """Return a name as one word: in either order, in full or with initials (JSMITH)."""
+        if len(name) < 2 or any(is_placeholder(word) for component in name for word in component):
+            return set()
+        family, *others = map("".join, name)
+        initials = "".join(other[0] for other in others)
+        ways = {
+            family + others[0],
+            others[0] + family,
+            "".join([family, *others]),
+            "".join([*others, family]),
+        }
+        if self._tells(family):
+            ways |= {family + initials[0], initials[0] + family, family + initials, initials + family}
+        return {way for way in ways if self._tells(way)}
+
+    def _add_id(self, words: Words) -> bool:
+        joined = "".join(words)
+        if joined in self.identifiers.kept:
+            return False
+        if joined.isdecimal():
+            return self._add_number(joined)
+        if joined.isalpha():
+            if len(words) == 1:
+                return self._add_word(joined)
+            return self._add_phrase(words)
+        if is_dull(joined) or len(joined) < MIN_LENGTH:
+            return False
+        runs = runs_of(words)
+        self.phrases.add(runs if max(map(len, runs)) >= MIN_LENGTH else words)
+        for part in words:
+            if part.isdecimal():
+                self._add_number(part)
+        for run in runs:
+            if run.isdecimal() and len(run.lstrip("0")) >= MIN_RUN:
+                self._add_number(run)
+        return True
+
+    def _add_place(self, words: Words) -> bool:
+        for word in words:
+            if len(word) >= MIN_PLACE_WORD and word.isalpha() and word not in vocabulary():
+                self._add_word(word)
+        return self._add_phrase(words)
+
+    def _add_contact(self, words: Words) -> bool:
+        self.phones.update(digits for digits in telephone_numbers(words) if len(digits) >= MIN_PHONE)
+        joined = "".join(words)
+        return self._add_number(joined) if joined.isdecimal() else self._add_phrase(words)
+
+    def _add_uid(self, uid: str) -> bool:
+        if len(uid) >= MIN_UID_LENGTH:
+            self.uids.add(uid)
+        return len(uid) >= MIN_UID_LENGTH
+
+    def _add_word(self, word: str) -> bool:
+        if self._tells(word):
+            self.words.add(word)
+        return word in self.words
+
+    def _add_phrase(self, words: Words) -> bool:
+        if all(map(is_dull, words)) or sum(map(len, words)) < MIN_LENGTH:
+            return False
+        self.phrases.add(words)
+        return True
+
+    def _add_number(self, digits: str) -> bool:
+        bare = digits.lstrip("0")
+        tells = len(bare) >= MIN_DIGITS and not (len(bare) == MIN_DIGITS and int(bare) in YEARS)
+        if tells:
+            self.numbers |= {bare, digits}
+        return tells
+
+    def _tells(self, word: str) -> bool:
+        if word.isdecimal() or is_dull(word) or word in self.identifiers.kept:
+            return False
+        return _is_long_enough(word)
+
+
+def _packed(day: date) -> tuple[str, str, str]:
+    """Return a date without separators: year, month, day; day, month, year; month, day, year."""
+    year, month, number = f"{day.year:04}", f"{day.month:02}", f"{day.day:02}"
+    return year + month + number, number + month + year, month + number + year
+
+
+def _without_accents(word: str) -> str:
+    """Return a word in the case it has, where `fold` would make a Greek final sigma another letter."""
+    return normalize("NFC", "".join(it for it in normalize("NFD", word) if not combining(it)))
+
+
+def _is_long_enough(word: str) -> bool:
+    return len(word) >= (MIN_SYLLABLES if is_syllabic(word) else MIN_LENGTH)

@@ -1,0 +1,255 @@
+"""CheckLeaks: searches a finished file for the instance's own identifiers.
+
+What is searched for, and what is not (rules by number; each has a test of the same number):
+
+1.  A needle has at least four letters or digits. Ideographs and syllables (CJK, kana, hangul) say
+    more each: there two are enough.
+2.  A word of a name is a needle unless it is an ordinary word (`vocabulary.ordinary`: attribute
+    names, code meanings, modalities, placeholders such as ANONYMOUS or PHANTOM, plain English).
+3.  A whole name is a needle in either order, with any separator or joined, in full or with initials ("Li
+    Wu", "wu^li", "LIWU", "Grant Brown", "JSMITH", "smithj"). One of ordinary words, among them one that
+    nobody is called (CT^Chest, Test^Brown), is a needle only as it was written, with its caret: "ct chest"
+    means nothing.
+4.  A number (identifier, telephone) needs four digits, leading zeros not counted, and is no year of our
+    time (1900 to 2099); it is found with
+    any of `-/ ` between its digits, with and without leading zeros. A telephone number of seven digits may
+    have points, parentheses or four separators between them, and a country code with its + or a zero before
+    it; one of ten digits or more is found without its country code, too.
+5.  An identifier of letters and digits is found with any or no separators, between letters and digits
+    too where there are four of a kind together, and so are five or more of its digits alone (ACC-0099123 and
+    99123 of ACC0099123); unless it is an ordinary word with up to three digits (CT01, 4MR1, SCANNER2).
+6.  An identifier of letters alone counts as a word (rule 2).
+7.  A place is a needle as a whole unless all its words are ordinary (RADIOLOGY), and so is each of its words
+    of five letters or more that is in no vocabulary.
+8.  A date is found in all the ways `written_dates` reads, when it names a day and has a four-digit
+    year; dates that stand for none (1900-01-01) are not needles.
+9.  Digits stand alone: no digit and no decimal point beside them. So 20040826 is not in
+    2.25.99820040826771 nor in 1.20040826; followed by a time of day (20040826185059) it is a date.
+10. A UID is found as a whole and never in part; it has at least ten characters.
+11. Values the recipe keeps are no needles, nor are the words in them.
+12. Words are whole words: no letter beside them (SMITH01 and Smith_1 hold Smith, Smithsonian does not).
+13. Numbers are no identifiers: elements of VR AT DS FD FL IS OF OD OL OV SL SS SV TM UL US UV are
+    not searched: a kept 1234567 there is a measure by chance. What is no number in DS, IS or TM is a text.
+14. In OB, OW and UN a needle counts inside eight or more printable characters, or in a run of six letters
+    and digits, or where all of the value is text. A word of four letters falls on random bytes in either
+    case once in 3 * 10^8 positions, hence on 0.7 % of 2 MB payloads; within eight printable ones, on 0.01 %.
+15. Comments and application segments of compressed frames (JPEG, JPEG-LS, JPEG 2000) are one text.
+16. What is packed (`packed_texts`: base64 of 16 letters or more, zlib and gzip streams, strings of a
+    PDF, hexadecimal, and what is escaped as in XML, URLs, quoted-printable or JSON) counts as OB does
+    (rule 14): of four letters read wrongly as base64, one in 10^8 is a given word.
+
+Encodings: ASCII, Latin-1 (accents folded), UTF-8, UTF-16 in both orders, and the instance's own
+character sets.
+
+Method: `leak_scan` looks for all needles at once, in the bytes as they are and unpacked. Only when that
+finds something is the file parsed and each element looked at with its boundaries and VR, which decides.
+"""
+
+import re
+import string
+from collections.abc import Iterator
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from beamstop.dicom.elements import BROKEN
+from beamstop.dicom.tags import tag_name, vr_of
+from beamstop.errors import Quarantined
+from beamstop.leaks.embedded_text import unpacked
+from beamstop.leaks.needles import Needles
+from beamstop.leaks.scan import LeakScan, one_byte_forms, without_case
+from beamstop.words.identifiers import Identifiers, Words, decode_leniently
+from beamstop.words.vocabulary import fold, is_syllabic
+from beamstop.words.written_dates import find_dates
+
+MIN_PRINTABLE = 8
+MIN_PRINTABLE_WORD = 6
+
+_NUMERIC_VRS = frozenset(
+    ("AT", "DS", "FD", "FL", "IS", "OD", "OF", "OL", "OV", "SL", "SS", "SV", "TM", "UL", "US", "UV")
+)
+_WRITTEN_NUMBERS = frozenset(("DS", "IS", "TM"))
+_NUMBERS = re.compile(rb"[0-9+.:eE\\ \0-]*")
+_TEXT_VRS = frozenset(("AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "UC", "UI", "UR", "UT"))
+_PREAMBLE_END, _META_START = 128, 132
+
+
+_LETTERS = re.compile(r"[^\W\d_]+")
+_WORD = re.compile(r"[^\W_]+")
+_UIDS = re.compile(r"(?<![0-9])[0-9]+(?:\.[0-9]+)+")
+_SEPARATORS = re.compile(r"[-/ ]")
+_SPACED_DIGITS = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9](?:[ /-]?[0-9])*(?![0-9])(?!\.[0-9])")
+_BYTES = np.arange(256)
+_IS_PRINTABLE = (ord(" ") <= _BYTES) & (ord("~") >= _BYTES)
+_IS_ALNUM = np.isin(_BYTES, list((string.ascii_letters + string.digits).encode()))
+_APART = "\n" * 8  # wider than any gap in a phrase
+_TEXT = re.compile(rb"[\x09\x0a\x0c\x0d\x1b\x20-\x7e\x80-\xff]+\0*\Z")
+
+
+def check_leaks(header: bytes, identifiers: Identifiers, comments: bytes = b"") -> int:
+    """Search a finished file for the identifiers of its original; return how many were looked for.
+
+    Args:
+        header: the whole file but its top-level pixel data, inflated (`files.encode`).
+        identifiers: from `identifiers.harvest`.
+        comments: of compressed pixel data (`codestreams.comments`).
+
+    Raises:
+        Quarantined: `leak`; its detail is the path of the element that holds one, by keywords,
+            `preamble`, `PixelData comment`, or `unreadable` where the suspicious file cannot be parsed.
+            `attributes_uncertain` where packed text grows beyond a limit.
+    """
+    needles = Needles(identifiers)
+    scan = LeakScan(needles)
+    if _may_hold(header, scan):
+        for path, texts in _texts(header, identifiers.encodings):
+            if any(_holds(text, needles) for text in texts):
+                raise Quarantined("leak", path)
+    if comments and scan.may_hold(comments) and _holds(comments.decode("latin-1"), needles):
+        raise Quarantined("leak", "PixelData comment")
+    return needles.count
+
+
+def _may_hold(header: bytes, scan: LeakScan) -> bool:
+    return scan.may_hold(header) or any(map(scan.may_hold, unpacked(header)))
+
+
+def _holds(text: str, needles: Needles) -> bool:
+    """Say whether a text holds a needle, boundaries considered; this decides."""
+    folded = fold(text)
+    words = set(_WORD.findall(folded))
+    words.update(*(_LETTERS.findall(word) for word in tuple(words) if not word.isalpha()))
+    return (
+        not needles.words.isdisjoint(words)
+        or any(_has_phrase(folded, phrase) for phrase in needles.phrases)
+        or any(literal in folded for literal in needles.literals)
+        or not needles.uids.isdisjoint(_UIDS.findall(text))
+        or _has_number(text, needles)
+        or _has_date(text, needles)
+        or _has_spelling(text.lower(), needles)
+    )
+
+
+def _has_phrase(folded: str, words: Words) -> bool:
+    pattern = r"(?<![^\W_])" + r"[\W_]{0,3}".join(words) + r"(?![^\W_])"
+    return words[0] in folded and re.search(pattern, folded) is not None
+
+
+def _has_number(text: str, needles: Needles) -> bool:
+    for match in _SPACED_DIGITS.finditer(text):
+        pieces = _SEPARATORS.split(match[0])
+        joined = "".join(pieces)
+        if not needles.numbers.isdisjoint({*pieces, joined, joined.lstrip("0")}):
+            return True
+    return any(_phone_pattern(phone).search(text) for phone in needles.phones)
+
+
+def _phone_pattern(digits: str) -> re.Pattern[str]:
+    return re.compile(
+        r"(?<![0-9])(?<![0-9]\.)(?:\+[0-9]{1,3}[-/. ()]{0,4})?(?:0[-/. ()]{0,4})?"
+        + r"[-/. ()]{0,4}".join(digits)
+        + r"(?![0-9])(?!\.[0-9])"
+    )
+
+
+def _has_date(text: str, needles: Needles) -> bool:
+    dates = needles.identifiers.dates
+    years = [year for year in needles.years if year in text]
+    lines = text.split("\n") if years else ()
+    return any(
+        found.whole and found.has_century and not dates.isdisjoint(found.readings)
+        for line in lines
+        if any(year in line for year in years)
+        for found in find_dates(line)
+    )
+
+
+def _has_spelling(lowered: str, needles: Needles) -> bool:
+    return any(
+        word in lowered and (is_syllabic(word) or word in _WORD.findall(lowered))
+        for word in needles.spellings
+    )
+
+
+def _texts(header: bytes, encodings: tuple[str, ...]) -> Iterator[tuple[str, Iterator[str]]]:
+    """Yield the path of every element that can hold text, and what its bytes can be read as."""
+    yield "preamble", _readings(header[:_PREAMBLE_END], "UN", ())
+    try:
+        meta = read_dataset(BytesIO(header[_META_START:]), False, True, stop_when=_is_past_meta)
+        start = _META_START + 12 + int(meta.FileMetaInformationGroupLength)
+        syntax = meta.TransferSyntaxUID
+        little = syntax.is_little_endian or syntax == DeflatedExplicitVRLittleEndian
+        body = read_dataset(BytesIO(header[start:]), syntax.is_implicit_VR, little)
+    except BROKEN:
+        yield "unreadable", _readings(header, "UN", ())
+        return
+    yield from _element_texts(meta, "", encodings)
+    yield from _element_texts(body, "", encodings)
+
+
+def _is_past_meta(tag: BaseTag, vr: str | None, length: int) -> bool:
+    return tag.group > 2
+
+
+def _element_texts(
+    dataset: Dataset, label: str, encodings: tuple[str, ...]
+) -> Iterator[tuple[str, Iterator[str]]]:
+    for tag, element in sorted(dataset._dict.items()):
+        path, vr = label + tag_name(tag), vr_of(tag, element.VR)
+        if vr == "SQ":
+            for number, item in enumerate(dataset[tag].value or ()):
+                yield from _element_texts(item, f"{path}[{number}].", encodings)
+        elif isinstance(element.value, bytes) and _is_text(vr, element.value):
+            yield path, _readings(element.value, vr, encodings)
+
+
+def _is_text(vr: str, value: bytes) -> bool:
+    """Say whether a value may hold words: whatever its VR, unless it is made of numbers (rule 13)."""
+    return vr not in _NUMERIC_VRS or (vr in _WRITTEN_NUMBERS and not _NUMBERS.fullmatch(value))
+
+
+def _readings(value: bytes, vr: str, encodings: tuple[str, ...]) -> Iterator[str]:
+    """Yield what the bytes of a value can be read as (rules 13, 14 and 16)."""
+    yield from _as_they_stand(value, vr, encodings)
+    if vr != "UI":
+        for part in unpacked(value):
+            yield from _as_they_stand(part, "UN", encodings)
+
+
+def _as_they_stand(value: bytes, vr: str, encodings: tuple[str, ...]) -> Iterator[str]:
+    if vr == "UI":
+        yield value.decode("latin-1")
+    elif vr not in _TEXT_VRS and not _TEXT.match(value):
+        yield from (_printable(without_case(form)) for form in one_byte_forms(value))
+    else:
+        yield from _decoded(value, encodings)
+
+
+def _decoded(value: bytes, encodings: tuple[str, ...]) -> Iterator[str]:
+    yield value.decode("latin-1")
+    yield value.decode("utf-8", "replace")
+    if encodings and (b"\x1b" in value or not value.isascii()):
+        yield decode_leniently(value, encodings)
+    if b"\0" in value.strip(b"\0"):
+        yield value.decode("utf-16-le", "replace")
+        yield value.decode("utf-16-be", "replace")
+
+
+def _printable(data: bytes) -> str:
+    """Return the printable runs that are long enough, so far apart that none reads on in the next."""
+    there = np.frombuffer(data, np.uint8)
+    runs = [*_runs(_IS_PRINTABLE[there], MIN_PRINTABLE), *_runs(_IS_ALNUM[there], MIN_PRINTABLE_WORD)]
+    return _APART.join(data[start:end].decode("ascii") for start, end in runs)
+
+
+def _runs(mask: NDArray[np.bool_], shortest: int) -> list[tuple[int, int]]:
+    """Return start and end of the runs of True that have a length."""
+    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
+    starts, ends = edges[::2], edges[1::2]
+    long = ends - starts >= shortest
+    return list(zip(starts[long].tolist(), ends[long].tolist(), strict=True))

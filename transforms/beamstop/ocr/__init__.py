@@ -1,0 +1,1 @@
+"""The text detector: networks that find and read text in a picture."""

@@ -1,0 +1,187 @@
+"""The networks as functions of a batch, in a runtime made for inference where it is installed.
+
+Each is turned into OpenVINO's format once, the detectors in 8-bit integers, and kept in a cache. Who
+reads it there needs neither torch nor EasyOCR.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import version
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beamstop.errors import DeidError
+from beamstop.ocr.quantization import Ranges, quantize
+from beamstop.ocr.weights import CRAFT, DIGESTS, checked
+
+CACHE_VARIABLE = "BEAMSTOP_CACHE"
+
+
+class Network(NamedTuple):
+    """A network that is ready.
+
+    Attributes:
+        run: (1, channels, rows, columns) float32 → what the network gives, float32.
+        fingerprint: runtime, version, precision.
+    """
+
+    run: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    fingerprint: str
+
+
+def load(weights: Path) -> Network:
+    """Return the network that a file of weights is for, see `weights.DIGESTS`.
+
+    Raises:
+        DeidError: the weights are not those that were published; or it is not exported yet, and what
+            the export needs is not installed.
+    """
+    return _compiled(exported(weights)) if has_openvino() else _in_torch(weights)
+
+
+def prepare(weights: Iterable[Path]) -> None:
+    """Make what `load` needs, once per machine, so that worker processes only read it."""
+    for path in weights if has_openvino() else ():
+        exported(path)
+
+
+def exported(weights: Path) -> Path:
+    """Return a network in OpenVINO's format, made now if it is not in the cache.
+
+    Several processes may do so at once: the file appears under its name when it is whole.
+
+    Raises:
+        DeidError: see `load`.
+    """
+    checked(weights)
+    ranges, measured = _activations(weights.stem)
+    digest = DIGESTS[weights.name][:12]
+    name = f"{weights.stem}-{digest}-{measured}-openvino-{version('openvino')}.xml"
+    for folder in _cache_folders():
+        made = folder / name
+        if made.is_file() and made.with_suffix(".bin").is_file() and _trusted(folder):
+            return made
+    folder = _writable_folder()
+    made = folder / name
+    model = converted(weights)
+    if ranges:
+        quantize(model, ranges)
+    with tempfile.TemporaryDirectory(dir=folder) as partial:
+        whole = Path(partial, name)
+        _openvino().save_model(model, whole, compress_to_fp16=False)
+        os.replace(whole.with_suffix(".bin"), made.with_suffix(".bin"))
+        os.replace(whole, made)
+    return made
+
+
+def converted(weights: Path) -> Any:
+    """Return a network as a model of OpenVINO in float32, for any number of rows and columns.
+
+    Raises:
+        DeidError: see `load`.
+    """
+    openvino = _openvino()
+    if weights.suffix == ".onnx":
+        return openvino.Core().read_model(checked(weights))
+    if not find_spec("easyocr"):
+        raise DeidError(
+            f"{weights.name} is not exported in ${CACHE_VARIABLE}: pip install 'beamstop[weights]' to do so"
+        )
+    import torch
+
+    from beamstop.ocr.easyocr_networks import network
+
+    shape = (1, 3, 64, 96) if weights.name == CRAFT else (1, 1, 64, 96)
+    wanted = [*shape[:2], -1, -1] if weights.name == CRAFT else [*shape[:3], -1]
+    return openvino.convert_model(network(weights), example_input=torch.zeros(shape), input=wanted)
+
+
+@cache
+def has_openvino() -> bool:
+    """Say whether OpenVINO is installed."""
+    return find_spec("openvino") is not None
+
+
+def _activations(network: str) -> tuple[Ranges, str]:
+    """Return the measured ranges of a network's layers and a name for them; none where it stays as it is."""
+    document = json.loads((files("beamstop") / "data" / "activations.json").read_text(encoding="utf-8"))
+    ranges = document["ranges"].get(network, {})
+    measured = sha256(json.dumps(ranges).encode()).hexdigest()[:8]
+    name = f"int8-{measured}" if ranges else "float32"
+    return {layer: (low, high) for layer, (low, high) in ranges.items()}, name
+
+
+def _cache_folders() -> list[Path]:
+    """Return where exports are kept: $BEAMSTOP_CACHE, or else ~/.cache/beamstop or one of this machine."""
+    named = os.environ.get(CACHE_VARIABLE)
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser(), "beamstop")
+    shared = Path(tempfile.gettempdir(), f"beamstop-cache-{os.getuid()}")
+    return [Path(named)] if named else [home, shared]
+
+
+def _writable_folder() -> Path:
+    """Return the first of them that can be written to, made where it is missing."""
+    for folder in _cache_folders():
+        with suppress(OSError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK | os.X_OK) and _trusted(folder):
+                return folder
+    raise DeidError(f"no folder to keep networks in: name one that can be written to in ${CACHE_VARIABLE}")
+
+
+def _trusted(folder: Path) -> bool:
+    """Say whether it is this user's, or root's who built the machine, and not open to everybody."""
+    status = folder.stat()
+    return status.st_uid in (0, os.getuid()) and not status.st_mode & 0o002
+
+
+@cache
+def _openvino() -> Any:
+    """Import OpenVINO without the part of it that calls home about conversions."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
+def _compiled(model: Path) -> Network:
+    """Compile a model for one thread: with a process per CPU, more would only wait.
+
+    What is not in integers is computed in float32 on all processors: bfloat16 is slower on some.
+    """
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
+    request = _openvino().Core().compile_model(str(model), "CPU", settings).create_infer_request()
+
+    def run(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        request.infer([batch])
+        return np.array(request.get_output_tensor(0).data, np.float32)
+
+    kind = "int8" if "-int8-" in model.name else "float32"
+    return Network(run, f"openvino-{version('openvino')} {kind}")
+
+
+def _in_torch(weights: Path) -> Network:
+    import torch
+
+    from beamstop.ocr.easyocr_networks import network
+
+    torch.set_num_threads(1)
+    module = network(weights)
+
+    def run(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            scores: NDArray[np.float32] = module(torch.from_numpy(batch)).numpy()
+        return scores
+
+    return Network(run, f"torch-{version('torch')} float32")

@@ -1,0 +1,1 @@
+"""Frames of an instance: decoding, rendering, blanking and encoding them."""

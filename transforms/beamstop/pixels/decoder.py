@@ -1,0 +1,173 @@
+"""The process that decodes compressed frames: a codec that crashes or hangs takes nothing else with it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from beamstop.errors import PixelError
+from beamstop.pixels import decoder_process as decoding
+from beamstop.pixels.decoder_process import REPLY, REQUEST, Cells, Stated, receive
+
+_MEGABYTE = 1 << 20
+_LONGEST_CODE = 16  # of a Code String (PS3.5 6.2)
+_SCRIPT = Path(decoding.__file__)
+# All that it needs of the environment: a codec that is taken over must not find a key there.
+_ENVIRONMENT = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH")
+_SETTINGS = {
+    "OPENBLAS_NUM_THREADS": "1",
+    # Keep freed memory for the next frame: to get it anew would cost more than the way there and back.
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 25),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 27),
+}
+
+
+@dataclass(frozen=True)
+class DecoderLimits:
+    """What the decoding process may use.
+
+    Attributes:
+        memory: megabytes of address space.
+        seconds: for one frame.
+    """
+
+    memory: int = 4096
+    seconds: float = 600
+
+
+class Decoder:
+    """A process that decodes frame after frame; it is started for the first one.
+
+    It ends when this process does. If it dies of a frame, the frame is tried once more in a new one,
+    so that nobody suffers from what an earlier frame did to it. Threads take turns.
+
+    Args:
+        limits: enforced by the kernel.
+        script: what the process runs; ends in `decoding.serve`.
+    """
+
+    def __init__(self, limits: DecoderLimits, script: Path = _SCRIPT) -> None:
+        self._limits = limits
+        self._script = script
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._link: socket.socket | None = None
+
+    def decode(self, codestream: bytes, stated: Stated) -> tuple[Cells, str]:
+        """Decode one frame.
+
+        Args:
+            codestream: all fragments of the frame, joined.
+            stated: what the header says of it.
+
+        Returns:
+            cells of `stated.shape` and `stated.dtype`, and their photometric interpretation.
+
+        Raises:
+            PixelError: `pixels_undecodable`, `decoder_crashed`, or `decoder_timeout`.
+        """
+        named = f"PixelData: {stated.syntax}"
+        with self._lock:
+            for _ in range(1 if self._process is None else 2):
+                try:
+                    answer = self._ask(codestream, stated)
+                except ConnectionError:
+                    timeout = self._end() == -signal.SIGALRM
+                    if timeout:
+                        break
+                except BaseException:  # an answer that nobody reads would be taken for the next
+                    self._end()
+                    raise
+                else:
+                    if answer is None:
+                        raise PixelError("pixels_undecodable", named)
+                    return answer
+        raise PixelError("decoder_timeout" if timeout else "decoder_crashed", named)
+
+    def close(self) -> None:
+        """End the process; the next frame starts another."""
+        with self._lock:
+            self._end()
+
+    def _ask(self, codestream: bytes, stated: Stated) -> tuple[Cells, str] | None:
+        link = self._link or self._start()
+        about = json.dumps(stated).encode()
+        link.sendall(REQUEST.pack(len(about), len(codestream)) + about)
+        link.sendall(codestream)
+        decoded, named, size = REPLY.unpack(_received(link, REPLY.size))
+        if not decoded:
+            return None
+        if named > _LONGEST_CODE or size != prod(stated.shape) * stated.dtype.itemsize:
+            raise ConnectionAbortedError
+        photometric = _received(link, named).decode(errors="replace")
+        return np.frombuffer(_received(link, size), stated.dtype).reshape(stated.shape), photometric
+
+    def _start(self) -> socket.socket:
+        self._link, theirs = socket.socketpair()
+        limits = (str(self._limits.memory * _MEGABYTE), str(self._limits.seconds))
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603
+                # -P: the folder of the script is no place to import from
+                [sys.executable, "-P", str(self._script), str(theirs.fileno()), *limits],
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | _SETTINGS,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # codecs print what they meet
+                pass_fds=[theirs.fileno()],
+            )
+        return self._link
+
+    def _end(self) -> int:
+        """End the process; return what it died of."""
+        process, link = self._process, self._link
+        self._process = self._link = None
+        if link is not None:
+            link.close()
+        if process is None:
+            return 0
+        process.kill()  # does nothing to one that is dead
+        return process.wait()
+
+
+def _received(link: socket.socket, size: int) -> bytearray:
+    data = receive(link, size)
+    if len(data) < size:
+        raise ConnectionResetError
+    return data
+
+
+class _Shared:
+    """The decoder of this process."""
+
+    def __init__(self) -> None:
+        self.limits = DecoderLimits()
+        self.renew()
+        os.register_at_fork(after_in_child=self.renew)  # two processes cannot talk to one
+
+    def renew(self) -> None:
+        """Forget the decoder."""
+        self.decoder = Decoder(self.limits)
+
+
+_SHARED = _Shared()
+
+
+def limit_decoder(limits: DecoderLimits) -> None:
+    """Set what the decoding process of this process may use."""
+    if limits != _SHARED.limits:
+        _SHARED.decoder.close()
+        _SHARED.limits = limits
+        _SHARED.renew()
+
+
+def decode_frame(codestream: bytes, stated: Stated) -> tuple[Cells, str]:
+    """Decode one frame in the decoding process of this process; see `Decoder.decode`."""
+    return _SHARED.decoder.decode(codestream, stated)

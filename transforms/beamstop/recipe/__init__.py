@@ -1,0 +1,1 @@
+"""A recipe: the one file that says what is done to an archive."""

@@ -1,0 +1,479 @@
+"""Recipes: one file, YAML or JSON, that says what is done to an archive."""
+
+import hashlib
+import importlib
+import json
+import os
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydicom.datadict import tag_for_keyword
+
+from beamstop.errors import RecipeError
+from beamstop.identity import DEFAULT_SHIFT_RANGE, Identity
+from beamstop.recipe import kskit as kskit_recipe
+from beamstop.rules import payloads
+from beamstop.rules.bouncers import (
+    Bouncer,
+    CriterionBouncer,
+    RejectEncapsulatedImageStorage,
+    RejectKeyObject,
+    RejectNonStandardDicom,
+    RejectPresentationState,
+)
+from beamstop.rules.operators import BY_ACTION, Operator, SetFixedValue
+from beamstop.rules.plans import Planner
+from beamstop.rules.profile import (
+    BASIC,
+    CLEAN_GRAPHICS,
+    CLEAN_PIXEL_DATA,
+    FULL_DATES,
+    MODIFIED_DATES,
+    OPTIONS,
+    additions,
+    basic_profile,
+    option,
+)
+from beamstop.rules.rules import Profile, Rule, RuleSet
+from beamstop.standard.actions import Action
+from beamstop.text.burned_words import word_test
+from beamstop.text.hiding import TextPolicy
+from beamstop.text.judge import MARKERS
+from beamstop.text.regions import Area, Region
+from beamstop.words.vocabulary import fold
+
+_T = TypeVar("_T")
+_UID_ROOT = re.compile(r"[0-2](\.(0|[1-9]\d*))+\Z")
+_KSKIT_ROOT = re.compile(r"\d+(\.\d+)*\Z")  # kskit takes any, and its own example is none of PS3.5 9.1
+_GUESSABLE = "uids: method kskit has no key: whoever knows an original UID can compute the new one"
+_MAX_ROOT_LENGTH = 33  # leaves 30 digits and a dot of the 64 that a UID may have
+
+_BOUNCERS: dict[str, type[Bouncer]] = {
+    "non-standard-sop-class": RejectNonStandardDicom,
+    "encapsulated-document": RejectEncapsulatedImageStorage,
+    "key-object": RejectKeyObject,
+    "presentation-state": RejectPresentationState,
+}
+Corner = Annotated[int, Field(ge=0)]
+Size = Annotated[int, Field(ge=1)]
+OptionName = Literal[OPTIONS]  # type: ignore[valid-type]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Replacement(_Part):
+    """A fixed value in place of the original."""
+
+    value: str | int | float | list[str]
+
+
+class CustomOperator(_Part):
+    """An operator of one's own: a class by its import path."""
+
+    operator: str
+    arguments: dict[str, Any] = {}
+
+
+class Reject(_Part):
+    """Turn away what fits a criterion."""
+
+    reject: str
+    because: str = ""
+
+
+class CustomBouncer(_Part):
+    """A bouncer of one's own: a class by its import path."""
+
+    bouncer: str
+    arguments: dict[str, Any] = {}
+
+
+class Edges(_Part):
+    """An area by its edges; all four belong to it."""
+
+    left: int = Field(ge=0)
+    top: int = Field(ge=0)
+    right: int
+    bottom: int
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Edges":
+        if self.right < self.left or self.bottom < self.top:
+            raise ValueError("left before right, top before bottom")
+        return self
+
+    @property
+    def area(self) -> Area:
+        """The same by corner and size."""
+        return Area(self.left, self.top, self.right - self.left + 1, self.bottom - self.top + 1)
+
+
+class RegionPart(_Part):
+    """Where a device writes text."""
+
+    when: str
+    areas: Annotated[list[Edges | tuple[Corner, Corner, Size, Size]], Field(min_length=1)]
+
+    @property
+    def region(self) -> Region:
+        """What HideText needs to know."""
+        return Region(
+            self.when, tuple(area.area if isinstance(area, Edges) else Area(*area) for area in self.areas)
+        )
+
+
+class TextPart(_Part):
+    """What text in pixels is hidden."""
+
+    hide: Literal["all", "identifying"] = "all"
+    authorized_words: list[str] = []
+    markers: list[str] = list(MARKERS)
+    languages: list[str] = ["en"]
+    regions: list[RegionPart] = []
+    ultrasound_regions: Literal["search", "spare"] = "search"
+    look_again: bool = True
+
+    @field_validator("authorized_words")
+    @classmethod
+    def _usable_words(cls, words: list[str]) -> list[str]:
+        for word in words:
+            word_test(word)
+        return words
+
+
+class UidPart(_Part):
+    """How UIDs are made."""
+
+    method: Literal["keyed", "kskit"] = "keyed"
+    root: str | None = None
+
+    @field_validator("root")
+    @classmethod
+    def _is_a_root(cls, root: str | None, info: ValidationInfo) -> str | None:
+        form = _KSKIT_ROOT if info.data.get("method") == "kskit" else _UID_ROOT
+        if root is not None and (not form.match(root) or len(root) > _MAX_ROOT_LENGTH):
+            raise ValueError(f"not a UID root of at most {_MAX_ROOT_LENGTH} digits and dots")
+        return root
+
+    @model_validator(mode="after")
+    def _kskit_needs_a_root(self) -> "UidPart":
+        if self.method == "kskit" and self.root is None:
+            raise ValueError("method kskit needs a root")
+        return self
+
+
+class DatePart(_Part):
+    """How far the dates of a patient move back, in whole days."""
+
+    shift_days: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(le=36500)]] = DEFAULT_SHIFT_RANGE
+
+    @field_validator("shift_days")
+    @classmethod
+    def _in_order(cls, days: tuple[int, int]) -> tuple[int, int]:
+        if days[0] > days[1]:
+            raise ValueError("fewest days first")
+        return days
+
+
+class PseudonymPart(_Part):
+    """How pseudonyms are made."""
+
+    with_issuer: bool = False
+
+
+AttributeEntry = Annotated[Action | Replacement | CustomOperator, Field(union_mode="left_to_right")]
+BouncerEntry = Literal["non-standard-sop-class", "encapsulated-document", "key-object", "presentation-state"]
+
+
+class Recipe(_Part):
+    """What is done to every instance; see docs/recipe.md for each field."""
+
+    name: str = "recipe"
+    profile: Literal["basic", "none"] = "basic"
+    options: list[OptionName] = []
+    attributes: dict[str, AttributeEntry] = {}
+    unlisted: Literal["keep", "remove"] = "keep"
+    unknown: Literal["keep", "remove"] = "remove"
+    unvouched: Literal["keep", "remove"] = "keep"
+    vocabulary: list[str] = Field(default=[], description="words that stay where unvouched ones go")
+    bouncers: list[BouncerEntry | Reject | CustomBouncer] = [
+        "non-standard-sop-class",
+        "encapsulated-document",
+    ]
+    encapsulated: Literal["reject", "clean"] = Field(
+        default="reject",
+        description="encapsulated CDA, STL, OBJ and MTL: turned away, or kept with a clean payload",
+    )
+    text: TextPart = TextPart()
+    insert: dict[str, str | list[str]] = {}
+    uids: UidPart = UidPart()
+    dates: DatePart = DatePart()
+    pseudonyms: PseudonymPart = PseudonymPart()
+    kskit: dict[str, Any] | None = Field(default=None, description="a kskit recipe, as it was read")
+
+    @field_validator("options")
+    @classmethod
+    def _legal_options(cls, options: list[str]) -> list[str]:
+        if FULL_DATES in options and MODIFIED_DATES in options:
+            raise ValueError("full dates and modified dates exclude each other: name one")
+        return [name for name in OPTIONS if name in options]
+
+    @field_validator("insert")
+    @classmethod
+    def _known_keywords(cls, insert: dict[str, Any]) -> dict[str, Any]:
+        for keyword in insert:
+            if tag_for_keyword(keyword) is None:
+                raise ValueError(f"{keyword!r}: no attribute has this keyword")
+        return insert
+
+    def model_post_init(self, _context: Any) -> None:
+        """Build rules and bouncers now, so that a mistake shows before the first file is read."""
+        _ = self.planner, self.doormen, self.text_policy
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of the validated recipe and the edition of its tables, in hex."""
+        from beamstop.rules.profile import edition
+
+        document = self.model_dump(mode="json", exclude={"name"})
+        return hashlib.sha256(json.dumps([edition(), document], sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def rules(self) -> Profile:
+        """The rule sets in order: additions, Basic Profile, options, the recipe's own."""
+        own = RuleSet([self._own_rule(key, entry) for key, entry in self.attributes.items()], self.name)
+        return Profile([*self._official_rules(), *self._payload_rules(), own], self.name)
+
+    def _official_rules(self) -> list[RuleSet]:
+        if self.kskit is not None:
+            ancestor = kskit_recipe.read_kskit_recipe(self.kskit)
+            return [kskit_recipe.rule_set(ancestor)]
+        if self.profile != BASIC:
+            return []
+        return [basic_profile(), additions(), *(option(name) for name in self.options)]
+
+    def _payload_rules(self) -> list[RuleSet]:
+        if self.encapsulated == "reject":
+            return []
+        dates: payloads.Dates = "remove"
+        if FULL_DATES in self.options:
+            dates = "keep"
+        elif MODIFIED_DATES in self.options:
+            dates = "move"
+        return [payloads.rule_set(dates)]
+
+    @cached_property
+    def planner(self) -> Planner:
+        """Decides what is done to each attribute."""
+        return Planner(
+            self.rules,
+            frozenset(self.options),
+            self.unlisted == "keep",
+            self.unknown == "keep",
+            self.unvouched,
+            frozenset(fold(word) for word in self.vocabulary),
+        )
+
+    @cached_property
+    def doormen(self) -> tuple[Bouncer, ...]:
+        """The bouncers, ready to be asked."""
+        cleaned = payloads.CLEANABLE if self.encapsulated == "clean" else frozenset[str]()
+        # A PDF is never cleaned, whichever bouncers a recipe names.
+        first = (RejectEncapsulatedImageStorage(cleaned),) if cleaned else ()
+        named = [entry for entry in self.bouncers if not (cleaned and entry == "encapsulated-document")]
+        return (*first, *map(_bouncer, named))
+
+    @cached_property
+    def text_policy(self) -> TextPolicy:
+        """What HideText needs to know."""
+        text = self.text
+        return TextPolicy(
+            text.hide,
+            tuple(text.authorized_words),
+            tuple(text.markers),
+            tuple(text.languages),
+            tuple(part.region for part in text.regions),
+            text.ultrasound_regions,
+            text.look_again,
+        )
+
+    @property
+    def hides_text(self) -> bool:
+        """Whether the pixels are looked at."""
+        return CLEAN_PIXEL_DATA in self.options
+
+    @property
+    def looks_at_pixels(self) -> bool:
+        """Whether a text finder is needed at all."""
+        return self.hides_text or self.cleans_graphics
+
+    @property
+    def cleans_graphics(self) -> bool:
+        """Whether overlay planes stay, cleared of text."""
+        return CLEAN_GRAPHICS in self.options
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What whoever runs this should know, a sentence each."""
+        return (_GUESSABLE,) if self.uids.method == "kskit" else ()
+
+    def identity(self, key: bytes) -> Identity:
+        """Return what makes stand-ins under this recipe with the run's key."""
+        return Identity(
+            key,
+            self.uids.root,
+            self.uids.method == "kskit",
+            self.dates.shift_days,
+            self.pseudonyms.with_issuer,
+        )
+
+    def _own_rule(self, key: str, entry: AttributeEntry) -> Rule:
+        origin = f"{self.name}:{key}"
+        if isinstance(entry, Replacement):
+            return Rule(key, SetFixedValue(entry.value), origin)
+        if isinstance(entry, CustomOperator):
+            return Rule(key, _instance(entry.operator, Operator, entry.arguments), origin)
+        # A plain code is carried out to the letter; a compound still follows the IOD.
+        operation = entry if entry is Action.K else BY_ACTION.get(entry, entry)
+        return Rule(key, operation, origin, fallback=Action.X_Z_D if entry is Action.C else Action.X)
+
+
+def load_recipe(name_or_path: str | os.PathLike[str] = "default") -> Recipe:
+    """Return a recipe that ships with beamstop, or one from a YAML or JSON file.
+
+    kskit's and deidcm's JSON recipes load unchanged.
+
+    Args:
+        name_or_path: `default`, `basic`, `research`, `strict`, `mammography-kskit`, or a path.
+
+    Raises:
+        RecipeError: says file, line or field, and the remedy.
+
+    >>> load_recipe("basic").options
+    []
+    """
+    return parse_recipe(*read_recipe(name_or_path))
+
+
+def read_recipe(name_or_path: str | os.PathLike[str]) -> tuple[str, str, str]:
+    """Return text, file name and name of a recipe that ships, or of a file, as `parse_recipe` takes them.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    path = Path(name_or_path)
+    shipped = files("beamstop").joinpath("recipes", f"{name_or_path}.yaml")
+    try:
+        if path.suffix or path.exists():
+            return path.read_text(encoding="utf-8"), path.name, path.stem
+        return shipped.read_text(encoding="utf-8"), str(name_or_path), str(name_or_path)
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path.name}: not a text file in UTF-8") from None
+    except OSError:
+        known = ", ".join(recipe_names())
+        raise RecipeError(f"--recipe {name_or_path}: no such file, and not one of {known}") from None
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that ship with beamstop."""
+    folder = files("beamstop").joinpath("recipes")
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
+    )
+
+
+def parse_recipe(text: str, file: str = "recipe", name: str = "recipe") -> Recipe:
+    """Read a recipe from text; `file` is what errors and warnings call it."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        raise RecipeError(
+            f"{file}{place}: not YAML or JSON; {getattr(error, 'problem', 'cannot be read')}"
+        ) from None
+    if not isinstance(document, Mapping):
+        raise RecipeError(f"{file}: a recipe is a mapping of fields, such as options: [clean-pixel-data]")
+    if kskit_recipe.is_kskit_recipe(document):
+        document = {
+            "kskit": dict(document),
+            "profile": "none",
+            "unlisted": "remove",
+            "options": [CLEAN_PIXEL_DATA],
+        }
+    try:
+        recipe = Recipe.model_validate({"name": name, **document})
+    except ValidationError as error:
+        raise RecipeError(_readable(error, file, text)) from None
+    except RecipeError as error:
+        raise RecipeError(f"{file}: {error}") from None
+    for warning in recipe.warnings:
+        warnings.warn(f"{file}: {warning}", stacklevel=2)
+    return recipe
+
+
+def recipe_schema() -> dict[str, Any]:
+    """Return the JSON schema of a recipe."""
+    return Recipe.model_json_schema()
+
+
+def _readable(error: ValidationError, file: str, text: str) -> str:
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("literal", "function")))
+    message = first["msg"].removeprefix("Value error, ")
+    if "clean-recognizable-visual-features" in str(first.get("input")):
+        message = "clean-recognizable-visual-features does not exist yet; leave it out"
+    return f"{file}, line {_line_of(text, first['loc'])}: {field}: {message}"
+
+
+def _line_of(text: str, location: tuple[int | str, ...]) -> int:
+    """Return the line, from 1, of the deepest part of a location that stands in the text."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    line = 0
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            entry = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if entry is None:
+                break
+            line, node = entry[0].start_mark.line, entry[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line
+    return line + 1
+
+
+def _bouncer(entry: BouncerEntry | Reject | CustomBouncer) -> Bouncer:
+    if isinstance(entry, Reject):
+        return CriterionBouncer(entry.reject, entry.because)
+    if isinstance(entry, CustomBouncer):
+        return _instance(entry.bouncer, Bouncer, entry.arguments)
+    return _BOUNCERS[entry]()
+
+
+def _instance(path: str, base: Callable[..., _T], arguments: Mapping[str, Any]) -> _T:
+    """Make an object of a class by import path; a recipe is code."""
+    module, _, name = path.rpartition(".")
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError):
+        raise RecipeError(f"{path}: cannot be imported; install it where the workers run") from None
+    if not (isinstance(kind, type) and isinstance(base, type) and issubclass(kind, base)):
+        raise RecipeError(f"{path}: not a subclass of {base}")
+    return cast(_T, kind(**arguments))

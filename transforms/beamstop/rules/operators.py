@@ -1,0 +1,308 @@
+"""Operators: what an action does to an element, by value representation.
+
+An operator gets one element and its context and returns the element to put in its place, or None
+to take it out. Sequences that stay are visited item by item afterwards; an operator need not.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydicom import config
+from pydicom.dataelem import DataElement, empty_value_for_VR
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
+
+from beamstop.dicom.tags import tag_name
+from beamstop.identity import Identity
+from beamstop.rules.dates import cap_age, shift_da, shift_dt
+from beamstop.rules.icc_profiles import clean_icc_profile
+from beamstop.standard.actions import Action
+from beamstop.standard.defined_terms import is_defined_term
+
+TEXT_VRS = frozenset({"AE", "CS", "LO", "LT", "SH", "ST", "UC", "UR", "UT"})
+NUMBER_VRS = frozenset({"AT", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
+BYTES_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
+
+DUMMY_DATE = "19000101"
+DUMMY_TIME = "000000"
+_FIXED_DUMMIES: dict[str, Any] = {
+    "AS": "000D",
+    "AT": 0,
+    "DA": DUMMY_DATE,
+    "DS": "0",
+    "DT": DUMMY_DATE + DUMMY_TIME,
+    "IS": "0",
+    "TM": DUMMY_TIME,
+    "UR": "https://example.org/",
+}
+_ICC_PROFILE = 0x00282000
+MAX_CLEANED = 1 << 20  # characters; a million take a minute
+_DUMMY_LENGTH = 16  # the shortest of the text VRs hold 16 characters: AE, CS, SH
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where an element stands and what an operator may need.
+
+    Attributes:
+        identity: makes keyed stand-ins.
+        dataset: the dataset or item the element is in; other elements of it may have been
+            changed already, so look at nothing but structure.
+        path: tags from the top level to the element.
+        days: by how much dates of this patient move.
+        clean_text: takes identifiers out of a text and returns the rest.
+        is_old: the instance's age or dates say that the patient was over 89 years.
+    """
+
+    identity: Identity
+    dataset: Dataset
+    path: tuple[int, ...]
+    days: int
+    clean_text: Callable[[str], str]
+    is_old: bool = False
+
+
+class CannotCleanError(Exception):
+    """A value that Clean cannot make sense of; the rule's fallback holds."""
+
+
+class Operator(ABC):
+    """What is done to an element.
+
+    Subclass it, set `action` to the code the audit shall show, and name the class by its import
+    path in a recipe.
+    """
+
+    action: Action
+
+    @abstractmethod
+    def apply(self, element: DataElement, context: Context) -> DataElement | None:
+        """Return the element to put in its place, or None to take it out.
+
+        Must depend on its arguments alone, so that every worker and every retry does the same.
+        """
+
+
+class Keep(Operator):
+    """K: leave it as it is; ages over 89 years become 090Y."""
+
+    action = Action.K
+
+    def apply(self, element: DataElement, context: Context) -> DataElement | None:
+        return element
+
+
+class Remove(Operator):
+    """X: take it out."""
+
+    action = Action.X
+
+    def apply(self, element: DataElement, context: Context) -> DataElement | None:
+        return None
+
+
+class Empty(Operator):
+    """Z: keep the element, lose the value."""
+
+    action = Action.Z
+
+    def apply(self, element: DataElement, context: Context) -> DataElement | None:
+        return _element(element, Sequence() if element.VR == "SQ" else empty_value_for_VR(element.VR))
+
+
+class Replace(Operator):
+    """D: a dummy value of the same VR, the same for the same original under one key.
+
+    PS3.15 E.1.1: consistent within the set, hence keyed and not random. Dates, times and numbers
+    get one fixed dummy, since nothing refers by them. Empty stays empty.
+    """
+
+    action = Action.D
+
+    def apply(self, element: DataElement, context: Context) -> DataElement | None:
+        if element.VR == "SQ":
+            return _element(element, _dummy_items(element))
+        if element.is_empty:
+            return element
+        if element.VR == "UI":
+            return HashUID().apply(element, context)
+        return _element(element, self._dummy(element, context))
+
+    def _dummy(self, element: DataElement, context: Context) -> Any:
+        if element.VR in _FIXED_DUMMIES:
+            return _FIXED_DUMMIES[element.VR]
+        if element.VR in NUMBER_VRS:
+            return 0
+        if element.VR in BYTES_VRS:
+            return b"\0\0"
+        token = context.identity.pseudonym("dummy", str(element.value), _DUMMY_LENGTH)
+        return f"Person^{token}" if element.VR == "PN" else token
+
+
+class Clean(Operator):
+    """C: keep what is harmless in the value.
+
+    Dates move by the patient's shift and times stay; ages are capped; texts lose identifiers, and code
+    strings too, unless they are terms that the standard defines; UIDs are remapped; sequences are
+    visited; numbers are harmless; of an ICC profile the colours stay. Names and other payloads cannot
+    be cleaned.
+
+    Raises:
+        CannotCleanError: a name, a payload, a date that cannot be parsed, a text of which nothing is left or
+            that is longer than any report.
+    """
+
+    action = Action.C
+
+    def apply(self, element: DataElement, context: Context) -> DataElement | None:
+        vr = element.VR
+        if vr in NUMBER_VRS or vr in {"SQ", "TM"} or element.is_empty:
+            return element
+        if vr == "UI":
+            return HashUID().apply(element, context)
+        if vr in BYTES_VRS and element.tag == _ICC_PROFILE:
+            return _clean_colours(element)
+        if vr in {"PN"} or vr in BYTES_VRS or sum(map(len, _values(element))) > MAX_CLEANED:
+            raise CannotCleanError
+        cleaned = _mapped(element, self._cleaner(element, context))
+        if cleaned is not element and not any(_values(cleaned)):  # an IOD may require a value
+            raise CannotCleanError
+        return cleaned
+
+    def _cleaner(self, element: DataElement, context: Context) -> Callable[[str], str]:
+        vr, tag = element.VR, element.tag
+
+        def parsed(value: str | None) -> str:
+            if value is None:
+                raise CannotCleanError
+            return value
+
+        if vr == "DA":
+            return lambda value: parsed(shift_da(value, context.days))
+        if vr == "DT":
+            return lambda value: parsed(shift_dt(value, context.days))
+        if vr == "AS":
+            return lambda value: parsed(cap_age(value))
+        if vr == "CS":
+            return lambda value: value if is_defined_term(tag, value) else context.clean_text(value)
+        return context.clean_text
+
+
+class HashUID(Operator):
+    """U: the keyed UID that stands for the original; well-known UIDs stay.
+
+    Raises:
+        CannotCleanError: no text but bytes.
+    """
+
+    action = Action.U
+
+    def apply(self, element: DataElement, context: Context) -> DataElement | None:
+        if element.VR == "SQ" or element.is_empty:
+            return element
+        if element.VR in BYTES_VRS:
+            raise CannotCleanError
+        return _mapped(element, context.identity.uid)
+
+
+class PseudonymisePatientID(Operator):
+    """Z with a dummy, as E.1.1 allows: the pseudonym of the patient, stable under one key."""
+
+    action = Action.Z
+
+    def apply(self, element: DataElement, context: Context) -> DataElement | None:
+        issuer = str(context.dataset.get("IssuerOfPatientID") or "")
+        return _element(element, context.identity.patient_id(str(element.value or ""), issuer))
+
+
+class GuardBirthDate(Operator):
+    """K or C of a date of birth, unless beside other dates it would tell an age over 89 years.
+
+    Attributes:
+        guarded: what is done where it would not.
+
+    Raises:
+        CannotCleanError: it would.
+    """
+
+    def __init__(self, guarded: Operator) -> None:
+        self.action = guarded.action
+        self.guarded = guarded
+
+    def apply(self, element: DataElement, context: Context) -> DataElement | None:
+        if context.is_old and not element.is_empty:
+            raise CannotCleanError
+        return self.guarded.apply(element, context)
+
+
+class Hash(Operator):
+    """D: 16 letters and digits that stand for the value under the run's key.
+
+    idiscore's `Hash` is an unsalted MD5, which anyone with a list of names can look up; this one
+    needs the key.
+    """
+
+    action = Action.D
+
+    def apply(self, element: DataElement, context: Context) -> DataElement | None:
+        if element.VR == "SQ" or element.is_empty:
+            return element
+        return _mapped(element, lambda value: context.identity.pseudonym("hash", value))
+
+
+class SetFixedValue(Operator):
+    """D: the same given value everywhere."""
+
+    action = Action.D
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def apply(self, element: DataElement, context: Context) -> DataElement | None:
+        return _element(element, self.value)
+
+
+BY_ACTION: dict[Action, Operator] = {
+    operator.action: operator for operator in (Keep(), Remove(), Empty(), Replace(), Clean(), HashUID())
+}
+
+
+def _element(like: DataElement, value: Any) -> DataElement:
+    return DataElement(like.tag, like.VR, value, validation_mode=config.IGNORE)
+
+
+def _values(element: DataElement) -> list[str]:
+    if isinstance(element.value, MultiValue | list | tuple):
+        return [str(value) for value in element.value]
+    return [str(element.value)]
+
+
+def _mapped(element: DataElement, function: Callable[[str], str]) -> DataElement:
+    """Apply a function of text to every value of an element; the same element when nothing changes."""
+    old = _values(element)
+    new = [function(value) if value else value for value in old]
+    if new == old:
+        return element
+    return _element(element, new if len(new) > 1 else new[0])
+
+
+def _clean_colours(element: DataElement) -> DataElement:
+    try:
+        return _element(element, clean_icc_profile(bytes(element.value)))
+    except ValueError:
+        raise CannotCleanError from None
+
+
+def _dummy_items(element: DataElement) -> Sequence:
+    """Return one invented code for a code sequence; other items stay and are visited."""
+    items: Sequence = element.value
+    if not items or not tag_name(element.tag).endswith("CodeSequence"):
+        return items
+    code = Dataset()
+    code.CodeValue = "REMOVED"
+    code.CodingSchemeDesignator = "99BEAMSTOP"
+    code.CodeMeaning = "Removed by de-identification"
+    return Sequence([code])

@@ -1,0 +1,271 @@
+"""Plans: which rule holds for an attribute at its place, and what that comes to."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from pydicom.datadict import dictionary_has_tag, repeater_has_tag, tag_for_keyword
+from pydicom.dataset import Dataset
+
+from beamstop.dicom.tags import PrivateTags, vr_of
+from beamstop.rules.operators import BY_ACTION, TEXT_VRS, GuardBirthDate, Operator
+from beamstop.rules.profile import (
+    CLEAN_DESCRIPTORS,
+    CLEAN_STRUCTURED_CONTENT,
+    FULL_DATES,
+    MODIFIED_DATES,
+    OPTIONS,
+    RETAIN_UIDS,
+    newer_vrs,
+)
+from beamstop.rules.rules import Profile, Rule
+from beamstop.standard.actions import Action
+from beamstop.standard.content_items import find_content_item
+from beamstop.standard.iods import attribute_type, resolve
+from beamstop.standard.safe_private import safe_vr
+
+_MAX_PLANS = 100_000
+BIRTH_DATE = 0x00100030
+
+# Without these no reader could open the object; a profile that removes what it does not list keeps them.
+_STRUCTURE = {0x00080005, 0x00080016, 0x00080018, 0x0020000D, 0x0020000E}
+CONTENT_VALUES = frozenset({0x0040A120, 0x0040A121, 0x0040A122, 0x0040A123, 0x0040A124, 0x0040A160})
+# What people or stations write into, listed or not; in code strings only what is no defined term.
+_FREE_TEXT_VRS = frozenset({"CS", "LO", "LT", "SH", "ST", "UC", "UR", "UT"})
+_NO_FREE_TEXT = {
+    tag_for_keyword(keyword)
+    for keyword in (
+        "CodeValue",
+        "CodingSchemeDesignator",
+        "CodingSchemeURL",
+        "CodingSchemeVersion",
+        "ContextIdentifier",
+        "LongCodeValue",
+        "MappingResource",
+        "RecognitionCode",
+        "SpecificCharacterSet",
+        "URNCodeValue",
+    )
+}
+_GOES = frozenset({Action.X, Action.Z})
+_PIXEL_GROUP, _IMAGE_PIXEL_GROUP = 0x7FE0, 0x0028
+_IMAGE_PIXEL_ELEMENTS = (range(0x0002, 0x0122), range(0x1040, 0x1224))  # how to show them, not what was done
+
+
+class Plan(NamedTuple):
+    """What is done to one attribute at one place.
+
+    Attributes:
+        action: the code, compounds resolved.
+        operator: None keeps the element untouched.
+        origin: rule set and line.
+        fallback: X, Z or D where the operator cannot make sense of the value.
+        vr: the value representation to read it by, where the file does not say.
+    """
+
+    action: Action
+    operator: Operator | None
+    origin: str = ""
+    fallback: Action = Action.X
+    vr: str | None = None
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Decides what is done to each attribute, and remembers it.
+
+    Attributes:
+        profile: the rules.
+        options: names of the PS3.15 options that are on.
+        keep_unlisted: standard attributes that no rule names stay; otherwise zero trust.
+        keep_unknown: elements that are not in the data dictionary stay.
+        unvouched: what happens to words of cleaned texts that nobody vouches for.
+        extra_words: folded words that the recipe vouches for.
+    """
+
+    profile: Profile
+    options: frozenset[str] = frozenset()
+    keep_unlisted: bool = True
+    keep_unknown: bool = False
+    unvouched: Literal["keep", "remove"] = "keep"
+    extra_words: frozenset[str] = frozenset()
+    _plans: dict[str, dict[Any, Plan]] = field(default_factory=dict, repr=False, compare=False)
+    _kept: dict[tuple[int, ...], bool] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def dates_move(self) -> bool:
+        """Whether dates of one patient move by one distance."""
+        return MODIFIED_DATES in self.options
+
+    @property
+    def dates_stay(self) -> bool:
+        """Whether dates are there at all afterwards, moved or not."""
+        return self.dates_move or FULL_DATES in self.options
+
+    def keeps(self, path: tuple[int, ...]) -> bool:
+        """Say whether an attribute stays as it is, and no sequence around it goes.
+
+        Args:
+            path: tags from the top level to it.
+        """
+        kept = self._kept.get(path)
+        if kept is None:
+            around = (self._kept_plan(path[:end]).action for end in range(1, len(path)))
+            kept = self._kept_plan(path).operator is None and _GOES.isdisjoint(around)
+            if len(self._kept) < _MAX_PLANS:
+                self._kept[path] = kept
+        return kept
+
+    def _kept_plan(self, path: tuple[int, ...]) -> Plan:
+        plans = self.plans_for("")
+        key = (path, "" if path[-1] & 0x10000 else None, None)
+        plan = plans.get(key)
+        if plan is None:
+            plan = plans[key] = self.plan(*key, "")
+        return plan
+
+    def plans_for(self, sop_class: str) -> dict[Any, Plan]:
+        """Return the memo of plans for one SOP class; what it holds depends on the recipe alone."""
+        plans = self._plans.setdefault(sop_class, {})
+        if len(plans) > _MAX_PLANS:  # private tags of a large archive must not fill the memory
+            plans.clear()
+        return plans
+
+    def plan(self, path: tuple[int, ...], creator: str | None, raw_vr: str | None, sop_class: str) -> Plan:
+        """Decide what is done to one attribute at one place.
+
+        Args:
+            path: tags from the top level to it.
+            creator: of its private block; None for a standard attribute.
+            raw_vr: as the file has it; None where the syntax is implicit.
+            sop_class: decides which attributes the object needs.
+        """
+        tag = path[-1]
+        vr = vr_of(tag, raw_vr)
+        rule = self.profile.rule_for(path, creator)
+        if rule is None:
+            return self._unlisted(path, vr, sop_class)
+        if isinstance(rule.identifier, PrivateTags) and rule.operation is Action.C:
+            return self._safe_private(path, creator, raw_vr, rule)
+        newer = newer_vrs().get(tag) if vr == "UN" else None
+        return self._by_rule(rule, path, newer or vr, sop_class)._replace(vr=newer)
+
+    def _by_rule(self, rule: Rule, path: tuple[int, ...], vr: str, sop_class: str) -> Plan:
+        operation = rule.operation
+        fallback = _still_valid(resolve(rule.fallback, sop_class, path), sop_class, path, vr)
+        if isinstance(operation, Operator):
+            return Plan(operation.action, _guarded(path, operation), rule.origin, fallback)
+        action = _still_valid(resolve(operation, sop_class, path), sop_class, path, vr)
+        if action is Action.K and path[-1] != BIRTH_DATE:
+            return self._keep(vr, rule.origin)
+        return Plan(action, _guarded(path, BY_ACTION[action]), rule.origin, fallback)
+
+    def content_action(self, item: Dataset) -> Action | None:
+        """Return what Table E.3.4-1 does with one content item of a report; None where it says nothing.
+
+        Only where structured content is cleaned (PS3.15 E.3.4); otherwise every value gets a dummy.
+        """
+        if CLEAN_STRUCTURED_CONTENT not in self.options:
+            return None
+        for concept in item.get("ConceptNameCodeSequence") or ():
+            code, scheme = (
+                str(concept.get("CodeValue") or ""),
+                str(concept.get("CodingSchemeDesignator") or ""),
+            )
+            row = find_content_item(code, scheme, str(item.get("ValueType") or ""))
+            if row is not None:
+                chosen = [
+                    row.options[name] for name in OPTIONS if name in self.options and name in row.options
+                ]
+                return chosen[-1] if chosen else Action.X if row.basic is Action.X_D else row.basic
+        return None
+
+    def content_plan(self, action: Action) -> Plan:
+        """Return the plan for the value of a content item that the table lists."""
+        operator = None if action is Action.K else BY_ACTION[action]
+        return Plan(action, operator, "content item", Action.D)
+
+    def _keep(self, vr: str, origin: str) -> Plan:
+        if vr == "SQ":
+            return Plan(Action.K, BY_ACTION[Action.K], origin)
+        if vr == "AS":
+            return Plan(Action.C, BY_ACTION[Action.C], origin)  # ages over 89
+        return Plan(Action.K, None, origin)
+
+    def _unlisted(self, path: tuple[int, ...], vr: str, sop_class: str) -> Plan:
+        """Decide for an attribute that no rule names."""
+        tag = path[-1]
+        if not dictionary_has_tag(tag) and not repeater_has_tag(tag):
+            if not self.keep_unknown:
+                return Plan(Action.X, BY_ACTION[Action.X], "unknown")
+        elif not self.keep_unlisted and not _is_structure(path):
+            return Plan(Action.X, BY_ACTION[Action.X], "unlisted")
+        if vr == "UI":
+            if RETAIN_UIDS in self.options:
+                return Plan(Action.K, None, "unlisted")
+            return Plan(Action.U, BY_ACTION[Action.U], "unlisted:UI")
+        if vr == "PN":
+            return Plan(Action.Z, BY_ACTION[Action.Z], "unlisted:PN")
+        if vr in {"DA", "DT"}:
+            return self._unlisted_date(f"unlisted:{vr}")
+        if CLEAN_DESCRIPTORS in self.options and vr in _FREE_TEXT_VRS and tag not in _NO_FREE_TEXT:
+            fallback = resolve(Action.X_Z_D, sop_class, path)
+            return Plan(Action.C, BY_ACTION[Action.C], f"unlisted:{vr}", fallback)
+        return self._keep(vr, "unlisted")
+
+    def _unlisted_date(self, origin: str) -> Plan:
+        if FULL_DATES in self.options:
+            return Plan(Action.K, None, origin)
+        action = Action.C if MODIFIED_DATES in self.options else Action.X
+        return Plan(action, BY_ACTION[action], origin, Action.X)
+
+    def _safe_private(
+        self, path: tuple[int, ...], creator: str | None, raw_vr: str | None, rule: Rule
+    ) -> Plan:
+        """Keep a private attribute that Table E.3.10-1 calls safe; UIDs and dates in it are still ours."""
+        tag = path[-1]
+        listed = safe_vr(creator or "", tag >> 16, tag & 0xFF)
+        if listed is None or listed == "PN":
+            return Plan(Action.X, BY_ACTION[Action.X], rule.origin)
+        vr = raw_vr if raw_vr not in {None, "UN"} else listed
+        override = vr if vr != raw_vr else None
+        if vr == "UI":
+            action = Action.K if RETAIN_UIDS in self.options else Action.U
+            return Plan(
+                action, None if action is Action.K else BY_ACTION[action], rule.origin, Action.X, override
+            )
+        if vr in {"DA", "DT"}:
+            return self._unlisted_date(rule.origin)._replace(vr=override)
+        if vr == "SQ":
+            return Plan(Action.K, BY_ACTION[Action.K], rule.origin, Action.X, override)
+        if vr in TEXT_VRS:
+            return Plan(Action.C, BY_ACTION[Action.C], rule.origin, Action.X, override)
+        return Plan(Action.K, None, rule.origin, Action.X)
+
+
+def _guarded(path: tuple[int, ...], operator: Operator) -> Operator:
+    """Return the operator, guarded where it leaves a date of birth that may tell an age over 89 years."""
+    leaves = path[-1] == BIRTH_DATE and operator.action in (Action.K, Action.C)
+    return GuardBirthDate(operator) if leaves else operator
+
+
+def _still_valid(action: Action, sop_class: str, path: tuple[int, ...], vr: str) -> Action:
+    """Return a dummy or an empty value where removing a single required attribute breaks the object.
+
+    Table E.1-1 has X for attributes that some IOD makes Type 1, such as PresentationCreationDate.
+    """
+    if vr == "SQ" or action not in {Action.X, Action.Z}:
+        return action
+    needed = attribute_type(sop_class, path)
+    if needed == "1":
+        return Action.D
+    return Action.Z if needed == "2" else action
+
+
+def _is_structure(path: tuple[int, ...]) -> bool:
+    tag = path[-1]
+    group, element = tag >> 16, tag & 0xFFFF
+    if len(path) > 1:
+        return False
+    if group == _IMAGE_PIXEL_GROUP:
+        return any(element in elements for elements in _IMAGE_PIXEL_ELEMENTS)
+    return group == _PIXEL_GROUP or tag in _STRUCTURE

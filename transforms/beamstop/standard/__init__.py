@@ -1,0 +1,1 @@
+"""What the DICOM standard lists, read from generated tables in `data/`."""

@@ -1,0 +1,444 @@
+"""ApplyRecipe: walks a dataset once and does to every element what the recipe says."""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
+
+from beamstop.changes import Change
+from beamstop.dicom.elements import (
+    BROKEN,
+    UNDEFINED_LENGTH,
+    UNKNOWN_VRS,
+    ElementWriter,
+    as_sequence,
+    failing_if_broken,
+    hides_sequence,
+    plain_text,
+    text_of,
+)
+from beamstop.dicom.files import clean_file_meta
+from beamstop.dicom.limits import MAX_DEPTH
+from beamstop.dicom.tags import is_private_creator, private_block_start, tag_name, tag_text, vr_of
+from beamstop.errors import Failed
+from beamstop.identity import Identity
+from beamstop.rules.dates import OVER_AGE, cap_age, is_over_age
+from beamstop.rules.operators import (
+    BY_ACTION,
+    CannotCleanError,
+    Context,
+    Empty,
+    GuardBirthDate,
+    HashUID,
+    Remove,
+    Replace,
+)
+from beamstop.rules.plans import BIRTH_DATE, CONTENT_VALUES, Plan, Planner
+from beamstop.standard.actions import Action
+from beamstop.words.descriptors import clean_text
+from beamstop.words.identifiers import Identifiers, harvest
+
+if TYPE_CHECKING:
+    from beamstop.recipe.model import Recipe
+
+Element = Any  # a DataElement or a RawDataElement: pydicom's own containers hold both
+_DATE_VRS = {"DA", "DT"}
+_NEVER_IN_PLACE = {type(operator) for operator in BY_ACTION.values()}  # custom ones may change their argument
+_VISITED = {Action.K, Action.C, Action.U}  # what becomes of a sequence whose items are visited
+_ALWAYS_A_CHANGE = {Action.D, Action.X, Action.Z}
+_SOP_CLASS_UID = 0x00080016
+_PATIENT_AGE = 0x00101010
+_ORIGINAL_IDS = (0x00100020, 0x0020000D, 0x0020000E, 0x00080018)  # of patient, study, series, instance
+_CONTENT_SEQUENCE = 0x0040A730
+_EXPLICIT = ElementWriter(implicit=False, little=True)
+_UNWRITABLE = b"unwritable"  # stands for a value that no bytes can be made of
+_MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
+_META_OF_ANY_FILE = {0x00020000, 0x00020001}  # length of the group, version: written with the file
+
+
+class OriginalIds(NamedTuple):
+    """The four identifiers of an instance before de-identification, for the crosswalk alone."""
+
+    patient_id: str | None
+    study_uid: str | None
+    series_uid: str | None
+    sop_instance_uid: str | None
+
+
+@dataclass
+class AttributeReport:
+    """What was done to the attributes of one instance.
+
+    Attributes:
+        original: its identifiers before.
+        identifiers: what CheckLeaks must not find.
+        changes: one entry per element acted on; empty unless asked for.
+        removed, emptied, replaced, kept: numbers of elements, each of which is one of these.
+        uids_remapped, dates_shifted: numbers of those replaced that are UIDs, or dates moved by the shift.
+    """
+
+    original: OriginalIds
+    identifiers: Identifiers
+    changes: list[Change] = field(default_factory=list)
+    removed: int = 0
+    emptied: int = 0
+    replaced: int = 0
+    kept: int = 0
+    uids_remapped: int = 0
+    dates_shifted: int = 0
+
+
+def apply_recipe(
+    dataset: Dataset,
+    recipe: "Recipe",
+    identity: Identity,
+    source_id: str = "",
+    detail: bool = True,
+    max_depth: int = MAX_DEPTH,
+) -> AttributeReport:
+    """De-identify the attributes of one instance in place, at every depth and in the file meta.
+
+    Args:
+        dataset: as read; raw elements that no rule touches stay raw, hence byte-identical.
+        recipe: says what is done.
+        identity: makes keyed stand-ins.
+        source_id: what the digests of `changes` are bound to.
+        detail: also return one `Change` per element acted on.
+        max_depth: most items in items, `DEEPEST` at most.
+
+    Raises:
+        Failed: `truncated` inside a sequence, `too_deep`, or `unreadable`.
+    """
+    return apply_plans(dataset, recipe.planner, identity, source_id, detail, max_depth)
+
+
+@failing_if_broken
+def apply_plans(
+    dataset: Dataset,
+    planner: Planner,
+    identity: Identity,
+    source_id: str = "",
+    detail: bool = True,
+    max_depth: int = MAX_DEPTH,
+) -> AttributeReport:
+    """Do as `apply_recipe` does, under a planner of one's own."""
+    report = AttributeReport(_original_ids(dataset), harvest(dataset, planner.keeps))
+    _Walk(dataset, planner, identity, source_id, detail, max_depth, report).run()
+    return report
+
+
+class _Walk:
+    """One pass over one instance."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        planner: Planner,
+        identity: Identity,
+        source_id: str,
+        detail: bool,
+        max_depth: int,
+        report: AttributeReport,
+    ) -> None:
+        self._dataset = dataset
+        self._planner = planner
+        self._identity = identity
+        self._digests = identity.begin("change", source_id)
+        self._detail = detail
+        self._max_depth = max_depth
+        self._report = report
+        self._sop_class = text_of(dataset, _SOP_CLASS_UID)
+        self._plans = planner.plans_for(self._sop_class)
+        self._days = identity.shift_days(dataset)
+        self._new_dates: set[date] = set()
+
+    @cached_property
+    def _is_old(self) -> bool:
+        """Whether age or dates say that the patient was over 89 years; asked for before either is changed."""
+        dates = self._report.identifiers.dates | self._report.identifiers.kept_dates
+        is_over = is_over_age(text_of(self._dataset, BIRTH_DATE), dates)
+        return is_over or cap_age(text_of(self._dataset, _PATIENT_AGE)) == OVER_AGE
+
+    def run(self) -> None:
+        self._visit(self._dataset, (), "")
+        # What we wrote may by chance be another date of the original.
+        self._report.identifiers = self._report.identifiers.without_dates(self._new_dates)
+        if isinstance(self._dataset, FileDataset):
+            self._rebuild_file_meta(self._dataset)
+
+    def _visit(
+        self, dataset: Dataset, path: tuple[int, ...], label: str, content: Action | None = None
+    ) -> None:
+        """Act on every element of a dataset or item; `content` is what happens to a content item's value."""
+        if len(path) > self._max_depth:
+            raise Failed("too_deep", f"more than {self._max_depth} items in items")
+        elements = dataset._dict
+        creators: dict[int, str] = {}
+        for tag in sorted(elements, key=int):
+            if tag & 0x10000:
+                if is_private_creator(tag):
+                    creators[int(tag)] = _text(elements[tag])
+                else:
+                    self._element(dataset, tag, path, label, creators.get(private_block_start(tag), ""))
+            elif tag & 0xFFFF == 0 or tag >> 16 < 8:
+                # Group lengths are not written (PS3.5 7.2); command and meta groups have no place here.
+                del elements[tag]
+            else:
+                self._element(dataset, tag, path, label, None, content)
+        if creators:
+            self._drop_empty_blocks(dataset, creators, label)
+
+    def _element(
+        self,
+        dataset: Dataset,
+        tag: BaseTag,
+        path: tuple[int, ...],
+        label: str,
+        creator: str | None,
+        content: Action | None = None,
+    ) -> None:
+        element: Element = dataset._dict[tag]
+        raw_vr = element.VR
+        if (
+            element.is_raw
+            and element.value is not None
+            and element.length not in (len(element.value), UNDEFINED_LENGTH)
+        ):
+            raise Failed("truncated", tag_text(tag))
+        if raw_vr in UNKNOWN_VRS and hides_sequence(element):
+            element = dataset._dict[tag] = as_sequence(element)
+            raw_vr = "SQ"
+        here = (*path, int(tag))
+        key = (here, creator, raw_vr)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = self._planner.plan(here, creator, raw_vr, self._sop_class)
+        if content is not None and tag in CONTENT_VALUES:
+            plan = self._planner.content_plan(content)
+        if plan.operator is None:
+            self._report.kept += 1
+        elif isinstance(plan.operator, Remove):
+            self._remove(dataset, element, here, label, plan.origin)
+        else:
+            self._act(dataset, element, here, label, plan)
+
+    def _remove(
+        self, dataset: Dataset, element: Element, path: tuple[int, ...], label: str, origin: str
+    ) -> None:
+        del dataset._dict[element.tag]
+        self._report.removed += 1
+        if self._detail:
+            self._record(label + tag_name(path[-1]), path, element.VR, Action.X, origin, self._value(element))
+
+    def _act(self, dataset: Dataset, element: Element, path: tuple[int, ...], label: str, plan: Plan) -> None:
+        tag = element.tag
+        # A sequence that stays is no change: its bytes need not be made. Raw ones are there anyway.
+        stays = element.VR == "SQ" and plan.action in _VISITED and type(plan.operator) in _NEVER_IN_PLACE
+        before = self._value(element) if self._detail and not stays else None
+        if plan.vr is not None and element.is_raw:
+            dataset._dict[tag] = element._replace(VR=plan.vr)
+        action, result = self._operate(dataset, element, path, plan)
+        if result is None:
+            dataset._dict.pop(tag)
+        else:
+            dataset._dict[tag] = result
+            if result.VR in _DATE_VRS:
+                self._new_dates.update(_days(result))
+        acted = action in _ALWAYS_A_CHANGE or (result is not element and not stays)
+        self._count(action, acted, result)
+        is_sequence = result is not None and result.VR == "SQ"
+        name = label + tag_name(path[-1]) if self._detail or is_sequence else ""
+        if is_sequence and action is not Action.Z:
+            self._visit_items(result, path, name)
+        if self._detail and acted:
+            after = None if result is None else self._value(result)
+            self._record(name, path, element.VR, action, plan.origin, before, after)
+
+    def _operate(
+        self, dataset: Dataset, element: Element, path: tuple[int, ...], plan: Plan
+    ) -> tuple[Action, Element]:
+        """Return the action carried out and its result; the fallback where a value resists."""
+        if plan.operator is None:
+            return plan.action, element
+        if element.is_raw and element.value:
+            shortcut = self._without_conversion(element, plan)
+            if shortcut is not None:
+                return plan.action, shortcut
+        is_old = type(plan.operator) is GuardBirthDate and self._is_old
+        context = Context(self._identity, dataset, path, self._days, self._clean_text, is_old)
+        try:
+            converted = dataset[element.tag]
+            result: Element = plan.operator.apply(converted, context)
+        except (CannotCleanError, *BROKEN):
+            return self._fall_back(element, context, plan.fallback)
+        guarded = plan.operator.guarded if isinstance(plan.operator, GuardBirthDate) else plan.operator
+        if result is converted and type(guarded) in _NEVER_IN_PLACE and converted.VR != "SQ":
+            return plan.action, element  # as it was read
+        return plan.action, result
+
+    def _without_conversion(self, element: Element, plan: Plan) -> Element:
+        """Empty a value or remap a UID in the bytes as they are; None where the operator must see a value."""
+        kind = type(plan.operator)
+        if kind is Empty and element.VR != "SQ":
+            return element._replace(value=b"", length=0)
+        if kind is not HashUID or vr_of(element.tag, element.VR) != "UI" or not element.value.isascii():
+            return None
+        old = element.value.decode().rstrip(" \0")
+        new = "\\".join(map(self._identity.uid, old.split("\\")))
+        if new == old:
+            return element
+        value = new.encode() + b"\0" * (len(new) % 2)
+        return element._replace(value=value, length=len(value))
+
+    def _fall_back(self, element: Element, context: Context, action: Action) -> tuple[Action, Element]:
+        """Empty or remove what could not be understood; a dummy is made without reading the value."""
+        vr = vr_of(element.tag, element.VR)
+        if action is Action.Z:
+            return action, Empty().apply(DataElement(element.tag, vr, None), context)
+        if action is Action.D and vr != "SQ":
+            token = DataElement(element.tag, vr, "", already_converted=True)
+            token._value = "unreadable"
+            return action, Replace().apply(token, context)
+        return Action.X, None
+
+    def _visit_items(self, element: DataElement, path: tuple[int, ...], name: str) -> None:
+        kept = []
+        for number, item in enumerate(element.value or ()):
+            action = self._planner.content_action(item) if element.tag == _CONTENT_SEQUENCE else None
+            if action is Action.X:
+                self._report.removed += 1
+                if self._detail:
+                    self._record(f"{name}[{number}]", path, "SQ", action, "content item")
+                continue
+            self._visit(item, path, f"{name}[{number}].", action)
+            kept.append(item)
+        if element.value and len(kept) < len(element.value):
+            element.value = Sequence(kept)
+
+    def _drop_empty_blocks(self, dataset: Dataset, creators: dict[int, str], label: str) -> None:
+        """Take out the private creators whose block holds nothing any more: a creator can tell, too."""
+        in_use = {
+            private_block_start(tag) for tag in dataset._dict if tag & 0x10000 and not is_private_creator(tag)
+        }
+        for tag in creators:
+            if tag in in_use:
+                self._report.kept += 1
+                continue
+            element = dataset._dict.pop(BaseTag(tag))
+            self._report.removed += 1
+            if self._detail:
+                self._record(label + tag_text(tag), (tag,), "LO", Action.X, "private", self._value(element))
+
+    def _rebuild_file_meta(self, dataset: FileDataset) -> None:
+        """Keep what says how to read the file, nothing else (PS3.10 7.1)."""
+        old, new = dataset.file_meta, clean_file_meta(dataset)
+        for tag in sorted(old._dict, key=int):
+            if tag == _MEDIA_STORAGE_SOP_INSTANCE_UID:
+                if text_of(old, tag) != text_of(new, tag):
+                    self._note_meta(Action.U, old._dict[tag], new._dict[tag])
+            elif tag not in new._dict and tag not in _META_OF_ANY_FILE:
+                self._note_meta(Action.X, old._dict[tag], None)
+        dataset.file_meta = new
+        dataset.preamble = None
+
+    def _note_meta(self, action: Action, old: Element, new: Element) -> None:
+        self._count(action, True, new)
+        if self._detail:
+            before, after = (None if it is None else self._value(it) for it in (old, new))
+            self._record(tag_name(old.tag), (old.tag,), old.VR, action, "file meta", before, after)
+
+    def _count(self, action: Action, acted: bool, result: Element) -> None:
+        report = self._report
+        if result is None:
+            report.removed += 1
+        elif not acted:
+            report.kept += 1
+        elif action is Action.Z and not result.value:
+            report.emptied += 1
+        else:
+            report.replaced += 1
+            report.uids_remapped += action is Action.U or result.VR == "UI"
+            report.dates_shifted += action is Action.C and result.VR in _DATE_VRS
+
+    def _record(
+        self,
+        name: str,
+        path: tuple[int, ...],
+        vr: str | None,
+        action: Action,
+        origin: str,
+        before: bytes | None = None,
+        after: bytes | None = None,
+    ) -> None:
+        tag, old, new = path[-1], self._digest(path, before), self._digest(path, after)
+        self._report.changes.append(
+            Change(name, tag_text(tag), vr_of(tag, vr), str(action), origin, old, new)
+        )
+
+    def _value(self, element: Element) -> bytes | None:
+        """Return what a digest of an element is made of."""
+        value: bytes | None = element.value if element.is_raw else _encoded_value(element)
+        return value
+
+    def _digest(self, path: tuple[int, ...], value: bytes | None) -> str | None:
+        """Return 16 hex digits bound to source and path, so that equal values cannot be matched."""
+        return self._digests.digest(_place(path), value).hex()[:16] if value else None
+
+    def _clean_text(self, text: str) -> str:
+        planner = self._planner
+        return clean_text(
+            text,
+            self._report.identifiers,
+            planner.unvouched,
+            planner.extra_words,
+            self._shift if planner.dates_stay else None,
+        )
+
+    def _shift(self, day: date) -> date:
+        """Move a date in a kept text as the dates of this patient move, or not at all."""
+        moved = day + timedelta(days=self._days if self._planner.dates_move else 0)
+        self._new_dates.add(moved)
+        return moved
+
+
+def _original_ids(dataset: Dataset) -> OriginalIds:
+    return OriginalIds(*(text_of(dataset, tag) or None for tag in _ORIGINAL_IDS))
+
+
+def _days(element: Element) -> Iterator[date]:
+    """Yield the days in a DA or DT; a partial one names none."""
+    for year, month, day in re.findall(r"(?<!\d)(\d{4})(\d{2})(\d{2})", str(element.value)):
+        with suppress(ValueError):
+            yield date(int(year), int(month), int(day))
+
+
+def _text(element: Element) -> str:
+    """Return the text of a private creator (LO, PS3.5 7.8.1)."""
+    value = element.value or b""
+    return (value.decode("latin-1") if isinstance(value, bytes) else str(value)).strip(" \0")
+
+
+@lru_cache(maxsize=65536)
+def _place(path: tuple[int, ...]) -> bytes:
+    return ".".join(f"{tag:08x}" for tag in path).encode()
+
+
+def _encoded_value(element: DataElement) -> bytes:
+    """Return an element's value, or its bytes as Explicit VR Little Endian would hold them."""
+    if element.is_empty:
+        return b""
+    text = plain_text(element)
+    if text is not None:
+        return text
+    try:
+        return _EXPLICIT.element(element)
+    except BROKEN:
+        return _UNWRITABLE

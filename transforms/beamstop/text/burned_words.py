@@ -1,0 +1,225 @@
+"""What words burned into a picture say: whose they may be, and which are a device's own.
+
+Readers mistake O for 0 and l for 1, so words are compared by their looks (`looks`) and with a few
+letters wrong. What is not known to be harmless is taken to identify.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from functools import cache
+
+from beamstop.words.descriptors import clean_text
+from beamstop.words.identifiers import Identifiers
+from beamstop.words.vocabulary import fold, is_dull, ordinary, titles, word_lists
+from beamstop.words.written_dates import MONTHS, find_dates
+
+_MAX_WORD = 64  # characters; no longer word is compared with a pattern
+_MAX_PATTERN, _MAX_REPEATS = 100, 4
+_MIN_OWN, _MIN_OWN_DIGITS = 2, 3
+_MIN_KNOWN = 3  # letters: shorter ones may be initials, unless they are listed
+
+# Readers take each of these for the letter it is mapped to.
+_LOOK = str.maketrans(
+    {"0": "o", "1": "l", "i": "l", "|": "l", "!": "l", "5": "s", "$": "s", "8": "b", "2": "z"}
+)
+
+_NUMBER = r"[<>~±+-]?\d{1,4}(?:[.,]\d{1,4})?(?:[x*/×]\d{1,4}(?:[.,]\d{1,3})?){0,2}"
+_BARE = re.compile(_NUMBER)
+_MEASURE = re.compile(rf"({_NUMBER})([^\W\d_]\S*|%|°|/\S+)")
+_SETTING = re.compile(r"([a-z]+)[:=.]?(\d\S*)")
+_LONG_NUMBER = re.compile(r"\d(?:[-/:_#]?\d){4,}")
+_CARETS = re.compile(r"[^\W\d_]\^|\^[^\W\d_]")
+_NAME_AND_GIVEN = re.compile(r"[^\W\d_][\w'’-]*\s*,\s*[^\W\d_]")
+_TITLE = re.compile(r"(?:^|\s)(?:dr|mr|mrs|ms|prof|miss|frau|herr|mme)\b\.?\s+[^\W\d_]", re.IGNORECASE)
+_EDGES = ".,;:=()[]{}<>\"'’*#-_ "
+
+
+def looks(text: str) -> str:
+    """Return a text as a reader that confuses letters and digits sees it.
+
+    >>> looks("R0E-1L5"), looks("ROE-I15")
+    ('roe-lls', 'roe-lls')
+    """
+    return fold(text).translate(_LOOK)
+
+
+def word_test(entry: str) -> Callable[[str], bool]:
+    """Return what says whether a word is the one that a recipe names, or fits its pattern.
+
+    Args:
+        entry: a word or line, compared without regard to case, or `/…/`, a regular expression that
+            must match the whole word, in either case.
+
+    Raises:
+        ValueError: no regular expression, or one that may take for ever: longer than 100 characters, with
+            more than 4 repetitions, or a repetition of a group.
+
+    >>> is_view = word_test("/[LR] ?(CC|MLO)/")
+    >>> is_view("rcc"), is_view("L MLO"), is_view("RCC7")
+    (True, True, False)
+    """
+    if not is_pattern(entry):
+        wanted = folded(entry)
+        return lambda word: folded(word) == wanted
+    source = entry[1:-1]
+    bare = re.sub(r"\[\^?\]?[^\]]*\]", "_", re.sub(r"\\.", "_", source))
+    if (
+        len(source) > _MAX_PATTERN
+        or len(re.findall(r"[*+?{]", bare)) > _MAX_REPEATS
+        or re.search(r"\)[*+{]", bare)
+    ):
+        raise ValueError(
+            f"{entry!r}: a pattern of at most {_MAX_PATTERN} characters and {_MAX_REPEATS} "
+            "repetitions, none of them of a group"
+        )
+    try:
+        pattern = re.compile(source, re.IGNORECASE)
+    except re.error as error:
+        raise ValueError(f"{entry!r}: no regular expression; {error.msg}") from None
+    return lambda word: len(word) <= _MAX_WORD and pattern.fullmatch(" ".join(word.split())) is not None
+
+
+def is_pattern(entry: str) -> bool:
+    """Say whether an entry of a recipe is a regular expression."""
+    return len(entry) > 2 and entry.startswith("/") and entry.endswith("/")
+
+
+def folded(text: str) -> str:
+    """Return a line without regard to case and white space."""
+    return " ".join(text.casefold().split())
+
+
+class OwnWords:
+    """The words that an instance's identifiers consist of, to be found again in what was read."""
+
+    def __init__(self, identifiers: Identifiers) -> None:
+        self._identifiers = identifiers
+        words = {word for name in identifiers.names for component in name for word in component}
+        for values in (identifiers.ids, identifiers.contacts):
+            words.update(word for value in values for word in (*value, "".join(value)))
+        for place in identifiers.places:
+            words.update(word for word in place if not is_dull(word))
+        words.update("".join(component) for name in identifiers.names for component in name)
+        self._exact = frozenset(word for word in words if _tells(word))
+        self._looks = frozenset(map(looks, self._exact))
+
+    def has(self, text: str) -> bool:
+        """Say whether any word of a text is one of them, letter by letter."""
+        return not self._exact.isdisjoint(_pieces(fold(text)))
+
+    def resembles(self, text: str) -> bool:
+        """Say whether a word of a text, or all of it in one, looks like one of them."""
+        pieces = _pieces(looks(text))
+        return any(_alike(piece, own) for piece in pieces if len(piece) >= _MIN_OWN for own in self._looks)
+
+    def in_line(self, line: str) -> bool:
+        """Say whether Clean Descriptors would take anything out of a line."""
+        return clean_text(line, self._identifiers) is not line
+
+
+def why_identifying(line: str, own: OwnWords) -> str | None:
+    """Return why a line as a whole may identify, None where its words are to be asked one by one.
+
+    Returns:
+        `identifier`, `date`, `label`, `name` or `number`.
+    """
+    if own.has(line) or own.resembles(line):
+        return "identifier"
+    if next(find_dates(line), None) or not MONTHS.isdisjoint(_pieces(fold(line))):
+        return "date"
+    if is_label(line):
+        return "label"
+    if _CARETS.search(line) or _NAME_AND_GIVEN.search(line) or _TITLE.search(line):
+        return "name"
+    if _LONG_NUMBER.search(line):
+        return "number"
+    return "identifier" if own.in_line(line) else None
+
+
+def is_label(line: str) -> bool:
+    """Say whether a line announces something about a person: Name, DOB, MRN, Acc."""
+    return not _list("labels").isdisjoint(_pieces(fold(line)))
+
+
+def why_harmless(words: Iterable[str], is_marker: Callable[[str], bool]) -> tuple[str, ...]:
+    """Return for each word of a line why it may stay or may not.
+
+    Returns:
+        `marker`, `device_setting`, `medical_word`; or `number` (without unit) or `unknown`, which may not.
+    """
+    line = [fold(word).strip(_EDGES) if len(word.strip(_EDGES)) else fold(word) for word in words]
+    whys = []
+    for place, word in enumerate(line):
+        before = line[place - 1] if place else ""
+        after = line[place + 1] if place + 1 < len(line) else ""
+        whys.append("marker" if is_marker(word) else _why_word(word, before, after))
+    return tuple(whys)
+
+
+def _why_word(word: str, before: str, after: str) -> str:
+    if _BARE.fullmatch(word):
+        return "device_setting" if after in _list("units") or before in _list("settings") else "number"
+    if _is_measure(word):
+        return "device_setting"
+    if word in _list("units") and _BARE.fullmatch(before):
+        return "device_setting"
+    if word in _list("single"):
+        return "device_setting" if _BARE.fullmatch(after) else "unknown"
+    if word in _list("settings"):
+        return "device_setting"
+    return "medical_word" if word in _harmless() else "unknown"
+
+
+def _is_measure(word: str) -> bool:
+    """Say whether a word is a number with its unit (120kV) or a setting with its number (kV:120, W350)."""
+    measure = _MEASURE.fullmatch(word)
+    if measure:
+        return measure[2] in _list("units")
+    setting = _SETTING.fullmatch(word)
+    if not setting or setting[1] not in _list("settings"):
+        return False
+    inner = _MEASURE.fullmatch(setting[2])
+    return inner[2] in _list("units") if inner else bool(_BARE.fullmatch(setting[2]))
+
+
+@cache
+def _list(name: str) -> frozenset[str]:
+    """Return a list of data/burned_words.txt by its name."""
+    return word_lists("burned_words.txt")[name]
+
+
+@cache
+def _harmless() -> frozenset[str]:
+    """Return the folded words of medicine and plain English that nobody is called."""
+    known = ordinary() - _list("also names") - titles() - MONTHS - _list("labels")
+    return frozenset(word for word in known if len(word) >= _MIN_KNOWN)
+
+
+def _tells(word: str) -> bool:
+    return len(word) >= (_MIN_OWN_DIGITS if word.isdecimal() else _MIN_OWN)
+
+
+def _pieces(text: str) -> set[str]:
+    """Return the words of a text, and all of it as one."""
+    pieces = re.findall(r"[^\W_]+", text)
+    return {*pieces, "".join(pieces)}
+
+
+def _alike(read: str, own: str) -> bool:
+    """Say whether two words are the same but for one letter in 4 to 7, two in 8 or more."""
+    allowed = min(len(own) // 4, 2)
+    if abs(len(read) - len(own)) > allowed:
+        return False
+    return _distance(read, own, allowed) <= allowed
+
+
+def _distance(one: str, other: str, most: int) -> int:
+    """Return how many letters must be put in, left out or exchanged; more than `most` means too many."""
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, start=1):
+        previous, row = row, [i]
+        for j, wanted in enumerate(other, start=1):
+            row.append(min(previous[j] + 1, row[-1] + 1, previous[j - 1] + (letter != wanted)))
+        if min(row) > most:
+            return most + 1
+    return row[-1]

@@ -1,0 +1,99 @@
+"""Icons (IconImageSequence, PS3.3 C.7.6.1.1.6): too small to be cleaned, so one with text goes."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from beamstop.changes import Change
+from beamstop.dicom.elements import BROKEN
+from beamstop.dicom.files import transfer_syntax_of
+from beamstop.dicom.limits import DEEPEST
+from beamstop.dicom.tags import tag_name, vr_of
+from beamstop.errors import PixelError
+from beamstop.pixels.frames import open_frames
+from beamstop.text.hiding import TextFinder, TextPolicy, search_and_hide
+from beamstop.text.judge import Judge
+
+_FIRST_ITEM = b"\xfe\xff\0\xe0"  # of a compressed icon; beside compressed pixels it may be native (PS3.5 A.4)
+_ICON_IMAGE_SEQUENCE = 0x00880200
+_NOTHING_STAYS = TextPolicy(look_again=False)
+
+
+def remove_icons_with_text(
+    dataset: Dataset, finder: TextFinder, goes: Callable[[tuple[int, ...]], bool]
+) -> list[Change]:
+    """Remove every icon, at any depth, in which text is found or that cannot be looked at; in place.
+
+    Args:
+        dataset: one instance.
+        finder: finds text.
+        goes: says of a path of tags whether the recipe removes what is there; that is not looked at.
+
+    Returns:
+        one change per IconImageSequence removed.
+    """
+    changes = []
+    for place, path, label in list(_holders(dataset)):
+        if not goes(path) and _show_text(place, dataset, finder):
+            del place[_ICON_IMAGE_SEQUENCE]
+            changes.append(Change(label, "(0088,0200)", "SQ", "X", "text", why="icon"))
+    return changes
+
+
+def _holders(top: Dataset) -> Iterator[tuple[Dataset, tuple[int, ...], str]]:
+    """Yield what has an IconImageSequence, with the tags and keywords down to that."""
+    stack: list[tuple[Dataset, tuple[int, ...], str]] = [(top, (), "")]
+    while stack:
+        dataset, path, label = stack.pop()
+        for tag, element in list(dataset._dict.items()):
+            here, name = (*path, int(tag)), label + tag_name(tag)
+            if tag == _ICON_IMAGE_SEQUENCE:
+                yield dataset, here, name
+            elif vr_of(tag, element.VR) == "SQ" and len(path) < DEEPEST:
+                items = enumerate(_items(dataset, tag))
+                stack.extend((item, here, f"{name}[{number}].") for number, item in items)
+
+
+def _items(dataset: Dataset, tag: int) -> list[Dataset]:
+    try:
+        value: Any = dataset[tag].value
+        return [item for item in value or () if isinstance(item, Dataset)]
+    except BROKEN:  # left to the rules engine, which refuses it
+        return []
+
+
+def _show_text(place: Dataset, top: Dataset, finder: TextFinder) -> bool:
+    try:
+        icons = list(place[_ICON_IMAGE_SEQUENCE].value or ())
+        return any(_shows_text(icon, top, finder) for icon in icons)
+    except (PixelError, *BROKEN):  # cannot tell
+        return True
+
+
+def _value(icon: Dataset) -> bytes:
+    """Return the value of its pixel data, without which it has no frames."""
+    return bytes(icon.PixelData or b"") if "PixelData" in icon else b""
+
+
+def _shows_text(icon: Dataset, top: Dataset, finder: TextFinder) -> bool:
+    view = Dataset({**icon._dict})
+    implicit, little = top.original_encoding
+    view.set_original_encoding(implicit, little, top._character_set)
+    view.file_meta = FileMetaDataset()
+    syntax = transfer_syntax_of(top)
+    is_native = syntax.is_encapsulated and not _value(icon).startswith(_FIRST_ITEM)
+    view.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if is_native else syntax
+    frames = open_frames(view)
+    if frames is None:
+        return False
+    if frames.changed:  # there are bytes behind the last frame
+        return True
+    judge = Judge(_NOTHING_STAYS, view)
+    for index in range(len(frames)):
+        frame = frames.decode(index)
+        where = f"IconImageSequence frame {index}"
+        if frame.clear_unused_bits() or search_and_hide(frame, judge, finder, where).hidden:
+            return True
+    return False

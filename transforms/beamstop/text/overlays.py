@@ -1,0 +1,135 @@
+"""Overlay planes (60xx, PS3.3 C.9.2): text in them, and what is kept of them in the pixel data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+
+from beamstop.changes import Change
+from beamstop.dicom.files import transfer_syntax_of
+from beamstop.errors import PixelError
+from beamstop.pixels.frames import MAX_FRAME_BYTES, open_frames, pairs_swapped
+from beamstop.pixels.renditions import Mask, Picture, local_contrast
+from beamstop.text.hiding import TextFinder, TextPolicy, search_and_hide
+from beamstop.text.judge import Judge
+
+_GROUPS = range(0x6000, 0x6100, 2)
+_ROWS, _COLUMNS, _FRAMES, _BIT_POSITION, _DATA = 0x0010, 0x0011, 0x0015, 0x0102, 0x3000
+
+
+@dataclass
+class _Plane:
+    """One frame of an overlay; 1 is drawn, 0 is not."""
+
+    bits: NDArray[np.uint8]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        rows, columns = self.bits.shape
+        return rows, columns
+
+    def pictures(self, hidden: Mask | None = None) -> list[Picture]:
+        return [local_contrast(self.bits.astype(np.float32) * 255, hidden=hidden)]
+
+    def blacken(self, x: int, y: int, width: int, height: int) -> tuple[int, int, int, int]:
+        self.bits[y : y + height, x : x + width] = 0
+        return x, y, width, height
+
+
+def hide_overlay_text(
+    dataset: Dataset,
+    policy: TextPolicy,
+    finder: TextFinder,
+    goes: Callable[[tuple[int, ...]], bool] = lambda path: False,
+) -> list[Change]:
+    """Clear text from every overlay plane that has data of its own, in place.
+
+    Overlays in unused bits of the pixel data are cleared by `text.hide`.
+
+    Args:
+        dataset: one instance.
+        policy: what may stay; its regions are of the picture, not of planes.
+        finder: finds and reads text.
+        goes: says of a path of tags whether the recipe removes what is there; that is not looked at.
+
+    Returns:
+        one change per box, with the tag of its Overlay Data.
+
+    Raises:
+        PixelError: `pixels_undecodable` where the data do not fit the plane's rows and columns,
+            `text_remains` where text was found twice more after hiding.
+    """
+    changes = []
+    judge = Judge(replace(policy, regions=(), ultrasound_regions="search"), dataset)
+    for group in _GROUPS:
+        if (group, _DATA) in dataset and not goes((group << 16 | _DATA,)):
+            changes += _clean_group(dataset, group, judge, finder)
+    return changes
+
+
+def clear_embedded_overlays(dataset: Dataset) -> bool:
+    """Clear the overlays that an instance says it keeps in unused bits of its pixels, in place (PS3.5 8.1.1).
+
+    Returns:
+        whether there was anything in these bits.
+
+    Raises:
+        PixelError: the pixels cannot be decoded, or a bit position is no number.
+    """
+    groups = (group for group in _GROUPS if group << 16 | _BIT_POSITION in dataset._dict)
+    said = any(_number(dataset, group, _BIT_POSITION) for group in groups)
+    frames = open_frames(dataset) if said else None
+    if frames is None:
+        return False
+    for index in range(len(frames)):
+        frame = frames.decode(index)
+        frames.range.see(frame.values())
+        if frame.clear_unused_bits():
+            frames.put(index, frame)
+        frames.range.see_again(frame.values())
+    frames.write()
+    return frames.changed
+
+
+def _clean_group(dataset: Dataset, group: int, judge: Judge, finder: TextFinder) -> list[Change]:
+    name = f"({group:04X},3000)"
+    element = dataset[group, _DATA]
+    rows, columns = _number(dataset, group, _ROWS), _number(dataset, group, _COLUMNS)
+    frames = _number(dataset, group, _FRAMES, 1)
+    data = element.value or b""
+    count = rows * columns
+    if not (
+        rows > 0
+        and columns > 0
+        and frames > 0
+        and count <= MAX_FRAME_BYTES
+        and frames * count <= len(data) * 8
+    ):
+        raise PixelError("pixels_undecodable", name)
+    vr = element.VR if element.VR in ("OB", "OW") else "OW"
+    big = vr == "OW" and not transfer_syntax_of(dataset).is_little_endian
+    stored = pairs_swapped(data) if big else data
+    bits = np.unpackbits(np.frombuffer(stored, np.uint8), bitorder="little")
+    planes = bits[: frames * count].reshape(frames, rows, columns)
+    changes: list[Change] = []
+    for index, plane in enumerate(planes):
+        if plane.any():
+            search = search_and_hide(_Plane(plane), judge, finder, f"{name} frame {index}")
+            changes += search.changes(name, vr, index)
+    beyond = bits[frames * count :]
+    if any(change.action == "X" for change in changes) or beyond.any():
+        beyond[:] = 0
+        cleared = np.packbits(bits, bitorder="little").tobytes()
+        element.value = pairs_swapped(cleared) if big else cleared
+    return changes
+
+
+def _number(dataset: Dataset, group: int, element: int, default: int | None = None) -> int:
+    found = dataset.get(Tag(group, element))
+    try:
+        return int(default if found is None and default is not None else found.value)
+    except (AttributeError, TypeError, ValueError):
+        raise PixelError("pixels_undecodable", f"({group:04X},3000)") from None

@@ -1,0 +1,1 @@
+"""Words of texts: which of them identify somebody, and which are medicine's own."""

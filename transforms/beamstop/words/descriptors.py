@@ -1,0 +1,351 @@
+"""Clean Descriptors (PS3.15 E.3.5): takes identifiers out of a text, word by word, and leaves the medicine.
+
+What goes:
+
+1. words of this instance's own names, in any order, case and accents, joined (SmithJohn), with what
+   hangs on (Smith's, SMITH01), and initials beside one (J. Smith). A name that is an ordinary word
+   (Brown, Hand) goes only beside another word, an initial (M. Brown) or a title of the same name, and
+   so does a particle (von);
+2. its identifiers and telephone numbers, with any or no separators, with or without leading zeros;
+3. its institutions and addresses as a whole, unless they are two ordinary words (Nuclear Medicine), and
+   each word of them that no vocabulary knows;
+4. its UIDs, and anything else in the shape of one;
+5. dates in every way that `written_dates` reads, this patient's or not, with the time beside them;
+   with `shift_date` they are moved and written as they were instead; what may be a version (3.11.63)
+   only where it is one of its dates;
+6. what has the shape of an identifier whoever it belongs to, see `shapes`; an age over 89 becomes 90.
+
+Everything else stays, in order: T1, L5-S1, 8/10, 2/3, 10.5, 120kVp, and Wilson when the patient is not
+called so.
+PS3.15 wants no more, and text removed too eagerly is what costs others most.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Set
+from dataclasses import dataclass, field
+from datetime import date
+from functools import lru_cache
+from itertools import groupby
+from typing import Literal, NamedTuple
+
+from beamstop.words.identifiers import Identifiers, Name, Words, runs_of, telephone_numbers
+from beamstop.words.shapes import WORD, Span, find_shapes
+from beamstop.words.vocabulary import fold, is_dull, is_placeholder, is_syllabic, particles, vocabulary
+from beamstop.words.written_dates import find_dates
+
+MIN_NAME = 2
+MIN_JOINED = 4
+MIN_LOOSE_DIGITS = 6
+MIN_PART_DIGITS = 5
+MIN_PLACE_WORDS = 3
+MAX_PIECES = 6
+MIN_PLACE_WORD = 5
+_UNSHIFTABLE = (OverflowError, ValueError)
+
+_LETTERS = re.compile(r"[^\W\d_]+")
+# Between two words of one name or number.
+_GAP = re.compile(r"[ \t^,.'’/_=#-]{0,3}\Z")
+_POSSESSIVE = re.compile(r"['’](?:s(?![^\W_])|(?= ))")
+
+_CLOCK = (
+    r"(?:[01]?[0-9]|2[0-3])"
+    r"(?::[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?(?:\s*[AaPp]\.?[Mm]\b\.?)?|[hH][0-5][0-9]\b)"
+)
+_PACKED_TIME = r"(?:[01][0-9]|2[0-3])[0-5][0-9]"
+_TIME_AFTER = re.compile(
+    rf"[\s,T_-]*(?:(?:(?:at|um|om|à|@)\s*)?{_CLOCK}|@\s*{_PACKED_TIME}(?:[0-5][0-9])?"
+    rf"|(?<=[\s_T-]){_PACKED_TIME}[0-5][0-9](?![0-9.])|(?<=T){_PACKED_TIME}(?![0-9.]))"
+    r"(?:\s*(?:Uhr|uur|hrs?|Z|[+-][0-2][0-9]:?[0-5][0-9])(?!\w))?"
+)
+_TIME_BEFORE = re.compile(rf"(?<![\w.:]){_CLOCK}[\s,]*(?:(?:on|am|le|op)\s+)?\Z")
+_UID = re.compile(r"(?<![0-9])[0-9]+(?:\.[0-9]+)+")
+# Codes, levels, sizes and numbers: T1, L5, 3mm, 120kvp, 1024. Longer ones nobody vouches for.
+_MEASURE = re.compile(
+    r"[0-9]{1,4}(?:[a-zµ]{1,5}[0-9]?)?\Z|[0-9]{1,4}(?:x[0-9]{1,4}){1,2}(?:mm|cm)?\Z|b[0-9]{2,4}\Z|[a-z]{1,4}[0-9]{1,3}[a-z]{0,2}\Z|[a-z]\Z"
+)
+_CUT = "\0"
+_CUTS = re.compile(r"\0[ \t^,.;:'’/=+&_-]*\0")
+_BROKEN_PAIR = re.compile(r"\([ \t]*\0[ \t]*\)|\[[ \t]*\0[ \t]*\]|<[ \t]*\0[ \t]*>|\"[ \t]*\0[ \t]*\"")
+_CUT_AT_START = re.compile(r"(?m)^[ \t]*\0[ \t:.;,]*")
+_CUT_AND_SEPARATORS = re.compile(r"(?P<left>[ \t^,;/=+&_-]*)\0(?P<right>[ \t^,;/=+&_-]*)")
+
+
+def clean_text(
+    text: str,
+    identifiers: Identifiers,
+    unvouched: Literal["keep", "remove"] = "keep",
+    extra_words: Set[str] = frozenset(),
+    shift_date: Callable[[date], date] | None = None,
+) -> str:
+    """Return a text without identifiers; every other word stays, in order.
+
+    Args:
+        text: one value of a description or comment.
+        identifiers: of the instance the text is from.
+        unvouched: what becomes of words that neither the vocabulary nor `extra_words` knows.
+        extra_words: folded words that stay (`vocabulary.fold`), unless they identify.
+        shift_date: moves dates instead of removing them; a date it cannot move (OverflowError) goes.
+
+    Returns:
+        The same object where nothing is to be removed, so that a caller may keep the bytes.
+
+    >>> clean_text("CT CHEST W/CONTRAST for Mr. Smith DOB 1/2/1970 seen by Dr. Wood", Identifiers())
+    'CT CHEST W/CONTRAST for DOB seen by'
+    """
+    spans = [*_dates(text, identifiers, shift_date), *find_shapes(text)]
+    spans += _own(text, _terms(identifiers))
+    if unvouched == "remove":
+        spans += _unvouched(text, extra_words)
+    return _without(text, spans) if spans else text
+
+
+@dataclass
+class _Terms:
+    """An instance's identifiers as a text is compared with them.
+
+    Attributes:
+        names: words that go wherever they stand.
+        common_names: ordinary words, which go beside one of `names`.
+        initials: of all names.
+        initialed: by family name, the initials of the given names.
+        sequences: by first word, words that go when they follow one another.
+        careted: as sequences, but only where a caret or comma stands between the first two.
+        joined: letters and digits that go whatever stands between them.
+        syllabic: words of scripts that do not part words.
+        uids: as they are.
+    """
+
+    names: set[str] = field(default_factory=set)
+    common_names: set[str] = field(default_factory=set)
+    initials: set[str] = field(default_factory=set)
+    initialed: dict[str, set[str]] = field(default_factory=dict)
+    sequences: dict[str, set[Words]] = field(default_factory=dict)
+    careted: dict[str, set[Words]] = field(default_factory=dict)
+    joined: set[str] = field(default_factory=set)
+    syllabic: set[str] = field(default_factory=set)
+    uids: frozenset[str] = frozenset()
+
+    def add_name(self, name: Name, kept: frozenset[str]) -> None:
+        words = [word for component in name for word in component]
+        telling = {word for word in words if len(word) >= MIN_NAME and not is_dull(word)} - kept - particles()
+        self.names |= telling
+        if telling:
+            self.common_names.update(word for word in words if word.isalpha() and word not in telling)
+        self.initials.update(word[0] for word in words if word.isalpha())
+        if len(name) < 2:
+            return
+        family, given, *_ = name
+        self.initialed.setdefault(family[-1], set()).update(word[0] for word in given if word.isalpha())
+        is_nobody = not telling and any(map(is_placeholder, (*family, *given)))
+        for order in ((*family, *given), (*given, *family)):
+            kind = self.careted if is_nobody else self.sequences
+            kind.setdefault(order[0], set()).add(order)
+            if telling and len("".join(order)) >= MIN_JOINED:
+                self.joined.add("".join(order))
+        self.names.update(joined for part in name if len(part) > 1 and not is_dull(joined := "".join(part)))
+
+    def add_id(self, words: Words) -> None:
+        joined = "".join(words)
+        if joined.isdecimal():
+            self.add_number(joined)
+        elif joined.isalpha():
+            self.add_sequence(words)
+        elif len(joined) >= MIN_JOINED and not is_dull(joined):
+            self.joined.add(joined)
+            runs = runs_of(words)
+            for is_number, parts in groupby(runs, str.isdecimal):
+                run = "".join(parts)
+                if is_number and len(run.lstrip("0")) >= MIN_LOOSE_DIGITS:  # 77-120.554 of PX.77-120.554
+                    self.add_number(run)
+            for part in runs:
+                if part.isdecimal() and len(part.lstrip("0")) >= MIN_PART_DIGITS:
+                    self.add_number(part)
+
+    def add_number(self, digits: str) -> None:
+        bare = digits.lstrip("0")
+        if len(bare) >= MIN_JOINED:
+            self.joined |= {digits, bare}
+
+    def add_place(self, words: Words, kept: frozenset[str]) -> None:
+        self.add_sequence(words, is_named=len(words) >= MIN_PLACE_WORDS)
+        known = vocabulary() | kept
+        self.names.update(
+            word for word in words if len(word) >= MIN_PLACE_WORD and word.isalpha() and word not in known
+        )
+
+    def add_contact(self, words: Words) -> None:
+        for digits in telephone_numbers(words):
+            self.add_number(digits)
+            self.add_number(f"0{digits}")  # as it is dialled within the country
+        if not "".join(words).isdecimal():
+            self.add_sequence(words)
+
+    def add_sequence(self, words: Words, is_named: bool = False) -> None:
+        """Add words; ordinary ones alone (Nuclear Medicine) only where they are enough to be a name."""
+        if (is_named or not all(map(is_dull, words))) and len("".join(words)) >= MIN_JOINED:
+            self.sequences.setdefault(words[0], set()).add(words)
+
+
+@lru_cache(maxsize=2)
+def _terms(identifiers: Identifiers) -> _Terms:
+    """Return the terms of one instance; its texts are cleaned one after another."""
+    terms = _Terms(uids=identifiers.uids, syllabic={w for w in identifiers.spellings if is_syllabic(w)})
+    for name in identifiers.names:
+        terms.add_name(name, identifiers.kept)
+    for words in identifiers.ids:
+        terms.add_id(words)
+    for words in identifiers.places:
+        terms.add_place(words, identifiers.kept)
+    for words in identifiers.contacts:
+        terms.add_contact(words)
+    return terms
+
+
+class _Token(NamedTuple):
+    start: int
+    end: int
+    word: str  # folded
+
+
+def _tokens(text: str) -> list[_Token]:
+    return [_Token(*match.span(), fold(match[0])) for match in WORD.finditer(text)]
+
+
+def _own(text: str, terms: _Terms) -> Iterator[Span]:
+    """Yield where this instance's own identifiers stand."""
+    tokens = _tokens(text)
+    gone = {number for number, token in enumerate(tokens) if _is_name(token.word, terms)}
+    for first in range(len(tokens)):
+        gone.update(_sequence_at(tokens, first, terms.sequences))
+        if careted := _sequence_at(tokens, first, terms.careted):
+            between = text[tokens[first].end : tokens[first + 1].start]
+            gone.update(careted if "^" in between or "," in between else ())
+        gone.update(_joined_at(text, tokens, first, terms))
+        gone.update(_initial_and_name_at(text, tokens, first, terms))
+    if gone:
+        _add_neighbours(text, tokens, gone, terms)
+    for number in gone:
+        start, end, _ = tokens[number]
+        possessive = None if text[start - 1 : start] in {"'", "’"} else _POSSESSIVE.match(text, end)
+        yield start, possessive.end() if possessive else end, ""
+    for match in _UID.finditer(text) if terms.uids else ():
+        if match[0] in terms.uids:
+            yield *match.span(), ""
+    for word in terms.syllabic:
+        for match in re.finditer(re.escape(word), text.lower()):
+            yield *match.span(), ""
+
+
+def _is_name(word: str, terms: _Terms) -> bool:
+    if word in terms.names:
+        return True
+    return not word.isalpha() and any(
+        run in terms.names for run in _LETTERS.findall(word) if len(run) >= MIN_JOINED
+    )
+
+
+def _sequence_at(tokens: list[_Token], first: int, sequences: dict[str, set[Words]]) -> range | tuple[()]:
+    for words in sequences.get(tokens[first].word, ()):
+        last = first + len(words)
+        if tuple(token.word for token in tokens[first:last]) == words:
+            return range(first, last)
+    return ()
+
+
+def _joined_at(text: str, tokens: list[_Token], first: int, terms: _Terms) -> range | tuple[()]:
+    """Return the tokens from `first` that together are an identifier, with or without leading zeros."""
+    joined, found = "", 0
+    for last in range(first, min(first + MAX_PIECES, len(tokens))):
+        if last > first and not _GAP.match(text[tokens[last - 1].end : tokens[last].start]):
+            break
+        joined += tokens[last].word
+        # 12/34 is no 1234: pieces joined must be long, or have been pieces in the header.
+        is_long = last == first or len(joined) >= MIN_LOOSE_DIGITS
+        if is_long and (joined in terms.joined or joined.lstrip("0") in terms.joined):
+            found = last + 1
+    return range(first, found) if found else ()
+
+
+def _initial_and_name_at(text: str, tokens: list[_Token], first: int, terms: _Terms) -> range | tuple[()]:
+    """Return the two tokens of "J. Brown", where brown fat would stay."""
+    if first + 1 == len(tokens) or tokens[first].word not in terms.initials:
+        return ()
+    initial, word = tokens[first].word, tokens[first + 1].word
+    between = text[tokens[first].end : tokens[first + 1].start]
+    is_name = word in terms.common_names or initial in terms.initialed.get(word, ())
+    return range(first, first + 2) if is_name and between.rstrip(" ") == "." else ()
+
+
+def _add_neighbours(text: str, tokens: list[_Token], gone: set[int], terms: _Terms) -> None:
+    """Add initials and ordinary words of a name that stand beside a word of it that goes."""
+    beside = [number for number in gone if tokens[number].word in terms.names]
+    while beside:
+        number = beside.pop()
+        for other in (number - 1, number + 1):
+            if not 0 <= other < len(tokens) or other in gone:
+                continue
+            left, right = sorted((number, other))
+            word = tokens[other].word
+            is_part = word in terms.common_names or word in terms.initials
+            if is_part and _GAP.match(text[tokens[left].end : tokens[right].start]):
+                gone.add(other)
+                beside.append(other)
+
+
+def _dates(text: str, identifiers: Identifiers, shift_date: Callable[[date], date] | None) -> Iterator[Span]:
+    """Yield where dates stand, longest first where they overlap, and what comes instead."""
+    covered = 0
+    for found in sorted(find_dates(text), key=lambda found: (found.start, -found.end)):
+        is_date = found.sure or not identifiers.dates.isdisjoint(found.readings)
+        if found.start < covered or not is_date:
+            continue
+        before, covered = covered, found.end
+        try:
+            instead = found.rewrite(shift_date, identifiers.dates) if shift_date else ""
+        except _UNSHIFTABLE:
+            instead = ""
+        start = found.start
+        if not instead and (time := _TIME_AFTER.match(text, found.end)):
+            covered = time.end()
+        elif not instead and (time := _TIME_BEFORE.search(text, before, found.start)):
+            start = time.start()
+        yield start, covered, instead
+
+
+def _unvouched(text: str, extra_words: Set[str]) -> Iterator[Span]:
+    known = vocabulary()
+    for token in _tokens(text):
+        if not (token.word in known or token.word in extra_words or _MEASURE.match(token.word)):
+            yield token.start, token.end, ""
+
+
+def _without(text: str, spans: list[Span]) -> str:
+    """Cut spans out, and with them the separators and brackets that have lost their use."""
+    parts, done = [], 0
+    for start, end, instead in sorted(spans, key=lambda span: (span[0], -span[1])):
+        if start >= done:
+            parts.append(text[done:start].replace(_CUT, " ") + (instead or _CUT))
+        done = max(done, end)
+    rest = "".join(parts) + text[done:].replace(_CUT, " ")
+    previous = None
+    while rest != previous:
+        previous = rest
+        rest = _BROKEN_PAIR.sub(_CUT, _CUTS.sub(_CUT, rest))
+    rest = _CUT_AND_SEPARATORS.sub(_joint, _CUT_AT_START.sub(_CUT, rest))
+    return rest if any(map(str.isalnum, rest)) else ""
+
+
+def _joint(match: re.Match[str]) -> str:
+    """Return what stays of the separators on both sides of a cut."""
+    left, right, text = match["left"], match["right"], match.string
+    if match.start() == 0 or text[match.start() - 1] in "\r\n":
+        return ""
+    following = text[match.end() : match.end() + 1]
+    if following in ("", "\r", "\n"):
+        return ""
+    if not left.strip():
+        joint = right if right.strip() else (left and " ") or right
+        return joint if following not in ".:;!?)]" else right.strip()
+    if right.strip():
+        return right
+    return (left.rstrip() if "," in left or ";" in left else "") + " " if right else left

@@ -1,0 +1,438 @@
+"""What in an instance tells who, where and when: harvested once, shared by descriptors and leaks.
+
+Identifying are:
+
+1. by value representation, at every depth, private elements included: PN; DA and DT (their date);
+   UI that is not well known (PS3.6 Annex A) nor beamstop's own, which every clean file says;
+2. by attribute, `_ATTRIBUTES` below: identifiers of patient, order, specimen and device, places and
+   organisations, telephones and mail;
+3. codes inside the sequences that identify persons and institutions (`_IDENTIFICATION_SEQUENCES`).
+
+4. in private elements: UIDs inside any value, and what pydicom's private dictionary calls PN, DA, DT
+   or UI where the file does not say. No name is guessed at: HEAD^Brain is a protocol.
+
+Comments and descriptions are not identifiers: they are what identifiers are searched in.
+
+What the recipe keeps is no identifier at all, neither for descriptors nor for the leak check: a
+value in a kept element of the kinds above is dropped wherever else it stands (a kept StudyDate
+equal to a birth date; a kept InstitutionName in a description), since the clean file says it
+anyway. Kept elements of other kinds (ManufacturerModelName) excuse nothing: that is where leaks sit.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+from pydicom._dicom_dict import DicomDictionary
+from pydicom.charset import convert_encodings, decode_bytes, python_encoding
+from pydicom.datadict import private_dictionary_VR, tag_for_keyword
+from pydicom.dataelem import convert_raw_data_element
+from pydicom.dataset import Dataset
+
+from beamstop.dicom.elements import BROKEN, as_sequence, hides_sequence
+from beamstop.dicom.files import IMPLEMENTATION_CLASS_UID
+from beamstop.dicom.limits import DEEPEST
+from beamstop.dicom.tags import private_block_start
+from beamstop.identity import is_well_known_uid
+from beamstop.words.vocabulary import fold, titles
+
+Path = tuple[int, ...]  # tags from the top level to an attribute, item numbers left out
+Words = tuple[str, ...]  # of a value, folded: "O'Brien-Smith 7" is ("o", "brien", "smith", "7")
+Name = tuple[Words, ...]  # components as PS3.5 6.2.1 orders them: family, given, middle, prefix, suffix
+
+_WORD = re.compile(r"[^\W_]+")
+_RUN = re.compile(r"[^\W\d_]+|\d+")
+_COUNTRY_CODES = (1, 2, 3)  # digits (ITU-T E.164)
+_MIN_NATIONAL = 8  # digits
+_DATE = re.compile(r"([0-9]{4})[.]?([0-9]{2})[.]?([0-9]{2})")
+_LONGEST_PRIVATE_VALUE = 1 << 18  # bytes; what is longer is a picture
+_WRITTEN_UID = re.compile(rb"(?<![0-9.])[0-2](?:\.[0-9]+){5,}(?![0-9.])")
+_UID = re.compile(r"[0-9]+(?:\.[0-9]+){3,}\Z")
+_NAME_GROUPS = re.compile(r"[=\\]")
+_DELIMITERS = {ord("\\"), ord("^"), ord("=")}  # reset ISO 2022 escapes (PS3.5 6.1.2.5.3)
+_SPECIFIC_CHARACTER_SET = 0x00080005
+_CODE_TAGS = frozenset({0x00080100, 0x00080119, 0x00080120, 0x00080104})  # three forms of value; meaning
+_PLACEHOLDER_DATES = frozenset({date(1900, 1, 1), date(1899, 12, 30), date(1899, 12, 31), date(1911, 11, 11)})
+_EARLIEST_YEAR, _LATEST_YEAR = 1850, 2150  # 00010101, 17530101, 99991231 stand for no date
+
+
+class _Kind(StrEnum):
+    NAME = "name"
+    ID = "id"
+    PLACE = "place"
+    CONTACT = "contact"
+    DATE = "date"
+    UID = "uid"
+    SEQUENCE = "sequence"
+
+
+_ATTRIBUTES = {
+    _Kind.ID: """PatientID OtherPatientIDs IssuerOfPatientID MedicalRecordLocator MilitaryRank
+        InsurancePlanIdentification AccessionNumber StudyID StudyIDIssuer AdmissionID IssuerOfAdmissionID
+        ServiceEpisodeID IssuerOfServiceEpisodeID RequestedProcedureID ScheduledProcedureStepID
+        PerformedProcedureStepID FillerOrderNumberImagingServiceRequest PlacerOrderNumberImagingServiceRequest
+        FillerOrderNumberProcedure PlacerOrderNumberProcedure
+        ClinicalTrialSubjectID ClinicalTrialSubjectReadingID ClinicalTrialSiteID
+        ClinicalTrialProtocolEthicsCommitteeApprovalNumber SpecimenIdentifier SpecimenAccessionNumber
+        ContainerIdentifier ContainerComponentID SlideIdentifier BarcodeValue ResultsID ResultsIDIssuer
+        InterpretationID InterpretationIDIssuer
+        DeviceSerialNumber DeviceID UniqueDeviceIdentifier UDISequence DeviceAlternateIdentifier
+        ManufacturerDeviceIdentifier LensSerialNumber SourceSerialNumber CassetteID PlateID
+        DetectorID GantryID
+        GeneratorID XRayDetectorID XRaySourceID HardcopyCreationDeviceID SecondaryCaptureDeviceID
+        ModifyingDeviceID StationName PerformedStationName ScheduledStationName TreatmentMachineName
+        StationAETitle RetrieveAETitle ScheduledStationAETitle PerformedStationAETitle
+        ScheduledStudyLocationAETitle
+        DestinationAE RequestingAE ReceivingAE Originator SourceApplicationEntityTitle
+        SendingApplicationEntityTitle ReceivingApplicationEntityTitle PrivateInformationCreatorUID
+        StorageMediaFileSetID""",
+    _Kind.NAME: """CameraOwnerName NameToUse DistributionName TopicAuthor EthicsCommitteeName""",
+    _Kind.PLACE: """InstitutionName InstitutionAddress InstitutionalDepartmentName PatientAddress
+        PersonAddress ReferringPhysicianAddress CountryOfResidence RegionOfResidence CurrentPatientLocation
+        PatientInstitutionResidence ScheduledPatientInstitutionResidence
+        RequestingService ResponsibleOrganization
+        VerifyingOrganization HumanPerformerOrganization ClinicalTrialSiteName ClinicalTrialSponsorName
+        ClinicalTrialCoordinatingCenterName ClinicalTrialProtocolEthicsCommitteeName PerformedLocation
+        ScheduledProcedureStepLocation ScheduledStudyLocation RequestedProcedureLocation OrderEntererLocation
+        DistributionAddress AddressTrial ModifyingSystem""",
+    _Kind.CONTACT: """PatientTelephoneNumbers PatientTelecomInformation PersonTelephoneNumbers
+        PersonTelecomInformation ReferringPhysicianTelephoneNumbers OrderCallbackPhoneNumber
+        OrderCallbackTelecomInformation TelephoneNumberTrial""",
+}
+_IDENTIFICATION_SEQUENCES = {
+    0x00401101: _Kind.ID,  # Person Identification Code Sequence: staff numbers
+    0x00080082: _Kind.PLACE,  # Institution Code Sequence
+}
+_NOT_TELLING = frozenset({None, _Kind.SEQUENCE})
+_BY_VR = {"PN": _Kind.NAME, "DA": _Kind.DATE, "DT": _Kind.DATE, "UI": _Kind.UID, "SQ": _Kind.SEQUENCE}
+
+
+@dataclass(frozen=True, slots=True)
+class Identifiers:
+    """The identifying values of one instance that its recipe does not keep, normalised.
+
+    Attributes:
+        names: of persons, by component.
+        ids: numbers and codes of patients, orders, devices, stations.
+        places: institutions, departments, addresses.
+        contacts: telephone numbers and mail addresses.
+        dates: days, without those that stand for none (1900-01-01).
+        uids: those not well known.
+        spellings: words of names and places that are not plain ASCII, lower case, accents kept.
+        kept: words of names, ids and places that the recipe keeps.
+        kept_dates: days that the recipe keeps.
+        encodings: Python's names of the character sets the instance says it uses.
+    """
+
+    names: frozenset[Name] = frozenset()
+    ids: frozenset[Words] = frozenset()
+    places: frozenset[Words] = frozenset()
+    contacts: frozenset[Words] = frozenset()
+    dates: frozenset[date] = frozenset()
+    uids: frozenset[str] = frozenset()
+    spellings: frozenset[str] = frozenset()
+    kept: frozenset[str] = frozenset()
+    kept_dates: frozenset[date] = frozenset()
+    encodings: tuple[str, ...] = ()
+
+    def without_dates(self, dates: Iterable[date]) -> "Identifiers":
+        """Return the same less some dates: those that beamstop itself wrote into the clean file.
+
+        A shifted date may by chance be another date of the original.
+        """
+        return replace(self, dates=self.dates.difference(dates))
+
+
+def harvest(dataset: Dataset, is_kept: Callable[[Path], bool]) -> Identifiers:
+    """Gather the identifying values of an original dataset at every depth and of its file meta.
+
+    Raw elements stay raw, but for sequences, which the rules engine visits as well. A sequence that
+    cannot be read, or lies deeper than `DEEPEST` items, is left to the rules engine, which refuses it.
+
+    Args:
+        dataset: as read, before anything is changed.
+        is_kept: says of an attribute, by the tags from the top level to it, whether the recipe keeps it
+            as it is; see the module for what then.
+    """
+    harvester = _Harvester(is_kept)
+    harvester.visit(dataset)
+    meta = getattr(dataset, "file_meta", None)
+    if meta is not None:
+        harvester.visit(meta, is_meta=True)
+    return harvester.result()
+
+
+def words_of(text: str) -> Words:
+    """Return the folded words of a text: runs of letters and digits.
+
+    >>> words_of("O'Brien-Smith_7")
+    ('o', 'brien', 'smith', '7')
+    """
+    return tuple(_WORD.findall(fold(text)))
+
+
+def runs_of(words: Words) -> Words:
+    """Return the runs of letters and of digits in words: as "ACC0099123" is written "acc 0099123", too.
+
+    >>> runs_of(("px77", "120"))
+    ('px', '77', '120')
+    """
+    return tuple(run for word in words for run in _RUN.findall(word))
+
+
+def telephone_numbers(words: Words) -> set[str]:
+    """Return the digits of a telephone number, and without the country code that it may begin with.
+
+    >>> sorted(telephone_numbers(("32", "478", "551290")))
+    ['2478551290', '32478551290', '478551290', '78551290']
+    """
+    digits = "".join(filter(str.isdecimal, words))
+    bare = digits.removeprefix("00")
+    national = {bare[code:].lstrip("0") for code in _COUNTRY_CODES if not bare.startswith("0")}
+    return {digits, *(number for number in national if len(number) >= _MIN_NATIONAL)}
+
+
+class _Values:
+    """Values by kind: one of these for what goes, one for what the recipe keeps."""
+
+    def __init__(self) -> None:
+        self.names: set[Name] = set()
+        self.words: dict[_Kind, set[Words]] = {_Kind.ID: set(), _Kind.PLACE: set(), _Kind.CONTACT: set()}
+        self.dates: set[date] = set()
+        self.uids: set[str] = set()
+        self.spellings: set[str] = set()
+
+    def add(self, kind: _Kind, text: str) -> None:
+        if kind is _Kind.UID:
+            self.uids.update(uid for uid in _split(text) if _is_own_uid(uid))
+        elif kind is _Kind.DATE:
+            self._add_dates(text)
+        elif kind is _Kind.NAME:
+            self.names.update(_names(text))
+            self._add_spellings(text)
+        else:
+            for value in _split(text):
+                self._add_value(kind, value)
+            if kind is _Kind.PLACE:
+                self._add_spellings(text)
+
+    def _add_dates(self, text: str) -> None:
+        for value in _split(text):
+            matches = _DATE.finditer(value) if "-" in value[:9] else filter(None, [_DATE.match(value)])
+            days = [day for day in map(_day, matches) if day]
+            self.dates.update(days)
+            if not days and not _DATE.match(value):
+                self._add_value(_Kind.ID, value)  # 12/03/2004 in a DA: unparsable, telling all the same
+
+    def _add_value(self, kind: _Kind, value: str) -> None:
+        if _UID.match(value):
+            self.uids.add(value)
+        elif words := words_of(value):
+            self.words[kind].add(words)
+
+    def _add_spellings(self, text: str) -> None:
+        if not text.isascii():
+            self.spellings.update(word for word in _WORD.findall(text.lower()) if not word.isascii())
+
+
+class _Harvester:
+    def __init__(self, is_kept: Callable[[Path], bool]) -> None:
+        self._is_kept = is_kept
+        self._gone, self._kept = _Values(), _Values()
+        self._encodings: dict[str, None] = {}
+
+    def visit(self, top: Dataset, is_meta: bool = False) -> None:
+        """Gather what a dataset says; nothing of a file meta is kept, it is written anew."""
+        stack: list[tuple[Dataset, _Kind | None, tuple[str, ...], Path]] = [(top, None, (), ())]
+        by_tag = _kinds()
+        while stack:
+            dataset, code_kind, encodings, path = stack.pop()
+            encodings = self._encodings_of(dataset) or encodings
+            for key, element in list(dataset._dict.items()):
+                tag = int(key)  # pydicom's tags are compared in Python
+                kind, said = by_tag.get(tag), _BY_VR.get(element.VR)  # type: ignore[arg-type]
+                # The file says a VR that tells, the standard another: a rule for the tag excuses nothing.
+                is_odd = said not in _NOT_TELLING and kind in _NOT_TELLING and tag in DicomDictionary
+                kind = said if is_odd else kind or said
+                if kind is None and tag & 0x10000 and hides_sequence(element):
+                    kind = _Kind.SEQUENCE
+                if kind is None and tag & 0x10000:
+                    kind = _private_kind(dataset, tag, element)
+                    self._take_private_uids(element)
+                if kind is None:
+                    if code_kind is None or tag not in _CODE_TAGS:
+                        continue
+                    kind = code_kind
+                if kind is not _Kind.SEQUENCE:
+                    self._take(kind, None if is_meta or is_odd else (*path, int(tag)), element, encodings)
+                elif len(path) < DEEPEST:
+                    below = _IDENTIFICATION_SEQUENCES.get(tag)
+                    here = (*path, int(tag))
+                    items = _items(dataset, tag, list(encodings))
+                    stack.extend((item, below, encodings, here) for item in items)
+
+    def result(self) -> Identifiers:
+        gone, kept = self._gone, self._kept
+        kept_words = {word for name in kept.names for component in name for word in component}
+        kept_words.update(word for values in kept.words.values() for words in values for word in words)
+        kept_words.update("".join(words) for values in kept.words.values() for words in values)
+        return Identifiers(
+            names=frozenset(gone.names - kept.names),
+            ids=frozenset(gone.words[_Kind.ID] - kept.words[_Kind.ID]),
+            places=frozenset(gone.words[_Kind.PLACE] - kept.words[_Kind.PLACE]),
+            contacts=frozenset(gone.words[_Kind.CONTACT] - kept.words[_Kind.CONTACT]),
+            dates=frozenset(gone.dates - kept.dates),
+            uids=frozenset(gone.uids - kept.uids),
+            spellings=frozenset(gone.spellings - kept.spellings),
+            kept=frozenset(kept_words),
+            kept_dates=frozenset(kept.dates),
+            encodings=tuple(self._encodings),
+        )
+
+    def _take(self, kind: _Kind, path: Path | None, element: Any, encodings: tuple[str, ...]) -> None:
+        """Take a value; a path that is None is that of an element that is never kept."""
+        text = _text_of(element, encodings)
+        if not text or (kind is _Kind.UID and not _has_own_uid(text)):
+            return
+        is_kept = path is not None and self._is_kept(path)
+        (self._kept if is_kept else self._gone).add(kind, text)
+
+    def _take_private_uids(self, element: Any) -> None:
+        """Gather the UIDs inside a private value; kept ones excuse nothing, for they are remapped."""
+        value = element.value
+        if isinstance(value, bytes) and len(value) <= _LONGEST_PRIVATE_VALUE:
+            for written in _WRITTEN_UID.findall(value):
+                if _is_own_uid(uid := written.decode()):
+                    self._gone.uids.add(uid)
+
+    def _encodings_of(self, dataset: Dataset) -> tuple[str, ...]:
+        element = dataset._dict.get(_SPECIFIC_CHARACTER_SET)  # type: ignore[call-overload]
+        if element is None:
+            return ()
+        terms = [term.strip() for term in _text_of(element, ()).split("\\")]
+        known = [term for term in terms if term in python_encoding]
+        encodings = tuple(convert_encodings(known)) if known else ()
+        self._encodings.update(dict.fromkeys(encodings))
+        return encodings
+
+
+@cache
+def _kinds() -> dict[int, _Kind]:
+    """Return the kind of every attribute of the standard that identifies or is a sequence."""
+    kinds = {tag: _BY_VR[entry[0]] for tag, entry in DicomDictionary.items() if entry[0] in _BY_VR}
+    for kind, keywords in _ATTRIBUTES.items():
+        for keyword in keywords.split():
+            tag = tag_for_keyword(keyword)
+            if tag is not None and kinds.get(tag) is not _Kind.SEQUENCE:
+                kinds[tag] = kind
+    return kinds
+
+
+def _private_kind(dataset: Dataset, tag: int, element: Any) -> _Kind | None:
+    """Return the kind of a private element whose VR the file does not say but pydicom's dictionary does."""
+    if element.VR not in (None, "UN"):
+        return None
+    creator = dataset._dict.get(private_block_start(tag))  # type: ignore[call-overload]
+    if creator is None:
+        return None
+    try:
+        return _BY_VR.get(private_dictionary_VR(tag, _text_of(creator, ())))
+    except KeyError:
+        return None
+
+
+def _items(dataset: Dataset, tag: int, encodings: list[str]) -> Iterable[Dataset]:
+    element = dataset._dict[tag]  # type: ignore[index]
+    try:
+        if hides_sequence(element):
+            value = convert_raw_data_element(as_sequence(element), encoding=encodings, ds=dataset).value
+        else:
+            value = dataset[tag].value
+    except BROKEN:
+        return ()
+    return [item for item in value if isinstance(item, Dataset)] if isinstance(value, Iterable) else ()
+
+
+def _text_of(element: Any, encodings: tuple[str, ...]) -> str:
+    """Return an element's text without converting it; lenient, since a wrong charset hides no name."""
+    value = element.value
+    if value is None:
+        return ""
+    if not isinstance(value, bytes):
+        many = value if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+        return str(value) if hasattr(value, "components") else "\\".join(map(str, many))
+    if value.isascii() and b"\x1b" not in value:
+        return value.decode("ascii").strip(" \0")
+    return decode_leniently(value, encodings).strip(" \0")
+
+
+def decode_leniently(value: bytes, encodings: tuple[str, ...]) -> str:
+    """Decode a value as its instance says, else as UTF-8, else as Latin-1, which never fails."""
+    if b"\x1b" in value and encodings:
+        try:
+            return decode_bytes(value, encodings, _DELIMITERS)
+        except (LookupError, UnicodeError):
+            pass
+    for encoding in (*encodings, "utf-8"):
+        try:
+            return value.decode(encoding)
+        except (LookupError, UnicodeError):
+            continue
+    return value.decode("latin-1")
+
+
+def _split(text: str) -> list[str]:
+    return [value.strip(" \0") for value in text.split("\\")]
+
+
+def _is_own_uid(uid: str) -> bool:
+    return bool(uid) and not is_well_known_uid(uid) and uid != IMPLEMENTATION_CLASS_UID
+
+
+def _has_own_uid(text: str) -> bool:
+    return any(map(_is_own_uid, _split(text))) if "\\" in text else _is_own_uid(text)
+
+
+def _day(match: re.Match[str]) -> date | None:
+    try:
+        day = date(int(match[1]), int(match[2]), int(match[3]))
+    except ValueError:
+        return None
+    is_real = _EARLIEST_YEAR <= day.year <= _LATEST_YEAR and day not in _PLACEHOLDER_DATES
+    return day if is_real else None
+
+
+def _names(text: str) -> Iterator[Name]:
+    """Yield each spelling of each name: alphabetic, ideographic, phonetic.
+
+    Umlauts also as two letters, O'Brien also as OBrien.
+    """
+    for group in _NAME_GROUPS.split(text):
+        for spelling in {group, _two_letter_umlauts(group), _APOSTROPHES.sub("", group)}:
+            components = spelling.split("^") if "^" in spelling else _without_carets(spelling)
+            words = (tuple(word for word in words_of(part) if word not in titles()) for part in components)
+            name = tuple(component for component in words if component)
+            if name:
+                yield name
+
+
+def _without_carets(name: str) -> list[str]:
+    """Split "Smith, John" and "John Smith" into family name and the rest."""
+    if "," in name:
+        return name.split(",")
+    *given, family = name.split() or [""]
+    return [family, " ".join(given)]
+
+
+def _two_letter_umlauts(text: str) -> str:
+    return text.translate(_UMLAUTS) if not text.isascii() else text
+
+
+_APOSTROPHES = re.compile("['’`´]")
+_UMLAUTS = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "å": "aa", "ø": "oe"}
+)

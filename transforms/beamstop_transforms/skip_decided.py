@@ -1,0 +1,87 @@
+"""Skip: leave out the sources that an earlier run has decided."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+from apache_beam import pvalue
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
+
+from beamstop.identity import Identity
+from beamstop.keys import resolve_key
+from beamstop_transforms.instance import Source, source_id_of
+from beamstop_transforms.ledger.decisions import Decisions
+from beamstop_transforms.ledger.numbers import digest_number
+
+_SKIPPED = "skipped"
+
+
+class Skipping(NamedTuple):
+    """What Skip returns.
+
+    Attributes:
+        fresh: the sources to be worked on.
+        skipped: one element, see `numbers_in`: which are the others, in 8 bytes each.
+    """
+
+    fresh: Any
+    skipped: Any
+
+
+class Skip(beam.PTransform):
+    """Leave out sources whose newest row in the audit has their size and version, recipe and beamstop.
+
+    Args:
+        decisions: of earlier runs, loaded once per worker process; None to leave out nothing.
+        key: reference of the run's key, for the keyed digests of the paths.
+    """
+
+    def __init__(self, decisions: Decisions | None, key: str) -> None:
+        super().__init__()
+        self._decisions = decisions
+        self._key = key
+
+    def expand(self, sources: Any) -> Any:
+        """Return `Skipping`."""
+        if self._decisions is None:
+            return Skipping(sources, sources.pipeline | "Nothing" >> beam.Create([b""]))
+        skip = beam.ParDo(_SkipFn(self._decisions, self._key))
+        outputs = sources | skip.with_outputs(_SKIPPED, main="fresh")
+        return Skipping(outputs["fresh"], outputs[_SKIPPED] | "Together" >> beam.CombineGlobally(_joined))
+
+
+class _SkipFn(beam.DoFn):
+    def __init__(self, decisions: Decisions, key: str) -> None:
+        super().__init__()
+        self._pickled = decisions
+        self._key = key
+
+    def setup(self) -> None:
+        self._decisions = self._pickled.shared()
+        self._identity = Identity(resolve_key(self._key))
+
+    def start_bundle(self) -> None:
+        self._skipped: list[int] = []
+
+    def process(self, source: Source) -> Iterator[Any]:
+        source_id = source_id_of(source, self._identity)
+        if self._decisions.holds(source_id, source.size, source.version):
+            self._skipped.append(digest_number(source_id))
+        else:
+            yield source
+
+    def finish_bundle(self) -> Iterator[Any]:
+        window = GlobalWindow()
+        numbers = np.array(self._skipped, np.uint64).tobytes()
+        yield pvalue.TaggedOutput(_SKIPPED, WindowedValue(numbers, window.max_timestamp(), (window,)))
+
+
+def numbers_in(skipped: bytes) -> Any:
+    """Return the sorted `digest_number` of every source that was skipped."""
+    return np.sort(np.frombuffer(skipped, np.uint64))
+
+
+def _joined(parts: Iterable[bytes]) -> bytes:
+    return b"".join(parts)
