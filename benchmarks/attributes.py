@@ -25,11 +25,11 @@ from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import UID
 
-from beamstop.chain import check
 from beamstop.dicom.files import encode, read_dicom
-from beamstop.recipe.model import load_recipe
-from beamstop.rules.bouncers import bounce
+from beamstop.recipe.load import load_recipe
 from beamstop.steps.apply_recipe import apply_recipe
+from beamstop.steps.bounce import bounce
+from beamstop.steps.check_leaks import check_leaks
 from beamstop.steps.insert import insert
 
 Contender = Callable[[bytes], object]
@@ -125,12 +125,12 @@ def _beamstop(checked: bool, detail: bool) -> Contender:
 
     def run(data: bytes) -> bytes:
         dataset = read_dicom(data)
-        bounce(dataset, recipe.doormen)
+        bounce(dataset, recipe.bouncer_instances)
         report = apply_recipe(dataset, recipe, identity, "source", detail)
         insert(dataset, recipe, pixels_examined=False)
         encoded = encode(dataset)
         if checked:
-            check(encoded, report)
+            check_leaks(encoded, report)
         return encoded.data
 
     return run

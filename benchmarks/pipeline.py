@@ -250,9 +250,9 @@ def rows(base: Path, count: int) -> None:
 def ledger(base: Path, count: int) -> None:
     """Print what it takes to read, search and compare a ledger of so many rows."""
     from beamstop_transforms.ledger.decisions import Decisions
+    from beamstop_transforms.ledger.history import History
+    from beamstop_transforms.ledger.target import Target
     from beamstop_transforms.ledger.writers import Ledger
-    from beamstop_transforms.prune import History
-    from beamstop_transforms.write import Target
 
     audit, names = base / "audit", write_ledger(base / "audit", count)
     target = Target(str(base / "out"), str(audit), "z")

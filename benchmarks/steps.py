@@ -17,16 +17,17 @@ from beamstop.audit import INSTANCES
 from beamstop.dicom.limits import MAX_DEPTH, Limits
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
-from beamstop.recipe.model import load_recipe
+from beamstop.recipe.load import load_recipe
 from beamstop_transforms.apply_recipe import _ApplyRecipeFn
-from beamstop_transforms.audit import columns_of, complete
 from beamstop_transforms.bounce import _BounceFn
 from beamstop_transforms.check_leaks import _CheckLeaksFn
 from beamstop_transforms.hide_text import _HideTextFn
 from beamstop_transforms.insert import _InsertFn
 from beamstop_transforms.instance import Source
+from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.read import _BeginFn, _ReadDicomFn
-from beamstop_transforms.write import Target, _WriteDicomFn
+from beamstop_transforms.record import columns_of, complete
+from beamstop_transforms.write import _WriteDicomFn
 
 
 def main(name: str, key: str, detail: str, archive: str, out: str) -> None:
@@ -37,7 +38,7 @@ def main(name: str, key: str, detail: str, archive: str, out: str) -> None:
     chain = [
         _ReadDicomFn(key, limits, {}),
         _BounceFn(recipe),
-        _HideTextFn(recipe, _no_finder),
+        _HideTextFn(recipe, _no_detector),
         _BounceFn(recipe),
         _ApplyRecipeFn(recipe, key, detail == "changes", MAX_DEPTH),
         _InsertFn(recipe),
@@ -72,7 +73,7 @@ def main(name: str, key: str, detail: str, archive: str, out: str) -> None:
         pq.write_table(pa.Table.from_batches(changes), f"{out}/changes.parquet", compression="zstd")
 
 
-def _no_finder(languages: tuple[str, ...]) -> Any:
+def _no_detector(languages: tuple[str, ...]) -> Any:
     raise SystemExit("a recipe for headers alone, please")
 
 

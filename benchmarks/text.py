@@ -26,7 +26,7 @@ from PIL import Image
 from text_files import Seen, sheet
 
 from beamstop.pixels.frames import open_frames
-from beamstop.text.hiding import TextBox
+from beamstop.text.boxes import TextBox
 
 # Modality → pictures with text, and without.
 COUNTS = {"CT": (8, 4), "MR": (8, 4), "US": (6, 3), "SC": (6, 3), "CR": (2, 1), "DX": (2, 1), "MG": (3, 1)}
@@ -66,15 +66,15 @@ class Tally:
 
 
 def beamstop_engine() -> Engine:
-    """Return beamstop's finder on its own renditions."""
-    from beamstop.ocr.detector import load_finder
+    """Return beamstop's detector on its own renditions."""
+    from beamstop.ocr.detector import load_detector
 
-    finder = load_finder()
+    detector = load_detector()
 
     def find(picture: Picture) -> list[TextBox]:
         frames = open_frames(picture.dataset())
         greys = frames.decode(0).pictures() if frames else []
-        return [box for grey in greys for box in finder.find(grey)]
+        return [box for grey in greys for box in detector.find(grey)]
 
     return find
 

@@ -20,10 +20,11 @@ from pydicom.errors import InvalidDicomError
 
 from beamstop.dicom.files import transfer_syntax_of
 from beamstop.errors import DeidError
-from beamstop.ocr.detector import load_finder
+from beamstop.ocr.detector import load_detector
 from beamstop.pixels.frames import open_frames
-from beamstop.text.hiding import TextFinder, TextPolicy, search_and_hide
-from beamstop.text.judge import Judge
+from beamstop.text.detector import TextDetector, TextPolicy
+from beamstop.text.hiding import search_and_hide
+from beamstop.text.judge import TextJudge
 
 Grey = NDArray[np.uint8]
 
@@ -47,9 +48,9 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="PNG to write")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
-    finder = load_finder()
+    detector = load_detector()
     print("| file | size | boxes | hidden area | CPU s |\n|---|--:|--:|--:|--:|")
-    seen = [one for file in files(given.paths) for one in looked_at(file, finder)]
+    seen = [one for file in files(given.paths) for one in looked_at(file, detector)]
     print(f"\n{len(seen)} pictures, boxes in {sum(one.boxes > 0 for one in seen)}")
     if given.sheet:
         sheet([one for one in seen if one.boxes]).save(given.sheet)
@@ -61,13 +62,13 @@ def files(paths: Iterable[Path]) -> Iterator[Path]:
         yield from (file for file in (sorted(path.rglob("*")) if path.is_dir() else [path]) if file.is_file())
 
 
-def looked_at(file: Path, finder: TextFinder) -> Iterator[Seen]:
+def looked_at(file: Path, detector: TextDetector) -> Iterator[Seen]:
     """Yield what was seen in a file, and print it; nothing where there are no pixels to look at."""
     started = time.process_time()
     try:
         dataset = dcmread(file)
         transfer_syntax_of(dataset)
-        seen = hidden_in(dataset, file.name, finder)
+        seen = hidden_in(dataset, file.name, detector)
     except InvalidDicomError:
         return
     except DeidError as error:
@@ -82,14 +83,14 @@ def looked_at(file: Path, finder: TextFinder) -> Iterator[Seen]:
         yield seen
 
 
-def hidden_in(dataset: Dataset, name: str, finder: TextFinder) -> Seen | None:
+def hidden_in(dataset: Dataset, name: str, detector: TextDetector) -> Seen | None:
     """Hide all text in the first frame, as a run does."""
     frames = open_frames(dataset)
     if frames is None:
         return None
     frame = frames.decode(0)
     values = frame.values().copy()
-    search = search_and_hide(frame, Judge(TextPolicy(), dataset), finder, "frame 0")
+    search = search_and_hide(frame, TextJudge(TextPolicy(), dataset), detector, "frame 0")
     covered = np.zeros(frame.shape, bool)
     for box, _ in search.hidden:
         covered[box.y : box.y + box.height, box.x : box.x + box.width] = True

@@ -19,7 +19,8 @@ from pydicom.uid import CTImageStorage
 
 from beamstop import Rejected, deidentify
 from beamstop.audit import CHANGES, CROSSWALK, FINDINGS, INSTANCES, PRUNED_FILES
-from beamstop.recipe.model import Recipe, parse_recipe, recipe_names
+from beamstop.recipe.load import parse_recipe, recipe_names
+from beamstop.recipe.model import Recipe
 from beamstop_pipeline.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent

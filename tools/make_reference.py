@@ -10,7 +10,7 @@ from typer.cli import get_docs_for_click
 
 import beamstop
 import beamstop_transforms
-from beamstop.recipe.model import recipe_schema
+from beamstop.recipe.load import recipe_schema
 from beamstop_pipeline.cli import app
 
 

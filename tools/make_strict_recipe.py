@@ -163,7 +163,7 @@ HEAD = """\
 # others only those listed here stay.
 #
 # clean-pixel-data: text burned into pixels would undo the rest.
-# clean-descriptors, clean-structured-content: under `unvouched: remove` only words of the vocabulary stay of
+# clean-descriptors, clean-structured-content: under `unknown_words: remove` only words of the vocabulary stay of
 #   a description or a report, no more than codes tell; content items that Table E.3.4-1 names follow it.
 # Not clean-graphics: a detector finds printed text, not handwriting. Overlays go, graphics become dummies.
 # A code string stays where it is a term that the standard defines for the attribute; any other is a text.
@@ -173,7 +173,7 @@ profile: basic
 options: [clean-pixel-data, clean-descriptors, clean-structured-content]
 unlisted: remove
 unknown: remove
-unvouched: remove
+unknown_words: remove
 bouncers:
   - non-standard-sop-class
   - encapsulated-document

@@ -16,6 +16,7 @@ from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
 from pydicom._uid_dict import UID_dictionary
 from pydicom.sr._concepts_dict import concepts
 
+from beamstop.standard.transfer_syntaxes import NEWER
 from beamstop.words.vocabulary import fold
 
 TARGET = Path(__file__).parent.parent / "transforms" / "beamstop" / "data" / "vocabulary.txt"
@@ -38,6 +39,7 @@ def main(target: Path) -> None:
     """Collect, sort, write."""
     entries = [*DicomDictionary.values(), *RepeatersDictionary.values()]
     names = [entry[2] for entry in entries] + [entry[0] for entry in UID_dictionary.values()]
+    names += NEWER.values()
     ordinary = {fold(word) for name in names for word in _WORD.findall(name)}
     capitalised: set[str] = set()
     for meaning in code_meanings():

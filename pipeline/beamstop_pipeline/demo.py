@@ -25,8 +25,8 @@ from pydicom.uid import (
 from rich.console import Console
 from rich.table import Table
 
-from beamstop_pipeline.cli import DONE, SET_ASIDE
 from beamstop_pipeline.cli import main as beamstop
+from beamstop_pipeline.exit_codes import Exit
 
 PLACE = Path("demo-out")
 
@@ -99,7 +99,7 @@ def main() -> int:
     beamstop(["keygen", str(key)])
     places = {"--input": archive, "--output": output, "--audit": audit, "--key": key}
     code = beamstop(["run", *(str(word) for option in places.items() for word in option)])
-    if code not in (DONE, SET_ASIDE):
+    if code not in (Exit.OK, Exit.SET_ASIDE):
         return code
     report(console, output, audit)
     console.print(

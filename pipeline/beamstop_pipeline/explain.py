@@ -8,44 +8,41 @@ from typing import NamedTuple
 from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import Dataset
 
-from beamstop.chain import FinderLoader, check, hide_text
+from beamstop import chain
 from beamstop.changes import Change
-from beamstop.dicom.files import encode, read_dicom
-from beamstop.dicom.tags import (
+from beamstop.dicom.elements import MALFORMED
+from beamstop.dicom.files import read_dicom
+from beamstop.dicom.pydicom_guards import guarded
+from beamstop.dicom.tags import is_private_creator, private_block_start, tag_name, tag_text, vr_of
+from beamstop.errors import RecipeError, Refusal, Rejected
+from beamstop.ocr import load_detector
+from beamstop.recipe.model import CustomBouncer, Recipe, Reject
+from beamstop.rules.operators import BY_ACTION, Operator
+from beamstop.rules.profile import BASIC, METHOD_CODES, edition
+from beamstop.rules.rules import Rule
+from beamstop.rules.tag_identifiers import (
     PrivateBlockTagIdentifier,
     RepeatingGroup,
     SingleTag,
     TagPath,
-    is_private_creator,
     parse_identifier,
-    private_block_start,
-    tag_name,
-    tag_text,
-    vr_of,
 )
-from beamstop.errors import RecipeError, Refusal, Rejected
-from beamstop.recipe.model import CustomBouncer, Recipe, Reject
-from beamstop.rules.bouncers import bounce
-from beamstop.rules.operators import BY_ACTION, Operator
-from beamstop.rules.profile import BASIC, METHOD_CODES, edition
-from beamstop.rules.rules import Rule
 from beamstop.standard.actions import Action
-from beamstop.steps.apply_recipe import apply_recipe
-from beamstop.steps.insert import PATIENT_IDENTITY_REMOVED, insert
-from beamstop.text.hiding import TextPolicy
+from beamstop.steps.insert import PATIENT_IDENTITY_REMOVED
+from beamstop.text.detector import DetectorLoader, TextPolicy
 from beamstop.text.where_text import why_no_text
 
 _FIRST_BLOCK = 0x1000  # of private elements, where the creator is (gggg,0010)
 _VALUE_LENGTH = 60
-_SAYS = {
+_IN_WORDS = {
     "D": "gets a dummy value",
     "Z": "is emptied",
     "X": "is removed",
-    "K": "stays",
+    "K": "is kept",
     "C": "is cleaned of what identifies",
     "U": "gets a new UID",
 }
-_GONE = {"X", "Z"}
+_REMOVED = {"X", "Z"}
 
 
 def table(rows: Iterable[tuple[str, ...]], indent: str = "  ") -> Iterator[str]:
@@ -99,12 +96,12 @@ def _settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
     yield "profile", f"{recipe.profile} (PS3.15 {edition()})" if recipe.profile == BASIC else recipe.profile
     yield "unlisted", recipe.unlisted
     yield "unknown", recipe.unknown
-    yield "unvouched", recipe.unvouched
+    yield "unknown_words", recipe.unknown_words
     yield "encapsulated", recipe.encapsulated
     if recipe.hides_text:
         yield from _text_settings(recipe.text_policy)
     else:
-        yield "text", "pixels are not looked at"
+        yield "text", "pixels are not searched"
     root = f", root {recipe.uids.root}" if recipe.uids.root else ""
     yield "uids", f"{recipe.uids.method}{root}"
     yield "dates", "shifted by {} to {} days where they are shifted".format(*recipe.dates.shift_days)
@@ -117,10 +114,10 @@ def _text_settings(policy: TextPolicy) -> Iterator[tuple[str, str]]:
     again = "" if policy.look_again else ", without looking again"
     yield "text", f"hide {policy.hide}, languages {' '.join(policy.languages)}{words}{again}"
     yield "markers", " ".join(policy.markers) or "none"
-    if policy.ultrasound_regions == "spare":
-        yield "ultrasound", "what is found inside a scan stays, unless it is the instance's own"
+    if policy.ultrasound_regions == "keep":
+        yield "ultrasound", "text found inside a scan is kept, unless it is the instance's own"
     for region in policy.regions:
-        areas = "; ".join(_area(area.x, area.y, area.width, area.height) for area in region.areas)
+        areas = "; ".join(_area(box.x, box.y, box.width, box.height) for box in region.boxes)
         yield "region", f"{areas}: where {region.when}"
 
 
@@ -169,13 +166,13 @@ def explain_attribute(recipe: Recipe, text: str, sop_class: str | None = None) -
     yield f"{name} {tag_text(tag)} {vr}"
     for depth in range(1, len(path)):
         around = recipe.planner.plan(path[:depth], None, None, uid)
-        if around.action.value in _GONE:
-            yield f"  goes with {tag_name(path[depth - 1])}, which {_SAYS[around.action]} ({around.origin})"
+        if around.action.value in _REMOVED:
+            yield f"  is removed with {tag_name(path[depth - 1])}, which {_IN_WORDS[around.action]} ({around.origin})"
             return
     plan = recipe.planner.plan(path, creator, None, uid)
     rule = recipe.rules.rule_for(path, creator)
     code = rule.code if rule and not sop_class and creator is None else plan.action.value
-    visited = "; its items are visited" if vr == "SQ" and code not in _GONE else ""
+    visited = "; its items are visited" if vr == "SQ" and code not in _REMOVED else ""
     yield f"  {code}: {_compound(code)}{visited}"
     if rule and _operator(rule):
         yield f"  operator {_operator(rule)}"
@@ -186,9 +183,9 @@ def explain_attribute(recipe: Recipe, text: str, sop_class: str | None = None) -
 
 
 def _compound(code: str) -> str:
-    if code in _SAYS:
-        return _SAYS[code]
-    return "what the IOD allows of " + ", ".join(_SAYS[part.rstrip("*")] for part in code.split("/"))
+    if code in _IN_WORDS:
+        return _IN_WORDS[code]
+    return "what the IOD allows of " + ", ".join(_IN_WORDS[part.rstrip("*")] for part in code.split("/"))
 
 
 def _place(text: str) -> tuple[tuple[int, ...], str | None]:
@@ -264,41 +261,44 @@ class Explanation:
     methods: tuple[str, ...] = ()
 
 
-def explain_instance(data: bytes, recipe: Recipe, key: bytes, load_finder: FinderLoader) -> Explanation:
-    """Run the whole chain for one instance in memory and say what it did.
+def explain_instance(
+    data: bytes, recipe: Recipe, key: bytes, load_detector: DetectorLoader = load_detector
+) -> Explanation:
+    """Run the whole chain for one instance in memory and explain what it did.
 
     Args:
         data: one DICOM file.
         recipe: that is applied.
         key: any; no pseudonym is shown.
-        load_finder: makes the text finder, where the recipe looks at pixels.
+        load_detector: makes the text detector, where the recipe needs one.
 
     Raises:
         DeidError: other than a refusal, such as missing weights.
     """
-    found = Explanation()
+    found, finished = Explanation(), chain.Finished()
+    detector = chain.detector_for(recipe, load_detector)
+    original = None
     try:
-        _explain(found, data, recipe, key, load_finder)
+        dataset = read_dicom(data)
+        original = copy.deepcopy(dataset)
+        chain.run(dataset, recipe, recipe.identity(key), detector, detail=True, finished=finished)
     except Refusal as refusal:
         found.outcome = type(refusal).__name__.lower()
         found.why = str(refusal)
+    if original is not None:
+        _describe(found, original, recipe, finished)
     return found
 
 
-def _explain(found: Explanation, data: bytes, recipe: Recipe, key: bytes, load_finder: FinderLoader) -> None:
-    dataset = read_dicom(data)
-    original = copy.deepcopy(dataset)
-    bounce(dataset, recipe.doormen)
-    finder = load_finder(recipe.text_policy.languages) if recipe.looks_at_pixels else None
-    found.unexamined = (why_no_text(dataset) or "") if recipe.hides_text else ""
-    pixels = hide_text(dataset, recipe, finder)
-    found.boxes = list(pixels.changes)
-    bounce(dataset, recipe.doormen, pixels.examined)
-    report = apply_recipe(dataset, recipe, recipe.identity(key))
-    changes = {change.path: change for change in report.changes}
-    found.elements = list(_lines(original, recipe, changes))
-    found.methods = insert(dataset, recipe, pixels.examined, pixels.text_hidden)
-    check(encode(dataset), report)
+@guarded()
+def _describe(found: Explanation, original: Dataset, recipe: Recipe, finished: chain.Finished) -> None:
+    """Fill in what the chain did to an instance, as far as it came."""
+    found.boxes = list(finished.pixels.changes)
+    found.methods = finished.methods
+    changes = {change.path: change for change in finished.attributes.changes}
+    if changes:
+        found.unexamined = (why_no_text(original) or "") if recipe.hides_text else ""
+        found.elements = list(_lines(original, recipe, changes))
 
 
 def _lines(original: Dataset, recipe: Recipe, changes: dict[str, Change]) -> Iterator[Line]:
@@ -326,14 +326,14 @@ def _dataset_lines(
         plan = recipe.planner.plan(here, creator, raw_vr, sop_class)
         try:
             element = dataset[tag]
-        except (AttributeError, LookupError, NotImplementedError, TypeError, ValueError):
+        except MALFORMED:
             yield _line(name, tag, raw_vr or "UN", changes.get(name), plan.origin, "cannot be read")
             continue
         origin = "private" if is_private_creator(tag) else plan.origin
         change = changes.get(name)
         is_sequence = element.VR == "SQ"
         yield _line(name, tag, element.VR, change, origin, "" if is_sequence else element.value)
-        if is_sequence and (change is None or change.action not in _GONE):
+        if is_sequence and (change is None or change.action not in _REMOVED):
             for number, item in enumerate(element.value):
                 removed = changes.get(f"{name}[{number}]")
                 if removed is not None:
@@ -352,8 +352,8 @@ def _creator(dataset: Dataset, tag: int) -> str | None:
 def _line(name: str, tag: int, vr: str, change: Change | None, origin: str, value: object) -> Line:
     shown = repr(value)[:_VALUE_LENGTH] if value not in ("", None) else ""
     if change is None:
-        return Line(name, tag_text(tag), vr, Action.K.value, "stays", origin, shown)
-    happens = _SAYS[change.action]
+        return Line(name, tag_text(tag), vr, Action.K.value, "is kept", origin, shown)
+    happens = _IN_WORDS[change.action]
     if change.action == Action.Z and change.after_digest is not None:
         happens = "gets a pseudonym"
     return Line(name, tag_text(tag), vr, change.action, happens, change.rule, shown)
@@ -369,7 +369,7 @@ def describe_instance(found: Explanation, values: bool) -> Iterator[str]:
         yield from table((_box(change) for change in found.boxes), indent="")
         yield ""
     if found.unexamined:
-        yield f"no text is looked for in pixels; {found.unexamined}"
+        yield f"pixels are not searched for text; {found.unexamined}"
     if found.methods:
         yield f"methods {' '.join(found.methods)}"
     yield f"would be {found.outcome}" + (f": {found.why}" if found.why else "")

@@ -1,33 +1,28 @@
 """The graph: the whole job on one screen; every source ends in exactly one audit row."""
 
-import platform
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from beamstop.recipe.model import Recipe
-from beamstop.rules.profile import edition
 from beamstop_pipeline.job import Job
 from beamstop_pipeline.running.progress import NoteListed, NoteOutcomes
-from beamstop_transforms.apply_recipe import ApplyRecipe
-from beamstop_transforms.audit import Drafts, Run, WriteAudit
-from beamstop_transforms.bounce import Bounce
-from beamstop_transforms.check_leaks import CheckLeaks
-from beamstop_transforms.hide_text import HideText
-from beamstop_transforms.insert import Insert
+from beamstop_transforms.audit import JobOutputs, WriteAudit
+from beamstop_transforms.deidentify import Deidentify
 from beamstop_transforms.ledger.decisions import Decisions
+from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.match import Match
 from beamstop_transforms.notifications import Notified, ReadNotifications
 from beamstop_transforms.read import ReadDicom
-from beamstop_transforms.redistribute import Spread
-from beamstop_transforms.resolve_duplicates import Settle
-from beamstop_transforms.skip_decided import Skip
+from beamstop_transforms.record import Run
+from beamstop_transforms.redistribute import Redistribute
+from beamstop_transforms.resolve_duplicates import ResolveDuplicates
+from beamstop_transforms.skip_decided import SkipDecided
 from beamstop_transforms.stores import is_dicomweb
 from beamstop_transforms.tables import PER_BUNDLE
 from beamstop_transforms.windows import WriteWindows, into_windows
-from beamstop_transforms.write import Target, WriteDicom, Written
+from beamstop_transforms.write import WriteDicom, Written
 
 
 def build(pipeline: beam.Pipeline, job: Job) -> Any:
@@ -39,24 +34,25 @@ def build(pipeline: beam.Pipeline, job: Job) -> Any:
     if job.subscription is not None:
         return build_stream(pipeline | "ReadNotifications" >> ReadNotifications(job.subscription), job)
     target = Target(job.output, job.audit, job.run_id, first_wins=is_dicomweb(job.output))
-    run = _run(job, target)
     sources = pipeline | "Match" >> Match(job.inputs)
     decisions = _decisions(job, target)
-    skipping = sources | "Skip" >> Skip(decisions, job.key)
+    skipping = sources | "SkipDecided" >> SkipDecided(decisions, job.key)
     listed = skipping.fresh | "NoteListed" >> NoteListed(job.progress)
     # Only paths cross this; from reading to writing is one fused chain.
-    chain = _deidentify(listed | "Spread" >> Spread(), job, target)
-    settled = chain.written.claims | "SettleDuplicates" >> Settle(target, decisions, skipping.skipped)
-    rows = (*chain.rows, settled.overturned) | "NoteOutcomes" >> NoteOutcomes(job.progress)
-    return Drafts(
+    chain = _deidentify(listed | "Redistribute" >> Redistribute(), job, target)
+    resolved = chain.written.claims | "ResolveDuplicates" >> ResolveDuplicates(
+        target, decisions, skipping.skipped
+    )
+    rows = (*chain.rows, resolved.overturned) | "NoteOutcomes" >> NoteOutcomes(job.progress)
+    return JobOutputs(
+        rows=rows,
         sources=sources,
         skipped=skipping.skipped,
-        rows=rows,
         changes=chain.written.changes,
         crosswalk=chain.written.crosswalk,
         attributes=chain.written.attributes,
-        losers=settled.losers,
-    ) | "WriteAudit" >> WriteAudit(run)
+        losers=resolved.losers,
+    ) | "WriteAudit" >> WriteAudit(_run(job, target))
 
 
 def build_stream(messages: Any, job: Job) -> Any:
@@ -85,20 +81,16 @@ class Chain(NamedTuple):
 
 
 def _deidentify(sources: Any, job: Job, target: Target) -> Chain:
+    detail = job.audit_detail == "changes"
     read = sources | "ReadDicom" >> ReadDicom(job.key, job.limits, job.suspects, job.progress)
-    bounced = read.instances | "Bounce" >> Bounce(job.recipe)
-    hidden = bounced.instances | "HideText" >> HideText(job.recipe, job.load_finder)
-    again = hidden.instances | "BounceAgain" >> Bounce(job.recipe)
-    applied = again.instances | "ApplyRecipe" >> ApplyRecipe(
-        job.recipe, job.key, job.audit_detail == "changes", job.limits.depth
+    clean = read.instances | "Deidentify" >> Deidentify(
+        job.recipe, job.key, job.load_detector, detail, job.limits
     )
-    inserted = applied.instances | "Insert" >> Insert(job.recipe)
-    checked = inserted.instances | "CheckLeaks" >> CheckLeaks()
-    written = checked.instances | "WriteDicom" >> WriteDicom(
+    written = clean.instances | "WriteDicom" >> WriteDicom(
         target, job.attributes is not None, job.incremental, job.subscription is not None
     )
-    refusals = (step.refused for step in (read, bounced, hidden, again, applied, inserted, checked))
-    return Chain(written, (*refusals, written.rows))
+    # Not joined: runners carry out a join after the steps that feed it, and hold what is joined as a whole.
+    return Chain(written, (read.refused, clean.refused, written.rows))
 
 
 def _decisions(job: Job, target: Target) -> Decisions | None:
@@ -108,80 +100,30 @@ def _decisions(job: Job, target: Target) -> Decisions | None:
 def _run(job: Job, target: Target) -> Run:
     return Run(
         target=target,
+        key=job.key,
+        recipe=job.recipe,
         crosswalk=job.crosswalk,
         attributes=job.attributes,
         png=job.png,
         detail=job.audit_detail == "changes",
-        key=job.key,
-        columns={
-            "run_id": job.run_id,
-            "recipe_digest": job.recipe.digest,
-            "beamstop_version": version("beamstop"),
-        },
-        record={
-            "versions": versions(),
-            "recipe": asked(job.recipe),
-            "standard": edition(),
-            "options": {
-                # How many, not which: names of folders and files often hold those of patients.
-                "inputs": len(job.inputs),
-                "stream": job.subscription is not None,
-                "crosswalk": job.crosswalk is not None,
-                "attributes": job.attributes is not None,
-                "png": job.png is not None,
-                "ephemeral_key": job.ephemeral,
-                "incremental": job.incremental,
-                "prune": job.prune,
-                "audit_detail": job.audit_detail,
-                "limits": asdict(job.limits),
-                "workers": job.workers,
-                "max_memory": job.max_memory,
-                "stall_timeout": job.stall_timeout,
-            },
-        },
         inputs=job.inputs,
         prune=job.prune if job.incremental else None,
+        options={
+            # How many, not which: names of folders and files often hold those of patients.
+            "inputs": len(job.inputs),
+            "stream": job.subscription is not None,
+            "crosswalk": job.crosswalk is not None,
+            "attributes": job.attributes is not None,
+            "png": job.png is not None,
+            "ephemeral_key": job.ephemeral,
+            "incremental": job.incremental,
+            "prune": job.prune,
+            "audit_detail": job.audit_detail,
+            "limits": asdict(job.limits),
+            "workers": job.workers,
+            "max_memory": job.max_memory,
+            "stall_timeout": job.stall_timeout,
+        },
         started=job.started,
         shards=PER_BUNDLE if job.progress is not None else 16,
     )
-
-
-def asked(recipe: Recipe) -> dict[str, Any]:
-    """Return what a run's record says of its recipe: settings, and how many entries of its own, not which."""
-    return {
-        "name": recipe.name,
-        "digest": recipe.digest,
-        "profile": recipe.profile,
-        "options": list(recipe.options),
-        "unlisted": recipe.unlisted,
-        "unknown": recipe.unknown,
-        "unvouched": recipe.unvouched,
-        "encapsulated": recipe.encapsulated,
-        "attributes": len(recipe.attributes),
-        "insert": sorted(recipe.insert),
-        "bouncers": len(recipe.doormen),
-        "text": {
-            "hide": recipe.text.hide,
-            "authorized_words": len(recipe.text.authorized_words),
-            "regions": len(recipe.text.regions),
-            "languages": list(recipe.text.languages),
-            "ultrasound_regions": recipe.text.ultrasound_regions,
-        },
-        "kskit": recipe.kskit is not None,
-    }
-
-
-_PACKAGES = ("beamstop", "apache-beam", "pydicom", "numpy", "pyarrow")
-_CODECS = ("imagecodecs", "pyjpegls", "pylibjpeg-openjpeg", "python-gdcm")
-_NETWORKS = ("opencv-python-headless", "openvino", "easyocr", "torch")
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what can change a result."""
-    found = {"python": platform.python_version()}
-    for package in (*_PACKAGES, *_CODECS, *_NETWORKS):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

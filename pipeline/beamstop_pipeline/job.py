@@ -2,7 +2,6 @@
 
 import os
 import re
-import secrets
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from beamstop.chain import FinderLoader
 from beamstop.dicom.limits import Limits
 from beamstop.errors import DeidError
 from beamstop.keys import resolve_key
+from beamstop.ocr import load_detector
 from beamstop.recipe.model import Recipe
-from beamstop.text.hiding import TextFinder
+from beamstop.text.detector import DetectorLoader
 
 STALL_TIMEOUT = 2400.0
 WINDOW = 300.0
@@ -25,13 +24,6 @@ AuditDetail = Literal["instances", "changes"]
 
 class ConfigurationError(DeidError):
     """A setting that cannot be used; the message says the remedy."""
-
-
-def load_networks(languages: tuple[str, ...]) -> TextFinder:
-    """Return the networks that find text."""
-    from beamstop.ocr.detector import load_finder
-
-    return load_finder(languages)
 
 
 @dataclass(frozen=True)
@@ -62,7 +54,7 @@ class Job:
         started: UTC, ISO 8601.
         progress: local folder where workers note what they do; None for a run elsewhere.
         suspects: source_id → reason of the sources that broke an earlier run.
-        load_finder: loads the text detector, once per worker process.
+        load_detector: loads the text detector, once per worker process.
     """
 
     inputs: tuple[str, ...]
@@ -87,7 +79,7 @@ class Job:
     started: str = ""
     progress: str | None = None
     suspects: Mapping[str, str] = field(default_factory=dict)
-    load_finder: FinderLoader = load_networks
+    load_detector: DetectorLoader = load_detector
 
     @property
     def processes(self) -> int:
@@ -108,16 +100,6 @@ class Job:
             "--png": self.png,
         }
         return {option: target for option, target in named.items() if target is not None}
-
-
-def new_run_id(now: datetime) -> str:
-    """Return a name for a run that sorts by time and that no other run has.
-
-    >>> new_run_id(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))[:16]
-    '20260102T030405Z'
-    """
-    millisecond = now.microsecond // 1000  # in hex, as the rest: runs of one second sort, too
-    return f"{now.strftime('%Y%m%dT%H%M%SZ')}-{millisecond:03x}{secrets.token_hex(4)}"
 
 
 def start_time() -> datetime:
@@ -223,7 +205,7 @@ def check_networks(recipe: Recipe, here: bool) -> tuple[str, ...]:
     Raises:
         DeidError: they are not, or not those that were published.
     """
-    if here and recipe.looks_at_pixels:
+    if here and recipe.needs_detector:
         from beamstop.ocr.detector import prepare
 
         unread = prepare(recipe.text_policy.languages)

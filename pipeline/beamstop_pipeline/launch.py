@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 import typer
 from typer.core import TyperOption
 
-from beamstop_pipeline.cli import BAD_CONFIGURATION, app
+from beamstop_pipeline.cli import app
 from beamstop_pipeline.cli import main as beamstop
+from beamstop_pipeline.exit_codes import Exit
 from beamstop_pipeline.job import ConfigurationError
 
-_SAID = {"true": True, "false": False}
+_FLAGS = {"true": True, "false": False}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
         options = [option for argument in arguments for option in as_options(argument)]
     except ConfigurationError as error:
         typer.echo(f"beamstop: {error}", err=True)
-        return BAD_CONFIGURATION
+        return Exit.BAD_CONFIGURATION
     return beamstop(["run", *options, "--no_wait_until_finish"])
 
 
@@ -43,9 +44,9 @@ def as_options(argument: str) -> Iterator[str]:
     if option is None:
         yield argument  # Beam's own
     elif option.is_flag and value:
-        if value.casefold() not in _SAID:
+        if value.casefold() not in _FLAGS:
             raise ConfigurationError(f"{name}: neither true nor false")
-        if _SAID[value.casefold()]:
+        if _FLAGS[value.casefold()]:
             yield option.opts[0]
     elif value:
         for part in value.splitlines() if option.multiple else [value]:

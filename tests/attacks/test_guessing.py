@@ -12,7 +12,8 @@ from pydicom.dataset import FileDataset
 
 from beamstop import deidentify
 from beamstop.identity import Identity, gen_dicom_uid
-from beamstop.recipe.model import Recipe, load_recipe, parse_recipe
+from beamstop.recipe.load import load_recipe, parse_recipe
+from beamstop.recipe.model import Recipe
 
 MakeDataset = Callable[..., FileDataset]
 CANDIDATES = 100_000

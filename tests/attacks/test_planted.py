@@ -10,8 +10,8 @@ from tests.attacks.planted import GIVEN, NAME, NUMBER, PLACES, UID, ct, file_of,
 
 from beamstop import deidentify_bytes
 from beamstop.errors import Quarantined
-from beamstop.recipe.model import load_recipe
-from beamstop.text.hiding import TextBox
+from beamstop.recipe.load import load_recipe
+from beamstop.text.boxes import TextBox
 
 MakeDataset = Callable[..., FileDataset]
 NAMES = ("default", "basic", "research", "strict", "mammography-kskit")

@@ -11,7 +11,7 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 
-from beamstop.recipe.model import load_recipe
+from beamstop.recipe.load import load_recipe
 from beamstop_pipeline.cli import main
 from beamstop_pipeline.graph import build
 from beamstop_pipeline.job import Job

@@ -8,10 +8,10 @@ import sys
 
 import numpy as np
 
-from beamstop.pixels.decoder_process import Cells, Stated, serve
+from beamstop.pixels.decoder_process import Cells, PixelDescription, serve
 
 
-def obey(codestream: bytearray, stated: Stated) -> tuple[Cells, str]:
+def obey(codestream: bytearray, stated: PixelDescription) -> tuple[Cells, str]:
     order = codestream.decode()
     cells = np.zeros(stated.shape, stated.dtype)
     if order == "segfault":

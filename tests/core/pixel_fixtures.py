@@ -1,4 +1,4 @@
-"""Pictures made in code, a finder that takes bright blocks for text, and one that finds nothing."""
+"""Pictures made in code, a detector that takes bright blocks for text, and one that finds nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,10 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorag
 
 from beamstop.pixels.encoders import encode_frame
 from beamstop.pixels.renditions import Picture
-from beamstop.text.hiding import TextBox
+from beamstop.text.boxes import TextBox
+from beamstop.text.detector import TextDetector, TextPolicy
+from beamstop.text.hiding import PixelReport, hide_text_in_frames
+from beamstop.text.judge import TextJudge
 
 ROWS, COLUMNS = 80, 120
 BLOCK = (slice(20, 34), slice(30, 70))  # where "text" stands: brighter than all around
@@ -21,7 +24,7 @@ HIDDEN = (slice(16, 38), slice(26, 74))  # the block with its padding of 2 + 15 
 
 
 @dataclass
-class BlockFinder:
+class BlockDetector:
     """Finds bright blocks; reads what it is told, from top to bottom."""
 
     words: Sequence[str] = ()
@@ -50,12 +53,17 @@ class NoText:
         return list(boxes)
 
 
-class StubbornFinder(BlockFinder):
+class StubbornDetector(BlockDetector):
     """Finds a new box whenever it looks."""
 
     def find(self, picture: Picture) -> list[TextBox]:
         self.looks.append((picture.shape[0], picture.shape[1]))
         return [TextBox(20 * len(self.looks), 40, 8, 8)]
+
+
+def hide(dataset: Dataset, policy: TextPolicy, detector: TextDetector) -> PixelReport:
+    """Hide text in the frames of an instance as a policy says."""
+    return hide_text_in_frames(dataset, TextJudge(policy, dataset), detector)
 
 
 def ground(rows: int = ROWS, columns: int = COLUMNS) -> np.ndarray[Any, Any]:

@@ -16,7 +16,7 @@ from beamstop import deidentify, deidentify_bytes
 from beamstop.dicom.files import encode, read_dicom
 from beamstop.errors import Failed, Quarantined
 from beamstop.identity import Identity
-from beamstop.recipe.model import load_recipe, parse_recipe
+from beamstop.recipe.load import load_recipe, parse_recipe
 from beamstop.rules.operators import Operator
 from beamstop.rules.plans import Planner
 from beamstop.rules.rules import Profile, Rule, RuleSet
@@ -316,7 +316,7 @@ def test_a_date_in_a_kept_text_moves_as_the_dates_do(make_dataset, key):
 
 
 def test_words_of_the_recipe_stay_where_unvouched_ones_go(make_dataset, key):
-    recipe = parse_recipe("{options: [clean-descriptors], unvouched: remove, vocabulary: [Zorblax]}")
+    recipe = parse_recipe("{options: [clean-descriptors], unknown_words: remove, vocabulary: [Zorblax]}")
     dataset = make_dataset(StudyDescription="CT CHEST Zorblax Quibbley")
     applied(dataset, recipe, key)
     assert dataset.StudyDescription == "CT CHEST Zorblax"

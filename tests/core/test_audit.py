@@ -12,7 +12,6 @@ from beamstop.audit import (
     FINDINGS,
     INSTANCES,
     Outcome,
-    defined_modality,
     integrity,
     leaf,
     outcome_of,
@@ -24,6 +23,7 @@ from beamstop.audit import (
 )
 from beamstop.errors import Failed, PixelError, Quarantined, Rejected
 from beamstop.identity import Identity
+from beamstop.standard.defined_terms import defined_modality
 
 WRITTEN = {
     "run_id": "r1",

@@ -4,8 +4,10 @@ import pytest
 from pydicom.dataset import Dataset
 
 from beamstop.errors import RecipeError, Rejected
-from beamstop.recipe.model import parse_recipe
-from beamstop.rules.bouncers import CriterionBouncer, bounce, parse_criterion
+from beamstop.recipe.load import parse_recipe
+from beamstop.rules.bouncers import CriterionBouncer
+from beamstop.rules.criteria import parse_criterion
+from beamstop.steps.bounce import bounce
 
 ULTRASOUND_RULE = """
 bouncers:
@@ -22,7 +24,7 @@ def dataset(**attributes):
 
 def reason(instance, recipe, cleaned=None):
     try:
-        bounce(instance, parse_recipe(recipe).doormen, cleaned)
+        bounce(instance, parse_recipe(recipe).bouncer_instances, cleaned)
     except Rejected as refusal:
         return refusal.reason
     return None
@@ -69,7 +71,7 @@ def test_burned_in_text_that_was_not_cleaned_is_turned_away_on_the_second_look()
 
 def test_looking_does_not_change_the_dataset():
     ultrasound = dataset(Modality="US", BurnedInAnnotation="YES")
-    bounce(ultrasound, parse_recipe(ULTRASOUND_RULE).doormen)
+    bounce(ultrasound, parse_recipe(ULTRASOUND_RULE).bouncer_instances)
     assert ultrasound.BurnedInAnnotation == "YES"
 
 
@@ -116,5 +118,5 @@ def test_a_criterion_travels_to_workers():
 def test_the_reason_names_what_a_criterion_reads_and_no_value_of_it():
     recipe = parse_recipe("bouncers: [{reject: \"PatientID.equals('R-1') and Modality.exists()\"}]")
     with pytest.raises(Rejected) as refusal:
-        bounce(dataset(PatientID="R-1", Modality="CT"), recipe.doormen)
+        bounce(dataset(PatientID="R-1", Modality="CT"), recipe.bouncer_instances)
     assert refusal.value.detail == "PatientID, Modality"

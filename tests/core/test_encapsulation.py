@@ -8,13 +8,13 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.uid import UID
-from tests.core.pixel_fixtures import BlockFinder, NoText, compressed, ground, image, with_block
+from tests.core.pixel_fixtures import BlockDetector, NoText, compressed, ground, hide, image, with_block
 
 from beamstop.dicom.files import encode, read_dicom
 from beamstop.errors import PixelError
 from beamstop.pixels.encapsulation import Offsets, join, split
 from beamstop.pixels.encoders import encode_frame
-from beamstop.text.hiding import TextFinder, TextPolicy, hide
+from beamstop.text.detector import TextDetector, TextPolicy
 
 J2K = "1.2.840.10008.1.2.4.90"
 FIRST, SECOND, THIRD = b"\xff\xd8\xffone11\xff\xd9", b"\xff\xd8\xfftwo2\xff\xd9\0", b"\xff\xd8\xff3\xff\xd9"
@@ -143,7 +143,7 @@ def test_a_frame_of_several_fragments_behind_a_wrong_table_is_cleaned() -> None:
     dataset = image(frames)
     first, second = compressed(dataset, J2K)
     dataset.PixelData = table(0, 0) + item(first[:40]) + item(first[40:]) + item(second)
-    assert hide(dataset, TextPolicy(), BlockFinder()).text_boxes_hidden == 2
+    assert hide(dataset, TextPolicy(), BlockDetector()).text_boxes_hidden == 2
     assert dataset.pixel_array.max() == 13
 
 
@@ -154,7 +154,7 @@ def test_a_frame_that_is_empty_is_refused() -> None:
         hide(dataset, TextPolicy(), NoText())
 
 
-class FirstOnly(BlockFinder):
+class FirstOnly(BlockDetector):
     """Finds text in the first picture only."""
 
     def find(self, picture):  # type: ignore[no-untyped-def]
@@ -162,11 +162,11 @@ class FirstOnly(BlockFinder):
 
 
 @pytest.mark.parametrize(
-    ("finder", "share"), [(NoText(), 1.5), (FirstOnly(), 2.5)], ids=["untouched", "touched"]
+    ("detector", "share"), [(NoText(), 1.5), (FirstOnly(), 2.5)], ids=["untouched", "touched"]
 )
 @pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.90"], ids=["native", "J2K"])
 def test_pixels_are_held_once_and_twice_while_they_are_written(
-    syntax: str, finder: TextFinder, share: float
+    syntax: str, detector: TextDetector, share: float
 ) -> None:
     """Twice the value: what was read and what replaces it; a frame and its renditions come on top."""
     rng = np.random.default_rng(1)
@@ -180,7 +180,7 @@ def test_pixels_are_held_once_and_twice_while_they_are_written(
     tracemalloc.start()
     try:
         dataset = read_dicom(data)
-        hide(dataset, TextPolicy(), finder)
+        hide(dataset, TextPolicy(), detector)
         assert tracemalloc.get_traced_memory()[1] < share * len(data)
         tracemalloc.reset_peak()
         encode(dataset)

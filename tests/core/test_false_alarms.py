@@ -8,10 +8,11 @@ import pytest
 
 from beamstop.dicom.files import encode, read_dicom
 from beamstop.errors import DeidError, Failed, Quarantined, Rejected
-from beamstop.leaks.search import check_leaks
-from beamstop.recipe.model import Recipe, load_recipe
-from beamstop.rules.bouncers import bounce
+from beamstop.recipe.load import load_recipe
+from beamstop.recipe.model import Recipe
 from beamstop.steps.apply_recipe import apply_recipe
+from beamstop.steps.bounce import bounce
+from beamstop.steps.check_leaks import check_leaks
 from beamstop.steps.insert import insert
 
 PACKAGES = ("pydicom", "data_store", "deid_data")
@@ -29,11 +30,10 @@ def outcome(data: bytes, recipe: Recipe, key: bytes) -> str:
     """Return `proved`, or the reason and detail of what ended it; pixels are left alone."""
     try:
         dataset = read_dicom(data)
-        bounce(dataset, recipe.doormen)
+        bounce(dataset, recipe.bouncer_instances)
         report = apply_recipe(dataset, recipe, recipe.identity(key), detail=False)
         insert(dataset, recipe, pixels_examined=False)
-        encoded = encode(dataset)
-        check_leaks(encoded.header, report.identifiers, encoded.comments)
+        check_leaks(encode(dataset), report)
     except (Rejected, Failed):
         return "refused"
     except Quarantined as error:

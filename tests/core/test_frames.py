@@ -1,4 +1,4 @@
-"""Frames of every kind: decoded, blackened, put back, the others untouched."""
+"""Frames of every kind: decoded, blanked, put back, the others untouched."""
 
 import struct
 from collections.abc import Callable
@@ -21,9 +21,10 @@ from tests.core.pixel_fixtures import (
     COLUMNS,
     HIDDEN,
     ROWS,
-    BlockFinder,
+    BlockDetector,
     compressed,
     ground,
+    hide,
     image,
     palette,
     with_block,
@@ -31,7 +32,7 @@ from tests.core.pixel_fixtures import (
 
 from beamstop.errors import PixelError
 from beamstop.pixels.encoders import encode_frame
-from beamstop.text.hiding import TextPolicy, hide
+from beamstop.text.detector import TextPolicy
 
 RLE = "1.2.840.10008.1.2.5"
 JPEG_BASELINE, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
@@ -65,7 +66,7 @@ def hidden(frame: np.ndarray[Any, Any], black: Any) -> np.ndarray[Any, Any]:
 
 
 def clean(dataset: Dataset) -> Any:
-    return hide(dataset, TextPolicy(), BlockFinder())
+    return hide(dataset, TextPolicy(), BlockDetector())
 
 
 # --- native
@@ -483,7 +484,7 @@ def test_real_file_of_another_make_is_cleaned() -> None:
     dataset = dcmread(get_testdata_file("emri_small_jpeg_2k_lossless.dcm"))
     before = pixel_array(dataset)
 
-    class Corner(BlockFinder):
+    class Corner(BlockDetector):
         def find(self, picture: Any) -> Any:
             return super().find(picture)[:0] if len(self.looks) else _corner(self)
 
@@ -495,10 +496,10 @@ def test_real_file_of_another_make_is_cleaned() -> None:
     assert (after[0, :14, :24] == before[0].min()).all()
 
 
-def _corner(finder: BlockFinder) -> Any:
-    from beamstop.text.hiding import TextBox
+def _corner(detector: BlockDetector) -> Any:
+    from beamstop.text.boxes import TextBox
 
-    finder.looks.append((0, 0))
+    detector.looks.append((0, 0))
     return [TextBox(0, 0, 20, 10)]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
-from tests.core.pixel_fixtures import BlockFinder, compressed, ground, image, with_block
+from tests.core.pixel_fixtures import BlockDetector, compressed, ground, image, with_block
 
 from beamstop.changes import Change
 from beamstop.text.icons import remove_icons_with_text
@@ -19,7 +19,7 @@ def never(path: tuple[int, ...]) -> bool:
 
 def test_icon_without_text_stays() -> None:
     dataset = image(STAYS, IconImageSequence=[image(STAYS)])
-    assert remove_icons_with_text(dataset, BlockFinder(), never) == []
+    assert remove_icons_with_text(dataset, BlockDetector(), never) == []
     assert "IconImageSequence" in dataset
 
 
@@ -27,7 +27,7 @@ def test_icon_with_text_goes_at_any_depth() -> None:
     reference = Dataset()
     reference.IconImageSequence = [image(STAYS), image(TELLS)]
     dataset = image(STAYS, ReferencedImageSequence=[Dataset(), reference])
-    changes = remove_icons_with_text(dataset, BlockFinder(), never)
+    changes = remove_icons_with_text(dataset, BlockDetector(), never)
     path = "ReferencedImageSequence[1].IconImageSequence"
     assert changes == [Change(path, "(0088,0200)", "SQ", "X", "text", why="icon")]
     assert "IconImageSequence" not in reference
@@ -42,7 +42,7 @@ def test_an_icon_beside_compressed_pixels_is_looked_at(packed: bool, pixels: np.
         compressed(icon, JPEG_LS)
     dataset = image(STAYS, IconImageSequence=[icon])
     compressed(dataset, JPEG_LS)
-    assert len(remove_icons_with_text(dataset, BlockFinder(), never)) == gone
+    assert len(remove_icons_with_text(dataset, BlockDetector(), never)) == gone
 
 
 @pytest.mark.parametrize("broken", ["PixelData", "Rows"])
@@ -50,24 +50,24 @@ def test_icon_that_cannot_be_looked_at_goes(broken: str) -> None:
     icon = image(STAYS)
     icon[broken].value = b"" if broken == "PixelData" else None
     dataset = image(STAYS, IconImageSequence=[icon])
-    assert len(remove_icons_with_text(dataset, BlockFinder(), never)) == 1
+    assert len(remove_icons_with_text(dataset, BlockDetector(), never)) == 1
 
 
 def test_icon_with_bytes_behind_its_picture_goes() -> None:
     icon = image(STAYS)
     icon["PixelData"].value += b"Roe^Jane"
-    assert len(remove_icons_with_text(image(STAYS, IconImageSequence=[icon]), BlockFinder(), never)) == 1
+    assert len(remove_icons_with_text(image(STAYS, IconImageSequence=[icon]), BlockDetector(), never)) == 1
 
 
 def test_icon_with_an_overlay_in_its_unused_bits_goes() -> None:
     frame = ground().astype("<u2")
     frame[5, 5] |= np.uint16(0x8000)
     icon = image(frame, BitsStored=12)
-    assert len(remove_icons_with_text(image(STAYS, IconImageSequence=[icon]), BlockFinder(), never)) == 1
+    assert len(remove_icons_with_text(image(STAYS, IconImageSequence=[icon]), BlockDetector(), never)) == 1
 
 
 def test_icon_that_the_recipe_removes_is_not_looked_at() -> None:
-    finder = BlockFinder()
+    detector = BlockDetector()
     dataset = image(STAYS, IconImageSequence=[image(TELLS)])
-    assert remove_icons_with_text(dataset, finder, lambda path: path == (0x00880200,)) == []
-    assert finder.looks == []
+    assert remove_icons_with_text(dataset, detector, lambda path: path == (0x00880200,)) == []
+    assert detector.looks == []

@@ -1,6 +1,6 @@
 import pytest
 
-from beamstop.recipe.model import load_recipe, parse_recipe
+from beamstop.recipe.load import load_recipe, parse_recipe
 from beamstop.steps.insert import get_deidentification_method, get_idis_code_sequence, insert
 
 

@@ -18,7 +18,7 @@ from beamstop import deidentify_bytes
 from beamstop.dicom.files import encode, read_dicom
 from beamstop.dicom.tags import tag_name
 from beamstop.errors import Quarantined
-from beamstop.recipe.model import load_recipe, recipe_names
+from beamstop.recipe.load import load_recipe, recipe_names
 from beamstop.rules.profile import table
 from beamstop.steps.apply_recipe import apply_recipe
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from beamstop.pixels.box import Box
 from beamstop.pixels.jpeg_blocks import UnsupportedError, blank, model
 
-BOX = (28, 30, 70, 21)  # x, y, width, height
+BOX = Box(28, 30, 70, 21)
 YCC_BLACK = (0, 128, 128)
 
 
@@ -44,7 +45,7 @@ def test_units_outside_the_box_decode_as_before(
     before = jpeg(picture(), restart_marker_blocks=restart, **options)
     after, filled = blank(before, [BOX], YCC_BLACK)
     expected = np.zeros((150, 201), bool)
-    x, y, width, height = BOX
+    x, y, width, height = BOX.x, BOX.y, BOX.width, BOX.height
     expected[
         y // high * high : -(-(y + height) // high) * high, x // wide * wide : -(-(x + width) // wide) * wide
     ] = True
@@ -75,7 +76,7 @@ def test_red_green_blue_is_black_without_light_in_each() -> None:
 
 def test_boxes_at_all_edges_fill_the_picture() -> None:
     before = jpeg(picture(1), quality=90)
-    after, filled = blank(before, [(0, 0, 201, 150)], [0])
+    after, filled = blank(before, [Box(0, 0, 201, 150)], [0])
     assert filled.all()
     assert decoded(after).max() == 0
 

@@ -19,12 +19,13 @@ from beamstop.kskit.images import (
     remove_authorized_words_from,
     save_deidentified_image_png,
 )
-from beamstop.text.hiding import Picture, TextBox
+from beamstop.text.boxes import TextBox
+from beamstop.text.hiding import Picture
 
 WORD = ([[4, 2], [9, 2], [9, 5], [4, 5]], "DOE", 0.9)
 
 
-class PatchFinder:
+class PatchDetector:
     """Calls it text where a picture is brightest and darkest by far: one box around bright values."""
 
     fingerprint = "patch"
@@ -152,18 +153,18 @@ def test_what_does_not_hide_is_refused(wrong):
 
 
 def test_text_areas_are_corners_text_and_confidence():
-    areas = get_text_areas(picture_with_text(), finder=PatchFinder())
+    areas = get_text_areas(picture_with_text(), detector=PatchDetector())
     assert areas == [([[20, 10], [40, 10], [40, 16], [20, 16]], "DOE", 0.9)]
 
 
 def test_no_text_gives_no_areas():
-    assert get_text_areas(np.zeros((40, 60), np.uint8), finder=PatchFinder()) == []
+    assert get_text_areas(np.zeros((40, 60), np.uint8), detector=PatchDetector()) == []
 
 
 def test_colour_is_searched_as_grey():
     colour = np.stack([picture_with_text()] * 3, axis=-1)
-    assert get_text_areas(colour, finder=PatchFinder()) == get_text_areas(
-        picture_with_text(), finder=PatchFinder()
+    assert get_text_areas(colour, detector=PatchDetector()) == get_text_areas(
+        picture_with_text(), detector=PatchDetector()
     )
 
 
@@ -238,7 +239,7 @@ def test_window_of_width_1_is_a_threshold():
 def test_text_is_hidden_in_the_array_and_the_dataset_stays():
     dataset = make_image(picture_with_text())
     before = dataset.PixelData
-    hidden = deidentify_image_ndarray(dataset, finder=PatchFinder())
+    hidden = deidentify_image_ndarray(dataset, detector=PatchDetector())
     assert hidden.shape == (40, 60)
     assert hidden.max() == 10
     assert dataset.PixelData == before
@@ -246,26 +247,26 @@ def test_text_is_hidden_in_the_array_and_the_dataset_stays():
 
 def test_text_is_hidden_in_every_frame_by_its_own_boxes():
     frames = np.stack([picture_with_text(), np.full((40, 60), 10, np.uint8), picture_with_text()[::-1]])
-    hidden = deidentify_image_ndarray(make_image(frames, frames=3), finder=PatchFinder())
+    hidden = deidentify_image_ndarray(make_image(frames, frames=3), detector=PatchDetector())
     assert hidden.max() == 10
     np.testing.assert_array_equal(hidden[1], frames[1])
 
 
 def test_authorized_word_stays():
-    hidden = deidentify_image_ndarray(make_image(picture_with_text()), ["rcc"], finder=PatchFinder("RCC"))
+    hidden = deidentify_image_ndarray(make_image(picture_with_text()), ["rcc"], detector=PatchDetector("RCC"))
     np.testing.assert_array_equal(hidden, picture_with_text())
 
 
 def test_dcm_gives_the_clean_pixel_data(tmp_path):
     make_image(picture_with_text()).save_as(tmp_path / "one.dcm")
-    data = deidentify_image_dcm(tmp_path / "one.dcm", finder=PatchFinder())
+    data = deidentify_image_dcm(tmp_path / "one.dcm", detector=PatchDetector())
     assert len(data) == 40 * 60
     assert max(data) == 10
 
 
 def test_png_is_written_under_the_name(tmp_path):
     make_image(picture_with_text()).save_as(tmp_path / "one.dcm")
-    deidentify_image_png(tmp_path / "one.dcm", tmp_path, "clean", finder=PatchFinder())
+    deidentify_image_png(tmp_path / "one.dcm", tmp_path, "clean", detector=PatchDetector())
     assert np.asarray(Image.open(tmp_path / "clean.png")).max() == 10
 
 

@@ -7,20 +7,18 @@ from pydicom.dataset import Dataset
 
 from beamstop.errors import RecipeError
 from beamstop.identity import Identity, gen_dicom_uid
+from beamstop.kskit.recipes import get_general_rule, get_rule, get_specific_rule
 from beamstop.recipe.kskit import (
     KskitRecipe,
     PseudonymiseByVR,
     Verb,
-    get_general_rule,
-    get_rule,
-    get_specific_rule,
     is_kskit_recipe,
     pseudonymise,
     read_kskit_recipe,
     resolve_chain,
     rule_set,
 )
-from beamstop.recipe.model import load_recipe, parse_recipe
+from beamstop.recipe.load import load_recipe, parse_recipe
 from beamstop.rules.operators import Context
 from beamstop.rules.rules import Profile
 from beamstop.standard.actions import Action

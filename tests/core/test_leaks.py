@@ -24,7 +24,7 @@ from pydicom.uid import (
 from beamstop.dicom.files import encode
 from beamstop.errors import Quarantined
 from beamstop.leaks.embedded_text import unpacked
-from beamstop.leaks.search import check_leaks
+from beamstop.leaks.search import search
 from beamstop.words.identifiers import Identifiers, harvest
 
 MakeDataset = Callable[..., FileDataset]
@@ -54,7 +54,7 @@ PATIENT = identifiers_of(
 def leaks(dataset: FileDataset, identifiers: Identifiers = PATIENT) -> str | None:
     """Return the path of the element that leaks, None where nothing does."""
     try:
-        check_leaks(encode(dataset).header, identifiers)
+        search(encode(dataset).header, identifiers)
     except Quarantined as quarantined:
         return (
             f"{quarantined.detail}" if quarantined.reason == "leak" else f"not a leak: {quarantined.reason}"
@@ -71,7 +71,7 @@ Clean = Callable[..., FileDataset]
 
 
 def test_a_clean_file_passes_and_the_identifiers_are_counted(clean: Clean) -> None:
-    assert check_leaks(encode(clean()).header, PATIENT) == 9
+    assert search(encode(clean()).header, PATIENT) == 9
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_preamble_file_meta_and_private_elements_are_searched(clean: Clean) -> N
     dataset = clean()
     header = encode(dataset).header
     with pytest.raises(Quarantined, match="preamble"):
-        check_leaks(b"scan of Smithers".ljust(128, b"\0") + header[128:], PATIENT)
+        search(b"scan of Smithers".ljust(128, b"\0") + header[128:], PATIENT)
     dataset.private_block(0x0011, "MAKER", create=True).add_new(0x01, "UN", b"\x01\0Smithers^Jonathan\0\x02")
     assert leaks(dataset) == "(0011,1001)"
 
@@ -486,11 +486,11 @@ def test_what_the_file_calls_a_name_is_one_wherever_it_stands(clean: Clean) -> N
 def test_a_suspicious_file_that_cannot_be_parsed_is_quarantined() -> None:
     assert_unreadable = pytest.raises(Quarantined, match="unreadable")
     with assert_unreadable:
-        check_leaks(bytes(200) + b"no DICOM, but of Smithers", PATIENT)
+        search(bytes(200) + b"no DICOM, but of Smithers", PATIENT)
 
 
 def test_nothing_is_searched_for_where_nothing_is_known(clean: Clean) -> None:
-    assert check_leaks(encode(clean()).header, Identifiers()) == 0
+    assert search(encode(clean()).header, Identifiers()) == 0
 
 
 def test_many_identifiers_are_searched_for_like_few(clean: Clean) -> None:

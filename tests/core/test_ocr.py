@@ -1,24 +1,27 @@
-"""EasyOCR's networks as a finder."""
+"""EasyOCR's networks as a detector."""
 
 import json
 import os
 import subprocess
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
-from tests.core.pixel_fixtures import compressed, image, palette
+from tests.core.pixel_fixtures import compressed, hide, image, palette
 
 from beamstop.errors import DeidError
 from beamstop.ocr import networks
-from beamstop.ocr.detector import EasyOcrFinder, load_finder, prepare
+from beamstop.ocr.detector import EasyOcrDetector, make_detector, prepare
 from beamstop.ocr.networks import exported
+from beamstop.ocr.thresholds import THRESHOLDS, Thresholds
 from beamstop.ocr.weights import CRAFT, DBNET, DIGESTS, ENGLISH, proposer_weights, weights_folder
 from beamstop.pixels.frames import open_frames
-from beamstop.pixels.renditions import local_contrast
-from beamstop.text.hiding import PixelReport, TextPolicy, hide
+from beamstop.pixels.renditions import RENDITIONS, Renditions, local_contrast
+from beamstop.text.detector import TextPolicy
+from beamstop.text.hiding import PixelReport
 
 pytestmark = pytest.mark.ocr
 
@@ -28,8 +31,8 @@ WORDS = {"SMITH": (16, 10), "1961": (130, 10), "MLO": (16, 56)}
 
 
 @pytest.fixture(scope="module")
-def finder() -> EasyOcrFinder:
-    return load_finder()
+def detector() -> EasyOcrDetector:
+    return make_detector()
 
 
 def drawn(words: dict[str, tuple[int, int]] = WORDS) -> np.ndarray:
@@ -73,121 +76,135 @@ def covered(report: PixelReport, shape: tuple[int, int] = (ROWS, COLUMNS)) -> np
 
 
 @pytest.mark.parametrize("kind", ["MONOCHROME2", "signed", "MONOCHROME1", "PALETTE COLOR", "YBR_FULL", "RGB"])
-def test_written_words_are_covered_and_cannot_be_read_again(finder: EasyOcrFinder, kind: str) -> None:
+def test_written_words_are_covered_and_cannot_be_read_again(detector: EasyOcrDetector, kind: str) -> None:
     dataset = as_kind(kind, drawn())
-    hidden = covered(hide(dataset, TextPolicy(), finder))
+    hidden = covered(hide(dataset, TextPolicy(), detector))
     assert hidden[drawn() > 0].all()
     assert hidden.mean() < 0.25
     frames = open_frames(dataset)
     assert frames is not None
     picture = frames.decode(0).pictures()[0]
-    assert WORDS.keys().isdisjoint(box.text for box in finder.read(picture, finder.find(picture)))
+    assert WORDS.keys().isdisjoint(box.text for box in detector.read(picture, detector.find(picture)))
 
 
-def test_dark_words_and_words_of_one_brightness_with_their_ground_are_found(finder: EasyOcrFinder) -> None:
+def test_dark_words_and_words_of_one_brightness_with_their_ground_are_found(
+    detector: EasyOcrDetector,
+) -> None:
     red_on_blue = np.zeros((ROWS, COLUMNS, 3))
     red_on_blue[..., 2] = 255 * (1 - drawn())
     red_on_blue[..., 0] = 255 * drawn()
-    assert hide(image(red_on_blue.astype("u1"), "RGB"), TextPolicy(), finder).text_boxes_hidden >= 3
+    assert hide(image(red_on_blue.astype("u1"), "RGB"), TextPolicy(), detector).text_boxes_hidden >= 3
     dark = image(np.clip(scene() - 80 * drawn(), 0, 255).astype("u1"))
-    assert hide(dark, TextPolicy(), finder).text_boxes_hidden >= 3
+    assert hide(dark, TextPolicy(), detector).text_boxes_hidden >= 3
 
 
-def test_picture_without_words_is_left_alone(finder: EasyOcrFinder) -> None:
+def test_picture_without_words_is_left_alone(detector: EasyOcrDetector) -> None:
     dataset = as_kind("MONOCHROME2", np.zeros((ROWS, COLUMNS)))
     compressed(dataset, "1.2.840.10008.1.2.4.90")
     before = dataset.PixelData
-    assert hide(dataset, TextPolicy(), finder).pixels_changed is False
+    assert hide(dataset, TextPolicy(), detector).pixels_changed is False
     assert dataset.PixelData is before
 
 
-def test_authorized_word_is_read_and_stays(finder: EasyOcrFinder) -> None:
+def test_authorized_word_is_read_and_stays(detector: EasyOcrDetector) -> None:
     dataset = as_kind("MONOCHROME2", drawn())
-    report = hide(dataset, TextPolicy(authorized_words=("mlo",)), finder)
+    report = hide(dataset, TextPolicy(authorized_words=("mlo",)), detector)
     kept = [change for change in report.changes if change.action == "K"]
     assert [change.why for change in kept] == ["authorized_word"]
     assert kept[0].y > 40
 
 
-def test_words_that_craft_would_not_have_counted_alone_are_faint(
-    finder: EasyOcrFinder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_words_that_craft_would_not_have_counted_alone_are_faint(detector: EasyOcrDetector) -> None:
     picture = local_contrast(scene() + 140 * drawn())
-    assert [box.faint for box in finder.find(picture)] == [False] * 3
-    monkeypatch.setattr("beamstop.ocr.detector._SURE", 1.1)
-    monkeypatch.setattr("beamstop.ocr.detector._CERTAIN", 1.1)
-    assert [box.faint for box in finder.find(picture)] == [True] * 3
+    assert [box.faint for box in detector.find(picture)] == [False] * 3
+    unsure = make_detector(thresholds=replace(THRESHOLDS, sure=1.1, certain=1.1))
+    assert [box.faint for box in unsure.find(picture)] == [True] * 3
+
+
+def test_each_threshold_and_each_number_of_the_renditions_changes_the_fingerprint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    digests = [THRESHOLDS.digest]
+    for it in fields(Thresholds):
+        digests.append(replace(THRESHOLDS, **{it.name: "another"}).digest)
+    for it in fields(Renditions):
+        monkeypatch.setattr("beamstop.ocr.thresholds.RENDITIONS", replace(RENDITIONS, **{it.name: "another"}))
+        digests.append(replace(THRESHOLDS).digest)
+    assert len(set(digests)) == len(digests) == 1 + len(fields(Thresholds)) + len(fields(Renditions))
 
 
 def test_what_dbnet_is_certain_of_counts_only_where_craft_sees_something(
-    finder: EasyOcrFinder, monkeypatch: pytest.MonkeyPatch
+    detector: EasyOcrDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
     def blind(batch: np.ndarray) -> np.ndarray:
         return np.zeros((1, batch.shape[2] // 2, batch.shape[3] // 2, 2), np.float32)
 
     picture = local_contrast(scene() + 140 * drawn())
-    assert len(finder.find(picture)) == 3
-    monkeypatch.setattr(finder, "_craft", networks.Network(blind, "blind"))
-    assert finder.find(picture) == []
+    assert len(detector.find(picture)) == 3
+    monkeypatch.setattr(detector, "_craft", networks.Network(blind, "blind"))
+    assert detector.find(picture) == []
 
 
-def test_letters_of_a_hundred_pixels_are_found(finder: EasyOcrFinder) -> None:
+def test_letters_of_a_hundred_pixels_are_found(detector: EasyOcrDetector) -> None:
     canvas = Image.new("L", (640, 480))
     ImageDraw.Draw(canvas).text((60, 160), "SMITH", fill=255, font=ImageFont.truetype(str(DEJAVU), 140))
     ink = np.asarray(canvas) / 255
     picture = 90 + np.random.default_rng(5).normal(0, 2, ink.shape) + 60 * ink
-    assert covered(hide(image(picture.astype("u1")), TextPolicy(), finder), ink.shape)[ink > 0].mean() > 0.95
+    assert (
+        covered(hide(image(picture.astype("u1")), TextPolicy(), detector), ink.shape)[ink > 0].mean() > 0.95
+    )
 
 
-def test_words_on_the_seam_of_two_tiles_are_found_once(finder: EasyOcrFinder) -> None:
+def test_words_on_the_seam_of_two_tiles_are_found_once(detector: EasyOcrDetector) -> None:
     wide = np.zeros((200, 1400), np.float32)
     wide[90:112, 990:1080] = drawn({"SMITH": (0, 0)})[:22, :90] * 200
-    assert len(finder.find(local_contrast(wide))) == 1
+    assert len(detector.find(local_contrast(wide))) == 1
 
 
-def test_uniform_picture_costs_nothing_and_holds_nothing(finder: EasyOcrFinder) -> None:
-    assert finder.find(np.full((6000, 6000), 96, np.uint8)) == []
+def test_uniform_picture_costs_nothing_and_holds_nothing(detector: EasyOcrDetector) -> None:
+    assert detector.find(np.full((6000, 6000), 96, np.uint8)) == []
 
 
 def test_language_without_weights_is_still_detected_and_said() -> None:
-    french = load_finder(("fr",))
+    french = make_detector(("fr",))
     assert french.unread_languages == ("fr",)
     report = hide(as_kind("MONOCHROME2", drawn()), TextPolicy(authorized_words=("MLO",)), french)
     assert (report.text_boxes_hidden, report.text_boxes_kept) == (3, 0)
 
 
-def test_preparing_a_run_says_which_languages_nobody_reads(finder: EasyOcrFinder) -> None:
+def test_preparing_a_run_says_which_languages_nobody_reads(detector: EasyOcrDetector) -> None:
     assert prepare(("en", "fr", "ja")) == ("fr", "ja")
 
 
-def test_fingerprint_names_engine_weights_and_precision(finder: EasyOcrFinder) -> None:
-    words = finder.fingerprint.split()
+def test_fingerprint_names_engine_weights_and_precision(detector: EasyOcrDetector) -> None:
+    words = detector.fingerprint.split()
     assert words[0].startswith("opencv-")
     assert words[1:3] == [f"craft-{DIGESTS[CRAFT][:12]}", f"english_g2-{DIGESTS[ENGLISH][:12]}"]
     assert words[3].startswith(f"dbnet-{DIGESTS[DBNET][:12]}")
+    assert words[4] == f"thresholds-{THRESHOLDS.digest}"
     assert words[-1] == "int8"
 
 
 def test_other_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "craft_mlt_25k.pth").write_bytes(b"anything")
     with pytest.raises(DeidError, match="not the weights that were published"):
-        load_finder(weights=tmp_path)
+        make_detector(weights=tmp_path)
 
 
 def test_missing_weights_are_said_and_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BEAMSTOP_WEIGHTS", str(tmp_path))
     with pytest.raises(DeidError, match="beamstop\\[weights\\]"):
-        load_finder()
+        make_detector()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_the_small_detector_craft_looks_at_everything(
-    finder: EasyOcrFinder, monkeypatch: pytest.MonkeyPatch
+    detector: EasyOcrDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert proposer_weights() is not None
     monkeypatch.setattr("beamstop.ocr.detector.proposer_weights", lambda given: None)
-    alone = load_finder()
+    alone = make_detector()
     assert "unproposed" in alone.fingerprint
     report = hide(as_kind("MONOCHROME2", drawn()), TextPolicy(), alone)
     assert report.text_boxes_hidden >= 3
@@ -205,18 +222,18 @@ def test_an_export_is_made_once_and_read_by_the_next(tmp_path: Path, monkeypatch
     assert (tmp_path / "cache").stat().st_mode & 0o077 == 0
 
 
-def test_a_worker_finds_and_reads_without_torch_and_easyocr(finder: EasyOcrFinder) -> None:
+def test_a_worker_finds_and_reads_without_torch_and_easyocr(detector: EasyOcrDetector) -> None:
     script = """
 import sys
 for name in ("torch", "torchvision", "easyocr"):
     sys.modules[name] = None  # an import fails
 import json
 from tests.core.test_ocr import drawn, scene
-from beamstop.ocr import load_finder
-from beamstop.renditions import local_contrast
-finder = load_finder()
+from beamstop.ocr import load_detector
+from beamstop.pixels.renditions import local_contrast
+detector = load_detector()
 picture = local_contrast(scene() + 140 * drawn())
-print(json.dumps(sorted(box.text for box in finder.read(picture, finder.find(picture)))))
+print(json.dumps(sorted(box.text for box in detector.read(picture, detector.find(picture)))))
 """
     root = str(Path(__file__).parents[2])
     found = subprocess.run(
@@ -236,9 +253,11 @@ def test_an_export_that_is_missing_where_easyocr_is_missing_too_is_said(
         exported(weights_folder() / ENGLISH)
 
 
-def test_without_openvino_craft_runs_in_torch(finder: EasyOcrFinder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_openvino_craft_runs_in_torch(
+    detector: EasyOcrDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("beamstop.ocr.networks.has_openvino", lambda: False)
-    alone = load_finder()
+    alone = make_detector()
     assert "unproposed" in alone.fingerprint
     assert "torch-" in alone.fingerprint
     assert "openvino-" not in alone.fingerprint
@@ -247,31 +266,31 @@ def test_without_openvino_craft_runs_in_torch(finder: EasyOcrFinder, monkeypatch
 
 @pytest.mark.skipif(not DEJAVU.is_file(), reason="needs Debian's fonts-dejavu-core")
 @pytest.mark.parametrize("word", ["Jürgen Łukasz", "Παπαδόπουλος", "Смирнова"])
-def test_letters_that_nobody_here_reads_are_found(finder: EasyOcrFinder, word: str) -> None:
+def test_letters_that_nobody_here_reads_are_found(detector: EasyOcrDetector, word: str) -> None:
     picture = Image.new("L", (COLUMNS, ROWS))
     ImageDraw.Draw(picture).text((30, 60), word, fill=255, font=ImageFont.truetype(DEJAVU, 16))
     ink = np.asarray(picture) / 255
-    report = hide(as_kind("MONOCHROME2", ink), TextPolicy(), finder)
+    report = hide(as_kind("MONOCHROME2", ink), TextPolicy(), detector)
     assert covered(report)[ink > 0.4].mean() > 0.95
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
-def test_turned_words_are_found(finder: EasyOcrFinder, turns: int) -> None:
+def test_turned_words_are_found(detector: EasyOcrDetector, turns: int) -> None:
     ink = np.rot90(drawn(), turns)
     grey = np.clip(np.rot90(scene(), turns) + 140 * ink, 0, 255).astype("u1")
-    report = hide(image(grey), TextPolicy(), finder)
+    report = hide(image(grey), TextPolicy(), detector)
     assert covered(report, grey.shape)[ink > 0.4].mean() > 0.95
 
 
-def test_same_picture_gives_the_same_boxes_in_another_finder(finder: EasyOcrFinder) -> None:
+def test_same_picture_gives_the_same_boxes_in_another_detector(detector: EasyOcrDetector) -> None:
     picture = local_contrast(scene() + 140 * drawn())
-    assert load_finder().find(picture) == finder.find(picture) != []
+    assert make_detector().find(picture) == detector.find(picture) != []
 
 
 def test_two_processes_may_make_the_same_export(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     script = (
-        "from beamstop.networks import prepare; from beamstop.weights import proposer_weights;"
+        "from beamstop.ocr.networks import prepare; from beamstop.ocr.weights import proposer_weights;"
         "prepare([proposer_weights()])"
     )
     environment = {**os.environ, "BEAMSTOP_CACHE": str(cache)}

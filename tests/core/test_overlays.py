@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian
-from tests.core.pixel_fixtures import BLOCK, COLUMNS, HIDDEN, ROWS, BlockFinder
+from tests.core.pixel_fixtures import BLOCK, COLUMNS, HIDDEN, ROWS, BlockDetector
 
 from beamstop.changes import Change
 from beamstop.errors import PixelError
-from beamstop.text.hiding import TextPolicy
+from beamstop.text.detector import TextPolicy
+from beamstop.text.judge import TextJudge
 from beamstop.text.overlays import hide_overlay_text
 
 
@@ -33,7 +34,7 @@ def test_text_is_cleared_from_its_plane_only() -> None:
     planes[1] = planes[0]
     planes[1][BLOCK] = 1
     dataset = overlay(planes)
-    changes = hide_overlay_text(dataset, TextPolicy(), BlockFinder())
+    changes = hide_overlay_text(dataset, TextJudge(TextPolicy(), dataset), BlockDetector())
     planes[1][HIDDEN] = 0
     assert np.array_equal(planes_of(dataset, planes.shape), planes)
     assert changes == [
@@ -50,7 +51,7 @@ def test_words_of_a_plane_are_swapped_in_big_endian() -> None:
     dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
     element = dataset[0x6002, 0x3000]
     element.value = np.frombuffer(element.value, "u2").byteswap().tobytes()
-    (change,) = hide_overlay_text(dataset, TextPolicy(), BlockFinder())
+    (change,) = hide_overlay_text(dataset, TextJudge(TextPolicy(), dataset), BlockDetector())
     assert (change.x, change.y, change.width, change.height) == (26, 16, 48, 22)
     assert not any(element.value)
 
@@ -60,14 +61,14 @@ def test_plane_without_text_keeps_its_bytes() -> None:
     planes[0, 70, 5:100] = 1
     dataset = overlay(planes)
     before = dataset[0x6002, 0x3000].value
-    assert hide_overlay_text(dataset, TextPolicy(), BlockFinder()) == []
+    assert hide_overlay_text(dataset, TextJudge(TextPolicy(), dataset), BlockDetector()) == []
     assert dataset[0x6002, 0x3000].value is before
 
 
 def test_bits_beyond_the_last_plane_are_cleared() -> None:
     dataset = overlay(np.zeros((1, ROWS, COLUMNS), "u1"))
     dataset[0x6002, 0x3000].value += b"Roe^Jane"
-    hide_overlay_text(dataset, TextPolicy(), BlockFinder())
+    hide_overlay_text(dataset, TextJudge(TextPolicy(), dataset), BlockDetector())
     assert not any(dataset[0x6002, 0x3000].value)
 
 
@@ -76,8 +77,8 @@ def test_plane_that_does_not_fit_its_data_is_refused(rows: int | None) -> None:
     dataset = overlay(np.zeros((1, ROWS, COLUMNS), "u1"))
     dataset[0x6002, 0x0010].value = rows
     with pytest.raises(PixelError, match=r"pixels_undecodable: \(6002,3000\)"):
-        hide_overlay_text(dataset, TextPolicy(), BlockFinder())
+        hide_overlay_text(dataset, TextJudge(TextPolicy(), dataset), BlockDetector())
 
 
 def test_instance_without_overlays_is_left_alone() -> None:
-    assert hide_overlay_text(Dataset(), TextPolicy(), BlockFinder()) == []
+    assert hide_overlay_text(Dataset(), TextJudge(TextPolicy(), Dataset()), BlockDetector()) == []

@@ -15,7 +15,7 @@ from beamstop import deidentify_bytes
 from beamstop.dicom.files import read_dicom
 from beamstop.errors import Quarantined, Rejected
 from beamstop.identity import Identity
-from beamstop.recipe.model import load_recipe, parse_recipe
+from beamstop.recipe.load import load_recipe, parse_recipe
 from beamstop.rules.payloads import clean_cda, clean_obj, clean_stl
 
 KEY = bytes(range(32))

@@ -16,11 +16,20 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.filewriter import correct_ambiguous_vr
 from pydicom.pixels import pixel_array
 from pydicom.uid import UID
-from tests.core.pixel_fixtures import BLOCK, HIDDEN, BlockFinder, compressed, image, palette, with_block
+from tests.core.pixel_fixtures import (
+    BLOCK,
+    HIDDEN,
+    BlockDetector,
+    compressed,
+    hide,
+    image,
+    palette,
+    with_block,
+)
 
 from beamstop.dicom.files import encode, read_dicom
 from beamstop.errors import PixelError
-from beamstop.text.hiding import TextPolicy, hide
+from beamstop.text.detector import TextPolicy
 
 Pixels = np.ndarray[Any, Any]
 
@@ -142,7 +151,7 @@ def test_text_is_gone_and_all_else_is_equal(kind: str, syntax: str, tmp_path: Pa
     frame, _, black, _, _ = KINDS[kind]
     dataset = made(kind, syntax)
     assert np.array_equal(by_another(dataset, tmp_path, frame), frame)
-    report = hide(dataset, TextPolicy(), BlockFinder())
+    report = hide(dataset, TextPolicy(), BlockDetector())
     expected = frame.copy()
     area = expected if expected.ndim == 2 or expected.shape[-1] == 3 else np.moveaxis(expected, 0, -1)
     area[HIDDEN] = black
@@ -164,7 +173,7 @@ def test_dcmtk_sees_lossy_jpeg_as_it_was_outside_the_blocks(
     options = {"bitspersample": bits} if bits > 8 else {}
     compressed(dataset, syntax, codestreams=[imagecodecs.jpeg8_encode(frame, level=90, **options)])
     before = dcmdjpeg(dataset, tmp_path, frame)
-    hide(dataset, TextPolicy(), BlockFinder())
+    hide(dataset, TextPolicy(), BlockDetector())
     after = dcmdjpeg(dataset, tmp_path, frame)
     outside = np.ones(frame.shape, bool)
     outside[16:40, 24:80] = False  # the hidden area in whole blocks
@@ -181,7 +190,7 @@ def test_lossless_jpeg_of_any_predictor_is_cleaned(predictor: int, tmp_path: Pat
     dataset = image(frame, BitsStored=12)
     stream = imagecodecs.jpeg8_encode(frame, lossless=True, predictor=predictor, bitspersample=12)
     compressed(dataset, JPEG[0], codestreams=[stream])
-    hide(dataset, TextPolicy(), BlockFinder())
+    hide(dataset, TextPolicy(), BlockDetector())
     expected = frame.copy()
     expected[HIDDEN] = 10
     assert dataset.file_meta.TransferSyntaxUID == JPEG[0]
@@ -200,7 +209,7 @@ def test_a_deflated_frame_that_is_not_what_the_header_says_is_refused(bad: str) 
     }
     dataset.PixelData = encapsulate([wrong[bad]])
     with pytest.raises(PixelError, match="pixels_undecodable"):
-        hide(dataset, TextPolicy(), BlockFinder())
+        hide(dataset, TextPolicy(), BlockDetector())
 
 
 def dcmdjpeg(dataset: Dataset, folder: Path, like: Pixels) -> Pixels:
@@ -220,18 +229,18 @@ def test_segmented_palette_is_filled_with_its_darkest_index() -> None:
         setattr(dataset, f"Segmented{colour}PaletteColorLookupTableData", segments)
     expected = frame.copy()
     expected[HIDDEN] = 255
-    hide(dataset, TextPolicy(), BlockFinder())
+    hide(dataset, TextPolicy(), BlockDetector())
     assert dataset.PixelData == expected.tobytes()
 
 
 def test_extremes_follow_the_pixels_in_a_compressed_syntax() -> None:
     dataset = made("12 bits", "1.2.840.10008.1.2.4.90")
     dataset.SmallestImagePixelValue, dataset.LargestImagePixelValue = 10, 3000
-    hide(dataset, TextPolicy(), BlockFinder())
+    hide(dataset, TextPolicy(), BlockDetector())
     assert (dataset.SmallestImagePixelValue, dataset.LargestImagePixelValue) == (10, 13)
 
 
 def test_a_clean_file_reads_back_as_it_was_written() -> None:
     dataset = made("RGB", "1.2.840.10008.1.2.1.99")
-    hide(dataset, TextPolicy(), BlockFinder())
+    hide(dataset, TextPolicy(), BlockDetector())
     assert read_dicom(encode(dataset).data).PixelData == dataset.PixelData

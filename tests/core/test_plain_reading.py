@@ -8,14 +8,14 @@ from pydicom.dataset import FileDataset
 from tests.core.test_conformance import bundled_files
 from tests.core.test_invariants import as_bytes, instance
 
-from beamstop.dicom.fast_reader import read_plain
+from beamstop.dicom.fast_reader import read_fast
 from beamstop.dicom.files import _Truncation
 from beamstop.errors import Failed
 
 
 def quickly(data: bytes) -> FileDataset | None:
     watch = _Truncation(data)
-    return read_plain(data, watch.stream, watch)
+    return read_fast(data, watch.stream, watch)
 
 
 def raw(dataset: FileDataset) -> list[object]:

@@ -5,7 +5,7 @@ from pydicom._dicom_dict import DicomDictionary
 from pydicom.dataset import Dataset
 from tests.core.test_invariants import GIVEN, KEY, NAME, instance
 
-from beamstop.recipe.model import load_recipe
+from beamstop.recipe.load import load_recipe
 from beamstop.standard.actions import Action
 from beamstop.steps.apply_recipe import apply_recipe
 

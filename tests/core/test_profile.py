@@ -1,16 +1,8 @@
 import pytest
 from pydicom.sr.codedict import codes
 
-from beamstop.rules.profile import (
-    METHOD_CODES,
-    OPTIONS,
-    DICOMRuleSets,
-    additions,
-    basic_profile,
-    edition,
-    option,
-    table,
-)
+from beamstop.idiscore import DICOMRuleSets
+from beamstop.rules.profile import METHOD_CODES, OPTIONS, additions, basic_profile, edition, option, table
 from beamstop.standard.actions import Action
 
 

@@ -9,11 +9,12 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.pixels import pixel_array
-from tests.core.pixel_fixtures import NoText
+from tests.core.pixel_fixtures import NoText, hide
 
 from beamstop.dicom.files import encode, read_dicom
 from beamstop.pixels.renditions import Picture
-from beamstop.text.hiding import TextBox, TextPolicy, hide
+from beamstop.text.boxes import TextBox
+from beamstop.text.detector import TextPolicy
 
 CHROMA = 4  # pixels that enlarged chrominance reaches beyond a block
 BUNDLED = {  # name → how far beyond a box a decoder may see another tint
@@ -61,7 +62,7 @@ BUNDLED = {  # name → how far beyond a box a decoder may see another tint
 }
 
 
-class OnceFinder(NoText):
+class OnceDetector(NoText):
     """Finds text in the first picture it is shown, at odd places."""
 
     looks = 0
@@ -82,7 +83,7 @@ def test_what_the_audit_says_was_hidden_is_all_that_changed(name: str, reach: in
     before = pixel_array(dcmread(BytesIO(data), force=True), raw=True)
     dataset = read_dicom(data)
     syntax = dataset.file_meta.TransferSyntaxUID
-    (change,) = hide(dataset, TextPolicy(), OnceFinder()).changes
+    (change,) = hide(dataset, TextPolicy(), OnceDetector()).changes
     after = pixel_array(dcmread(BytesIO(encode(dataset).data)), raw=True)
     hidden = np.zeros((dataset.get("NumberOfFrames") or 1, dataset.Rows, dataset.Columns), np.uint8)
     box = (slice(change.y, change.y + change.height), slice(change.x, change.x + change.width))

@@ -4,11 +4,12 @@ import pickle
 import pytest
 
 from beamstop.errors import RecipeError
-from beamstop.recipe.model import load_recipe, parse_recipe, recipe_names, recipe_schema
+from beamstop.pixels.box import Box
+from beamstop.recipe.load import load_recipe, parse_recipe, recipe_names, recipe_schema
 from beamstop.standard.actions import Action
-from beamstop.text.hiding import TextPolicy
+from beamstop.text.detector import TextPolicy
 from beamstop.text.judge import MARKERS
-from beamstop.text.regions import Area, Region
+from beamstop.text.regions import Region
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
@@ -25,7 +26,7 @@ def test_a_recipe_that_ships_loads_by_name(name):
 
 def test_the_default_is_basic_with_pixels_and_graphics():
     assert load_recipe().options == ["clean-pixel-data", "clean-graphics"]
-    assert [type(bouncer).__name__ for bouncer in load_recipe().doormen] == [
+    assert [type(bouncer).__name__ for bouncer in load_recipe().bouncer_instances] == [
         "RejectNonStandardDicom",
         "RejectEncapsulatedImageStorage",
     ]
@@ -91,7 +92,7 @@ def test_text_policy_has_what_the_recipe_says():
         """
         text:
           markers: [XCC]
-          ultrasound_regions: spare
+          ultrasound_regions: keep
           look_again: false
           regions:
             - when: Modality.equals('US')
@@ -100,8 +101,8 @@ def test_text_policy_has_what_the_recipe_says():
     )
     assert recipe.text_policy == TextPolicy(
         markers=("XCC",),
-        regions=(Region("Modality.equals('US')", (Area(0, 1, 20, 10), Area(5, 6, 3, 1))),),
-        ultrasound_regions="spare",
+        regions=(Region("Modality.equals('US')", (Box(0, 1, 20, 10), Box(5, 6, 3, 1))),),
+        ultrasound_regions="keep",
         look_again=False,
     )
     assert load_recipe("default").text_policy == TextPolicy(markers=MARKERS)

@@ -14,7 +14,7 @@ from tests.core.pixel_fixtures import NoText
 
 from beamstop import deidentify_bytes
 from beamstop.dicom.files import read_dicom
-from beamstop.recipe.model import load_recipe, parse_recipe
+from beamstop.recipe.load import load_recipe, parse_recipe
 from beamstop.steps.apply_recipe import apply_recipe
 
 # Lines of deidcm's built-in recipe, spelled as there: capitals among the digits, and an idea of a pattern.

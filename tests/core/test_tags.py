@@ -1,6 +1,7 @@
 import pytest
 
-from beamstop.dicom.tags import (
+from beamstop.errors import RecipeError
+from beamstop.rules.tag_identifiers import (
     PrivateBlockTagIdentifier,
     PrivateTags,
     RepeatingGroup,
@@ -8,7 +9,6 @@ from beamstop.dicom.tags import (
     TagPath,
     parse_identifier,
 )
-from beamstop.errors import RecipeError
 
 
 @pytest.mark.parametrize(

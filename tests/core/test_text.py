@@ -5,12 +5,23 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
-from tests.core.pixel_fixtures import BLOCK, HIDDEN, BlockFinder, StubbornFinder, ground, image, with_block
+from tests.core.pixel_fixtures import (
+    BLOCK,
+    HIDDEN,
+    BlockDetector,
+    StubbornDetector,
+    ground,
+    hide,
+    image,
+    with_block,
+)
 
 from beamstop.changes import Change
 from beamstop.errors import PixelError
 from beamstop.pixels.renditions import Picture
-from beamstop.text.hiding import PixelReport, TextBox, TextPolicy, hide
+from beamstop.text.boxes import TextBox
+from beamstop.text.detector import TextPolicy
+from beamstop.text.hiding import PixelReport
 
 
 def stored(dataset: Dataset, dtype: Any) -> np.ndarray[Any, Any]:
@@ -29,14 +40,14 @@ def expected(frame: np.ndarray[Any, Any], black: Any) -> np.ndarray[Any, Any]:
 def test_unsigned_grey_is_filled_with_its_darkest_value(dtype: str) -> None:
     frame = with_block(200).astype(dtype)
     dataset = image(frame)
-    hide(dataset, TextPolicy(), BlockFinder())
+    hide(dataset, TextPolicy(), BlockDetector())
     assert np.array_equal(stored(dataset, dtype), expected(frame, 10))
 
 
 def test_signed_grey_is_filled_with_its_darkest_value() -> None:
     frame = with_block(3000, low=-1024).astype("<i2")
     dataset = image(frame)
-    hide(dataset, TextPolicy(), BlockFinder())
+    hide(dataset, TextPolicy(), BlockDetector())
     assert np.array_equal(stored(dataset, "<i2"), expected(frame, -1014))
 
 
@@ -45,20 +56,20 @@ def test_padding_is_not_taken_for_black() -> None:
     frame[60:, :] = -2000
     dataset = image(frame)
     dataset.add_new("PixelPaddingValue", "SS", -2000)
-    hide(dataset, TextPolicy(), BlockFinder())
+    hide(dataset, TextPolicy(), BlockDetector())
     assert np.array_equal(stored(dataset, "<i2"), expected(frame, -1014))
 
 
 def test_monochrome1_is_filled_with_its_highest_value() -> None:
     frame = (250 - with_block(200)).astype("u1")
     dataset = image(frame, "MONOCHROME1")
-    hide(dataset, TextPolicy(), BlockFinder())
+    hide(dataset, TextPolicy(), BlockDetector())
     assert np.array_equal(stored(dataset, "u1"), expected(frame, 240))
 
 
 def test_report_says_what_was_done() -> None:
     dataset = image(with_block(200).astype("u1"))
-    report = hide(dataset, TextPolicy(), BlockFinder())
+    report = hide(dataset, TextPolicy(), BlockDetector())
     change = Change(
         "", "(7FE0,0010)", "OB", "X", "text", frame=0, x=26, y=16, width=48, height=22, why="text"
     )
@@ -75,21 +86,21 @@ def test_report_says_what_was_done() -> None:
 def test_picture_without_text_keeps_its_bytes() -> None:
     dataset = image(ground().astype("u1"))
     before = dataset.PixelData
-    report = hide(dataset, TextPolicy(), BlockFinder())
+    report = hide(dataset, TextPolicy(), BlockDetector())
     assert dataset.PixelData is before
     assert report == PixelReport(frames=1, frames_examined=1, examined=True)
 
 
 def test_instance_without_pixel_data_is_not_examined() -> None:
-    assert hide(Dataset(), TextPolicy(), BlockFinder()) == PixelReport()
+    assert hide(Dataset(), TextPolicy(), BlockDetector()) == PixelReport()
 
 
 def test_equal_frames_are_looked_at_once_and_hidden_in_all() -> None:
     frames = np.stack([with_block(200), ground(), with_block(200), ground()]).astype("u1")
     dataset = image(frames)
-    finder = BlockFinder()
-    report = hide(dataset, TextPolicy(), finder)
-    assert len(finder.looks) == 3  # two distinct frames, one of them looked at again
+    detector = BlockDetector()
+    report = hide(dataset, TextPolicy(), detector)
+    assert len(detector.looks) == 3  # two distinct frames, one of them looked at again
     assert [change.frame for change in report.changes] == [0, 2]
     after = np.frombuffer(dataset.PixelData, "u1").reshape(frames.shape)
     assert np.array_equal(
@@ -99,19 +110,19 @@ def test_equal_frames_are_looked_at_once_and_hidden_in_all() -> None:
 
 def test_icon_goes_when_text_was_hidden() -> None:
     dataset = image(with_block(200).astype("u1"), IconImageSequence=[image(ground().astype("u1"))])
-    hide(dataset, TextPolicy(), BlockFinder())
+    hide(dataset, TextPolicy(), BlockDetector())
     assert "IconImageSequence" not in dataset
 
 
 def test_icon_stays_when_nothing_was_hidden() -> None:
     dataset = image(ground().astype("u1"), IconImageSequence=[image(ground().astype("u1"))])
-    hide(dataset, TextPolicy(), BlockFinder())
+    hide(dataset, TextPolicy(), BlockDetector())
     assert "IconImageSequence" in dataset
 
 
 def test_stated_extremes_stay_true() -> None:
     dataset = image(with_block(200).astype("u1"), SmallestImagePixelValue=10, LargestImagePixelValue=200)
-    hide(dataset, TextPolicy(), BlockFinder())
+    hide(dataset, TextPolicy(), BlockDetector())
     assert (dataset.SmallestImagePixelValue, dataset.LargestImagePixelValue) == (10, 13)
 
 
@@ -120,11 +131,11 @@ def test_an_extreme_stated_alone_stays_true(keyword: str) -> None:
     frame = 255 - with_block(200) if keyword.startswith("Small") else with_block(200)
     photometric = "MONOCHROME1" if keyword.startswith("Small") else "MONOCHROME2"
     dataset = image(frame.astype("u1"), photometric, **{keyword: int(frame[BLOCK][0, 0])})
-    hide(dataset, TextPolicy(), BlockFinder())
+    hide(dataset, TextPolicy(), BlockDetector())
     assert dataset[keyword].value == (242 if keyword.startswith("Small") else 13)
 
 
-class CentreFinder(BlockFinder):
+class CentreDetector(BlockDetector):
     """Takes nothing at the right edge for text."""
 
     def find(self, picture: Picture) -> list[TextBox]:
@@ -137,28 +148,28 @@ def test_padding_is_no_extreme_and_what_hiding_does_not_change_stays_as_it_is_st
     dataset = image(
         frame.astype("u1"), PixelPaddingValue=255, SmallestImagePixelValue=9, LargestImagePixelValue=200
     )
-    hide(dataset, TextPolicy(), CentreFinder())
+    hide(dataset, TextPolicy(), CentreDetector())
     assert (dataset.SmallestImagePixelValue, dataset.LargestImagePixelValue) == (9, 13)
 
 
 def test_an_extreme_of_the_series_that_may_be_gone_goes() -> None:
     stated = {"SmallestPixelValueInSeries": 0, "LargestPixelValueInSeries": 200}
     dataset = image(with_block(200).astype("u1"), **stated)
-    hide(dataset, TextPolicy(), BlockFinder())
+    hide(dataset, TextPolicy(), BlockDetector())
     assert "LargestPixelValueInSeries" not in dataset
     assert dataset.SmallestPixelValueInSeries == 0
 
 
 def test_sop_instance_uid_stays() -> None:
     dataset = image(with_block(200).astype("u1"))
-    hide(dataset, TextPolicy(), BlockFinder())
+    hide(dataset, TextPolicy(), BlockDetector())
     assert dataset.SOPInstanceUID == "1.2.3.4.5"
 
 
 def test_authorized_word_is_kept_and_said_so() -> None:
     frame = with_block(200).astype("u1")
     dataset = image(frame)
-    report = hide(dataset, TextPolicy(authorized_words=("SHOCR",)), BlockFinder(words=["shocr"]))
+    report = hide(dataset, TextPolicy(authorized_words=("SHOCR",)), BlockDetector(words=["shocr"]))
     assert np.array_equal(stored(dataset, "u1"), frame)
     assert [(change.action, change.why) for change in report.changes] == [("K", "authorized_word")]
     assert (report.text_boxes_hidden, report.text_boxes_kept, report.pixels_changed) == (0, 1, False)
@@ -168,7 +179,7 @@ def test_other_words_are_hidden_beside_an_authorized_one() -> None:
     frame = with_block(200)
     frame[60:74, 30:70] = 200
     dataset = image(frame.astype("u1"))
-    report = hide(dataset, TextPolicy(authorized_words=("SHOCR",)), BlockFinder(words=["SHOCR", "SMITH"]))
+    report = hide(dataset, TextPolicy(authorized_words=("SHOCR",)), BlockDetector(words=["SHOCR", "SMITH"]))
     assert [(change.y, change.action) for change in report.changes] == [(20, "K"), (56, "X")]
     after = stored(dataset, "u1")
     assert (after[BLOCK] == 200).all()
@@ -179,19 +190,19 @@ def test_authorized_line_is_kept_whole() -> None:
     frame = ground()
     frame[20:34, 20:50] = frame[20:34, 56:90] = 200
     policy = TextPolicy(authorized_words=("left breast",))
-    report = hide(image(frame.astype("u1")), policy, BlockFinder(words=["Left", "BREAST"]))
+    report = hide(image(frame.astype("u1")), policy, BlockDetector(words=["Left", "BREAST"]))
     assert [change.action for change in report.changes] == ["K", "K"]
 
 
 def test_single_characters_are_hidden() -> None:
     frame = with_block(200).astype("u1")
     dataset = image(frame)
-    hide(dataset, TextPolicy(authorized_words=("SHOCR",)), BlockFinder(words=["J"]))
+    hide(dataset, TextPolicy(authorized_words=("SHOCR",)), BlockDetector(words=["J"]))
     assert np.array_equal(stored(dataset, "u1"), expected(frame, 10))
 
 
 def test_words_read_in_doubt_are_hidden() -> None:
-    class Doubter(BlockFinder):
+    class Doubter(BlockDetector):
         def read(self, picture: Any, boxes: Any) -> list[TextBox]:
             return [TextBox(box.x, box.y, box.width, box.height, "SHOCR", 0.29) for box in boxes]
 
@@ -200,7 +211,7 @@ def test_words_read_in_doubt_are_hidden() -> None:
 
 
 def test_nothing_is_read_when_no_word_may_stay() -> None:
-    class Illiterate(BlockFinder):
+    class Illiterate(BlockDetector):
         def read(self, picture: Any, boxes: Any) -> list[TextBox]:
             raise AssertionError
 
@@ -209,11 +220,11 @@ def test_nothing_is_read_when_no_word_may_stay() -> None:
 
 def test_new_text_after_two_rounds_of_hiding_is_refused() -> None:
     with pytest.raises(PixelError, match="text_remains: PixelData frame 0"):
-        hide(image(ground().astype("u1")), TextPolicy(), StubbornFinder())
+        hide(image(ground().astype("u1")), TextPolicy(), StubbornDetector())
 
 
 def test_boxes_seen_inside_hidden_areas_are_residue() -> None:
-    class Ghost(BlockFinder):
+    class Ghost(BlockDetector):
         def find(self, picture: Any) -> list[TextBox]:
             return [TextBox(30, 20, 40, 14)]
 
@@ -222,7 +233,7 @@ def test_boxes_seen_inside_hidden_areas_are_residue() -> None:
 
 
 def test_text_that_was_found_twice_is_faint_only_where_it_was_doubted_twice() -> None:
-    class Doubter(BlockFinder):
+    class Doubter(BlockDetector):
         def find(self, picture: Any) -> list[TextBox]:
             doubted = [TextBox(x, 2, 9, 9, faint=True) for x in (1, 20, 40)]
             return [*doubted, TextBox(1, 2, 9, 9), TextBox(18, 2, 9, 9)]
@@ -232,7 +243,7 @@ def test_text_that_was_found_twice_is_faint_only_where_it_was_doubted_twice() ->
 
 
 def test_boxes_beyond_the_picture_are_cut() -> None:
-    class Wild(BlockFinder):
+    class Wild(BlockDetector):
         def find(self, picture: Any) -> list[TextBox]:
             return [TextBox(-10, -10, 30, 20), TextBox(500, 500, 9, 9)]
 

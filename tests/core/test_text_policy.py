@@ -6,17 +6,19 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
-from tests.core.pixel_fixtures import BlockFinder, ground, image, with_block
+from tests.core.pixel_fixtures import BlockDetector, ground, hide, image, with_block
 
-from beamstop.text.hiding import TextBox, TextPolicy, hide
-from beamstop.text.judge import MARKERS, Judge
-from beamstop.text.regions import Area, Region
+from beamstop.pixels.box import Box
+from beamstop.text.boxes import TextBox
+from beamstop.text.detector import TextPolicy
+from beamstop.text.judge import MARKERS, TextJudge
+from beamstop.text.regions import Region, scan_boxes
 
 PICTURE = np.zeros((400, 400), np.uint8)
 KEPT = ("marker", "device_setting", "medical_word")
 
 
-class Reader(BlockFinder):
+class Reader(BlockDetector):
     """Reads boxes as their place says; notes what it was asked."""
 
     def __init__(self, *texts: str, confidence: float = 0.9) -> None:
@@ -47,8 +49,10 @@ def whys(
 ) -> list[str]:
     """Return why each of some words, side by side in one line, goes or stays."""
     boxes = [box(number, x=24 * number) for number in range(len(texts))]
-    judge = Judge(policy, person() if dataset is None else dataset)
-    return [verdict.why for verdict in judge.decide(PICTURE, boxes, Reader(*texts, confidence=confidence))]
+    instance = person() if dataset is None else dataset
+    scans = scan_boxes(instance) if policy.ultrasound_regions == "keep" else ()
+    reader = Reader(*texts, confidence=confidence)
+    return [verdict.why for verdict in TextJudge(policy, instance).decide(PICTURE, boxes, reader, scans)]
 
 
 MARKING = TextPolicy(markers=MARKERS)
@@ -75,7 +79,7 @@ def test_text_that_the_finder_doubted_is_faint_where_it_goes_and_nothing_says_mo
         (MARKING, "R", "marker"),
         (IDENTIFYING, "Smith", "unknown"),
     ]:
-        judged = Judge(policy, person()).decide(PICTURE, [doubted], Reader(text))
+        judged = TextJudge(policy, person()).decide(PICTURE, [doubted], Reader(text))
         assert [verdict.why for verdict in judged] == [why]
 
 
@@ -85,7 +89,7 @@ def test_a_marker_that_is_the_patients_name_goes() -> None:
 
 def test_only_boxes_short_enough_for_a_marker_are_read() -> None:
     reader = Reader("R")
-    verdicts = Judge(MARKING, person()).decide(PICTURE, [box(0, width=200), box(0, y=50)], reader)
+    verdicts = TextJudge(MARKING, person()).decide(PICTURE, [box(0, width=200), box(0, y=50)], reader)
     assert reader.asked == 1
     assert [(verdict.box.width, verdict.why) for verdict in verdicts] == [(200, "text"), (20, "marker")]
 
@@ -150,7 +154,7 @@ def test_a_letter_beside_what_cannot_be_read_goes() -> None:
 def test_what_a_label_announces_goes_with_it() -> None:
     def outcome(*boxes: TextBox) -> list[str]:
         reader = Reader("Patient", "KIDNEY", "AXIAL")
-        return [verdict.why for verdict in Judge(IDENTIFYING, person()).decide(PICTURE, boxes, reader)]
+        return [verdict.why for verdict in TextJudge(IDENTIFYING, person()).decide(PICTURE, boxes, reader)]
 
     label = box(0)
     assert outcome(label, box(1, x=200)) == ["label", "label"]
@@ -170,11 +174,11 @@ def ultrasound(left: int, top: int, right: int, bottom: int, kind: int = 1) -> D
     return person(Rows=400, Columns=400, SequenceOfUltrasoundRegions=[region])
 
 
-SPARING = TextPolicy(ultrasound_regions="spare")
+KEEPING = TextPolicy(ultrasound_regions="keep")
 
 
 def test_what_is_found_in_a_scan_stays_if_the_recipe_says_so() -> None:
-    assert whys(SPARING, "x/)", dataset=ultrasound(0, 0, 200, 200)) == ["ultrasound_region"]
+    assert whys(KEEPING, "x/)", dataset=ultrasound(0, 0, 200, 200)) == ["ultrasound_region"]
     assert whys(TextPolicy(), "x/)", dataset=ultrasound(0, 0, 200, 200)) == ["text"]
 
 
@@ -189,23 +193,23 @@ def test_what_is_found_in_a_scan_stays_if_the_recipe_says_so() -> None:
     ],
 )
 def test_a_box_outside_a_scan_or_in_no_plausible_one_goes(dataset: Dataset) -> None:
-    assert whys(SPARING, "x/)", dataset=dataset) == ["text"]
+    assert whys(KEEPING, "x/)", dataset=dataset) == ["text"]
 
 
 def test_the_instances_own_name_goes_from_the_scan_too() -> None:
-    assert whys(SPARING, "WRIGHT", dataset=ultrasound(0, 0, 200, 200)) == ["text"]
+    assert whys(KEEPING, "WRIGHT", dataset=ultrasound(0, 0, 200, 200)) == ["text"]
 
 
 def test_a_region_is_filled_in_every_frame_of_what_fits_its_criterion() -> None:
     frames = np.stack([ground(), ground() + 1, ground()]).astype("u1")
     policy = TextPolicy(
         regions=(
-            Region("Modality.equals('US')", (Area(100, 70, 999, 999), Area(500, 0, 9, 9))),
-            Region("Modality.equals('CT')", (Area(0, 0, 9, 9),)),
+            Region("Modality.equals('US')", (Box(100, 70, 999, 999), Box(500, 0, 9, 9))),
+            Region("Modality.equals('CT')", (Box(0, 0, 9, 9),)),
         )
     )
     dataset = image(frames, Modality="US", IconImageSequence=[Dataset()])
-    report = hide(dataset, policy, BlockFinder())
+    report = hide(dataset, policy, BlockDetector())
     expected = frames.copy()
     for frame in expected:
         frame[70:, 100:] = frame.min()
@@ -218,12 +222,12 @@ def test_a_region_is_filled_in_every_frame_of_what_fits_its_criterion() -> None:
 
 def test_text_beside_a_region_is_still_found() -> None:
     dataset = image(with_block(200).astype("u1"))
-    policy = TextPolicy(regions=(Region("Rows.exists()", (Area(0, 60, 20, 20),)),))
-    report = hide(dataset, policy, BlockFinder())
+    policy = TextPolicy(regions=(Region("Rows.exists()", (Box(0, 60, 20, 20),)),))
+    report = hide(dataset, policy, BlockDetector())
     assert [change.why for change in report.changes] == ["text", "region"]
 
 
 def test_looking_again_can_be_forgone() -> None:
-    finder = BlockFinder()
-    report = hide(image(with_block(200).astype("u1")), TextPolicy(look_again=False), finder)
-    assert (len(finder.looks), report.text_boxes_hidden, report.examined) == (1, 1, True)
+    detector = BlockDetector()
+    report = hide(image(with_block(200).astype("u1")), TextPolicy(look_again=False), detector)
+    assert (len(detector.looks), report.text_boxes_hidden, report.examined) == (1, 1, True)

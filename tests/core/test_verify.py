@@ -9,13 +9,14 @@ from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from beamstop.dicom.files import encode, read_dicom
-from beamstop.recipe.model import Recipe, load_recipe, parse_recipe
+from beamstop.recipe.load import load_recipe, parse_recipe
+from beamstop.recipe.model import Recipe
 from beamstop.steps.apply_recipe import apply_recipe
 from beamstop.steps.insert import insert
 from beamstop.verify import Pair, verify_pair
 
 MakeDataset = Callable[..., FileDataset]
-Judge = Callable[..., Pair]
+TextJudge = Callable[..., Pair]
 PERSON = {
     "PatientName": "Smithers^Jonathan",
     "PatientID": "MRN-778899",
@@ -34,7 +35,7 @@ def with_reference(dataset: FileDataset, uid: str) -> FileDataset:
 
 
 @pytest.fixture
-def judge(make_dataset: MakeDataset, key: bytes) -> Judge:
+def judge(make_dataset: MakeDataset, key: bytes) -> TextJudge:
     """Return what verify says of a pair whose clean file somebody spoiled."""
 
     def _judge(
@@ -59,19 +60,19 @@ def judge(make_dataset: MakeDataset, key: bytes) -> Judge:
 
 
 @pytest.mark.parametrize("recipe", ["basic", "default", "research", "strict", "mammography-kskit"])
-def test_nothing_is_found_in_a_right_pair(judge: Judge, recipe: str) -> None:
+def test_nothing_is_found_in_a_right_pair(judge: TextJudge, recipe: str) -> None:
     assert judge(recipe=recipe).findings == ()
 
 
 @pytest.mark.parametrize("uid", ["\\", "1.2.3.4.55\\1.2.3.4.66", ""])
-def test_a_study_of_several_uids_or_of_none_agrees(judge: Judge, uid: str) -> None:
+def test_a_study_of_several_uids_or_of_none_agrees(judge: TextJudge, uid: str) -> None:
     assert judge(StudyInstanceUID=uid).findings == ()
 
 
 @pytest.mark.parametrize(
     "syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
 )
-def test_every_syntax_is_read(judge: Judge, syntax: str) -> None:
+def test_every_syntax_is_read(judge: TextJudge, syntax: str) -> None:
     assert judge(syntax=syntax).findings == ()
     spoilt = judge(lambda clean: setattr(clean, "ManufacturerModelName", "Smithers"), syntax=syntax)
     assert [found[:2] for found in spoilt.findings] == [("leak", "ManufacturerModelName")]
@@ -92,19 +93,19 @@ def test_every_syntax_is_read(judge: Judge, syntax: str) -> None:
     ],
 )
 def test_what_does_not_agree_is_found_in_its_element(
-    judge: Judge, keyword: str, value: str, check: str
+    judge: TextJudge, keyword: str, value: str, check: str
 ) -> None:
     pair = judge(lambda clean: setattr(clean, keyword, value))
     assert {(found.check, found.element) for found in pair.findings} == {(check, keyword)}
 
 
-def test_what_the_run_s_search_excuses_is_found_as_it_is_spelled(judge: Judge) -> None:
+def test_what_the_run_s_search_excuses_is_found_as_it_is_spelled(judge: TextJudge) -> None:
     """Pixel data are not the header search's business; the plain search reads them, too."""
     pair = judge(lambda clean: clean.add_new("PixelData", "OB", b"\0\1\2MRN-778899\0\3"))
     assert [tuple(found) for found in pair.findings] == [("leak", "", "as it is spelled in the original")]
 
 
-def test_findings_hold_no_value(judge: Judge) -> None:
+def test_findings_hold_no_value(judge: TextJudge) -> None:
     def spoil(clean: FileDataset) -> None:
         clean.ManufacturerModelName = "Smithers MRN-778899"
         clean.PatientAddress = "Smithers"
@@ -113,13 +114,13 @@ def test_findings_hold_no_value(judge: Judge) -> None:
     assert not any(value in said for value in ("Smithers", "778899", "Jonathan"))
 
 
-def test_references_are_told_with_what_stands_for_them(judge: Judge, key: bytes) -> None:
+def test_references_are_told_with_what_stands_for_them(judge: TextJudge, key: bytes) -> None:
     identity = load_recipe("research").identity(key)
     uid = "1.2.3.4.5.6.7.8.9"
     assert judge().references == ((uid, identity.uid(uid)),)
 
 
-def test_retained_dates_and_uids_may_stay(judge: Judge) -> None:
+def test_retained_dates_and_uids_may_stay(judge: TextJudge) -> None:
     kept = parse_recipe("options: [retain-longitudinal-full-dates, retain-uids]\n")
     assert judge(recipe=kept).findings == ()
     other = judge(lambda clean: setattr(clean, "StudyDate", "20010101"), recipe=kept)
@@ -127,7 +128,7 @@ def test_retained_dates_and_uids_may_stay(judge: Judge) -> None:
 
 
 @pytest.mark.parametrize("action", ["K", "C"])
-def test_a_date_of_birth_that_stays_is_compared_like_any_other(judge: Judge, action: str) -> None:
+def test_a_date_of_birth_that_stays_is_compared_like_any_other(judge: TextJudge, action: str) -> None:
     recipe = parse_recipe(
         f"options: [retain-longitudinal-modified-dates]\nattributes: {{PatientBirthDate: {action}}}"
     )

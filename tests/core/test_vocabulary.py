@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from beamstop.words.vocabulary import fold, is_dull, is_syllabic, ordinary, titles, vocabulary
+from beamstop.words.vocabulary import fold, is_common_word, is_syllabic, ordinary, titles, vocabulary
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,12 +33,12 @@ def test_every_word_is_folded() -> None:
 
 @pytest.mark.parametrize("word", ["ct01", "4mr1", "scanner2", "test123"])
 def test_an_ordinary_word_with_a_small_number_is_dull(word: str) -> None:
-    assert is_dull(word)
+    assert is_common_word(word)
 
 
 @pytest.mark.parametrize("word", ["p001", "ct20199", "smith1", "120"])
 def test_other_words_with_numbers_are_not_dull(word: str) -> None:
-    assert is_dull(word) == (word == "120")
+    assert is_common_word(word) == (word == "120")
 
 
 def test_fold_takes_case_and_accents_and_leaves_other_scripts() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 from beamstop import deidentify_bytes
 from beamstop.errors import Refusal
-from beamstop.recipe.model import Recipe, load_recipe, parse_recipe
-from beamstop.text.hiding import TextBox
+from beamstop.recipe.load import load_recipe, parse_recipe
+from beamstop.recipe.model import Recipe
+from beamstop.text.boxes import TextBox
 from beamstop.verify import verify_pair
 
 KEY = bytes(range(32))
@@ -22,7 +23,7 @@ NAMES = ("default", "basic", "research", "strict", "mammography-kskit")
 DETAIL = re.compile(r"[A-Za-z0-9_ .,:;()\[\]'/*-]*")
 
 
-class BrightFinder:
+class BrightDetector:
     """Sees text where the upper left corner is not black; a detector would cost too much."""
 
     fingerprint = "bright"
@@ -34,8 +35,8 @@ class BrightFinder:
         return list(boxes)
 
 
-def bright(languages: tuple[str, ...]) -> BrightFinder:
-    return BrightFinder()
+def bright(languages: tuple[str, ...]) -> BrightDetector:
+    return BrightDetector()
 
 
 def recipes() -> list[Recipe]:

@@ -9,7 +9,7 @@ from tests.hostile.mutations import LENGTHS, dissect, mutated
 from tests.hostile.target import judge, recipes, seeds
 
 from beamstop.dicom.files import encode
-from beamstop.recipe.model import load_recipe
+from beamstop.recipe.load import load_recipe
 
 SMALL = [path.read_bytes() for path in seeds(5000)]
 KINDS = recipes()

@@ -9,16 +9,16 @@ import pytest
 from lxml import html
 from pydicom import dcmread
 from pydicom.uid import UltrasoundImageStorage
-from tests.core.pixel_fixtures import BLOCK, HIDDEN, BlockFinder, image, with_block
+from tests.core.pixel_fixtures import BLOCK, HIDDEN, BlockDetector, image, with_block
 
-from beamstop.text.hiding import TextBox
+from beamstop.text.boxes import TextBox
 from beamstop_pipeline.cli import main
 
 MISSED = (slice(60, 70), slice(10, 40))
 BLACK = 10  # what is darkest in the picture
 
 
-class HalfBlindFinder(BlockFinder):
+class HalfBlindDetector(BlockDetector):
     """Sees blocks in the upper half of a picture alone."""
 
     def find(self, picture: Any) -> list[TextBox]:
@@ -27,9 +27,9 @@ class HalfBlindFinder(BlockFinder):
 
 @pytest.fixture
 def scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray[Any, Any]:
-    """Store a picture with a word that the finder sees and one that it misses; return its pixels."""
+    """Store a picture with a word that the detector sees and one that it misses; return its pixels."""
     monkeypatch.setattr("beamstop.ocr.detector.prepare", lambda languages: ())
-    monkeypatch.setattr("beamstop.ocr.detector.load_finder", lambda languages: HalfBlindFinder(["LIVER"]))
+    monkeypatch.setattr("beamstop.ocr.detector.load_detector", lambda languages: HalfBlindDetector(["LIVER"]))
     pixels = with_block(250).astype("u1")
     pixels[MISSED] = 250
     header = {"Modality": "US", "Manufacturer": "O'Hara & Sons", "PatientName": "Roe^Jane", "PatientID": "R1"}

@@ -18,7 +18,7 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from google.cloud import dataflow_v1beta3 as dataflow
 from google.cloud.storage import Client
 
-from beamstop.recipe.model import load_recipe
+from beamstop.recipe.load import load_recipe
 from beamstop_pipeline import launch
 from beamstop_pipeline.cli import main
 from beamstop_pipeline.graph import build

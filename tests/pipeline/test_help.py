@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 
-from beamstop.recipe.model import recipe_names
+from beamstop.recipe.load import recipe_names
 from beamstop_pipeline.cli import app, main, with_repeated_inputs
 
 ROOT = typer.main.get_command(app)

@@ -15,8 +15,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 from tests.pipeline.reviewed import CINE, PLAIN, RUN, STILL, write_reviewed
 
-from beamstop.recipe.model import load_recipe
-from beamstop.text.regions import Area
+from beamstop.pixels.box import Box
+from beamstop.recipe.load import load_recipe
 from beamstop_pipeline.cli import main
 
 _FLAGS = (
@@ -131,10 +131,10 @@ def test_verdicts_by_keyboard_and_mouse_become_a_recipe(browser: webdriver.Chrom
     WebDriverWait(browser, 20).until(lambda _: file.exists())
     told = {it["sop_instance_uid"]: it for it in json.loads(file.read_text())["verdicts"]}
     assert told[STILL]["words"] == ["LEFT BREAST", "SHOCR"]
-    drawn, typed = (Area(*(it[name] for name in _SIDES)) for it in told[PLAIN]["boxes"])
+    drawn, typed = (Box(*(it[name] for name in _SIDES)) for it in told[PLAIN]["boxes"])
     assert drawn.holds(10, 10, 30, 15)
-    assert Area(9, 9, 32, 17).holds(*(getattr(drawn, name) for name in _SIDES))  # whole pixels, outwards
-    assert typed == Area(50, 30, 10, 5)
+    assert Box(9, 9, 32, 17).holds(*(getattr(drawn, name) for name in _SIDES))  # whole pixels, outwards
+    assert typed == Box(50, 30, 10, 5)
     assert asked_for(browser) == {f"file://{pages / 'r-review.html'}"}
 
     new = pages / "ours.yaml"

@@ -11,9 +11,9 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from tests.core.pixel_fixtures import ground, image
 
-from beamstop.recipe.model import load_recipe, parse_recipe, recipe_names, recipe_schema
+from beamstop.recipe.load import load_recipe, parse_recipe, recipe_names, recipe_schema
 from beamstop.rules.profile import OPTIONS
-from beamstop.text.hiding import TextBox
+from beamstop.text.boxes import TextBox
 from beamstop_pipeline.cli import main
 from beamstop_pipeline.explain import describe_instance, explain_instance
 
@@ -215,7 +215,7 @@ text:
 """
 
 
-class MarkerFinder:
+class MarkerDetector:
     """Finds one box, which reads R."""
 
     fingerprint = "marker"
@@ -247,11 +247,11 @@ def test_show_tells_markers_and_regions(told, tmp_path):
 
 def test_explain_tells_regions_kept_boxes_and_pixels_that_nobody_looks_at():
     recipe = parse_recipe(TEXT_RECIPE)
-    found = explain_instance(pixels(), recipe, bytes(32), lambda languages: MarkerFinder())
+    found = explain_instance(pixels(), recipe, bytes(32), lambda languages: MarkerDetector())
     lines = [" ".join(line.split()) for line in describe_instance(found, values=False)]
     assert "(7FE0,0010) frame 0 x 0 y 0 width 20 height 8 hidden region" in lines
     assert "(7FE0,0010) frame 0 x 40 y 40 width 10 height 10 kept marker" in lines
     dose = pixels(SOPClassUID="1.2.840.10008.5.1.4.1.1.481.2", Modality="RTDOSE")
-    found = explain_instance(dose, recipe, bytes(32), lambda languages: MarkerFinder())
+    found = explain_instance(dose, recipe, bytes(32), lambda languages: MarkerDetector())
     assert found.boxes == []
     assert found.unexamined == "RT Dose: a pixel is a computed dose"

@@ -17,8 +17,9 @@ from pydicom.dataset import FileDataset
 from tests.pipeline.audits import a_row, write_run
 from tests.pipeline.reviewed import CINE, PLAIN, RUN, STILL, a_picture, write_reviewed
 
-from beamstop.recipe.model import load_recipe
-from beamstop.text.regions import Area, areas_of
+from beamstop.pixels.box import Box
+from beamstop.recipe.load import load_recipe
+from beamstop.text.regions import boxes_of
 from beamstop_pipeline.cli import main
 from beamstop_pipeline.report.figures import DeviceSeen, Faint
 from beamstop_pipeline.report.review import in_eight_bits
@@ -157,8 +158,8 @@ def test_missed_text_becomes_a_region_of_its_device_alone() -> None:
     regions = made.recipe.text_policy.regions
     same: FileDataset = a_picture("1", "US", Manufacturer='O\'Hara & "Sons"')
     other = a_picture("1", "US", Manufacturer="Acme")
-    assert areas_of(same, regions) == (Area(1, 2, 30, 4), Area(9, 9, 5, 5))
-    assert areas_of(other, regions) == ()
+    assert boxes_of(same, regions) == (Box(1, 2, 30, 4), Box(9, 9, 5, 5))
+    assert boxes_of(other, regions) == ()
 
 
 def test_amending_twice_adds_nothing_and_keeps_comments(tmp_path: Path) -> None:

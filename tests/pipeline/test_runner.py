@@ -23,7 +23,7 @@ from beamstop.dicom.files import encode
 
 BOUNCERS = """
 import os, signal, threading
-from beamstop.bouncers import Bouncer
+from beamstop import Bouncer
 
 class Killer(Bouncer):
     def inspect(self, dataset):

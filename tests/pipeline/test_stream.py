@@ -17,7 +17,7 @@ from apache_beam.transforms.window import TimestampedValue
 from google.cloud.storage import Client
 from pydicom.dataset import FileDataset
 
-from beamstop.recipe.model import load_recipe
+from beamstop.recipe.load import load_recipe
 from beamstop_pipeline import job as jobs
 from beamstop_pipeline.cli import main
 from beamstop_pipeline.graph import build, build_stream

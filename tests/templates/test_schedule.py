@@ -15,7 +15,7 @@ import pytest
 from google.cloud.dataflow_v1beta3 import LaunchFlexTemplateRequest
 
 from beamstop_pipeline import launch
-from beamstop_pipeline.cli import BAD_CONFIGURATION, SET_ASIDE
+from beamstop_pipeline.exit_codes import Exit
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "templates" / "schedule"
@@ -80,7 +80,7 @@ def test_systemd_tries_again_only_what_broke() -> None:
     service = (HERE / "beamstop.service").read_text()
     assert re.findall(r"^Restart=(.*)$", service, re.MULTILINE) == ["on-failure"]
     (left,) = re.findall(r"^RestartPreventExitStatus=(.*)$", service, re.MULTILINE)
-    assert left == f"{SET_ASIDE} {BAD_CONFIGURATION}"
+    assert left == f"{Exit.SET_ASIDE} {Exit.BAD_CONFIGURATION}"
 
 
 def test_the_commands_of_systemd_and_cron_are_understood_and_the_same(read: Callable[..., Any]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from apache_beam.pvalue import AsDict
 from pydicom.dataset import Dataset
 
-from beamstop_transforms.attributes import WriteAttributes, attributes_draft
+from beamstop_transforms.attributes import WriteAttributes, attributes_of
 
 
 def instance(source_id: str, **attributes: Any) -> tuple[str, Dataset]:
@@ -20,7 +20,7 @@ def instance(source_id: str, **attributes: Any) -> tuple[str, Dataset]:
 
 
 def write(folder: Path, instances: list[tuple[str, Dataset]], losers: dict[str, str]) -> list[dict[str, Any]]:
-    drafts = [attributes_draft(*it) for it in instances]
+    drafts = [attributes_of(*it) for it in instances]
     with beam.Pipeline(runner="FnApiRunner", argv=["--direct_runner_bundle_repeat=1"]) as pipeline:
         rows = pipeline | "Rows" >> beam.Create(drafts)
         lost = AsDict(pipeline | "Losers" >> beam.Create(list(losers.items())))

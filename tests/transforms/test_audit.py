@@ -15,9 +15,10 @@ from beamstop.audit import CROSSWALK
 from beamstop.changes import Change
 from beamstop.steps.apply_recipe import AttributeReport, OriginalIds
 from beamstop.words.identifiers import harvest
-from beamstop_transforms.audit import Drafts, Run, UnreconciledError, WriteAudit
+from beamstop_transforms.audit import JobOutputs, UnreconciledError, WriteAudit
 from beamstop_transforms.instance import Instance, Source
-from beamstop_transforms.write import Target
+from beamstop_transforms.ledger.target import Target
+from beamstop_transforms.record import Run
 
 ROWS = [
     {
@@ -77,7 +78,7 @@ def write(
             "losers": list(losers.items()),
         }
         drafts = {name: pipeline | name >> beam.Create(elements) for name, elements in inputs.items()}
-        _ = Drafts(**drafts) | WriteAudit(run)
+        _ = JobOutputs(**drafts) | WriteAudit(run)
     record: dict[str, Any] = json.loads((folder / "audit" / "runs" / "r1.json").read_text())
     return record
 

@@ -12,8 +12,8 @@ import pytest
 
 from beamstop.audit import INSTANCES, PRUNED_FILES
 from beamstop.identity import Identity
+from beamstop_transforms.ledger.history import History, Leftover, input_digests
 from beamstop_transforms.ledger.numbers import digest_number
-from beamstop_transforms.prune import History, Leftover, input_digests
 
 
 def source_id(name: str) -> str:

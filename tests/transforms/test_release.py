@@ -10,9 +10,9 @@ from apache_beam import Create, Pipeline
 from beamstop.audit import INSTANCES
 from beamstop_transforms.ledger.claims import Claimant, Claims
 from beamstop_transforms.ledger.numbers import digest_number
+from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.release import Release
 from beamstop_transforms.stores.local import LocalStore
-from beamstop_transforms.write import Target
 
 DEAD, RUN, LATER = "20260101", "20260102", "20260103"
 UID, PATH, DATA = "1.2.3", "P/1.2/1.2.1/1.2.3.dcm", b"what the dead run wrote"

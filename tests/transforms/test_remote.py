@@ -19,6 +19,8 @@ from pydicom.dataset import Dataset
 from beamstop.dicom.files import Encoded
 from beamstop.errors import Failed
 from beamstop_transforms.instance import Instance, Source
+from beamstop_transforms.ledger.target import Target
+from beamstop_transforms.placing import Placing
 from beamstop_transforms.read import read_source
 from beamstop_transforms.stores import (
     StoreError,
@@ -29,7 +31,6 @@ from beamstop_transforms.stores import (
     list_remote,
     open_store,
 )
-from beamstop_transforms.write import Placing, Target
 
 
 class Bucket(ThreadingHTTPServer):

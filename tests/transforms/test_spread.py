@@ -6,7 +6,7 @@ import apache_beam as beam
 from apache_beam.testing.util import assert_that, equal_to
 
 from beamstop_transforms.instance import Source
-from beamstop_transforms.redistribute import Packing, Spread, unpack
+from beamstop_transforms.redistribute import Packing, Redistribute, unpack
 
 SOURCES = [
     Source(f"/archive/{number // 500:05}/{number:08}.dcm", number, str(number)) for number in range(20_000)
@@ -21,7 +21,7 @@ def packs(sources: list[Source]) -> list[bytes]:
 def test_every_source_arrives_once_as_it_was() -> None:
     odd = Source(os.fsdecode(b"/archive/\xff\n.dcm"), 0, "")
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
-        spread = pipeline | beam.Create([*SOURCES[:1000], odd]) | Spread()
+        spread = pipeline | beam.Create([*SOURCES[:1000], odd]) | Redistribute()
         assert_that(spread, equal_to([*SOURCES[:1000], odd]))
 
 

@@ -14,14 +14,15 @@ from pydicom.dataset import FileDataset
 
 from beamstop import load_recipe
 from beamstop.errors import Failed, PixelError, Quarantined, Rejected
-from beamstop.text.hiding import Picture, TextBox
+from beamstop.text.boxes import TextBox
+from beamstop.text.hiding import Picture
 from beamstop_transforms import Bounce, HideText, Instance, ReadDicom, Source
-from beamstop_transforms.step import StepFn
+from beamstop_transforms.step import attempt
 
 SENTINEL = "Zzyzxqua"
 
 
-class CornerFinder:
+class CornerDetector:
     """Sees text where the upper left corner is not black; notes that it was made."""
 
     fingerprint = "corner 1"
@@ -33,22 +34,17 @@ class CornerFinder:
         return list(boxes)
 
 
-def load_corner(log: str, languages: tuple[str, ...]) -> CornerFinder:
+def load_corner(log: str, languages: tuple[str, ...]) -> CornerDetector:
     with open(log, "a") as file:
         file.write(",".join(languages) + "\n")
-    return CornerFinder()
+    return CornerDetector()
 
 
-class Raise(StepFn):
-    step = "Raise"
-    column = "ms_check"
+def raising(error: Exception) -> Callable[[Instance], None]:
+    def work(instance: Instance) -> None:
+        raise error
 
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self._error = error
-
-    def work(self, instance: Instance) -> None:
-        raise self._error
+    return work
 
 
 @pytest.mark.parametrize(
@@ -64,7 +60,7 @@ class Raise(StepFn):
     ],
 )
 def test_what_is_raised_becomes_a_row_of_codes(error: Exception, expected: tuple[str, ...]) -> None:
-    row = Raise(error).attempt(Instance(Source("path", 1, ""), "ab"))
+    row = attempt("Raise", "ms_check", raising(error), Instance(Source("path", 1, ""), "ab"))
     assert row is not None
     assert tuple(row[name] for name in ("outcome", "step", "reason", "detail")) == expected
     assert row["ms_check"] >= 0
@@ -82,7 +78,7 @@ def test_a_row_has_only_codes_of_what_was_read(make_dataset: Callable[..., FileD
 
 
 def _modality(instance: Instance) -> str:
-    return str(instance.read.Modality)
+    return str(instance.dataset.Modality)
 
 
 def test_reading_and_bouncing_stand_alone(archive: Path, key_file: Path) -> None:
@@ -110,7 +106,7 @@ def _with_pixels(dataset: Any) -> FileDataset:
 
 def _what_hide_text_did(instance: Instance) -> tuple[str | None, int, bool, str]:
     pixels: Any = instance.pixels
-    digest = hashlib.sha256(instance.read.PixelData).hexdigest()
+    digest = hashlib.sha256(instance.dataset.PixelData).hexdigest()
     return instance.engine, pixels.text_boxes_hidden, pixels.pixels_changed, digest
 
 

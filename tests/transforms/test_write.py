@@ -15,8 +15,10 @@ from beamstop.dicom.files import Encoded
 from beamstop.errors import Quarantined
 from beamstop_transforms.instance import Instance, Placed, Source
 from beamstop_transforms.ledger.claims import Claims
+from beamstop_transforms.ledger.target import Target
+from beamstop_transforms.paths import output_path
+from beamstop_transforms.placing import Placing
 from beamstop_transforms.stores.local import LocalStore
-from beamstop_transforms.write import Placing, Target, output_path
 
 PATH = "P/1.2/1.2.3/1.2.3.4.dcm"
 

@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import Any, AnyStr
 
 import pyarrow as pa
-from pydicom._uid_dict import UID_dictionary
 
 from beamstop.errors import DeidError, PixelError, Quarantined, Rejected
 from beamstop.identity import Identity
+from beamstop.standard.transfer_syntaxes import is_registered
 
 Row = dict[str, Any]
 
@@ -137,31 +137,11 @@ OF_THE_CLEAN_FILE = (
     "output_sha256",
 )
 
-# PS3.3 C.7.3.1.1.1, retired terms included: anything else in Modality could be free text.
-_DEFINED_TERMS = """
-    ANN AR ASMT AU BDUS BI BMD CFM CR CT CTPROTOCOL DMS DG DOC DX ECG EEG EMG EOG EPS ES FID GM HC HD IO IOL
-    IVOCT IVUS KER KO LEN LS M3D MG MR NM OAM OCT OP OPM OPT OPTBSV OPTENF OPV OSS OT PA PLAN POS PR PT PX REG
-    RESP RF RG RTDOSE RTIMAGE RTINTENT RTPLAN RTRAD RTRECORD RTSEGANN RTSTRUCT RWV SEG SM SMR SR SRF STAIN
-    TEXTUREMAP TG US VA XA XAPROTOCOL XC
-    AS CD CF CP CS DD DF DM DS EC FA FS LP MA MS OPR ST VF
-"""
-MODALITIES = frozenset(_DEFINED_TERMS.split())
-
 
 def registered_uid(value: object) -> str | None:
     """Return the UID if PS3.6 registers it, else None: anything else may identify."""
     uid = str(value or "")
-    return uid if uid in UID_dictionary else None
-
-
-def defined_modality(value: object) -> str | None:
-    """Return the Modality if it is a defined term, else None.
-
-    >>> defined_modality("CT"), defined_modality("Doe^Jane")
-    ('CT', None)
-    """
-    term = str(value or "")
-    return term if term in MODALITIES else None
+    return uid if is_registered(uid) else None
 
 
 def outcome_of(refusal: DeidError) -> Outcome:

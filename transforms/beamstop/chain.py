@@ -1,29 +1,28 @@
-"""The whole chain for one instance: read, bounce, hide text, apply the recipe, insert, check, encode."""
+"""The chain for one instance: bounce, hide text, bounce again, apply the recipe, insert, encode, check for leaks.
+
+The order of the steps stands here, in `run_steps`, and in the graph, in `beamstop_transforms.deidentify`.
+"""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, partial
+from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
+from beamstop import ocr
 from beamstop.changes import Change
-from beamstop.dicom.elements import BROKEN
 from beamstop.dicom.files import Encoded, copy_of, encode, read_dicom
-from beamstop.dicom.unterminated import failing_if_endless
-from beamstop.errors import PixelError, Quarantined
-from beamstop.leaks.search import check_leaks
-from beamstop.pixels.frames import frame_count
+from beamstop.dicom.pydicom_guards import guarded
+from beamstop.identity import Identity
 from beamstop.recipe.model import Recipe
-from beamstop.rules.bouncers import bounce
-from beamstop.standard.actions import Action
-from beamstop.steps.apply_recipe import AttributeReport, apply_recipe
+from beamstop.rules.bouncers import Bouncer
+from beamstop.rules.plans import Planner
+from beamstop.steps.apply_recipe import AttributeReport, apply_plans
+from beamstop.steps.bounce import bounce
+from beamstop.steps.check_leaks import check_leaks
+from beamstop.steps.hide_text import hide_text
 from beamstop.steps.insert import insert
-from beamstop.text.hiding import PixelReport, TextFinder, hide
-from beamstop.text.icons import remove_icons_with_text
-from beamstop.text.overlays import clear_embedded_overlays, hide_overlay_text
-from beamstop.text.where_text import why_no_text
-
-FinderLoader = Callable[[tuple[str, ...]], TextFinder]
+from beamstop.text.detector import DetectorLoader, TextDetector
+from beamstop.text.hiding import PixelReport
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Deidentified:
     """A de-identified dataset and what was done to it.
 
     Attributes:
-        dataset: a new one; the original is left as it was.
+        dataset: a new one; the original is left as it was. `dataset.save_as(path)` writes a Part 10 file.
         changes: one entry per element acted on and per text box.
         methods: the CID 7050 codes applied.
     """
@@ -41,59 +40,103 @@ class Deidentified:
     methods: tuple[str, ...]
 
 
-@failing_if_endless()
-def hide_text(dataset: Dataset, recipe: Recipe, finder: TextFinder | None) -> PixelReport:
-    """Hide text in the pixels, overlay planes and icons of one instance, in place, as the recipe says.
+@dataclass
+class Finished:
+    """What the steps did to one instance; if one of them refused it, what those before did.
 
-    Planes and icons that the recipe removes are not looked at. Overlays in unused bits of the pixels go under
-    every recipe.
+    Attributes:
+        pixels: what HideText did.
+        attributes: what ApplyRecipe did.
+        methods: the CID 7050 codes that Insert wrote.
+        encoded: the finished file.
+        checked: how many identifiers CheckLeaks searched for.
+    """
+
+    pixels: PixelReport = field(default_factory=PixelReport)
+    attributes: AttributeReport = field(default_factory=AttributeReport)
+    methods: tuple[str, ...] = ()
+    encoded: Encoded = field(default_factory=lambda: Encoded(b"", b""))
+    checked: int = 0
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What each step of the chain does: by a recipe, or put together by hand as `idiscore.Core` does.
+
+    Attributes:
+        bouncers: that may turn an instance away.
+        hide_text: hides text in the pixels of a dataset, in place; None leaves the step out.
+        planner: decides what is done to each attribute.
+        insert: writes into a dataset what was done to it; returns the CID 7050 codes.
+        needs_uids: SOP Class and Instance UID must be there, as a file requires (PS3.10 7.1).
+    """
+
+    bouncers: tuple[Bouncer, ...]
+    hide_text: Callable[[Dataset], PixelReport] | None
+    planner: Planner
+    insert: Callable[[Dataset, PixelReport], tuple[str, ...]]
+    needs_uids: bool = True
+
+    @classmethod
+    def of(cls, recipe: Recipe, detector: TextDetector | None) -> "Steps":
+        """Return the steps that a recipe asks for."""
+        return cls(
+            recipe.bouncer_instances,
+            lambda dataset: hide_text(dataset, recipe, detector),
+            recipe.planner,
+            lambda dataset, pixels: insert(dataset, recipe, pixels.examined, pixels.text_hidden),
+        )
+
+
+def run(
+    dataset: Dataset,
+    recipe: Recipe,
+    identity: Identity,
+    detector: TextDetector | None,
+    detail: bool = False,
+    finished: Finished | None = None,
+) -> Finished:
+    """Run the whole chain on one dataset, in place.
 
     Args:
-        dataset: one instance.
-        recipe: says whether and which.
-        finder: finds text; may be None where the recipe leaves pixels alone.
+        dataset: as read, or a copy by `copy_of` of one made in code.
+        recipe: says what is done.
+        identity: `recipe.identity(key)`; makes keyed stand-ins.
+        detector: finds text; may be None where the recipe leaves pixels alone.
+        detail: also report one `Change` per element acted on.
+        finished: is filled in step by step, for who wants to know how far an instance came that is refused.
 
     Raises:
-        Quarantined: the pixels cannot be proved clean; reason and detail of the PixelError.
+        Rejected: a bouncer turns it away.
+        Quarantined: it could not be proved clean.
+        Failed: it cannot be read.
     """
-    report = PixelReport(frames=frame_count(dataset))
-    try:
-        if not recipe.hides_text:
-            report.pixels_changed = clear_embedded_overlays(dataset)
-        if finder is None or not recipe.looks_at_pixels:
-            return report
-        if recipe.hides_text and why_no_text(dataset) is None:
-            report = hide(dataset, recipe.text_policy, finder)
-        goes = partial(_goes, recipe, str(dataset.get("SOPClassUID") or ""))
-        report.add_boxes(hide_overlay_text(dataset, recipe.text_policy, finder, goes))
-        if recipe.hides_text:
-            report.changes += remove_icons_with_text(dataset, finder, goes)
-    except PixelError as error:
-        raise Quarantined(error.reason, error.detail) from None
-    except BROKEN as error:  # an attribute that says how to read pixels is not what it claims to be
-        raise Quarantined("pixels_undecodable", type(error).__name__) from None
-    return report
+    return run_steps(dataset, Steps.of(recipe, detector), identity, detail, finished)
 
 
-def _goes(recipe: Recipe, sop_class: str, path: tuple[int, ...]) -> bool:
-    """Say whether the recipe takes out an attribute, or a sequence around it."""
-    return any(
-        recipe.planner.plan(path[:depth], None, None, sop_class).action in (Action.X, Action.Z)
-        for depth in range(1, len(path) + 1)
-    )
-
-
-def check(encoded: Encoded, report: AttributeReport) -> int:
-    """Search a finished file for the instance's own identifiers; return how many were looked for.
-
-    Raises:
-        Quarantined: `leak`, with the path of the element one was found in.
-    """
-    return check_leaks(encoded.header, report.identifiers, encoded.comments)
+@guarded()
+def run_steps(
+    dataset: Dataset,
+    steps: Steps,
+    identity: Identity,
+    detail: bool = False,
+    finished: Finished | None = None,
+) -> Finished:
+    """Do as `run` does, with steps put together by hand."""
+    finished = finished or Finished()
+    bounce(dataset, steps.bouncers)
+    if steps.hide_text is not None:
+        finished.pixels = steps.hide_text(dataset)
+        bounce(dataset, steps.bouncers, finished.pixels.examined)
+    finished.attributes = apply_plans(dataset, steps.planner, identity, detail=detail)
+    finished.methods = steps.insert(dataset, finished.pixels)
+    finished.encoded = encode(dataset, steps.needs_uids)
+    finished.checked = check_leaks(finished.encoded, finished.attributes)
+    return finished
 
 
 def deidentify(
-    dataset: Dataset, recipe: Recipe, key: bytes, load_finder: FinderLoader | None = None
+    dataset: Dataset, recipe: Recipe, key: bytes, load_detector: DetectorLoader = ocr.load_detector
 ) -> Deidentified:
     """De-identify one dataset; the whole chain, CheckLeaks included.
 
@@ -101,21 +144,20 @@ def deidentify(
         dataset: stays as it is; the result is a copy.
         recipe: from `load_recipe`.
         key: at least 16 bytes; the same key gives the same result.
-        load_finder: makes the text finder; EasyOCR's networks when not given.
+        load_detector: makes the text detector for languages; loads EasyOCR's networks when not given.
 
     Raises:
         Rejected: policy says no.
-        Quarantined: it could not be proved clean. No dataset is returned that is in doubt.
+        Quarantined: it could not be proved clean. No uncertain dataset is returned.
         Failed: it cannot be read.
     """
     clean = copy_of(dataset)
-    changes, methods, encoded, report = _run(clean, recipe, key, load_finder, detail=True)
-    check(encoded, report)
-    return Deidentified(clean, changes, methods)
+    finished = run(clean, recipe, recipe.identity(key), detector_for(recipe, load_detector), detail=True)
+    return Deidentified(clean, (*finished.pixels.changes, *finished.attributes.changes), finished.methods)
 
 
 def deidentify_bytes(
-    data: bytes, recipe: Recipe, key: bytes, load_finder: FinderLoader | None = None
+    data: bytes, recipe: Recipe, key: bytes, load_detector: DetectorLoader = ocr.load_detector
 ) -> bytes:
     """De-identify one DICOM file given as bytes; return the clean Part 10 file.
 
@@ -123,26 +165,10 @@ def deidentify_bytes(
         Rejected, Quarantined, Failed: as `deidentify`, and when the bytes are not readable DICOM.
     """
     dataset = read_dicom(data)
-    _, _, encoded, report = _run(dataset, recipe, key, load_finder, detail=False)
-    check(encoded, report)
-    return encoded.data
+    detector = detector_for(recipe, load_detector)
+    return run(dataset, recipe, recipe.identity(key), detector).encoded.data
 
 
-def _run(
-    dataset: Dataset, recipe: Recipe, key: bytes, load_finder: FinderLoader | None, detail: bool
-) -> tuple[tuple[Change, ...], tuple[str, ...], Encoded, AttributeReport]:
-    bounce(dataset, recipe.doormen)
-    finder = (load_finder or _easyocr)(recipe.text_policy.languages) if recipe.looks_at_pixels else None
-    pixels = hide_text(dataset, recipe, finder)
-    bounce(dataset, recipe.doormen, pixels.examined)
-    report = apply_recipe(dataset, recipe, recipe.identity(key), detail=detail)
-    methods = insert(dataset, recipe, pixels.examined, pixels.text_hidden)
-    return (*pixels.changes, *report.changes), methods, encode(dataset), report
-
-
-@cache
-def _easyocr(languages: tuple[str, ...]) -> TextFinder:
-    """Load EasyOCR's networks once per process, however many instances follow."""
-    from beamstop.ocr.detector import load_finder
-
-    return load_finder(languages)
+def detector_for(recipe: Recipe, load_detector: DetectorLoader) -> TextDetector | None:
+    """Return the text detector that a recipe needs, None for one that leaves pixels alone."""
+    return load_detector(recipe.text_policy.languages) if recipe.needs_detector else None

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import Dataset
 
 from beamstop.dicom.elements import text_of
 from beamstop.errors import KeyReferenceError
+from beamstop.standard.transfer_syntaxes import is_registered
 
 MIN_KEY_LENGTH = 16
 MAX_UID_LENGTH = 64  # PS3.5 9.1
@@ -32,7 +32,7 @@ def is_well_known_uid(uid: str) -> bool:
     >>> [is_well_known_uid(f"1.2.840.10008.{end}") for end in ("1.2.1", "5.1.4.1.1.9999", "99.1")]
     [True, True, False]
     """
-    return uid in UID_dictionary or _OF_THE_STANDARD.fullmatch(uid) is not None
+    return is_registered(uid) or _OF_THE_STANDARD.fullmatch(uid) is not None
 
 
 def gen_dicom_uid(patient_id: str, guid: str, org_root: str) -> str:

@@ -34,12 +34,12 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from beamstop.dicom.elements import BROKEN, UNDEFINED_LENGTH, text_of
+from beamstop.dicom.elements import MALFORMED, UNDEFINED_LENGTH, text_of
 from beamstop.dicom.files import FIRST_PIXEL_TAG, IMPLEMENTATION_CLASS_UID, LAST_PIXEL_TAG, read_dicom
 from beamstop.dicom.tags import is_private_creator, private_block_start, tag_name, vr_of
 from beamstop.errors import Quarantined, Refusal
 from beamstop.identity import Identity, is_well_known_uid
-from beamstop.leaks.search import check_leaks
+from beamstop.leaks.search import search
 from beamstop.pixels.codestreams import comments
 from beamstop.recipe.model import Recipe
 from beamstop.rules.operators import (
@@ -57,7 +57,7 @@ from beamstop.rules.operators import (
 from beamstop.rules.plans import Plan
 from beamstop.steps.insert import TEXT_HIDDEN
 from beamstop.words.identifiers import Identifiers, harvest, words_of
-from beamstop.words.vocabulary import is_dull
+from beamstop.words.vocabulary import is_common_word
 from beamstop.words.written_dates import find_dates
 
 _PATIENT_ID, _SOP_INSTANCE_UID = 0x00100020, 0x00080018
@@ -126,7 +126,7 @@ def verify_pair(original: bytes, clean: bytes, recipe: Recipe, identity: Identit
     look = _Look(before, after, recipe, identity)
     try:
         findings = (*look.leaks(clean), *look.disagreements())
-    except BROKEN as error:
+    except MALFORMED as error:
         findings = (Finding("unreadable", "", type(error).__name__),)
     return Pair(findings, after, look.uid(_SOP_INSTANCE_UID), look.references)
 
@@ -188,7 +188,7 @@ class _Look:
         identifiers = identifiers.without_dates(moved | self._made_dates())
         try:
             header, said = _haystack(clean, self._after)
-            check_leaks(header, identifiers, said)
+            search(header, identifiers, said)
         except Quarantined as quarantined:
             yield Finding(quarantined.reason, quarantined.detail)
             return
@@ -339,7 +339,7 @@ def _spelled_out(dataset: FileDataset, keeps: Callable[[tuple[int, ...]], bool])
         for text in _texts(element.value):
             words = words_of(text)
             is_common = is_well_known_uid(text) or text == IMPLEMENTATION_CLASS_UID
-            tells = not is_common and not all(map(is_dull, words))
+            tells = not is_common and not all(map(is_common_word, words))
             if len(text) >= _SHORTEST_SPELLED and text not in kept and tells:
                 yield text.encode("utf-8")
                 yield text.encode("latin-1", "ignore")
@@ -367,7 +367,7 @@ def _elements(dataset: Dataset, path: tuple[int, ...] = (), label: str = "") -> 
         try:
             element = dataset[tag]
             value: Any = element.value
-        except BROKEN:
+        except MALFORMED:
             continue
         here, name = (*path, int(tag)), label + tag_name(tag)
         if element.VR == "SQ":

@@ -1,35 +1,53 @@
-"""Beam transforms that de-identify DICOM: one PTransform per verb."""
+"""Beam transforms that de-identify DICOM: one PTransform per verb, and `Deidentify`, which is all of them.
+
+`DeidentifyFiles` leads from patterns to clean instances, `Deidentify` from instances that were read. Each takes
+instances and returns `Branches`: the instances that go on, and an audit row for each that does not.
+docs/own-pipeline.md has the whole way from reading to the audit.
+"""
 
 from beamstop_transforms.apply_recipe import ApplyRecipe
-from beamstop_transforms.audit import WriteAudit
+from beamstop_transforms.audit import JobOutputs, WriteAudit
 from beamstop_transforms.bounce import Bounce
 from beamstop_transforms.check_leaks import CheckLeaks
+from beamstop_transforms.deidentify import Deidentify, DeidentifyFiles
 from beamstop_transforms.hide_text import HideText
 from beamstop_transforms.insert import Insert
 from beamstop_transforms.instance import Instance, Source
+from beamstop_transforms.ledger.decisions import Decisions
+from beamstop_transforms.ledger.target import Target, new_run_id
 from beamstop_transforms.match import Match
 from beamstop_transforms.read import ReadDicom
-from beamstop_transforms.redistribute import Spread
-from beamstop_transforms.resolve_duplicates import Settle
-from beamstop_transforms.skip_decided import Skip
+from beamstop_transforms.record import Run
+from beamstop_transforms.redistribute import Redistribute
+from beamstop_transforms.resolve_duplicates import Resolved, ResolveDuplicates
+from beamstop_transforms.skip_decided import SkipDecided, Skipping
 from beamstop_transforms.step import Branches
-from beamstop_transforms.write import Target, WriteDicom
+from beamstop_transforms.write import WriteDicom, Written
 
 __all__ = [
     "ApplyRecipe",
     "Bounce",
     "Branches",
     "CheckLeaks",
+    "Decisions",
+    "Deidentify",
+    "DeidentifyFiles",
     "HideText",
     "Insert",
     "Instance",
+    "JobOutputs",
     "Match",
     "ReadDicom",
-    "Settle",
-    "Skip",
+    "Redistribute",
+    "ResolveDuplicates",
+    "Resolved",
+    "Run",
+    "SkipDecided",
+    "Skipping",
     "Source",
-    "Spread",
     "Target",
     "WriteAudit",
     "WriteDicom",
+    "Written",
+    "new_run_id",
 ]

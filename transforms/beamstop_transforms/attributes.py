@@ -1,28 +1,30 @@
 """WriteAttributes: from the attributes of clean instances to one wide Parquet table.
 
-Which columns there are is known only when the whole run has been seen. The drafts are therefore narrow,
+Which columns there are is known only when the whole run has been seen. The partial files are therefore narrow,
 a map of names and texts for each instance; they are widened file by file under all names that occur, so
 that no worker ever holds more than one batch of rows and the names.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.pvalue import AsSingleton
+from apache_beam.pvalue import AsSingleton, PCollection
 from pydicom.dataset import Dataset
 
 from beamstop.audit import Row
 from beamstop.kskit.attributes import attributes_row
-from beamstop_transforms.tables import PER_BUNDLE, Draft, Put, Table, WriteDrafts, without_losers
+from beamstop_transforms.step import Transform
+from beamstop_transforms.tables import PER_BUNDLE, PartialFile, Put, Table, WritePartialFiles, without_losers
 
 _MAP = "attributes"
-_DRAFT = pa.schema([("source_id", pa.string()), (_MAP, pa.map_(pa.string(), pa.string()))])
+_NARROW = pa.schema([("source_id", pa.string()), (_MAP, pa.map_(pa.string(), pa.string()))])
 _ALWAYS = "SOPInstanceUID"  # of every clean instance: the column that a table without rows has, too
 
 
-def attributes_draft(source_id: str, dataset: Dataset) -> Row:
+def attributes_of(source_id: str, dataset: Dataset) -> Row:
     """Return what `WriteAttributes` takes of one clean instance."""
     texts = {name: _storable(str(text)) for name, text in attributes_row(dataset).items()}
     return {"source_id": source_id, _MAP: list(texts.items())}
@@ -37,35 +39,36 @@ def attributes_schema(names: Iterable[str]) -> pa.Schema:
     return pa.schema([(name, pa.string()) for name in sorted({_ALWAYS, *names})])
 
 
-class WriteAttributes(beam.PTransform):
+@dataclass(eq=False)
+class WriteAttributes(Transform):
     """Write ATTRIBUTES/<run_id>-*.parquet: one row per clean instance, the same columns in every file.
 
-    Args:
+    Attributes:
         target: the ATTRIBUTES folder or prefix.
         run_id: of this run.
         losers: side input; source_id → reason of the sources that lost to a duplicate and have no row.
     """
 
-    def __init__(self, target: str, run_id: str, losers: Any) -> None:
-        super().__init__()
-        self._table = Table(target, "", run_id, _DRAFT, PER_BUNDLE)
-        self._losers = losers
+    target: str
+    run_id: str
+    losers: Any
 
-    def expand(self, rows: Any) -> Any:
-        """From the rows of `attributes_draft`, return `Put` for every file."""
-        drafts = rows | "Drafts" >> WriteDrafts(self._table)
+    def expand(self, rows: PCollection[Row]) -> PCollection[Put]:
+        """From the rows of `attributes_of`, return `Put` for every file."""
+        table = Table(self.target, "", self.run_id, _NARROW, PER_BUNDLE)
+        partial = rows | "PartialFiles" >> WritePartialFiles(table)
         names = (
-            drafts
-            | "Names" >> beam.Map(_names, self._table, self._losers)
+            partial
+            | "Names" >> beam.Map(_names, table, self.losers)
             | "Together" >> beam.CombineGlobally(_union)
         )
-        return drafts | "Widen" >> beam.Map(_publish, self._table, AsSingleton(names), self._losers)
+        return partial | "Widen" >> beam.Map(_publish, table, AsSingleton(names), self.losers)
 
 
-def _names(draft: Draft, table: Table, losers: Mapping[str, str]) -> frozenset[str]:
-    """Return the names that occur in one draft."""
+def _names(file: PartialFile, table: Table, losers: Mapping[str, str]) -> frozenset[str]:
+    """Return the names that occur in one partial file."""
     found: set[str] = set()
-    for batch in _rows(draft, table, losers).to_batches():
+    for batch in _rows(file, table, losers).to_batches():
         found.update(batch[_MAP].keys.unique().to_pylist())
     return frozenset(found)
 
@@ -74,16 +77,16 @@ def _union(sets: Iterable[frozenset[str]]) -> frozenset[str]:
     return frozenset().union(*sets)
 
 
-def _publish(draft: Draft, table: Table, names: frozenset[str], losers: Mapping[str, str]) -> Put:
-    """Widen one draft and give it its name; may be repeated."""
+def _publish(file: PartialFile, table: Table, names: frozenset[str], losers: Mapping[str, str]) -> Put:
+    """Widen one partial file and give it its name; may be repeated."""
     schema = attributes_schema(names)
-    batches = _rows(draft, table, losers).to_batches(max_chunksize=1000)
+    batches = _rows(file, table, losers).to_batches(max_chunksize=1000)
     wide = pa.Table.from_batches([_widened(batch, schema) for batch in batches], schema)
-    return table.put(draft.final, wide)
+    return table.put(file.final, wide)
 
 
-def _rows(draft: Draft, table: Table, losers: Mapping[str, str]) -> Any:
-    rows = _DRAFT.empty_table() if draft.draft is None else table.read(draft.draft)
+def _rows(file: PartialFile, table: Table, losers: Mapping[str, str]) -> Any:
+    rows = _NARROW.empty_table() if file.partial is None else table.read(file.partial)
     return without_losers(rows, losers)
 
 

@@ -7,16 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
 from time import perf_counter
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, overload
 
 import pyarrow as pa
 from apache_beam.coders import Coder
 from apache_beam.coders.typecoders import registry
 
-from beamstop.audit import CHANGES, Row, defined_modality, registered_uid
-from beamstop.dicom.elements import BROKEN, text_of
+from beamstop.audit import CHANGES, Row, registered_uid
+from beamstop.dicom.elements import MALFORMED, text_of
 from beamstop.errors import Failed
 from beamstop.identity import Identity
+from beamstop.standard.defined_terms import defined_modality
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset, FileDataset
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from beamstop.dicom.files import Encoded
     from beamstop.steps.apply_recipe import AttributeReport
     from beamstop.text.hiding import PixelReport
+
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,31 @@ class Placed(NamedTuple):
     unchanged: bool
 
 
-@dataclass
+class FromStep(Generic[_T]):
+    """An attribute that a step sets: whoever reads it before that step is told so by a LookupError."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> None: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type) -> _T: ...
+
+    def __get__(self, instance: object | None, owner: type) -> _T | None:
+        if instance is None:
+            return None  # the default of the dataclass
+        value: _T | None = instance.__dict__.get(self._name)
+        if value is None:
+            raise LookupError(f"{self._name}: not there yet; a step before this one was left out")
+        return value
+
+    def __set__(self, instance: object, value: _T | None) -> None:
+        instance.__dict__[self._name] = value
+
+
+@dataclass(eq=False, repr=False)
 class Instance:
     """One instance on its way from reading to writing; never crosses a shuffle.
 
@@ -81,16 +109,17 @@ class Instance:
         source: where it comes from.
         source_id: keyed digest of the source's path, in hex.
         source_digest: keyed digest of the source's bytes, in hex; None until read.
-        dataset: the instance; None until read.
+        dataset: set by ReadDicom; de-identified after ApplyRecipe, proved clean after CheckLeaks.
         bytes_in: bytes read.
         pixels: what HideText did; None before it.
-        engine: fingerprint of the text detector, where one looked.
-        attributes: what ApplyRecipe did; None before it.
+        engine: fingerprint of the text detector, where one was used.
+        report: set by ApplyRecipe: what it did.
         methods: CID 7050 codes that Insert wrote.
         identifiers_checked, leaks_found: what CheckLeaks says.
-        encoded: the finished file; None before CheckLeaks.
+        encoded: set by CheckLeaks: the finished file; `encoded.data` are its bytes.
         table: its row of the table of attributes; None unless asked for.
         placed: what WriteDicom did with it; None before it.
+        refusal: the audit row of an instance that goes no further; None of one that does.
         milliseconds: column of the audit → time spent.
         deadline: of `perf_counter`, after which no step is begun.
     """
@@ -98,34 +127,29 @@ class Instance:
     source: Source
     source_id: str
     source_digest: str | None = None
-    dataset: "FileDataset | None" = None
+    dataset: FromStep["FileDataset"] = FromStep()  # noqa: RUF009  a descriptor
     bytes_in: int = 0
     pixels: "PixelReport | None" = None
     engine: str | None = None
-    attributes: "AttributeReport | None" = None
+    report: FromStep["AttributeReport"] = FromStep()  # noqa: RUF009
     methods: tuple[str, ...] = ()
     identifiers_checked: int = 0
     leaks_found: int = 0
-    encoded: "Encoded | None" = None
+    encoded: FromStep["Encoded"] = FromStep()  # noqa: RUF009
     table: Row | None = None
     placed: Placed | None = None
+    refusal: Row | None = None
     milliseconds: dict[str, float] = field(default_factory=dict)
     deadline: float = inf
 
-    @property
-    def read(self) -> "FileDataset":
-        """The dataset, of an instance that has been read."""
-        return _there(self.dataset)
+    def has(self, attribute: str) -> bool:
+        """Say whether a step has set `dataset`, `report` or `encoded`."""
+        return self.__dict__.get(attribute) is not None
 
-    @property
-    def applied(self) -> "AttributeReport":
-        """What ApplyRecipe did, after it."""
-        return _there(self.attributes)
-
-    @property
-    def finished(self) -> "Encoded":
-        """The finished file, after CheckLeaks."""
-        return _there(self.encoded)
+    def refuse(self, row: Row) -> None:
+        """Let the instance go no further: nothing but its audit row is left of it."""
+        self.refusal = row
+        self.dataset = self.report = self.encoded = self.pixels = self.table = None
 
     def check_time(self) -> None:
         """Raise `Failed`, reason `too_slow`, where the deadline has passed."""
@@ -156,18 +180,17 @@ class Instance:
             "methods": list(self.methods),
             **self.milliseconds,
         }
-        if self.dataset is not None:
+        if self.has("dataset"):
             row |= _codes(self.dataset)
         if self.pixels is not None:
             row |= {name: getattr(self.pixels, name) for name in _PIXEL_COLUMNS}
-        if self.attributes is not None:
-            row |= {column: getattr(self.attributes, name) for column, name in _ATTRIBUTE_COLUMNS.items()}
+        if self.has("report"):
+            row |= {column: getattr(self.report, name) for column, name in _ATTRIBUTE_COLUMNS.items()}
         return row
 
     def change_rows(self, run_id: str, sop_instance_uid: str) -> pa.RecordBatch:
         """Return the rows of the audit's `changes`: one for every element acted on and every text box."""
-        reports = [it for it in (self.attributes, self.pixels) if it is not None]
-        changes = [change for report in reports for change in report.changes]
+        changes = [*self.report.changes, *(self.pixels.changes if self.pixels is not None else ())]
         if not changes:
             return _NO_CHANGES
         same = [pa.repeat(value, len(changes)) for value in (run_id, self.source_id, sop_instance_uid)]
@@ -201,13 +224,6 @@ registry.register_coder(Instance, InstanceCoder)
 
 
 _NO_CHANGES = pa.RecordBatch.from_pylist([], CHANGES)
-_T = TypeVar("_T")
-
-
-def _there(value: _T | None) -> _T:
-    if value is None:
-        raise LookupError("a step of the chain was left out")
-    return value
 
 
 _PIXEL_COLUMNS = (
@@ -239,5 +255,5 @@ def _codes(dataset: "FileDataset") -> Row:
 def _quiet(dataset: "Dataset", tag: int) -> str:
     try:
         return text_of(dataset, tag)
-    except BROKEN:
+    except MALFORMED:
         return ""

@@ -5,14 +5,16 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, pairwise
-from typing import Any
 
 import apache_beam as beam
+from apache_beam.pipeline import Pipeline
+from apache_beam.pvalue import PCollection
 
 from beamstop_transforms.instance import Source
 from beamstop_transforms.redistribute import Packing, unpack
+from beamstop_transforms.step import Transform
 from beamstop_transforms.stores import PARTIAL, is_remote, list_letters, list_level, list_remote
 
 _WILD = re.compile(r"[*?\[]")
@@ -23,30 +25,32 @@ _LARGEST_LEVEL = 10_000  # objects and folders side by side in a bucket; more ar
 _DEEPEST = 4  # levels of folders that one worker looks through to find that many
 
 
-class Match(beam.PTransform):
+@dataclass(eq=False)
+class Match(Transform):
     """Find the distinct sources that patterns name.
 
     One worker looks through the uppermost folders, all workers through what is below them; each yields
     what it finds as it finds it, so that nobody holds the list.
 
-    Args:
+    Attributes:
         patterns: files, folders (recursive), globs (`**` crosses folders), `gs://bucket/prefix/**`.
     """
 
-    def __init__(self, patterns: Iterable[str]) -> None:
-        super().__init__()
-        self._patterns = tuple(dict.fromkeys(patterns))
+    patterns: Sequence[str] = field(repr=False)
 
-    def expand(self, pipeline: Any) -> Any:
+    def __post_init__(self) -> None:
+        self.patterns = tuple(dict.fromkeys(self.patterns))
+
+    def expand(self, pipeline: Pipeline) -> PCollection[Source]:
         """Return the sources, each once however many patterns name it."""
         found = (
             pipeline
-            | "Patterns" >> beam.Create([os.fsencode(pattern) for pattern in self._patterns])
+            | "Patterns" >> beam.Create([os.fsencode(pattern) for pattern in self.patterns])
             | "Branch" >> beam.FlatMap(_branch)
         )
         # One way for both, as a join would be held by a runner as a whole.
         sources = found | "Spread" >> beam.Reshuffle() | "List" >> beam.FlatMap(_sources)
-        if _are_apart(self._patterns):
+        if _are_apart(self.patterns):
             return sources
         return (
             sources

@@ -2,52 +2,57 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.coders import VarIntCoder
+from apache_beam.pipeline import Pipeline
+from apache_beam.pvalue import PCollection
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec, TimerSpec, on_timer
 
 from beamstop_transforms.instance import Source
+from beamstop_transforms.step import Transform
 from beamstop_transforms.stores import PARTIAL
 
 _FINALIZED = "OBJECT_FINALIZE"
 _REMEMBERED = 7 * 24 * 3600  # seconds: as long as Pub/Sub keeps a message unless told otherwise
 
 
-class ReadNotifications(beam.PTransform):
+@dataclass(eq=False)
+class ReadNotifications(Transform):
     """Read messages from a Pub/Sub subscription, with their attributes."""
 
-    def __init__(self, subscription: str) -> None:
-        super().__init__()
-        self._subscription = subscription
+    subscription: str = field(repr=False)
 
-    def expand(self, pipeline: Any) -> Any:
+    def expand(self, pipeline: Pipeline) -> PCollection[Any]:
         """Return the messages."""
         from apache_beam.io.gcp.pubsub import ReadFromPubSub
 
-        return pipeline | ReadFromPubSub(subscription=self._subscription, with_attributes=True)
+        return pipeline | ReadFromPubSub(subscription=self.subscription, with_attributes=True)
 
 
-class Notified(beam.PTransform):
+@dataclass(eq=False)
+class Notified(Transform):
     """Find the sources that messages tell of, each generation of an object once.
 
     A notification may be delivered again, and after that of a newer generation: then it says nothing new.
 
-    Args:
+    Attributes:
         targets: where the job itself writes; what appears there is no source.
     """
 
-    def __init__(self, targets: Iterable[str]) -> None:
-        super().__init__()
-        self._targets = tuple(f"{target.rstrip('/')}/" for target in targets)
+    targets: Iterable[str] = field(repr=False)
 
-    def expand(self, messages: Any) -> Any:
+    def __post_init__(self) -> None:
+        self.targets = tuple(f"{target.rstrip('/')}/" for target in self.targets)
+
+    def expand(self, messages: PCollection[Any]) -> PCollection[Source]:
         """Return the sources."""
         return (
             messages
-            | "Sources" >> beam.FlatMap(_named, self._targets).with_output_types(tuple[str, Source])
+            | "Sources" >> beam.FlatMap(_named, self.targets).with_output_types(tuple[str, Source])
             | "Newest" >> beam.ParDo(_NewestFn()).with_output_types(Source)
         )
 

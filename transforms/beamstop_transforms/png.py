@@ -1,41 +1,43 @@
 """WritePng: from clean files to pictures of their frames."""
 
 import hashlib
-import warnings
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
 
 import apache_beam as beam
+from apache_beam.pvalue import PCollection
 from apache_beam.transforms.combiners import Count
 
 from beamstop.dicom.files import read_dicom
+from beamstop.dicom.pydicom_guards import guarded
 from beamstop.pixels.frames import open_frames
 from beamstop.pixels.png import encode_png, is_ours, render
+from beamstop_transforms.step import Transform
 from beamstop_transforms.stores import open_store
 
 PICTURES, NOT_RENDERED, OCCUPIED = "pictures", "not_rendered", "occupied"
 
 
-class WritePng(beam.PTransform):
+@dataclass(eq=False)
+class WritePng(Transform):
     """Write PNG/<PatientID>/<Study>/<Series>/<SOP Instance UID>[-<frame>].png for every clean file.
 
-    It reads what stands in OUTPUT when duplicates are settled, so that no picture is of a loser.
+    It reads what stands in OUTPUT when duplicates are resolved, so that no picture is of a loser.
 
-    Args:
+    Attributes:
         png: the PNG folder or prefix.
         output: the OUTPUT folder or prefix.
     """
 
-    def __init__(self, png: str, output: str) -> None:
-        super().__init__()
-        self._arguments = (png, output)
+    png: str
+    output: str
 
-    def expand(self, clean_files: Any) -> Any:
+    def expand(self, clean_files: PCollection[tuple[str, str]]) -> PCollection[tuple[str, int]]:
         """From path and SHA-256 of clean files, return how many pictures stand, how many not, by code."""
         return (
             clean_files
-            | "Spread" >> beam.Reshuffle()
-            | "Render" >> beam.ParDo(_PngFn(*self._arguments))
+            | "Redistribute" >> beam.Reshuffle()
+            | "Render" >> beam.ParDo(_PngFn(self.png, self.output))
             | "Count" >> Count.PerElement()
         )
 
@@ -46,7 +48,6 @@ class _PngFn(beam.DoFn):
         self._places = (png, output)
 
     def setup(self) -> None:
-        warnings.simplefilter("ignore")  # pydicom's quote values
         self._pictures, self._clean = (open_store(place) for place in self._places)
 
     def process(self, clean_file: tuple[str, str]) -> Iterator[str]:
@@ -54,7 +55,8 @@ class _PngFn(beam.DoFn):
         drawn = self._drawn(path, sha256)
         while True:
             try:
-                name, data = next(drawn)
+                with guarded():
+                    name, data = next(drawn)
             except StopIteration:
                 return
             except Exception:  # noqa: BLE001  one picture must not stop a run, and may quote a value

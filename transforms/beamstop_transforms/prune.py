@@ -1,66 +1,27 @@
 """FindLeftovers, Prune: clean files that no source stands for any more, removed only when asked."""
 
-import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from apache_beam import pvalue
-from apache_beam.pvalue import AsList, AsSingleton
+from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
 from beamstop.audit import PRUNED_FILES, Outcome, Row
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
-from beamstop_transforms.ledger.decisions import PRUNED, finished_files, is_pruned
-from beamstop_transforms.ledger.numbers import digest_numbers, numbers_of
-from beamstop_transforms.read import FOLDER_UNREADABLE
-from beamstop_transforms.skip_decided import numbers_in
-from beamstop_transforms.stores import is_remote, open_seekable, open_store
-from beamstop_transforms.stores.ahead import ahead
-from beamstop_transforms.tables import PER_BUNDLE, Put, Table, run_of
-from beamstop_transforms.write import Target
+from beamstop_transforms.ledger.decisions import PRUNED
+from beamstop_transforms.ledger.history import History, Leftover, input_digests
+from beamstop_transforms.ledger.numbers import numbers_in
+from beamstop_transforms.ledger.target import Target
+from beamstop_transforms.step import Transform
+from beamstop_transforms.stores import open_store
+from beamstop_transforms.tables import PER_BUNDLE, Put, Table
 
-GONE, MOVED = "gone", "moved"
 _SINCE = "since"
-_CODES = {str(outcome): number for number, outcome in enumerate(Outcome)}
-_DUPLICATE, _PRUNED = len(_CODES), len(_CODES) + 1
 _AT_ONCE = 100_000  # rows in one file that says what was pruned
-
-# A row of the ledger in 41 bytes: one worker holds all of them, once in a run.
-_ENTRY = np.dtype(
-    [
-        ("source", "u8"),
-        ("size", "i8"),
-        ("version", "u8"),
-        ("path", "u8"),  # stands for the output path; 0 unless written or pruned
-        ("file", "u4"),
-        ("row", "u4"),
-        ("code", "u1"),
-    ]
-)
-
-
-class Leftover(NamedTuple):
-    """A clean file that no source stands for.
-
-    Attributes:
-        source_id: of the source that it was made of.
-        path: below OUTPUT.
-        sha256: of the file as it was written.
-        why: `gone`, what became of the source since (`rejected`, `quarantined`, `failed`), or `moved` if it
-            is written under another path by now.
-    """
-
-    source_id: str
-    path: str
-    sha256: str
-    why: str
 
 
 class Leftovers(NamedTuple):
@@ -75,27 +36,30 @@ class Leftovers(NamedTuple):
     since: Any
 
 
-class FindLeftovers(beam.PTransform):
+@dataclass(eq=False)
+class FindLeftovers(Transform):
     """Compare what the ledger says with the sources of this run.
 
     A source counts as gone if this run did not find it although all patterns of the run that has its
     newest row were looked through: what lies outside of this run's patterns is not gone.
 
-    Args:
+    Attributes:
         target: OUTPUT, AUDIT, run.
         inputs: `input_digests` of this run's patterns are made of these.
         key: reference of the run's key.
-        skipped: what `Skip` left out.
+        skipped: what `SkipDecided` left out.
     """
 
-    def __init__(self, target: Target, inputs: tuple[str, ...], key: str, skipped: Any) -> None:
-        super().__init__()
-        self._arguments = (target, inputs, key)
-        self._skipped = skipped
+    target: Target
+    inputs: tuple[str, ...] = field(repr=False)
+    key: str = field(repr=False)
+    skipped: Any = field(repr=False)
 
-    def expand(self, files: Any) -> Any:
+    def expand(self, files: PCollection[Put]) -> Leftovers:
         """From the names of this run's Parquet files, which must stand, return `Leftovers`."""
-        find = beam.ParDo(_FindFn(*self._arguments), AsList(files), AsSingleton(self._skipped))
+        find = beam.ParDo(
+            _FindFn(self.target, self.inputs, self.key), AsList(files), AsSingleton(self.skipped)
+        )
         once = files.pipeline | "Once" >> beam.Create([None])
         outputs = once | "Find" >> find.with_outputs(_SINCE, main="found")
         return Leftovers(outputs["found"], outputs[_SINCE])
@@ -115,156 +79,22 @@ class _FindFn(beam.DoFn):
         yield pvalue.TaggedOutput(_SINCE, history.since)
 
 
-def input_digests(patterns: Iterable[str], identity: Identity) -> list[str]:
-    """Return a keyed digest for each distinct pattern, sorted: what a run's record says of its inputs."""
-    named = {it if is_remote(it) else os.path.abspath(it) for it in patterns}
-    return sorted(identity.digest("input", os.fsencode(it)).hex()[:32] for it in named)
-
-
-@dataclass
-class History:
-    """All rows of finished runs and of this one, as numbers.
-
-    Args:
-        audit: the AUDIT folder or prefix.
-        run_id: of this run, whose rows stand and whose record does not yet.
-        inputs: `input_digests` of this run.
-        skipped: sorted numbers of the sources that it skipped.
-    """
-
-    audit: str
-    run_id: str
-    inputs: list[str]
-    skipped: Any
-
-    def __post_init__(self) -> None:
-        self._files = finished_files(self.audit, self.run_id)
-        self._unlisted = False
-        self._rows = np.concatenate([np.empty(0, _ENTRY), *ahead(self._read, range(len(self._files)))])
-        order = np.argsort(self._rows["source"], kind="stable")
-        sources = self._rows["source"][order]
-        last = np.ones(len(order), bool)
-        last[:-1] = sources[1:] != sources[:-1]
-        self._newest = order[last]  # of each source, in the order of the numbers of sources
-        self._known = sources[last]
-        before = np.flatnonzero(last) - 1
-        has_before = np.concatenate([[False], ~last[:-1]])[last] if len(order) else last
-        self._gone = self._find_gone()
-        self.since = {
-            "gone": int(self._gone.sum()),
-            "changed": self._count_changed(order[before[has_before]], self._newest[has_before]),
-            "judged": not self._unlisted,
-        }
-
-    def leftovers(self) -> Iterator[Leftover]:
-        """Yield every clean file that no source stands for."""
-        placed = np.flatnonzero(self._rows["path"])
-        order = placed[np.argsort(self._rows["path"][placed], kind="stable")]
-        paths = self._rows["path"][order]
-        last = np.ones(len(order), bool)
-        last[:-1] = paths[1:] != paths[:-1]
-        standing = order[last]
-        standing = standing[self._rows["code"][standing] != _PRUNED]
-        at = np.searchsorted(self._known, self._rows["source"][standing])
-        newest = self._newest[at]
-        why = np.where(
-            newest == standing, np.where(self._gone[at], GONE, ""), self._whys()[self._rows["code"][newest]]
-        )
-        left = why != ""
-        yield from self._named(standing[left], why[left])
-
-    def _whys(self) -> Any:
-        """Return why a file is left by the code of its source's newest row, another than the file's."""
-        whys = {**_CODES, str(Outcome.WRITTEN): -1}
-        named = [name for name, number in whys.items() if number > 0]
-        return np.array([MOVED, *named, "", MOVED])  # what lost to a duplicate went when that was settled
-
-    def _named(self, rows: Any, why: Any) -> Iterator[Leftover]:
-        """Yield what some rows say in full: only their files are read."""
-        for number in np.unique(self._rows["file"][rows]):
-            here = self._rows["file"][rows] == number
-            wanted = pa.array(self._rows["row"][rows][here])
-            with open_seekable(self._files[number]) as file:
-                table = pq.read_table(file, columns=["source_id", "output_path", "output_sha256"])
-            for row, code in zip(table.take(wanted).to_pylist(), why[here], strict=True):
-                yield Leftover(row["source_id"], row["output_path"], row["output_sha256"], str(code))
-
-    def _find_gone(self) -> Any:
-        """Return for each known source whether it is gone: a mask of bool."""
-        newest = self._rows[self._newest]
-        old = np.array([run_of(path) != self.run_id for path in self._files], bool)
-        gone = old[newest["file"]] & (newest["code"] != _PRUNED) if len(newest) else np.zeros(0, bool)
-        at = np.searchsorted(self.skipped, self._known)
-        at[at == len(self.skipped)] = 0
-        if len(self.skipped):
-            gone &= self.skipped[at] != self._known
-        if self._unlisted:
-            return np.zeros_like(gone)
-        judged = np.zeros(len(self._files), bool)
-        for number in np.unique(newest["file"][gone]):
-            judged[number] = self._is_judged(run_of(self._files[number]))
-        return gone & judged[newest["file"]] if len(newest) else gone
-
-    def _is_judged(self, run_id: str) -> bool:
-        """Say whether this run looked at all that an earlier one looked at."""
-        found = open_store(self.audit).read(f"runs/{run_id}.json")
-        theirs = set(json.loads(found[1]).get("inputs", ())) if found is not None else set()
-        return bool(theirs) and theirs <= set(self.inputs)
-
-    def _count_changed(self, before: Any, newest: Any) -> int:
-        mine = np.array([run_of(path) == self.run_id for path in self._files], bool)
-        if not len(newest):
-            return 0
-        one, two = self._rows[before], self._rows[newest]
-        other = (one["size"] != two["size"]) | (one["version"] != two["version"])
-        return int((mine[two["file"]] & (one["code"] != _PRUNED) & other).sum())
-
-    def _read(self, number: int) -> Any:
-        path, begin, parts = self._files[number], 0, [np.empty(0, _ENTRY)]
-        columns = ["source_id", "output_path"]
-        if not is_pruned(path):
-            columns += ["source_size", "source_version", "outcome", "reason"]
-        with open_seekable(path) as file:
-            for batch in pq.ParquetFile(file).iter_batches(columns=columns):
-                entries = np.zeros(batch.num_rows, _ENTRY)
-                entries["source"] = digest_numbers(batch["source_id"])
-                entries["path"] = numbers_of(batch["output_path"])
-                entries["file"], entries["row"] = number, np.arange(begin, begin + batch.num_rows)
-                begin += batch.num_rows
-                if is_pruned(path):
-                    entries["code"] = _PRUNED
-                else:
-                    self._add_verdicts(entries, batch, run_of(path))
-                parts.append(entries)
-        return np.concatenate(parts)
-
-    def _add_verdicts(self, entries: Any, batch: Any, run_id: str) -> None:
-        entries["size"] = batch["source_size"].to_numpy(zero_copy_only=False)
-        entries["version"] = numbers_of(batch["source_version"])
-        codes = pc.index_in(batch["outcome"], value_set=pa.array(list(_CODES)))
-        lost = pc.fill_null(pc.starts_with(batch["reason"], "duplicate"), False)
-        entries["code"] = pc.if_else(lost, _DUPLICATE, codes).to_numpy(zero_copy_only=False)
-        if run_id == self.run_id and pc.any(pc.equal(batch["reason"], FOLDER_UNREADABLE)).as_py():
-            self._unlisted = True
-
-
-class Prune(beam.PTransform):
+@dataclass(eq=False)
+class Prune(Transform):
     """Remove leftovers that a run wrote and nobody has changed; those whose source failed stay.
 
     What is removed is listed first, in AUDIT/pruned, so that all of it may be repeated.
     """
 
-    def __init__(self, target: Target) -> None:
-        super().__init__()
-        self._target = target
+    target: Target
 
-    def expand(self, found: Any) -> Any:
+    def expand(self, found: PCollection[Leftover]) -> tuple[PCollection[Put], PCollection[int]]:
         """From `Leftover`, return the lists in AUDIT, and one element for each file removed."""
-        table = Table(self._target.audit, PRUNED, self._target.run_id, PRUNED_FILES, PER_BUNDLE)
+        table = Table(self.target.audit, PRUNED, self.target.run_id, PRUNED_FILES, PER_BUNDLE)
         ours = (
             found
-            | "Spread" >> beam.Reshuffle()
-            | "Ours" >> beam.FlatMap(_ours, self._target)
+            | "Redistribute" >> beam.Reshuffle()
+            | "Ours" >> beam.FlatMap(_ours, self.target)
             | "Keep" >> beam.Reshuffle()  # what is listed and what is removed must be the same
         )
         lists = (
@@ -273,7 +103,7 @@ class Prune(beam.PTransform):
             | "Group" >> beam.GroupByKey()
             | "List" >> beam.FlatMap(_list, table)
         )
-        return lists, ours | "Remove" >> beam.Map(_remove, self._target.output, AsList(lists))
+        return lists, ours | "Remove" >> beam.Map(_remove, self.target.output, AsList(lists))
 
 
 def _ours(left: Leftover, target: Target) -> Iterator[Row]:

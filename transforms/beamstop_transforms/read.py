@@ -5,31 +5,31 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
 
 import apache_beam as beam
+from apache_beam.pvalue import PCollection
 
 from beamstop.dicom.files import read_dicom
-from beamstop.dicom.limits import Limits, check_limits
+from beamstop.dicom.limits import DEFAULT_LIMITS, Limits, check_limits
 from beamstop.errors import Failed
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
 from beamstop.pixels.decoder import DecoderLimits, limit_decoder
 from beamstop_transforms.instance import Instance, Source, source_id_of
-from beamstop_transforms.step import StepFn, branches
+from beamstop_transforms.step import Branches, Transform, Work, attempted, branches
 from beamstop_transforms.stores import is_remote, read_remote
 
 FOLDER_UNREADABLE = "folder_unreadable"
 WORKING = "working-"  # how the names of notes of what is worked on begin
-_DEFAULTS = Limits()
-_NO_SUSPECTS: Mapping[str, str] = {}
 
 
-class ReadDicom(beam.PTransform):
+@dataclass(eq=False)
+class ReadDicom(Transform):
     """Read every source as one DICOM instance.
 
-    Args:
+    Attributes:
         key: reference of the run's key, for the keyed digests of path and bytes.
         limits: what is beyond them is failed.
         suspects: source_id → reason of the sources that are not touched but failed.
@@ -37,21 +37,30 @@ class ReadDicom(beam.PTransform):
             `working-<process>-…` for each at a time; None for no notes.
     """
 
-    def __init__(
-        self,
-        key: str,
-        limits: Limits = _DEFAULTS,
-        suspects: Mapping[str, str] = _NO_SUSPECTS,
-        progress: str | None = None,
-    ) -> None:
-        super().__init__()
-        self._begin = (key, limits, progress)
-        self._read = (key, limits, suspects)
+    key: str = field(repr=False)
+    limits: Limits = DEFAULT_LIMITS
+    suspects: Mapping[str, str] = field(default_factory=dict)
+    progress: str | None = None
 
-    def expand(self, sources: Any) -> Any:
-        """Return `Branches`: the instances and the rows of what is not, or no readable, DICOM."""
-        begun = sources | "Begin" >> beam.ParDo(_BeginFn(*self._begin))
-        return branches(begun, _ReadDicomFn(*self._read))
+    def expand(self, sources: PCollection[Source]) -> Branches:
+        """Return the instances, and the rows of what is no readable DICOM."""
+        begun = sources | "Begin" >> beam.ParDo(_BeginFn(self.key, self.limits, self.progress))
+        return branches(attempted("ReadDicom", "ms_read", self.begin, begun))
+
+    def begin(self) -> Work:
+        """Return the work on an instance."""
+        identity = Identity(resolve_key(self.key))
+
+        def work(instance: Instance) -> None:
+            if instance.source_id in self.suspects:
+                raise Failed(self.suspects[instance.source_id])
+            data = read_source(instance.source, self.limits.bytes)
+            instance.bytes_in = len(data)
+            instance.source_digest = identity.digest("source", data).hex()
+            instance.dataset = read_dicom(data, self.limits.bytes, self.limits.elements)
+            check_limits(instance.dataset, self.limits)
+
+        return work
 
 
 class _BeginFn(beam.DoFn):
@@ -82,30 +91,6 @@ class _BeginFn(beam.DoFn):
     def teardown(self) -> None:
         if self._note is not None:
             os.close(self._note)
-
-
-class _ReadDicomFn(StepFn):
-    step = "ReadDicom"
-    column = "ms_read"
-
-    def __init__(self, key: str, limits: Limits, suspects: Mapping[str, str]) -> None:
-        super().__init__()
-        self._key = key
-        self._limits = limits
-        self._suspects = suspects
-
-    def setup(self) -> None:
-        super().setup()
-        self._identity = Identity(resolve_key(self._key))
-
-    def work(self, instance: Instance) -> None:
-        if instance.source_id in self._suspects:
-            raise Failed(self._suspects[instance.source_id])
-        data = read_source(instance.source, self._limits.bytes)
-        instance.bytes_in = len(data)
-        instance.source_digest = self._identity.digest("source", data).hex()
-        instance.dataset = read_dicom(data, self._limits.bytes, self._limits.elements)
-        check_limits(instance.dataset, self._limits)
 
 
 def read_source(source: Source, max_bytes: int) -> bytes:

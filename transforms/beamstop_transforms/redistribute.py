@@ -1,24 +1,27 @@
-"""Spread: send sources to all workers, many in one element, as a runner may hold all of them at once."""
+"""Redistribute: send sources to all workers, many in one element, as a runner may hold all of them at once."""
 
 import pickle
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from dataclasses import dataclass
 
 import apache_beam as beam
+from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beamstop_transforms.instance import Source
+from beamstop_transforms.step import Transform
 
 _MOST = 32  # sources in one pack
 _ALONE = 256  # sources that go alone, so that a small archive has work for every worker
 
 
-class Spread(beam.PTransform):
-    """Share sources out among workers, whoever found them."""
+@dataclass(eq=False)
+class Redistribute(Transform):
+    """Share sources out among workers, whoever found them; only paths cross this shuffle."""
 
-    def expand(self, sources: Any) -> Any:
+    def expand(self, sources: PCollection[Source]) -> PCollection[Source]:
         """Return the sources."""
         packs = sources | "Pack" >> beam.ParDo(_PackFn())
         return packs | "Reshuffle" >> beam.Reshuffle() | "Unpack" >> beam.FlatMap(unpack)

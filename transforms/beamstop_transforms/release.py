@@ -2,45 +2,45 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import pyarrow.parquet as pq
-from apache_beam.pvalue import AsSingleton
+from apache_beam.pvalue import AsSingleton, PCollection
 
 from beamstop_transforms.ledger.claims import Claim
-from beamstop_transforms.ledger.numbers import digest_number, digest_numbers
+from beamstop_transforms.ledger.numbers import digest_number, digest_numbers, numbers_in
+from beamstop_transforms.ledger.target import Target, open_claims
 from beamstop_transforms.ledger.writers import Ledger
-from beamstop_transforms.skip_decided import numbers_in
+from beamstop_transforms.step import Transform
 from beamstop_transforms.stores import open_seekable, open_store, paths_in
 from beamstop_transforms.tables import run_of
-from beamstop_transforms.write import Target, open_claims
 
 
-class Release(beam.PTransform):
+@dataclass(eq=False)
+class Release(Transform):
     """Remove the claims of a run that has its record, and finish what runs before it that died have left.
 
-    A clean file of a dead run goes if all sources that claimed it there are decided by now, as something
+    A clean file of a dead run is removed if all sources that claimed it there are decided by now, as something
     else: no source of this run stands for it, and no row of a run that ended tells of it. What a run that
     began later may have written is not looked at: on gs:// it may be alive.
 
-    Args:
+    Attributes:
         target: OUTPUT, AUDIT, run.
-        skipped: what `Skip` left out.
+        skipped: what `SkipDecided` left out.
     """
 
-    def __init__(self, target: Target, skipped: Any) -> None:
-        super().__init__()
-        self._target = target
-        self._skipped = skipped
+    target: Target
+    skipped: Any = field(repr=False)
 
-    def expand(self, parts: Any) -> Any:
+    def expand(self, parts: PCollection[str]) -> PCollection[None]:
         """From the parts of the claims; return nothing."""
         # A claim for each instance is more than one worker could remove in time.
-        release = beam.ParDo(_ReleaseFn(self._target), AsSingleton(self._skipped))
-        return parts | "SpreadParts" >> beam.Reshuffle() | "Release" >> release
+        release = beam.ParDo(_ReleaseFn(self.target), AsSingleton(self.skipped))
+        return parts | "RedistributeParts" >> beam.Reshuffle() | "Release" >> release
 
 
 class _ReleaseFn(beam.DoFn):

@@ -1,23 +1,27 @@
-"""Settle: say which sources lost to a duplicate, when all have been seen."""
+"""ResolveDuplicates: say which sources lost to a duplicate, when all have been seen."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
 from apache_beam import pvalue
-from apache_beam.pvalue import AsSingleton
+from apache_beam.pvalue import AsSingleton, PCollection
 
 from beamstop.audit import Outcome, refused
 from beamstop_transforms.ledger.decisions import Decisions
-from beamstop_transforms.skip_decided import numbers_in
-from beamstop_transforms.write import STEP, Placing, Target
+from beamstop_transforms.ledger.numbers import numbers_in
+from beamstop_transforms.ledger.target import Target
+from beamstop_transforms.placing import Placing
+from beamstop_transforms.step import Transform
+from beamstop_transforms.write import STEP
 
 _OVERTURNED = "overturned"
 
 
-class Settled(NamedTuple):
-    """What Settle returns.
+class Resolved(NamedTuple):
+    """What ResolveDuplicates returns.
 
     Attributes:
         losers: source_id and reason of every source that is not written after all.
@@ -28,33 +32,35 @@ class Settled(NamedTuple):
     overturned: Any
 
 
-class Settle(beam.PTransform):
+@dataclass(eq=False)
+class ResolveDuplicates(Transform):
     """Finish every SOP Instance UID that several sources claim, skipped ones that hold it included.
 
-    Args:
+    Attributes:
         target: where the clean files are.
         decisions: which UIDs earlier runs wrote; None where nothing is skipped.
-        skipped: what `Skip` left out.
+        skipped: what `SkipDecided` left out; None where nothing is.
     """
 
-    def __init__(self, target: Target, decisions: Decisions | None, skipped: Any) -> None:
-        super().__init__()
-        self._target = target
-        self._decisions = decisions
-        self._skipped = skipped
+    target: Target
+    decisions: Decisions | None = None
+    skipped: Any = None
 
-    def expand(self, claims: Any) -> Any:
-        """From SOP Instance UIDs, each with whether it must be settled, return `Settled`."""
-        settle = beam.ParDo(_SettleFn(self._target, self._decisions), AsSingleton(self._skipped))
-        if self._decisions is not None:
-            claims = claims | "Contestable" >> beam.ParDo(_ContestableFn(self._decisions))
+    def expand(self, claims: PCollection[tuple[str, bool]]) -> Resolved:
+        """From SOP Instance UIDs, each with whether it must be resolved, return which sources lost."""
+        skipped = self.skipped
+        if skipped is None:
+            skipped = claims.pipeline | "Nothing" >> beam.Create([b""])
+        resolve = beam.ParDo(_ResolveFn(self.target, self.decisions), AsSingleton(skipped))
+        if self.decisions is not None:
+            claims = claims | "Contestable" >> beam.ParDo(_ContestableFn(self.decisions))
         grouped = claims | "ByUid" >> beam.GroupByKey()
-        outputs = grouped | "Settle" >> settle.with_outputs(_OVERTURNED, main="losers")
-        return Settled(outputs["losers"], outputs[_OVERTURNED])
+        outputs = grouped | "Resolve" >> resolve.with_outputs(_OVERTURNED, main="losers")
+        return Resolved(outputs["losers"], outputs[_OVERTURNED])
 
 
 class _ContestableFn(beam.DoFn):
-    """Drop the millions of claims of a first run that need no settling: nothing was skipped."""
+    """Drop the millions of claims of a first run that need no resolving: nothing was skipped."""
 
     def __init__(self, decisions: Decisions) -> None:
         super().__init__()
@@ -68,7 +74,7 @@ class _ContestableFn(beam.DoFn):
             yield claim
 
 
-class _SettleFn(beam.DoFn):
+class _ResolveFn(beam.DoFn):
     def __init__(self, target: Target, decisions: Decisions | None) -> None:
         super().__init__()
         self._target = target
@@ -88,7 +94,7 @@ class _SettleFn(beam.DoFn):
             return
         earlier = {row["source_id"]: (row, claimant) for row, claimant in held}
         holders = {source_id: claimant for source_id, (_, claimant) in earlier.items()}
-        losers = self._placing.settle(uid, holders)
+        losers = self._placing.resolve(uid, holders)
         yield from losers.items()
         for source_id in losers.keys() & earlier.keys():
             row = {**earlier[source_id][0], "bytes_in": 0, "overturned": True}

@@ -1,11 +1,13 @@
-"""Skip: leave out the sources that an earlier run has decided."""
+"""SkipDecided: leave out the sources that an earlier run has decided."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
 from apache_beam import pvalue
+from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
@@ -14,12 +16,13 @@ from beamstop.keys import resolve_key
 from beamstop_transforms.instance import Source, source_id_of
 from beamstop_transforms.ledger.decisions import Decisions
 from beamstop_transforms.ledger.numbers import digest_number
+from beamstop_transforms.step import Transform
 
 _SKIPPED = "skipped"
 
 
 class Skipping(NamedTuple):
-    """What Skip returns.
+    """What SkipDecided returns.
 
     Attributes:
         fresh: the sources to be worked on.
@@ -30,24 +33,23 @@ class Skipping(NamedTuple):
     skipped: Any
 
 
-class Skip(beam.PTransform):
+@dataclass(eq=False)
+class SkipDecided(Transform):
     """Leave out sources whose newest row in the audit has their size and version, recipe and beamstop.
 
-    Args:
+    Attributes:
         decisions: of earlier runs, loaded once per worker process; None to leave out nothing.
         key: reference of the run's key, for the keyed digests of the paths.
     """
 
-    def __init__(self, decisions: Decisions | None, key: str) -> None:
-        super().__init__()
-        self._decisions = decisions
-        self._key = key
+    decisions: Decisions | None
+    key: str = field(repr=False)
 
-    def expand(self, sources: Any) -> Any:
-        """Return `Skipping`."""
-        if self._decisions is None:
+    def expand(self, sources: PCollection[Source]) -> Skipping:
+        """Return the sources to be worked on, and which were left out."""
+        if self.decisions is None:
             return Skipping(sources, sources.pipeline | "Nothing" >> beam.Create([b""]))
-        skip = beam.ParDo(_SkipFn(self._decisions, self._key))
+        skip = beam.ParDo(_SkipFn(self.decisions, self.key))
         outputs = sources | skip.with_outputs(_SKIPPED, main="fresh")
         return Skipping(outputs["fresh"], outputs[_SKIPPED] | "Together" >> beam.CombineGlobally(_joined))
 
@@ -76,11 +78,6 @@ class _SkipFn(beam.DoFn):
         window = GlobalWindow()
         numbers = np.array(self._skipped, np.uint64).tobytes()
         yield pvalue.TaggedOutput(_SKIPPED, WindowedValue(numbers, window.max_timestamp(), (window,)))
-
-
-def numbers_in(skipped: bytes) -> Any:
-    """Return the sorted `digest_number` of every source that was skipped."""
-    return np.sort(np.frombuffer(skipped, np.uint64))
 
 
 def _joined(parts: Iterable[bytes]) -> bytes:

@@ -1,19 +1,28 @@
-"""The edge between Beam and the core: run one step on an instance, turn a refusal into an audit row."""
+"""The edge between Beam and the core: a step does its work on every instance, a refusal becomes an audit row."""
 
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import fields, is_dataclass
+from time import perf_counter
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam import pvalue
+from apache_beam.pvalue import PCollection
+from apache_beam.transforms.display import DisplayDataItem
 
 from beamstop.audit import Outcome, Row, outcome_of, refused
+from beamstop.dicom.pydicom_guards import guarded
 from beamstop.errors import PixelError, Refusal
+from beamstop.recipe.model import Recipe
+from beamstop_transforms import metrics
 from beamstop_transforms.instance import Instance
 from beamstop_transforms.stores import StoreError
 
 REFUSED = "refused"
+
+# Changes the instance in place, or raises `Refusal` or `PixelError`.
+Work = Callable[[Instance], None]
 
 
 class Branches(NamedTuple):
@@ -23,48 +32,110 @@ class Branches(NamedTuple):
     refused: Any
 
 
-class StepFn(beam.DoFn):
-    """Run `work` on each instance.
+class Transform(beam.PTransform):
+    """A PTransform that is a dataclass; what it is set to shows as display data.
+
+    Neither keys, nor folders and names of files, nor what a recipe lists are shown: they may identify somebody.
+    """
+
+    def display_data(self) -> dict[str, Any]:
+        """Return the settings that may be seen, by name."""
+        return dict(_shown(self))
+
+
+def _shown(settings: Any) -> Iterator[tuple[str, Any]]:
+    for it in fields(settings) if is_dataclass(settings) else ():
+        value = getattr(settings, it.name)
+        if isinstance(value, Recipe):
+            yield "recipe", DisplayDataItem(value.name, label="recipe")
+            yield "recipe_digest", DisplayDataItem(value.digest, label="SHA-256 of the recipe")
+        elif isinstance(value, bool | int | float):
+            yield it.name, DisplayDataItem(value, label=it.name.replace("_", " "))
+        elif is_dataclass(value):
+            yield from ((f"{it.name}.{name}", item) for name, item in _shown(value))
+
+
+class Step(Transform):
+    """One verb on instances: `expand` returns `Branches`.
+
+    Subclasses are dataclasses that say how the work begins on a worker (`begin`).
+
+    Attributes:
+        column: of the audit, for the time spent; None for none.
+    """
+
+    column: str | None = None
+
+    def begin(self) -> Work:
+        """Return the work on an instance; called once on each worker process, before the first."""
+        raise NotImplementedError
+
+    def expand(self, instances: PCollection[Instance]) -> Branches:
+        """Return the instances that go on, and the rows of those that do not."""
+        return branches(self.attempted(instances))
+
+    def attempted(self, instances: PCollection[Instance]) -> PCollection[Instance]:
+        """Return all instances, those with a refusal among them: chains of steps branch once, at their end."""
+        return attempted(type(self).__name__, self.column, self.begin, instances)
+
+
+def attempted(
+    verb: str, column: str | None, begin: Callable[[], Work], instances: PCollection[Instance]
+) -> PCollection[Instance]:
+    """Do a step's work on instances; return all, those with a refusal among them."""
+    return instances | verb >> beam.ParDo(_StepFn(verb, column, begin)).with_output_types(Instance)
+
+
+def branches(instances: PCollection[Instance]) -> Branches:
+    """Part instances from the rows of those that were refused."""
+    branch = beam.ParDo(_BranchFn()).with_output_types(Instance)
+    outputs = instances | "Branch" >> branch.with_outputs(REFUSED, main="instances")
+    return Branches(outputs["instances"], outputs[REFUSED])
+
+
+class _BranchFn(beam.DoFn):
+    def process(self, instance: Instance) -> Iterator[Any]:
+        refusal = instance.refusal
+        yield instance if refusal is None else pvalue.TaggedOutput(REFUSED, refusal)
+
+
+class _StepFn(beam.DoFn):
+    def __init__(self, verb: str, column: str | None, begin: Callable[[], Work]) -> None:
+        super().__init__()
+        self._verb = verb
+        self._column = column
+        self._begin = begin
+
+    def setup(self) -> None:
+        self._work = self._begin()
+        self._counters = metrics.Counters(self._verb)
+
+    def process(self, instance: Instance) -> Iterator[Instance]:
+        if instance.refusal is None:
+            began = perf_counter()
+            row = attempt(self._verb, self._column, self._work, instance)
+            self._counters.count(instance, 1000 * (perf_counter() - began), row)
+            if row is not None:
+                instance.refuse(row)
+        yield instance
+
+
+def attempt(verb: str, column: str | None, work: Work, instance: Instance) -> Row | None:
+    """Do the work on an instance; return the audit row if it goes no further.
 
     This is the only place where any exception is caught: one instance must not stop a run, and its
     exception may quote a value, so that nothing but its class is kept.
     """
-
-    step: ClassVar[str]
-    column: ClassVar[str | None] = None
-
-    def setup(self) -> None:
-        """Silence warnings in this process: pydicom's quote values."""
-        warnings.simplefilter("ignore")
-
-    def work(self, instance: Instance) -> None:
-        """Change the instance in place, or raise `Refusal` or `PixelError`."""
-        raise NotImplementedError
-
-    def process(self, instance: Instance) -> Iterator[Any]:
-        """Yield the instance, or its row to the refused."""
-        row = self.attempt(instance)
-        yield instance if row is None else pvalue.TaggedOutput(REFUSED, row)
-
-    def attempt(self, instance: Instance) -> Row | None:
-        """Do the work; return the audit row if the instance goes no further."""
-        try:
-            with instance.timed(self.column) if self.column else nullcontext():
-                instance.check_time()
-                self.work(instance)
-        except StoreError:
-            raise  # no fault of this instance's: every other one would end like it
-        except (Refusal, PixelError) as no:
-            return refused(instance.row(), outcome_of(no), self.step, no.reason, no.detail)
-        except MemoryError:
-            return refused(instance.row(), Outcome.FAILED, self.step, "too_large", "memory")
-        except Exception as fault:  # noqa: BLE001  see the docstring of the class
-            return refused(instance.row(), Outcome.FAILED, self.step, "fault", type(fault).__name__)
-        return None
-
-
-def branches(instances: Any, work: StepFn) -> Branches:
-    """Apply a step's DoFn and name its two outputs."""
-    step = beam.ParDo(work).with_output_types(Instance)
-    outputs = instances | work.step >> step.with_outputs(REFUSED, main="instances")
-    return Branches(outputs["instances"], outputs[REFUSED])
+    try:
+        with instance.timed(column) if column else nullcontext(), guarded():
+            instance.check_time()
+            work(instance)
+    except StoreError:
+        raise  # no fault of this instance's: every other one would end like it
+    except (Refusal, PixelError) as no:
+        return refused(instance.row(), outcome_of(no), verb, no.reason, no.detail)
+    except MemoryError:
+        return refused(instance.row(), Outcome.FAILED, verb, "too_large", "memory")
+    except Exception as fault:  # noqa: BLE001  see the docstring
+        return refused(instance.row(), Outcome.FAILED, verb, "fault", type(fault).__name__)
+    return None

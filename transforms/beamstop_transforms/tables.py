@@ -1,4 +1,4 @@
-"""The Parquet tables of a run: drafts under `.partial` first, whole files under their names at the end."""
+"""The Parquet tables of a run: partial files under `.partial` first, whole files under their names at the end."""
 
 import hashlib
 import io
@@ -14,11 +14,12 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from apache_beam.pvalue import AsList
+from apache_beam.pvalue import AsList, PCollection
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beamstop.audit import Row
+from beamstop_transforms.step import Transform
 from beamstop_transforms.stores import PARTIAL, open_store
 
 _CODEC = "zstd"
@@ -46,30 +47,30 @@ class Table:
     shards: int
 
     @property
-    def draft_schema(self) -> pa.Schema:
-        """Of the rows of a draft, which tell what source they are of."""
+    def partial_schema(self) -> pa.Schema:
+        """Of the rows of a partial file, which say what source they are of."""
         if "source_id" in self.schema.names:
             return self.schema
         return self.schema.append(pa.field("source_id", pa.string()))
 
     @property
-    def drafts(self) -> str:
-        """The folder of the drafts, below the target."""
+    def partial_folder(self) -> str:
+        """The folder of the partial files, below the target."""
         return f"{PARTIAL}/{self.run_id}/{self.folder or 'rows'}"
 
-    def read(self, draft: str) -> pa.Table:
-        """Return the rows of a draft.
+    def read(self, partial: str) -> pa.Table:
+        """Return the rows of a partial file.
 
         Raises:
             FileNotFoundError: it is gone.
         """
-        return pq.read_table(io.BytesIO(self.content(draft)))
+        return pq.read_table(io.BytesIO(self.content(partial)))
 
-    def content(self, draft: str) -> bytes:
-        """Return a draft as it is; raise as `read` does."""
-        found = open_store(self.target).read(draft)
+    def content(self, partial: str) -> bytes:
+        """Return a partial file as it is; raise as `read` does."""
+        found = open_store(self.target).read(partial)
         if found is None:
-            raise FileNotFoundError("a draft is gone")
+            raise FileNotFoundError("a partial file is gone")
         return found[1]
 
     def put(self, name: str, rows: pa.Table) -> "Put":
@@ -106,62 +107,64 @@ class Put(NamedTuple):
     sha256: str
 
 
-class Draft(NamedTuple):
+class PartialFile(NamedTuple):
     """A file on its way: where it is until it is whole, None for no rows; the name it ends under."""
 
-    draft: str | None
+    partial: str | None
     final: str
 
 
-class WriteDrafts(beam.PTransform):
-    """Write rows to drafts; each try of a bundle writes drafts of its own, so that it may be repeated.
+@dataclass(eq=False)
+class WritePartialFiles(Transform):
+    """Write rows to partial files; each try of a bundle writes files of its own, so that it may be repeated.
 
-    For a table of `PER_BUNDLE`, rows may come in batches. Of several collections of rows each has drafts of
+    For a table of `PER_BUNDLE`, rows may come in batches. Of several collections of rows each has files of
     its own then: a join of rows would be held by a runner as a whole.
     """
 
-    def __init__(self, table: Table) -> None:
-        super().__init__()
-        self._table = table
+    table: Table
 
-    def expand(self, rows: Any) -> Any:
-        """Return every `Draft`, at least one."""
+    def expand(self, rows: PCollection[Any] | tuple[PCollection[Any], ...]) -> PCollection[PartialFile]:
+        """Return every `PartialFile`, at least one."""
         every = rows if isinstance(rows, tuple) else (rows,)
-        if self._table.shards == PER_BUNDLE:
-            write = beam.ParDo(_DraftFn(self._table))
+        if self.table.shards == PER_BUNDLE:
+            write = beam.ParDo(_PartialFileFn(self.table))
             written = (
                 tuple(it | f"Write{number}" >> write for number, it in enumerate(every)) | beam.Flatten()
             )
         else:
-            shared = every | beam.Flatten() | "Shard" >> beam.Map(_shard, self._table)
+            shared = every | beam.Flatten() | "Shard" >> beam.Map(_shard, self.table)
             written = (
-                shared | "Group" >> beam.GroupByKey() | "Write" >> beam.FlatMap(_write_group, self._table)
+                shared | "Group" >> beam.GroupByKey() | "Write" >> beam.FlatMap(_write_group, self.table)
             )
-        once = written.pipeline | "Once" >> beam.Create([self._table])
-        return once | "List" >> beam.FlatMap(_drafts, AsList(written)) | "Spread" >> beam.Reshuffle()
+        once = written.pipeline | "Once" >> beam.Create([self.table])
+        return (
+            once
+            | "List" >> beam.FlatMap(_partial_files, AsList(written))
+            | "Redistribute" >> beam.Reshuffle()
+        )
 
 
-class WriteTable(beam.PTransform):
+@dataclass(eq=False)
+class WriteTable(Transform):
     """Write rows to Parquet under `.partial`, then the whole files under their names.
 
-    Args:
+    Attributes:
         table: which.
         losers: side input; source_id → reason of the sources that lost to a duplicate and have no row.
     """
 
-    def __init__(self, table: Table, losers: Any = None) -> None:
-        super().__init__()
-        self._table = table
-        self._losers = {} if losers is None else losers
+    table: Table
+    losers: Any = None
 
-    def expand(self, rows: Any) -> Any:
+    def expand(self, rows: PCollection[Any]) -> PCollection[Put]:
         """Return `Put` for every file."""
-        drafts = rows | "Drafts" >> WriteDrafts(self._table)
-        return drafts | "Publish" >> beam.Map(_publish, self._table, self._losers)
+        partial = rows | "PartialFiles" >> WritePartialFiles(self.table)
+        return partial | "Publish" >> beam.Map(_publish, self.table, self.losers or {})
 
 
 def write_rows(table: Table, rows: Iterable[Row]) -> Iterator[str]:
-    """Write rows to drafts; yield where they are, below the target."""
+    """Write rows to partial files; yield where they are, below the target."""
     waiting = _Waiting(table)
     for row in rows:
         yield from waiting.add(row)
@@ -194,7 +197,7 @@ class _Waiting:
 
     def _pack(self) -> None:
         if self._rows:
-            self._keep(pa.RecordBatch.from_pylist(self._rows, self._table.draft_schema))
+            self._keep(pa.RecordBatch.from_pylist(self._rows, self._table.partial_schema))
             self._rows = []
 
     def _keep(self, batch: pa.RecordBatch) -> None:
@@ -203,10 +206,10 @@ class _Waiting:
 
     def _write(self) -> str:
         rows, self._batches, self._bytes = pa.Table.from_batches(self._batches), [], 0
-        return self._table.put(f"{self._table.drafts}/{uuid.uuid4().hex}.parquet", rows).name
+        return self._table.put(f"{self._table.partial_folder}/{uuid.uuid4().hex}.parquet", rows).name
 
 
-class _DraftFn(beam.DoFn):
+class _PartialFileFn(beam.DoFn):
     def __init__(self, table: Table) -> None:
         super().__init__()
         self._table = table
@@ -240,19 +243,19 @@ def _write_group(group: tuple[int, Iterable[Row]], table: Table) -> Iterator[str
     return write_rows(table, group[1])
 
 
-def _drafts(table: Table, written: list[str]) -> Iterator[Draft]:
-    drafts: list[str | None] = [*sorted(written)] or [None]
-    for number, draft in enumerate(drafts):
-        yield Draft(draft, table.name(number, len(drafts)))
+def _partial_files(table: Table, written: list[str]) -> Iterator[PartialFile]:
+    names: list[str | None] = [*sorted(written)] or [None]
+    for number, name in enumerate(names):
+        yield PartialFile(name, table.name(number, len(names)))
 
 
-def _publish(draft: Draft, table: Table, losers: Mapping[str, str]) -> Put:
-    if draft.draft is None:
-        return table.put(draft.final, table.schema.empty_table())
-    if not losers and table.schema == table.draft_schema:
-        return table.put_content(draft.final, table.content(draft.draft))
-    rows = without_losers(table.read(draft.draft), losers)
-    return table.put(draft.final, rows.select(table.schema.names))
+def _publish(file: PartialFile, table: Table, losers: Mapping[str, str]) -> Put:
+    if file.partial is None:
+        return table.put(file.final, table.schema.empty_table())
+    if not losers and table.schema == table.partial_schema:
+        return table.put_content(file.final, table.content(file.partial))
+    rows = without_losers(table.read(file.partial), losers)
+    return table.put(file.final, rows.select(table.schema.names))
 
 
 def without_losers(rows: Any, losers: Mapping[str, str]) -> Any:

@@ -2,20 +2,22 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
+from apache_beam.pvalue import PCollection
 from apache_beam.transforms.trigger import AccumulationMode, AfterCount, AfterWatermark
 from apache_beam.transforms.window import FixedWindows
 
 from beamstop.audit import CHANGES, CROSSWALK, INSTANCES, Row, bucket_digest, bucket_of, leaf
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
-from beamstop_transforms.audit import Run, columns_of, complete, counts, counts_of, put_record
 from beamstop_transforms.devices import as_recorded, commonest, seen_by_device
+from beamstop_transforms.record import Run, columns_of, complete, counts, counts_of, put_record
+from beamstop_transforms.step import Transform
 from beamstop_transforms.tables import Put, Table
 
 _LATEST = 31 * 24 * 3600  # seconds: no message is older, so that none comes too late to be written
@@ -31,20 +33,19 @@ def into_windows(seconds: float) -> Any:
     )
 
 
-class WriteWindows(beam.PTransform):
+@dataclass(eq=False)
+class WriteWindows(Transform):
     """Write AUDIT/instances, /changes and CROSSWALK; for each window with rows, last AUDIT/runs/<id>.json.
 
     To whoever reads the audit, each window is a run: its id, its files, its record with counts and seal.
     """
 
-    def __init__(self, run: Run) -> None:
-        super().__init__()
-        self._run = run
+    run: Run
 
-    def expand(self, rows: Any) -> Any:
+    def expand(self, rows: PCollection[Row]) -> PCollection[dict[str, Any]]:
         """From rows with what belongs to them, return the counts of each window when its record stands."""
         grouped = rows | "Key" >> beam.Map(_alone) | "ByWindow" >> beam.GroupByKey()
-        return grouped | "Write" >> beam.ParDo(_WriteWindowFn(self._run))
+        return grouped | "Write" >> beam.ParDo(_WriteWindowFn(self.run))
 
 
 def _alone(row: Row) -> tuple[str, Row]:
@@ -79,7 +80,7 @@ class _WriteWindowFn(beam.DoFn):
         stream = self._run.target.run_id
         run_id = window_id(stream, end, pane.index)
         run = replace(self._run, target=replace(self._run.target, run_id=run_id), started=start.isoformat())
-        columns = {**run.columns, "run_id": run_id}
+        columns = run.columns
         newest = _newest(group[1])
         rows = [complete(row, columns, self._identity) for row in newest]
         files = [_table(run, "instances", INSTANCES).put_all(map(columns_of, rows))]

@@ -3,20 +3,14 @@
 import json
 import secrets
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from beamstop.errors import DeidError
+from beamstop_pipeline.exit_codes import Exit, refusing_bad_configuration
 from beamstop_pipeline.silence import silenced
-
-if TYPE_CHECKING:
-    from beamstop.text.hiding import TextFinder
-
-_SET_ASIDE, _BAD_CONFIGURATION = 1, 2
 
 app = typer.Typer(help="Look into a recipe, or add to it what reviewers asked for.", no_args_is_help=True)
 
@@ -35,10 +29,10 @@ def show(recipe: RecipeName) -> None:
 
         beamstop recipe show research
     """
-    from beamstop.recipe.model import load_recipe
+    from beamstop.recipe.load import load_recipe
     from beamstop_pipeline.explain import describe_recipe
 
-    with _refusals():
+    with silenced(), refusing_bad_configuration():
         for line in describe_recipe(load_recipe(recipe)):
             typer.echo(line)
 
@@ -51,9 +45,9 @@ def check_recipe(recipe: RecipeName) -> None:
 
     Exit codes: 0 it can; 2 it cannot.
     """
-    from beamstop.recipe.model import load_recipe
+    from beamstop.recipe.load import load_recipe
 
-    with _refusals():
+    with silenced(), refusing_bad_configuration():
         loaded = load_recipe(recipe)
         typer.echo(f"{recipe}: valid, {len(loaded.rules.flatten())} rules, digest {loaded.digest}")
         for warning in loaded.warnings:
@@ -77,10 +71,10 @@ def explain_attributes(
 
         beamstop recipe explain default StudyDate --sop-class CTImageStorage
     """
-    from beamstop.recipe.model import load_recipe
+    from beamstop.recipe.load import load_recipe
     from beamstop_pipeline.explain import explain_attribute
 
-    with _refusals():
+    with silenced(), refusing_bad_configuration():
         loaded = load_recipe(recipe)
         for tag in tags:
             for line in explain_attribute(loaded, tag, sop_class):
@@ -99,7 +93,7 @@ def schema(
 
         beamstop recipe schema > recipe.schema.json
     """
-    from beamstop.recipe.model import recipe_schema
+    from beamstop.recipe.load import recipe_schema
 
     typer.echo(json.dumps(recipe_schema(), indent=2))
 
@@ -115,7 +109,7 @@ def amend(
     """Add what reviewers of clean pictures asked for: missed text as device regions, authorised words.
 
     A region goes by modality, size, and by manufacturer and model where the clean file keeps them; it is
-    filled in every frame of every instance that fits. Read the new recipe before you run it.
+    blanked in every frame of every instance that fits. Read the new recipe before you run it.
 
         beamstop report /audit --review /clean
 
@@ -123,7 +117,7 @@ def amend(
 
     Exit codes: 0 written; 2 the recipe cannot be amended, or the file exists.
     """
-    with _refusals():
+    with silenced(), refusing_bad_configuration():
         from beamstop_pipeline.report.verdicts import amend as amended
         from beamstop_pipeline.report.verdicts import read_verdicts
 
@@ -133,8 +127,8 @@ def amend(
                 file.write(made.text)
         except OSError as error:
             raise DeidError(f"-o {output}: {error.strerror}; name a file that does not exist") from None
-    said = ", ".join(f"{number} {verdict.replace('_', ' ')}" for verdict, number in made.verdicts.items())
-    typer.echo(f"verdicts: {said or 'none'}")
+    counted = ", ".join(f"{number} {verdict.replace('_', ' ')}" for verdict, number in made.verdicts.items())
+    typer.echo(f"verdicts: {counted or 'none'}")
     typer.echo(f"{output}: {made.areas} areas and {made.words} words added, digest {made.recipe.digest}")
     if made.unmarked:
         typer.echo(f"{made.unmarked} with missed text do not say where: mark it on the page", err=True)
@@ -157,8 +151,8 @@ def explain_file(
     Exit codes: 0 it would be written, or rejected by policy; 1 quarantined or failed; 2 bad
     configuration.
     """
-    with _refusals(), silenced():
-        from beamstop.recipe.model import load_recipe
+    with silenced(), refusing_bad_configuration():
+        from beamstop.recipe.load import load_recipe
         from beamstop_pipeline.explain import describe_instance, explain_instance, is_set_aside
 
         if show_values and not sys.stdout.isatty():
@@ -168,24 +162,8 @@ def explain_file(
             data = file.read_bytes()
         except OSError as error:
             raise DeidError(f"FILE: cannot be read ({type(error).__name__}); name one DICOM file") from None
-        found = explain_instance(data, loaded, secrets.token_bytes(32), _finder)
+        found = explain_instance(data, loaded, secrets.token_bytes(32))
         for line in describe_instance(found, show_values):
             typer.echo(line)
         if is_set_aside(found):
-            raise typer.Exit(_SET_ASIDE)
-
-
-def _finder(languages: tuple[str, ...]) -> "TextFinder":
-    from beamstop.ocr.detector import load_finder
-
-    return load_finder(languages)
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Turn a configuration that cannot be used into one sentence and exit code 2."""
-    try:
-        yield
-    except DeidError as error:
-        typer.echo(f"beamstop: {error}", err=True)
-        raise typer.Exit(_BAD_CONFIGURATION) from None
+            raise typer.Exit(Exit.SET_ASIDE)

@@ -6,10 +6,8 @@ from typing import Annotated
 
 import typer
 
-from beamstop.errors import DeidError
+from beamstop_pipeline.exit_codes import Exit, refusing_bad_configuration
 from beamstop_pipeline.silence import silenced
-
-_INCOMPLETE, _BAD_CONFIGURATION = 1, 2
 
 
 def report(
@@ -43,32 +41,28 @@ def report(
     Exit codes: 0 written; 1 written, but a part of the audit could not be read or does not fit the
     record; 2 bad configuration, such as an audit in which no run has ended.
     """
-    with silenced():
-        try:
-            from beamstop_pipeline.job import check_stores
-            from beamstop_pipeline.report.figures import read_figures
-            from beamstop_pipeline.report.page import render_report
+    with silenced(), refusing_bad_configuration():
+        from beamstop_pipeline.job import check_stores
+        from beamstop_pipeline.report.figures import read_figures
+        from beamstop_pipeline.report.page import render_report
 
-            _check_place(output)
-            check_stores([audit, *filter(None, [review])], {})
-            figures = read_figures(audit)
-            pages = {output: render_report(figures)}
-            if review is not None:
-                from beamstop_pipeline.report.review import render_review
+        _check_place(output)
+        check_stores([audit, *filter(None, [review])], {})
+        figures = read_figures(audit)
+        pages = {output: render_report(figures)}
+        if review is not None:
+            from beamstop_pipeline.report.review import render_review
 
-                place = output.with_name(f"{output.stem}-review.html")
-                pages[place] = render_review(figures, audit, review, sample)
-            for path, page in pages.items():
-                _write_private(path, page)
-        except DeidError as error:
-            typer.echo(f"beamstop: {error}", err=True)
-            raise typer.Exit(_BAD_CONFIGURATION) from None
+            place = output.with_name(f"{output.stem}-review.html")
+            pages[place] = render_review(figures, audit, review, sample)
+        for path, page in pages.items():
+            _write_private(path, page)
     for doubt in figures.doubts:
         typer.echo(f"beamstop: {doubt}", err=True)
     typer.echo(f"report on run {figures.record['run_id']}: {output}")
     if review is not None:
         typer.echo(f"review, with pictures that may hold residue: {place}")
-    raise typer.Exit(_INCOMPLETE if figures.doubts else 0)
+    raise typer.Exit(Exit.SET_ASIDE if figures.doubts else Exit.OK)
 
 
 def _check_place(output: Path) -> None:

@@ -1,4 +1,4 @@
-"""`beamstop sources`: from rows of the audit back to the files that they are about, for who holds the key."""
+"""`beamstop sources`: from rows of the audit back to the files they are about; needs the key."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from beamstop.audit import Outcome
-from beamstop.errors import DeidError
+from beamstop_pipeline.exit_codes import refusing_bad_configuration
 from beamstop_pipeline.silence import silenced
 
 if TYPE_CHECKING:
     from beamstop.identity import Identity
-
-_BAD_CONFIGURATION = 2
 
 
 def sources(
@@ -31,7 +29,7 @@ def sources(
         list[str] | None, typer.Option(metavar="CODE", help="these alone; several times")
     ] = None,
 ) -> None:
-    """Name the files that were quarantined or failed.
+    """List the quarantined and failed files; needs the key.
 
     The audit has no paths, but a keyed digest of each. This lists the originals again and prints a line for
     each whose newest row has one of the outcomes: outcome, reason, detail and path, with tabs between.
@@ -44,12 +42,9 @@ def sources(
     Exit codes: 0 listed; 2 bad configuration, such as another key.
     """
     with silenced():
-        try:
+        with refusing_bad_configuration():
             wanted = outcome or [Outcome.QUARANTINED, Outcome.FAILED]
-            identity, rows = _asked(audit, inputs or [], key, wanted, reason or [])
-        except DeidError as error:
-            typer.echo(f"beamstop: {error}", err=True)
-            raise typer.Exit(_BAD_CONFIGURATION) from None
+            identity, rows = _rows_wanted(audit, inputs or [], key, wanted, reason or [])
         left = dict(rows)
         for source_id, path in _listed(inputs or [], identity):
             if source_id in left:
@@ -64,10 +59,10 @@ class _Why(NamedTuple):
     detail: str
 
 
-def _asked(
+def _rows_wanted(
     audit: str, inputs: Sequence[str], key: str, outcomes: Sequence[str], reasons: Sequence[str]
 ) -> "tuple[Identity, Mapping[str, _Why]]":
-    """Check what was asked; return the key's identity, and source_id → why of the rows that are wanted."""
+    """Check the options; return the key's identity, and source_id → why of the rows that are wanted."""
     from beamstop.audit import record_mac
     from beamstop.identity import Identity
     from beamstop.keys import resolve_key

@@ -1,4 +1,4 @@
-"""`beamstop verify`: a second look at what runs left, which believes nothing that they say."""
+"""`beamstop verify`: an independent check of what runs left, which trusts nothing they recorded."""
 
 import io
 import json
@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from beamstop.errors import DeidError
+from beamstop_pipeline.exit_codes import Exit, refusing_bad_configuration
 from beamstop_pipeline.silence import silenced
 
 if TYPE_CHECKING:
     from beamstop.audit import Row
     from beamstop_pipeline.verify.archive import Archive
     from beamstop_pipeline.verify.audit import Audit
-
-_FOUND, _BAD_CONFIGURATION = 1, 2
-FOLDER = "verify"
 
 
 def verify(
@@ -37,11 +34,11 @@ def verify(
     quiet: Annotated[bool, typer.Option("--quiet", help="say nothing")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object at the end")] = False,
 ) -> None:
-    """Look a second time: at every original beside its clean file, at OUTPUT, at the audit's seals.
+    """Check again: every original against its clean file, OUTPUT, and the audit's seals.
 
-    Nothing that a run said is believed: what must be gone and what must agree is worked out anew from the
-    originals. Files in OUTPUT that no row speaks of are found, too. Findings go to AUDIT/verify, a row
-    each, without a value of a dataset. Name the recipe that the runs had.
+    An independent check that trusts nothing the runs recorded: what must be gone and what must agree is worked
+    out anew from the originals. Files in OUTPUT that no row mentions are found, too. Findings go to AUDIT/verify,
+    a row each, without a value of a dataset. Name the recipe that the runs had.
 
         beamstop verify --input /archive --output /clean --audit /audit --key study.key
 
@@ -52,28 +49,24 @@ def verify(
 
     Exit codes: 0 nothing found; 1 something; 2 bad configuration; 3 broken.
     """
-    with silenced():
-        try:
-            checked, archive = _look(audit, inputs or [], output, recipe, key, workers or os.cpu_count() or 1)
-            rows = checked.findings + (archive.findings if archive else [])
-            name = _write(audit, rows)
-        except DeidError as error:
-            typer.echo(f"beamstop: {error}", err=True)
-            raise typer.Exit(_BAD_CONFIGURATION) from None
-    said = _said(checked, archive, rows, key is not None, f"{audit.rstrip('/')}/{name}")
+    with silenced(), refusing_bad_configuration():
+        checked, archive = _check(audit, inputs or [], output, recipe, key, workers or os.cpu_count() or 1)
+        rows = checked.findings + (archive.findings if archive else [])
+        name = _write(audit, rows)
+    summary = _to_json(checked, archive, rows, key is not None, f"{audit.rstrip('/')}/{name}")
     if as_json:
-        typer.echo(json.dumps(said))
+        typer.echo(json.dumps(summary))
     elif not quiet:
-        _show(said)
-    raise typer.Exit(_FOUND if rows else 0)
+        _show(summary)
+    raise typer.Exit(Exit.SET_ASIDE if rows else Exit.OK)
 
 
-def _look(
+def _check(
     audit: str, inputs: Sequence[str], output: str | None, recipe: str, key: str | None, workers: int
 ) -> "tuple[Audit, Archive | None]":
     from beamstop.identity import Identity
     from beamstop.keys import resolve_key
-    from beamstop.recipe.model import load_recipe
+    from beamstop.recipe.load import load_recipe
     from beamstop_pipeline.job import ConfigurationError, check_inputs
     from beamstop_pipeline.verify.archive import Places, verify_archive
     from beamstop_pipeline.verify.audit import read_audit
@@ -110,10 +103,11 @@ def _write(audit: str, rows: "list[Row]") -> str:
     import pyarrow.parquet as pq
 
     from beamstop.audit import FINDINGS
-    from beamstop_pipeline.job import new_run_id, start_time
+    from beamstop_pipeline.verify.audit import FOLDER
+    from beamstop_transforms.ledger.target import new_run_id
     from beamstop_transforms.stores import open_store
 
-    verify_id = new_run_id(start_time())
+    verify_id = new_run_id()
     complete = [{**row, "verify_id": verify_id} for row in rows]
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(complete, FINDINGS), buffer, compression="zstd")
@@ -122,7 +116,7 @@ def _write(audit: str, rows: "list[Row]") -> str:
     return name
 
 
-def _said(
+def _to_json(
     audit: "Audit", archive: "Archive | None", rows: "list[Row]", has_key: bool, file: str
 ) -> dict[str, object]:
     counts = archive.counts if archive else Counter[str]()
@@ -139,13 +133,13 @@ def _said(
     }
 
 
-def _show(said: dict[str, object]) -> None:
+def _show(summary: dict[str, object]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(show_header=False, box=None)
-    checks = said.pop("checks")
-    for name, value in said.items():
+    checks = summary.pop("checks")
+    for name, value in summary.items():
         if value is not None and not (name == "other_recipe" and not value):
             table.add_row(_LABELS.get(name, name), str(value))
     if isinstance(checks, dict):

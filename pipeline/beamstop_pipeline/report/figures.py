@@ -14,9 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from beamstop.audit import Outcome
-from beamstop_pipeline.commands.verify import FOLDER
 from beamstop_pipeline.job import ConfigurationError
-from beamstop_pipeline.verify.audit import read_records
+from beamstop_pipeline.verify.audit import FOLDER, read_records
 from beamstop_transforms.ledger.numbers import digest_numbers
 from beamstop_transforms.stores import open_seekable, paths_in
 from beamstop_transforms.stores.ahead import ahead

@@ -20,8 +20,9 @@ from pydicom.dataset import Dataset
 from beamstop.audit import Row
 from beamstop.dicom.files import read_dicom
 from beamstop.errors import DeidError
-from beamstop.pixels.decoder_process import BROKEN
-from beamstop.pixels.frames import Frames, open_frames
+from beamstop.pixels.decoder_process import DECODER_ERRORS
+from beamstop.pixels.frame import Frames
+from beamstop.pixels.frames import open_frames
 from beamstop.pixels.png import render
 from beamstop_pipeline.job import ConfigurationError
 from beamstop_pipeline.report import sample
@@ -216,7 +217,7 @@ class _Gallery:
             dataset = read_dicom(found[1])
             frames = open_frames(dataset)
             picture = None if frames is None else self._drawn(each, why, dataset, frames)
-        except (DeidError, *BROKEN):  # a picture that cannot be drawn is none
+        except (DeidError, *DECODER_ERRORS):  # a picture that cannot be drawn is none
             picture = None
         if picture is None:
             self.unseen += 1

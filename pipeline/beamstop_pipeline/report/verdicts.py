@@ -12,7 +12,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from beamstop.errors import RecipeError
-from beamstop.recipe.model import Recipe, parse_recipe, read_recipe
+from beamstop.recipe.load import parse_recipe, read_recipe
+from beamstop.recipe.model import Recipe
 from beamstop_pipeline.report.review import CRITERIA, FORMAT
 
 Criterion = Literal[CRITERIA]  # type: ignore[valid-type]

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from beamstop.audit import Outcome
 from beamstop_pipeline.running.progress import LISTED
+from beamstop_transforms.metrics import StepFigures
 
 _LOG_EVERY = 10.0  # seconds
 
@@ -59,9 +60,9 @@ class Line:
         done = finished(counts)
         rate = done / max(time.monotonic() - self._started, 1e-3)
         rest = f"{_per_time(rate)}, {_aside(counts)}"
-        said = "de-identifying" if counts[LISTED] else "listing"
+        description = "de-identifying" if counts[LISTED] else "listing"
         self._progress.update(
-            self._task, description=said, total=counts[LISTED] or None, completed=done, rest=rest
+            self._task, description=description, total=counts[LISTED] or None, completed=done, rest=rest
         )
 
     def close(self) -> None:
@@ -110,8 +111,14 @@ def _aside(counts: Counter[str]) -> str:
     return f"{counts[Outcome.REJECTED]} rejected, {aside} quarantined or failed"
 
 
-def summary(record: Mapping[str, Any], output: str, audit: str) -> Table:
-    """Return the table that a run ends with."""
+def summary(record: Mapping[str, Any], figures: Mapping[str, StepFigures], output: str, audit: str) -> Table:
+    """Return the table that a run ends with.
+
+    Args:
+        record: the run's JSON.
+        figures: of each step, from the metrics; none where the runner has none.
+        output, audit: where they are.
+    """
     counts = record["counts"]
     table = Table(title=f"run {record['run_id']}", title_justify="left", show_header=False)
     table.add_column(justify="left")
@@ -128,10 +135,16 @@ def summary(record: Mapping[str, Any], output: str, audit: str) -> Table:
     if "png" in record:
         table.add_row("PNG", ", ".join(f"{code.replace('_', ' ')} {n}" for code, n in record["png"].items()))
     table.add_row("size", f"{decimal(counts['bytes_in'])} read, {decimal(counts['bytes_out'])} written")
+    if figures:
+        table.add_row("time an instance", ", ".join(f"{verb} {_mean(it)}" for verb, it in figures.items()))
     table.add_row("clean files", output)
     table.add_row("audit", audit)
-    table.add_row("to look at it", f"beamstop report {audit}")
+    table.add_row("next", f"beamstop report {audit}")
     return table
+
+
+def _mean(figures: StepFigures) -> str:
+    return f"{figures.milliseconds / figures.instances:.1f} ms"
 
 
 def _since(since: Mapping[str, Any]) -> str:

@@ -24,16 +24,16 @@ from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from beamstop.errors import DeidError
+from beamstop_pipeline.exit_codes import Exit
 from beamstop_pipeline.graph import build
 from beamstop_pipeline.job import Job
 from beamstop_pipeline.running.beam_options import fit_for_workers
 from beamstop_pipeline.running.progress import LISTED, read_progress
 from beamstop_pipeline.running.suspects import note_suspect, read_suspects, worked_on
 from beamstop_pipeline.running.targets import scratch
-from beamstop_transforms.audit import record_name
+from beamstop_transforms.record import record_name
 from beamstop_transforms.stores import open_store
 
-BROKEN = 3
 _WORKER = "beamstop_pipeline.worker"
 _LOOK_EVERY = 0.25  # seconds
 _WEIGHED = 12  # times between two looks; a process can fill some 50 MB from one to the next
@@ -51,13 +51,16 @@ class RunError(DeidError):
     """The run itself broke; what was finished stands, and a new run goes on from there."""
 
 
-def run_locally(job: Job, options: Any, report: Report) -> None:
+def run_locally(job: Job, options: Any, report: Report) -> Any:
     """Run a job on this machine, on Beam's FnApiRunner whatever else is installed.
 
     Args:
         job: what is done.
         options: Beam's PipelineOptions.
-        report: is told the counts now and then, while the run goes on.
+        report: gets the counts now and then, while the run goes on.
+
+    Returns:
+        Beam's result, which has the metrics.
 
     Raises:
         RunError: it broke. If a worker is lost or nothing moves any more, Beam would wait for ever:
@@ -68,7 +71,7 @@ def run_locally(job: Job, options: Any, report: Report) -> None:
         job = replace(job, progress=folder, suspects=read_suspects(job.audit))
         with Watchdog(job, folder, report) as watchdog:
             try:
-                _run(job, pinned_runner(options, apart=job.processes > 0), options)
+                return _run(job, pinned_runner(options, apart=job.processes > 0), options)
             except RunError:
                 if watchdog.has_heard_a_worker_die.is_set():
                     watchdog.suspect("killed_worker", _is_gone)
@@ -76,23 +79,23 @@ def run_locally(job: Job, options: Any, report: Report) -> None:
                 raise
 
 
-def run_elsewhere(job: Job, options: Any) -> bool:
+def run_elsewhere(job: Job, options: Any) -> Any:
     """Run a job on the runner that Beam's options name.
 
     Returns:
-        whether it has ended: with Beam's --no_wait_until_finish, and where a template is launched, it is
-        submitted only.
+        Beam's result if the run has ended; None if it was only submitted: with Beam's --no_wait_until_finish,
+        and where a template is launched.
 
     Raises:
         RunError: it broke.
     """
     fit_for_workers(options)
     waits = not options.view_as(StandardOptions).no_wait_until_finish
-    _run(replace(job, suspects=read_suspects(job.audit)), None, options, waits)
-    return waits
+    result = _run(replace(job, suspects=read_suspects(job.audit)), None, options, waits)
+    return result if waits else None
 
 
-def _run(job: Job, runner: Any, options: Any, waits: bool = True) -> None:
+def _run(job: Job, runner: Any, options: Any, waits: bool = True) -> Any:
     running = None
     try:
         pipeline = beam.Pipeline(runner=runner, options=options)
@@ -101,12 +104,13 @@ def _run(job: Job, runner: Any, options: Any, waits: bool = True) -> None:
         state = running.wait_until_finish() if waits else None
     except KeyboardInterrupt:
         if runner is None and running is not None:
-            raise RunError("nobody waits for the run any more, but it goes on where it runs") from None
+            raise RunError("interrupted; the job keeps running on its runner") from None
         raise RunError(_broke(_INTERRUPTED)) from None
     except Exception as error:  # noqa: BLE001  whatever Beam raises ends the run, and may quote a value
         raise RunError(_broke(_cause(error))) from None
     if state not in (None, "DONE", "DRAINED"):  # a stream that was told to end
         raise RunError(f"the run ended in state {state}")
+    return running
 
 
 def _broke(why: str) -> str:
@@ -228,7 +232,7 @@ class Watchdog:
         sys.stderr.write(f"beamstop: {_broke(why)}\n")
         sys.stderr.flush()
         shutil.rmtree(self._folder, ignore_errors=True)
-        os._exit(BROKEN)  # Beam waits for ever for a lost worker, whatever is raised
+        os._exit(Exit.BROKEN)  # Beam waits for ever for a lost worker, whatever is raised
 
 
 def _unfinished(counts: Counter[str]) -> bool:

@@ -11,7 +11,7 @@ from typing import IO
 
 from beamstop_pipeline.job import ConfigurationError
 from beamstop_pipeline.running.suspects import SUSPECTS
-from beamstop_transforms.audit import record_name
+from beamstop_transforms.record import record_name
 from beamstop_transforms.stores import PARTIAL, StoreError, open_store
 
 _SCRATCH = "beamstop-scratch-"

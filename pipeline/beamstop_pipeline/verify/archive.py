@@ -19,15 +19,16 @@ from beamstop.audit import Outcome, Row
 from beamstop.errors import Quarantined, Refusal
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
-from beamstop.recipe.model import Recipe, load_recipe
+from beamstop.recipe.load import load_recipe
+from beamstop.recipe.model import Recipe
 from beamstop.verify import verify_pair
 from beamstop_pipeline.silence import close_native_stderr
 from beamstop_pipeline.verify.audit import IDENTIFIERS, Audit, Newest, finding
 from beamstop_transforms.instance import Source, source_id_of
 from beamstop_transforms.match import find_sources
+from beamstop_transforms.paths import clean_path
 from beamstop_transforms.read import read_source
 from beamstop_transforms.stores import PARTIAL, Store, open_store
-from beamstop_transforms.write import clean_path
 
 _AT_ONCE = 1024  # pairs handed to the worker processes together
 _KEYWORDS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")

@@ -27,6 +27,7 @@ from beamstop_transforms.stores import open_seekable, open_store, paths_in
 from beamstop_transforms.tables import run_of
 
 RUNS, _CHANGES = "runs", "changes"
+FOLDER = "verify"  # of AUDIT, where findings are
 IDENTIFIERS = ("patient_id", "study_uid", "series_uid", "sop_instance_uid")
 
 

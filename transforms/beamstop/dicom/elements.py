@@ -16,14 +16,14 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
+from beamstop.dicom.pydicom_guards import guarded
 from beamstop.dicom.tags import vr_of
-from beamstop.dicom.unterminated import failing_if_endless
 from beamstop.errors import Failed
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
 # What pydicom, struct and zlib raise on bytes that are not what they claim to be.
-BROKEN = (
+MALFORMED = (
     ArithmeticError,
     AttributeError,
     BytesLengthException,
@@ -52,26 +52,26 @@ _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
 
-def failing_if_broken(work: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+def failing_if_malformed(work: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
     """Make a function raise `Failed`, reason `unreadable`, where a value is not what it claims to be.
 
-    Where an element has no end, the reason is `truncated`.
-    What pydicom raises then may quote the value; the class of it is all that is kept.
+    Where an element has no end, the reason is `truncated`. What pydicom raises may quote the value, so only
+    the exception's class is kept. Inside, pydicom is guarded (`pydicom_guards`).
     """
 
     @wraps(work)
-    def guarded(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Result:
+    def wrapped(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Result:
         try:
-            with failing_if_endless():
+            with guarded():
                 return work(*arguments, **named)
-        except BROKEN as error:
+        except MALFORMED as error:
             raise unreadable(error) from None
 
-    return guarded
+    return wrapped
 
 
 def unreadable(error: Exception) -> Failed:
-    """Return what an exception of `BROKEN` says of an instance: its class and nothing else."""
+    """Return what an exception of `MALFORMED` says of an instance: its class and nothing else."""
     return Failed("too_deep" if isinstance(error, RecursionError) else "unreadable", type(error).__name__)
 
 

@@ -46,7 +46,7 @@ _VRS = {
 _NOT_PLAIN = frozenset({ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian})
 
 
-def read_plain(data: bytes, stream: BytesIO, stop_when: StopWhen) -> FileDataset | None:
+def read_fast(data: bytes, stream: BytesIO, stop_when: StopWhen) -> FileDataset | None:
     """Read a Part 10 file; None where pydicom must find out how.
 
     Args:

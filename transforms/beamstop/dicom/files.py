@@ -1,15 +1,11 @@
 """DICOM files as bytes: reading whatever an archive holds, writing Part 10."""
 
 import copy
-import logging
-import warnings
 import zlib
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
 
-from pydicom._uid_dict import UID_dictionary
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filereader import read_dataset, read_partial
@@ -26,17 +22,17 @@ from pydicom.uid import (
 
 from beamstop.dicom.element_count import MAX_ELEMENTS, check_count
 from beamstop.dicom.elements import (
-    BROKEN,
+    MALFORMED,
     UNDEFINED_LENGTH,
     ElementWriter,
-    failing_if_broken,
+    failing_if_malformed,
     file_meta_bytes,
     text_of,
     unreadable,
 )
-from beamstop.dicom.fast_reader import read_plain
+from beamstop.dicom.fast_reader import read_fast
 from beamstop.errors import Failed, Quarantined, Rejected
-from beamstop.pixels.codestreams import comments
+from beamstop.standard.transfer_syntaxes import transfer_syntax
 
 IMPLEMENTATION_CLASS_UID = UID("2.25.310385428934172643137571962413946163294")
 IMPLEMENTATION_VERSION_NAME = "BEAMSTOP_0.1"
@@ -47,23 +43,9 @@ _SOP_CLASS_UID, _SOP_INSTANCE_UID = 0x00080016, 0x00080018
 
 _TRANSFER_SYNTAX_UID = 0x00020010
 _PREFIX_AT = 128
+BLANK_PREAMBLE = bytes(_PREFIX_AT)
 _META_WITHIN = 1 << 16  # where a file meta group ends, whatever private information it holds
 _REQUIRED = {_SOP_INSTANCE_UID: "no_sop_instance_uid", _SOP_CLASS_UID: "no_sop_class_uid"}
-
-# PS3.6 table A-1: encapsulated, explicit VR little endian, and not yet known to pydicom.
-for _number, _name in {
-    "8.1": "Deflated Image Frame Compression",
-    "4.110": "JPEG XL Lossless",
-    "4.111": "JPEG XL JPEG Recompression",
-    "4.112": "JPEG XL",
-}.items():
-    UID_dictionary.setdefault(
-        f"1.2.840.10008.1.2.{_number}", (_name, "Transfer Syntax", "", "", _name.replace(" ", ""))
-    )
-
-# pydicom's warnings quote values; nothing of a dataset may reach a log.
-logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-warnings.filterwarnings("ignore", module=r"(pydicom|beamstop)\b")
 
 
 @dataclass(frozen=True)
@@ -74,15 +56,15 @@ class Encoded:
         data: the whole Part 10 file.
         header: the same without the values of top-level pixel data, inflated where the transfer
             syntax is deflated: what CheckLeaks searches.
-        comments: what the codestreams of compressed pixel data say beside pixels.
+        encapsulated: value of compressed pixel data: frames, cut into fragments.
     """
 
     data: bytes
     header: bytes
-    comments: bytes = b""
+    encapsulated: bytes = b""
 
 
-@failing_if_broken
+@failing_if_malformed
 def read_dicom(
     data: bytes, max_inflated_bytes: int = MAX_INFLATED_BYTES, max_elements: int = MAX_ELEMENTS
 ) -> FileDataset:
@@ -104,7 +86,7 @@ def read_dicom(
     try:
         check_count(data, _start_of(data), max_elements)
         dataset = _parse(data, watch, max_inflated_bytes, max_elements)
-    except (Failed, *BROKEN) as error:
+    except (Failed, *MALFORMED) as error:
         if not has_prefix and not watch.saw_sop_class:
             raise Rejected("not_dicom") from None
         if isinstance(error, Failed):
@@ -117,7 +99,7 @@ def read_dicom(
     return dataset
 
 
-@failing_if_broken
+@failing_if_malformed
 def copy_of(dataset: Dataset) -> Dataset:
     """Return a deep copy, in which every VR is one VR.
 
@@ -132,18 +114,21 @@ def copy_of(dataset: Dataset) -> Dataset:
     return correct_ambiguous_vr(clean, syntax.is_little_endian)
 
 
-@failing_if_broken
-def encode(dataset: Dataset) -> Encoded:
+@failing_if_malformed
+def encode(dataset: Dataset, needs_uids: bool = True) -> Encoded:
     """Write an instance as a Part 10 file with a blank preamble and a new file meta group.
+
+    Args:
+        dataset: one clean instance.
+        needs_uids: refuse a dataset that no valid file can be made of, for want of its UIDs.
 
     Raises:
         Quarantined: `no_sop_instance_uid` or `no_sop_class_uid`; PS3.10 7.1 wants both in the meta.
-            `pixels_undecodable` when compressed pixel data are not made of fragments.
         Failed: `unreadable`: a value cannot be written as what it claims to be.
     """
     for tag, reason in _REQUIRED.items():
         value = text_of(dataset, tag)
-        if not value or "\\" in value:
+        if needs_uids and (not value or "\\" in value):
             raise Quarantined(reason)
     syntax = transfer_syntax_of(dataset)
     pixel_data = _open_end_if_compressed(dataset, syntax)
@@ -154,7 +139,7 @@ def encode(dataset: Dataset) -> Encoded:
         IMPLEMENTATION_CLASS_UID,
         IMPLEMENTATION_VERSION_NAME,
     )
-    start = bytes(_PREFIX_AT) + b"DICM" + meta
+    start = BLANK_PREAMBLE + b"DICM" + meta
     charset = dataset.get("SpecificCharacterSet", "iso8859")
     writer = ElementWriter(syntax.is_implicit_VR, syntax.is_little_endian)
     before, pixels, after = (writer.parts(dataset, tags, charset) for tags in _split_at_pixels(dataset))
@@ -162,7 +147,7 @@ def encode(dataset: Dataset) -> Encoded:
     if syntax == DeflatedExplicitVRLittleEndian:
         return Encoded(start + _deflate(b"".join((*before, *pixels, *after))), header)
     compressed = bytes(pixel_data.value or b"") if syntax.is_encapsulated and pixel_data is not None else b""
-    return Encoded(b"".join((start, *before, *pixels, *after)), header, comments(compressed))
+    return Encoded(b"".join((start, *before, *pixels, *after)), header, compressed)
 
 
 def transfer_syntax_of(dataset: Dataset) -> UID:
@@ -170,7 +155,7 @@ def transfer_syntax_of(dataset: Dataset) -> UID:
     meta = getattr(dataset, "file_meta", None)
     named = text_of(meta, _TRANSFER_SYNTAX_UID) if meta is not None else ""
     if named:
-        return UID(named)
+        return transfer_syntax(named)
     implicit, little = dataset.original_encoding
     if implicit:
         return ImplicitVRLittleEndian
@@ -204,7 +189,7 @@ def _parse(data: bytes, watch: "_Truncation", max_inflated_bytes: int, max_eleme
         if meta.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
             dataset = _read_deflated(data, meta, max_inflated_bytes, max_elements)
     if dataset is None:
-        dataset = read_plain(data, watch.stream, watch)
+        dataset = read_fast(data, watch.stream, watch)
         if dataset is not None:
             watch.finish(dataset)
     if dataset is None:
@@ -289,11 +274,16 @@ def clean_file_meta(dataset: Dataset) -> FileMetaDataset:
         0x00020012: ("UI", str(IMPLEMENTATION_CLASS_UID)),
         0x00020013: ("SH", IMPLEMENTATION_VERSION_NAME),
     }
-    elements: dict[BaseTag, Any] = {}
-    for number, (vr, text) in texts.items():
-        tag, value = BaseTag(number), text.encode()
-        elements[tag] = RawDataElement(tag, vr, len(value), value, 0, False, True)
-    return FileMetaDataset(elements)
+    values = {
+        0x00020000: ("UL", bytes(4)),  # pydicom counts when it writes
+        0x00020001: ("OB", b"\0\1"),
+        **{tag: (vr, text.encode()) for tag, (vr, text) in texts.items()},
+    }
+    raw = (
+        RawDataElement(BaseTag(it), vr, len(value), value, 0, False, True)
+        for it, (vr, value) in values.items()
+    )
+    return FileMetaDataset({element.tag: element for element in raw})
 
 
 def _split_at_pixels(dataset: Dataset) -> tuple[list[BaseTag], list[BaseTag], list[BaseTag]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 
 from beamstop.dicom.element_count import MAX_ELEMENTS
+from beamstop.dicom.elements import MALFORMED
 from beamstop.errors import Failed
 
 MAX_DEPTH = 100  # items in items; real objects stay below 15
@@ -35,6 +36,9 @@ class Limits:
     depth: int = MAX_DEPTH
 
 
+DEFAULT_LIMITS = Limits()
+
+
 def check_limits(dataset: Dataset, limits: Limits) -> None:
     """Check what the header claims of the pixels, before anything of that size is allocated.
 
@@ -54,5 +58,5 @@ def check_limits(dataset: Dataset, limits: Limits) -> None:
 def _number(dataset: Dataset, keyword: str) -> int:
     try:
         return int(dataset.get(keyword) or 0)
-    except (ArithmeticError, NotImplementedError, TypeError, ValueError):
+    except MALFORMED:
         return 0

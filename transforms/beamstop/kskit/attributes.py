@@ -1,4 +1,4 @@
-"""kskit's and deidcm's functions by their own names; `deidentify_attributes` with its table among them.
+"""kskit's `deidentify_attributes` and its table.
 
 The table differs from kskit's: a column is a keyword (a private element's is its tag), so that the same
 attribute is one column whatever its multiplicity or encoding; sequences are JSON in one cell; binary values
@@ -17,76 +17,28 @@ from typing import TYPE_CHECKING, Any
 from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VM
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 
+from beamstop.chain import Steps, run_steps
+from beamstop.dicom.elements import MALFORMED
+from beamstop.dicom.files import read_dicom
+from beamstop.dicom.pydicom_guards import guarded
 from beamstop.dicom.tags import tag_text
 from beamstop.errors import Refusal
-from beamstop.identity import Identity, gen_dicom_uid
-from beamstop.kskit.images import (
-    deidentify_image_dcm,
-    deidentify_image_ndarray,
-    deidentify_image_png,
-    get_LUT_value,
-    get_PIL_image,
-    get_text_areas,
-    hide_text,
-    numpy2bytes,
-    remove_authorized_words_from,
-    save_deidentified_image_png,
-)
-from beamstop.recipe.kskit import (
-    KskitRecipe,
-    Verb,
-    get_general_rule,
-    get_rule,
-    get_specific_rule,
-    is_kskit_recipe,
-    pseudonymise,
-    read_kskit_recipe,
-    resolve_chain,
-    rule_set,
-)
+from beamstop.identity import Identity
+from beamstop.keys import KEY_LENGTH
+from beamstop.recipe.load import load_recipe
+from beamstop.recipe.model import Recipe
 from beamstop.rules.operators import BYTES_VRS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from beamstop.recipe.model import Recipe
-
-__all__ = [
-    "KskitRecipe",
-    "Verb",
-    "attributes_row",
-    "deidentify_attributes",
-    "deidentify_image_dcm",
-    "deidentify_image_ndarray",
-    "deidentify_image_png",
-    "gen_dicom_uid",
-    "get_LUT_value",
-    "get_PIL_image",
-    "get_general_rule",
-    "get_rule",
-    "get_specific_rule",
-    "get_text_areas",
-    "hide_text",
-    "is_kskit_recipe",
-    "numpy2bytes",
-    "pseudonymise",
-    "read_kskit_recipe",
-    "remove_authorized_words_from",
-    "resolve_chain",
-    "rule_set",
-    "save_deidentified_image_png",
-]
-
 META_FILE = "meta.csv"  # what kskit's users write the table to
-_KEY_BYTES = 32
-# What pydicom raises on values that are not what their VR says.
-_UNREADABLE = (BytesLengthException, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 
 
+@guarded()
 def attributes_row(dataset: Dataset) -> dict[str, object]:
     """Return one instance's attributes as a row of the table, by column name.
 
@@ -116,7 +68,7 @@ def deidentify_attributes(
     outdir: str | PathLike[str],
     org_root: str | None = None,
     erase_outdir: bool = False,
-    recipe: "Recipe | str | PathLike[str]" = "mammography-kskit",
+    recipe: Recipe | str | PathLike[str] = "mammography-kskit",
     key: bytes | None = None,
 ) -> "pd.DataFrame":
     """De-identify the attributes of every DICOM file of a folder; return them as a table.
@@ -143,8 +95,6 @@ def deidentify_attributes(
     """
     import pandas as pd
 
-    from beamstop.recipe.model import Recipe, load_recipe
-
     source, target = Path(indir), Path(outdir)
     for name, folder in (("indir", source), ("outdir", target)):
         if not folder.is_dir():
@@ -152,7 +102,7 @@ def deidentify_attributes(
     if target.resolve().is_relative_to(source.resolve()) or source.resolve().is_relative_to(target.resolve()):
         raise ValueError("indir, outdir: neither may lie inside the other")
     used = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    identity = used.identity(key or secrets.token_bytes(_KEY_BYTES))
+    identity = used.identity(key or secrets.token_bytes(KEY_LENGTH))
     if org_root is not None:
         identity = replace(identity, uid_root=org_root)
     paths = sorted(path for path in source.rglob("*") if path.is_file())
@@ -169,7 +119,7 @@ def deidentify_attributes(
 
 
 def _rows(
-    paths: list[Path], recipe: "Recipe", identity: Identity
+    paths: list[Path], recipe: Recipe, identity: Identity
 ) -> tuple[list[dict[str, object]], Counter[str]]:
     rows: list[dict[str, object]] = []
     refused: Counter[str] = Counter()
@@ -183,19 +133,10 @@ def _rows(
     return rows, refused
 
 
-def _clean_row(data: bytes, recipe: "Recipe", identity: Identity) -> dict[str, object]:
+def _clean_row(data: bytes, recipe: Recipe, identity: Identity) -> dict[str, object]:
     """Run the chain without its step on pixels, CheckLeaks included."""
-    from beamstop.chain import check
-    from beamstop.dicom.files import encode, read_dicom
-    from beamstop.rules.bouncers import bounce
-    from beamstop.steps.apply_recipe import apply_recipe
-    from beamstop.steps.insert import insert
-
     dataset = read_dicom(data)
-    bounce(dataset, recipe.doormen)
-    report = apply_recipe(dataset, recipe, identity, detail=False)
-    insert(dataset, recipe, pixels_examined=False)
-    check(encode(dataset), report)
+    run_steps(dataset, replace(Steps.of(recipe, None), hide_text=None), identity)
     return attributes_row(dataset)
 
 
@@ -212,7 +153,7 @@ def _plain_row(dataset: Dataset) -> dict[str, Any]:
             element = dataset[tag]
             if not (_is_binary(element) or element.tag.element == 0):  # element 0: a group length
                 row[_column(element.tag)] = _plain_value(element)
-        except _UNREADABLE:
+        except MALFORMED:
             continue
     return row
 

@@ -9,7 +9,6 @@ value of the dataset.
 
 import copy
 from collections.abc import Iterable, Sequence
-from functools import cache
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +19,16 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
+from beamstop.dicom.pydicom_guards import guarded
 from beamstop.errors import PixelError
+from beamstop.ocr import load_detector
+from beamstop.pixels.decoder_process import DECODER_ERRORS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from beamstop.text.hiding import TextBox, TextFinder
+    from beamstop.text.boxes import TextBox
+    from beamstop.text.detector import TextDetector
 
 Pixels = npt.NDArray[Any]
 Quad = list[list[int]]
@@ -33,9 +36,9 @@ TextArea = tuple[Quad, str, float]
 
 _MARGIN = 8  # pixels around a box: accents and punctuation reach out of it
 _SAMPLES = (3, 4)
-_DECODER_ERRORS = (AttributeError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError)
 
 
+@guarded()
 def get_PIL_image(dataset: Dataset) -> "Image | None":  # noqa: N802 - kskit's name
     """Return the first frame as it is displayed, in 8 bits; None where there are no pixels.
 
@@ -76,23 +79,24 @@ def get_LUT_value(data: Pixels, window: float, level: float) -> Pixels:  # noqa:
     return np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
 
 
+@guarded()
 def get_text_areas(
-    pixels: Pixels, languages: Sequence[str] = ("fr",), finder: "TextFinder | None" = None
+    pixels: Pixels, languages: Sequence[str] = ("fr",), detector: "TextDetector | None" = None
 ) -> list[TextArea]:
     """Return where text stands in one picture, as (four corners, text, confidence).
 
     Args:
         pixels: (rows, columns) or (rows, columns, 3 or 4), any numeric dtype.
         languages: EasyOCR's codes; the networks for them are loaded once per process.
-        finder: used instead of EasyOCR.
+        detector: used instead of EasyOCR.
     """
     from beamstop.pixels.renditions import pictures
 
-    finder = finder or _finder(tuple(languages))
+    detector = detector or load_detector(tuple(languages))
     values, photometric = (pixels[..., :3], "RGB") if _has_samples(pixels) else (pixels, "MONOCHROME2")
     views = pictures(values, photometric, pixels.dtype.itemsize * 8, Dataset())
-    boxes = list(dict.fromkeys(box for view in views for box in finder.find(view)))
-    return [(_corners(box), box.text or "", box.confidence or 0.0) for box in finder.read(views[0], boxes)]
+    boxes = list(dict.fromkeys(box for view in views for box in detector.find(view)))
+    return [(_corners(box), box.text or "", box.confidence or 0.0) for box in detector.read(views[0], boxes)]
 
 
 def remove_authorized_words_from(
@@ -162,11 +166,12 @@ def numpy2bytes(pixels: Pixels, dataset: Dataset) -> bytes:
     return data + b"\0" * (len(data) % 2)
 
 
+@guarded()
 def deidentify_image_ndarray(
     dataset: Dataset,
     authorized_words: Iterable[str] = (),
     languages: Sequence[str] = ("fr",),
-    finder: "TextFinder | None" = None,
+    detector: "TextDetector | None" = None,
 ) -> Pixels:
     """Return the pixels of every frame with text hidden, shaped and typed as `dataset.pixel_array`.
 
@@ -176,24 +181,27 @@ def deidentify_image_ndarray(
         dataset: stays as it is.
         authorized_words: words, or whole lines, that stay; compared without regard to case.
         languages: EasyOCR's codes.
-        finder: used instead of EasyOCR.
+        detector: used instead of EasyOCR.
 
     Raises:
         PixelError: no pixels, pixels that cannot be decoded, or text that remains.
     """
-    from beamstop.text.hiding import TextPolicy, hide
+    from beamstop.text.detector import TextPolicy
+    from beamstop.text.hiding import hide_text_in_frames
+    from beamstop.text.judge import TextJudge
 
     clean = copy.deepcopy(dataset)
     policy = TextPolicy(authorized_words=tuple(authorized_words), languages=tuple(languages))
-    hide(clean, policy, finder or _finder(policy.languages))
+    hide_text_in_frames(clean, TextJudge(policy, clean), detector or load_detector(policy.languages))
     return _decode(clean)
 
 
+@guarded()
 def deidentify_image_dcm(
     infile: str | PathLike[str],
     authorized_words: Iterable[str] = (),
     languages: Sequence[str] = ("fr",),
-    finder: "TextFinder | None" = None,
+    detector: "TextDetector | None" = None,
 ) -> bytes:
     """Return the pixel data of a DICOM file with text hidden, uncompressed.
 
@@ -201,23 +209,24 @@ def deidentify_image_dcm(
         PixelError: as `deidentify_image_ndarray`.
     """
     dataset = pydicom.dcmread(infile)
-    return numpy2bytes(deidentify_image_ndarray(dataset, authorized_words, languages, finder), dataset)
+    return numpy2bytes(deidentify_image_ndarray(dataset, authorized_words, languages, detector), dataset)
 
 
+@guarded()
 def deidentify_image_png(
     infile: str | PathLike[str],
     outdir: str | PathLike[str],
     filename: str,
     authorized_words: Iterable[str] = (),
     languages: Sequence[str] = ("fr",),
-    finder: "TextFinder | None" = None,
+    detector: "TextDetector | None" = None,
 ) -> None:
     """Write the picture of a DICOM file with text hidden to `outdir/filename.png`.
 
     Raises:
         PixelError: as `deidentify_image_ndarray`.
     """
-    pixels = deidentify_image_ndarray(pydicom.dcmread(infile), authorized_words, languages, finder)
+    pixels = deidentify_image_ndarray(pydicom.dcmread(infile), authorized_words, languages, detector)
     save_deidentified_image_png(pixels, Path(outdir) / filename)
 
 
@@ -242,7 +251,7 @@ def save_deidentified_image_png(pixels: Pixels, outfile: str | PathLike[str]) ->
 def _decode(dataset: Dataset) -> Pixels:
     try:
         pixels: Pixels = dataset.pixel_array
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         raise PixelError("pixels_undecodable", type(error).__name__) from None
     return pixels
 
@@ -277,10 +286,3 @@ def _color(pixels: Pixels, name: str) -> Any:
     if name == "white":
         return pixels.max()  # what the bits stored can hold is not to be seen from the array
     return 0 if pixels.dtype.kind == "u" else pixels.min()
-
-
-@cache
-def _finder(languages: tuple[str, ...]) -> "TextFinder":
-    from beamstop.ocr.detector import load_finder
-
-    return load_finder(languages)

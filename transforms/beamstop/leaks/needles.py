@@ -7,7 +7,7 @@ from typing import Any
 from unicodedata import combining, normalize
 
 from beamstop.words.identifiers import Identifiers, Name, Words, runs_of, telephone_numbers
-from beamstop.words.vocabulary import is_dull, is_placeholder, is_syllabic, vocabulary
+from beamstop.words.vocabulary import is_common_word, is_placeholder, is_syllabic, vocabulary
 
 MIN_LENGTH = 4
 MIN_DIGITS = 4
@@ -76,7 +76,7 @@ class Needles:
             return bool(singles)
         family, given = name[0], name[1]
         pairs = {family + given, given + family}
-        if all(map(is_dull, family + given)) and any(map(is_placeholder, family + given)):
+        if all(map(is_common_word, family + given)) and any(map(is_placeholder, family + given)):
             self.literals.add(" ".join(family) + "^" + " ".join(given))
         elif sum(map(len, family + given)) >= MIN_LENGTH:
             self.phrases |= pairs
@@ -108,7 +108,7 @@ class Needles:
             if len(words) == 1:
                 return self._add_word(joined)
             return self._add_phrase(words)
-        if is_dull(joined) or len(joined) < MIN_LENGTH:
+        if is_common_word(joined) or len(joined) < MIN_LENGTH:
             return False
         runs = runs_of(words)
         self.phrases.add(runs if max(map(len, runs)) >= MIN_LENGTH else words)
@@ -142,7 +142,7 @@ class Needles:
         return word in self.words
 
     def _add_phrase(self, words: Words) -> bool:
-        if all(map(is_dull, words)) or sum(map(len, words)) < MIN_LENGTH:
+        if all(map(is_common_word, words)) or sum(map(len, words)) < MIN_LENGTH:
             return False
         self.phrases.add(words)
         return True
@@ -155,7 +155,7 @@ class Needles:
         return tells
 
     def _tells(self, word: str) -> bool:
-        if word.isdecimal() or is_dull(word) or word in self.identifiers.kept:
+        if word.isdecimal() or is_common_word(word) or word in self.identifiers.kept:
             return False
         return _is_long_enough(word)
 

@@ -34,14 +34,14 @@ What is searched for, and what is not (rules by number; each has a test of the s
     and digits, or where all of the value is text. A word of four letters falls on random bytes in either
     case once in 3 * 10^8 positions, hence on 0.7 % of 2 MB payloads; within eight printable ones, on 0.01 %.
 15. Comments and application segments of compressed frames (JPEG, JPEG-LS, JPEG 2000) are one text.
-16. What is packed (`packed_texts`: base64 of 16 letters or more, zlib and gzip streams, strings of a
+16. What is packed (`embedded_text`: base64 of 16 letters or more, zlib and gzip streams, strings of a
     PDF, hexadecimal, and what is escaped as in XML, URLs, quoted-printable or JSON) counts as OB does
     (rule 14): of four letters read wrongly as base64, one in 10^8 is a given word.
 
 Encodings: ASCII, Latin-1 (accents folded), UTF-8, UTF-16 in both orders, and the instance's own
 character sets.
 
-Method: `leak_scan` looks for all needles at once, in the bytes as they are and unpacked. Only when that
+Method: `scan` looks for all needles at once, in the bytes as they are and unpacked. Only when that
 finds something is the file parsed and each element looked at with its boundaries and VR, which decides.
 """
 
@@ -57,7 +57,7 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from beamstop.dicom.elements import BROKEN
+from beamstop.dicom.elements import MALFORMED
 from beamstop.dicom.tags import tag_name, vr_of
 from beamstop.errors import Quarantined
 from beamstop.leaks.embedded_text import unpacked
@@ -91,8 +91,8 @@ _APART = "\n" * 8  # wider than any gap in a phrase
 _TEXT = re.compile(rb"[\x09\x0a\x0c\x0d\x1b\x20-\x7e\x80-\xff]+\0*\Z")
 
 
-def check_leaks(header: bytes, identifiers: Identifiers, comments: bytes = b"") -> int:
-    """Search a finished file for the identifiers of its original; return how many were looked for.
+def search(header: bytes, identifiers: Identifiers, comments: bytes = b"") -> int:
+    """Search a finished file for the identifiers of its original; return how many were searched for.
 
     Args:
         header: the whole file but its top-level pixel data, inflated (`files.encode`).
@@ -185,7 +185,7 @@ def _texts(header: bytes, encodings: tuple[str, ...]) -> Iterator[tuple[str, Ite
         syntax = meta.TransferSyntaxUID
         little = syntax.is_little_endian or syntax == DeflatedExplicitVRLittleEndian
         body = read_dataset(BytesIO(header[start:]), syntax.is_implicit_VR, little)
-    except BROKEN:
+    except MALFORMED:
         yield "unreadable", _readings(header, "UN", ())
         return
     yield from _element_texts(meta, "", encodings)

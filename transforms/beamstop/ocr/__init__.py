@@ -1,1 +1,22 @@
 """The text detector: networks that find and read text in a picture."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from beamstop.text.detector import TextDetector
+
+
+@cache
+def load_detector(languages: tuple[str, ...] = ("en",)) -> "TextDetector":
+    """Return the text detector; its networks are loaded once per process, nothing is downloaded.
+
+    Args:
+        languages: EasyOCR's codes of the languages that authorised words are read in.
+
+    Raises:
+        DeidError: there are no weights, or they are not those that were published.
+    """
+    from beamstop.ocr.detector import make_detector
+
+    return make_detector(languages)

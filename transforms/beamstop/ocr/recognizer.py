@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from beamstop.ocr.networks import load
+from beamstop.ocr.thresholds import THRESHOLDS, Thresholds
 from beamstop.ocr.weights import ENGLISH
 from beamstop.pixels.renditions import Picture
 
@@ -14,32 +15,32 @@ _LETTERS = {
     ENGLISH: "0123456789!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ €"
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 }
-_HEIGHT = 64  # pixels that a line is brought to
-_UNSURE, _CONTRAST = 0.1, 0.5  # what is read with less confidence is read again with more contrast
 
 
 class Recognizer:
     """Reads crops of a grey picture."""
 
-    def __init__(self, weights: Path) -> None:
+    def __init__(self, weights: Path, thresholds: Thresholds = THRESHOLDS) -> None:
+        self._thresholds = thresholds
         self._network = load(weights)
         self._letters = _LETTERS[weights.name]
 
     def __call__(self, crop: Picture) -> tuple[str | None, float | None]:
         """Return the text and how sure it is, 0 to 1; None where there is too little to be read."""
-        line = _line(crop)
+        line = _line(crop, self._thresholds.line)
         if line is None:
             return None, None
         text, sure = self._read(line)
-        if sure < _UNSURE:
-            again, surer = self._read(_contrasted(line))
+        if sure < self._thresholds.unsure:
+            again, surer = self._read(_contrasted(line, self._thresholds.contrast))
             if surer >= sure:
                 text, sure = again, surer
         return text, sure
 
     def _read(self, line: Picture) -> tuple[str, float]:
         batch = (line.astype(np.float32) / 255 - 0.5) / 0.5
-        width = ceil(line.shape[1] / _HEIGHT) * _HEIGHT  # the last column fills up
+        height = self._thresholds.line
+        width = ceil(line.shape[1] / height) * height  # the last column fills up
         batch = np.pad(batch, ((0, 0), (0, width - line.shape[1])), mode="edge")
         scores = self._network.run(np.ascontiguousarray(batch[None, None]))[0].astype(np.float64)
         odds = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -51,7 +52,7 @@ class Recognizer:
         return text, float(written.prod() ** (2 / np.sqrt(len(written)))) if len(written) else 0.0
 
 
-def _line(crop: Picture) -> Picture | None:
+def _line(crop: Picture, height: int) -> Picture | None:
     """Return a crop in the height of a line; what is higher than wide is as wide as a line is high."""
     import cv2
 
@@ -59,18 +60,18 @@ def _line(crop: Picture) -> Picture | None:
     if not rows or not columns:
         return None
     wide = columns >= rows
-    size = (int(_HEIGHT * columns / rows), _HEIGHT) if wide else (_HEIGHT, int(_HEIGHT * rows / columns))
+    size = (int(height * columns / rows), height) if wide else (height, int(height * rows / columns))
     scaled = cv2.resize(crop, size, interpolation=cv2.INTER_LINEAR)
     if not wide:
-        size = (ceil(_HEIGHT * size[0] / size[1]), _HEIGHT)
+        size = (ceil(height * size[0] / size[1]), height)
         scaled = cv2.resize(scaled, size, interpolation=cv2.INTER_AREA)
     return np.asarray(scaled, np.uint8)
 
 
-def _contrasted(line: Picture) -> Picture:
-    """Stretch what lies between the tenths of dark and bright, where there is little."""
+def _contrasted(line: Picture, enough: float) -> Picture:
+    """Stretch what lies between the tenths of dark and bright, where there is little contrast."""
     low, high = np.percentile(line, (10, 90))
-    if (high - low) / max(10, high + low) >= _CONTRAST:
+    if (high - low) / max(10, high + low) >= enough:
         return line
     stretched = (line - low + 25) * (200 / max(10, high - low))
     return np.asarray(np.clip(stretched, 0, 255), np.uint8)

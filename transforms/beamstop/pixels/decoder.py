@@ -15,7 +15,7 @@ import numpy as np
 
 from beamstop.errors import PixelError
 from beamstop.pixels import decoder_process as decoding
-from beamstop.pixels.decoder_process import REPLY, REQUEST, Cells, Stated, receive
+from beamstop.pixels.decoder_process import REPLY, REQUEST, Cells, PixelDescription, receive
 
 _MEGABYTE = 1 << 20
 _LONGEST_CODE = 16  # of a Code String (PS3.5 6.2)
@@ -61,7 +61,7 @@ class Decoder:
         self._process: subprocess.Popen[bytes] | None = None
         self._link: socket.socket | None = None
 
-    def decode(self, codestream: bytes, stated: Stated) -> tuple[Cells, str]:
+    def decode(self, codestream: bytes, stated: PixelDescription) -> tuple[Cells, str]:
         """Decode one frame.
 
         Args:
@@ -97,7 +97,7 @@ class Decoder:
         with self._lock:
             self._end()
 
-    def _ask(self, codestream: bytes, stated: Stated) -> tuple[Cells, str] | None:
+    def _ask(self, codestream: bytes, stated: PixelDescription) -> tuple[Cells, str] | None:
         link = self._link or self._start()
         about = json.dumps(stated).encode()
         link.sendall(REQUEST.pack(len(about), len(codestream)) + about)
@@ -168,6 +168,6 @@ def limit_decoder(limits: DecoderLimits) -> None:
         _SHARED.renew()
 
 
-def decode_frame(codestream: bytes, stated: Stated) -> tuple[Cells, str]:
+def decode_frame(codestream: bytes, stated: PixelDescription) -> tuple[Cells, str]:
     """Decode one frame in the decoding process of this process; see `Decoder.decode`."""
     return _SHARED.decoder.decode(codestream, stated)

@@ -33,7 +33,7 @@ _PLUGIN = {
     for number in numbers
 }
 # What pydicom and the codecs raise on pixel data that are not what they claim to be.
-BROKEN = (
+DECODER_ERRORS = (
     ArithmeticError,
     AttributeError,
     BufferError,
@@ -49,7 +49,7 @@ BROKEN = (
 )
 
 
-class Stated(NamedTuple):
+class PixelDescription(NamedTuple):
     """What the header says of every compressed frame (PS3.3 C.7.6.3); integers only."""
 
     syntax: str
@@ -73,10 +73,10 @@ class Stated(NamedTuple):
         return (self.rows, self.columns, self.samples)[: 2 + (self.samples > 1)]
 
 
-Decode = Callable[[bytearray, Stated], tuple[Cells, str]]
+Decode = Callable[[bytearray, PixelDescription], tuple[Cells, str]]
 
 
-def decode_codestream(codestream: bytes | bytearray, stated: Stated) -> tuple[Cells, str]:
+def decode_codestream(codestream: bytes | bytearray, stated: PixelDescription) -> tuple[Cells, str]:
     """Decode one frame.
 
     Args:
@@ -87,7 +87,7 @@ def decode_codestream(codestream: bytes | bytearray, stated: Stated) -> tuple[Ce
         cells and their photometric interpretation, which decoding may have changed (YBR_RCT gives RGB).
 
     Raises:
-        Exception: one of `BROKEN`; what it says may quote the codestream.
+        Exception: one of `DECODER_ERRORS`; what it says may quote the codestream.
     """
     syntax = UID(stated.syntax)
     if syntax == DEFLATED_FRAMES:
@@ -113,7 +113,7 @@ def decode_codestream(codestream: bytes | bytearray, stated: Stated) -> tuple[Ce
     return cells, str(properties["photometric_interpretation"])
 
 
-def _inflated(codestream: bytes | bytearray, stated: Stated) -> Cells:
+def _inflated(codestream: bytes | bytearray, stated: PixelDescription) -> Cells:
     """Inflate a frame that is native beneath (PS3.5 A.4); it may not grow beyond what is stated."""
     size = int(np.prod(stated.shape)) * stated.dtype.itemsize
     inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
@@ -164,13 +164,13 @@ def serve(decode: Decode) -> None:
 
 
 def _answer(link: socket.socket, decode: Decode, stated_size: int, size: int) -> None:
-    stated = Stated(*json.loads(receive(link, stated_size)))
+    stated = PixelDescription(*json.loads(receive(link, stated_size)))
     try:
         cells, photometric = decode(receive(link, size), stated)
         if cells.shape != stated.shape:
             raise ValueError
         flat = np.ascontiguousarray(cells, stated.dtype).reshape(-1).view(np.uint8)
-    except BROKEN:
+    except DECODER_ERRORS:
         link.sendall(REPLY.pack(False, 0, 0))
         return
     named = photometric.encode()

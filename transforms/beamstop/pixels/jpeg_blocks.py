@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Box = tuple[int, int, int, int]  # x, y, width, height
+from beamstop.pixels.box import Box
+
 Bits = NDArray[np.uint8]
 Piece = tuple[int, int] | tuple[int, int, int]  # bits to copy | table, symbol, value that follows
 
@@ -39,7 +40,7 @@ def blank(codestream: bytes, boxes: Iterable[Box], levels: Sequence[int]) -> tup
 
     Args:
         codestream: one JPEG image, baseline or extended sequential, 8 or 12 bits.
-        boxes: x, y, width, height in pixels.
+        boxes: in pixels.
         levels: sample value to fill with, one for each component in the order of the frame header;
             reached as closely as the quantisation allows.
 
@@ -180,8 +181,8 @@ class _Transcoder:
     def _touched(self, boxes: Iterable[Box]) -> NDArray[np.bool_]:
         high, wide = self._unit
         touched = np.zeros((-(-self._rows // high), -(-self._columns // wide)), bool)
-        for x, y, width, height in boxes:
-            touched[y // high : -(-(y + height) // high), x // wide : -(-(x + width) // wide)] = True
+        for box in boxes:
+            touched[box.y // high : -(-box.bottom // high), box.x // wide : -(-box.right // wide)] = True
         return touched
 
     def _define(self, marker: int, segment: bytes) -> None:

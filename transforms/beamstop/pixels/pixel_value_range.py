@@ -13,7 +13,7 @@ _OF_THE_IMAGE = ("SmallestImagePixelValue", "LargestImagePixelValue")
 _OF_THE_SERIES = ("SmallestPixelValueInSeries", "LargestPixelValueInSeries")
 
 
-class StatedRange:
+class PixelValueRange:
     """Watches the frames of an instance before and after text is hidden in them.
 
     Args:

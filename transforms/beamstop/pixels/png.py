@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi, convert_color_space
 
-from beamstop.pixels.frames import Frame
+from beamstop.pixels.frame import Frame
 from beamstop.pixels.renditions import not_padding
 
 Picture = NDArray[np.uint8] | NDArray[np.uint16]

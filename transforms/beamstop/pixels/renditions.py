@@ -1,20 +1,43 @@
 """What a decoded frame looks like: grey renditions in which text shows, and what is black in it."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from beamstop.dicom.elements import MALFORMED
+
 Values = NDArray[Any]
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
-GROUND = 96  # grey of what is like its surroundings
 
-_WINDOW = 63  # pixels, of the local mean and deviation; the widest net measured
-_COLOURFUL = 32 / 255  # spread of the channels from which on a pixel counts as coloured
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+@dataclass(frozen=True)
+class Renditions:
+    """Every number that decides what a rendition shows.
+
+    Attributes:
+        ground: grey of what is like its surroundings.
+        gain: grey of one deviation from the local mean.
+        window: pixels, of the local mean and deviation; the widest net measured.
+        colourful: spread of the channels, 0 to 1, from which on a pixel counts as coloured.
+        coloured: share of coloured pixels from which on a second rendition is made.
+        luma: weights of red, green and blue.
+    """
+
+    ground: int = 96
+    gain: int = 48
+    window: int = 63
+    colourful: float = 32 / 255
+    coloured: float = 0.001
+    luma: tuple[float, float, float] = (0.299, 0.587, 0.114)
+
+
+RENDITIONS = Renditions()
+GROUND = RENDITIONS.ground
+_LUMA = np.array(RENDITIONS.luma, np.float32)
 
 
 def local_contrast(
@@ -33,7 +56,7 @@ def local_contrast(
     """
     import cv2
 
-    size = (_WINDOW, _WINDOW)
+    size = (RENDITIONS.window, RENDITIONS.window)
     centred = (plane - np.median(plane[::4, ::4])).astype(np.float32)
     if hidden is None or not hidden.any():
         mean = cv2.boxFilter(centred, -1, size)
@@ -45,7 +68,9 @@ def local_contrast(
         square = cv2.sqrBoxFilter(centred * seen, -1, size) / share
         mean[hidden] = np.median(centred[hidden])
     deviation = np.sqrt(np.maximum(square - mean * mean, 0))
-    picture: Picture = np.clip((centred - mean) / (deviation + unit) * 48 + GROUND, 0, 255).astype(np.uint8)
+    picture: Picture = np.clip(
+        (centred - mean) / (deviation + unit) * RENDITIONS.gain + GROUND, 0, 255
+    ).astype(np.uint8)
     return picture
 
 
@@ -145,7 +170,7 @@ def _palette(dataset: Dataset, bits_stored: int) -> NDArray[np.float32] | None:
     every = np.arange(1 << bits_stored, dtype=np.uint16)[None]
     try:
         colours = apply_color_lut(every, dataset)[0, :, :3]
-    except (AttributeError, LookupError, TypeError, ValueError):
+    except MALFORMED:
         return None
     table: NDArray[np.float32] = colours.astype(np.float32) / np.float32(max(int(colours.max()), 1))
     return table
@@ -168,6 +193,8 @@ def _colour_pictures(rgb: NDArray[np.float32], hidden: Mask | None) -> list[Pict
     red, green, blue = (rgb[..., channel] for channel in range(3))  # along the last axis numpy is slow
     brightest = np.maximum(np.maximum(red, green), blue)
     planes = [brightest]
-    if (brightest - np.minimum(np.minimum(red, green), blue) > _COLOURFUL).mean() > 0.001:
+    if (
+        brightest - np.minimum(np.minimum(red, green), blue) > RENDITIONS.colourful
+    ).mean() > RENDITIONS.coloured:
         planes.append(rgb @ _LUMA)
     return [local_contrast(plane * 255, hidden=hidden) for plane in planes]

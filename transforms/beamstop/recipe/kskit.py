@@ -15,22 +15,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydicom import config
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.multival import MultiValue
 
-from beamstop.dicom.tags import PrivateTags, RepeatingGroup, TagPath, tag_name
+from beamstop.dicom.tags import tag_name
 from beamstop.errors import RecipeError
 from beamstop.identity import Identity
 from beamstop.rules.operators import Context, Operator
 from beamstop.rules.rules import Rule, RuleSet
+from beamstop.rules.tag_identifiers import PrivateTags, RepeatingGroup, TagPath
 from beamstop.standard.actions import Action
-
-if TYPE_CHECKING:
-    from beamstop.recipe.model import Recipe
 
 _TAG = re.compile(r"0x[0-9a-f]{8}\Z", re.IGNORECASE)
 _PATTERN_STARTS = ("0x50xx", "0x60xx", "0xgggg")
@@ -52,7 +50,6 @@ class Verb(StrEnum):
     RETIRER = "RETIRER"  # remove
 
 
-_CLOSEST = {Action.K: Verb.CONSERVER, Action.Z: Verb.EFFACER, Action.X: Verb.RETIRER}
 _STRICTNESS = {verb: number for number, verb in enumerate(Verb)}
 
 
@@ -146,48 +143,24 @@ def _read_verb(key: str, text: object) -> Verb:
         raise RecipeError(f"{key}: {text!r} is not a verb; write one of {', '.join(Verb)}") from None
 
 
-def get_rule(tag: int | str, recipe: "KskitRecipe | Recipe | Mapping[str, Any]") -> Verb:
+def general_verb(tag: int, recipe: KskitRecipe) -> Verb:
     """Return the verb for an attribute by itself.
 
     Zero trust: curves, overlay data and comments, private attributes, and whatever the recipe does not list
     are removed.
-
-    Args:
-        tag: a number, or text as the recipe has it.
-        recipe: kskit's document itself, or what `read_kskit_recipe` made of it, or any that `load_recipe`
-            returns: then the verb is the one closest to what would be done.
-
-    >>> recipe = read_kskit_recipe({"0x00020000": ["FileMetaInformationGroupLength", "UL", "CONSERVER"]})
-    >>> print(get_rule("0x00020000", recipe))
-    CONSERVER
-    >>> print(get_rule("0x00026666", recipe))
-    RETIRER
     """
-    number = int(tag, 16) if isinstance(tag, str) else tag
-    if isinstance(recipe, Mapping):
-        recipe = read_kskit_recipe(recipe)
-    if not isinstance(recipe, KskitRecipe):
-        if recipe.kskit is None:
-            plan = recipe.planner.plan((number,), "" if number & 0x10000 else None, None, "")
-            return _CLOSEST.get(plan.action, Verb.PSEUDONYMISER)
-        recipe = read_kskit_recipe(recipe.kskit)
-    if number & 0x10000 or any(group.matches(number) for group in _removed_groups()):
+    if tag & 0x10000 or any(group.matches(tag) for group in _removed_groups()):
         return Verb.RETIRER
-    return recipe.general.get(number, Verb.RETIRER)
+    return recipe.general.get(tag, Verb.RETIRER)
 
 
-get_general_rule = get_rule  # deidcm's name for it
-
-
-def get_specific_rule(tags: Sequence[int], recipe: KskitRecipe | Mapping[str, Any]) -> Verb | None:
+def specific_verb(tags: Sequence[int], recipe: KskitRecipe) -> Verb | None:
     """Return the verb for an attribute because of a sequence around it, or None.
 
     Args:
         tags: from top level to the attribute.
-        recipe: kskit's document itself, or what `read_kskit_recipe` made of it.
+        recipe: from `read_kskit_recipe`.
     """
-    if isinstance(recipe, Mapping):
-        recipe = read_kskit_recipe(recipe)
     *sequences, attribute = tags
     verbs = [
         recipe.specific[sequence, attribute]
@@ -208,14 +181,14 @@ def resolve_chain(tags: Sequence[int], recipe: KskitRecipe) -> Verb:
         recipe: from `read_kskit_recipe`.
     """
     around = max(
-        (get_rule(tag, recipe) for tag in tags[:-1]), key=_STRICTNESS.__getitem__, default=Verb.CONSERVER
+        (general_verb(tag, recipe) for tag in tags[:-1]), key=_STRICTNESS.__getitem__, default=Verb.CONSERVER
     )
     if around in (Verb.RETIRER, Verb.EFFACER):
         return around
-    specific = get_specific_rule(tags, recipe)
+    specific = specific_verb(tags, recipe)
     if specific is not None:
         return specific
-    return max(around, get_rule(tags[-1], recipe), key=_STRICTNESS.__getitem__)
+    return max(around, general_verb(tags[-1], recipe), key=_STRICTNESS.__getitem__)
 
 
 def pseudonymise(vr: str, tag: int, value: str | bytes, identity: Identity) -> str | bytes | None:
@@ -305,7 +278,7 @@ def rule_set(recipe: KskitRecipe) -> RuleSet:
 
     Pixel data under PSEUDONYMISER is left to HideText.
     """
-    listed = {tag: get_rule(tag, recipe) for tag in recipe.general if tag >= _FIRST_DATASET_TAG}
+    listed = {tag: general_verb(tag, recipe) for tag in recipe.general if tag >= _FIRST_DATASET_TAG}
     rules = [Rule(PrivateTags(), Action.X), *(Rule(group, Action.X) for group in _removed_groups())]
     rules += [Rule(tag, _operation(tag, verb)) for tag, verb in listed.items()]
     pseudonymised = frozenset(

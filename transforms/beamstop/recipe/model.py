@@ -1,32 +1,26 @@
 """Recipes: one file, YAML or JSON, that says what is done to an archive."""
 
 import hashlib
-import importlib
 import json
-import os
 import re
-import warnings
-from collections.abc import Callable, Mapping
 from functools import cached_property
-from importlib.resources import files
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
+    PrivateAttr,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydicom.datadict import tag_for_keyword
 
-from beamstop.errors import RecipeError
 from beamstop.identity import DEFAULT_SHIFT_RANGE, Identity
+from beamstop.pixels.box import Box
 from beamstop.recipe import kskit as kskit_recipe
+from beamstop.recipe.classes import make_instance, public_path
 from beamstop.rules import payloads
 from beamstop.rules.bouncers import (
     Bouncer,
@@ -52,12 +46,11 @@ from beamstop.rules.profile import (
 from beamstop.rules.rules import Profile, Rule, RuleSet
 from beamstop.standard.actions import Action
 from beamstop.text.burned_words import word_test
-from beamstop.text.hiding import TextPolicy
+from beamstop.text.detector import TextPolicy
 from beamstop.text.judge import MARKERS
-from beamstop.text.regions import Area, Region
+from beamstop.text.regions import Region
 from beamstop.words.vocabulary import fold
 
-_T = TypeVar("_T")
 _UID_ROOT = re.compile(r"[0-2](\.(0|[1-9]\d*))+\Z")
 _KSKIT_ROOT = re.compile(r"\d+(\.\d+)*\Z")  # kskit takes any, and its own example is none of PS3.5 9.1
 _GUESSABLE = "uids: method kskit has no key: whoever knows an original UID can compute the new one"
@@ -90,6 +83,11 @@ class CustomOperator(_Part):
     operator: str
     arguments: dict[str, Any] = {}
 
+    @field_validator("operator")
+    @classmethod
+    def _public(cls, path: str) -> str:
+        return public_path(path)
+
 
 class Reject(_Part):
     """Turn away what fits a criterion."""
@@ -104,9 +102,14 @@ class CustomBouncer(_Part):
     bouncer: str
     arguments: dict[str, Any] = {}
 
+    @field_validator("bouncer")
+    @classmethod
+    def _public(cls, path: str) -> str:
+        return public_path(path)
+
 
 class Edges(_Part):
-    """An area by its edges; all four belong to it."""
+    """A box by its edges; all four belong to it."""
 
     left: int = Field(ge=0)
     top: int = Field(ge=0)
@@ -120,9 +123,9 @@ class Edges(_Part):
         return self
 
     @property
-    def area(self) -> Area:
+    def box(self) -> Box:
         """The same by corner and size."""
-        return Area(self.left, self.top, self.right - self.left + 1, self.bottom - self.top + 1)
+        return Box.of_edges(self.left, self.top, self.right + 1, self.bottom + 1)
 
 
 class RegionPart(_Part):
@@ -134,9 +137,8 @@ class RegionPart(_Part):
     @property
     def region(self) -> Region:
         """What HideText needs to know."""
-        return Region(
-            self.when, tuple(area.area if isinstance(area, Edges) else Area(*area) for area in self.areas)
-        )
+        boxes = (area.box if isinstance(area, Edges) else Box(*area) for area in self.areas)
+        return Region(self.when, tuple(boxes))
 
 
 class TextPart(_Part):
@@ -147,7 +149,7 @@ class TextPart(_Part):
     markers: list[str] = list(MARKERS)
     languages: list[str] = ["en"]
     regions: list[RegionPart] = []
-    ultrasound_regions: Literal["search", "spare"] = "search"
+    ultrasound_regions: Literal["search", "keep"] = "search"
     look_again: bool = True
 
     @field_validator("authorized_words")
@@ -211,8 +213,8 @@ class Recipe(_Part):
     attributes: dict[str, AttributeEntry] = {}
     unlisted: Literal["keep", "remove"] = "keep"
     unknown: Literal["keep", "remove"] = "remove"
-    unvouched: Literal["keep", "remove"] = "keep"
-    vocabulary: list[str] = Field(default=[], description="words that stay where unvouched ones go")
+    unknown_words: Literal["keep", "remove"] = "keep"
+    vocabulary: list[str] = Field(default=[], description="words that stay where unknown words are removed")
     bouncers: list[BouncerEntry | Reject | CustomBouncer] = [
         "non-standard-sop-class",
         "encapsulated-document",
@@ -227,6 +229,7 @@ class Recipe(_Part):
     dates: DatePart = DatePart()
     pseudonyms: PseudonymPart = PseudonymPart()
     kskit: dict[str, Any] | None = Field(default=None, description="a kskit recipe, as it was read")
+    _renamed: tuple[str, ...] = PrivateAttr(default=())
 
     @field_validator("options")
     @classmethod
@@ -245,7 +248,7 @@ class Recipe(_Part):
 
     def model_post_init(self, _context: Any) -> None:
         """Build rules and bouncers now, so that a mistake shows before the first file is read."""
-        _ = self.planner, self.doormen, self.text_policy
+        _ = self.planner, self.bouncer_instances, self.text_policy
 
     @cached_property
     def digest(self) -> str:
@@ -287,13 +290,13 @@ class Recipe(_Part):
             frozenset(self.options),
             self.unlisted == "keep",
             self.unknown == "keep",
-            self.unvouched,
+            self.unknown_words,
             frozenset(fold(word) for word in self.vocabulary),
         )
 
     @cached_property
-    def doormen(self) -> tuple[Bouncer, ...]:
-        """The bouncers, ready to be asked."""
+    def bouncer_instances(self) -> tuple[Bouncer, ...]:
+        """The bouncers, one object each."""
         cleaned = payloads.CLEANABLE if self.encapsulated == "clean" else frozenset[str]()
         # A PDF is never cleaned, whichever bouncers a recipe names.
         first = (RejectEncapsulatedImageStorage(cleaned),) if cleaned else ()
@@ -316,12 +319,12 @@ class Recipe(_Part):
 
     @property
     def hides_text(self) -> bool:
-        """Whether the pixels are looked at."""
+        """Whether text in the pixels is hidden."""
         return CLEAN_PIXEL_DATA in self.options
 
     @property
-    def looks_at_pixels(self) -> bool:
-        """Whether a text finder is needed at all."""
+    def needs_detector(self) -> bool:
+        """Whether a text detector is needed: for the pixels, or for overlay planes that stay."""
         return self.hides_text or self.cleans_graphics
 
     @property
@@ -331,8 +334,8 @@ class Recipe(_Part):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What whoever runs this should know, a sentence each."""
-        return (_GUESSABLE,) if self.uids.method == "kskit" else ()
+        """What the person who runs this should know, a sentence each."""
+        return (*self._renamed, *((_GUESSABLE,) if self.uids.method == "kskit" else ()))
 
     def identity(self, key: bytes) -> Identity:
         """Return what makes stand-ins under this recipe with the run's key."""
@@ -349,131 +352,15 @@ class Recipe(_Part):
         if isinstance(entry, Replacement):
             return Rule(key, SetFixedValue(entry.value), origin)
         if isinstance(entry, CustomOperator):
-            return Rule(key, _instance(entry.operator, Operator, entry.arguments), origin)
+            return Rule(key, make_instance(entry.operator, Operator, entry.arguments), origin)
         # A plain code is carried out to the letter; a compound still follows the IOD.
         operation = entry if entry is Action.K else BY_ACTION.get(entry, entry)
         return Rule(key, operation, origin, fallback=Action.X_Z_D if entry is Action.C else Action.X)
-
-
-def load_recipe(name_or_path: str | os.PathLike[str] = "default") -> Recipe:
-    """Return a recipe that ships with beamstop, or one from a YAML or JSON file.
-
-    kskit's and deidcm's JSON recipes load unchanged.
-
-    Args:
-        name_or_path: `default`, `basic`, `research`, `strict`, `mammography-kskit`, or a path.
-
-    Raises:
-        RecipeError: says file, line or field, and the remedy.
-
-    >>> load_recipe("basic").options
-    []
-    """
-    return parse_recipe(*read_recipe(name_or_path))
-
-
-def read_recipe(name_or_path: str | os.PathLike[str]) -> tuple[str, str, str]:
-    """Return text, file name and name of a recipe that ships, or of a file, as `parse_recipe` takes them.
-
-    Raises:
-        RecipeError: there is none.
-    """
-    path = Path(name_or_path)
-    shipped = files("beamstop").joinpath("recipes", f"{name_or_path}.yaml")
-    try:
-        if path.suffix or path.exists():
-            return path.read_text(encoding="utf-8"), path.name, path.stem
-        return shipped.read_text(encoding="utf-8"), str(name_or_path), str(name_or_path)
-    except UnicodeDecodeError:
-        raise RecipeError(f"{path.name}: not a text file in UTF-8") from None
-    except OSError:
-        known = ", ".join(recipe_names())
-        raise RecipeError(f"--recipe {name_or_path}: no such file, and not one of {known}") from None
-
-
-def recipe_names() -> list[str]:
-    """Return the names of the recipes that ship with beamstop."""
-    folder = files("beamstop").joinpath("recipes")
-    return sorted(
-        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
-    )
-
-
-def parse_recipe(text: str, file: str = "recipe", name: str = "recipe") -> Recipe:
-    """Read a recipe from text; `file` is what errors and warnings call it."""
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark else ""
-        raise RecipeError(
-            f"{file}{place}: not YAML or JSON; {getattr(error, 'problem', 'cannot be read')}"
-        ) from None
-    if not isinstance(document, Mapping):
-        raise RecipeError(f"{file}: a recipe is a mapping of fields, such as options: [clean-pixel-data]")
-    if kskit_recipe.is_kskit_recipe(document):
-        document = {
-            "kskit": dict(document),
-            "profile": "none",
-            "unlisted": "remove",
-            "options": [CLEAN_PIXEL_DATA],
-        }
-    try:
-        recipe = Recipe.model_validate({"name": name, **document})
-    except ValidationError as error:
-        raise RecipeError(_readable(error, file, text)) from None
-    except RecipeError as error:
-        raise RecipeError(f"{file}: {error}") from None
-    for warning in recipe.warnings:
-        warnings.warn(f"{file}: {warning}", stacklevel=2)
-    return recipe
-
-
-def recipe_schema() -> dict[str, Any]:
-    """Return the JSON schema of a recipe."""
-    return Recipe.model_json_schema()
-
-
-def _readable(error: ValidationError, file: str, text: str) -> str:
-    first = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("literal", "function")))
-    message = first["msg"].removeprefix("Value error, ")
-    if "clean-recognizable-visual-features" in str(first.get("input")):
-        message = "clean-recognizable-visual-features does not exist yet; leave it out"
-    return f"{file}, line {_line_of(text, first['loc'])}: {field}: {message}"
-
-
-def _line_of(text: str, location: tuple[int | str, ...]) -> int:
-    """Return the line, from 1, of the deepest part of a location that stands in the text."""
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
-    line = 0
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            entry = next(((key, value) for key, value in node.value if key.value == str(part)), None)
-            if entry is None:
-                break
-            line, node = entry[0].start_mark.line, entry[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line
-    return line + 1
 
 
 def _bouncer(entry: BouncerEntry | Reject | CustomBouncer) -> Bouncer:
     if isinstance(entry, Reject):
         return CriterionBouncer(entry.reject, entry.because)
     if isinstance(entry, CustomBouncer):
-        return _instance(entry.bouncer, Bouncer, entry.arguments)
+        return make_instance(entry.bouncer, Bouncer, entry.arguments)
     return _BOUNCERS[entry]()
-
-
-def _instance(path: str, base: Callable[..., _T], arguments: Mapping[str, Any]) -> _T:
-    """Make an object of a class by import path; a recipe is code."""
-    module, _, name = path.rpartition(".")
-    try:
-        kind = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError):
-        raise RecipeError(f"{path}: cannot be imported; install it where the workers run") from None
-    if not (isinstance(kind, type) and isinstance(base, type) and issubclass(kind, base)):
-        raise RecipeError(f"{path}: not a subclass of {base}")
-    return cast(_T, kind(**arguments))

@@ -4,17 +4,16 @@ A bouncer that reads BurnedInAnnotation is asked twice, as in idiscore: on the f
 nothing were burned in, so that what HideText can clean is not turned away, and again after it.
 """
 
-import ast
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
-from beamstop.dicom.elements import failing_if_broken, text_of
-from beamstop.errors import RecipeError, Rejected
+from beamstop.dicom.elements import text_of
+from beamstop.errors import Rejected
+from beamstop.rules.criteria import parse_criterion
 
 _BURNED_IN = "BurnedInAnnotation"
 _SOP_CLASS_UID, _ENCAPSULATED_DOCUMENT = 0x00080016, BaseTag(0x00420011)
@@ -143,108 +142,6 @@ class CriterionBouncer(Bouncer):
         """Evaluate the criterion."""
         if self._fits(dataset):
             self._reject(self._reads)
-
-
-@failing_if_broken
-def bounce(dataset: Dataset, bouncers: Iterable[Bouncer], pixels_cleaned: bool | None = None) -> None:
-    """Ask every bouncer.
-
-    Args:
-        dataset: the instance, before its attributes are changed.
-        bouncers: of the recipe.
-        pixels_cleaned: None is the first look, at which BurnedInAnnotation is taken to be NO.
-            After HideText, True or False says whether its pixels were cleaned; only bouncers
-            that read BurnedInAnnotation are asked again.
-
-    Raises:
-        Rejected: by the first bouncer that says no.
-        Failed: `unreadable`: what it looks at is not what it claims to be.
-    """
-    second_look = pixels_cleaned is not None
-    asked = [bouncer for bouncer in bouncers if bouncer.reads_burned_in or not second_look]
-    if not asked:
-        return
-    view = dataset
-    if not second_look or pixels_cleaned:
-        view = Dataset({**dataset._dict})
-        implicit, little = dataset.original_encoding
-        view.set_original_encoding(implicit, little, dataset._character_set)
-        view.add_new("BurnedInAnnotation", "CS", "NO")
-    for bouncer in asked:
-        bouncer.inspect(view)
-
-
-def parse_criterion(text: str) -> Callable[[Dataset], bool]:
-    """Read a criterion in idiscore's language.
-
-    Args:
-        text: `Keyword.equals('value')`, `Keyword.contains('value')`, `Keyword.exists()`, joined
-            by and, or, not and parentheses. Comparison ignores case; a missing attribute fits no
-            `equals` or `contains`.
-
-    Returns:
-        a function that says whether a dataset fits.
-
-    Raises:
-        RecipeError: anything else.
-
-    >>> fits = parse_criterion("Modality.equals('us') or not Rows.exists()")
-    >>> fits(Dataset())
-    True
-    """
-    words = re.sub(r"\b(AND|OR|NOT)\b", lambda match: match[0].lower(), text)
-    try:
-        tree = ast.parse(words, mode="eval").body
-    except SyntaxError as error:
-        raise RecipeError(f"criterion {text!r}: cannot be read at column {error.offset}") from None
-    return _compiled(tree, text)
-
-
-def _compiled(node: ast.expr, text: str) -> Callable[[Dataset], bool]:
-    match node:
-        case ast.BoolOp(op=operation, values=values):
-            parts = [_compiled(value, text) for value in values]
-            joined = all if isinstance(operation, ast.And) else any
-            return lambda dataset: joined(part(dataset) for part in parts)
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            inner = _compiled(operand, text)
-            return lambda dataset: not inner(dataset)
-        case ast.Call(func=ast.Attribute(value=ast.Name(id=keyword), attr=test), args=arguments, keywords=[]):
-            return _test(keyword, test, [_literal(argument, text) for argument in arguments], text)
-    raise RecipeError(f"criterion {text!r}: use Keyword.equals('x'), .contains('x'), .exists(), and, or, not")
-
-
-def _test(keyword: str, test: str, arguments: list[str], text: str) -> Callable[[Dataset], bool]:
-    from pydicom.datadict import tag_for_keyword
-
-    if tag_for_keyword(keyword) is None:
-        raise RecipeError(f"criterion {text!r}: no attribute has the keyword {keyword!r}")
-    if test == "exists" and not arguments:
-        return lambda dataset: keyword in dataset
-    if test in {"equals", "contains"} and len(arguments) == 1:
-        wanted = arguments[0].casefold()
-        if test == "equals":
-            return lambda dataset: _value(dataset, keyword) == wanted
-        return lambda dataset: wanted in (_value(dataset, keyword) or "")
-    raise RecipeError(
-        f"criterion {text!r}: no test {test!r} with {len(arguments)} values; use equals, contains, exists"
-    )
-
-
-def _value(dataset: Dataset, keyword: str) -> str | None:
-    value: Any = dataset.get(keyword)
-    if value is None:
-        return None
-    joined = (
-        str(value) if isinstance(value, str) or not hasattr(value, "__iter__") else "\\".join(map(str, value))
-    )
-    return joined.casefold()
-
-
-def _literal(node: ast.expr, text: str) -> str:
-    if isinstance(node, ast.Constant):
-        return str(node.value)
-    raise RecipeError(f"criterion {text!r}: only quoted values can be compared with")
 
 
 def _sop_class(dataset: Dataset) -> str:

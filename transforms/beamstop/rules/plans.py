@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 from pydicom.datadict import dictionary_has_tag, repeater_has_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 
-from beamstop.dicom.tags import PrivateTags, vr_of
+from beamstop.dicom.tags import vr_of
 from beamstop.rules.operators import BY_ACTION, TEXT_VRS, GuardBirthDate, Operator
 from beamstop.rules.profile import (
     CLEAN_DESCRIPTORS,
@@ -18,6 +18,7 @@ from beamstop.rules.profile import (
     newer_vrs,
 )
 from beamstop.rules.rules import Profile, Rule
+from beamstop.rules.tag_identifiers import PrivateTags
 from beamstop.standard.actions import Action
 from beamstop.standard.content_items import find_content_item
 from beamstop.standard.iods import attribute_type, resolve
@@ -46,7 +47,7 @@ _NO_FREE_TEXT = {
         "URNCodeValue",
     )
 }
-_GOES = frozenset({Action.X, Action.Z})
+_REMOVED = frozenset({Action.X, Action.Z})
 _PIXEL_GROUP, _IMAGE_PIXEL_GROUP = 0x7FE0, 0x0028
 _IMAGE_PIXEL_ELEMENTS = (range(0x0002, 0x0122), range(0x1040, 0x1224))  # how to show them, not what was done
 
@@ -78,15 +79,15 @@ class Planner:
         options: names of the PS3.15 options that are on.
         keep_unlisted: standard attributes that no rule names stay; otherwise zero trust.
         keep_unknown: elements that are not in the data dictionary stay.
-        unvouched: what happens to words of cleaned texts that nobody vouches for.
-        extra_words: folded words that the recipe vouches for.
+        unknown_words: what happens to words of cleaned texts that no vocabulary knows.
+        extra_words: folded words that the recipe adds to the vocabulary.
     """
 
     profile: Profile
     options: frozenset[str] = frozenset()
     keep_unlisted: bool = True
     keep_unknown: bool = False
-    unvouched: Literal["keep", "remove"] = "keep"
+    unknown_words: Literal["keep", "remove"] = "keep"
     extra_words: frozenset[str] = frozenset()
     _plans: dict[str, dict[Any, Plan]] = field(default_factory=dict, repr=False, compare=False)
     _kept: dict[tuple[int, ...], bool] = field(default_factory=dict, repr=False, compare=False)
@@ -102,7 +103,7 @@ class Planner:
         return self.dates_move or FULL_DATES in self.options
 
     def keeps(self, path: tuple[int, ...]) -> bool:
-        """Say whether an attribute stays as it is, and no sequence around it goes.
+        """Say whether an attribute stays as it is, and no sequence around it is removed.
 
         Args:
             path: tags from the top level to it.
@@ -110,7 +111,7 @@ class Planner:
         kept = self._kept.get(path)
         if kept is None:
             around = (self._kept_plan(path[:end]).action for end in range(1, len(path)))
-            kept = self._kept_plan(path).operator is None and _GOES.isdisjoint(around)
+            kept = self._kept_plan(path).operator is None and _REMOVED.isdisjoint(around)
             if len(self._kept) < _MAX_PLANS:
                 self._kept[path] = kept
         return kept

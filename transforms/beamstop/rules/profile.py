@@ -7,9 +7,9 @@ from typing import Any
 
 from pydicom.datadict import dictionary_has_tag
 
-from beamstop.dicom.tags import Identifier, PrivateTags, RepeatingGroup, SingleTag
 from beamstop.rules.operators import PseudonymisePatientID
 from beamstop.rules.rules import Rule, RuleSet
+from beamstop.rules.tag_identifiers import Identifier, PrivateTags, RepeatingGroup, SingleTag
 from beamstop.standard.actions import Action
 
 _TAG_DIGITS = 8
@@ -183,24 +183,3 @@ def _identifier(tag: str) -> Identifier:
     if "x" in tag:
         return RepeatingGroup(f"{tag[:4]},{tag[4:]}")
     return SingleTag(int(tag, 16))
-
-
-class DICOMRuleSets:
-    """The rule sets of PS3.15 under idiscore's names.
-
-    >>> len(DICOMRuleSets().retain_uid)
-    60
-    """
-
-    def __init__(self) -> None:
-        self.basic_profile = basic_profile()
-        self.retain_safe_private = option(RETAIN_SAFE_PRIVATE)
-        self.retain_uid = option(RETAIN_UIDS)
-        self.retain_device_id = option("retain-device-identity")
-        self.retain_institution_id = option("retain-institution-identity")
-        self.retain_patient_characteristics = option("retain-patient-characteristics")
-        self.retain_full_dates = option(FULL_DATES)
-        self.retain_modified_dates = option(MODIFIED_DATES)
-        self.clean_descriptors = option(CLEAN_DESCRIPTORS)
-        self.clean_structured_content = option(CLEAN_STRUCTURED_CONTENT)
-        self.clean_graphics = option(CLEAN_GRAPHICS)

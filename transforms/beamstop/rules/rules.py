@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from beamstop.dicom.tags import Identifier, SingleTag, TagPath, parse_identifier
 from beamstop.rules.operators import Operator
+from beamstop.rules.tag_identifiers import Identifier, SingleTag, TagPath, parse_identifier
 from beamstop.standard.actions import Action
 
 

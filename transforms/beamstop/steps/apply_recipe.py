@@ -9,23 +9,23 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
 from beamstop.changes import Change
 from beamstop.dicom.elements import (
-    BROKEN,
+    MALFORMED,
     UNDEFINED_LENGTH,
     UNKNOWN_VRS,
     ElementWriter,
     as_sequence,
-    failing_if_broken,
+    failing_if_malformed,
     hides_sequence,
     plain_text,
     text_of,
 )
-from beamstop.dicom.files import clean_file_meta
+from beamstop.dicom.files import BLANK_PREAMBLE, clean_file_meta
 from beamstop.dicom.limits import MAX_DEPTH
 from beamstop.dicom.tags import is_private_creator, private_block_start, tag_name, tag_text, vr_of
 from beamstop.errors import Failed
@@ -61,16 +61,15 @@ _CONTENT_SEQUENCE = 0x0040A730
 _EXPLICIT = ElementWriter(implicit=False, little=True)
 _UNWRITABLE = b"unwritable"  # stands for a value that no bytes can be made of
 _MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
-_META_OF_ANY_FILE = {0x00020000, 0x00020001}  # length of the group, version: written with the file
 
 
 class OriginalIds(NamedTuple):
     """The four identifiers of an instance before de-identification, for the crosswalk alone."""
 
-    patient_id: str | None
-    study_uid: str | None
-    series_uid: str | None
-    sop_instance_uid: str | None
+    patient_id: str | None = None
+    study_uid: str | None = None
+    series_uid: str | None = None
+    sop_instance_uid: str | None = None
 
 
 @dataclass
@@ -85,8 +84,8 @@ class AttributeReport:
         uids_remapped, dates_shifted: numbers of those replaced that are UIDs, or dates moved by the shift.
     """
 
-    original: OriginalIds
-    identifiers: Identifiers
+    original: OriginalIds = field(default_factory=OriginalIds)
+    identifiers: Identifiers = field(default_factory=Identifiers)
     changes: list[Change] = field(default_factory=list)
     removed: int = 0
     emptied: int = 0
@@ -120,7 +119,7 @@ def apply_recipe(
     return apply_plans(dataset, recipe.planner, identity, source_id, detail, max_depth)
 
 
-@failing_if_broken
+@failing_if_malformed
 def apply_plans(
     dataset: Dataset,
     planner: Planner,
@@ -171,8 +170,7 @@ class _Walk:
         self._visit(self._dataset, (), "")
         # What we wrote may by chance be another date of the original.
         self._report.identifiers = self._report.identifiers.without_dates(self._new_dates)
-        if isinstance(self._dataset, FileDataset):
-            self._rebuild_file_meta(self._dataset)
+        self._rebuild_file_meta(self._dataset)
 
     def _visit(
         self, dataset: Dataset, path: tuple[int, ...], label: str, content: Action | None = None
@@ -277,7 +275,7 @@ class _Walk:
         try:
             converted = dataset[element.tag]
             result: Element = plan.operator.apply(converted, context)
-        except (CannotCleanError, *BROKEN):
+        except (CannotCleanError, *MALFORMED):
             return self._fall_back(element, context, plan.fallback)
         guarded = plan.operator.guarded if isinstance(plan.operator, GuardBirthDate) else plan.operator
         if result is converted and type(guarded) in _NEVER_IN_PLACE and converted.VR != "SQ":
@@ -337,17 +335,17 @@ class _Walk:
             if self._detail:
                 self._record(label + tag_text(tag), (tag,), "LO", Action.X, "private", self._value(element))
 
-    def _rebuild_file_meta(self, dataset: FileDataset) -> None:
-        """Keep what says how to read the file, nothing else (PS3.10 7.1)."""
-        old, new = dataset.file_meta, clean_file_meta(dataset)
+    def _rebuild_file_meta(self, dataset: Dataset) -> None:
+        """Keep what says how to read the file, nothing else (PS3.10 7.1); then pydicom can save the dataset."""
+        old, new = getattr(dataset, "file_meta", FileMetaDataset()), clean_file_meta(dataset)
         for tag in sorted(old._dict, key=int):
             if tag == _MEDIA_STORAGE_SOP_INSTANCE_UID:
                 if text_of(old, tag) != text_of(new, tag):
                     self._note_meta(Action.U, old._dict[tag], new._dict[tag])
-            elif tag not in new._dict and tag not in _META_OF_ANY_FILE:
+            elif tag not in new._dict:
                 self._note_meta(Action.X, old._dict[tag], None)
         dataset.file_meta = new
-        dataset.preamble = None
+        dataset.preamble = BLANK_PREAMBLE
 
     def _note_meta(self, action: Action, old: Element, new: Element) -> None:
         self._count(action, True, new)
@@ -397,7 +395,7 @@ class _Walk:
         return clean_text(
             text,
             self._report.identifiers,
-            planner.unvouched,
+            planner.unknown_words,
             planner.extra_words,
             self._shift if planner.dates_stay else None,
         )
@@ -440,5 +438,5 @@ def _encoded_value(element: DataElement) -> bytes:
         return text
     try:
         return _EXPLICIT.element(element)
-    except BROKEN:
+    except MALFORMED:
         return _UNWRITABLE

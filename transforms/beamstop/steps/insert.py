@@ -8,7 +8,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.sr.codedict import codes
 
-from beamstop.dicom.elements import failing_if_broken
+from beamstop.dicom.elements import failing_if_malformed
 from beamstop.recipe.model import Recipe
 from beamstop.rules.profile import BASIC, CLEAN_PIXEL_DATA, FULL_DATES, METHOD_CODES, MODIFIED_DATES
 
@@ -17,7 +17,7 @@ TEXT_HIDDEN = "Burned-in text hidden"
 PATIENT_IDENTITY_REMOVED = ("PatientIdentityRemoved", "YES")
 
 
-@failing_if_broken
+@failing_if_malformed
 def insert(
     dataset: Dataset, recipe: Recipe, pixels_examined: bool, text_hidden: bool = False
 ) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from functools import cache
 
 from beamstop.words.descriptors import clean_text
 from beamstop.words.identifiers import Identifiers
-from beamstop.words.vocabulary import fold, is_dull, ordinary, titles, word_lists
+from beamstop.words.vocabulary import fold, is_common_word, ordinary, titles, word_lists
 from beamstop.words.written_dates import MONTHS, find_dates
 
 _MAX_WORD = 64  # characters; no longer word is compared with a pattern
@@ -98,7 +98,7 @@ class OwnWords:
         for values in (identifiers.ids, identifiers.contacts):
             words.update(word for value in values for word in (*value, "".join(value)))
         for place in identifiers.places:
-            words.update(word for word in place if not is_dull(word))
+            words.update(word for word in place if not is_common_word(word))
         words.update("".join(component) for name in identifiers.names for component in name)
         self._exact = frozenset(word for word in words if _tells(word))
         self._looks = frozenset(map(looks, self._exact))

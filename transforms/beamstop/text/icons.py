@@ -1,4 +1,4 @@
-"""Icons (IconImageSequence, PS3.3 C.7.6.1.1.6): too small to be cleaned, so one with text goes."""
+"""Icons (IconImageSequence, PS3.3 C.7.6.1.1.6): too small to be cleaned, so one with text is removed."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,36 +7,35 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from beamstop.changes import Change
-from beamstop.dicom.elements import BROKEN
+from beamstop.dicom.elements import MALFORMED
 from beamstop.dicom.files import transfer_syntax_of
 from beamstop.dicom.limits import DEEPEST
 from beamstop.dicom.tags import tag_name, vr_of
 from beamstop.errors import PixelError
 from beamstop.pixels.frames import open_frames
-from beamstop.text.hiding import TextFinder, TextPolicy, search_and_hide
-from beamstop.text.judge import Judge
+from beamstop.text.detector import TextDetector
+from beamstop.text.hiding import shows_text
 
 _FIRST_ITEM = b"\xfe\xff\0\xe0"  # of a compressed icon; beside compressed pixels it may be native (PS3.5 A.4)
 _ICON_IMAGE_SEQUENCE = 0x00880200
-_NOTHING_STAYS = TextPolicy(look_again=False)
 
 
 def remove_icons_with_text(
-    dataset: Dataset, finder: TextFinder, goes: Callable[[tuple[int, ...]], bool]
+    dataset: Dataset, detector: TextDetector, is_removed: Callable[[tuple[int, ...]], bool]
 ) -> list[Change]:
     """Remove every icon, at any depth, in which text is found or that cannot be looked at; in place.
 
     Args:
         dataset: one instance.
-        finder: finds text.
-        goes: says of a path of tags whether the recipe removes what is there; that is not looked at.
+        detector: finds text.
+        is_removed: says of a path of tags whether the recipe removes what is there; such icons are skipped.
 
     Returns:
         one change per IconImageSequence removed.
     """
     changes = []
     for place, path, label in list(_holders(dataset)):
-        if not goes(path) and _show_text(place, dataset, finder):
+        if not is_removed(path) and _show_text(place, dataset, detector):
             del place[_ICON_IMAGE_SEQUENCE]
             changes.append(Change(label, "(0088,0200)", "SQ", "X", "text", why="icon"))
     return changes
@@ -60,15 +59,15 @@ def _items(dataset: Dataset, tag: int) -> list[Dataset]:
     try:
         value: Any = dataset[tag].value
         return [item for item in value or () if isinstance(item, Dataset)]
-    except BROKEN:  # left to the rules engine, which refuses it
+    except MALFORMED:  # left to the rules engine, which refuses it
         return []
 
 
-def _show_text(place: Dataset, top: Dataset, finder: TextFinder) -> bool:
+def _show_text(place: Dataset, top: Dataset, detector: TextDetector) -> bool:
     try:
         icons = list(place[_ICON_IMAGE_SEQUENCE].value or ())
-        return any(_shows_text(icon, top, finder) for icon in icons)
-    except (PixelError, *BROKEN):  # cannot tell
+        return any(_shows_text(icon, top, detector) for icon in icons)
+    except (PixelError, *MALFORMED):  # cannot tell
         return True
 
 
@@ -77,7 +76,7 @@ def _value(icon: Dataset) -> bytes:
     return bytes(icon.PixelData or b"") if "PixelData" in icon else b""
 
 
-def _shows_text(icon: Dataset, top: Dataset, finder: TextFinder) -> bool:
+def _shows_text(icon: Dataset, top: Dataset, detector: TextDetector) -> bool:
     view = Dataset({**icon._dict})
     implicit, little = top.original_encoding
     view.set_original_encoding(implicit, little, top._character_set)
@@ -90,10 +89,5 @@ def _shows_text(icon: Dataset, top: Dataset, finder: TextFinder) -> bool:
         return False
     if frames.changed:  # there are bytes behind the last frame
         return True
-    judge = Judge(_NOTHING_STAYS, view)
-    for index in range(len(frames)):
-        frame = frames.decode(index)
-        where = f"IconImageSequence frame {index}"
-        if frame.clear_unused_bits() or search_and_hide(frame, judge, finder, where).hidden:
-            return True
-    return False
+    decoded = (frames.decode(index) for index in range(len(frames)))
+    return any(frame.clear_unused_bits() or shows_text(frame, detector) for frame in decoded)

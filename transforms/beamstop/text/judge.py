@@ -1,13 +1,15 @@
-"""Which boxes of text stay: authorised words, markers, and what a recipe holds harmless."""
+"""TextJudge: which boxes of text stay, as authorised words, markers, or what a recipe holds harmless."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
+from beamstop.pixels.box import Box
 from beamstop.pixels.renditions import Picture
+from beamstop.text.boxes import TextBox
 from beamstop.text.burned_words import (
     OwnWords,
     folded,
@@ -17,82 +19,78 @@ from beamstop.text.burned_words import (
     why_identifying,
     word_test,
 )
-from beamstop.text.regions import scan_areas
+from beamstop.text.detector import TextDetector, TextPolicy
 from beamstop.words.identifiers import harvest
-
-if TYPE_CHECKING:
-    from beamstop.text.hiding import TextBox, TextFinder, TextPolicy
 
 # View and laterality markers of radiography: text that says nothing about a person.
 _MARKERS = "R L AP PA LAT CC MLO ML LM RCC LCC RMLO LMLO ERECT SUPINE"
 MARKERS = tuple(_MARKERS.split())
 
-MIN_CONFIDENCE = 0.3  # below it a reading spares nothing: 29 of 31 markers kept, 0 of 136 names
-_SURE = 0.5  # for words that nobody authorised
+MIN_CONFIDENCE = 0.3  # a reading below it keeps nothing: 29 of 31 markers kept, 0 of 136 names
+_SURE = 0.5  # for words that are not authorised
 _HARMLESS = frozenset({"marker", "device_setting", "medical_word"})
 
 
 class Verdict(NamedTuple):
     """What becomes of a box, and the code of why."""
 
-    box: "TextBox"
+    box: TextBox
     kept: bool
     why: str
 
 
-class Judge:
-    """Decides on the boxes of one instance.
+class TextJudge:
+    """Decides which text of one instance stays; one judge per instance.
 
     Args:
         policy: of the recipe.
         dataset: the instance before its attributes are changed: its identifiers are words that never stay,
-            whatever the recipe does with them. Read when first needed.
+            whatever the recipe does with them. They are gathered when first needed.
     """
 
-    def __init__(self, policy: "TextPolicy", dataset: Dataset) -> None:
+    def __init__(self, policy: TextPolicy, dataset: Dataset) -> None:
         self.policy = policy
         self._dataset = dataset
         self._words = [word_test(entry) for entry in policy.authorized_words if not is_pattern(entry)]
         self._patterns = [word_test(entry) for entry in policy.authorized_words if is_pattern(entry)]
         self._markers = frozenset(map(folded, policy.markers))
         self._longest = max(map(len, self._markers), default=0)
-        self._scan = scan_areas(dataset) if policy.ultrasound_regions == "spare" else ()
 
-    def decide(self, picture: Picture, boxes: Sequence["TextBox"], finder: "TextFinder") -> list[Verdict]:
+    def decide(
+        self, picture: Picture, boxes: Sequence[TextBox], detector: TextDetector, scans: tuple[Box, ...] = ()
+    ) -> list[Verdict]:
         """Decide on every box; only those that may stay are read.
 
         Args:
             picture: that the boxes were found in.
             boxes: unread.
-            finder: reads.
+            detector: reads.
+            scans: boxes in which text stays that is not the instance's own.
         """
         lines = lines_of(boxes)
-        asked = [box for line in lines if self._is_worth_reading(line) for box in line]
+        readable = [box for line in lines if self._is_worth_reading(line, scans) for box in line]
         reads = {
             box: replace(box, text=read.text, confidence=read.confidence)
-            for box, read in zip(asked, finder.read(picture, asked) if asked else (), strict=True)
+            for box, read in zip(readable, detector.read(picture, readable) if readable else (), strict=True)
         }
         read_lines = [[reads.get(box, box) for box in line] for line in lines]
-        verdicts = [verdict for line in read_lines for verdict in self._line(line)]
+        verdicts = [verdict for line in read_lines for verdict in self._line(line, scans)]
         return self._after_labels(verdicts) if self.policy.hide == "identifying" else verdicts
 
     @cached_property
     def _own(self) -> OwnWords:
         return OwnWords(harvest(self._dataset, lambda path: False))
 
-    def _is_worth_reading(self, line: list["TextBox"]) -> bool:
+    def _is_worth_reading(self, line: list[TextBox], scans: tuple[Box, ...]) -> bool:
         if self.policy.authorized_words or self.policy.hide == "identifying":
             return True
-        return all(self._may_be_marker(box) for box in line) or any(map(self._in_scan, line))
+        return all(map(self._may_be_marker, line)) or any(scan.holds(box) for scan in scans for box in line)
 
-    def _may_be_marker(self, box: "TextBox") -> bool:
+    def _may_be_marker(self, box: TextBox) -> bool:
         """Say whether a box is short enough for the longest marker; a letter is hardly wider than high."""
         return box.width <= self._longest * box.height
 
-    def _in_scan(self, box: "TextBox") -> bool:
-        return any(area.holds(box.x, box.y, box.width, box.height) for area in self._scan)
-
-    def _line(self, line: list["TextBox"]) -> list[Verdict]:
+    def _line(self, line: list[TextBox], scans: tuple[Box, ...]) -> list[Verdict]:
         """Decide on boxes that stand beside each other: as a whole first, then one by one."""
         text = " ".join(box.text or "" for box in line)
         if self._is_sure(line, MIN_CONFIDENCE) and self._is_authorized(text):
@@ -103,21 +101,21 @@ class Judge:
             verdicts = self._identifying(line, text)
         else:
             verdicts = [Verdict(box, False, "faint_text" if box.faint else "text") for box in line]
-        return [self._singly(verdict, text) for verdict in verdicts]
+        return [self._singly(verdict, text, scans) for verdict in verdicts]
 
-    def _singly(self, verdict: Verdict, line: str) -> Verdict:
-        """Return the verdict on a box alone: an authorised word in a line that goes, or part of a scan."""
+    def _singly(self, verdict: Verdict, line: str, scans: tuple[Box, ...]) -> Verdict:
+        """Return the verdict on a box alone: an authorised word in a hidden line, or part of a scan."""
         box = verdict.box
         if verdict.kept:
             return verdict
         if self._is_sure([box], MIN_CONFIDENCE) and self._is_authorized(box.text or ""):
             return Verdict(box, True, "authorized_word")
-        if self._in_scan(box) and not why_identifying(line, self._own):
+        if any(scan.holds(box) for scan in scans) and not why_identifying(line, self._own):
             return Verdict(box, True, "ultrasound_region")
         return verdict
 
-    def _identifying(self, line: list["TextBox"], text: str) -> list[Verdict]:
-        """Decide on a line when only what may identify is hidden: what cannot be told goes."""
+    def _identifying(self, line: list[TextBox], text: str) -> list[Verdict]:
+        """Decide on a line when only identifying text is hidden; what cannot be told is hidden, too."""
         why = why_identifying(text, self._own)
         if why:
             return [Verdict(box, False, why) for box in line]
@@ -127,8 +125,8 @@ class Judge:
         found = list(zip(words, whys, strict=True))
         return [self._box(box, [why for (of, _), why in found if of is box], alone) for box in line]
 
-    def _box(self, box: "TextBox", whys: list[str], alone: bool) -> Verdict:
-        """Decide on a box by its words; beside words that go, letters may be initials."""
+    def _box(self, box: TextBox, whys: list[str], alone: bool) -> Verdict:
+        """Decide on a box by its words; beside hidden words, letters may be initials."""
         if not whys or not self._is_sure([box], _SURE):
             return Verdict(box, False, "unread")
         against = next((why for why in whys if why not in _HARMLESS), None)
@@ -170,11 +168,11 @@ class Judge:
         words = folded(text).split()
         return bool(words) and self._markers.issuperset(words) and not self._own.has(text)
 
-    def _is_sure(self, line: Iterable["TextBox"], confidence: float) -> bool:
+    def _is_sure(self, line: Iterable[TextBox], confidence: float) -> bool:
         return all(box.text and (box.confidence or 0) >= confidence for box in line)
 
 
-def lines_of(boxes: Iterable["TextBox"]) -> list[list["TextBox"]]:
+def lines_of(boxes: Iterable[TextBox]) -> list[list[TextBox]]:
     """Group boxes that stand beside each other, closer than a line is high, from left to right."""
     lines: list[list[TextBox]] = []
     for box in sorted(boxes, key=lambda box: (box.x, box.y)):
@@ -192,12 +190,12 @@ def _has_digit(text: str) -> bool:
     return any(map(str.isdecimal, text))
 
 
-def _on_one_line(one: "TextBox", other: "TextBox") -> bool:
+def _on_one_line(one: TextBox, other: TextBox) -> bool:
     overlap = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
     return 2 * overlap > min(one.height, other.height)
 
 
-def _announced(label: "TextBox", boxes: list["TextBox"]) -> list["TextBox"]:
+def _announced(label: TextBox, boxes: list[TextBox]) -> list[TextBox]:
     """Return the boxes to the right of a label on its line, or those right below it where there are none."""
     right = [box for box in boxes if box.x > label.x and _on_one_line(label, box)]
     if right:

@@ -1,7 +1,7 @@
 """Overlay planes (60xx, PS3.3 C.9.2): text in them, and what is kept of them in the pixel data."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,12 +9,17 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from beamstop.changes import Change
+from beamstop.dicom.elements import MALFORMED
 from beamstop.dicom.files import transfer_syntax_of
 from beamstop.errors import PixelError
-from beamstop.pixels.frames import MAX_FRAME_BYTES, open_frames, pairs_swapped
+from beamstop.pixels.box import Box
+from beamstop.pixels.frames import open_frames
+from beamstop.pixels.layout import MAX_FRAME_BYTES
+from beamstop.pixels.native import pairs_swapped
 from beamstop.pixels.renditions import Mask, Picture, local_contrast
-from beamstop.text.hiding import TextFinder, TextPolicy, search_and_hide
-from beamstop.text.judge import Judge
+from beamstop.text.detector import TextDetector
+from beamstop.text.hiding import search_and_hide
+from beamstop.text.judge import TextJudge
 
 _GROUPS = range(0x6000, 0x6100, 2)
 _ROWS, _COLUMNS, _FRAMES, _BIT_POSITION, _DATA = 0x0010, 0x0011, 0x0015, 0x0102, 0x3000
@@ -34,26 +39,26 @@ class _Plane:
     def pictures(self, hidden: Mask | None = None) -> list[Picture]:
         return [local_contrast(self.bits.astype(np.float32) * 255, hidden=hidden)]
 
-    def blacken(self, x: int, y: int, width: int, height: int) -> tuple[int, int, int, int]:
-        self.bits[y : y + height, x : x + width] = 0
-        return x, y, width, height
+    def blank(self, box: Box) -> Box:
+        self.bits[box.pixels] = 0
+        return box
 
 
 def hide_overlay_text(
     dataset: Dataset,
-    policy: TextPolicy,
-    finder: TextFinder,
-    goes: Callable[[tuple[int, ...]], bool] = lambda path: False,
+    judge: TextJudge,
+    detector: TextDetector,
+    is_removed: Callable[[tuple[int, ...]], bool] = lambda path: False,
 ) -> list[Change]:
     """Clear text from every overlay plane that has data of its own, in place.
 
-    Overlays in unused bits of the pixel data are cleared by `text.hide`.
+    Overlays in unused bits of the pixel data are cleared with the frames (`hiding.hide_text_in_frames`).
 
     Args:
         dataset: one instance.
-        policy: what may stay; its regions are of the picture, not of planes.
-        finder: finds and reads text.
-        goes: says of a path of tags whether the recipe removes what is there; that is not looked at.
+        judge: of this instance; says what may stay.
+        detector: finds and reads text.
+        is_removed: says of a path of tags whether the recipe removes what is there; such planes are skipped.
 
     Returns:
         one change per box, with the tag of its Overlay Data.
@@ -63,15 +68,14 @@ def hide_overlay_text(
             `text_remains` where text was found twice more after hiding.
     """
     changes = []
-    judge = Judge(replace(policy, regions=(), ultrasound_regions="search"), dataset)
     for group in _GROUPS:
-        if (group, _DATA) in dataset and not goes((group << 16 | _DATA,)):
-            changes += _clean_group(dataset, group, judge, finder)
+        if (group, _DATA) in dataset and not is_removed((group << 16 | _DATA,)):
+            changes += _clean_group(dataset, group, judge, detector)
     return changes
 
 
 def clear_embedded_overlays(dataset: Dataset) -> bool:
-    """Clear the overlays that an instance says it keeps in unused bits of its pixels, in place (PS3.5 8.1.1).
+    """Clear overlays that the header says lie in unused bits of the pixels, in place (PS3.5 8.1.1).
 
     Returns:
         whether there was anything in these bits.
@@ -80,8 +84,8 @@ def clear_embedded_overlays(dataset: Dataset) -> bool:
         PixelError: the pixels cannot be decoded, or a bit position is no number.
     """
     groups = (group for group in _GROUPS if group << 16 | _BIT_POSITION in dataset._dict)
-    said = any(_number(dataset, group, _BIT_POSITION) for group in groups)
-    frames = open_frames(dataset) if said else None
+    are_stated = any(_number(dataset, group, _BIT_POSITION) for group in groups)
+    frames = open_frames(dataset) if are_stated else None
     if frames is None:
         return False
     for index in range(len(frames)):
@@ -94,7 +98,7 @@ def clear_embedded_overlays(dataset: Dataset) -> bool:
     return frames.changed
 
 
-def _clean_group(dataset: Dataset, group: int, judge: Judge, finder: TextFinder) -> list[Change]:
+def _clean_group(dataset: Dataset, group: int, judge: TextJudge, detector: TextDetector) -> list[Change]:
     name = f"({group:04X},3000)"
     element = dataset[group, _DATA]
     rows, columns = _number(dataset, group, _ROWS), _number(dataset, group, _COLUMNS)
@@ -117,7 +121,7 @@ def _clean_group(dataset: Dataset, group: int, judge: Judge, finder: TextFinder)
     changes: list[Change] = []
     for index, plane in enumerate(planes):
         if plane.any():
-            search = search_and_hide(_Plane(plane), judge, finder, f"{name} frame {index}")
+            search = search_and_hide(_Plane(plane), judge, detector, f"{name} frame {index}")
             changes += search.changes(name, vr, index)
     beyond = bits[frames * count :]
     if any(change.action == "X" for change in changes) or beyond.any():
@@ -131,5 +135,5 @@ def _number(dataset: Dataset, group: int, element: int, default: int | None = No
     found = dataset.get(Tag(group, element))
     try:
         return int(default if found is None and default is not None else found.value)
-    except (AttributeError, TypeError, ValueError):
+    except MALFORMED:
         raise PixelError("pixels_undecodable", f"({group:04X},3000)") from None

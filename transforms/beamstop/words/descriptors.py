@@ -30,7 +30,7 @@ from typing import Literal, NamedTuple
 
 from beamstop.words.identifiers import Identifiers, Name, Words, runs_of, telephone_numbers
 from beamstop.words.shapes import WORD, Span, find_shapes
-from beamstop.words.vocabulary import fold, is_dull, is_placeholder, is_syllabic, particles, vocabulary
+from beamstop.words.vocabulary import fold, is_common_word, is_placeholder, is_syllabic, particles, vocabulary
 from beamstop.words.written_dates import find_dates
 
 MIN_NAME = 2
@@ -73,7 +73,7 @@ _CUT_AND_SEPARATORS = re.compile(r"(?P<left>[ \t^,;/=+&_-]*)\0(?P<right>[ \t^,;/
 def clean_text(
     text: str,
     identifiers: Identifiers,
-    unvouched: Literal["keep", "remove"] = "keep",
+    unknown_words: Literal["keep", "remove"] = "keep",
     extra_words: Set[str] = frozenset(),
     shift_date: Callable[[date], date] | None = None,
 ) -> str:
@@ -82,7 +82,7 @@ def clean_text(
     Args:
         text: one value of a description or comment.
         identifiers: of the instance the text is from.
-        unvouched: what becomes of words that neither the vocabulary nor `extra_words` knows.
+        unknown_words: what becomes of words that neither the vocabulary nor `extra_words` knows.
         extra_words: folded words that stay (`vocabulary.fold`), unless they identify.
         shift_date: moves dates instead of removing them; a date it cannot move (OverflowError) goes.
 
@@ -94,8 +94,8 @@ def clean_text(
     """
     spans = [*_dates(text, identifiers, shift_date), *find_shapes(text)]
     spans += _own(text, _terms(identifiers))
-    if unvouched == "remove":
-        spans += _unvouched(text, extra_words)
+    if unknown_words == "remove":
+        spans += _unknown_words(text, extra_words)
     return _without(text, spans) if spans else text
 
 
@@ -127,7 +127,11 @@ class _Terms:
 
     def add_name(self, name: Name, kept: frozenset[str]) -> None:
         words = [word for component in name for word in component]
-        telling = {word for word in words if len(word) >= MIN_NAME and not is_dull(word)} - kept - particles()
+        telling = (
+            {word for word in words if len(word) >= MIN_NAME and not is_common_word(word)}
+            - kept
+            - particles()
+        )
         self.names |= telling
         if telling:
             self.common_names.update(word for word in words if word.isalpha() and word not in telling)
@@ -142,7 +146,9 @@ class _Terms:
             kind.setdefault(order[0], set()).add(order)
             if telling and len("".join(order)) >= MIN_JOINED:
                 self.joined.add("".join(order))
-        self.names.update(joined for part in name if len(part) > 1 and not is_dull(joined := "".join(part)))
+        self.names.update(
+            joined for part in name if len(part) > 1 and not is_common_word(joined := "".join(part))
+        )
 
     def add_id(self, words: Words) -> None:
         joined = "".join(words)
@@ -150,7 +156,7 @@ class _Terms:
             self.add_number(joined)
         elif joined.isalpha():
             self.add_sequence(words)
-        elif len(joined) >= MIN_JOINED and not is_dull(joined):
+        elif len(joined) >= MIN_JOINED and not is_common_word(joined):
             self.joined.add(joined)
             runs = runs_of(words)
             for is_number, parts in groupby(runs, str.isdecimal):
@@ -182,7 +188,7 @@ class _Terms:
 
     def add_sequence(self, words: Words, is_named: bool = False) -> None:
         """Add words; ordinary ones alone (Nuclear Medicine) only where they are enough to be a name."""
-        if (is_named or not all(map(is_dull, words))) and len("".join(words)) >= MIN_JOINED:
+        if (is_named or not all(map(is_common_word, words))) and len("".join(words)) >= MIN_JOINED:
             self.sequences.setdefault(words[0], set()).add(words)
 
 
@@ -312,7 +318,7 @@ def _dates(text: str, identifiers: Identifiers, shift_date: Callable[[date], dat
         yield start, covered, instead
 
 
-def _unvouched(text: str, extra_words: Set[str]) -> Iterator[Span]:
+def _unknown_words(text: str, extra_words: Set[str]) -> Iterator[Span]:
     known = vocabulary()
     for token in _tokens(text):
         if not (token.word in known or token.word in extra_words or _MEASURE.match(token.word)):

@@ -33,7 +33,7 @@ from pydicom.datadict import private_dictionary_VR, tag_for_keyword
 from pydicom.dataelem import convert_raw_data_element
 from pydicom.dataset import Dataset
 
-from beamstop.dicom.elements import BROKEN, as_sequence, hides_sequence
+from beamstop.dicom.elements import MALFORMED, as_sequence, hides_sequence
 from beamstop.dicom.files import IMPLEMENTATION_CLASS_UID
 from beamstop.dicom.limits import DEEPEST
 from beamstop.dicom.tags import private_block_start
@@ -352,7 +352,7 @@ def _items(dataset: Dataset, tag: int, encodings: list[str]) -> Iterable[Dataset
             value = convert_raw_data_element(as_sequence(element), encoding=encodings, ds=dataset).value
         else:
             value = dataset[tag].value
-    except BROKEN:
+    except MALFORMED:
         return ()
     return [item for item in value if isinstance(item, Dataset)] if isinstance(value, Iterable) else ()
 

@@ -8,7 +8,7 @@ this instance's own values are found by value anyway.
 import re
 from collections.abc import Iterator
 
-from beamstop.words.vocabulary import eponyms, fold, is_dull, ordinary, vocabulary
+from beamstop.words.vocabulary import eponyms, fold, is_common_word, ordinary, vocabulary
 
 Span = tuple[int, int, str]  # start, end, what comes instead
 
@@ -215,7 +215,7 @@ def _people(text: str) -> Iterator[Span]:
             yield from _unknown_run(text, *match.span("value"))
     for match in _DEGREE.finditer(text):
         words = list(WORD.finditer(text, match.start(), match.end("name")))
-        first = next((number for number, word in enumerate(words) if not is_dull(fold(word[0]))), None)
+        first = next((number for number, word in enumerate(words) if not is_common_word(fold(word[0]))), None)
         if first is not None:
             while first and len(words[first - 1][0]) == 1:
                 first -= 1
@@ -251,7 +251,7 @@ def _titled(text: str, match: re.Match[str]) -> Iterator[Span]:
 def _unknown_run(text: str, start: int, end: int) -> Iterator[Span]:
     """Yield the words there that are not ordinary, up to the first that is."""
     for word in WORD.finditer(text, start, end):
-        if is_dull(fold(word[0])) and len(word[0]) > 1:
+        if is_common_word(fold(word[0])) and len(word[0]) > 1:
             return
         yield *word.span(), ""
 

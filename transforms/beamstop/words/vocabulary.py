@@ -1,4 +1,4 @@
-"""Words that nobody needs to vouch for: DICOM's own, medicine's, and plain English.
+"""The vocabulary: words of DICOM, of medicine, and of plain English.
 
 Two sets, because a word can be good medicine and somebody's name at once:
 
@@ -17,14 +17,24 @@ import unicodedata
 from functools import cache
 from importlib import resources
 
+from beamstop.standard.defined_terms import modalities_in_use
+
 _DATA = resources.files("beamstop") / "data"
 _MARKS = re.compile("[\u0300-\u036f]+")
 _LETTER_RUNS = re.compile(r"[^\W\d_]+")
 _SYLLABIC = (("\u1100", "\u11ff"), ("\u2e80", "\ud7ff"), ("\uf900", "\ufaff"), ("\uff66", "\uffdc"))
 MAX_ORDINARY_DIGITS = 3
-_VOUCHED = ("eponyms", "agents", "terms", "german", "french", "spanish")  # no names by themselves, or perhaps
+_OTHER_KNOWN = (
+    "eponyms",
+    "agents",
+    "terms",
+    "german",
+    "french",
+    "spanish",
+)  # no names by themselves, or perhaps
 _PARTS_OF_NAMES = ("titles", "particles")
 _NOBODY = ("modalities", "placeholders", "manufacturers", "abbreviations")
+_FIRST_NAMES = frozenset({"ann"})  # among the defined terms of Modality
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"})
 
 
@@ -43,14 +53,14 @@ def fold(text: str) -> str:
 @cache
 def ordinary() -> frozenset[str]:
     """Return the folded words that tell nothing about anybody."""
-    ours = (words for name, words in _lists().items() if name not in (*_VOUCHED, *_PARTS_OF_NAMES))
+    ours = (words for name, words in _lists().items() if name not in (*_OTHER_KNOWN, *_PARTS_OF_NAMES))
     return frozenset(word for word in _generated() if word.islower()).union(*ours)
 
 
 @cache
 def vocabulary() -> frozenset[str]:
-    """Return the folded words that a description may hold: `ordinary()` and those vouched for."""
-    ours = (_lists()[name] for name in _VOUCHED)
+    """Return the folded words that a description may hold: `ordinary()` and other known words."""
+    ours = (_lists()[name] for name in _OTHER_KNOWN)
     return ordinary().union((word.lower() for word in _generated()), *ours)
 
 
@@ -72,10 +82,10 @@ def particles() -> frozenset[str]:
     return _lists()["particles"]
 
 
-def is_dull(word: str) -> bool:
+def is_common_word(word: str) -> bool:
     """Say whether a folded word is ordinary, alone or with a small number.
 
-    >>> is_dull("scanner"), is_dull("ct01"), is_dull("wilson"), is_dull("p001")
+    >>> is_common_word("scanner"), is_common_word("ct01"), is_common_word("wilson"), is_common_word("p001")
     (True, True, False, False)
     """
     if word in ordinary():
@@ -94,7 +104,7 @@ def is_placeholder(word: str) -> bool:
     (True, True, False)
     """
     runs = _LETTER_RUNS.findall(word)
-    return is_dull(word) and any(run in _lists()[name] for run in runs for name in _NOBODY)
+    return is_common_word(word) and any(run in _lists()[name] for run in runs for name in _NOBODY)
 
 
 def is_syllabic(word: str) -> bool:
@@ -109,7 +119,9 @@ def _generated() -> tuple[str, ...]:
 
 @cache
 def _lists() -> dict[str, frozenset[str]]:
-    return word_lists("word_lists.txt")
+    lists = word_lists("word_lists.txt")
+    terms = {term.lower() for term in modalities_in_use()} - _FIRST_NAMES
+    return {**lists, "modalities": lists["modalities"] | terms}
 
 
 def word_lists(file: str) -> dict[str, frozenset[str]]:

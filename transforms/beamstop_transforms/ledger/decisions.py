@@ -14,10 +14,10 @@ from apache_beam.utils.shared import Shared
 from beamstop.audit import Outcome, Row
 from beamstop_transforms.ledger.claims import Claimant, uid_key
 from beamstop_transforms.ledger.numbers import digest_number, digest_numbers, number_of, numbers_of
+from beamstop_transforms.ledger.target import Target, open_claims
 from beamstop_transforms.stores import open_seekable, paths_in
 from beamstop_transforms.stores.ahead import ahead
 from beamstop_transforms.tables import run_of
-from beamstop_transforms.write import Target, open_claims
 
 PRUNED = "pruned"  # the folder of AUDIT that says which clean files a run removed
 
@@ -67,7 +67,7 @@ class Decisions:
 
     def shared(self) -> "Decisions":
         """Return the one object that all who ask in this process share: it holds the arrays."""
-        return self._shared.acquire(lambda: self)  # type: ignore[no-any-return]
+        return self._shared.acquire(lambda: self)
 
     def holds(self, source_id: str, size: int, version: str) -> bool:
         """Say whether a source is decided and has not changed since."""

@@ -36,3 +36,8 @@ def digest_numbers(digests: Any) -> Any:
 def digest_number(digest: str) -> int:
     """Return the first 64 bits of one digest in hex."""
     return int(digest[:16], 16)
+
+
+def numbers_in(skipped: bytes) -> Any:
+    """Return the sorted `digest_number` of every source that was skipped."""
+    return np.sort(np.frombuffer(skipped, np.uint64))

@@ -1,0 +1,322 @@
+"""`beamstop run`: de-identify an archive."""
+
+import base64
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Annotated, Any, Literal
+
+import typer
+
+from beamstop_pipeline.exit_codes import Exit, refusing_bad_configuration
+from beamstop_pipeline.silence import silenced
+
+_WHAT, _PLACES, _KEY = "What is done", "Where it goes", "The key: exactly one of"
+_LIMITS, _OUTPUT = "Limits", "What is printed"
+
+
+def run(
+    context: typer.Context,
+    output: Annotated[
+        str,
+        typer.Option(
+            help="folder, gs:// prefix or dicomweb:URL for the clean files", rich_help_panel=_PLACES
+        ),
+    ],
+    audit: Annotated[str, typer.Option(help="folder or gs:// prefix for the audit", rich_help_panel=_PLACES)],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            help="files, folders, globs, gs://bucket/prefix/**; several times",
+            rich_help_panel=_PLACES,
+        ),
+    ] = None,
+    subscription: Annotated[
+        str | None,
+        typer.Option(
+            help="projects/…/subscriptions/… of Pub/Sub, which tells of new objects, in place of --input",
+            rich_help_panel=_PLACES,
+        ),
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option(help="a file, or the name of a recipe that ships", rich_help_panel=_WHAT)
+    ] = "default",
+    key: Annotated[
+        str | None,
+        typer.Option(help="file:PATH, env:NAME or secret:projects/…/versions/…", rich_help_panel=_KEY),
+    ] = None,
+    ephemeral_key: Annotated[
+        bool,
+        typer.Option(
+            "--ephemeral-key", help="a key for this run only: nothing can be repeated", rich_help_panel=_KEY
+        ),
+    ] = False,
+    crosswalk: Annotated[
+        str | None,
+        typer.Option(help="folder or gs:// prefix for original and new identifiers", rich_help_panel=_PLACES),
+    ] = None,
+    attributes: Annotated[
+        str | None,
+        typer.Option(
+            help="folder or gs:// prefix for a table of the clean attributes", rich_help_panel=_PLACES
+        ),
+    ] = None,
+    png: Annotated[
+        str | None,
+        typer.Option(
+            help="folder or gs:// prefix for pictures of the clean frames: windowed, else 16 bits",
+            rich_help_panel=_PLACES,
+        ),
+    ] = None,
+    incremental: Annotated[
+        bool,
+        typer.Option(
+            "--incremental",
+            help="skip sources that the audit says are decided and unchanged",
+            rich_help_panel=_WHAT,
+        ),
+    ] = False,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune",
+            help="with --incremental: remove clean files whose source is gone, or not written any more",
+            rich_help_panel=_WHAT,
+        ),
+    ] = False,
+    audit_detail: Annotated[
+        Literal["instances", "changes"],
+        typer.Option(help="a row per instance, or per element too", rich_help_panel=_WHAT),
+    ] = "changes",
+    window: Annotated[
+        float, typer.Option(min=1, help="seconds of a stream that have one record", rich_help_panel=_WHAT)
+    ] = 300,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="worker processes  [default: one per CPU]", rich_help_panel=_LIMITS),
+    ] = None,
+    max_bytes: Annotated[
+        int, typer.Option(min=1, help="fail larger sources unread", rich_help_panel=_LIMITS)
+    ] = 4 << 30,
+    max_frames: Annotated[
+        int, typer.Option(min=1, help="fail instances with more frames", rich_help_panel=_LIMITS)
+    ] = 1_000_000,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="fail instances with more pixels in a frame", rich_help_panel=_LIMITS)
+    ] = 1 << 28,
+    max_seconds: Annotated[
+        float, typer.Option(min=1, help="fail instances that take longer", rich_help_panel=_LIMITS)
+    ] = 1800,
+    decoder_memory: Annotated[
+        int,
+        typer.Option(
+            min=256, help="megabytes for the process that decodes compressed frames", rich_help_panel=_LIMITS
+        ),
+    ] = 4096,
+    max_elements: Annotated[
+        int,
+        typer.Option(min=1, help="fail instances with more elements and items", rich_help_panel=_LIMITS),
+    ] = 2_000_000,
+    max_depth: Annotated[
+        int,
+        typer.Option(min=1, max=150, help="fail instances with items nested deeper", rich_help_panel=_LIMITS),
+    ] = 100,
+    max_memory: Annotated[
+        int | None,
+        typer.Option(
+            min=512,
+            help="megabytes for each worker process; one that takes more is ended, and the run with it",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = None,
+    stall_timeout: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            help="seconds without a finished source before the run is given up",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = 2400,
+    quiet: Annotated[bool, typer.Option("--quiet", help="say nothing", rich_help_panel=_OUTPUT)] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="print one JSON object at the end", rich_help_panel=_OUTPUT)
+    ] = False,
+) -> None:
+    """De-identify sources into OUTPUT, with a row for each in AUDIT.
+
+    Beam's own options are accepted too, except those that --workers replaces. Running again into the same
+    OUTPUT and AUDIT is normal: what is there already stays as it is.
+
+        beamstop run --input /archive --output /clean --audit /audit --key study.key
+
+        beamstop run --input 'gs://in/2026/**' --output gs://out/clean --audit gs://out/audit
+          --key secret:projects/p/secrets/study/versions/1 --runner DataflowRunner --json
+
+    Exit codes: 0 every source was written or rejected by policy; 1 something was quarantined or
+    failed; 2 bad configuration, nothing was read; 3 the run itself broke.
+    """
+    with silenced(), ExitStack() as held:
+        with refusing_bad_configuration():
+            from beamstop.dicom.limits import Limits
+            from beamstop.recipe.load import load_recipe
+            from beamstop_pipeline import job as jobs
+            from beamstop_pipeline.running.beam_options import is_local
+            from beamstop_pipeline.running.targets import sole_run
+            from beamstop_transforms.ledger.target import new_run_id
+
+            jobs.check_key(key, ephemeral_key, incremental)
+            if prune and not incremental:
+                raise jobs.ConfigurationError("--prune goes by the earlier runs: name --incremental, too")
+            if prune and output.startswith("dicomweb:"):
+                raise jobs.ConfigurationError("--prune removes files: what an imaging server has is its own")
+            if quiet and as_json:
+                raise jobs.ConfigurationError("--quiet and --json exclude each other: name one")
+            started = jobs.start_time()
+            job = jobs.Job(
+                inputs=tuple(inputs or ()),
+                subscription=subscription,
+                window=window,
+                output=output,
+                audit=audit,
+                recipe=load_recipe(recipe),
+                key=key or held.enter_context(_ephemeral_key()),
+                crosswalk=crosswalk,
+                attributes=attributes,
+                png=png,
+                incremental=incremental,
+                prune=prune,
+                ephemeral=ephemeral_key,
+                audit_detail=audit_detail,
+                limits=Limits(
+                    max_bytes, max_frames, max_pixels, max_seconds, decoder_memory, max_elements, max_depth
+                ),
+                workers=workers or os.cpu_count() or 1,
+                max_memory=max_memory,
+                stall_timeout=stall_timeout,
+                run_id=new_run_id(started),
+                started=started.isoformat(timespec="milliseconds"),
+            )
+            jobs.check_places(job.inputs, job.targets)
+            options = _beam_options(context, job)
+            jobs.check_stream(job, is_local(options))
+            warnings = (*job.recipe.warnings, *jobs.check_networks(job.recipe, is_local(options)))
+            if not quiet:
+                for warning in warnings:
+                    typer.echo(warning, err=True)
+            jobs.check_stores(job.inputs, job.targets)
+            if subscription is None:
+                jobs.check_inputs(job.inputs)
+            for folder in jobs.prepare_folders(job.targets):
+                held.enter_context(sole_run(folder, job.audit, job.run_id))
+        raise typer.Exit(_run(job, options, quiet, as_json))
+
+
+def _beam_options(context: typer.Context, job: Any) -> Any:
+    from apache_beam.options.pipeline_options import StandardOptions
+
+    from beamstop_pipeline.running.beam_options import check_elsewhere, is_local, parse_beam_options
+
+    names = {parameter.name: parameter.opts for parameter in context.command.params if parameter.name}
+    options = parse_beam_options(context.args, [name for opts in names.values() for name in opts])
+    options.view_as(StandardOptions).streaming = job.subscription is not None
+    if not is_local(options):
+        sources = {name: context.get_parameter_source(name) for name in names}
+        given = [
+            names[name][0] for name, source in sources.items() if source and source.name == "COMMANDLINE"
+        ]
+        places = {"--input": job.inputs, **{name: [it] for name, it in job.targets.items()}}
+        check_elsewhere(options, job.key, places, given)
+    return options
+
+
+def _run(job: Any, options: Any, quiet: bool, as_json: bool) -> int:
+    from beamstop_pipeline.running.beam_options import is_local
+    from beamstop_pipeline.running.display import display
+    from beamstop_pipeline.running.runner import RunError, run_elsewhere, run_locally
+
+    shown = display(quiet or as_json)
+    try:
+        result = run_locally(job, options, shown) if is_local(options) else run_elsewhere(job, options)
+    except RunError as error:
+        shown.close()
+        typer.echo(f"beamstop: {error}", err=True)
+        return Exit.BROKEN
+    shown.close()
+    if result is not None and job.subscription is None:
+        return _conclude(job, result, quiet, as_json)
+    return _submitted(job, quiet, as_json)
+
+
+def _submitted(job: Any, quiet: bool, as_json: bool) -> int:
+    """Print where the record of a submitted run will be, or the records of a stream."""
+    if as_json:
+        typer.echo(json.dumps({"run_id": job.run_id, "audit": job.audit}))
+    elif not quiet:
+        stands = f"its record will be {job.audit}/runs/{job.run_id}.json"
+        if job.subscription is not None:
+            stands = f"its records, one for each window, are in {job.audit}/runs"
+        typer.echo(f"run {job.run_id} is submitted; {stands}")
+    return Exit.OK
+
+
+def _conclude(job: Any, result: Any, quiet: bool, as_json: bool) -> int:
+    """Print what became of the sources; return the exit code."""
+    from beamstop_transforms.record import record_name
+    from beamstop_transforms.stores import open_store
+
+    found = open_store(job.audit).read(record_name(job.run_id))
+    if found is None:
+        typer.echo("beamstop: the run broke: it left no record in AUDIT/runs", err=True)
+        return Exit.BROKEN
+    record = json.loads(found[1])
+    if as_json:
+        typer.echo(json.dumps(_to_json(record, job.audit)))
+    elif not quiet:
+        from rich.console import Console
+
+        from beamstop_pipeline.running.display import summary
+        from beamstop_transforms.metrics import figures_by_step
+
+        Console().print(summary(record, figures_by_step(result), job.output, job.audit))
+    set_aside = record["counts"]["quarantined"] or record["counts"]["failed"]
+    return Exit.SET_ASIDE if set_aside else Exit.OK
+
+
+_COUNTS = (
+    "sources",
+    "written",
+    "rejected",
+    "quarantined",
+    "failed",
+    "unchanged",
+    "skipped",
+    "bytes_in",
+    "bytes_out",
+)
+
+
+def _to_json(record: dict[str, Any], audit: str) -> dict[str, Any]:
+    counts = {name: record["counts"][name] for name in _COUNTS}
+    if since := record.get("since"):
+        left = sum(since["left"].values()) - since["pruned"]
+        counts |= {
+            "gone": since["gone"],
+            "changed": since["changed"],
+            "left": left,
+            "pruned": since["pruned"],
+        }
+    return {"run_id": record["run_id"], **counts, "seconds": record["seconds"], "audit": audit}
+
+
+@contextmanager
+def _ephemeral_key() -> Iterator[str]:
+    """Make a key that worker processes inherit by the environment; yield its reference."""
+    name = f"BEAMSTOP_KEY_{secrets.token_hex(4).upper()}"
+    os.environ[name] = base64.b64encode(secrets.token_bytes(32)).decode()
+    try:
+        yield f"env:{name}"
+    finally:
+        del os.environ[name]

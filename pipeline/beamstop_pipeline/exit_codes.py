@@ -1,0 +1,28 @@
+"""Exit codes of every command, and the one sentence for a configuration that cannot be used."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+import typer
+
+from beamstop.errors import DeidError
+
+
+class Exit(IntEnum):
+    """How a command ended."""
+
+    OK = 0  # every source was written or rejected by policy; nothing was found
+    SET_ASIDE = 1  # it ended, but something was quarantined, failed, found, or could not be read
+    BAD_CONFIGURATION = 2  # nothing was read
+    BROKEN = 3  # the run itself broke
+
+
+@contextmanager
+def refusing_bad_configuration() -> Iterator[None]:
+    """Turn a `DeidError` inside into its sentence on stderr and exit code 2."""
+    try:
+        yield
+    except DeidError as error:
+        typer.echo(f"beamstop: {error}", err=True)
+        raise typer.Exit(Exit.BAD_CONFIGURATION) from None

@@ -1,0 +1,54 @@
+"""Sharpness: where a picture has steps of grey that the noise around does not explain, as letters do."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beamstop.ocr.thresholds import Thresholds
+from beamstop.pixels.box import Box
+from beamstop.pixels.renditions import Mask, Picture
+
+
+def stands_out(picture: Picture, box: Box, times: float, thresholds: Thresholds) -> bool:
+    """Say whether the sharpest steps in a box are so many times the median step around it.
+
+    Args:
+        picture: uint8 (rows, columns).
+        box: inside the picture.
+        times: 2.6 is what noise explains.
+        thresholds: say how far around, and which percentile counts as sharpest.
+    """
+    inside = _steps(picture[box.pixels])
+    around = _steps(picture[box.grown(thresholds.around, *picture.shape).pixels])
+    if not inside.size:
+        return True
+    return bool(np.percentile(inside, thresholds.percentile) >= times * max(np.median(around), 1))
+
+
+def sharp(picture: Picture, thresholds: Thresholds) -> Mask:
+    """Return where steps crowd that the noise around cannot explain, bool (rows, columns).
+
+    Burned-in letters change their grey within two pixels; what a detector saw is blurred by its optics.
+    """
+    import cv2
+
+    block, crowd = thresholds.block, thresholds.crowd
+    steps = np.zeros(picture.shape, np.uint8)
+    steps[1:-1, 1:-1] = np.minimum(_steps(picture), 255)
+    rows, columns = picture.shape
+    padded = np.pad(steps, ((0, -rows % block), (0, -columns % block)), mode="edge")
+    down, across = padded.shape[0] // block, padded.shape[1] // block
+    blocks = padded.reshape(down, block, across, block).transpose(0, 2, 1, 3).reshape(down, across, -1)
+    usual = np.percentile(blocks[..., ::3], thresholds.usual, axis=-1, method="lower").astype(np.float32)
+    most = np.clip(usual * thresholds.beyond, thresholds.floor, 255)
+    limit = cv2.resize(most, padded.shape[::-1])[:rows, :columns]
+    crowded = cv2.boxFilter((steps >= limit).astype(np.float32), -1, (crowd, crowd)) > thresholds.share
+    return cv2.dilate(crowded.astype(np.uint8), np.ones((2 * crowd + 1,) * 2, np.uint8)).astype(bool)
+
+
+def _steps(picture: Picture) -> NDArray[np.int16]:
+    """Return the larger of the grey steps down and across, over two pixels since text is smoothed."""
+    grey = picture.astype(np.int16)
+    steps: NDArray[np.int16] = np.maximum(
+        np.abs(grey[2:, 2:] - grey[2:, :-2]), np.abs(grey[2:, 2:] - grey[:-2, 2:])
+    )
+    return steps

@@ -1,0 +1,230 @@
+"""Compressed frames (PS3.5 A.4)."""
+
+import struct
+from contextlib import suppress
+from io import BytesIO
+
+import numpy as np
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, RLELossless
+
+from beamstop.dicom.elements import MALFORMED
+from beamstop.errors import PixelError
+from beamstop.pixels.codestreams import end_of, is_lossy, jpeg_size
+from beamstop.pixels.decoder import decode_frame
+from beamstop.pixels.decoder_process import JPEG_LOSSY, PixelDescription
+from beamstop.pixels.encapsulation import Offsets, Split, join, split
+from beamstop.pixels.encoders import encode_frame
+from beamstop.pixels.frame import Cells, Frame, Frames
+from beamstop.pixels.jpeg_blocks import UnsupportedError, blank, model
+from beamstop.pixels.layout import Layout
+from beamstop.pixels.renditions import Mask
+
+MAX_NATIVE_BYTES = (1 << 32) - 2  # what the length of PixelData can say (PS3.5 7.1)
+
+
+_METHODS = {  # PS3.3 C.7.6.1.1.5.1; what is not here is JPEG
+    **dict.fromkeys(("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"), "ISO_14495_1"),
+    **dict.fromkeys(("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"), "ISO_15444_1"),
+    **dict.fromkeys((f"1.2.840.10008.1.2.4.{number}" for number in (201, 202, 203)), "ISO_15444_15"),
+}
+
+
+_CHROMA_REACH = 4  # pixels that smooth enlargement of subsampled chrominance reaches
+
+
+_QUANTISED = 16  # of 256: how far the coarsest quantisation of DC can miss a level
+
+
+class _EncapsulatedFrames(Frames):
+    """Compressed frames: what is put is encoded again where that loses nothing.
+
+    In sequential JPEG, lossy by nature, the blocks are blanked and all others keep their bits. Where
+    neither can be had, all frames are decoded and the whole instance goes to Explicit VR Little Endian,
+    which every reader can read.
+    """
+
+    def __init__(self, dataset: Dataset, layout: Layout, syntax: UID) -> None:
+        super().__init__(dataset, layout)
+        if layout.floating or layout.bits_allocated == 1:
+            raise PixelError("pixels_undecodable", f"{layout.keyword}: {syntax}")
+        self._syntax = syntax
+        self._frames, self._has_table, is_exact = self._split(dataset[layout.keyword].value or b"")
+        self.changed = not is_exact
+        for index in range(len(self._frames)):
+            self._cut(index)
+        self._plain: dict[int, Cells] = {}
+        self._put: set[int] = set()
+        self._lossy = False  # what was put had lost something before
+        self._photometric: str | None = None
+
+    def stored(self, index: int) -> bytes:
+        return b"".join(self._frames[index])
+
+    def decode(self, index: int) -> Frame:
+        frame = self._decoded(self.stored(index))
+        if frame.photometric != (self._photometric or frame.photometric):
+            raise self._undecodable()
+        self._photometric = frame.photometric
+        if self._syntax in JPEG_LOSSY:
+            with suppress(UnsupportedError):  # such a frame is not blanked by blocks
+                frame.unit = model(self.stored(index)).unit
+        return frame
+
+    def put(self, index: int, frame: Frame) -> None:
+        self.changed = True
+        self._put.add(index)
+        self._lossy = self._lossy or is_lossy(self.stored(index))
+        encoded = self._blanked(index, frame) if self._syntax in JPEG_LOSSY else self._encoded(frame)
+        if encoded is None:
+            self._plain[index] = frame.cells
+        else:
+            self._frames[index] = (encoded,)
+
+    def repeat(self, first: int, index: int) -> None:
+        if first in self._put:
+            self._put.add(index)
+            self._frames[index] = self._frames[first]
+            if first in self._plain:
+                self._plain[index] = self._plain[first]
+
+    def _encoded(self, frame: Frame) -> bytes | None:
+        """Encode a frame in the syntax of the instance; None if that does not give it back exactly."""
+        stated = self._layout.photometric.replace("YBR_ICT", "YBR_RCT")  # the codestream says which
+        if frame.photometric != stated and (stated, frame.photometric) != ("YBR_RCT", "RGB"):
+            return None
+        encoded = encode_frame(self._syntax, frame.cells, self._layout.bits_stored, stated)
+        if encoded is None or not np.array_equal(self._decoded(encoded).cells, frame.cells):
+            return None
+        return encoded + bytes(len(encoded) % 2)
+
+    def _blanked(self, index: int, frame: Frame) -> bytes | None:
+        """Blank the blocks of a JPEG; None where that cannot be done or does not decode as it should."""
+        layout = self._layout
+        if frame.cleared or layout.shift or layout.signed or layout.photometric == "PALETTE COLOR":
+            return None
+        original = self.stored(index)
+        try:
+            colour = model(original)
+            middle = 1 << (layout.bits_stored - 1)
+            if layout.samples == 1:
+                levels = [int(frame.black)]
+            elif colour.transform == 0 or colour.identifiers == b"RGB" or layout.photometric == "RGB":
+                levels = [0, 0, 0]
+            else:
+                levels = [0, middle, middle]
+            encoded, filled = blank(original, frame.boxes, levels)
+            after = self._decoded(encoded)
+        except (UnsupportedError, PixelError):
+            return None
+        reach = _CHROMA_REACH if colour.subsampled else 0
+        beyond = ~_grown(filled, reach)
+        same = np.array_equal(after.cells[beyond], frame.cells[beyond])
+        miss = np.abs(after.cells[filled].astype(np.int64) - frame.black)
+        away = np.median(miss, axis=0) if colour.subsampled else miss.max(axis=0)
+        if not same or np.any(away > _QUANTISED * middle / 128):
+            return None
+        return encoded + bytes(len(encoded) % 2)
+
+    def _decoded(self, encoded: bytes) -> Frame:
+        layout = self._layout
+        if not _size_agrees(encoded, layout.rows, layout.columns):
+            raise self._undecodable()
+        stated = PixelDescription(
+            syntax=self._syntax,
+            rows=layout.rows,
+            columns=layout.columns,
+            samples=layout.samples,
+            photometric=layout.photometric,
+            planar=layout.planar,
+            bits_allocated=layout.bits_allocated,
+            bits_stored=layout.bits_stored,
+            signed=layout.signed,
+        )
+        cells, photometric = decode_frame(encoded, stated)
+        return Frame(cells, layout, photometric, self._dataset)
+
+    def _split(self, data: bytes) -> Split:
+        extended = None
+        try:
+            if "ExtendedOffsetTable" in self._dataset:
+                lengths = self._dataset.get("ExtendedOffsetTableLengths", b"")
+                extended = Offsets.of(self._dataset.ExtendedOffsetTable, lengths)
+            found = split(data, self._layout.frames, extended)
+        except MALFORMED:
+            raise self._undecodable() from None
+        if self._syntax == RLELossless and any(len(frame) > 1 for frame in found.frames):
+            raise self._undecodable()
+        return found
+
+    def _cut(self, index: int) -> None:
+        """Cut what follows the end of a codestream: no reader shows it, but it may hold text."""
+        codestream = self.stored(index)
+        if not codestream:
+            raise self._undecodable()
+        end = end_of(codestream)
+        if end < len(codestream):
+            self._frames[index] = (codestream[:end] + bytes(end % 2),)
+            self.changed = True
+
+    def _undecodable(self) -> PixelError:
+        return PixelError("pixels_undecodable", f"{self.keyword}: {self._syntax}")
+
+    def _write(self) -> None:
+        if self._plain:
+            self._write_native()
+            return
+        if self._layout.photometric == "YBR_ICT" and len(self._put) == len(self):
+            self._dataset.PhotometricInterpretation = "YBR_RCT"
+        self._state_lossy()
+        self._dataset[self.keyword].value, offsets = join(self._frames, self._has_table)
+        if "ExtendedOffsetTable" in self._dataset:
+            starts, lengths = offsets.values()
+            self._dataset.ExtendedOffsetTable, self._dataset.ExtendedOffsetTableLengths = starts, lengths
+
+    def _write_native(self) -> None:
+        dataset, layout = self._dataset, self._layout
+        if layout.cells * layout.itemsize * layout.frames > MAX_NATIVE_BYTES:
+            raise PixelError("pixels_unsupported", f"{self.keyword}: too large to decode")
+        data = BytesIO()
+        for index in range(layout.frames):
+            cells = self._plain.pop(index) if index in self._plain else self.decode(index).cells
+            data.write(cells.astype(layout.dtype.newbyteorder("<")).tobytes())
+        data.write(bytes(data.tell() % 2))
+        for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+            if keyword in dataset:
+                delattr(dataset, keyword)
+        self.vr = "OB" if layout.bits_allocated <= 8 else "OW"
+        dataset[self.keyword] = DataElement(self.keyword, self.vr, data.getvalue())
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        if self._photometric:
+            dataset.PhotometricInterpretation = self._photometric.replace("_422", "")
+        if layout.samples > 1:
+            dataset.PlanarConfiguration = 0
+        self._state_lossy()
+
+    def _state_lossy(self) -> None:
+        """Once lossy, always lossy, however it is written now (PS3.3 C.7.6.1.1.5)."""
+        if self._lossy:
+            self._dataset.LossyImageCompression = "01"
+            if "LossyImageCompressionMethod" not in self._dataset:
+                self._dataset.LossyImageCompressionMethod = _METHODS.get(self._syntax, "ISO_10918_1")
+
+
+def _grown(area: Mask, reach: int) -> Mask:
+    import cv2
+
+    kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    return cv2.dilate(area.astype(np.uint8), kernel).astype(bool)
+
+
+def _size_agrees(codestream: bytes, rows: int, columns: int) -> bool:
+    """Say whether a codestream claims the size the header does, before a decoder allocates it."""
+    if codestream.startswith(b"\xff\xd8"):
+        return jpeg_size(codestream) == (rows, columns)
+    start = codestream.find(b"\xff\x4f\xff\x51", 0, 4096)
+    if start < 0 or len(codestream) < start + 24:
+        return True
+    right, bottom, left, top = struct.unpack_from(">4L", codestream, start + 8)
+    return (bottom - top, right - left) == (rows, columns)

@@ -1,0 +1,127 @@
+"""The layout of pixel data: the Image Pixel Module of an instance, checked (PS3.3 C.7.6.3)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from beamstop.dicom.elements import MALFORMED
+from beamstop.errors import PixelError
+
+# A frame larger than this is refused before anything of its size is allocated.
+MAX_FRAME_BYTES = 1 << 30
+
+
+PIXEL_TAGS = {
+    "PixelData": "(7FE0,0010)",
+    "FloatPixelData": "(7FE0,0008)",
+    "DoubleFloatPixelData": "(7FE0,0009)",
+}
+
+
+_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_RCT", "YBR_ICT")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The Image Pixel Module of an instance, checked (PS3.3 C.7.6.3)."""
+
+    keyword: str
+    rows: int
+    columns: int
+    frames: int
+    samples: int
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    signed: bool
+    photometric: str
+    planar: bool
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "Layout":
+        """Read and check it.
+
+        Raises:
+            PixelError: `pixels_undecodable`, naming the attribute.
+        """
+        keyword = next(name for name in PIXEL_TAGS if name in dataset)
+        bits = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}.get(keyword)
+        allocated = bits or _number(dataset, "BitsAllocated")
+        stored = bits or _number(dataset, "BitsStored")
+        samples = _number(dataset, "SamplesPerPixel")
+        layout = cls(
+            keyword=keyword,
+            rows=_number(dataset, "Rows"),
+            columns=_number(dataset, "Columns"),
+            frames=_number(dataset, "NumberOfFrames", 1) or 1,
+            samples=samples,
+            bits_allocated=allocated,
+            bits_stored=stored,
+            high_bit=stored - 1 if bits else _number(dataset, "HighBit", stored - 1),
+            signed=not bits and _number(dataset, "PixelRepresentation", 0) == 1,
+            photometric=str(dataset.get("PhotometricInterpretation") or ""),
+            planar=samples > 1 and _number(dataset, "PlanarConfiguration", 0) == 1,
+        )
+        layout._check()
+        return layout
+
+    def _check(self) -> None:
+        colour = self.photometric in _COLOUR
+        checks = {
+            "Rows": self.rows > 0,
+            "Columns": self.columns > 0,
+            "NumberOfFrames": self.frames > 0,
+            "SamplesPerPixel": self.samples == (3 if colour else 1),
+            "BitsAllocated": self.bits_allocated in (1, 8, 16, 32, 64),
+            "BitsStored": 0 < self.bits_stored <= self.bits_allocated,
+            "HighBit": self.bits_stored - 1 <= self.high_bit < self.bits_allocated,
+            "PhotometricInterpretation": colour
+            or self.photometric in ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"),
+            "Columns of YBR_FULL_422": not self.halved or self.columns % 2 == 0,
+        }
+        for keyword, holds in checks.items():
+            if not holds:
+                raise PixelError("pixels_undecodable", keyword)
+        if self.cells * self.itemsize > MAX_FRAME_BYTES:
+            raise PixelError("pixels_undecodable", "Rows, Columns")
+
+    @property
+    def floating(self) -> bool:
+        """Whether samples are floating point numbers."""
+        return self.keyword != "PixelData"
+
+    @property
+    def halved(self) -> bool:
+        """Whether chrominance is sampled for every second column only (PS3.3 C.7.6.3.1.2)."""
+        return self.photometric in ("YBR_FULL_422", "YBR_PARTIAL_422")
+
+    @property
+    def shift(self) -> int:
+        """How far the stored value lies from the low end of its cell."""
+        return self.high_bit + 1 - self.bits_stored
+
+    @property
+    def cells(self) -> int:
+        """Samples per decoded frame."""
+        return self.rows * self.columns * self.samples
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes per decoded sample."""
+        return max(self.bits_allocated // 8, 1)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of a decoded frame, in the byte order of the machine."""
+        kind = "f" if self.floating else "i" if self.signed else "u"
+        return np.dtype(f"{kind}{self.itemsize}")
+
+
+def _number(dataset: Dataset, keyword: str, default: int | None = None) -> int:
+    try:
+        value = dataset.get(keyword)
+        return int(default if value is None and default is not None else value)
+    except MALFORMED:
+        raise PixelError("pixels_undecodable", keyword) from None

@@ -1,0 +1,148 @@
+"""Loading recipes: those that ship, and YAML or JSON files, with errors that say file, line and remedy."""
+
+import os
+import warnings
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import (
+    ValidationError,
+)
+
+from beamstop.errors import RecipeError
+from beamstop.recipe import kskit as kskit_recipe
+from beamstop.recipe.model import Recipe
+from beamstop.rules.profile import (
+    CLEAN_PIXEL_DATA,
+)
+
+_RENAMED = {"unvouched": "unknown_words"}
+
+
+def load_recipe(name_or_path: str | os.PathLike[str] = "default") -> Recipe:
+    """Return a recipe that ships with beamstop, or one from a YAML or JSON file.
+
+    kskit's and deidcm's JSON recipes load unchanged.
+
+    Args:
+        name_or_path: `default`, `basic`, `research`, `strict`, `mammography-kskit`, or a path.
+
+    Raises:
+        RecipeError: says file, line or field, and the remedy.
+
+    >>> load_recipe("basic").options
+    []
+    """
+    return parse_recipe(*read_recipe(name_or_path))
+
+
+def read_recipe(name_or_path: str | os.PathLike[str]) -> tuple[str, str, str]:
+    """Return text, file name and name of a recipe that ships, or of a file, as `parse_recipe` takes them.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    path = Path(name_or_path)
+    shipped = files("beamstop").joinpath("recipes", f"{name_or_path}.yaml")
+    try:
+        if path.suffix or path.exists():
+            return path.read_text(encoding="utf-8"), path.name, path.stem
+        return shipped.read_text(encoding="utf-8"), str(name_or_path), str(name_or_path)
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path.name}: not a text file in UTF-8") from None
+    except OSError:
+        known = ", ".join(recipe_names())
+        raise RecipeError(f"--recipe {name_or_path}: no such file, and not one of {known}") from None
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that ship with beamstop."""
+    folder = files("beamstop").joinpath("recipes")
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
+    )
+
+
+def parse_recipe(text: str, file: str = "recipe", name: str = "recipe") -> Recipe:
+    """Read a recipe from text; `file` is what errors and warnings call it."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        raise RecipeError(
+            f"{file}{place}: not YAML or JSON; {getattr(error, 'problem', 'cannot be read')}"
+        ) from None
+    if not isinstance(document, Mapping):
+        raise RecipeError(f"{file}: a recipe is a mapping of fields, such as options: [clean-pixel-data]")
+    document, renamed = _renamed(document, file)
+    if kskit_recipe.is_kskit_recipe(document):
+        document = {
+            "kskit": document,
+            "profile": "none",
+            "unlisted": "remove",
+            "options": [CLEAN_PIXEL_DATA],
+        }
+    try:
+        recipe = Recipe.model_validate({"name": name, **document})
+    except ValidationError as error:
+        raise RecipeError(_readable(error, file, text)) from None
+    except RecipeError as error:
+        raise RecipeError(f"{file}: {error}") from None
+    recipe._renamed = renamed
+    for warning in recipe.warnings:
+        warnings.warn(f"{file}: {warning}", stacklevel=2)
+    return recipe
+
+
+def _renamed(document: Mapping[Any, Any], file: str) -> tuple[dict[Any, Any], tuple[str, ...]]:
+    """Return a document with what earlier versions called otherwise under today's names, and what was renamed.
+
+    Raises:
+        RecipeError: it has both names.
+    """
+    renamed, names = dict(document), []
+    for old, new in _RENAMED.items():
+        if old in renamed:
+            if new in renamed:
+                raise RecipeError(f"{file}: {old} is called {new} now: leave out {old}")
+            renamed[new] = renamed.pop(old)
+            names.append(f"{old} is called {new} now")
+    text = renamed.get("text")
+    if isinstance(text, Mapping) and text.get("ultrasound_regions") == "spare":
+        renamed["text"] = {**text, "ultrasound_regions": "keep"}
+        names.append("ultrasound_regions: spare is called ultrasound_regions: keep now")
+    return renamed, tuple(names)
+
+
+def recipe_schema() -> dict[str, Any]:
+    """Return the JSON schema of a recipe."""
+    return Recipe.model_json_schema()
+
+
+def _readable(error: ValidationError, file: str, text: str) -> str:
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("literal", "function")))
+    message = first["msg"].removeprefix("Value error, ")
+    if "clean-recognizable-visual-features" in str(first.get("input")):
+        message = "clean-recognizable-visual-features does not exist yet; leave it out"
+    return f"{file}, line {_line_of(text, first['loc'])}: {field}: {message}"
+
+
+def _line_of(text: str, location: tuple[int | str, ...]) -> int:
+    """Return the line, from 1, of the deepest part of a location that stands in the text."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    line = 0
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            entry = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if entry is None:
+                break
+            line, node = entry[0].start_mark.line, entry[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line
+    return line + 1

@@ -1,0 +1,211 @@
+"""Identifiers of rules: which attributes a rule is for.
+
+The names are idiscore's. An identifier that fits fewer tags is more specific and wins.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+
+from pydicom.datadict import tag_for_keyword
+from pydicom.tag import Tag
+
+from beamstop.dicom.tags import tag_name
+from beamstop.errors import RecipeError
+
+_HEX_TAG = re.compile(r"\(?(?:0x)?([0-9a-f]{4})[,_ ]?([0-9a-f]{4})\)?\Z", re.IGNORECASE)
+
+
+_GROUP = re.compile(r"\(?([0-9a-fx]{4})[,_ ]?([0-9a-fx]{4})\)?\Z", re.IGNORECASE)
+
+
+_BLOCK = re.compile(r"\(?([0-9a-f]{4}),\[([^\]]+)\]([0-9a-f]{2})\)?\Z", re.IGNORECASE)
+
+
+PRIVATE = "private"
+
+
+class Identifier(ABC):
+    """Which attributes a rule is for."""
+
+    @property
+    @abstractmethod
+    def matchable(self) -> float:
+        """How many tags fit: the fewer, the more specific."""
+
+    @abstractmethod
+    def matches(self, tag: int, creator: str | None = None) -> bool:
+        """Say whether an attribute fits; `creator` is the private creator of its block, if any."""
+
+
+@dataclass(frozen=True)
+class SingleTag(Identifier):
+    """One attribute, by keyword or tag.
+
+    >>> str(SingleTag("PatientName")), SingleTag("PatientName") == SingleTag((0x10, 0x10))
+    ('PatientName', True)
+    """
+
+    tag: int
+
+    def __init__(self, tag: str | int | tuple[int, int]) -> None:
+        object.__setattr__(self, "tag", int(_to_tag(tag)))
+
+    def __str__(self) -> str:
+        return tag_name(self.tag)
+
+    @property
+    def matchable(self) -> float:
+        return 1
+
+    def matches(self, tag: int, creator: str | None = None) -> bool:
+        return tag == self.tag
+
+
+@dataclass(frozen=True)
+class RepeatingGroup(Identifier):
+    """Attributes whose tag fits a pattern with `x` for any hexadecimal digit.
+
+    >>> RepeatingGroup("50xx,xxxx").matches(0x50020010)
+    True
+    """
+
+    pattern: str
+
+    def __init__(self, pattern: str) -> None:
+        match = _GROUP.match(pattern)
+        if match is None:
+            raise RecipeError(f"{pattern!r}: not a repeating group; write it like 50xx,xxxx")
+        object.__setattr__(self, "pattern", f"{match[1]},{match[2]}".lower())
+
+    def __str__(self) -> str:
+        return self.pattern
+
+    @cached_property
+    def _mask(self) -> tuple[int, int]:
+        digits = self.pattern.replace(",", "")
+        mask = int("".join("0" if digit == "x" else "f" for digit in digits), 16)
+        return mask, int(digits.replace("x", "0"), 16)
+
+    @property
+    def matchable(self) -> float:
+        return float(16 ** self.pattern.count("x"))
+
+    def matches(self, tag: int, creator: str | None = None) -> bool:
+        mask, wanted = self._mask
+        return tag & mask == wanted
+
+
+@dataclass(frozen=True)
+class PrivateBlockTagIdentifier(Identifier):
+    """A private attribute by group, creator and element in its block, as CTP and idiscore write it.
+
+    >>> PrivateBlockTagIdentifier("0013,[CTP]10").matches(0x00131110, "CTP")
+    True
+    """
+
+    group: int
+    creator: str
+    element: int
+
+    def __init__(self, text: str) -> None:
+        match = _BLOCK.match(text)
+        if match is None or not int(match[1], 16) % 2:
+            raise RecipeError(f"{text!r}: not a private element; write it like 0013,[CREATOR]10")
+        object.__setattr__(self, "group", int(match[1], 16))
+        object.__setattr__(self, "creator", match[2])
+        object.__setattr__(self, "element", int(match[3], 16))
+
+    def __str__(self) -> str:
+        return f"{self.group:04X},[{self.creator}]{self.element:02X}"
+
+    @property
+    def matchable(self) -> float:
+        return 240  # blocks 10 to FF
+
+    def matches(self, tag: int, creator: str | None = None) -> bool:
+        return tag >> 16 == self.group and tag & 0xFF == self.element and creator == self.creator
+
+
+@dataclass(frozen=True)
+class PrivateTags(Identifier):
+    """Every private attribute: odd groups."""
+
+    def __str__(self) -> str:
+        return PRIVATE
+
+    @property
+    def matchable(self) -> float:
+        return float(2**31)
+
+    def matches(self, tag: int, creator: str | None = None) -> bool:
+        return bool(tag & 0x10000)
+
+
+@dataclass(frozen=True)
+class TagPath(Identifier):
+    """An attribute inside sequences, by the end of its path.
+
+    >>> str(TagPath("RequestAttributesSequence.ScheduledProcedureStepID"))
+    'RequestAttributesSequence.ScheduledProcedureStepID'
+    """
+
+    tags: tuple[int, ...]
+
+    def __init__(self, path: str | tuple[int, ...]) -> None:
+        tags = tuple(_to_tag(part) for part in path.split(".")) if isinstance(path, str) else path
+        object.__setattr__(self, "tags", tuple(int(tag) for tag in tags))
+
+    def __str__(self) -> str:
+        return ".".join(tag_name(tag) for tag in self.tags)
+
+    @property
+    def matchable(self) -> float:
+        return 1 / len(self.tags)  # the longer the path, the more specific
+
+    def matches(self, tag: int, creator: str | None = None) -> bool:
+        return tag == self.tags[-1]
+
+    def fits(self, path: tuple[int, ...]) -> bool:
+        """Say whether a path from the top level ends like this one."""
+        return path[-len(self.tags) :] == self.tags
+
+
+def parse_identifier(text: str) -> Identifier:
+    """Read an identifier as a recipe writes it.
+
+    Args:
+        text: a keyword, a tag, a repeating group `50xx,xxxx`, a private element `0013,[CTP]10`,
+            a path `ReferencedStudySequence.ReferencedSOPInstanceUID`, or `private`.
+
+    Raises:
+        RecipeError: none of these, or no such keyword.
+    """
+    if text == PRIVATE:
+        return PrivateTags()
+    if "[" in text:
+        return PrivateBlockTagIdentifier(text)
+    if "." in text:
+        return TagPath(text)
+    if _HEX_TAG.match(text):
+        return SingleTag(text)
+    if _GROUP.match(text) and "x" in text.lower():
+        return RepeatingGroup(text)
+    return SingleTag(text)
+
+
+def _to_tag(tag: str | int | tuple[int, int]) -> int:
+    if isinstance(tag, int):
+        return tag
+    if isinstance(tag, tuple):
+        return Tag(tag)
+    match = _HEX_TAG.match(tag)
+    if match is not None:
+        return int(match[1] + match[2], 16)
+    found = tag_for_keyword(tag)
+    if found is None:
+        raise RecipeError(
+            f"{tag!r}: no such keyword; see the DICOM data dictionary, or write the tag as (gggg,eeee)"
+        )
+    return found

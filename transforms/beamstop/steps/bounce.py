@@ -1,0 +1,37 @@
+"""Bounce: ask the bouncers whether an instance may pass."""
+
+from collections.abc import Iterable
+
+from pydicom.dataset import Dataset
+
+from beamstop.dicom.elements import failing_if_malformed
+from beamstop.rules.bouncers import Bouncer
+
+
+@failing_if_malformed
+def bounce(dataset: Dataset, bouncers: Iterable[Bouncer], pixels_cleaned: bool | None = None) -> None:
+    """Ask every bouncer.
+
+    Args:
+        dataset: the instance, before its attributes are changed.
+        bouncers: of the recipe.
+        pixels_cleaned: None is the first look, at which BurnedInAnnotation is taken to be NO.
+            After HideText, True or False says whether its pixels were cleaned; only bouncers
+            that read BurnedInAnnotation are asked again.
+
+    Raises:
+        Rejected: by the first bouncer that says no.
+        Failed: `unreadable`: what it looks at is not what it claims to be.
+    """
+    second_look = pixels_cleaned is not None
+    asked = [bouncer for bouncer in bouncers if bouncer.reads_burned_in or not second_look]
+    if not asked:
+        return
+    view = dataset
+    if not second_look or pixels_cleaned:
+        view = Dataset({**dataset._dict})
+        implicit, little = dataset.original_encoding
+        view.set_original_encoding(implicit, little, dataset._character_set)
+        view.add_new("BurnedInAnnotation", "CS", "NO")
+    for bouncer in asked:
+        bouncer.inspect(view)

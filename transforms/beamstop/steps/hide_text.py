@@ -1,0 +1,61 @@
+"""HideText: hide text in the pixels, overlay planes and icons of one instance."""
+
+from functools import partial
+
+from pydicom.dataset import Dataset
+
+from beamstop.dicom.elements import MALFORMED
+from beamstop.dicom.pydicom_guards import guarded
+from beamstop.errors import PixelError, Quarantined
+from beamstop.pixels.frames import frame_count
+from beamstop.recipe.model import Recipe
+from beamstop.standard.actions import Action
+from beamstop.text.detector import TextDetector
+from beamstop.text.hiding import PixelReport, hide_text_in_frames
+from beamstop.text.icons import remove_icons_with_text
+from beamstop.text.judge import TextJudge
+from beamstop.text.overlays import clear_embedded_overlays, hide_overlay_text
+from beamstop.text.where_text import why_no_text
+
+
+@guarded()
+def hide_text(dataset: Dataset, recipe: Recipe, detector: TextDetector | None) -> PixelReport:
+    """Hide text in the pixels, overlay planes and icons of one instance, in place, as the recipe says.
+
+    Planes and icons that the recipe removes are skipped. Overlays in unused bits of the pixels are cleared
+    under every recipe.
+
+    Args:
+        dataset: one instance.
+        recipe: says whether and which.
+        detector: finds text; may be None where the recipe leaves pixels alone.
+
+    Raises:
+        Quarantined: the pixels cannot be proved clean; reason and detail of the PixelError.
+    """
+    report = PixelReport(frames=frame_count(dataset))
+    try:
+        if not recipe.hides_text:
+            report.pixels_changed = clear_embedded_overlays(dataset)
+        if detector is None or not recipe.needs_detector:
+            return report
+        judge = TextJudge(recipe.text_policy, dataset)
+        if recipe.hides_text and why_no_text(dataset) is None:
+            report = hide_text_in_frames(dataset, judge, detector)
+        is_removed = partial(_is_removed, recipe, str(dataset.get("SOPClassUID") or ""))
+        report.add_boxes(hide_overlay_text(dataset, judge, detector, is_removed))
+        if recipe.hides_text:
+            report.changes += remove_icons_with_text(dataset, detector, is_removed)
+    except PixelError as error:
+        raise Quarantined(error.reason, error.detail) from None
+    except MALFORMED as error:  # an attribute that says how to read pixels is not what it claims to be
+        raise Quarantined("pixels_undecodable", type(error).__name__) from None
+    return report
+
+
+def _is_removed(recipe: Recipe, sop_class: str, path: tuple[int, ...]) -> bool:
+    """Say whether the recipe removes or empties an attribute, or a sequence around it."""
+    return any(
+        recipe.planner.plan(path[:depth], None, None, sop_class).action in (Action.X, Action.Z)
+        for depth in range(1, len(path) + 1)
+    )

@@ -1,0 +1,60 @@
+"""Boxes of text, and masks of the pixels that they cover."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from beamstop.pixels.box import Box
+from beamstop.pixels.renditions import Mask
+
+
+@dataclass(frozen=True, slots=True)
+class TextBox(Box):
+    """An upright box around text.
+
+    Attributes:
+        text: what it reads, None where it was not read.
+        confidence: of the reading, 0 to 1.
+        faint: the detector alone was not sure; something else confirmed the box.
+    """
+
+    text: str | None = None
+    confidence: float | None = None
+    faint: bool = field(default=False, compare=False)
+
+    def padded(self, rows: int, columns: int) -> "TextBox":
+        """Return the box grown by 2 pixels and 15 % of its short side, 6 pixels at most, inside the picture.
+
+        Boxes of small letters fall short; those of large ones reach into what is around.
+
+        >>> TextBox(10, 1, 40, 20).padded(rows=100, columns=52)
+        TextBox(x=5, y=0, width=47, height=26, text=None, confidence=None, faint=False)
+        """
+        return self.grown(min(2 + round(0.15 * min(self.width, self.height)), 6), rows, columns)
+
+
+def within(boxes: Iterable[TextBox], rows: int, columns: int) -> list[TextBox]:
+    """Cut boxes to the picture, drop what lies outside or is there twice, order them by place."""
+    cut = [inside for box in boxes if (inside := box.cut(rows, columns)) is not None]
+    distinct = dict.fromkeys(_without_needless_doubt(cut, rows, columns))
+    return sorted(distinct, key=lambda box: (box.y, box.x, box.height, box.width))
+
+
+def _without_needless_doubt(boxes: list[TextBox], rows: int, columns: int) -> list[TextBox]:
+    """Return boxes that are faint no longer where sure ones cover them: another rendition showed more."""
+    sure = np.zeros((rows, columns), dtype=bool)
+    for box in boxes:
+        if not box.faint:
+            mark(sure, box.padded(rows, columns))
+    return [replace(box, faint=box.faint and not is_mostly_in(sure, box)) for box in boxes]
+
+
+def mark(mask: Mask, box: Box) -> None:
+    """Set the pixels of a box in a mask, bool of shape (rows, columns), in place."""
+    mask[box.pixels] = True
+
+
+def is_mostly_in(mask: Mask, box: Box) -> bool:
+    """Say whether more than half of a box is set in a mask, bool of shape (rows, columns)."""
+    return bool(mask[box.pixels].mean() > 0.5)

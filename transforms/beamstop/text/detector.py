@@ -1,0 +1,50 @@
+"""What a text detector is, and the policy that says which text stays."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from beamstop.pixels.renditions import Picture
+from beamstop.text.boxes import TextBox
+from beamstop.text.regions import Region
+
+
+class TextDetector(Protocol):
+    """Finds text in grey pictures: uint8 of shape (rows, columns), text dark or bright on any ground."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What decides the boxes: engine, versions, thresholds, weights, precision."""
+
+    def find(self, picture: Picture) -> list[TextBox]:
+        """Return a box for each piece of text; unread."""
+
+    def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
+        """Return the same boxes in the same order, read where it can."""
+
+
+# From EasyOCR's codes of languages to what finds and reads text.
+DetectorLoader = Callable[[tuple[str, ...]], TextDetector]
+
+
+@dataclass(frozen=True)
+class TextPolicy:
+    """What text is hidden; on its own, all of it.
+
+    Attributes:
+        hide: `all` text but authorised words and markers, or only what may be `identifying`.
+        authorized_words: words, whole lines or `/patterns/` that stay; compared without regard to case.
+        markers: words that stay where a line has no others.
+        languages: EasyOCR's codes of the languages that words are read in.
+        regions: boxes that are blanked before the detector runs.
+        ultrasound_regions: `keep` text that is found inside a scan, or `search` the scan like the rest.
+        look_again: search again what was hidden, and quarantine where there is still text.
+    """
+
+    hide: Literal["all", "identifying"] = "all"
+    authorized_words: tuple[str, ...] = ()
+    markers: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ("en",)
+    regions: tuple[Region, ...] = ()
+    ultrasound_regions: Literal["search", "keep"] = "search"
+    look_again: bool = True

@@ -1,0 +1,96 @@
+"""Deidentify, DeidentifyFiles: the whole chain from instances, or from patterns, to clean instances."""
+
+from dataclasses import dataclass, field
+
+import apache_beam as beam
+from apache_beam.pipeline import Pipeline
+from apache_beam.pvalue import PCollection
+
+from beamstop.dicom.limits import DEFAULT_LIMITS, Limits
+from beamstop.ocr import load_detector
+from beamstop.recipe.model import Recipe
+from beamstop.text.detector import DetectorLoader
+from beamstop_transforms.apply_recipe import ApplyRecipe
+from beamstop_transforms.bounce import Bounce
+from beamstop_transforms.check_leaks import CheckLeaks
+from beamstop_transforms.hide_text import HideText
+from beamstop_transforms.insert import Insert
+from beamstop_transforms.instance import Instance
+from beamstop_transforms.match import Match
+from beamstop_transforms.read import ReadDicom
+from beamstop_transforms.redistribute import Redistribute
+from beamstop_transforms.step import Branches, Step, Transform, branches
+
+
+@dataclass(eq=False)
+class Deidentify(Transform):
+    """De-identify every instance, header and pixels, and prove it; one fused chain.
+
+    The order of the steps stands here and in `beamstop.chain`.
+
+    Attributes:
+        recipe: what is done.
+        key: reference of the run's key (`file:…`, `env:…`, `secret:…`), resolved on each worker.
+        load_detector: makes the text detector, where the recipe needs one; must be picklable.
+        detail: also keep one change per element, for the audit's `changes`.
+        limits: what is beyond them is failed.
+    """
+
+    recipe: Recipe
+    key: str = field(repr=False)
+    load_detector: DetectorLoader = load_detector
+    detail: bool = True
+    limits: Limits = DEFAULT_LIMITS
+
+    def steps(self) -> dict[str, Step]:
+        """Return the steps in their order, by the labels that they have in the graph."""
+        return {
+            "Bounce": Bounce(self.recipe),
+            "HideText": HideText(self.recipe, self.load_detector),
+            "BounceAgain": Bounce(self.recipe),
+            "ApplyRecipe": ApplyRecipe(self.recipe, self.key, self.detail, self.limits.depth),
+            "Insert": Insert(self.recipe),
+            "CheckLeaks": CheckLeaks(),
+        }
+
+    def expand(self, instances: PCollection[Instance]) -> Branches:
+        """From instances that were read, return those that are clean, and the audit rows of all others."""
+        for label, step in self.steps().items():
+            instances = instances | label >> _Attempt(step)
+        return branches(instances)
+
+
+@dataclass(eq=False)
+class _Attempt(Transform):
+    """A step that leaves what it refuses among the instances: a chain branches once, at its end."""
+
+    step: Step
+
+    def expand(self, instances: PCollection[Instance]) -> PCollection[Instance]:
+        return self.step.attempted(instances)
+
+
+@dataclass(eq=False)
+class DeidentifyFiles(Transform):
+    """Find files and de-identify each, from patterns to clean instances.
+
+    Attributes:
+        inputs: files, folders (recursive), globs, `gs://bucket/prefix/**`.
+        recipe, key, load_detector, detail, limits: as `Deidentify` has them.
+    """
+
+    inputs: tuple[str, ...] | list[str] = field(repr=False)
+    recipe: Recipe
+    key: str = field(repr=False)
+    load_detector: DetectorLoader = load_detector
+    detail: bool = True
+    limits: Limits = DEFAULT_LIMITS
+
+    def expand(self, pipeline: Pipeline) -> Branches:
+        """Return the clean instances, and the audit rows of all other sources."""
+        sources = pipeline | Match(self.inputs) | Redistribute()
+        read = sources | ReadDicom(self.key, self.limits)
+        clean = read.instances | Deidentify(
+            self.recipe, self.key, self.load_detector, self.detail, self.limits
+        )
+        return Branches(clean.instances, (read.refused, clean.refused) | "Refused" >> beam.Flatten())

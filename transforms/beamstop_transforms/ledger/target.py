@@ -1,0 +1,48 @@
+"""The target of a run: OUTPUT, AUDIT, run."""
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from beamstop_transforms.ledger.claims import Claims
+from beamstop_transforms.stores import is_dicomweb, open_store
+
+
+def new_run_id(now: datetime | None = None) -> str:
+    """Return a name for a run that sorts by time and that no other run has.
+
+    >>> new_run_id(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))[:16]
+    '20260102T030405Z'
+    """
+    now = now or datetime.now(UTC)
+    millisecond = now.microsecond // 1000  # in hex, as the rest: runs of one second sort, too
+    return f"{now.strftime('%Y%m%dT%H%M%SZ')}-{millisecond:03x}{secrets.token_hex(4)}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where clean files go and what is known of it.
+
+    Attributes:
+        output: the OUTPUT folder or prefix.
+        audit: the AUDIT folder or prefix, whose earlier runs are the ledger.
+        run_id: of this run; a new one unless given.
+        first_wins: of several sources with one SOP Instance UID the first is written, not the one with the
+            lowest digest: what is written stays.
+    """
+
+    output: str
+    audit: str
+    run_id: str = field(default_factory=new_run_id)
+    first_wins: bool = False
+
+    @property
+    def workspace(self) -> str:
+        """Where claims are kept: an imaging server holds nothing but instances."""
+        return self.audit if is_dicomweb(self.output) else self.output
+
+
+def open_claims(target: Target) -> Claims:
+    """Return the claims of a run."""
+    files, kept = open_store(target.output), open_store(target.workspace)
+    return Claims(kept, target.run_id, files, target.first_wins)

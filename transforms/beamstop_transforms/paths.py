@@ -1,0 +1,53 @@
+"""Where a clean instance belongs below OUTPUT."""
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from beamstop.dicom.elements import text_of
+from beamstop.dicom.tags import tag_name
+from beamstop.errors import Quarantined
+from beamstop_transforms.stores import is_dicomweb
+
+PATIENT_ID, STUDY, SERIES, INSTANCE = 0x00100020, 0x0020000D, 0x0020000E, 0x00080018
+_LONGEST_COMPONENT = 128
+
+
+def output_path(dataset: Dataset) -> str:
+    """Return where a clean instance belongs below OUTPUT.
+
+    Raises:
+        Quarantined: `no_sop_instance_uid`, or `unsafe_path` with the keyword of the culprit.
+    """
+    if not text_of(dataset, INSTANCE):
+        raise Quarantined("no_sop_instance_uid")
+    return "/".join(_component(dataset, tag) for tag in (PATIENT_ID, STUDY, SERIES, INSTANCE)) + ".dcm"
+
+
+def instance_path(dataset: Dataset) -> str:
+    """Return where an imaging server has a clean instance, below its URL (PS3.18 10.1.1).
+
+    Raises:
+        Quarantined: `no_sop_instance_uid`, or `unsafe_path` with the keyword of the culprit.
+    """
+    if not text_of(dataset, INSTANCE):
+        raise Quarantined("no_sop_instance_uid")
+    levels = {"studies": STUDY, "series": SERIES, "instances": INSTANCE}
+    for tag in levels.values():
+        if not UID(text_of(dataset, tag)).is_valid:
+            raise Quarantined("unsafe_path", tag_name(tag))
+    return "/".join(f"{level}/{text_of(dataset, tag)}" for level, tag in levels.items())
+
+
+def clean_path(dataset: Dataset, output: str) -> str:
+    """Return where a clean instance belongs below OUTPUT, whatever that is."""
+    return instance_path(dataset) if is_dicomweb(output) else output_path(dataset)
+
+
+def _component(dataset: Dataset, tag: int) -> str:
+    value = text_of(dataset, tag).strip()
+    if not value:
+        return "NONE"
+    plain = value.isprintable() and not value.startswith(".") and not {"/", "\\"} & set(value)
+    if not plain or len(value.encode()) > _LONGEST_COMPONENT:
+        raise Quarantined("unsafe_path", tag_name(tag))
+    return value

@@ -1,0 +1,213 @@
+"""The record of a run: AUDIT/runs/<run_id>.json, sealed."""
+
+import json
+import platform
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from beamstop.audit import (
+    INSTANCES,
+    Outcome,
+    Row,
+    record_mac,
+    seal,
+    sealed,
+)
+from beamstop.identity import Identity
+from beamstop.keys import resolve_key
+from beamstop.recipe.model import Recipe
+from beamstop.rules.profile import edition
+from beamstop_transforms.ledger.history import input_digests
+from beamstop_transforms.ledger.target import Target
+from beamstop_transforms.stores import open_store
+from beamstop_transforms.tables import PER_BUNDLE, Put
+
+_PACKAGES = ("beamstop", "apache-beam", "pydicom", "numpy", "pyarrow")
+_CODECS = ("imagecodecs", "pyjpegls", "pylibjpeg-openjpeg", "python-gdcm")
+_NETWORKS = ("opencv-python-headless", "openvino", "easyocr", "torch")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what can change a result."""
+    found = {"python": platform.python_version()}
+    for package in (*_PACKAGES, *_CODECS, *_NETWORKS):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """Return what a run's record says of its recipe: settings, and how many entries of its own, not which."""
+    return {
+        "name": recipe.name,
+        "digest": recipe.digest,
+        "profile": recipe.profile,
+        "options": list(recipe.options),
+        "unlisted": recipe.unlisted,
+        "unknown": recipe.unknown,
+        "unknown_words": recipe.unknown_words,
+        "encapsulated": recipe.encapsulated,
+        "attributes": len(recipe.attributes),
+        "insert": sorted(recipe.insert),
+        "bouncers": len(recipe.bouncer_instances),
+        "text": {
+            "hide": recipe.text.hide,
+            "authorized_words": len(recipe.text.authorized_words),
+            "regions": len(recipe.text.regions),
+            "languages": list(recipe.text.languages),
+            "ultrasound_regions": recipe.text.ultrasound_regions,
+        },
+        "kskit": recipe.kskit is not None,
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the record says of a run.
+
+    Attributes:
+        target: output, audit and run_id.
+        key: reference of the run's key.
+        recipe: that was applied.
+        crosswalk: the CROSSWALK folder or prefix, if wanted.
+        attributes: the ATTRIBUTES folder or prefix, if wanted.
+        png: the PNG folder or prefix, if wanted.
+        detail: whether `changes` is wanted.
+        inputs: patterns; their keyed digests stand in the record.
+        prune: whether clean files that no source stands for are removed; None if they are not looked for.
+        options: how the run was asked for, without names of files and folders.
+        started: UTC, ISO 8601.
+        shards: Parquet files per table of rows, at least; or `PER_BUNDLE`.
+        versions: of what can change a result.
+    """
+
+    target: Target
+    key: str = field(repr=False)
+    recipe: Recipe
+    crosswalk: str | None = None
+    attributes: str | None = None
+    png: str | None = None
+    detail: bool = True
+    inputs: tuple[str, ...] = field(default=(), repr=False)
+    prune: bool | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    started: str = field(default_factory=_now)
+    shards: int = PER_BUNDLE
+    versions: Mapping[str, str] = field(default_factory=versions)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Columns of the audit that are the same for every row."""
+        return {
+            "run_id": self.target.run_id,
+            "recipe_digest": self.recipe.digest,
+            "beamstop_version": self.versions["beamstop"],
+        }
+
+
+MARKS = ("unchanged", "overturned")  # for the counts alone
+
+
+def complete(row: Row, columns: Mapping[str, str], identity: Identity) -> Row:
+    """Return a row with the run's columns and its MAC, and beside them what only the record tells."""
+    marks = {name: bool(row.get(name)) for name in MARKS}
+    return {**sealed({**row, **columns}, identity), **marks, "device": row.get("device")}
+
+
+def columns_of(row: Row) -> Row:
+    """Return of a complete row what the table has."""
+    return {name: row[name] for name in INSTANCES.names}
+
+
+def counts_of(row: Row) -> Counter[str]:
+    """Return what one complete row adds to the run's counts; a key with a slash is a detail."""
+    counts = Counter({row["outcome"]: 1, "rows": 1})
+    counts["bytes_in"] = row["bytes_in"]
+    counts["bytes_out"] = row["bytes_out"]
+    counts["text_boxes_hidden"] = row["text_boxes_hidden"] or 0
+    counts["unchanged"] = int(row["unchanged"])
+    counts["overturned"] = int(row["overturned"])
+    if row["reason"]:
+        counts[f"{row['outcome']}/{row['reason']}"] = 1
+    if row["engine"]:
+        counts[f"engine/{row['engine']}"] = 1
+    return counts
+
+
+def put_record(
+    run: Run,
+    counted: Mapping[str, Any],
+    tally: Mapping[str, int],
+    buckets: Mapping[int, bytes],
+    files: Iterable[Put],
+    more: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write AUDIT/runs/<run_id>.json, sealed, in place of what a try before left; return it.
+
+    Args:
+        run: which.
+        counted: the counts that it says.
+        tally: sum of `counts_of` all rows.
+        buckets: number → inner node of the tree over the rows.
+        files: all other files; those of AUDIT, which lie in a folder of it, are sealed.
+        more: what it says beside.
+    """
+    run_id, identity, ended = run.target.run_id, Identity(resolve_key(run.key)), datetime.now(UTC)
+    put = sorted(files)
+    record = {
+        "run_id": run_id,
+        "versions": dict(run.versions),
+        "recipe": settings_of(run.recipe),
+        "standard": edition(),
+        "options": dict(run.options),
+        "inputs": input_digests(run.inputs, identity),
+        "engines": _details(tally, "engine"),
+        "counts": dict(counted),
+        "started": run.started,
+        "ended": ended.isoformat(timespec="milliseconds"),
+        "seconds": round((ended - datetime.fromisoformat(run.started)).total_seconds(), 3),
+        "files": [it.name for it in put],
+        "sha256": {it.name: it.sha256 for it in put if "/" in it.name},
+        "integrity": seal(buckets, tally["rows"], run_id, identity),
+        **more,
+    }
+    record["mac"] = record_mac(record, identity)
+    store, name = open_store(run.target.audit), record_name(run_id)
+    found = store.find(name)
+    store.write(name, json.dumps(record, indent=1).encode(), found and found.version)
+    return record
+
+
+def counts(sources: int, skipped: int, tally: Counter[str]) -> dict[str, Any]:
+    """Return the counts of a run as its record has them."""
+    return {
+        "sources": sources,
+        **{str(outcome): tally[str(outcome)] for outcome in Outcome},
+        "unchanged": tally["unchanged"],
+        "skipped": skipped,
+        "bytes_in": tally["bytes_in"],
+        "bytes_out": tally["bytes_out"],
+        "text_boxes_hidden": tally["text_boxes_hidden"],
+        "reasons": {
+            key: n for key, n in sorted(tally.items()) if "/" in key and not key.startswith("engine/")
+        },
+    }
+
+
+def _details(tally: Mapping[str, int], kind: str) -> list[str]:
+    return sorted(key.partition("/")[2] for key in tally if key.startswith(f"{kind}/"))
+
+
+def record_name(run_id: str) -> str:
+    """Return the name of a run's record below AUDIT."""
+    return f"runs/{run_id}.json"
