@@ -1,11 +1,11 @@
 """De-identify DICOM datasets: rules, identity, text hiding, leak check.
 
-The whole chain is `deidentify` and `deidentify_bytes`; its steps are the verbs `read_dicom`, `bounce`, `hide_text`,
-`apply_recipe`, `insert`, `encode` and `check_leaks`. kskit's and deidcm's functions are in `beamstop.kskit`,
-idiscore's classes in `beamstop.idiscore`, help for tests in `beamstop.testing`.
+The whole chain is `deidentify` and `deidentify_bytes`; its steps are the verbs `read_dicom`, `bounce`,
+`hide_text`, `apply_recipe`, `insert`, `encode` and `check_leaks`. kskit's and deidcm's functions are in
+`beamstop.kskit`, idiscore's classes in `beamstop.idiscore`, help for tests in `beamstop.testing`.
 
-Nothing here imports Beam, no OCR library is loaded until text is searched for, and importing it changes nothing
-for the program that does.
+Nothing here imports Beam, no OCR library is loaded until text is searched for, and importing it changes
+nothing for the program that does.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""The chain for one instance: bounce, hide text, bounce again, apply the recipe, insert, encode, check for leaks.
+"""The chain for one instance: bounce, hide text, bounce again, apply the recipe, insert, check for leaks.
 
 The order of the steps stands here, in `run_steps`, and in the graph, in `beamstop_transforms.deidentify`.
 """

@@ -1,7 +1,7 @@
 """Beam transforms that de-identify DICOM: one PTransform per verb, and `Deidentify`, which is all of them.
 
-`DeidentifyFiles` leads from patterns to clean instances, `Deidentify` from instances that were read. Each takes
-instances and returns `Branches`: the instances that go on, and an audit row for each that does not.
+`DeidentifyFiles` leads from patterns to clean instances, `Deidentify` from instances that were read. Each
+takes instances and returns `Branches`: the instances that go on, and an audit row for each that does not.
 docs/own-pipeline.md has the whole way from reading to the audit.
 """
 

@@ -1,8 +1,8 @@
 """WriteAttributes: from the attributes of clean instances to one wide Parquet table.
 
-Which columns there are is known only when the whole run has been seen. The partial files are therefore narrow,
-a map of names and texts for each instance; they are widened file by file under all names that occur, so
-that no worker ever holds more than one batch of rows and the names.
+Which columns there are is known only when the whole run has been seen. The partial files are therefore
+narrow, a map of names and texts for each instance; they are widened file by file under all names that occur,
+so that no worker ever holds more than one batch of rows and the names.
 """
 
 from collections.abc import Iterable, Mapping

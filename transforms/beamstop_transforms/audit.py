@@ -153,7 +153,7 @@ class WriteAudit(Transform):
 
 
 class _WriteInstancesFn(beam.DoFn):
-    """Complete every row of a partial file: the losers' verdict, the run's columns, the MAC; give it its name.
+    """Complete every row of a partial file (losers' verdict, run's columns, MAC) and give it its name.
 
     Yields the file; to the tally the counts; to the nodes, for each bucket of the Merkle tree, source_ids and
     leaves in 64 bytes a row; to the clean ones path and SHA-256 of every file that is written; to the

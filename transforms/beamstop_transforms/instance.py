@@ -127,15 +127,15 @@ class Instance:
     source: Source
     source_id: str
     source_digest: str | None = None
-    dataset: FromStep["FileDataset"] = FromStep()  # noqa: RUF009  a descriptor
+    dataset: FromStep["FileDataset"] = FromStep()
     bytes_in: int = 0
     pixels: "PixelReport | None" = None
     engine: str | None = None
-    report: FromStep["AttributeReport"] = FromStep()  # noqa: RUF009
+    report: FromStep["AttributeReport"] = FromStep()
     methods: tuple[str, ...] = ()
     identifiers_checked: int = 0
     leaks_found: int = 0
-    encoded: FromStep["Encoded"] = FromStep()  # noqa: RUF009
+    encoded: FromStep["Encoded"] = FromStep()
     table: Row | None = None
     placed: Placed | None = None
     refusal: Row | None = None

@@ -1,8 +1,8 @@
 """Beam metrics: what each step counts. Names are verbs, outcomes and reason codes, and nothing else.
 
-Namespace is the verb. Counters: `passed`; an outcome (`written`, `rejected`, `quarantined`, `failed`); an outcome with
-its reason (`rejected/encapsulated_document`). Distributions: `ms`, milliseconds an instance; of ReadDicom `bytes_in`; of
-HideText `text_boxes_hidden`.
+Namespace is the verb. Counters: `passed`; an outcome (`written`, `rejected`, `quarantined`, `failed`); an
+outcome with its reason (`rejected/encapsulated_document`). Distributions: `ms`, milliseconds an instance; of
+ReadDicom `bytes_in`; of HideText `text_boxes_hidden`.
 """
 
 from collections import defaultdict

@@ -54,9 +54,9 @@ class Placing:
     def place(self, instance: Instance) -> Placed:
         """Put one clean file in its place, if its source is the one that is written.
 
-        Of several sources of this run with one SOP Instance UID the one with the lowest digest is written. Its
-        file replaces what a run of ours made of another claimant, of the same source, or before it died. What
-        an earlier run made of another source waits for the end of this run (`resolve`).
+        Of several sources of this run with one SOP Instance UID the one with the lowest digest is written.
+        Its file replaces what a run of ours made of another claimant, of the same source, or before it died.
+        What an earlier run made of another source waits for the end of this run (`resolve`).
 
         Raises:
             Quarantined: `no_sop_instance_uid`, `unsafe_path` or `occupied`.

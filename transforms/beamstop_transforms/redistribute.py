@@ -1,4 +1,4 @@
-"""Redistribute: send sources to all workers, many in one element, as a runner may hold all of them at once."""
+"""Redistribute: send sources to all workers, many in one element: a runner may hold them all at once."""
 
 import pickle
 import zlib

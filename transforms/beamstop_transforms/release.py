@@ -24,9 +24,9 @@ from beamstop_transforms.tables import run_of
 class Release(Transform):
     """Remove the claims of a run that has its record, and finish what runs before it that died have left.
 
-    A clean file of a dead run is removed if all sources that claimed it there are decided by now, as something
-    else: no source of this run stands for it, and no row of a run that ended tells of it. What a run that
-    began later may have written is not looked at: on gs:// it may be alive.
+    A clean file of a dead run is removed if all sources that claimed it there are decided by now, as
+    something else: no source of this run stands for it, and no row of a run that ended tells of it. What a
+    run that began later may have written is not looked at: on gs:// it may be alive.
 
     Attributes:
         target: OUTPUT, AUDIT, run.

@@ -1,4 +1,4 @@
-"""The edge between Beam and the core: a step does its work on every instance, a refusal becomes an audit row."""
+"""The edge between Beam and the core: a step works on every instance, a refusal becomes an audit row."""
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -35,7 +35,8 @@ class Branches(NamedTuple):
 class Transform(beam.PTransform):
     """A PTransform that is a dataclass; what it is set to shows as display data.
 
-    Neither keys, nor folders and names of files, nor what a recipe lists are shown: they may identify somebody.
+    Neither keys, nor folders and names of files, nor what a recipe lists are shown: they may identify
+    somebody.
     """
 
     def display_data(self) -> dict[str, Any]:
@@ -75,7 +76,7 @@ class Step(Transform):
         return branches(self.attempted(instances))
 
     def attempted(self, instances: PCollection[Instance]) -> PCollection[Instance]:
-        """Return all instances, those with a refusal among them: chains of steps branch once, at their end."""
+        """Return all instances, refused ones among them: a chain of steps branches once, at its end."""
         return attempted(type(self).__name__, self.column, self.begin, instances)
 
 

@@ -1,4 +1,4 @@
-"""The Parquet tables of a run: partial files under `.partial` first, whole files under their names at the end."""
+"""The Parquet tables of a run: partial files under `.partial` first, whole files under their names then."""
 
 import hashlib
 import io

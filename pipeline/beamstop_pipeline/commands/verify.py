@@ -36,9 +36,9 @@ def verify(
 ) -> None:
     """Check again: every original against its clean file, OUTPUT, and the audit's seals.
 
-    An independent check that trusts nothing the runs recorded: what must be gone and what must agree is worked
-    out anew from the originals. Files in OUTPUT that no row mentions are found, too. Findings go to AUDIT/verify,
-    a row each, without a value of a dataset. Name the recipe that the runs had.
+    An independent check that trusts nothing the runs recorded: what must be gone and what must agree is
+    worked out anew from the originals. Files in OUTPUT that no row mentions are found, too. Findings go to
+    AUDIT/verify, a row each, without a value of a dataset. Name the recipe that the runs had.
 
         beamstop verify --input /archive --output /clean --audit /audit --key study.key
 

@@ -117,7 +117,8 @@ def summary(record: Mapping[str, Any], figures: Mapping[str, StepFigures], outpu
     Args:
         record: the run's JSON.
         figures: of each step, from the metrics; none where the runner has none.
-        output, audit: where they are.
+        output: where the clean files are.
+        audit: where the audit is.
     """
     counts = record["counts"]
     table = Table(title=f"run {record['run_id']}", title_justify="left", show_header=False)

@@ -1,4 +1,4 @@
-"""Guards around pydicom: inside a call of ours its logs and warnings are dropped, and an element needs an end.
+"""Guards around pydicom: inside a call of ours it logs and warns nothing, and an element needs an end.
 
 pydicom's messages quote values, and nothing of a dataset may reach a log. The program that imports beamstop
 may use pydicom for itself, though, also in another thread. So the guards are installed at the first call of

@@ -12,45 +12,46 @@ from beamstop.pixels.renditions import RENDITIONS
 class Thresholds:
     """Every number that decides which boxes are found, and what is read in them.
 
-    Lengths are pixels of the picture as the network is shown it, scores 0 to 1, steps are differences of grey.
-    How they were chosen: docs/text.md.
+    Lengths are pixels of the picture as the network is shown it, scores 0 to 1, steps are differences of
+    grey. How they were chosen: docs/text.md.
 
     Attributes:
-        text, link, low: CRAFT's scores for detection, not for reading: EasyOCR's .7/.4/.4 miss faint and small
-            text. Boxes that score less than .5 were anatomy or curves, every one, of what 252 drawn pictures
-            and both networks left to decide.
+        text, link, low: CRAFT's scores for detection, not for reading: EasyOCR's .7/.4/.4 miss faint and
+            small text. Boxes that score less than .5 were anatomy or curves, every one, of what 252 drawn
+            pictures and both networks left to decide.
         sure: what scores less counts where DBNet sees text, too, and where a step stands out from the noise:
             without one anatomy scores up to .7, written words more.
-        step, around: how far a step stands out, as a multiple of the median step so many pixels around; of the
-            steps inside a box that of `percentile` counts.
-        throughout: so much of a large picture's box is sharp: words .97 and more, what bones make of noise .4 at
-            most.
-        tall, marked: DBNet marks .15 and more of lines of text, .1 at most of anatomy taller than this; of small
-            boxes it may miss most.
-        proposed, worth, near, context, core: DBNet proposes: a spot that it gives `worth` anywhere counts as far
-            as it gives `proposed`, and `context` of a letter or `near` pixels around it, too. It marks the core of
-            a line, about `core` of the letters' height.
+        step, around: how far a step stands out, as a multiple of the median step so many pixels around; of
+            the steps inside a box that of `percentile` counts.
+        throughout: so much of a large picture's box is sharp: words .97 and more, what bones make of noise .4
+            at most.
+        tall, marked: DBNet marks .15 and more of lines of text, .1 at most of anatomy taller than this; of
+            small boxes it may miss most.
+        proposed, worth, near, context, core: DBNet proposes: a spot that it gives `worth` anywhere counts as
+            far as it gives `proposed`, and `context` of a letter or `near` pixels around it, too. It marks
+            the core of a line, about `core` of the letters' height.
         certain, letters, beside: what it gives `certain` on average, with letters of such a height, is a line
-            `beside` of a letter around the core, as soon as CRAFT sees any text in it, shown small. Of drawn words 4
-            in 5 are so, and nothing else; of real pictures kidneys, whose "letters" are larger, and coloured noise,
-            in which CRAFT sees nothing.
+            `beside` of a letter around the core, as soon as CRAFT sees any text in it, shown small. Of drawn
+            words 4 in 5 are so, and nothing else; of real pictures kidneys, whose "letters" are larger, and
+            coloured noise, in which CRAFT sees nothing.
         small: letters up to this height are doubled for CRAFT; to confirm none is larger.
-        huge, far: larger letters are mostly anatomy, and most of the work: examined only where a step stands out
-            so far.
+        huge, far: larger letters are mostly anatomy, and most of the work: examined only where a step stands
+            out so far.
         same: a box that shares so much with a larger one is the same: the rest is no glyph.
         sparse: places are joined unless that adds so much that nothing proposed.
-        large, block, beyond, floor, crowd, share: in pictures beyond `large` only what changes within two pixels
-            by more than the noise explains (`beyond` times what is usual in a block, `floor` at least), crowded
-            on a `share` of the pixels around, is examined.
+        large, block, beyond, floor, crowd, share: in pictures beyond `large` only what changes within two
+            pixels by more than the noise explains (`beyond` times what is usual in a block, `floor` at
+            least), crowded on a `share` of the pixels around, is examined.
         usual: percentile of the steps of a block that is taken for noise.
-        enlarge: longest side of a picture up to which it is enlarged, and how much. Letters of 7 to 12 pixels need
-            it: of faint words 77 % are found as they are, 89 % at 1.5, 93 % at 2.
+        enlarge: longest side of a picture up to which it is enlarged, and how much. Letters of 7 to 12 pixels
+            need it: of faint words 77 % are found as they are, 89 % at 1.5, 93 % at 2.
         tile, margin: bounds the memory; uniform parts are left out.
-        sizes: up to which length sides of a tile are padded to a multiple of what: for each new size a network is
-            made ready, which costs a run or two.
+        sizes: up to which length sides of a tile are padded to a multiple of what: for each new size a
+            network is made ready, which costs a run or two.
         mean, spread: of ImageNet, which both detectors were trained with.
         line: height that a line is brought to for reading.
-        unsure, contrast: what is read with less confidence is read again with more contrast, where there is less.
+        unsure, contrast: what is read with less confidence is read again with more contrast, where there is
+            less.
     """
 
     text: float = 0.5

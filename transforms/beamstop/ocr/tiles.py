@@ -20,7 +20,8 @@ def tiles(picture: Picture, side: int, margin: int) -> Iterator[tuple[Part, Part
 
     Args:
         picture: uint8 (rows, columns).
-        side, margin: in pixels.
+        side: of what a tile answers for, in pixels.
+        margin: around it, in pixels.
     """
     rows, columns = picture.shape
     for top in range(0, rows, side):

@@ -59,7 +59,7 @@ class Frame:
         return pictures(self.values(), self.photometric, stored, self.dataset, self._unit, hidden)
 
     def blank(self, box: Box) -> Box:
-        """Blank a box with what is black in this photometric interpretation; return the box that was blanked."""
+        """Blank a box with what is black in this photometric interpretation; return what was blanked."""
         high, wide = self.unit
         rows, columns = self.shape
         right, bottom = -(-box.right // wide) * wide, -(-box.bottom // high) * high

@@ -99,7 +99,7 @@ def parse_recipe(text: str, file: str = "recipe", name: str = "recipe") -> Recip
 
 
 def _renamed(document: Mapping[Any, Any], file: str) -> tuple[dict[Any, Any], tuple[str, ...]]:
-    """Return a document with what earlier versions called otherwise under today's names, and what was renamed.
+    """Return a document with the names of earlier versions replaced, and a sentence for each of them.
 
     Raises:
         RecipeError: it has both names.

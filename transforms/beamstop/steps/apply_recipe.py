@@ -336,7 +336,7 @@ class _Walk:
                 self._record(label + tag_text(tag), (tag,), "LO", Action.X, "private", self._value(element))
 
     def _rebuild_file_meta(self, dataset: Dataset) -> None:
-        """Keep what says how to read the file, nothing else (PS3.10 7.1); then pydicom can save the dataset."""
+        """Keep what says how to read the file, nothing else (PS3.10 7.1); pydicom can save it then."""
         old, new = getattr(dataset, "file_meta", FileMetaDataset()), clean_file_meta(dataset)
         for tag in sorted(old._dict, key=int):
             if tag == _MEDIA_STORAGE_SOP_INSTANCE_UID:

@@ -16,7 +16,7 @@ def check_leaks(encoded: Encoded, report: AttributeReport) -> int:
         report: what ApplyRecipe said of the instance; has its identifiers.
 
     Raises:
-        Quarantined: `leak`, with the path of the element one was found in; `pixels_undecodable` when compressed
-            pixel data are not made of fragments.
+        Quarantined: `leak`, with the path of the element one was found in; `pixels_undecodable` when
+            compressed pixel data are not made of fragments.
     """
     return search(encoded.header, report.identifiers, comments(encoded.encapsulated))
