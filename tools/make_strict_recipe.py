@@ -164,7 +164,7 @@ HEAD = """\
 #
 # clean-pixel-data: text burned into pixels would undo the rest.
 # clean-descriptors, clean-structured-content: under `unknown_words: remove` only words of the vocabulary
-#   stay of a description or a report, no more than codes tell; content items that Table E.3.4-1 names follow it.
+#   stay of a description or a report, no more than codes tell; content items in Table E.3.4-1 follow it.
 # Not clean-graphics: a detector finds printed text, not handwriting. Overlays go, graphics become dummies.
 # A code string stays where it is a term that the standard defines for the attribute; any other is a text.
 # Of ICC profiles the numbers stay, which palettes and whole slides need; dates, devices and texts go.

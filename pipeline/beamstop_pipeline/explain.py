@@ -167,8 +167,9 @@ def explain_attribute(recipe: Recipe, text: str, sop_class: str | None = None) -
     for depth in range(1, len(path)):
         around = recipe.planner.plan(path[:depth], None, None, uid)
         if around.action.value in _REMOVED:
-            yield f"  is removed with {tag_name(path[depth - 1])}, which {_IN_WORDS[around.action]}
-            ({around.origin})" return
+            sequence = tag_name(path[depth - 1])
+            yield f"  is removed with {sequence}, which {_IN_WORDS[around.action]} ({around.origin})"
+            return
     plan = recipe.planner.plan(path, creator, None, uid)
     rule = recipe.rules.rule_for(path, creator)
     code = rule.code if rule and not sop_class and creator is None else plan.action.value

@@ -1,4 +1,4 @@
-"""idiscore's classes under their own names: Core, rules, operators, bouncers, insertions, official rule sets."""
+"""idiscore's classes under their own names: Core, rules, operators, bouncers, insertions, rule sets."""
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
