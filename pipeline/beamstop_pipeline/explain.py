@@ -14,6 +14,7 @@ from beamstop.dicom.elements import MALFORMED
 from beamstop.dicom.files import read_dicom
 from beamstop.dicom.pydicom_guards import guarded
 from beamstop.dicom.tags import is_private_creator, private_block_start, tag_name, tag_text, vr_of
+from beamstop.dicom.walk import Place, is_readable, walk
 from beamstop.errors import RecipeError, Refusal, Rejected
 from beamstop.ocr import load_detector
 from beamstop.recipe.model import CustomBouncer, Recipe, Reject
@@ -309,38 +310,33 @@ def _lines(original: Dataset, recipe: Recipe, changes: dict[str, Change]) -> Ite
         name = tag_name(element.tag)
         line = _line(name, element.tag, element.VR, changes.get(name), "file meta", element.value)
         yield line if name in changes else line._replace(happens="is written anew")
-    yield from _dataset_lines(original, recipe, changes, sop_class, (), "")
+    items = [change for change in changes.values() if change.path.endswith("]")]  # removed as a whole
+    inside_items = tuple(f"{change.path}." for change in items)
 
+    def stays(place: Place) -> bool:
+        change = changes.get(place.label)
+        return is_readable(place) and (change is None or change.action not in _REMOVED)
 
-def _dataset_lines(
-    dataset: Dataset,
-    recipe: Recipe,
-    changes: dict[str, Change],
-    sop_class: str,
-    path: tuple[int, ...],
-    label: str,
-) -> Iterator[Line]:
-    for tag in sorted(dataset.keys()):
-        raw_vr = dataset.get_item(tag).VR
-        here, name = (*path, int(tag)), label + tag_name(tag)
-        creator = _creator(dataset, tag)
-        plan = recipe.planner.plan(here, creator, raw_vr, sop_class)
-        try:
-            element = dataset[tag]
-        except MALFORMED:
-            yield _line(name, tag, raw_vr or "UN", changes.get(name), plan.origin, "cannot be read")
+    for place in walk(original, stays):
+        if place.label.startswith(inside_items):
             continue
-        origin = "private" if is_private_creator(tag) else plan.origin
-        change = changes.get(name)
-        is_sequence = element.VR == "SQ"
-        yield _line(name, tag, element.VR, change, origin, "" if is_sequence else element.value)
-        if is_sequence and (change is None or change.action not in _REMOVED):
-            for number, item in enumerate(element.value):
-                removed = changes.get(f"{name}[{number}]")
-                if removed is not None:
-                    yield _line(f"{name}[{number}]", tag, "SQ", removed, removed.rule, "")
-                else:
-                    yield from _dataset_lines(item, recipe, changes, sop_class, here, f"{name}[{number}].")
+        yield _element_line(place, recipe, sop_class, changes.get(place.label))
+        for change in items:
+            if change.path.rpartition("[")[0] == place.label:
+                yield _line(change.path, place.tag, "SQ", change, change.rule, "")
+
+
+def _element_line(place: Place, recipe: Recipe, sop_class: str, change: Change | None) -> Line:
+    creator = _creator(place.dataset, place.tag)
+    plan = recipe.planner.plan(place.path, creator, place.element.VR, sop_class)
+    try:
+        element = place.dataset[place.tag]
+    except MALFORMED:
+        return _line(place.label, place.tag, place.element.VR or "UN", change, plan.origin, "cannot be read")
+    origin = "private" if is_private_creator(place.tag) else plan.origin
+    return _line(
+        place.label, place.tag, element.VR, change, origin, "" if element.VR == "SQ" else element.value
+    )
 
 
 def _creator(dataset: Dataset, tag: int) -> str | None:

@@ -36,7 +36,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from beamstop.dicom.elements import MALFORMED, UNDEFINED_LENGTH, text_of
 from beamstop.dicom.files import FIRST_PIXEL_TAG, IMPLEMENTATION_CLASS_UID, LAST_PIXEL_TAG, read_dicom
-from beamstop.dicom.tags import is_private_creator, private_block_start, tag_name, vr_of
+from beamstop.dicom.tags import is_private_creator, private_block_start
+from beamstop.dicom.walk import is_readable, walk
 from beamstop.errors import Quarantined, Refusal
 from beamstop.identity import Identity, is_well_known_uid
 from beamstop.leaks.search import search
@@ -356,25 +357,21 @@ def _stands_alone(text: bytes, data: bytes) -> bool:
     return False
 
 
-def _elements(dataset: Dataset, path: tuple[int, ...] = (), label: str = "") -> Iterator[_Element]:
+def _elements(dataset: Dataset) -> Iterator[_Element]:
     """Yield every element with its converted value, at every depth; sequences only by what is in them.
 
     Top-level pixel data, and what pydicom cannot convert, are left out: `leaks` sees the latter as bytes.
     """
-    for tag in sorted(dataset._dict):
-        if not path and FIRST_PIXEL_TAG <= tag <= LAST_PIXEL_TAG:
+    for place in walk(dataset, is_readable):
+        if place.depth == 0 and FIRST_PIXEL_TAG <= place.tag <= LAST_PIXEL_TAG:
             continue
         try:
-            element = dataset[tag]
+            element = place.dataset[place.tag]
             value: Any = element.value
         except MALFORMED:
             continue
-        here, name = (*path, int(tag)), label + tag_name(tag)
-        if element.VR == "SQ":
-            for number, item in enumerate(value or ()):
-                yield from _elements(item, here, f"{name}[{number}].")
-        else:
-            yield _Element(dataset, here, name, vr_of(tag, element.VR), value)
+        if element.VR != "SQ":
+            yield _Element(place.dataset, place.path, place.label, place.vr, value)
 
 
 def _texts(value: Any) -> list[str]:

@@ -58,7 +58,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from beamstop.dicom.elements import MALFORMED
-from beamstop.dicom.tags import tag_name, vr_of
+from beamstop.dicom.walk import walk
 from beamstop.errors import Quarantined
 from beamstop.leaks.embedded_text import unpacked
 from beamstop.leaks.needles import Needles
@@ -188,24 +188,19 @@ def _texts(header: bytes, encodings: tuple[str, ...]) -> Iterator[tuple[str, Ite
     except MALFORMED:
         yield "unreadable", _readings(header, "UN", ())
         return
-    yield from _element_texts(meta, "", encodings)
-    yield from _element_texts(body, "", encodings)
+    yield from _element_texts(meta, encodings)
+    yield from _element_texts(body, encodings)
 
 
 def _is_past_meta(tag: BaseTag, vr: str | None, length: int) -> bool:
     return tag.group > 2
 
 
-def _element_texts(
-    dataset: Dataset, label: str, encodings: tuple[str, ...]
-) -> Iterator[tuple[str, Iterator[str]]]:
-    for tag, element in sorted(dataset._dict.items()):
-        path, vr = label + tag_name(tag), vr_of(tag, element.VR)
-        if vr == "SQ":
-            for number, item in enumerate(dataset[tag].value or ()):
-                yield from _element_texts(item, f"{path}[{number}].", encodings)
-        elif isinstance(element.value, bytes) and _is_text(vr, element.value):
-            yield path, _readings(element.value, vr, encodings)
+def _element_texts(dataset: Dataset, encodings: tuple[str, ...]) -> Iterator[tuple[str, Iterator[str]]]:
+    for place in walk(dataset):
+        value, vr = place.element.value, place.vr
+        if vr != "SQ" and isinstance(value, bytes) and _is_text(vr, value):
+            yield place.label, _readings(value, vr, encodings)
 
 
 def _is_text(vr: str, value: bytes) -> bool:

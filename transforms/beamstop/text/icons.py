@@ -1,7 +1,6 @@
 """Icons (IconImageSequence, PS3.3 C.7.6.1.1.6): too small to be cleaned, so one with text is removed."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
@@ -10,7 +9,7 @@ from beamstop.changes import Change
 from beamstop.dicom.elements import MALFORMED
 from beamstop.dicom.files import transfer_syntax_of
 from beamstop.dicom.limits import DEEPEST
-from beamstop.dicom.tags import tag_name, vr_of
+from beamstop.dicom.walk import Place, is_readable, walk
 from beamstop.errors import PixelError
 from beamstop.pixels.frames import open_frames
 from beamstop.text.detector import TextDetector
@@ -34,33 +33,17 @@ def remove_icons_with_text(
         one change per IconImageSequence removed.
     """
     changes = []
-    for place, path, label in list(_holders(dataset)):
-        if not is_removed(path) and _show_text(place, dataset, detector):
-            del place[_ICON_IMAGE_SEQUENCE]
-            changes.append(Change(label, "(0088,0200)", "SQ", "X", "text", why="icon"))
+    icons = (place for place in walk(dataset, _may_hold_icons) if place.tag == _ICON_IMAGE_SEQUENCE)
+    for icon in list(icons):
+        if not is_removed(icon.path) and _show_text(icon.dataset, dataset, detector):
+            del icon.dataset[_ICON_IMAGE_SEQUENCE]
+            changes.append(Change(icon.label, "(0088,0200)", "SQ", "X", "text", why="icon"))
     return changes
 
 
-def _holders(top: Dataset) -> Iterator[tuple[Dataset, tuple[int, ...], str]]:
-    """Yield what has an IconImageSequence, with the tags and keywords down to that."""
-    stack: list[tuple[Dataset, tuple[int, ...], str]] = [(top, (), "")]
-    while stack:
-        dataset, path, label = stack.pop()
-        for tag, element in list(dataset._dict.items()):
-            here, name = (*path, int(tag)), label + tag_name(tag)
-            if tag == _ICON_IMAGE_SEQUENCE:
-                yield dataset, here, name
-            elif vr_of(tag, element.VR) == "SQ" and len(path) < DEEPEST:
-                items = enumerate(_items(dataset, tag))
-                stack.extend((item, here, f"{name}[{number}].") for number, item in items)
-
-
-def _items(dataset: Dataset, tag: int) -> list[Dataset]:
-    try:
-        value: Any = dataset[tag].value
-        return [item for item in value or () if isinstance(item, Dataset)]
-    except MALFORMED:  # left to the rules engine, which refuses it
-        return []
+def _may_hold_icons(place: Place) -> bool:
+    """Say whether to search a sequence for icons; the rules engine refuses one that cannot be read."""
+    return place.tag != _ICON_IMAGE_SEQUENCE and place.depth < DEEPEST and is_readable(place)
 
 
 def _show_text(place: Dataset, top: Dataset, detector: TextDetector) -> bool:

@@ -228,14 +228,14 @@ import sys
 for name in ("torch", "torchvision", "easyocr"):
     sys.modules[name] = None  # an import fails
 import json
-from tests.core.test_ocr import drawn, scene
+from tests.core.ocr.test_detector import drawn, scene
 from beamstop.ocr import load_detector
 from beamstop.pixels.renditions import local_contrast
 detector = load_detector()
 picture = local_contrast(scene() + 140 * drawn())
 print(json.dumps(sorted(box.text for box in detector.read(picture, detector.find(picture)))))
 """
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     found = subprocess.run(
         [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True, timeout=120
     )

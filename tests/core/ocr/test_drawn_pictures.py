@@ -11,7 +11,7 @@ import pytest
 from beamstop.ocr import load_detector
 from beamstop.pixels.frames import open_frames
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "pictures.py"
+FILE = Path(__file__).parents[3] / "benchmarks" / "pictures.py"
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from beamstop_pipeline.report.page import render_report
 from beamstop_pipeline.report.reasons import REMEDIES
 
 FIRST, SECOND = "20260101T000000Z-aaa", "20260102T000000Z-bbb"
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 
 def page_of(audit: Path) -> Any:

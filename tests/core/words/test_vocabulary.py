@@ -6,7 +6,7 @@ import pytest
 
 from beamstop.words.vocabulary import fold, is_common_word, is_syllabic, ordinary, titles, vocabulary
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(

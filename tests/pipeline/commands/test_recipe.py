@@ -91,7 +91,7 @@ def test_explain_names_the_rule_and_what_it_overrules(told):
     assert code == 0
     assert lines == [
         "PatientAge (0010,1010) AS",
-        "  K: stays",
+        "  K: is kept",
         "  rule retain-patient-characteristics:00101010",
         "  overrules X of basic:00101010, rule 98 of 657 in basic",
         "PatientName (0010,0010) PN",
@@ -112,9 +112,9 @@ def test_explain_knows_paths_private_and_repeating_elements(told):
     _, lines, _ = told("recipe", "explain", "research", inside, safe, "60xx,3000", "Rows")
     assert lines[:2] == [
         f"{inside} (0008,1155) UI",
-        "  goes with ReferencedPatientSequence, which is removed (basic:00081120)",
+        "  is removed with ReferencedPatientSequence, which is removed (basic:00081120)",
     ]
-    assert lines[lines.index(f"{safe} (0019,1023) UN") + 1] == "  K: stays"
+    assert lines[lines.index(f"{safe} (0019,1023) UN") + 1] == "  K: is kept"
     assert "  rule clean-graphics:60xx3000" in lines
     assert lines[-1] == "  rule unlisted"
 
@@ -146,9 +146,9 @@ def test_every_element_is_told_with_rule_and_action_and_no_value(saved, told):
     assert elements["PatientName"] == ("Z", "is emptied", "basic:00100010")
     assert elements["PatientID"] == ("Z", "gets a pseudonym", "identity:PatientID")
     assert elements["SOPInstanceUID"] == ("U", "gets a new UID", "basic:00080018")
-    assert elements["Rows"] == ("K", "stays", "unlisted")
+    assert elements["Rows"] == ("K", "is kept", "unlisted")
     assert elements["OtherPatientIDsSequence"] == ("X", "is removed", "basic:00101002")
-    assert elements["AnatomicRegionSequence[0].CodeMeaning"] == ("K", "stays", "unlisted")
+    assert elements["AnatomicRegionSequence[0].CodeMeaning"] == ("K", "is kept", "unlisted")
     assert "OtherPatientIDsSequence[0].CodeMeaning" not in elements
     assert not any(value in "\n".join(lines) for value in ("Roe", "R-1001", "Clinic", "1.2.3.4", "19610317"))
 

@@ -1,0 +1,78 @@
+"""The walk over a dataset: every element at every depth, with its place.
+
+Two loops over elements are not this one: the rules engine (`steps.apply_recipe`) puts another element in the
+place of each and visits what it left; `words.identifiers.harvest`, on the header path, decides by kinds of its
+own what to read.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
+
+from beamstop.dicom.elements import MALFORMED
+from beamstop.dicom.tags import tag_name, vr_of
+
+
+class Place(NamedTuple):
+    """Where an element is.
+
+    Attributes:
+        dataset: the dataset or item that has it.
+        tag: of the element.
+        element: as pydicom holds it: raw where nobody has converted it.
+        path: tags from the top level to it, item numbers left out.
+        label: the same in keywords, item numbers included; tag numbers of private elements.
+    """
+
+    dataset: Dataset
+    tag: BaseTag
+    element: Any
+    path: tuple[int, ...]
+    label: str
+
+    @property
+    def vr(self) -> str:
+        """How to read the element: as the file says, else as the data dictionary."""
+        return vr_of(self.tag, self.element.VR)
+
+    @property
+    def depth(self) -> int:
+        """How many sequences are around the element."""
+        return len(self.path) - 1
+
+
+def walk(dataset: Dataset, enters: Callable[[Place], bool] = lambda place: True) -> Iterator[Place]:
+    """Yield every element in the order of tags, a sequence before what is in it.
+
+    Raw elements stay raw, but for the sequences that are entered.
+
+    Args:
+        dataset: may be changed while it is walked, as long as the elements yet to come stay.
+        enters: says of a sequence whether its items are walked.
+
+    Raises:
+        Exception: one of `MALFORMED` for a sequence that cannot be read, unless `enters` is `is_readable`.
+    """
+    return _walk(dataset, enters, (), "")
+
+
+def _walk(
+    dataset: Dataset, enters: Callable[[Place], bool], path: tuple[int, ...], label: str
+) -> Iterator[Place]:
+    for tag in sorted(dataset._dict):
+        here = Place(dataset, tag, dataset._dict[tag], (*path, int(tag)), label + tag_name(tag))
+        yield here
+        if here.vr == "SQ" and enters(here):
+            for number, item in enumerate(dataset[tag].value or ()):
+                yield from _walk(item, enters, here.path, f"{here.label}[{number}].")
+
+
+def is_readable(place: Place) -> bool:
+    """Say whether a sequence can be read: for `walk`, where one that cannot is somebody else's to refuse."""
+    try:
+        value: Any = place.dataset[place.tag].value
+        return all(isinstance(item, Dataset) for item in value or ())
+    except MALFORMED:
+        return False
