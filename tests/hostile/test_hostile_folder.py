@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 from pydicom.dataset import FileDataset
-from tests.conftest import GREY_BYTES
 from tests.hostile.mutations import dissect
 
 from beamstop.dicom.files import encode
 from beamstop.dicom.limits import DEEPEST
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
+from beamstop.testing import GREY_BYTES
 from beamstop_pipeline.cli import main
 from beamstop_pipeline.running.suspects import note_suspect
 from beamstop_transforms.instance import Source, source_id_of

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import FileDataset
 from pydicom.uid import MRImageStorage, UltrasoundImageStorage
-from tests.conftest import GREY_BYTES, make_an_instance
 from tests.pipeline.audits import a_device, a_row, write_run
+
+from beamstop.testing import GREY_BYTES, make_instance
 
 RUN = "20260101T000000Z-aaa"
 CINE, STILL, PLAIN = "2.25.1", "2.25.2", "2.25.3"
@@ -17,7 +18,7 @@ CINE, STILL, PLAIN = "2.25.1", "2.25.2", "2.25.3"
 def a_picture(uid: str, modality: str, frames: int = 1, **attributes: Any) -> FileDataset:
     """Return a clean instance of 40 rows and 60 columns, grey all over, brighter frame by frame."""
     pixels = np.full((frames, 40, 60), 100, np.uint8) + np.arange(frames, dtype=np.uint8)[:, None, None]
-    return make_an_instance(
+    return make_instance(
         SOPClassUID=UltrasoundImageStorage if modality == "US" else MRImageStorage,
         SOPInstanceUID=uid,
         Modality=modality,

@@ -9,8 +9,9 @@ import pytest
 from lxml import html
 from pydicom import dcmread
 from pydicom.uid import UltrasoundImageStorage
-from tests.core.pixel_fixtures import BLOCK, HIDDEN, BlockDetector, image, with_block
+from tests.core.pixel_fixtures import BLOCK, HIDDEN, with_block
 
+from beamstop.testing import BlockDetector, make_image
 from beamstop.text.boxes import TextBox
 from beamstop_pipeline.cli import main
 
@@ -33,7 +34,7 @@ def scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray[Any, 
     pixels = with_block(250).astype("u1")
     pixels[MISSED] = 250
     header = {"Modality": "US", "Manufacturer": "O'Hara & Sons", "PatientName": "Roe^Jane", "PatientID": "R1"}
-    dataset = image(pixels, SOPClassUID=UltrasoundImageStorage, **header)
+    dataset = make_image(pixels, SOPClassUID=UltrasoundImageStorage, **header)
     (tmp_path / "archive").mkdir()
     dataset.save_as(tmp_path / "archive" / "1.dcm", enforce_file_format=True)
     return pixels

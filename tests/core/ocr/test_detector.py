@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
-from tests.core.pixel_fixtures import compressed, hide, image, palette
+from tests.core.pixel_fixtures import compressed, hide, palette
 
 from beamstop.errors import DeidError
 from beamstop.ocr import networks
@@ -20,6 +20,7 @@ from beamstop.ocr.thresholds import THRESHOLDS, Thresholds
 from beamstop.ocr.weights import CRAFT, DBNET, DIGESTS, ENGLISH, proposer_weights, weights_folder
 from beamstop.pixels.frames import open_frames
 from beamstop.pixels.renditions import RENDITIONS, Renditions, local_contrast
+from beamstop.testing import make_image
 from beamstop.text.detector import TextPolicy
 from beamstop.text.hiding import PixelReport
 
@@ -54,18 +55,18 @@ def scene(seed: int = 5) -> np.ndarray:
 def as_kind(kind: str, ink: np.ndarray) -> object:
     grey = np.clip(scene() + 140 * ink, 0, 255)
     if kind == "signed":
-        return image((grey * 8 - 1024).astype("<i2"))
+        return make_image((grey * 8 - 1024).astype("<i2"))
     if kind == "MONOCHROME1":
-        return image((255 - grey).astype("u1"), kind)
+        return make_image((255 - grey).astype("u1"), kind)
     if kind == "PALETTE COLOR":
-        dataset = image((255 - grey).astype("u1"), kind)
+        dataset = make_image((255 - grey).astype("u1"), kind)
         palette(dataset)
         return dataset
     if kind == "YBR_FULL":
-        return image(np.stack([grey, grey * 0 + 128, grey * 0 + 128], axis=-1).astype("u1"), kind)
+        return make_image(np.stack([grey, grey * 0 + 128, grey * 0 + 128], axis=-1).astype("u1"), kind)
     if kind == "RGB":
-        return image(np.repeat(grey[..., None], 3, axis=-1).astype("u1"), kind)
-    return image(grey.astype("u1"))
+        return make_image(np.repeat(grey[..., None], 3, axis=-1).astype("u1"), kind)
+    return make_image(grey.astype("u1"))
 
 
 def covered(report: PixelReport, shape: tuple[int, int] = (ROWS, COLUMNS)) -> np.ndarray:
@@ -93,8 +94,8 @@ def test_dark_words_and_words_of_one_brightness_with_their_ground_are_found(
     red_on_blue = np.zeros((ROWS, COLUMNS, 3))
     red_on_blue[..., 2] = 255 * (1 - drawn())
     red_on_blue[..., 0] = 255 * drawn()
-    assert hide(image(red_on_blue.astype("u1"), "RGB"), TextPolicy(), detector).text_boxes_hidden >= 3
-    dark = image(np.clip(scene() - 80 * drawn(), 0, 255).astype("u1"))
+    assert hide(make_image(red_on_blue.astype("u1"), "RGB"), TextPolicy(), detector).text_boxes_hidden >= 3
+    dark = make_image(np.clip(scene() - 80 * drawn(), 0, 255).astype("u1"))
     assert hide(dark, TextPolicy(), detector).text_boxes_hidden >= 3
 
 
@@ -152,7 +153,8 @@ def test_letters_of_a_hundred_pixels_are_found(detector: EasyOcrDetector) -> Non
     ink = np.asarray(canvas) / 255
     picture = 90 + np.random.default_rng(5).normal(0, 2, ink.shape) + 60 * ink
     assert (
-        covered(hide(image(picture.astype("u1")), TextPolicy(), detector), ink.shape)[ink > 0].mean() > 0.95
+        covered(hide(make_image(picture.astype("u1")), TextPolicy(), detector), ink.shape)[ink > 0].mean()
+        > 0.95
     )
 
 
@@ -278,7 +280,7 @@ def test_letters_that_nobody_here_reads_are_found(detector: EasyOcrDetector, wor
 def test_turned_words_are_found(detector: EasyOcrDetector, turns: int) -> None:
     ink = np.rot90(drawn(), turns)
     grey = np.clip(np.rot90(scene(), turns) + 140 * ink, 0, 255).astype("u1")
-    report = hide(image(grey), TextPolicy(), detector)
+    report = hide(make_image(grey), TextPolicy(), detector)
     assert covered(report, grey.shape)[ink > 0.4].mean() > 0.95
 
 

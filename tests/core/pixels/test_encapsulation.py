@@ -8,12 +8,13 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.uid import UID
-from tests.core.pixel_fixtures import BlockDetector, NoText, compressed, ground, hide, image, with_block
+from tests.core.pixel_fixtures import compressed, ground, hide, with_block
 
 from beamstop.dicom.files import encode, read_dicom
 from beamstop.errors import PixelError
 from beamstop.pixels.encapsulation import Offsets, join, split
 from beamstop.pixels.encoders import encode_frame
+from beamstop.testing import BlockDetector, NoTextDetector, make_image
 from beamstop.text.detector import TextDetector, TextPolicy
 
 J2K = "1.2.840.10008.1.2.4.90"
@@ -95,7 +96,7 @@ def test_frames_are_joined_behind_a_table_that_says_where_they_are() -> None:
 
 def made(syntax: str, behind: bytes = b"") -> Dataset:
     frames = np.stack([ground(), ground() + 1]).astype("u1")
-    dataset = image(frames)
+    dataset = make_image(frames)
     known = "1.2.840.10008.1.2.4.70" if ENDS.get(syntax) == "JPEG" else syntax
     streams = [encode_frame(UID(known), frame, 8, "MONOCHROME2") or b"" for frame in frames]
     if ENDS.get(syntax) == "JPEG":
@@ -110,7 +111,7 @@ def made(syntax: str, behind: bytes = b"") -> Dataset:
 def test_what_follows_the_end_of_a_codestream_is_cut(syntax: str) -> None:
     dataset = made(syntax, behind=b"\0\0DOE^JANE")
     clean = list(generate_frames(made(syntax).PixelData, number_of_frames=2))
-    assert hide(dataset, TextPolicy(), NoText()).pixels_changed
+    assert hide(dataset, TextPolicy(), NoTextDetector()).pixels_changed
     assert list(generate_frames(dataset.PixelData, number_of_frames=2)) == clean
 
 
@@ -118,7 +119,7 @@ def test_what_follows_the_end_of_a_codestream_is_cut(syntax: str) -> None:
 def test_padding_behind_a_codestream_stays(syntax: str) -> None:
     dataset = made(syntax, behind=bytes(6))
     before = dataset.PixelData
-    assert not hide(dataset, TextPolicy(), NoText()).pixels_changed
+    assert not hide(dataset, TextPolicy(), NoTextDetector()).pixels_changed
     assert dataset.PixelData is before
 
 
@@ -126,7 +127,7 @@ def test_what_follows_the_last_item_is_cut() -> None:
     dataset = made(J2K)
     clean = dataset.PixelData
     dataset.PixelData = clean + struct.pack("<HHL", 0xFFFE, 0xE0DD, 0) + b"DOE^JANE"
-    hide(dataset, TextPolicy(), NoText())
+    hide(dataset, TextPolicy(), NoTextDetector())
     assert dataset.PixelData == clean
 
 
@@ -134,13 +135,13 @@ def test_text_in_place_of_an_offset_table_goes() -> None:
     dataset = made(J2K)
     right = dataset.PixelData
     dataset.PixelData = item(b"DOE^JANE") + right[16:]
-    hide(dataset, TextPolicy(), NoText())
+    hide(dataset, TextPolicy(), NoTextDetector())
     assert dataset.PixelData == right
 
 
 def test_a_frame_of_several_fragments_behind_a_wrong_table_is_cleaned() -> None:
     frames = np.stack([with_block(200), with_block(201)]).astype("u1")
-    dataset = image(frames)
+    dataset = make_image(frames)
     first, second = compressed(dataset, J2K)
     dataset.PixelData = table(0, 0) + item(first[:40]) + item(first[40:]) + item(second)
     assert hide(dataset, TextPolicy(), BlockDetector()).text_boxes_hidden == 2
@@ -151,7 +152,7 @@ def test_a_frame_that_is_empty_is_refused() -> None:
     dataset = made(J2K)
     dataset.PixelData = table() + item(b"") + item(b"")
     with pytest.raises(PixelError, match="pixels_undecodable"):
-        hide(dataset, TextPolicy(), NoText())
+        hide(dataset, TextPolicy(), NoTextDetector())
 
 
 class FirstOnly(BlockDetector):
@@ -162,7 +163,7 @@ class FirstOnly(BlockDetector):
 
 
 @pytest.mark.parametrize(
-    ("detector", "share"), [(NoText(), 1.5), (FirstOnly(), 2.5)], ids=["untouched", "touched"]
+    ("detector", "share"), [(NoTextDetector(), 1.5), (FirstOnly(), 2.5)], ids=["untouched", "touched"]
 )
 @pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.90"], ids=["native", "J2K"])
 def test_pixels_are_held_once_and_twice_while_they_are_written(
@@ -171,7 +172,7 @@ def test_pixels_are_held_once_and_twice_while_they_are_written(
     """Twice the value: what was read and what replaces it; a frame and its renditions come on top."""
     rng = np.random.default_rng(1)
     many = np.stack([with_block(255), *[rng.integers(0, 90, (80, 120))] * 600]).astype("u1")
-    dataset = image(many)
+    dataset = make_image(many)
     if syntax == J2K:
         first, other = (encode_frame(UID(syntax), frame, 8, "MONOCHROME2") for frame in many[:2])
         compressed(dataset, syntax, codestreams=[first, *[other] * 600])

@@ -21,17 +21,16 @@ from tests.core.pixel_fixtures import (
     COLUMNS,
     HIDDEN,
     ROWS,
-    BlockDetector,
     compressed,
     ground,
     hide,
-    image,
     palette,
     with_block,
 )
 
 from beamstop.errors import PixelError
 from beamstop.pixels.encoders import encode_frame
+from beamstop.testing import BlockDetector, make_image
 from beamstop.text.detector import TextPolicy
 
 RLE = "1.2.840.10008.1.2.5"
@@ -73,13 +72,13 @@ def clean(dataset: Dataset) -> Any:
 
 
 def test_rgb_is_filled_with_black() -> None:
-    dataset = image(colour(), "RGB")
+    dataset = make_image(colour(), "RGB")
     clean(dataset)
     assert dataset.PixelData == hidden(colour(), 0).tobytes()
 
 
 def test_planar_rgb_is_filled_plane_by_plane() -> None:
-    dataset = image(colour(), "RGB", PlanarConfiguration=1)
+    dataset = make_image(colour(), "RGB", PlanarConfiguration=1)
     clean(dataset)
     assert dataset.PixelData == np.moveaxis(hidden(colour(), 0), -1, 0).tobytes()
 
@@ -87,7 +86,7 @@ def test_planar_rgb_is_filled_plane_by_plane() -> None:
 def test_ybr_full_is_filled_with_no_light_and_no_colour() -> None:
     frame = np.full((ROWS, COLUMNS, 3), 128, "u1")
     frame[..., 0] = with_block(250)
-    dataset = image(frame, "YBR_FULL")
+    dataset = make_image(frame, "YBR_FULL")
     clean(dataset)
     assert dataset.PixelData == hidden(frame, (0, 128, 128)).tobytes()
 
@@ -96,7 +95,7 @@ def test_subsampled_colour_changes_by_pairs_only() -> None:
     frame = np.zeros((ROWS, COLUMNS // 2, 4), "u1")  # Y1 Y2 B R
     frame[..., :2] = with_block(250).reshape(ROWS, COLUMNS // 2, 2)
     frame[..., 2:] = 120
-    header = image(np.zeros((ROWS, COLUMNS, 3), "u1"), "YBR_FULL_422")
+    header = make_image(np.zeros((ROWS, COLUMNS, 3), "u1"), "YBR_FULL_422")
     header["PixelData"].value = frame.tobytes()
     clean(header)
     wanted = frame.copy()
@@ -106,7 +105,7 @@ def test_subsampled_colour_changes_by_pairs_only() -> None:
 
 def test_palette_is_filled_with_its_darkest_index() -> None:
     frame = (255 - with_block(250)).astype("u1")  # the palette falls from white to black
-    dataset = image(frame, "PALETTE COLOR")
+    dataset = make_image(frame, "PALETTE COLOR")
     palette(dataset)
     clean(dataset)
     assert dataset.PixelData == hidden(frame, 255).tobytes()
@@ -118,7 +117,7 @@ def test_palette_is_filled_with_its_darkest_index() -> None:
 def test_floating_point_pixels_are_filled_with_their_lowest_value(keyword: str, dtype: str, vr: str) -> None:
     frame = np.where(with_block(200) == 200, 0.2, 0.01).astype(dtype)
     frame[70, 3] = np.nan
-    dataset = image(frame)
+    dataset = make_image(frame)
     del dataset.PixelData
     dataset.add_new(keyword, vr, frame.tobytes())
     report = clean(dataset)
@@ -131,7 +130,7 @@ def test_single_bits_are_cleared(columns: int) -> None:
     frames = np.zeros((3, ROWS, columns), "u1")
     frames[:, 70, :100] = 1
     frames[1][BLOCK] = 1
-    dataset = image(frames, NumberOfFrames=3, BitsAllocated=1, BitsStored=1, HighBit=0)
+    dataset = make_image(frames, NumberOfFrames=3, BitsAllocated=1, BitsStored=1, HighBit=0)
     dataset["PixelData"].value = np.packbits(frames.ravel(), bitorder="little").tobytes()
     clean(dataset)
     frames[1][HIDDEN] = 0
@@ -140,7 +139,7 @@ def test_single_bits_are_cleared(columns: int) -> None:
 
 def test_big_endian_words_stay_big_endian() -> None:
     frame = with_block(3000)
-    dataset = image(frame.astype(">u2"))
+    dataset = make_image(frame.astype(">u2"))
     dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
     clean(dataset)
     assert dataset.PixelData == hidden(frame, 10).astype(">u2").tobytes()
@@ -148,7 +147,7 @@ def test_big_endian_words_stay_big_endian() -> None:
 
 def test_big_endian_bytes_in_words_stay_swapped() -> None:
     frame = with_block(200).astype("u1")
-    dataset = image(frame)
+    dataset = make_image(frame)
     dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
     dataset["PixelData"].VR = "OW"
     dataset["PixelData"].value = np.frombuffer(frame.tobytes(), "u2").byteswap().tobytes()
@@ -158,7 +157,7 @@ def test_big_endian_bytes_in_words_stay_swapped() -> None:
 
 def test_values_that_do_not_begin_at_bit_0_are_filled_in_place() -> None:
     frame = with_block(3000)
-    dataset = image((frame << 4).astype("<u2"), BitsStored=12, HighBit=15)
+    dataset = make_image((frame << 4).astype("<u2"), BitsStored=12, HighBit=15)
     clean(dataset)
     assert dataset.PixelData == (hidden(frame, 10) << 4).astype("<u2").tobytes()
 
@@ -167,7 +166,7 @@ def test_old_overlay_in_unused_bits_is_cleared() -> None:
     frame = ground().astype("<u2")
     drawn = frame.copy()
     drawn[BLOCK] |= 0x8000
-    dataset = image(drawn, BitsStored=12)
+    dataset = make_image(drawn, BitsStored=12)
     report = clean(dataset)
     assert dataset.PixelData == frame.tobytes()
     assert (report.pixels_changed, report.changes) == (True, [])
@@ -177,7 +176,7 @@ def test_old_overlay_over_signed_values_is_cleared() -> None:
     frame = (ground() - 12).astype("<i2")  # below and above zero
     drawn = frame.copy()
     drawn[BLOCK] ^= 0x1000
-    dataset = image(drawn, BitsStored=12)
+    dataset = make_image(drawn, BitsStored=12)
     clean(dataset)
     assert dataset.PixelData == frame.tobytes()
 
@@ -186,13 +185,13 @@ def test_old_overlay_over_signed_values_is_cleared() -> None:
 def test_signed_values_keep_their_bytes_extended_or_not(extended: bool) -> None:
     frame = (ground() - 12).astype("<i2")
     frame = frame if extended else frame & 0xFFF
-    dataset = image(frame, BitsStored=12)
+    dataset = make_image(frame, BitsStored=12)
     assert clean(dataset).pixels_changed is False
     assert dataset.PixelData == frame.tobytes()
 
 
 def test_what_lies_beyond_the_last_frame_is_cut() -> None:
-    dataset = image(ground().astype("u1"))
+    dataset = make_image(ground().astype("u1"))
     dataset["PixelData"].value += b"Roe^Jane"
     assert clean(dataset).pixels_changed is True
     assert dataset.PixelData == ground().astype("u1").tobytes()
@@ -206,7 +205,7 @@ def test_what_lies_beyond_the_last_frame_is_cut() -> None:
 def test_lossless_grey_stays_in_its_syntax(syntax: str, kind: str) -> None:
     dtype, bits, low = GREY[kind]
     frames = np.stack([ground() + low, with_block(200, low)]).astype(dtype)
-    dataset = image(frames, BitsStored=bits)
+    dataset = make_image(frames, BitsStored=bits)
     untouched, _ = compressed(dataset, syntax)
     clean(dataset)
     assert dataset.file_meta.TransferSyntaxUID == syntax
@@ -218,7 +217,7 @@ def test_lossless_grey_stays_in_its_syntax(syntax: str, kind: str) -> None:
 
 @pytest.mark.parametrize("syntax", LOSSLESS)
 def test_lossless_rgb_stays_in_its_syntax(syntax: str) -> None:
-    dataset = image(colour(), "RGB")
+    dataset = make_image(colour(), "RGB")
     compressed(dataset, syntax)
     clean(dataset)
     assert (dataset.file_meta.TransferSyntaxUID, dataset.PhotometricInterpretation) == (syntax, "RGB")
@@ -238,7 +237,7 @@ def test_htj2k_by_resolution_has_what_its_syntax_demands(rows: int, halvings: in
 @pytest.mark.parametrize("syntax", [JPEG_LS, J2K])
 def test_another_decoder_agrees(syntax: str) -> None:
     frame = with_block(3000).astype("<u2")
-    dataset = image(frame, BitsStored=12)
+    dataset = make_image(frame, BitsStored=12)
     compressed(dataset, syntax)
     clean(dataset)
     assert np.array_equal(pixel_array(dataset, decoding_plugin="gdcm"), hidden(frame, 10))
@@ -247,7 +246,7 @@ def test_another_decoder_agrees(syntax: str) -> None:
 @pytest.mark.parametrize("syntax", [JPEG_LOSSLESS, JPEG_LOSSLESS_SV1])
 def test_libjpeg_agrees_with_gdcm_on_lossless_jpeg(syntax: str) -> None:
     frame = with_block(3000).astype("<u2")
-    dataset = image(frame, BitsStored=12)
+    dataset = make_image(frame, BitsStored=12)
     compressed(dataset, syntax)
     clean(dataset)
     (codestream,) = generate_frames(dataset.PixelData, number_of_frames=1)
@@ -255,7 +254,7 @@ def test_libjpeg_agrees_with_gdcm_on_lossless_jpeg(syntax: str) -> None:
 
 
 def test_reversible_colour_transform_stays() -> None:
-    dataset = image(colour(), "RGB")
+    dataset = make_image(colour(), "RGB")
     dataset.PhotometricInterpretation = "YBR_RCT"
     compressed(dataset, J2K)
     clean(dataset)
@@ -266,7 +265,7 @@ def test_reversible_colour_transform_stays() -> None:
 def test_ybr_full_in_rle_stays_ybr() -> None:
     frame = np.full((ROWS, COLUMNS, 3), 128, "u1")
     frame[..., 0] = with_block(250)
-    dataset = image(frame, "YBR_FULL")
+    dataset = make_image(frame, "YBR_FULL")
     compressed(dataset, RLE)
     clean(dataset)
     assert np.array_equal(pixel_array(dataset, raw=True), hidden(frame, (0, 128, 128)))
@@ -275,7 +274,7 @@ def test_ybr_full_in_rle_stays_ybr() -> None:
 @pytest.mark.parametrize("syntax", [JPEG_LS_NEAR, J2K_LOSSY, HTJ2K_LOSSY])
 def test_lossy_syntax_with_a_lossless_mode_stays(syntax: str) -> None:
     frame = with_block(200).astype("u1")
-    dataset = image(frame)
+    dataset = make_image(frame)
     compressed(dataset, syntax)
     clean(dataset)
     assert dataset.file_meta.TransferSyntaxUID == syntax
@@ -303,7 +302,7 @@ def test_what_was_lossy_loses_nothing_more_and_says_so(syntax: str) -> None:
     method, encode, decode = LOSSY_STREAMS[syntax]
     frames = np.stack([with_block(200), ground()]).astype("u1")
     frames[:, ::7, ::5] += 9
-    dataset = image(frames)
+    dataset = make_image(frames)
     streams = compressed(dataset, syntax, codestreams=[encode(frame) for frame in frames])
     before = pixel_array(dataset)
     assert not np.array_equal(before[0], frames[0])
@@ -320,7 +319,7 @@ def test_what_was_lossy_loses_nothing_more_and_says_so(syntax: str) -> None:
 
 
 def test_what_was_lossless_in_a_lossy_syntax_is_not_called_lossy() -> None:
-    dataset = image(with_block(200).astype("u1"))
+    dataset = make_image(with_block(200).astype("u1"))
     compressed(dataset, J2K_LOSSY)
     clean(dataset)
     assert "LossyImageCompression" not in dataset
@@ -328,7 +327,7 @@ def test_what_was_lossless_in_a_lossy_syntax_is_not_called_lossy() -> None:
 
 def test_samples_of_32_bits_in_big_endian_words_are_refused() -> None:
     """Some writers swap words as PS3.5 6.2 says, some samples: nobody can tell one from the other."""
-    dataset = image(with_block(1 << 30).astype(">u4"))
+    dataset = make_image(with_block(1 << 30).astype(">u4"))
     dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
     with pytest.raises(PixelError, match="pixels_undecodable: PixelData: 32 bits in words"):
         clean(dataset)
@@ -337,7 +336,7 @@ def test_samples_of_32_bits_in_big_endian_words_are_refused() -> None:
 def lossy(
     frames: np.ndarray[Any, Any], photometric: str, syntax: str = JPEG_BASELINE, **header: Any
 ) -> Dataset:
-    dataset = image(frames, photometric, **header)
+    dataset = make_image(frames, photometric, **header)
     many = frames if dataset.get("NumberOfFrames") else frames[None]
     bits = {"bitspersample": dataset.BitsStored} if dataset.BitsStored > 8 else {}
     options = (
@@ -384,7 +383,7 @@ def test_subsampled_jpeg_stays_as_it_is_beyond_the_reach_of_its_chrominance() ->
 def progressive(frame: np.ndarray[Any, Any], photometric: str) -> Dataset:
     file = BytesIO()
     Image.fromarray(frame).save(file, "JPEG", quality=95, progressive=True)
-    dataset = image(frame, photometric)
+    dataset = make_image(frame, photometric)
     compressed(dataset, JPEG_BASELINE, codestreams=[file.getvalue()])
     return dataset
 
@@ -412,7 +411,7 @@ def test_irreversible_colour_is_written_reversibly_in_its_syntax(touched: int, s
     plain[BLOCK] = 10
     frames = np.stack([colour(), colour() if touched == 2 else plain])
     frames[1, 70, 3] = 99
-    dataset = image(frames, "RGB")
+    dataset = make_image(frames, "RGB")
     streams = [
         imagecodecs.jpeg2k_encode(f, level=40, reversible=False, mct=True, codecformat="J2K") for f in frames
     ]
@@ -443,7 +442,7 @@ def test_twelve_bit_jpeg_is_blanked_and_stays() -> None:
 
 def test_basic_offset_table_points_at_the_frames() -> None:
     frames = np.stack([with_block(200), ground(), with_block(201)]).astype("u1")
-    dataset = image(frames)
+    dataset = make_image(frames)
     compressed(dataset, RLE)
     clean(dataset)
     data = dataset.PixelData
@@ -456,7 +455,7 @@ def test_basic_offset_table_points_at_the_frames() -> None:
 
 def test_extended_offset_table_points_at_the_frames() -> None:
     frames = np.stack([with_block(200), ground(), with_block(201)]).astype("u1")
-    dataset = image(frames)
+    dataset = make_image(frames)
     streams = compressed(dataset, RLE, extended=True)
     clean(dataset)
     tables = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
@@ -467,7 +466,7 @@ def test_extended_offset_table_points_at_the_frames() -> None:
 
 def test_fragments_of_untouched_frames_stay_apart() -> None:
     frames = np.stack([with_block(200), ground()]).astype("u1")
-    dataset = image(frames)
+    dataset = make_image(frames)
     first, second = compressed(dataset, JPEG_LS)
     half = len(second) // 4 * 2
     items = [first, second[:half], second[half:]]
@@ -510,7 +509,7 @@ def _corner(detector: BlockDetector) -> Any:
     "syntax", ["1.2.840.10008.1.2.4.100", "1.2.840.10008.1.2.4.103.1", "1.2.840.10008.1.2.4.108"]
 )
 def test_video_is_refused(syntax: str) -> None:
-    dataset = image(ground().astype("u1"))
+    dataset = make_image(ground().astype("u1"))
     dataset.file_meta.TransferSyntaxUID = syntax
     with pytest.raises(PixelError, match=f"pixels_unsupported: PixelData: {syntax}"):
         clean(dataset)
@@ -520,7 +519,7 @@ def test_video_is_refused(syntax: str) -> None:
     "syntax", [RLE, JPEG_BASELINE, JPEG_LOSSLESS_SV1, JPEG_LS, J2K, HTJ2K, "1.2.840.10008.1.2.4.110"]
 )
 def test_what_does_not_decode_is_refused(syntax: str) -> None:
-    dataset = image(ground().astype("u1"))
+    dataset = make_image(ground().astype("u1"))
     compressed(dataset, syntax, codestreams=[b"\xff\xd8 not a codestream"])
     with pytest.raises(PixelError, match=f"pixels_undecodable: PixelData: {syntax}"):
         clean(dataset)
@@ -541,14 +540,14 @@ def test_what_does_not_decode_is_refused(syntax: str) -> None:
     ],
 )
 def test_header_that_does_not_fit_is_refused(keyword: str, value: Any) -> None:
-    dataset = image(ground().astype("u1"))
+    dataset = make_image(ground().astype("u1"))
     setattr(dataset, keyword, value)
     with pytest.raises(PixelError, match="pixels_undecodable"):
         clean(dataset)
 
 
 def test_gigapixel_header_on_a_small_codestream_is_refused() -> None:
-    dataset = image(ground().astype("u1"))
+    dataset = make_image(ground().astype("u1"))
     compressed(dataset, J2K)
     dataset.Rows = dataset.Columns = 30000
     with pytest.raises(PixelError, match=f"pixels_undecodable: PixelData: {J2K}"):
@@ -556,7 +555,7 @@ def test_gigapixel_header_on_a_small_codestream_is_refused() -> None:
 
 
 def test_frame_too_many_is_refused() -> None:
-    dataset = image(np.stack([ground(), with_block(200)]).astype("u1"))
+    dataset = make_image(np.stack([ground(), with_block(200)]).astype("u1"))
     compressed(dataset, RLE)
     dataset.NumberOfFrames = 1
     with pytest.raises(PixelError, match="pixels_undecodable"):
@@ -564,7 +563,7 @@ def test_frame_too_many_is_refused() -> None:
 
 
 def test_second_picture_behind_a_first_is_refused() -> None:
-    dataset = image(np.stack([ground(), with_block(200)]).astype("u1"))
+    dataset = make_image(np.stack([ground(), with_block(200)]).astype("u1"))
     compressed(dataset, J2K)
     dataset.NumberOfFrames = 1
     with pytest.raises(PixelError, match="pixels_undecodable"):
@@ -572,7 +571,7 @@ def test_second_picture_behind_a_first_is_refused() -> None:
 
 
 def test_two_kinds_of_pixel_data_are_refused() -> None:
-    dataset = image(ground().astype("u1"))
+    dataset = make_image(ground().astype("u1"))
     dataset.FloatPixelData = b"\0" * 4
     with pytest.raises(PixelError, match="pixels_undecodable"):
         clean(dataset)

@@ -16,19 +16,11 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.filewriter import correct_ambiguous_vr
 from pydicom.pixels import pixel_array
 from pydicom.uid import UID
-from tests.core.pixel_fixtures import (
-    BLOCK,
-    HIDDEN,
-    BlockDetector,
-    compressed,
-    hide,
-    image,
-    palette,
-    with_block,
-)
+from tests.core.pixel_fixtures import BLOCK, HIDDEN, compressed, hide, palette, with_block
 
 from beamstop.dicom.files import encode, read_dicom
 from beamstop.errors import PixelError
+from beamstop.testing import BlockDetector, make_image
 from beamstop.text.detector import TextPolicy
 
 Pixels = np.ndarray[Any, Any]
@@ -100,7 +92,7 @@ CASES = [(kind, syntax) for kind, (*_, syntaxes) in KINDS.items() for syntax in 
 
 def made(kind: str, syntax: str) -> Dataset:
     frame, photometric, _, header, _ = KINDS[kind]
-    dataset = image(frame, photometric, **header)
+    dataset = make_image(frame, photometric, **header)
     if photometric == "PALETTE COLOR":
         palette(dataset)
     if syntax not in NATIVE:
@@ -169,7 +161,7 @@ def test_dcmtk_sees_lossy_jpeg_as_it_was_outside_the_blocks(
     syntax: str, bits: int, dtype: str, bright: int, tmp_path: Path
 ) -> None:
     frame = with_block(bright).astype(dtype)
-    dataset = image(frame, BitsStored=bits)
+    dataset = make_image(frame, BitsStored=bits)
     options = {"bitspersample": bits} if bits > 8 else {}
     compressed(dataset, syntax, codestreams=[imagecodecs.jpeg8_encode(frame, level=90, **options)])
     before = dcmdjpeg(dataset, tmp_path, frame)
@@ -187,7 +179,7 @@ def test_dcmtk_sees_lossy_jpeg_as_it_was_outside_the_blocks(
 @pytest.mark.parametrize("predictor", range(2, 8))
 def test_lossless_jpeg_of_any_predictor_is_cleaned(predictor: int, tmp_path: Path) -> None:
     frame = with_block(3000).astype("<u2")
-    dataset = image(frame, BitsStored=12)
+    dataset = make_image(frame, BitsStored=12)
     stream = imagecodecs.jpeg8_encode(frame, lossless=True, predictor=predictor, bitspersample=12)
     compressed(dataset, JPEG[0], codestreams=[stream])
     hide(dataset, TextPolicy(), BlockDetector())
@@ -199,7 +191,7 @@ def test_lossless_jpeg_of_any_predictor_is_cleaned(predictor: int, tmp_path: Pat
 
 @pytest.mark.parametrize("bad", ["cut", "bomb", "tail"])
 def test_a_deflated_frame_that_is_not_what_the_header_says_is_refused(bad: str) -> None:
-    dataset = image(GREY.astype("<u1"))
+    dataset = make_image(GREY.astype("<u1"))
     (stream,) = compressed(dataset, DEFLATED_FRAMES[0])
     long = zlib.compressobj(wbits=-15)
     wrong = {
@@ -221,7 +213,7 @@ def dcmdjpeg(dataset: Dataset, folder: Path, like: Pixels) -> Pixels:
 
 def test_segmented_palette_is_filled_with_its_darkest_index() -> None:
     frame = (255 - GREY).astype("<u1")
-    dataset = image(frame, "PALETTE COLOR")
+    dataset = make_image(frame, "PALETTE COLOR")
     # a discrete segment of one entry, white, and a linear one of 255 down to black (PS3.3 C.7.9.2)
     segments = np.array([0, 1, 65535, 1, 255, 0], "<u2").tobytes()
     for colour in ("Red", "Green", "Blue"):

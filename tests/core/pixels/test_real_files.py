@@ -9,10 +9,11 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.pixels import pixel_array
-from tests.core.pixel_fixtures import NoText, hide
+from tests.core.pixel_fixtures import hide
 
 from beamstop.dicom.files import encode, read_dicom
 from beamstop.pixels.renditions import Picture
+from beamstop.testing import NoTextDetector
 from beamstop.text.boxes import TextBox
 from beamstop.text.detector import TextPolicy
 
@@ -62,7 +63,7 @@ BUNDLED = {  # name → how far beyond a box a decoder may see another tint
 }
 
 
-class OnceDetector(NoText):
+class OnceDetector(NoTextDetector):
     """Finds text in the first picture it is shown, at odd places."""
 
     looks = 0

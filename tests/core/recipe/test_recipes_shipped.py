@@ -10,12 +10,12 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation
-from tests.core.pixel_fixtures import NoText
 
 from beamstop import deidentify_bytes
 from beamstop.dicom.files import read_dicom
 from beamstop.recipe.load import load_recipe, parse_recipe
 from beamstop.steps.apply_recipe import apply_recipe
+from beamstop.testing import load_no_text_detector
 
 # Lines of deidcm's built-in recipe, spelled as there: capitals among the digits, and an idea of a pattern.
 ANCESTOR = {
@@ -148,7 +148,7 @@ def test_the_mammography_recipe_hides_all_text():
 def strictly(name):
     """Return a file of pydicom's before and after `strict`."""
     data = Path(get_testdata_file(name)).read_bytes()
-    clean = deidentify_bytes(data, load_recipe("strict"), bytes(range(32)), lambda languages: NoText())
+    clean = deidentify_bytes(data, load_recipe("strict"), bytes(range(32)), load_no_text_detector)
     return read_dicom(data), read_dicom(clean)
 
 

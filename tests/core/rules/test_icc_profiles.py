@@ -6,11 +6,11 @@ from pydicom import dcmread
 from pydicom.data import get_palette_files
 from pydicom.dataset import Dataset
 from pydicom.uid import VLWholeSlideMicroscopyImageStorage
-from tests.core.pixel_fixtures import NoText
 from tests.core.test_invariants import as_bytes, instance
 
 from beamstop import deidentify_bytes, load_recipe
 from beamstop.rules.icc_profiles import clean_icc_profile
+from beamstop.testing import load_no_text_detector
 
 KEY = bytes(range(32))
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -50,5 +50,5 @@ def test_strict_keeps_the_colours_of_a_whole_slide_and_not_what_the_profile_tell
     path = Dataset()
     path.ICCProfile = SRGB.replace(b"s\0R\0G\0B", b"\0W\0u\0b\0b"[:7])
     data = as_bytes(instance(SOPClassUID=VLWholeSlideMicroscopyImageStorage, OpticalPathSequence=[path]))
-    clean = dcmread(BytesIO(deidentify_bytes(data, load_recipe("strict"), KEY, lambda languages: NoText())))
+    clean = dcmread(BytesIO(deidentify_bytes(data, load_recipe("strict"), KEY, load_no_text_detector)))
     assert in_lab(clean.OpticalPathSequence[0].ICCProfile) == in_lab(SRGB)

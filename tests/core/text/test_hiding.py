@@ -5,20 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
-from tests.core.pixel_fixtures import (
-    BLOCK,
-    HIDDEN,
-    BlockDetector,
-    StubbornDetector,
-    ground,
-    hide,
-    image,
-    with_block,
-)
+from tests.core.pixel_fixtures import BLOCK, HIDDEN, StubbornDetector, ground, hide, with_block
 
 from beamstop.changes import Change
 from beamstop.errors import PixelError
 from beamstop.pixels.renditions import Picture
+from beamstop.testing import BlockDetector, make_image
 from beamstop.text.boxes import TextBox
 from beamstop.text.detector import TextPolicy
 from beamstop.text.hiding import PixelReport
@@ -39,14 +31,14 @@ def expected(frame: np.ndarray[Any, Any], black: Any) -> np.ndarray[Any, Any]:
 @pytest.mark.parametrize("dtype", ["u1", "<u2", "<u4"])
 def test_unsigned_grey_is_filled_with_its_darkest_value(dtype: str) -> None:
     frame = with_block(200).astype(dtype)
-    dataset = image(frame)
+    dataset = make_image(frame)
     hide(dataset, TextPolicy(), BlockDetector())
     assert np.array_equal(stored(dataset, dtype), expected(frame, 10))
 
 
 def test_signed_grey_is_filled_with_its_darkest_value() -> None:
     frame = with_block(3000, low=-1024).astype("<i2")
-    dataset = image(frame)
+    dataset = make_image(frame)
     hide(dataset, TextPolicy(), BlockDetector())
     assert np.array_equal(stored(dataset, "<i2"), expected(frame, -1014))
 
@@ -54,7 +46,7 @@ def test_signed_grey_is_filled_with_its_darkest_value() -> None:
 def test_padding_is_not_taken_for_black() -> None:
     frame = with_block(3000, low=-1024).astype("<i2")
     frame[60:, :] = -2000
-    dataset = image(frame)
+    dataset = make_image(frame)
     dataset.add_new("PixelPaddingValue", "SS", -2000)
     hide(dataset, TextPolicy(), BlockDetector())
     assert np.array_equal(stored(dataset, "<i2"), expected(frame, -1014))
@@ -62,13 +54,13 @@ def test_padding_is_not_taken_for_black() -> None:
 
 def test_monochrome1_is_filled_with_its_highest_value() -> None:
     frame = (250 - with_block(200)).astype("u1")
-    dataset = image(frame, "MONOCHROME1")
+    dataset = make_image(frame, "MONOCHROME1")
     hide(dataset, TextPolicy(), BlockDetector())
     assert np.array_equal(stored(dataset, "u1"), expected(frame, 240))
 
 
 def test_report_says_what_was_done() -> None:
-    dataset = image(with_block(200).astype("u1"))
+    dataset = make_image(with_block(200).astype("u1"))
     report = hide(dataset, TextPolicy(), BlockDetector())
     change = Change(
         "", "(7FE0,0010)", "OB", "X", "text", frame=0, x=26, y=16, width=48, height=22, why="text"
@@ -84,7 +76,7 @@ def test_report_says_what_was_done() -> None:
 
 
 def test_picture_without_text_keeps_its_bytes() -> None:
-    dataset = image(ground().astype("u1"))
+    dataset = make_image(ground().astype("u1"))
     before = dataset.PixelData
     report = hide(dataset, TextPolicy(), BlockDetector())
     assert dataset.PixelData is before
@@ -97,7 +89,7 @@ def test_instance_without_pixel_data_is_not_examined() -> None:
 
 def test_equal_frames_are_looked_at_once_and_hidden_in_all() -> None:
     frames = np.stack([with_block(200), ground(), with_block(200), ground()]).astype("u1")
-    dataset = image(frames)
+    dataset = make_image(frames)
     detector = BlockDetector()
     report = hide(dataset, TextPolicy(), detector)
     assert len(detector.looks) == 3  # two distinct frames, one of them looked at again
@@ -109,19 +101,19 @@ def test_equal_frames_are_looked_at_once_and_hidden_in_all() -> None:
 
 
 def test_icon_goes_when_text_was_hidden() -> None:
-    dataset = image(with_block(200).astype("u1"), IconImageSequence=[image(ground().astype("u1"))])
+    dataset = make_image(with_block(200).astype("u1"), IconImageSequence=[make_image(ground().astype("u1"))])
     hide(dataset, TextPolicy(), BlockDetector())
     assert "IconImageSequence" not in dataset
 
 
 def test_icon_stays_when_nothing_was_hidden() -> None:
-    dataset = image(ground().astype("u1"), IconImageSequence=[image(ground().astype("u1"))])
+    dataset = make_image(ground().astype("u1"), IconImageSequence=[make_image(ground().astype("u1"))])
     hide(dataset, TextPolicy(), BlockDetector())
     assert "IconImageSequence" in dataset
 
 
 def test_stated_extremes_stay_true() -> None:
-    dataset = image(with_block(200).astype("u1"), SmallestImagePixelValue=10, LargestImagePixelValue=200)
+    dataset = make_image(with_block(200).astype("u1"), SmallestImagePixelValue=10, LargestImagePixelValue=200)
     hide(dataset, TextPolicy(), BlockDetector())
     assert (dataset.SmallestImagePixelValue, dataset.LargestImagePixelValue) == (10, 13)
 
@@ -130,7 +122,7 @@ def test_stated_extremes_stay_true() -> None:
 def test_an_extreme_stated_alone_stays_true(keyword: str) -> None:
     frame = 255 - with_block(200) if keyword.startswith("Small") else with_block(200)
     photometric = "MONOCHROME1" if keyword.startswith("Small") else "MONOCHROME2"
-    dataset = image(frame.astype("u1"), photometric, **{keyword: int(frame[BLOCK][0, 0])})
+    dataset = make_image(frame.astype("u1"), photometric, **{keyword: int(frame[BLOCK][0, 0])})
     hide(dataset, TextPolicy(), BlockDetector())
     assert dataset[keyword].value == (242 if keyword.startswith("Small") else 13)
 
@@ -145,7 +137,7 @@ class CentreDetector(BlockDetector):
 def test_padding_is_no_extreme_and_what_hiding_does_not_change_stays_as_it_is_stated() -> None:
     frame = with_block(200)
     frame[:, 112:] = 255
-    dataset = image(
+    dataset = make_image(
         frame.astype("u1"), PixelPaddingValue=255, SmallestImagePixelValue=9, LargestImagePixelValue=200
     )
     hide(dataset, TextPolicy(), CentreDetector())
@@ -154,21 +146,21 @@ def test_padding_is_no_extreme_and_what_hiding_does_not_change_stays_as_it_is_st
 
 def test_an_extreme_of_the_series_that_may_be_gone_goes() -> None:
     stated = {"SmallestPixelValueInSeries": 0, "LargestPixelValueInSeries": 200}
-    dataset = image(with_block(200).astype("u1"), **stated)
+    dataset = make_image(with_block(200).astype("u1"), **stated)
     hide(dataset, TextPolicy(), BlockDetector())
     assert "LargestPixelValueInSeries" not in dataset
     assert dataset.SmallestPixelValueInSeries == 0
 
 
 def test_sop_instance_uid_stays() -> None:
-    dataset = image(with_block(200).astype("u1"))
+    dataset = make_image(with_block(200).astype("u1"))
     hide(dataset, TextPolicy(), BlockDetector())
     assert dataset.SOPInstanceUID == "1.2.3.4.5"
 
 
 def test_authorized_word_is_kept_and_said_so() -> None:
     frame = with_block(200).astype("u1")
-    dataset = image(frame)
+    dataset = make_image(frame)
     report = hide(dataset, TextPolicy(authorized_words=("SHOCR",)), BlockDetector(words=["shocr"]))
     assert np.array_equal(stored(dataset, "u1"), frame)
     assert [(change.action, change.why) for change in report.changes] == [("K", "authorized_word")]
@@ -178,7 +170,7 @@ def test_authorized_word_is_kept_and_said_so() -> None:
 def test_other_words_are_hidden_beside_an_authorized_one() -> None:
     frame = with_block(200)
     frame[60:74, 30:70] = 200
-    dataset = image(frame.astype("u1"))
+    dataset = make_image(frame.astype("u1"))
     report = hide(dataset, TextPolicy(authorized_words=("SHOCR",)), BlockDetector(words=["SHOCR", "SMITH"]))
     assert [(change.y, change.action) for change in report.changes] == [(20, "K"), (56, "X")]
     after = stored(dataset, "u1")
@@ -190,13 +182,13 @@ def test_authorized_line_is_kept_whole() -> None:
     frame = ground()
     frame[20:34, 20:50] = frame[20:34, 56:90] = 200
     policy = TextPolicy(authorized_words=("left breast",))
-    report = hide(image(frame.astype("u1")), policy, BlockDetector(words=["Left", "BREAST"]))
+    report = hide(make_image(frame.astype("u1")), policy, BlockDetector(words=["Left", "BREAST"]))
     assert [change.action for change in report.changes] == ["K", "K"]
 
 
 def test_single_characters_are_hidden() -> None:
     frame = with_block(200).astype("u1")
-    dataset = image(frame)
+    dataset = make_image(frame)
     hide(dataset, TextPolicy(authorized_words=("SHOCR",)), BlockDetector(words=["J"]))
     assert np.array_equal(stored(dataset, "u1"), expected(frame, 10))
 
@@ -206,7 +198,9 @@ def test_words_read_in_doubt_are_hidden() -> None:
         def read(self, picture: Any, boxes: Any) -> list[TextBox]:
             return [TextBox(box.x, box.y, box.width, box.height, "SHOCR", 0.29) for box in boxes]
 
-    report = hide(image(with_block(200).astype("u1")), TextPolicy(authorized_words=("SHOCR",)), Doubter())
+    report = hide(
+        make_image(with_block(200).astype("u1")), TextPolicy(authorized_words=("SHOCR",)), Doubter()
+    )
     assert (report.text_boxes_hidden, report.text_boxes_kept) == (1, 0)
 
 
@@ -215,12 +209,12 @@ def test_nothing_is_read_when_no_word_may_stay() -> None:
         def read(self, picture: Any, boxes: Any) -> list[TextBox]:
             raise AssertionError
 
-    assert hide(image(with_block(200).astype("u1")), TextPolicy(), Illiterate()).text_boxes_hidden == 1
+    assert hide(make_image(with_block(200).astype("u1")), TextPolicy(), Illiterate()).text_boxes_hidden == 1
 
 
 def test_new_text_after_two_rounds_of_hiding_is_refused() -> None:
     with pytest.raises(PixelError, match="text_remains: PixelData frame 0"):
-        hide(image(ground().astype("u1")), TextPolicy(), StubbornDetector())
+        hide(make_image(ground().astype("u1")), TextPolicy(), StubbornDetector())
 
 
 def test_boxes_seen_inside_hidden_areas_are_residue() -> None:
@@ -228,7 +222,7 @@ def test_boxes_seen_inside_hidden_areas_are_residue() -> None:
         def find(self, picture: Any) -> list[TextBox]:
             return [TextBox(30, 20, 40, 14)]
 
-    report = hide(image(ground().astype("u1")), TextPolicy(), Ghost())
+    report = hide(make_image(ground().astype("u1")), TextPolicy(), Ghost())
     assert (report.text_boxes_hidden, report.text_residue) == (1, 1)
 
 
@@ -238,7 +232,7 @@ def test_text_that_was_found_twice_is_faint_only_where_it_was_doubted_twice() ->
             doubted = [TextBox(x, 2, 9, 9, faint=True) for x in (1, 20, 40)]
             return [*doubted, TextBox(1, 2, 9, 9), TextBox(18, 2, 9, 9)]
 
-    report = hide(image(ground().astype("u1")), TextPolicy(), Doubter())
+    report = hide(make_image(ground().astype("u1")), TextPolicy(), Doubter())
     assert [change.why for change in report.changes] == ["text", "text", "text", "faint_text"]
 
 
@@ -247,5 +241,5 @@ def test_boxes_beyond_the_picture_are_cut() -> None:
         def find(self, picture: Any) -> list[TextBox]:
             return [TextBox(-10, -10, 30, 20), TextBox(500, 500, 9, 9)]
 
-    report = hide(image(ground().astype("u1")), TextPolicy(), Wild())
+    report = hide(make_image(ground().astype("u1")), TextPolicy(), Wild())
     assert [(c.x, c.y, c.width, c.height) for c in report.changes] == [(0, 0, 24, 14)]

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
-from tests.core.pixel_fixtures import BlockDetector, ground, hide, image, with_block
+from tests.core.pixel_fixtures import ground, hide, with_block
 
 from beamstop.pixels.box import Box
+from beamstop.testing import BlockDetector, make_image
 from beamstop.text.boxes import TextBox
 from beamstop.text.detector import TextPolicy
 from beamstop.text.judge import MARKERS, TextJudge
@@ -208,7 +209,7 @@ def test_a_region_is_filled_in_every_frame_of_what_fits_its_criterion() -> None:
             Region("Modality.equals('CT')", (Box(0, 0, 9, 9),)),
         )
     )
-    dataset = image(frames, Modality="US", IconImageSequence=[Dataset()])
+    dataset = make_image(frames, Modality="US", IconImageSequence=[Dataset()])
     report = hide(dataset, policy, BlockDetector())
     expected = frames.copy()
     for frame in expected:
@@ -221,7 +222,7 @@ def test_a_region_is_filled_in_every_frame_of_what_fits_its_criterion() -> None:
 
 
 def test_text_beside_a_region_is_still_found() -> None:
-    dataset = image(with_block(200).astype("u1"))
+    dataset = make_image(with_block(200).astype("u1"))
     policy = TextPolicy(regions=(Region("Rows.exists()", (Box(0, 60, 20, 20),)),))
     report = hide(dataset, policy, BlockDetector())
     assert [change.why for change in report.changes] == ["text", "region"]
@@ -229,5 +230,5 @@ def test_text_beside_a_region_is_still_found() -> None:
 
 def test_looking_again_can_be_forgone() -> None:
     detector = BlockDetector()
-    report = hide(image(with_block(200).astype("u1")), TextPolicy(look_again=False), detector)
+    report = hide(make_image(with_block(200).astype("u1")), TextPolicy(look_again=False), detector)
     assert (len(detector.looks), report.text_boxes_hidden, report.examined) == (1, 1, True)

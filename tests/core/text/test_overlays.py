@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian
-from tests.core.pixel_fixtures import BLOCK, COLUMNS, HIDDEN, ROWS, BlockDetector
+from tests.core.pixel_fixtures import BLOCK, COLUMNS, HIDDEN, ROWS
 
 from beamstop.changes import Change
 from beamstop.errors import PixelError
+from beamstop.testing import BlockDetector
 from beamstop.text.detector import TextPolicy
 from beamstop.text.judge import TextJudge
 from beamstop.text.overlays import hide_overlay_text

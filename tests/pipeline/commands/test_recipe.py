@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
-from tests.core.pixel_fixtures import ground, image
+from tests.core.pixel_fixtures import ground
 
 from beamstop.recipe.load import load_recipe, parse_recipe, recipe_names, recipe_schema
 from beamstop.rules.profile import OPTIONS
+from beamstop.testing import make_image
 from beamstop.text.boxes import TextBox
 from beamstop_pipeline.cli import main
 from beamstop_pipeline.explain import describe_instance, explain_instance
@@ -229,7 +230,7 @@ class MarkerDetector:
 
 def pixels(**attributes):
     header = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2", "Modality": "CT"} | attributes
-    dataset = image(ground(64, 64).astype("u1"), **header)
+    dataset = make_image(ground(64, 64).astype("u1"), **header)
     file = io.BytesIO()
     dataset.save_as(file, enforce_file_format=True)
     return file.getvalue()

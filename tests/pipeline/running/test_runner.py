@@ -17,9 +17,9 @@ import pytest
 from pydicom import dcmread
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian
-from tests.conftest import make_an_instance
 
 from beamstop.dicom.files import encode
+from beamstop.testing import make_instance
 
 BOUNCERS = """
 import os, signal, threading
@@ -114,7 +114,7 @@ def test_a_run_that_stands_still_is_ended(
 
 def inflates_to(megabytes: int, path: Path) -> None:
     """Write a small instance whose dataset is deflated: a text of so many megabytes behind the usual."""
-    dataset = make_an_instance(SOPInstanceUID="1.2.3.9")
+    dataset = make_instance(SOPInstanceUID="1.2.3.9")
     whole = encode(dataset).data
     head = dcmread(BytesIO(whole))
     head.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian

@@ -1,8 +1,8 @@
 """The walk over a dataset: every element at every depth, with its place.
 
 Two loops over elements are not this one: the rules engine (`steps.apply_recipe`) puts another element in the
-place of each and visits what it left; `words.identifiers.harvest`, on the header path, decides by kinds of its
-own what to read.
+place of each and visits what it left; `words.identifiers.harvest`, on the header path, decides by kinds
+of its own what to read.
 """
 
 from collections.abc import Callable, Iterator
