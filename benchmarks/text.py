@@ -4,7 +4,7 @@
         [--sheet sheet.png]
 
 One thread, one process. Tesseract is left out where it is not installed (Debian: tesseract-ocr).
-Boxes of all engines are padded alike; beamstop's second look is left out.
+Boxes of all engines are padded alike; looking again is left out.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
     python benchmarks/text_files.py FILE_OR_FOLDER... [--sheet sheet.png]
 
-Nobody has marked where text is in them: the sheet is for the eye. The second look is in the CPU time.
+Nobody has marked where text is in them: the sheet is for the eye. Looking again is in the CPU time.
 """
 
 import argparse

@@ -3,10 +3,12 @@
 import re
 import sys
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import apache_beam as beam
 import pyarrow as pa
 import pytest
 import typer
@@ -14,14 +16,14 @@ import yaml
 from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that, equal_to
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.uid import CTImageStorage
 
 from beamstop import Rejected, deidentify
 from beamstop.audit import CHANGES, CROSSWALK, FINDINGS, INSTANCES, PRUNED_FILES
 from beamstop.recipe.load import parse_recipe, recipe_names
 from beamstop.recipe.model import Recipe
-from beamstop_pipeline.cli import app
+from beamstop_pipeline.cli import app, main
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -138,15 +140,38 @@ def _dataset(**attributes: str) -> Dataset:
     return dataset
 
 
-def test_a_pipeline_of_ones_own_counts_what_it_cleaned_and_refused(archive: Path, key_file: Path) -> None:
-    (archive / "notes.txt").write_text("no DICOM")
-    (code,) = _blocks("own-pipeline.md", "python")
+def _own_pipeline(number: int) -> dict[str, Any]:
+    """Return what a code block of docs/own-pipeline.md defines; it has 20 lines at most, imports aside."""
+    code = list(_blocks("own-pipeline.md", "python"))[number]
+    assert len(code.partition("def ")[2].splitlines()) <= 20
     example: dict[str, Any] = {}
     exec(code, example)  # noqa: S102 - our own documentation
+    return example
+
+
+def test_a_pipeline_of_ones_own_gets_the_bytes_of_clean_files(archive: Path, key_file: Path) -> None:
     with TestPipeline(runner="FnApiRunner") as pipeline:
-        modalities, reasons = example["count"](pipeline, str(archive), str(key_file))
-        assert_that(modalities, equal_to([("CT", 3)]), "modalities")
-        assert_that(reasons, equal_to([("not_dicom", 1)]), "reasons")
+        clean = _own_pipeline(0)["clean_files"](pipeline, str(archive), str(key_file))
+        uids = clean | beam.MapTuple(lambda uid, data: dcmread(BytesIO(data)).SOPInstanceUID == uid)
+        assert_that(uids, equal_to([True] * 3))
+
+
+def test_a_pipeline_of_ones_own_writes_an_archive_with_an_audit_that_verifies(
+    archive: Path, key_file: Path, tmp_path: Path
+) -> None:
+    (archive / "notes.txt").write_text("no DICOM")
+    (archive / "again.dcm").write_bytes((archive / "1.dcm").read_bytes())
+    output, audit = str(tmp_path / "clean"), str(tmp_path / "audit")
+    with TestPipeline(runner="FnApiRunner") as pipeline:
+        example = _own_pipeline(1)["archive_to_archive"]
+        counts = example(pipeline, str(archive), output, audit, str(key_file))
+        told = counts | beam.Map(lambda it: (it["sources"], it["written"], it["reasons"]))
+        expected = (5, 3, {"rejected/duplicate": 1, "rejected/not_dicom": 1})
+        assert_that(told, equal_to([expected]))
+    assert len(list((tmp_path / "clean").rglob("*.dcm"))) == 3
+    places = ["--input", str(archive), "--output", output, "--audit", audit]
+    assert main(["verify", *places, "--recipe", "basic", "--key", str(key_file)]) == 0
+    assert main(["report", audit, "-o", str(tmp_path / "report.html")]) == 0
 
 
 def _blocks(document: str, language: str) -> Iterator[str]:

@@ -8,19 +8,22 @@ from typing import Any
 import typer
 from typer.cli import get_docs_for_click
 
-import beamstop
+import beamstop.idiscore
+import beamstop.kskit
 import beamstop_transforms
 from beamstop.recipe.load import recipe_schema
 from beamstop_pipeline.cli import app
 
 
 def write_pages(folder: Path) -> None:
-    """Write the pages of the command line, the recipe schema, the core and the transforms."""
+    """Write the pages of the command line, the recipe schema, the core, both ancestors and the transforms."""
     folder.mkdir(exist_ok=True)
     pages = {
         "cli": command_line(),
         "recipe-schema": schema(recipe_schema()),
         "core": api(beamstop, "One dataset in, one dataset out; nothing here imports Beam."),
+        "kskit": api(beamstop.kskit, "kskit's functions under their own names."),
+        "idiscore": api(beamstop.idiscore, "idiscore's classes under their own names."),
         "transforms": api(beamstop_transforms, "One PTransform per verb, for pipelines of your own."),
     }
     for name, text in pages.items():

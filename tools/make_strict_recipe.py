@@ -43,7 +43,7 @@ LEFT_OUT = re.compile(
 )
 
 # What can hold words, by hand. K: a manufacturer's or the standard's term, not typed in at the scanner.
-# C: loses identifiers, and the words that nobody vouches for. D: a dummy, where the object is not valid
+# C: loses identifiers, and unknown words. D: a dummy, where the object is not valid
 # without, the same for the same label, so that references by it still resolve. Z: emptied, Type 2.
 BY_HAND: dict[str, tuple[str, ...]] = {
     "K": (
@@ -231,7 +231,7 @@ def by_vr(standard: Path, named: set[str]) -> Iterator[tuple[int, str]]:
 def long_texts(rows: Iterable[Json]) -> Iterator[tuple[int, str]]:
     """Yield tag and action of the long texts that clean-descriptors would let pass word by word.
 
-    What vouched words say together may still tell. In waveform annotations and reports they are the content.
+    What known words say together may still tell. In waveform annotations and reports they are the content.
     """
     for row in rows:
         cleaned = "clean-descriptors" in row["options"] and row["keyword"] != "UnformattedTextValue"

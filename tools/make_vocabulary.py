@@ -3,7 +3,7 @@
 Run as `python tools/make_vocabulary.py [TARGET]` with the pydicom that pyproject.toml pins. A word that is
 part of an attribute's name or stands in lower case in a code meaning is an ordinary word and is
 written in lower case. One that is only ever capitalised (eponyms, mostly, and first words) is written with a
-capital: it is vouched for in a description, but may well be somebody's name.
+capital: it is known in a description, but may well be somebody's name.
 """
 
 import re

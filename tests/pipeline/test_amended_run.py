@@ -1,6 +1,7 @@
 """From one run to the next: what a reviewer says of clean pictures is done by the next run."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydicom import dcmread
 from pydicom.uid import UltrasoundImageStorage
 from tests.core.pixel_fixtures import BLOCK, HIDDEN, with_block
 
+from beamstop.ocr import load_detector
 from beamstop.testing import BlockDetector, make_image
 from beamstop.text.boxes import TextBox
 from beamstop_pipeline.cli import main
@@ -27,17 +29,19 @@ class HalfBlindDetector(BlockDetector):
 
 
 @pytest.fixture
-def scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray[Any, Any]:
+def scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[np.ndarray[Any, Any]]:
     """Store a picture with a word that the detector sees and one that it misses; return its pixels."""
     monkeypatch.setattr("beamstop.ocr.detector.prepare", lambda languages: ())
-    monkeypatch.setattr("beamstop.ocr.detector.load_detector", lambda languages: HalfBlindDetector(["LIVER"]))
+    monkeypatch.setattr("beamstop.ocr.detector.make_detector", lambda languages: HalfBlindDetector(["LIVER"]))
+    load_detector.cache_clear()
     pixels = with_block(250).astype("u1")
     pixels[MISSED] = 250
     header = {"Modality": "US", "Manufacturer": "O'Hara & Sons", "PatientName": "Roe^Jane", "PatientID": "R1"}
     dataset = make_image(pixels, SOPClassUID=UltrasoundImageStorage, **header)
     (tmp_path / "archive").mkdir()
     dataset.save_as(tmp_path / "archive" / "1.dcm", enforce_file_format=True)
-    return pixels
+    yield pixels
+    load_detector.cache_clear()
 
 
 def clean_pixels(ran: Any) -> np.ndarray[Any, Any]:

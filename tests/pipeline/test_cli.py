@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from beamstop.dicom.limits import DEEPEST, Limits
-from beamstop_pipeline import cli
 from beamstop_pipeline.cli import main, with_repeated_inputs
+from beamstop_pipeline.commands.run import run
 
 DATAFLOW = ["--runner=DataflowRunner"]
 
@@ -64,7 +64,7 @@ def test_help_of_run_says_what_belongs_together(capsys: pytest.CaptureFixture[st
         "What is done",
         "The key: exactly one of",
         "Limits",
-        "What is said",
+        "What is printed",
     ]
     assert "beamstop run --input /archive --output /clean --audit /audit --key study.key" in out
 
@@ -81,7 +81,7 @@ def test_the_shell_completes_options(
 
 def test_limits_that_nobody_gives_are_those_of_the_core() -> None:
     """The command names them again, so that its help need not load the core."""
-    given = inspect.signature(cli.run).parameters
+    given = inspect.signature(run).parameters
     for limit, value in asdict(Limits()).items():
         assert given[limit if limit == "decoder_memory" else f"max_{limit}"].default == value
     assert given["max_depth"].annotation.__metadata__[0].max == DEEPEST

@@ -71,7 +71,7 @@ def test_beam_never_encodes_an_instance_not_even_to_know_its_size(
 def test_an_instance_that_an_engine_sends_elsewhere_arrives(make_dataset: Callable[..., FileDataset]) -> None:
     instance = Instance(Source("a.dcm", 5, "v"), "ab", dataset=make_dataset(), bytes_in=5)
     coder = registry.get_coder(Instance)
-    assert coder.decode(coder.encode(instance)) == instance
+    assert vars(coder.decode(coder.encode(instance))) == vars(instance)
     assert coder.estimate_size(instance) == 5
 
 

@@ -9,12 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pydicom.dataset import Dataset
 
+from beamstop import load_recipe
 from beamstop.audit import CROSSWALK
 from beamstop.changes import Change
-from beamstop.steps.apply_recipe import AttributeReport, OriginalIds
-from beamstop.words.identifiers import harvest
+from beamstop.steps.apply_recipe import AttributeReport
 from beamstop_transforms.audit import JobOutputs, UnreconciledError, WriteAudit
 from beamstop_transforms.instance import Instance, Source
 from beamstop_transforms.ledger.target import Target
@@ -38,8 +37,7 @@ BOX = Change("", "(7FE0,0010)", "OW", "X", "text", frame=1, x=2, y=3, width=4, h
 
 def change_of(source_id: str, *changes: Change) -> pa.RecordBatch:
     instance = Instance(Source("", 0, ""), source_id)
-    instance.attributes = AttributeReport(OriginalIds(*[None] * 4), harvest(Dataset(), lambda _: False))
-    instance.attributes.changes += changes or (CHANGE,)
+    instance.report = AttributeReport(changes=list(changes or (CHANGE,)))
     return instance.change_rows("r1", "2.25.1")
 
 
@@ -53,15 +51,10 @@ def write(
 ) -> dict[str, Any]:
     run = Run(
         target=Target(str(folder / "out"), str(folder / "audit"), "r1"),
-        crosswalk=str(folder / "cross"),
-        attributes=None,
-        png=None,
-        detail=True,
         key=str(key_file),
-        columns={"run_id": "r1"},
-        record={"recipe": "basic"},
+        recipe=load_recipe("basic"),
+        crosswalk=str(folder / "cross"),
         inputs=("/archive",),
-        prune=None,
         started="2026-01-01T00:00:00+00:00",
         shards=1,
     )
@@ -77,8 +70,8 @@ def write(
             "attributes": [],
             "losers": list(losers.items()),
         }
-        drafts = {name: pipeline | name >> beam.Create(elements) for name, elements in inputs.items()}
-        _ = JobOutputs(**drafts) | WriteAudit(run)
+        outputs = {name: pipeline | name >> beam.Create(elements) for name, elements in inputs.items()}
+        _ = JobOutputs(**outputs) | WriteAudit(run)
     record: dict[str, Any] = json.loads((folder / "audit" / "runs" / "r1.json").read_text())
     return record
 
@@ -102,7 +95,7 @@ def test_the_record_counts_what_the_rows_say(tmp_path: Path, key_file: Path) -> 
         "text_boxes_hidden": 0,
         "reasons": {},
     }
-    assert record["recipe"] == "basic"
+    assert record["recipe"]["name"] == "basic"
     assert record["integrity"]["rows"] == 3
 
 
@@ -153,7 +146,7 @@ def test_the_changes_of_an_instance_are_rows_of_what_a_change_says() -> None:
 
 
 def test_an_instance_without_changes_has_no_rows() -> None:
-    instance = Instance(Source("", 0, ""), "s")
+    instance = Instance(Source("", 0, ""), "s", report=AttributeReport())
     assert instance.change_rows("r1", "2.25.1").to_pylist() == []
 
 

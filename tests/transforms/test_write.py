@@ -102,7 +102,7 @@ def test_the_lowest_digest_wins_in_any_order(runs: Runs, order: tuple[Instance, 
     placings = itertools.cycle([runs.placing("r1"), runs.placing("r1")])  # two workers
     contested = [next(placings).place(it).contested for it in order]
     assert contested == [False, True, True]
-    assert runs.placing("r1").settle("1.2.3.4") == {"s2": "duplicate_conflict", "s3": "duplicate"}
+    assert runs.placing("r1").resolve("1.2.3.4") == {"s2": "duplicate_conflict", "s3": "duplicate"}
     assert runs.content() == b"low"
 
 
@@ -117,7 +117,7 @@ def test_a_losers_file_under_another_patient_goes(runs: Runs, order: tuple[Insta
     elsewhere = instance("s2", "bb", b"high", patient="Q")
     for it in order:
         runs.placing("r1").place(elsewhere if it is HIGH else it)
-    runs.placing("r1").settle("1.2.3.4")
+    runs.placing("r1").resolve("1.2.3.4")
     runs.end("r1")
     assert runs.files() == [PATH]
 
@@ -161,7 +161,7 @@ def test_duplicates_leave_the_file_alone_in_a_second_run(runs: Runs, order: tupl
     before = (runs.output / PATH).stat()
     for it in order:
         runs.placing("r2").place(it)
-    assert runs.placing("r2").settle("1.2.3.4") == {"s2": "duplicate_conflict"}
+    assert runs.placing("r2").resolve("1.2.3.4") == {"s2": "duplicate_conflict"}
     runs.end("r2")
     assert (runs.output / PATH).stat().st_mtime_ns == before.st_mtime_ns
     assert runs.files() == [PATH]
@@ -172,7 +172,7 @@ def test_a_source_takes_the_place_of_one_that_is_gone(runs: Runs) -> None:
     assert runs.placing("r2").place(HIGH).contested  # LOW might still come
     assert runs.content() == b"low"
     for _ in range(2):  # a retried bundle
-        assert runs.placing("r2").settle("1.2.3.4") == {}
+        assert runs.placing("r2").resolve("1.2.3.4") == {}
     runs.end("r2")
     assert runs.content() == b"high"
 
@@ -184,7 +184,7 @@ def test_the_first_wins_where_nobody_waits_for_all(runs: Runs, one: Instance, tw
     assert placing.place(two).lost == "duplicate_conflict"
     assert placing.place(SAME).lost == ("duplicate" if one is LOW else "duplicate_conflict")
     assert placing.place(one).lost is None
-    assert runs.content() == one.finished.data
+    assert runs.content() == one.encoded.data
 
 
 def test_the_first_stays_in_later_runs(runs: Runs) -> None:

@@ -77,9 +77,20 @@ class WriteAudit(Transform):
 
     run: Run
 
+    def _extract_input_pvalues(self, pvalueish: JobOutputs) -> tuple[JobOutputs, dict[str, PCollection[Any]]]:
+        _, inputs = super()._extract_input_pvalues(pvalueish)
+        return pvalueish, {name: it for name, it in inputs.items() if it is not None}
+
     def expand(self, outputs: JobOutputs) -> PCollection[dict[str, Any]]:
-        """Return one element: the counts of the run."""
+        """Return one element: the counts of the run.
+
+        Raises:
+            ValueError: the run wants a crosswalk or a table of attributes and `outputs` has no rows for it.
+        """
         run = self.run
+        for name in ("crosswalk", "attributes"):
+            if getattr(run, name) is not None and getattr(outputs, name) is None:
+                raise ValueError(f"the run wants {name}: pass WriteDicom's as JobOutputs.{name}")
         losers: Any = {} if outputs.losers is None else AsDict(outputs.losers)
         # Rows wait on disk for the losers' verdict, not in a runner's memory.
         table = Table(run.target.audit, "instances", run.target.run_id, _WITH_MARKS, run.shards)

@@ -1,6 +1,7 @@
 """Deidentify, DeidentifyFiles: the whole chain from instances, or from patterns, to clean instances."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.pipeline import Pipeline
@@ -68,6 +69,9 @@ class _Attempt(Transform):
 
     def expand(self, instances: PCollection[Instance]) -> PCollection[Instance]:
         return self.step.attempted(instances)
+
+    def display_data(self) -> dict[str, Any]:
+        return self.step.display_data()
 
 
 @dataclass(eq=False)

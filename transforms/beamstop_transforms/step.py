@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import fields, is_dataclass
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_origin
 
 import apache_beam as beam
 from apache_beam import pvalue
-from apache_beam.pvalue import PCollection
+from apache_beam.pipeline import Pipeline
+from apache_beam.pvalue import PBegin, PCollection
 from apache_beam.transforms.display import DisplayDataItem
+from apache_beam.typehints.decorators import IOTypeHints
 
 from beamstop.audit import Outcome, Row, outcome_of, refused
 from beamstop.dicom.pydicom_guards import guarded
@@ -42,6 +44,21 @@ class Transform(beam.PTransform):
     def display_data(self) -> dict[str, Any]:
         """Return the settings that may be seen, by name."""
         return dict(_shown(self))
+
+    def default_type_hints(self) -> IOTypeHints:
+        """Return the types that `expand` is annotated with; Beam has none for several outputs, and warns."""
+        hints = IOTypeHints.from_callable(self.expand) or IOTypeHints.empty()
+        known = hints._replace(
+            input_types=_of_a_collection(hints.input_types), output_types=_of_a_collection(hints.output_types)
+        )
+        return known.strip_pcoll()
+
+
+def _of_a_collection(types: Any) -> Any:
+    if not types or not types[0]:
+        return None
+    first = types[0][0]
+    return types if (get_origin(first) or first) in (PCollection, PBegin, Pipeline) else None
 
 
 def _shown(settings: Any) -> Iterator[tuple[str, Any]]:
@@ -84,7 +101,7 @@ def attempted(
     verb: str, column: str | None, begin: Callable[[], Work], instances: PCollection[Instance]
 ) -> PCollection[Instance]:
     """Do a step's work on instances; return all, those with a refusal among them."""
-    return instances | verb >> beam.ParDo(_StepFn(verb, column, begin)).with_output_types(Instance)
+    return instances | "Attempt" >> beam.ParDo(_StepFn(verb, column, begin)).with_output_types(Instance)
 
 
 def branches(instances: PCollection[Instance]) -> Branches:

@@ -34,7 +34,7 @@ class Written(NamedTuple):
         rows: one audit row per instance, written or not, before duplicates are resolved.
         changes: rows of the audit's `changes`, a `pyarrow.RecordBatch` for each instance.
         crosswalk: rows that tie a source to its clean file.
-        attributes: drafts of the rows of the table of attributes; none unless asked for.
+        attributes: partial files of the table of attributes; none unless asked for.
         claims: SOP Instance UID, and whether it must be resolved when all is written.
     """
 

@@ -186,7 +186,7 @@ def _asked(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
         if count
     ]
     hides = CLEAN_PIXEL_DATA in (options or ())
-    what_is_hidden = {"all": "all that nothing spares", "identifying": "what may identify"}
+    what_is_hidden = {"all": "everything but what may be kept", "identifying": "what may identify"}
     return [
         ("Recipe", recipe.get("name", _NONE)),
         ("Profile", {"basic": "Basic Application Confidentiality Profile"}.get(recipe.get("profile"), _NONE)),

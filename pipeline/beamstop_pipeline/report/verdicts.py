@@ -93,7 +93,7 @@ def read_verdicts(path: Path) -> Verdicts:
 def amend(recipe: str, files: Iterable[Verdicts], name: str) -> Amended:
     """Add to a recipe what reviewers asked for: missed boxes as regions, words as authorised words.
 
-    A region goes by what the clean file keeps of its device, and is filled in every frame of every
+    A region goes by what the clean file keeps of its device, and is blanked in every frame of every
     instance that fits. What is there already is not added again.
 
     Args:

@@ -118,7 +118,7 @@ def hide_text(
     mode: str = "rectangle",
     margin: int = _MARGIN,
 ) -> Pixels:
-    """Return a copy with a filled rectangle over every area.
+    """Return a copy in which every area is blanked.
 
     Args:
         pixels: (rows, columns), with samples (rows, columns, 3 or 4), or with frames before these;

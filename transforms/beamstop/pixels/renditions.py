@@ -48,7 +48,7 @@ def local_contrast(
     Args:
         plane: (rows, columns), finite.
         unit: a difference that may be noise.
-        hidden: (rows, columns), what was filled with black. It shows grey and casts no shadow around,
+        hidden: (rows, columns), what was blanked. It shows grey and casts no shadow around,
             so that its edges are not taken for letters; anything but black in it would show.
 
     Returns:
@@ -104,7 +104,7 @@ def pictures(
         dataset: has the palette.
         unit: from `noise_unit`, of the frame before anything was hidden in it; that of the values
             where it is not given.
-        hidden: what was filled with black, None if nothing was.
+        hidden: what was blanked, None if nothing was.
     """
     if photometric == "PALETTE COLOR":
         table = _palette(dataset, bits_stored)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -30,6 +30,7 @@ from beamstop.dicom.limits import MAX_DEPTH
 from beamstop.dicom.tags import is_private_creator, private_block_start, tag_name, tag_text, vr_of
 from beamstop.errors import Failed
 from beamstop.identity import Identity
+from beamstop.recipe.model import Recipe
 from beamstop.rules.dates import OVER_AGE, cap_age, is_over_age
 from beamstop.rules.operators import (
     BY_ACTION,
@@ -45,9 +46,6 @@ from beamstop.rules.plans import BIRTH_DATE, CONTENT_VALUES, Plan, Planner
 from beamstop.standard.actions import Action
 from beamstop.words.descriptors import clean_text
 from beamstop.words.identifiers import Identifiers, harvest
-
-if TYPE_CHECKING:
-    from beamstop.recipe.model import Recipe
 
 Element = Any  # a DataElement or a RawDataElement: pydicom's own containers hold both
 _DATE_VRS = {"DA", "DT"}
@@ -97,7 +95,7 @@ class AttributeReport:
 
 def apply_recipe(
     dataset: Dataset,
-    recipe: "Recipe",
+    recipe: Recipe,
     identity: Identity,
     source_id: str = "",
     detail: bool = True,

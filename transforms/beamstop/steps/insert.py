@@ -32,7 +32,7 @@ def insert(
         dataset: changed in place.
         recipe: that was applied.
         pixels_examined: HideText ran on every frame of this instance.
-        text_hidden: and filled something in them.
+        text_hidden: and a box was blanked in them.
 
     Returns:
         the CID 7050 codes applied to this instance.

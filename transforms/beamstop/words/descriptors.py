@@ -59,7 +59,7 @@ _TIME_AFTER = re.compile(
 )
 _TIME_BEFORE = re.compile(rf"(?<![\w.:]){_CLOCK}[\s,]*(?:(?:on|am|le|op)\s+)?\Z")
 _UID = re.compile(r"(?<![0-9])[0-9]+(?:\.[0-9]+)+")
-# Codes, levels, sizes and numbers: T1, L5, 3mm, 120kvp, 1024. Longer ones nobody vouches for.
+# Codes, levels, sizes and numbers: T1, L5, 3mm, 120kvp, 1024. Longer ones are unknown words.
 _MEASURE = re.compile(
     r"[0-9]{1,4}(?:[a-zµ]{1,5}[0-9]?)?\Z|[0-9]{1,4}(?:x[0-9]{1,4}){1,2}(?:mm|cm)?\Z|b[0-9]{2,4}\Z|[a-z]{1,4}[0-9]{1,3}[a-z]{0,2}\Z|[a-z]\Z"
 )
