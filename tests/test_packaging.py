@@ -3,10 +3,12 @@
 import importlib
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+import yaml
 from hatchling.builders.wheel import WheelBuilder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -73,3 +75,9 @@ def _ruff(code: str) -> "subprocess.CompletedProcess[str]":
         "-",
     ]
     return subprocess.run(command, input=code, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_citation_names_the_version_that_the_package_has() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (citation["title"], citation["version"]) == (project["name"], project["version"])

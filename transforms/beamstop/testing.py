@@ -121,7 +121,7 @@ class BlockDetector:
     """Finds bright blocks, more than 4 pixels wide and high, where real detectors find text.
 
     Attributes:
-        words: what the boxes read, from top to bottom.
+        words: what the boxes read, from top to bottom; those beyond cannot be read.
         looks: rows and columns of every picture that was searched.
     """
 
@@ -140,7 +140,8 @@ class BlockDetector:
 
     def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
         """Return the boxes with the words."""
-        return [replace(box, text=word, confidence=0.9) for box, word in zip(boxes, self.words, strict=True)]
+        read = [replace(box, text=word, confidence=0.9) for box, word in zip(boxes, self.words, strict=False)]
+        return read + list(boxes)[len(read) :]
 
 
 class NoTextDetector:

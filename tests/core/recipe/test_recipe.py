@@ -170,3 +170,28 @@ def test_the_schema_names_every_field():
         "unlisted",
         "unknown",
     } <= set(recipe_schema()["properties"])
+
+
+def test_old_spellings_load_with_a_warning_and_mean_the_same():
+    now = parse_recipe("unknown_words: remove\ntext: {ultrasound_regions: keep}")
+    with pytest.warns(UserWarning) as warned:
+        before = parse_recipe("unvouched: remove\ntext: {ultrasound_regions: spare}")
+    assert before.digest == now.digest
+    assert [str(it.message) for it in warned] == [
+        "recipe: unvouched is called unknown_words now",
+        "recipe: ultrasound_regions: spare is called ultrasound_regions: keep now",
+    ]
+
+
+def test_a_setting_under_both_its_names_is_an_error():
+    with pytest.raises(RecipeError, match="unvouched is called unknown_words now: leave out unvouched"):
+        parse_recipe("unvouched: keep\nunknown_words: remove")
+
+
+OLD_PATHS = ["beamstop.kskit_recipe.PseudonymiseByVR", "beamstop.recipe.kskit.PseudonymiseByVR"]
+
+
+@pytest.mark.parametrize("path", OLD_PATHS)
+def test_an_operator_s_earlier_path_loads_and_gives_the_same_digest(path):
+    now = parse_recipe("attributes: {PatientID: {operator: beamstop.kskit.PseudonymiseByVR}}")
+    assert parse_recipe(f"attributes: {{PatientID: {{operator: {path}}}}}").digest == now.digest

@@ -1,7 +1,8 @@
-"""Duplicates, second runs and what is never overwritten."""
+"""Placing: duplicates, second runs and what is never overwritten."""
 
 import hashlib
 import itertools
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from beamstop_transforms.instance import Instance, Placed, Source
 from beamstop_transforms.ledger.claims import Claims
 from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.paths import output_path
-from beamstop_transforms.placing import Placing
+from beamstop_transforms.placing import Place, Placing
 from beamstop_transforms.stores.local import LocalStore
 
 PATH = "P/1.2/1.2.3/1.2.3.4.dcm"
@@ -203,3 +204,65 @@ def test_a_source_that_changes_while_a_run_goes_on_replaces_its_own(runs: Runs) 
     assert runs.content() == b"changed"
     assert placing.place(LOW).lost is None
     assert runs.content() == b"low"
+
+
+def seen(runs: Runs, run_id: str, it: Instance) -> list[Place]:
+    """Return what a run sees at the path, each time it looks, while it places an instance."""
+    placing, places = runs.placing(run_id), list[Place]()
+    look_at = placing._look_at
+
+    def noted(*args: Any) -> Place:
+        places.append(look_at(*args))
+        return places[-1]
+
+    placing._look_at = noted  # type: ignore[method-assign]
+    with suppress(Quarantined):
+        placing.place(it)
+    return places
+
+
+def test_an_empty_path_is_free(runs: Runs) -> None:
+    assert seen(runs, "r1", LOW) == [Place.FREE]
+
+
+def test_a_repeated_bundle_finds_its_very_file(runs: Runs) -> None:
+    runs.placing("r1").place(LOW)
+    assert seen(runs, "r1", LOW) == [Place.FREE, Place.SAME_FILE]  # a first try does not look
+
+
+def test_a_lower_digest_replaces_what_another_source_of_this_run_made(runs: Runs) -> None:
+    runs.placing("r1").place(HIGH)
+    assert seen(runs, "r1", LOW) == [Place.FROM_THIS_RUN]
+    assert runs.content() == b"low"
+
+
+def test_another_recipe_replaces_what_an_earlier_run_made_of_the_source(runs: Runs) -> None:
+    runs.end("r1", (LOW, runs.placing("r1").place(LOW)))
+    assert seen(runs, "r2", instance("s1", "aa", b"new")) == [Place.FROM_THIS_SOURCE]
+    assert runs.content() == b"new"
+
+
+def test_a_run_replaces_what_a_dead_run_made(runs: Runs) -> None:
+    runs.placing("dead").place(HIGH)
+    assert seen(runs, "r2", LOW) == [Place.FROM_A_DEAD_RUN]
+    assert runs.content() == b"low"
+
+
+def test_what_an_earlier_run_made_of_another_source_waits_for_the_end(runs: Runs) -> None:
+    runs.end("r1", (HIGH, runs.placing("r1").place(HIGH)))
+    assert seen(runs, "r2", LOW) == [Place.FROM_ANOTHER_SOURCE]
+    assert runs.content() == b"high"
+    runs.placing("r2").resolve("1.2.3.4")
+    assert runs.content() == b"low"
+
+
+def test_a_foreign_file_stays(runs: Runs) -> None:
+    (runs.output / PATH).parent.mkdir(parents=True)
+    (runs.output / PATH).write_bytes(b"theirs")
+    assert seen(runs, "r1", LOW) == [Place.FOREIGN]
+    assert runs.content() == b"theirs"
+
+
+def test_every_case_but_three_may_be_replaced_at_once() -> None:
+    stay = {it for it in Place if not it.may_be_replaced}
+    assert stay == {Place.SAME_FILE, Place.FROM_ANOTHER_SOURCE, Place.FOREIGN}
