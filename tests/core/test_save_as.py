@@ -57,8 +57,8 @@ def test_what_came_out_is_saved_as_a_file_that_readers_open(way: str, origin: st
     assert again.SOPInstanceUID == clean.SOPInstanceUID == again.file_meta.MediaStorageSOPInstanceUID
     assert again.SOPInstanceUID != before.SOPInstanceUID
     assert again.get("PixelData") == clean.get("PixelData")
-    if shutil.which("dcmdump"):
-        opened = subprocess.run(["dcmdump", "-q", tmp_path / "clean.dcm"], capture_output=True, check=True)
+    if dcmdump := shutil.which("dcmdump"):
+        opened = subprocess.run([dcmdump, "-q", tmp_path / "clean.dcm"], capture_output=True, check=True)
         assert opened.stderr == b""
 
 

@@ -174,7 +174,7 @@ def test_the_schema_names_every_field():
 
 def test_old_spellings_load_with_a_warning_and_mean_the_same():
     now = parse_recipe("unknown_words: remove\ntext: {ultrasound_regions: keep}")
-    with pytest.warns(UserWarning) as warned:
+    with pytest.warns(UserWarning, match="is called") as warned:
         before = parse_recipe("unvouched: remove\ntext: {ultrasound_regions: spare}")
     assert before.digest == now.digest
     assert [str(it.message) for it in warned] == [
