@@ -14,45 +14,33 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beamstop.audit import INSTANCES
-from beamstop.dicom.limits import MAX_DEPTH, Limits
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
 from beamstop.recipe.load import load_recipe
-from beamstop_transforms.apply_recipe import _ApplyRecipeFn
-from beamstop_transforms.bounce import _BounceFn
-from beamstop_transforms.check_leaks import _CheckLeaksFn
-from beamstop_transforms.hide_text import _HideTextFn
-from beamstop_transforms.insert import _InsertFn
-from beamstop_transforms.instance import Source
-from beamstop_transforms.ledger.target import Target
-from beamstop_transforms.read import _BeginFn, _ReadDicomFn
+from beamstop_transforms import Deidentify, ReadDicom, Source, Target
+from beamstop_transforms.read import _BeginFn
 from beamstop_transforms.record import columns_of, complete
+from beamstop_transforms.step import attempt
 from beamstop_transforms.write import _WriteDicomFn
 
 
 def main(name: str, key: str, detail: str, archive: str, out: str) -> None:
     """De-identify an archive file by file, and write the audit's tables."""
-    recipe, limits, run_id = load_recipe(name), Limits(), "steps"
-    target = Target(f"{out}/o", f"{out}/a", run_id)
-    begin, write = _BeginFn(key, limits, None), _WriteDicomFn(target, False, False, False)
-    chain = [
-        _ReadDicomFn(key, limits, {}),
-        _BounceFn(recipe),
-        _HideTextFn(recipe, _no_detector),
-        _BounceFn(recipe),
-        _ApplyRecipeFn(recipe, key, detail == "changes", MAX_DEPTH),
-        _InsertFn(recipe),
-        _CheckLeaksFn(),
-    ]
-    for step in (begin, *chain, write):
-        step.setup()
+    recipe, run_id = load_recipe(name), "steps"
+    target, read = Target(f"{out}/o", f"{out}/a", run_id), ReadDicom(key)
+    begin, write = _BeginFn(key, read.limits, None), _WriteDicomFn(target, False, False, False)
+    steps = Deidentify(recipe, key, _no_detector, detail == "changes").steps().values()
+    chain = [("ReadDicom", "ms_read", read.begin())]
+    chain += [(type(step).__name__, step.column, step.begin()) for step in steps]
+    for end in (begin, write):
+        end.setup()
 
     def found() -> Iterator[Any]:
         write.start_bundle()
         for path in sorted(Path(archive).iterdir()):
             about = path.stat()
             for instance in begin.process(Source(str(path), about.st_size, str(about.st_mtime_ns))):
-                refusals = (step.attempt(instance) for step in chain)
+                refusals = (attempt(*step, instance) for step in chain)
                 row = next((it for it in refusals if it is not None), None)
                 yield from write.process(instance) if row is None else [row]
         yield from write.finish_bundle()

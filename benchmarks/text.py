@@ -67,7 +67,7 @@ class Tally:
 
 def beamstop_engine() -> Engine:
     """Return beamstop's detector on its own renditions."""
-    from beamstop.ocr.detector import load_detector
+    from beamstop.ocr import load_detector
 
     detector = load_detector()
 

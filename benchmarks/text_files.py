@@ -20,7 +20,7 @@ from pydicom.errors import InvalidDicomError
 
 from beamstop.dicom.files import transfer_syntax_of
 from beamstop.errors import DeidError
-from beamstop.ocr.detector import load_detector
+from beamstop.ocr import load_detector
 from beamstop.pixels.frames import open_frames
 from beamstop.text.detector import TextDetector, TextPolicy
 from beamstop.text.hiding import search_and_hide

@@ -1,4 +1,4 @@
-"""Measure the ranges that `beamstop.quantization` rounds within, on pictures of the tuning seed.
+"""Measure the ranges that `beamstop.ocr.quantization` rounds within, on pictures of the tuning seed.
 
     python tools/calibrate_networks.py     writes transforms/beamstop/data/activations.json
 
@@ -19,8 +19,8 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from pictures import TUNING_SEED, draw  # noqa: E402
 
 from beamstop.ocr import networks  # noqa: E402
-from beamstop.ocr.detector import normalized  # noqa: E402
 from beamstop.ocr.quantization import layers  # noqa: E402
+from beamstop.ocr.tiles import normalized  # noqa: E402
 from beamstop.ocr.weights import CRAFT, proposer_weights, weights_folder  # noqa: E402
 from beamstop.pixels.frames import open_frames  # noqa: E402
 from beamstop.pixels.renditions import Picture  # noqa: E402
