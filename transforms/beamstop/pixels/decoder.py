@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from pathlib import Path
 
@@ -157,17 +158,21 @@ class _Shared:
         self.decoder = Decoder(self.limits)
 
 
-_SHARED = _Shared()
+@cache
+def _shared() -> _Shared:
+    """Return the decoder of this process; not made by an import, which leaves no hook in the host program."""
+    return _Shared()
 
 
 def limit_decoder(limits: DecoderLimits) -> None:
     """Set what the decoding process of this process may use."""
-    if limits != _SHARED.limits:
-        _SHARED.decoder.close()
-        _SHARED.limits = limits
-        _SHARED.renew()
+    shared = _shared()
+    if limits != shared.limits:
+        shared.decoder.close()
+        shared.limits = limits
+        shared.renew()
 
 
 def decode_frame(codestream: bytes, stated: PixelDescription) -> tuple[Cells, str]:
     """Decode one frame in the decoding process of this process; see `Decoder.decode`."""
-    return _SHARED.decoder.decode(codestream, stated)
+    return _shared().decoder.decode(codestream, stated)
