@@ -22,7 +22,7 @@ from beamstop.leaks.search import search
 from beamstop.recipe.load import load_recipe
 from beamstop.recipe.model import Recipe
 from beamstop.steps.apply_recipe import apply_recipe
-from beamstop.words.descriptors import clean_text
+from beamstop.words.clean_text import clean_text
 from beamstop.words.identifiers import Identifiers
 
 MakeDataset = Callable[..., FileDataset]

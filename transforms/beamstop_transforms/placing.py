@@ -37,7 +37,7 @@ _REPLACEABLE = frozenset({Place.FREE, Place.FROM_THIS_RUN, Place.FROM_THIS_SOURC
 
 
 class Placing:
-    """Puts clean files into OUTPUT by DESIGN's rules for duplicates and second runs."""
+    """Puts clean files into OUTPUT by the rules for duplicates and second runs (docs/outputs.md)."""
 
     def __init__(self, target: Target) -> None:
         self._target = target

@@ -141,7 +141,7 @@ class _StepFn(beam.DoFn):
 def attempt(verb: str, column: str | None, work: Work, instance: Instance) -> Row | None:
     """Do the work on an instance; return the audit row if it goes no further.
 
-    This is the only place where any exception is caught: one instance must not stop a run, and its
+    This is where any exception of a step is caught: one instance must not stop a run, and its
     exception may quote a value, so that nothing but its class is kept.
     """
     try:

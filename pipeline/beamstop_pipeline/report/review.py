@@ -20,7 +20,7 @@ from pydicom.dataset import Dataset
 from beamstop.audit import Row
 from beamstop.dicom.files import read_dicom
 from beamstop.errors import DeidError
-from beamstop.pixels.decoder_process import DECODER_ERRORS
+from beamstop.pixels.decoder_child import DECODER_ERRORS
 from beamstop.pixels.frame import Frames
 from beamstop.pixels.frames import open_frames
 from beamstop.pixels.png import render

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-from beamstop.pixels.decoder_process import Cells, PixelDescription, serve
+from beamstop.pixels.decoder_child import Cells, PixelDescription, serve
 
 
 def obey(codestream: bytearray, stated: PixelDescription) -> tuple[Cells, str]:

@@ -16,7 +16,7 @@ from pydicom.data import get_testdata_file
 
 from beamstop.errors import PixelError
 from beamstop.pixels.decoder import Decoder, DecoderLimits, decode_frame, limit_decoder
-from beamstop.pixels.decoder_process import PixelDescription
+from beamstop.pixels.decoder_child import PixelDescription
 from beamstop.pixels.encoders import encode_frame
 from beamstop.pixels.frames import open_frames
 

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 from pydicom.dataset import Dataset
 
-from beamstop.words.descriptors import clean_text
+from beamstop.words.clean_text import clean_text
 from beamstop.words.identifiers import Identifiers, harvest
 
 NOBODY = Identifiers()

@@ -1,7 +1,4 @@
-"""Identifiers: which attributes a rule is for.
-
-The names are idiscore's. An identifier that fits fewer tags is more specific and wins.
-"""
+"""Tags: their names and VRs, and whose private creator an element belongs to."""
 
 from functools import lru_cache
 

@@ -22,7 +22,7 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from beamstop.dicom.pydicom_guards import guarded
 from beamstop.errors import PixelError
 from beamstop.ocr import load_detector
-from beamstop.pixels.decoder_process import DECODER_ERRORS
+from beamstop.pixels.decoder_child import DECODER_ERRORS
 
 if TYPE_CHECKING:
     from PIL.Image import Image

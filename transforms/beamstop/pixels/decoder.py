@@ -1,4 +1,7 @@
-"""The process that decodes compressed frames: a codec that crashes or hangs takes nothing else with it."""
+"""Start, watch and end the process that decodes compressed frames (`decoder_child.py`).
+
+A codec that crashes or hangs takes nothing else with it.
+"""
 
 import json
 import os
@@ -15,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from beamstop.errors import PixelError
-from beamstop.pixels import decoder_process as decoding
-from beamstop.pixels.decoder_process import REPLY, REQUEST, Cells, PixelDescription, receive
+from beamstop.pixels import decoder_child as decoding
+from beamstop.pixels.decoder_child import REPLY, REQUEST, Cells, PixelDescription, receive
 
 _MEGABYTE = 1 << 20
 _LONGEST_CODE = 16  # of a Code String (PS3.5 6.2)

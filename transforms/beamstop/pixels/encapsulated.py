@@ -13,7 +13,7 @@ from beamstop.dicom.elements import MALFORMED
 from beamstop.errors import PixelError
 from beamstop.pixels.codestreams import end_of, is_lossy, jpeg_size
 from beamstop.pixels.decoder import decode_frame
-from beamstop.pixels.decoder_process import JPEG_LOSSY, PixelDescription
+from beamstop.pixels.decoder_child import JPEG_LOSSY, PixelDescription
 from beamstop.pixels.encapsulation import Offsets, Split, join, split
 from beamstop.pixels.encoders import encode_frame
 from beamstop.pixels.frame import Cells, Frame, Frames

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydicom.pixels.encoders.base import get_encoder
 from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless
 
-from beamstop.pixels.decoder_process import DEFLATED_FRAMES
+from beamstop.pixels.decoder_child import DEFLATED_FRAMES
 
 Cells = NDArray[Any]
 

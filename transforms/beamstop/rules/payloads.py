@@ -29,7 +29,7 @@ from beamstop.rules.dates import shift_dt
 from beamstop.rules.operators import Context, HashUID, Operator
 from beamstop.rules.rules import Rule, RuleSet
 from beamstop.standard.actions import Action
-from beamstop.words.descriptors import clean_text
+from beamstop.words.clean_text import clean_text
 from beamstop.words.identifiers import Identifiers, Name, Words, words_of
 
 Dates = Literal["move", "keep", "remove"]

@@ -44,7 +44,7 @@ from beamstop.rules.operators import (
 )
 from beamstop.rules.plans import BIRTH_DATE, CONTENT_VALUES, Plan, Planner
 from beamstop.standard.actions import Action
-from beamstop.words.descriptors import clean_text
+from beamstop.words.clean_text import clean_text
 from beamstop.words.identifiers import Identifiers, harvest
 
 Element = Any  # a DataElement or a RawDataElement: pydicom's own containers hold both

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from functools import cache
 
-from beamstop.words.descriptors import clean_text
+from beamstop.words.clean_text import clean_text
 from beamstop.words.identifiers import Identifiers
 from beamstop.words.vocabulary import fold, is_common_word, ordinary, titles, word_lists
 from beamstop.words.written_dates import MONTHS, find_dates

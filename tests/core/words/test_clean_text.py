@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from beamstop.words.descriptors import clean_text
+from beamstop.words.clean_text import clean_text
 from beamstop.words.identifiers import Identifiers, harvest
 from beamstop.words.vocabulary import fold, vocabulary
 

@@ -1,4 +1,4 @@
-"""Decoding one compressed frame: what the decoding process runs.
+"""The decoding process: decodes one compressed frame at a time.
 
 This file imports nothing of beamstop, so that the process starts fast and holds little.
 """
