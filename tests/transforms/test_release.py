@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from apache_beam import Create, Pipeline
 
 from beamstop.audit import INSTANCES
@@ -69,6 +70,16 @@ def test_what_no_source_stands_for_goes(tmp_path: Path) -> None:
     place.ended(RUN, "one", "other")
     assert place.released() == (False, False)
     assert place.released() == (False, False)  # once more, as a retry would
+
+
+@pytest.mark.parametrize("folder", ["P", "P/1.2", "P/1.2/1.2.1"])
+def test_folders_that_a_run_made_before_it_died_go(tmp_path: Path, folder: str) -> None:
+    place = Place(tmp_path)
+    place.store.remove(PATH)
+    (tmp_path / "out" / folder).mkdir(parents=True)
+    place.ended(RUN, "one")
+    assert place.released() == (False, False)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_source_that_was_skipped_stands_for_its_earlier_row_alone(tmp_path: Path) -> None:

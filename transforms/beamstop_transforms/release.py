@@ -71,7 +71,7 @@ class _ReleaseFn(beam.DoFn):
             if path in standing or verdicts.tell_of(path, sha256):
                 continue
             found = store.find(path)
-            if found is not None and found.sha256 == sha256:
+            if found is None or found.sha256 == sha256:  # it may have died when there were but the folders
                 store.remove(path)
 
 

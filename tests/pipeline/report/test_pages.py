@@ -132,8 +132,8 @@ def test_verdicts_by_keyboard_and_mouse_become_a_recipe(browser: webdriver.Chrom
     told = {it["sop_instance_uid"]: it for it in json.loads(file.read_text())["verdicts"]}
     assert told[STILL]["words"] == ["LEFT BREAST", "SHOCR"]
     drawn, typed = (Box(*(it[name] for name in _SIDES)) for it in told[PLAIN]["boxes"])
-    assert drawn.holds(10, 10, 30, 15)
-    assert Box(9, 9, 32, 17).holds(*(getattr(drawn, name) for name in _SIDES))  # whole pixels, outwards
+    assert drawn.holds(Box(10, 10, 30, 15))
+    assert Box(9, 9, 32, 17).holds(drawn)  # whole pixels, outwards
     assert typed == Box(50, 30, 10, 5)
     assert asked_for(browser) == {f"file://{pages / 'r-review.html'}"}
 
