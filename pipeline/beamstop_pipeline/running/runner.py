@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import shutil
 import signal
 import sys
@@ -18,23 +17,24 @@ from typing import Any
 import apache_beam as beam
 import psutil
 from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
-from apache_beam.portability.api import beam_provision_api_pb2
-from apache_beam.runners.portability.fn_api_runner import fn_runner
-from apache_beam.runners.portability.portable_runner import JobServiceHandle
-from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from beamstop.errors import DeidError
 from beamstop_pipeline.exit_codes import Exit
 from beamstop_pipeline.graph import build
 from beamstop_pipeline.job import Job
 from beamstop_pipeline.running.beam_options import fit_for_workers
+from beamstop_pipeline.running.local_workers import (
+    WORKER_MODULE,
+    LostWorkerError,
+    pinned_runner,
+    unix_sockets,
+)
 from beamstop_pipeline.running.progress import LISTED, read_progress
 from beamstop_pipeline.running.suspects import note_suspect, read_suspects, worked_on
 from beamstop_pipeline.running.targets import scratch
 from beamstop_transforms.record import record_name
 from beamstop_transforms.stores import open_store
 
-_WORKER = "beamstop_pipeline.worker"
 _LOOK_EVERY = 0.25  # seconds
 _WEIGHED = 12  # times between two looks; a process can fill some 50 MB from one to the next
 _MEGABYTE = 1 << 20
@@ -71,7 +71,8 @@ def run_locally(job: Job, options: Any, report: Report) -> Any:
         job = replace(job, progress=folder, suspects=read_suspects(job.audit))
         with Watchdog(job, folder, report) as watchdog:
             try:
-                return _run(job, pinned_runner(options, apart=job.processes > 0), options)
+                with unix_sockets(folder):
+                    return _run(job, pinned_runner(options, apart=job.processes > 0), options)
             except RunError:
                 if watchdog.has_heard_a_worker_die.is_set():
                     watchdog.suspect("killed_worker", _is_gone)
@@ -135,20 +136,6 @@ def _cause(error: Exception) -> str:
 _NUMBERED = re.compile(r"\[[Ee]rrno (\d+)\]")
 
 
-def pinned_runner(options: Any, apart: bool) -> Any:
-    """Return a FnApiRunner that hands the options to its workers: in this process, or apart from it.
-
-    `DirectRunner` would fetch and prefer another engine where it can, so that a laptop and CI differ.
-    """
-    encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
-    provision = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
-    command = f"exec {shlex.quote(sys.executable)} -m {_WORKER}"
-    return fn_runner.FnApiRunner(
-        SubprocessSDKEnvironment.from_command_string(command) if apart else None,
-        provision_info=fn_runner.ExtendedProvisionInfo(provision),
-    )
-
-
 class Watchdog:
     """Looks at a local run from a thread: reports progress, ends the process when it can only hang.
 
@@ -179,7 +166,7 @@ class Watchdog:
 
     def _hear(self, exception: threading.ExceptHookArgs) -> None:
         """Note how Beam's threads end instead of printing it: one waits for each worker process."""
-        if str(exception.exc_value).startswith("Worker subprocess exited"):
+        if isinstance(exception.exc_value, LostWorkerError):
             self.has_heard_a_worker_die.set()
 
     def _look(self) -> None:
@@ -246,7 +233,7 @@ def worker_processes() -> list[psutil.Process]:
 
 def _is_worker(process: psutil.Process) -> bool:
     try:
-        return _WORKER in process.cmdline() and process.name() != "sh"
+        return WORKER_MODULE in process.cmdline()
     except psutil.Error:
         return False
 

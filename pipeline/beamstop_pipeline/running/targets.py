@@ -15,6 +15,7 @@ from beamstop_transforms.record import record_name
 from beamstop_transforms.stores import PARTIAL, StoreError, open_store
 
 _SCRATCH = "beamstop-scratch-"
+SHORT_PLACE = "/tmp"  # noqa: S108  for what needs a short path; the folder in it is made by mkdtemp
 
 
 @contextmanager
@@ -104,10 +105,10 @@ def _clear(folder: Path, left: Path, ended: bool) -> None:
 def scratch() -> Iterator[str]:
     """Yield a folder for all temporary files of this process and its workers; remove those of dead runs."""
     place = tempfile.gettempdir()
-    for left in Path(place).glob(f"{_SCRATCH}*"):
+    for left in {left for it in (place, SHORT_PLACE) for left in Path(it).glob(f"{_SCRATCH}*")}:
         _remove_if_dead(str(left))
     former = os.environ.get("TMPDIR")
-    with _own_folder(place) as folder:
+    with own_folder(place) as folder:
         os.environ["TMPDIR"] = tempfile.tempdir = folder
         try:
             yield folder
@@ -119,7 +120,7 @@ def scratch() -> Iterator[str]:
 
 
 @contextmanager
-def _own_folder(place: str) -> Iterator[str]:
+def own_folder(place: str) -> Iterator[str]:
     """Yield a new folder, which is its own lock: it can be removed whole or in part, and nothing is left."""
     while (
         lock := _lock_folder(folder := tempfile.mkdtemp(prefix=_SCRATCH, dir=place), fcntl.LOCK_EX)

@@ -1,0 +1,167 @@
+"""The worker processes of a local run, and the sockets that they and the runner talk over.
+
+Beam's own servers listen on every address of the machine and serve whoever connects: its files by name, and
+work, which is code, for who joins as a worker. These are Unix sockets in a folder that is its owner's alone
+(0700). There is no service for artifacts, provisions or logs: a worker of this machine needs none.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import grpc
+from apache_beam.portability import python_urns
+from apache_beam.portability.api import (
+    beam_fn_api_pb2_grpc,
+    beam_provision_api_pb2,
+    endpoints_pb2,
+)
+from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_handlers
+from apache_beam.runners.portability.portable_runner import JobServiceHandle
+from apache_beam.runners.worker import data_plane
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
+from apache_beam.utils import thread_pool_executor
+from google.protobuf import json_format, text_format
+
+from beamstop_pipeline.running.targets import SHORT_PLACE, own_folder
+
+WORKER_MODULE = "beamstop_pipeline.worker"
+_LONGEST_PATH = 103  # bytes of a socket's path on macOS; Linux has 107
+_LONGEST_NAME = "/control"
+_SHUTDOWN = 5.0  # seconds
+# As Beam's servers have them: messages of any size, pings as often as its clients send them.
+_OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+]
+
+
+class LostWorkerError(RuntimeError):
+    """A worker process ended before the run did; raised in the thread that waits for it."""
+
+
+def pinned_runner(options: Any, apart: bool) -> Any:
+    """Return a FnApiRunner that hands the options to its workers: in this process, or apart from it.
+
+    `DirectRunner` would fetch and prefer another engine where it can, so that a laptop and CI differ.
+
+    Args:
+        options: Beam's PipelineOptions.
+        apart: the workers are processes of their own; run it inside `unix_sockets`.
+    """
+    encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
+    provision = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
+    command = shlex.join([sys.executable, "-m", WORKER_MODULE])
+    return fn_runner.FnApiRunner(
+        SubprocessSDKEnvironment.from_command_string(command) if apart else None,
+        provision_info=fn_runner.ExtendedProvisionInfo(provision),
+    )
+
+
+@contextmanager
+def unix_sockets(folder: str) -> Iterator[None]:
+    """Let Beam's runner and its worker processes talk over sockets in a folder, inside.
+
+    Args:
+        folder: this run's scratch folder; where its path is too long for a socket's, one in /tmp is made.
+    """
+    register: Any = worker_handlers.WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)
+    module: Any = worker_handlers
+    beams = module.GrpcServer
+    with _short(folder) as place:
+        module.GrpcServer = partial(_Servers, place)
+        register(_WorkerHandler)
+        try:
+            yield
+        finally:
+            module.GrpcServer = beams
+            register(worker_handlers.SubprocessSdkWorkerHandler)
+
+
+@contextmanager
+def _short(folder: str) -> Iterator[str]:
+    if len(os.fsencode(folder + _LONGEST_NAME)) <= _LONGEST_PATH:
+        yield folder
+    else:
+        with own_folder(SHORT_PLACE) as short:
+            yield short
+
+
+class _Servers:
+    """What Beam's `GrpcServer` is to its runner, by the same attributes; but on sockets in a folder."""
+
+    def __init__(self, folder: str, state: Any, provision_info: Any, worker_manager: Any) -> None:
+        self.control_handler = worker_handlers.BeamFnControlServicer(worker_manager)
+        self.data_plane_handler = data_plane.BeamFnDataServicer(worker_handlers.DATA_BUFFER_TIME_LIMIT_MS)
+        state_handler = worker_handlers.GrpcStateServicer(state)
+        # What Beam calls a port is what it puts into an address: see `_WorkerHandler.port_from_worker`.
+        self.control_port, self.data_port, self.state_port = (
+            os.path.join(folder, name) for name in ("control", "data", "state")
+        )
+        api = beam_fn_api_pb2_grpc
+        self._servers = [
+            _serve(self.state_port, partial(api.add_BeamFnStateServicer_to_server, state_handler)),
+            _serve(self.data_port, partial(api.add_BeamFnDataServicer_to_server, self.data_plane_handler)),
+            _serve(self.control_port, partial(api.add_BeamFnControlServicer_to_server, self.control_handler)),
+        ]
+
+    def close(self) -> None:
+        """End the servers, and wait until they have."""
+        self.control_handler.done()
+        for ended in [server.stop(_SHUTDOWN) for server in self._servers]:
+            ended.wait()
+
+
+def _serve(socket: str, add: Any) -> Any:
+    server = grpc.server(thread_pool_executor.shared_unbounded_instance(), options=_OPTIONS)
+    add(server)
+    server.add_insecure_port(_address(socket))
+    server.start()
+    return server
+
+
+def _address(socket: str) -> str:
+    return f"unix:{socket}"
+
+
+class _WorkerHandler(worker_handlers.GrpcWorkerHandler):
+    """Starts one worker process and waits for its end in a thread."""
+
+    def __init__(self, command: bytes, state: Any, provision_info: Any, servers: Any) -> None:
+        super().__init__(state, provision_info, servers)
+        self._command = shlex.split(command.decode())
+
+    def port_from_worker(self, port: Any) -> str:
+        """Return the address of a server, as the worker reaches it."""
+        return _address(port)
+
+    def start_worker(self) -> None:
+        """Start the process."""
+        control = text_format.MessageToString(endpoints_pb2.ApiServiceDescriptor(url=self.control_address))
+        options = json_format.MessageToJson(self.provision_info.provision_info.pipeline_options)
+        environment = {
+            **os.environ,
+            "CONTROL_API_SERVICE_DESCRIPTOR": control,
+            "PIPELINE_OPTIONS": options,
+            "WORKER_ID": self.worker_id,
+        }
+        self._process = subprocess.Popen(self._command, env=environment)  # noqa: S603  our own module
+        self._thread = threading.Thread(target=self._wait)
+        self._thread.start()
+
+    def _wait(self) -> None:
+        if code := self._process.wait():
+            raise LostWorkerError(f"a worker process ended with code {code}")
+
+    def stop_worker(self) -> None:
+        """Wait for the process, which ends when its connection does."""
+        self._thread.join()
