@@ -6,7 +6,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,6 +54,21 @@ def running(home: Path, archive: Path, key_file: Path, temporary: Path) -> Itera
         finally:
             for it in [*psutil.Process(process.pid).children(recursive=True), process]:
                 it.kill()
+
+
+def test_a_worker_pool_listens_on_this_machine_alone(free_port: Callable[[], int]) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "beamstop_pipeline.worker_pool", f"--service_port={port}"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            until = time.monotonic() + 60
+            while not (found := psutil.Process(process.pid).net_connections("inet")):
+                assert time.monotonic() < until
+                time.sleep(0.1)
+        finally:
+            process.kill()
+    assert {it.laddr.ip for it in found} <= {"127.0.0.1", "::1"}
+    assert {it.laddr.port for it in found} == {port}
 
 
 def sockets_of(processes: list[psutil.Process]) -> set[str]:

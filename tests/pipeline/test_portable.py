@@ -51,7 +51,7 @@ def external(
 ) -> list[str]:
     """Return Beam's options for a worker pool, as it stands beside each of Flink's task managers."""
     port = free_port()
-    command = [str(installation / "bin" / "python"), "-m", "apache_beam.runners.worker.worker_pool_main"]
+    command = [str(installation / "bin" / "python"), "-m", "beamstop_pipeline.worker_pool"]
     path = f"{installation / 'bin'}:{environment['PATH']}"  # the pool starts the first `python` there is
     assert serve([*command, f"--service_port={port}"], port, {**environment, "PATH": path})
     return ["--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]

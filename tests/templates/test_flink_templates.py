@@ -12,7 +12,11 @@ from apache_beam.options.pipeline_options import FlinkRunnerOptions, PortableOpt
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "templates" / "flink"
-POOL_PORT = 50000  # where Beam's boot program listens when it is a worker pool
+POOL_PORT = 50000
+POOL = [
+    *("python", "-m", "beamstop_pipeline.worker_pool", f"--service_port={POOL_PORT}"),
+    "--container_executable=/opt/apache/beam/boot",
+]
 IMAGES = re.compile(r"image: (\S+)")
 
 
@@ -78,9 +82,24 @@ def test_the_manifests_command_is_understood_and_leads_to_its_services(
         assert ("Service", host) in manifest
         assert int(port) in ports
     pool = next(it for it in pod["containers"] if it["name"] == "worker-pool")
-    assert (portable.environment_type, pool["args"]) == ("EXTERNAL", ["--worker_pool"])
+    assert (portable.environment_type, [*pool["command"], *pool["args"]]) == ("EXTERNAL", POOL)
     assert portable.environment_config == f"localhost:{POOL_PORT}"
-    assert pool["ports"] == [{"containerPort": POOL_PORT}]
+    assert "ports" not in pool
+
+
+def test_only_who_has_to_reaches_flink_and_the_job_server(manifest: dict[tuple[str, str], Any]) -> None:
+    """Whoever hands over a job runs code where the key is."""
+    policies = {name: it["spec"] for (kind, name), it in manifest.items() if kind == "NetworkPolicy"}
+    assert set(policies) == {"beamstop-flink", "beamstop-job-server"}
+    server = manifest["Deployment", "beamstop-job-server"]["spec"]["template"]["metadata"]["labels"]
+    assert policies["beamstop-job-server"]["podSelector"]["matchLabels"] == server
+    assert policies["beamstop-flink"]["podSelector"]["matchLabels"] == {"app": "beamstop"}
+    submitter = manifest["CronJob", "beamstop"]["spec"]["jobTemplate"]["spec"]["template"]["metadata"]
+    allowed = [it["from"] for it in policies["beamstop-job-server"]["ingress"]]
+    assert submitter["labels"] in [it["podSelector"]["matchLabels"] for it in allowed[0]]
+    for policy in policies.values():
+        assert policy["policyTypes"] == ["Ingress"]
+        assert all("podSelector" in peer for rule in policy["ingress"] for peer in rule["from"])
 
 
 def test_each_slot_has_a_process_of_its_own(
@@ -125,7 +144,7 @@ def test_the_composed_command_is_understood_and_leads_to_its_services(
     portable = command.beam.view_as(PortableOptions)
     for endpoint in (portable.job_endpoint, portable.artifact_endpoint):
         assert endpoint.partition(":")[0] in services
-    assert (portable.environment_type, pool["command"]) == ("EXTERNAL", ["--worker_pool"])
+    assert (portable.environment_type, [*pool["entrypoint"], *pool["command"]]) == ("EXTERNAL", POOL)
     assert portable.environment_config == f"localhost:{POOL_PORT}"
     assert pool["network_mode"] == "service:taskmanager"
     assert pool["volumes"] == submitter["volumes"]
