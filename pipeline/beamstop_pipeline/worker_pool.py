@@ -22,9 +22,7 @@ def main() -> None:
     """Serve until the process is ended; the workers are ended with it."""
     parser = argparse.ArgumentParser(description="Start workers for an engine on this machine.")
     parser.add_argument("--service_port", type=int, required=True, help="where on localhost it listens")
-    parser.add_argument(
-        "--container_executable", help="what starts a worker: Beam's boot program in its images"
-    )
+    parser.add_argument("--container_executable", help="what starts a worker: in an image, Beam's boot")
     chosen = parser.parse_args()
     pool = BeamFnExternalWorkerPoolServicer(True, chosen.container_executable)
     atexit.register(_end, pool)

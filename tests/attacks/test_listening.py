@@ -6,7 +6,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,8 +56,10 @@ def running(home: Path, archive: Path, key_file: Path, temporary: Path) -> Itera
                 it.kill()
 
 
-def test_a_worker_pool_listens_on_this_machine_alone(free_port: Callable[[], int]) -> None:
-    port = free_port()
+def test_a_worker_pool_listens_on_this_machine_alone() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     command = [sys.executable, "-m", "beamstop_pipeline.worker_pool", f"--service_port={port}"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
@@ -67,7 +69,7 @@ def test_a_worker_pool_listens_on_this_machine_alone(free_port: Callable[[], int
                 time.sleep(0.1)
         finally:
             process.kill()
-    assert {it.laddr.ip for it in found} <= {"127.0.0.1", "::1"}
+    assert {it.laddr.ip.removeprefix("::ffff:") for it in found} <= {"127.0.0.1", "::1"}
     assert {it.laddr.port for it in found} == {port}
 
 
