@@ -8,8 +8,7 @@ ours, never at import, and they act only in threads that are inside one.
 import logging
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ContextDecorator
 from typing import Any
 
 from pydicom import filereader
@@ -50,20 +49,28 @@ _NO_RECORDS = _OutsideOurCalls()
 _NO_WARNINGS: Any = ("ignore", None, Warning, _InsideOurCalls(), 0)
 
 
-@contextmanager
-def guarded() -> Iterator[None]:
+class _Guard(ContextDecorator):
+    """Counts calls; every thread has a count of its own, so that one object serves all."""
+
+    def __enter__(self) -> None:
+        if _CALLS.depth == 0:
+            _install()
+        _CALLS.depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        _CALLS.depth -= 1
+
+
+_GUARD = _Guard()
+
+
+def guarded() -> _Guard:
     """Guard what is done inside, or, as a decorator, in a function; calls may be nested.
 
     Inside, pydicom's log records and all warnings are dropped, and pydicom raises `Failed`, reason
     `truncated`, on an element of undefined length that never ends.
     """
-    if _CALLS.depth == 0:
-        _install()
-    _CALLS.depth += 1
-    try:
-        yield
-    finally:
-        _CALLS.depth -= 1
+    return _GUARD
 
 
 def _install() -> None:
