@@ -97,5 +97,6 @@ def api(package: Any, about: str) -> str:
             "autoclass" if isinstance(public, type) else "autofunction" if callable(public) else "autodata"
         )
         lines.append(f".. {directive}:: {name}")
+        lines += ["   :no-index:"] if package is not beamstop and name in beamstop.__all__ else []
         lines += ["   :members:", ""] if directive == "autoclass" else [""]
     return "\n".join([*lines, "```", ""])
