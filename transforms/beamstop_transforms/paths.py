@@ -43,11 +43,29 @@ def clean_path(dataset: Dataset, output: str) -> str:
     return instance_path(dataset) if is_dicomweb(output) else output_path(dataset)
 
 
+def is_clean_path(path: str) -> bool:
+    """Say whether a path can be one that `clean_path` returned; what is read back may have been forged.
+
+    >>> is_clean_path("P/1.2/1.2.1/1.2.3.dcm"), is_clean_path("../../1.2.1/1.2.3.dcm")
+    (True, False)
+    """
+    parts = path.split("/")
+    if len(parts) == 6:
+        levels, uids = parts[::2], parts[1::2]
+        return levels == ["studies", "series", "instances"] and all(UID(it).is_valid for it in uids)
+    return len(parts) == 4 and path.endswith(".dcm") and all(map(_is_plain, [*parts[:3], parts[3][:-4]]))
+
+
+def _is_plain(value: str) -> bool:
+    """Say whether a value is a plain component of a path."""
+    plain = bool(value) and value.isprintable() and not value.startswith(".") and not {"/", "\\"} & set(value)
+    return plain and len(value.encode()) <= _LONGEST_COMPONENT
+
+
 def _component(dataset: Dataset, tag: int) -> str:
     value = text_of(dataset, tag).strip()
     if not value:
         return "NONE"
-    plain = value.isprintable() and not value.startswith(".") and not {"/", "\\"} & set(value)
-    if not plain or len(value.encode()) > _LONGEST_COMPONENT:
+    if not _is_plain(value):
         raise Quarantined("unsafe_path", tag_name(tag))
     return value

@@ -16,6 +16,7 @@ from beamstop_transforms.ledger.decisions import PRUNED
 from beamstop_transforms.ledger.history import History, Leftover, input_digests
 from beamstop_transforms.ledger.numbers import numbers_in
 from beamstop_transforms.ledger.target import Target
+from beamstop_transforms.paths import is_clean_path
 from beamstop_transforms.step import Transform
 from beamstop_transforms.stores import open_store
 from beamstop_transforms.tables import PER_BUNDLE, Put, Table
@@ -109,6 +110,8 @@ class Prune(Transform):
 def _ours(left: Leftover, target: Target) -> Iterator[Row]:
     if left.why == Outcome.FAILED:
         return  # it is tried again, and says nothing of the instance
+    if not is_clean_path(left.path):
+        return  # no run of ours wrote it
     found = open_store(target.output).find(left.path)
     if found is None or found.sha256 == left.sha256:
         yield {

@@ -3,6 +3,7 @@
 They are noted by their keyed source_id under AUDIT/.partial, which a run that ends well empties.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from beamstop_transforms.read import WORKING
 from beamstop_transforms.stores import PARTIAL, open_store
 
 SUSPECTS = "suspects"
+REASONS = ("killed_worker", "stalled_worker", "out_of_memory")
+_SOURCE_ID = re.compile(r"[0-9a-f]{32,64}")
+_LONGEST = max(map(len, REASONS)) + 1
 
 
 def worked_on(folder: str) -> Iterator[tuple[int, str]]:
@@ -28,7 +32,11 @@ def note_suspect(audit: str, source_id: str, reason: str) -> None:
 
 
 def read_suspects(audit: str) -> dict[str, str]:
-    """Return source_id → reason of what earlier runs noted."""
-    store = open_store(audit)
-    found = {name: store.read(name) for name in store.names(f"{PARTIAL}/{SUSPECTS}")}
-    return {name.rpartition("/")[2]: it[1].decode() for name, it in found.items() if it is not None}
+    """Return source_id → reason of what earlier runs noted; anything else there is not ours."""
+    store, suspects = open_store(audit), dict[str, str]()
+    for name in store.names(f"{PARTIAL}/{SUSPECTS}"):
+        source_id, found = name.rpartition("/")[2], store.read(name)
+        reason = "" if found is None else found[1][:_LONGEST].decode(errors="replace")
+        if _SOURCE_ID.fullmatch(source_id) and reason in REASONS:
+            suspects[source_id] = reason
+    return suspects

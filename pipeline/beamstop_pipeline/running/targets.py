@@ -11,9 +11,11 @@ from typing import IO
 
 from beamstop_pipeline.job import ConfigurationError
 from beamstop_pipeline.running.suspects import SUSPECTS
+from beamstop_transforms.ledger.target import is_run_id
 from beamstop_transforms.record import record_name
 from beamstop_transforms.stores import PARTIAL, StoreError, open_store
 
+_LONGEST_NAME = 128  # bytes of a run's
 _SCRATCH = "beamstop-scratch-"
 SHORT_PLACE = "/tmp"  # noqa: S108  for what needs a short path; the folder in it is made by mkdtemp
 
@@ -32,11 +34,15 @@ def sole_run(folder: Path, audit: str, run_id: str) -> Iterator[None]:
     """
     with ExitStack() as held:
         try:
+            if (folder / PARTIAL).is_symlink():
+                raise ConfigurationError(f"{folder / PARTIAL} is a link: remove it, no run makes one")
             lock = held.enter_context(_lock(folder / PARTIAL / "run"))
+            _unlink_links(folder / PARTIAL)
             lock.seek(0)
-            dead = {lock.read().decode(), *(it.name for it in (folder / PARTIAL).iterdir() if it.is_dir())}
-            for name in sorted(dead - {"", SUSPECTS}):
-                _clear(folder, folder / PARTIAL / name, _has_ended(name, audit))
+            left = {it.name for it in (folder / PARTIAL).iterdir() if it.is_dir()} - {SUSPECTS}
+            named = lock.read(_LONGEST_NAME).decode(errors="replace")
+            for name in sorted(left | {named} if is_run_id(named) else left):
+                _clear(folder, folder / PARTIAL / name, not is_run_id(name) or _has_ended(name, audit))
             lock.truncate(0)
             lock.write(run_id.encode())
             lock.flush()
@@ -52,6 +58,14 @@ def sole_run(folder: Path, audit: str, run_id: str) -> Iterator[None]:
             ):  # it may be read-only by now; what the run itself says matters
                 if next(_tables(folder, run_id), None) is None or _has_ended(run_id, audit):
                     open_store(str(folder)).remove(f"{PARTIAL}/run")
+
+
+def _unlink_links(folder: Path) -> None:
+    """Remove the links below a folder and nothing behind them: whatever reads there would follow them."""
+    for here, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if os.path.islink(path := os.path.join(here, name)):
+                os.unlink(path)
 
 
 def _lock(path: Path) -> IO[bytes]:
@@ -83,7 +97,7 @@ def _has_ended(run_id: str, audit: str) -> bool:
 
 def _tables(folder: Path, run_id: str) -> Iterator[Path]:
     """Yield the tables that a run published in a target."""
-    for place in (folder, *filter(Path.is_dir, folder.iterdir())):
+    for place in (folder, *(it for it in folder.iterdir() if it.is_dir() and not it.is_symlink())):
         yield from place.glob(f"{run_id}-*.parquet")
 
 

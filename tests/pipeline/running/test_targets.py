@@ -14,12 +14,14 @@ import pytest
 from beamstop_pipeline.job import ConfigurationError
 from beamstop_pipeline.running.targets import scratch, sole_run
 
+RUN0, RUN1, RUN2, RUN9, RUN10 = (f"2026010{number}T000000Z-00000000000" for number in (1, 2, 3, 4, 5))
+
 
 def _take_turns(folder: Path, audit: Path, turns: int) -> None:
     """Be the sole run again and again; end badly if another one is, too."""
     while turns:
         try:
-            with sole_run(folder, str(audit), "r9"):
+            with sole_run(folder, str(audit), RUN9):
                 os.close(os.open(audit / "alone", os.O_CREAT | os.O_EXCL))
                 os.unlink(audit / "alone")
                 turns -= 1
@@ -36,12 +38,12 @@ def test_runs_that_begin_and_end_all_the_time_are_never_two(tmp_path: Path) -> N
 
 @pytest.fixture
 def died(tmp_path: Path) -> Path:
-    """Return a target that a run called `r1` published a table in, as did one called `r0` before."""
+    """Return a target that a run called RUN1 published a table in, as did one called RUN0 before."""
     for name in (
-        ".partial/r1/instances/draft",
-        "instances/r1-0.parquet",
-        "r1-0.parquet",
-        "instances/r0-0.parquet",
+        f".partial/{RUN1}/instances/draft",
+        f"instances/{RUN1}-0.parquet",
+        f"{RUN1}-0.parquet",
+        f"instances/{RUN0}-0.parquet",
     ):
         (tmp_path / "audit" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "audit" / name).touch()
@@ -49,59 +51,59 @@ def died(tmp_path: Path) -> Path:
 
 
 def test_tables_of_a_run_that_left_no_record_go(died: Path) -> None:
-    with sole_run(died, str(died), "r9"):
+    with sole_run(died, str(died), RUN9):
         pass
-    assert [path.name for path in died.rglob("*") if path.is_file()] == ["r0-0.parquet"]
+    assert [path.name for path in died.rglob("*") if path.is_file()] == [f"{RUN0}-0.parquet"]
 
 
 def test_tables_of_a_run_that_left_nothing_else_go_too(died: Path) -> None:
     """It had nothing to draft: only the lock knows of it."""
-    shutil.rmtree(died / ".partial" / "r1")
-    (died / ".partial" / "run").write_text("r1")
-    with sole_run(died, str(died), "r9"):
-        assert (died / ".partial" / "run").read_text() == "r9"
-    assert [path.name for path in died.rglob("*") if path.is_file()] == ["r0-0.parquet"]
+    shutil.rmtree(died / ".partial" / RUN1)
+    (died / ".partial" / "run").write_text(RUN1)
+    with sole_run(died, str(died), RUN9):
+        assert (died / ".partial" / "run").read_text() == RUN9
+    assert [path.name for path in died.rglob("*") if path.is_file()] == [f"{RUN0}-0.parquet"]
 
 
 def test_a_run_that_broke_leaves_its_name_if_it_leaves_tables(died: Path) -> None:
-    with sole_run(died, str(died), "r9"):
-        (died / "r9-0.parquet").touch()
-    assert (died / ".partial" / "run").read_text() == "r9"
-    with sole_run(died, str(died), "r10"):
+    with sole_run(died, str(died), RUN9):
+        (died / f"{RUN9}-0.parquet").touch()
+    assert (died / ".partial" / "run").read_text() == RUN9
+    with sole_run(died, str(died), RUN10):
         pass
-    assert [path.name for path in died.rglob("*") if path.is_file()] == ["r0-0.parquet"]
+    assert [path.name for path in died.rglob("*") if path.is_file()] == [f"{RUN0}-0.parquet"]
 
 
 def test_tables_of_a_run_that_left_its_record_stay(died: Path) -> None:
     (died / "runs").mkdir()
-    (died / "runs" / "r1.json").touch()
-    with sole_run(died, str(died), "r9"):
+    (died / "runs" / f"{RUN1}.json").touch()
+    with sole_run(died, str(died), RUN9):
         pass
     assert len(list(died.rglob("*.parquet"))) == 3
     assert not (died / ".partial").exists()
 
 
 def test_claims_of_a_dead_run_stay_until_they_are_seen_again(tmp_path: Path) -> None:
-    claim = tmp_path / ".partial" / "r1" / "claims" / "ab" / "abcd"
+    claim = tmp_path / ".partial" / RUN1 / "claims" / "ab" / "abcd"
     for path in (
         claim,
-        tmp_path / ".partial" / "r2" / "claims" / "ab" / "gone",
+        tmp_path / ".partial" / RUN2 / "claims" / "ab" / "gone",
         tmp_path / ".partial" / "new" / "x",
     ):
         path.parent.mkdir(parents=True)
         path.touch()
-    (tmp_path / ".partial" / "r2" / "claims" / "ab" / "gone").unlink()
-    (tmp_path / ".partial" / "r1" / "claims" / "cd").mkdir()
-    with sole_run(tmp_path, str(tmp_path), "r9"):
+    (tmp_path / ".partial" / RUN2 / "claims" / "ab" / "gone").unlink()
+    (tmp_path / ".partial" / RUN1 / "claims" / "cd").mkdir()
+    with sole_run(tmp_path, str(tmp_path), RUN9):
         pass
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [claim]
-    assert not (tmp_path / ".partial" / "r2").exists()
-    assert not (tmp_path / ".partial" / "r1" / "claims" / "cd").exists()
+    assert not (tmp_path / ".partial" / RUN2).exists()
+    assert not (tmp_path / ".partial" / RUN1 / "claims" / "cd").exists()
 
 
 def test_a_full_disk_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     (tmp_path / ".partial").touch()  # no folder can be made there
-    with pytest.raises(ConfigurationError, match="choose another"), sole_run(tmp_path, str(tmp_path), "r9"):
+    with pytest.raises(ConfigurationError, match="choose another"), sole_run(tmp_path, str(tmp_path), RUN9):
         pass
 
 
@@ -113,11 +115,11 @@ def test_a_target_that_becomes_read_only_says_nothing_of_its_own(
     def refuse(*_: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    with sole_run(tmp_path, str(tmp_path), "r9"):
+    with sole_run(tmp_path, str(tmp_path), RUN9):
         monkeypatch.setattr(os, "unlink", refuse)
     monkeypatch.undo()
     for fault in (OSError, FileNotFoundError):
-        with pytest.raises(fault, match="of the run"), sole_run(tmp_path, str(tmp_path), "r9"):
+        with pytest.raises(fault, match="of the run"), sole_run(tmp_path, str(tmp_path), RUN9):
             raise fault("of the run")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from beamstop_transforms.paths import is_clean_path
 from beamstop_transforms.stores import PARTIAL, Store
 
 _CLAIMS = "claims"
@@ -176,9 +177,21 @@ class Claims:
         found = self._store.read(name)
         if found is None or not found[1]:  # a loss of power may leave an empty file
             return found and found[0], Claim(first_wins=self._first_wins)
-        document = json.loads(found[1])
-        claimants = {source_id: Claimant(*it) for source_id, it in document["claimants"].items()}
-        return found[0], Claim(claimants, document["before"], document.get("earlier", []), self._first_wins)
+        return found[0], self._parsed(found[1])
+
+    def _parsed(self, data: bytes) -> Claim:
+        """Return what a claim says: nothing if it is malformed or has a path that no run of ours makes."""
+        try:
+            document = json.loads(data)
+            claimants = {source_id: Claimant(*it) for source_id, it in document["claimants"].items()}
+            before = dict(document["before"])
+            earlier = [[*map(str, it)] for it in document.get("earlier", [])]
+            paths = {*before, *(it.path for it in claimants.values()), *(path for path, _ in earlier)}
+            if all(map(is_clean_path, paths)):
+                return Claim(claimants, before, earlier, self._first_wins)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            pass
+        return Claim(first_wins=self._first_wins)
 
 
 def uid_key(sop_instance_uid: str) -> bytes:

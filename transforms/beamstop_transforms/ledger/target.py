@@ -1,5 +1,6 @@
 """The target of a run: OUTPUT, AUDIT, run."""
 
+import re
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +18,18 @@ def new_run_id(now: datetime | None = None) -> str:
     now = now or datetime.now(UTC)
     millisecond = now.microsecond // 1000  # in hex, as the rest: runs of one second sort, too
     return f"{now.strftime('%Y%m%dT%H%M%SZ')}-{millisecond:03x}{secrets.token_hex(4)}"
+
+
+_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{11}(?:-\w+)?")  # of a window: with what tells it from others
+
+
+def is_run_id(name: str) -> bool:
+    """Say whether a name has the form of a run's; what is read back from a target may have been forged.
+
+    >>> is_run_id(new_run_id()), is_run_id("../important")
+    (True, False)
+    """
+    return _RUN_ID.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)

@@ -75,9 +75,16 @@ class LocalStore:
             self._staged, self._changed = {}, None
 
     def remove(self, name: str) -> None:
-        """See `Store`; folders that become empty go too."""
-        _unlink(self._at(name))
-        self._remove_empty(name)
+        """See `Store`; folders that become empty go too. What lies behind a link is not this store's."""
+        if not self._is_behind_a_link(name):
+            _unlink(self._at(name))
+            self._remove_empty(name)
+
+    def _is_behind_a_link(self, name: str) -> bool:
+        while name := os.path.dirname(name):
+            if os.path.islink(self._at(name)):
+                return True
+        return False
 
     def _remove_empty(self, name: str) -> None:
         """Remove the folders above a name that are empty."""
@@ -106,8 +113,9 @@ class LocalStore:
 
     def clear(self, folder: str) -> None:
         """See `Store`; folders that become empty go too."""
-        shutil.rmtree(self._at(folder), ignore_errors=True)
-        self._remove_empty(folder)
+        if not self._is_behind_a_link(folder):
+            shutil.rmtree(self._at(folder), ignore_errors=True)
+            self._remove_empty(folder)
 
     def _at(self, name: str) -> str:
         return f"{self._root}/{name}"
