@@ -59,6 +59,7 @@ INSTANCES = _schema(
     ("dates_shifted", _WHOLE, "those replaced that are dates, moved by the patient's shift"),
     ("frames", _WHOLE, "frames of the instance; 0 without pixel data"),
     ("frames_examined", _WHOLE, "frames searched for text"),
+    ("frames_cleaned", _WHOLE, "frames that carried something beside their pictures, which was cut"),
     ("text_boxes_hidden", _WHOLE, "text boxes blanked"),
     ("text_boxes_kept", _WHOLE, "text boxes of authorised words, left"),
     ("text_residue", _WHOLE, "boxes found again inside hidden areas: a flag, not a verdict"),

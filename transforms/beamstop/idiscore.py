@@ -9,6 +9,7 @@ from beamstop.chain import Steps, run_steps
 from beamstop.dicom.files import copy_of
 from beamstop.identity import Identity
 from beamstop.keys import KEY_LENGTH
+from beamstop.pixels.frame_extras import clean_frames
 from beamstop.rules.bouncers import (
     Bouncer,
     CriterionBouncer,
@@ -18,6 +19,7 @@ from beamstop.rules.bouncers import (
     RejectNonStandardDicom,
     RejectPresentationState,
 )
+from beamstop.rules.icc_profiles import clean_icc_profile
 from beamstop.rules.operators import (
     Clean,
     Empty,
@@ -154,7 +156,8 @@ class Core:
         return "\n".join(f"{rule.identifier}: {rule.code}" for rule in rules)
 
     def _process_pixels(self, dataset: Dataset) -> PixelReport:
-        return PixelReport(examined=self._pixel_processor is not None and self._pixel_processor(dataset))
+        examined = self._pixel_processor is not None and self._pixel_processor(dataset)
+        return PixelReport(examined=examined, frames_cleaned=clean_frames(dataset, clean_icc_profile))
 
     def _insert(self, dataset: Dataset, pixels: PixelReport) -> tuple[str, ...]:
         for keyword, value in self._insertions.items():

@@ -229,6 +229,7 @@ _NO_CHANGES = pa.RecordBatch.from_pylist([], CHANGES)
 _PIXEL_COLUMNS = (
     "frames",
     "frames_examined",
+    "frames_cleaned",
     "text_boxes_hidden",
     "text_boxes_kept",
     "text_residue",

@@ -114,10 +114,10 @@ def _end_of_jpeg(codestream: bytes) -> int:
         else:
             at += 2 + struct.unpack_from(">H", codestream, at + 2)[0]
             if marker == _JPEG_LAST:
-                at = _after_scan(codestream, at)
+                at = after_scan(codestream, at)
 
 
-def _after_scan(codestream: bytes, at: int) -> int:
+def after_scan(codestream: bytes, at: int) -> int:
     """Return where the marker behind a scan is: in one, FF comes before less than 80 or is a restart."""
     found = _MARKER.search(codestream, at)
     if found is None:

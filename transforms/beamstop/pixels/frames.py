@@ -8,7 +8,7 @@ from beamstop.dicom.files import transfer_syntax_of
 from beamstop.errors import PixelError
 from beamstop.pixels.encapsulated import _EncapsulatedFrames
 from beamstop.pixels.frame import Frames
-from beamstop.pixels.layout import PIXEL_TAGS, Layout, _number
+from beamstop.pixels.layout import PIXEL_TAGS, Layout, number_of
 from beamstop.pixels.native import _NativeFrames
 
 # MPEG2, MPEG-4 AVC and HEVC (PS3.5 8.2.5 to 8.2.9)
@@ -28,7 +28,7 @@ def open_frames(dataset: Dataset) -> Frames | None:
     if len(present) > 1:  # PS3.3 C.7.6.3: one of them
         raise PixelError("pixels_undecodable", ", ".join(present))
     syntax = transfer_syntax_of(dataset)
-    if _VIDEO.fullmatch(syntax):
+    if is_video(syntax):
         raise PixelError("pixels_unsupported", f"{present[0]}: {syntax}")
     try:
         encapsulated = syntax.is_encapsulated
@@ -39,11 +39,16 @@ def open_frames(dataset: Dataset) -> Frames | None:
     return (_EncapsulatedFrames if encapsulated else _NativeFrames)(dataset, layout, syntax)
 
 
+def is_video(syntax: str) -> bool:
+    """Say whether a transfer syntax is one of video: frames are not coded one by one."""
+    return _VIDEO.fullmatch(syntax) is not None
+
+
 def frame_count(dataset: Dataset) -> int:
     """Return how many frames an instance says it has: 0 without pixel data, 1 where it does not say."""
     if not any(keyword in dataset for keyword in PIXEL_TAGS):
         return 0
     try:
-        return _number(dataset, "NumberOfFrames", 1) or 1
+        return number_of(dataset, "NumberOfFrames", 1) or 1
     except PixelError:
         return 1

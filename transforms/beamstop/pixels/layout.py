@@ -48,21 +48,21 @@ class Layout:
         """
         keyword = next(name for name in PIXEL_TAGS if name in dataset)
         bits = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}.get(keyword)
-        allocated = bits or _number(dataset, "BitsAllocated")
-        stored = bits or _number(dataset, "BitsStored")
-        samples = _number(dataset, "SamplesPerPixel")
+        allocated = bits or number_of(dataset, "BitsAllocated")
+        stored = bits or number_of(dataset, "BitsStored")
+        samples = number_of(dataset, "SamplesPerPixel")
         layout = cls(
             keyword=keyword,
-            rows=_number(dataset, "Rows"),
-            columns=_number(dataset, "Columns"),
-            frames=_number(dataset, "NumberOfFrames", 1) or 1,
+            rows=number_of(dataset, "Rows"),
+            columns=number_of(dataset, "Columns"),
+            frames=number_of(dataset, "NumberOfFrames", 1) or 1,
             samples=samples,
             bits_allocated=allocated,
             bits_stored=stored,
-            high_bit=stored - 1 if bits else _number(dataset, "HighBit", stored - 1),
-            signed=not bits and _number(dataset, "PixelRepresentation", 0) == 1,
+            high_bit=stored - 1 if bits else number_of(dataset, "HighBit", stored - 1),
+            signed=not bits and number_of(dataset, "PixelRepresentation", 0) == 1,
             photometric=str(dataset.get("PhotometricInterpretation") or ""),
-            planar=samples > 1 and _number(dataset, "PlanarConfiguration", 0) == 1,
+            planar=samples > 1 and number_of(dataset, "PlanarConfiguration", 0) == 1,
         )
         layout._check()
         return layout
@@ -119,7 +119,12 @@ class Layout:
         return np.dtype(f"{kind}{self.itemsize}")
 
 
-def _number(dataset: Dataset, keyword: str, default: int | None = None) -> int:
+def number_of(dataset: Dataset, keyword: str, default: int | None = None) -> int:
+    """Return the number that an attribute has.
+
+    Raises:
+        PixelError: `pixels_undecodable`, with the keyword: it has none, and there is no default.
+    """
     try:
         value = dataset.get(keyword)
         return int(default if value is None and default is not None else value)

@@ -7,8 +7,10 @@ from pydicom.dataset import Dataset
 from beamstop.dicom.elements import MALFORMED
 from beamstop.dicom.pydicom_guards import guarded
 from beamstop.errors import PixelError, Quarantined
+from beamstop.pixels.frame_extras import clean_frames
 from beamstop.pixels.frames import frame_count
 from beamstop.recipe.model import Recipe
+from beamstop.rules.icc_profiles import clean_icc_profile
 from beamstop.standard.actions import Action
 from beamstop.text.detector import TextDetector
 from beamstop.text.hiding import PixelReport, hide_text_in_frames
@@ -22,8 +24,8 @@ from beamstop.text.where_text import why_no_text
 def hide_text(dataset: Dataset, recipe: Recipe, detector: TextDetector | None) -> PixelReport:
     """Hide text in the pixels, overlay planes and icons of one instance, in place, as the recipe says.
 
-    Planes and icons that the recipe removes are skipped. Overlays in unused bits of the pixels are cleared
-    under every recipe.
+    Planes and icons that the recipe removes are skipped. Under every recipe overlays in unused bits of the
+    pixels are cleared, and what compressed frames carry beside their pictures is cut (`frame_extras`).
 
     Args:
         dataset: one instance.
@@ -33,23 +35,32 @@ def hide_text(dataset: Dataset, recipe: Recipe, detector: TextDetector | None) -
     Raises:
         Quarantined: the pixels cannot be proved clean; reason and detail of the PixelError.
     """
-    report = PixelReport(frames=frame_count(dataset))
     try:
-        if not recipe.hides_text:
-            report.pixels_changed = clear_embedded_overlays(dataset)
-        if detector is None or not recipe.needs_detector:
-            return report
-        judge = TextJudge(recipe.text_policy, dataset)
-        if recipe.hides_text and why_no_text(dataset) is None:
-            report = hide_text_in_frames(dataset, judge, detector)
-        is_removed = partial(_is_removed, recipe, str(dataset.get("SOPClassUID") or ""))
-        report.add_boxes(hide_overlay_text(dataset, judge, detector, is_removed))
-        if recipe.hides_text:
-            report.changes += remove_icons_with_text(dataset, detector, is_removed)
+        frames_cleaned = clean_frames(dataset, clean_icc_profile)
+        report = _hide_text(dataset, recipe, detector)
+        if report.pixels_changed:
+            clean_frames(dataset, clean_icc_profile)  # encoders sign their work
     except PixelError as error:
         raise Quarantined(error.reason, error.detail) from None
     except MALFORMED as error:  # an attribute that says how to read pixels is not what it claims to be
         raise Quarantined("pixels_undecodable", type(error).__name__) from None
+    report.frames_cleaned = frames_cleaned
+    return report
+
+
+def _hide_text(dataset: Dataset, recipe: Recipe, detector: TextDetector | None) -> PixelReport:
+    report = PixelReport(frames=frame_count(dataset))
+    if not recipe.hides_text:
+        report.pixels_changed = clear_embedded_overlays(dataset)
+    if detector is None or not recipe.needs_detector:
+        return report
+    judge = TextJudge(recipe.text_policy, dataset)
+    if recipe.hides_text and why_no_text(dataset) is None:
+        report = hide_text_in_frames(dataset, judge, detector)
+    is_removed = partial(_is_removed, recipe, str(dataset.get("SOPClassUID") or ""))
+    report.add_boxes(hide_overlay_text(dataset, judge, detector, is_removed))
+    if recipe.hides_text:
+        report.changes += remove_icons_with_text(dataset, detector, is_removed)
     return report
 
 

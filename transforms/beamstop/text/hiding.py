@@ -31,6 +31,7 @@ class PixelReport:
     Attributes:
         frames: of the instance.
         frames_examined: frames looked at, or equal to the bit to one looked at.
+        frames_cleaned: frames that carried something beside their pictures, which was cut.
         text_boxes_hidden, text_boxes_kept: over all frames, device regions among the hidden.
         text_residue: boxes "found" again inside hidden areas; a flag, since detectors see edges.
         pixels_changed: pixel data are not what they were.
@@ -40,6 +41,7 @@ class PixelReport:
 
     frames: int = 0
     frames_examined: int = 0
+    frames_cleaned: int = 0
     text_boxes_hidden: int = 0
     text_boxes_kept: int = 0
     text_residue: int = 0

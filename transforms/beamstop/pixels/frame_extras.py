@@ -1,0 +1,456 @@
+"""What a compressed frame carries beside its picture: comments, EXIF, thumbnails, boxes, slack. It is cut.
+
+What a decoder needs to give the same pixels stays, byte for byte: headers, tables that are used, coded data.
+JFIF stays without its thumbnail, Adobe's segment and HP's colour transform as far as they say how colours are
+meant, an ICC profile cleaned, and of JP2 the boxes that hold or describe the picture.
+"""
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, RLELossless
+
+from beamstop.dicom.elements import MALFORMED
+from beamstop.dicom.files import transfer_syntax_of
+from beamstop.errors import PixelError
+from beamstop.pixels.codestreams import after_scan
+from beamstop.pixels.encapsulation import Fragments, Offsets, join, split
+from beamstop.pixels.frames import frame_count, is_video
+from beamstop.pixels.layout import PIXEL_TAGS, number_of
+
+Cleaner = Callable[[bytes], bytes]
+
+_JPEG, _J2K, _JP2, _JXL = b"\xff\xd8", b"\xff\x4f", b"\0\0\0\x0cjP  ", b"\0\0\0\x0cJXL "
+_JXL_BARE = b"\xff\x0a"
+_DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
+_PADDING = b"\0\xff"
+
+# ISO/IEC 10918-1 B.1.1.3, ISO/IEC 14495-1 C.1.1
+_SOI, _EOI, _SOS, _DQT, _DHT, _COM = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xFE
+_APP = range(0xE0, 0xF0)
+_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # without a length; outside of a scan they say nothing
+_FRAME_HEADERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+_LOSSLESS_HEADERS = frozenset({0xC3, 0xCB, 0xF7})
+_PROGRESSIVE = frozenset({0xC2, 0xCA})
+_HIERARCHICAL = frozenset({0xDE, *range(0xC5, 0xC8), *range(0xCD, 0xD0)})
+# Frame headers, DHT and DAC, SOS, DQT, DNL, DRI, DHP, EXP, and of JPEG-LS its frame and its presets.
+_NEEDED = frozenset({*range(0xC0, 0xD0), *range(0xDA, 0xE0), 0xF7, 0xF8} - {0xC8})
+_ICC = b"ICC_PROFILE\0"
+_LARGEST_CHUNK = 65519  # of a profile in one segment
+_MOST_CHUNKS = 255
+
+# ISO/IEC 15444-1 A.2, 15444-2 A.2, 15444-15 A.2
+_SOT, _SOD, _EOC, _TLM = 0xFF90, 0xFF93, 0xFFD9, 0xFF55
+_J2K_NEEDED = frozenset(
+    {*range(0xFF50, 0xFF54), *range(0xFF55, 0xFF5A), *range(0xFF5C, 0xFF62), *range(0xFF72, 0xFF7A)}
+)
+_J2K_DROPPED = frozenset({0xFF63, 0xFF64})  # CRG, COM
+_JP2_BOXES = frozenset({b"jP  ", b"ftyp", b"jp2h", b"jp2c"})
+_JP2_HEADERS = frozenset({b"ihdr", b"bpcc", b"colr", b"pclr", b"cmap", b"cdef"})
+_JXL_BOXES = frozenset({b"JXL ", b"ftyp", b"jxll", b"jxlc", b"jxlp"})
+_RLE_HEADER = struct.Struct("<16L")
+
+
+def clean_frames(dataset: Dataset, clean_profile: Cleaner) -> int:
+    """Cut what compressed frames carry beside their pictures; return from how many anything was cut.
+
+    In place. Video and syntaxes that are not the standard's stay as they are.
+
+    Args:
+        dataset: one instance.
+        clean_profile: takes an ICC profile and returns it without texts; ValueError where it is none.
+
+    Raises:
+        PixelError: `pixels_undecodable` where a frame cannot be told from the next, or cannot be parsed.
+    """
+    syntax = transfer_syntax_of(dataset)
+    if "PixelData" not in dataset or is_video(syntax):
+        return 0
+    try:
+        if not syntax.is_encapsulated:
+            return 0
+    except ValueError:  # not one that pydicom knows
+        return 0
+    undecodable = PixelError("pixels_undecodable", f"PixelData: {syntax}")
+    try:
+        extended = None
+        if "ExtendedOffsetTable" in dataset:
+            lengths = dataset.get("ExtendedOffsetTableLengths", b"")
+            extended = Offsets.of(dataset.ExtendedOffsetTable, lengths)
+        found = split(dataset["PixelData"].value or b"", frame_count(dataset), extended)
+        area = _area(dataset) if syntax == RLELossless else 0
+        cleaned = [_cleaned(it, syntax, area, clean_profile) for it in found.frames]
+    except MALFORMED:
+        raise undecodable from None
+    count = sum(it is not None for it in cleaned)
+    if count == 0 and found.is_exact:
+        return 0
+    frames = [old if new is None else (new,) for old, new in zip(found.frames, cleaned, strict=True)]
+    dataset["PixelData"].value, offsets = join(frames, found.has_table)
+    if "ExtendedOffsetTable" in dataset:
+        dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths = offsets.values()
+    return max(count, 1)
+
+
+def _area(dataset: Dataset) -> int:
+    return number_of(dataset, "Rows") * number_of(dataset, "Columns")
+
+
+def _cleaned(fragments: Fragments, syntax: UID, area: int, clean_profile: Cleaner) -> bytes | None:
+    """Return a frame of even length without extras; None where it has none."""
+    whole = b"".join(fragments)
+    bare = bare_frame(whole, syntax, area, clean_profile)
+    if whole.startswith(bare) and not whole[len(bare) :].strip(_PADDING) and len(whole) - len(bare) <= 1:
+        return None
+    return bare + bytes(len(bare) % 2)
+
+
+def bare_frame(frame: bytes, syntax: str, area: int, clean_profile: Cleaner) -> bytes:
+    """Return a compressed frame with what a decoder needs to give the same pixels, and nothing else.
+
+    Args:
+        frame: all its fragments in one.
+        syntax: transfer syntax; its family is told by how the frame begins where several are used.
+        area: rows times columns; looked at for RLE Lossless alone.
+        clean_profile: see `clean_frames`.
+
+    Raises:
+        ValueError, IndexError, struct.error, zlib.error: it cannot be parsed.
+    """
+    if syntax == RLELossless:
+        return _bare_rle(frame, area)
+    if syntax == _DEFLATED_FRAMES:
+        return _bare_deflated(frame)
+    if frame.startswith(_JPEG):
+        return _bare_jpeg(frame, clean_profile)
+    if frame.startswith(_J2K):
+        return _bare_j2k(frame)
+    if frame.startswith(_JP2):
+        return b"".join(_bare_jp2(frame, clean_profile))
+    if frame.startswith(_JXL):
+        return b"".join(_box(kind, body) for kind, body in _boxes(frame) if kind in _JXL_BOXES)
+    if frame.startswith(_JXL_BARE):
+        return frame  # has no place for anything else, and says nowhere how long it is
+    raise ValueError("not a codestream of the standard's")
+
+
+class _Segment:
+    """One marker segment of a JPEG, with the coded data that follow a scan's header."""
+
+    def __init__(self, marker: int, body: bytes, coded: bytes = b"") -> None:
+        self.marker = marker
+        self.body = body
+        self.coded = coded
+        self.tables = list(_tables(marker, body)) if marker in (_DQT, _DHT) else []
+
+    def encoded(self) -> bytes:
+        """Return its bytes; empty where all it has are tables that nothing uses."""
+        body = self.body
+        if self.tables and not all(it.used for it in self.tables):
+            body = b"".join(it.data for it in self.tables if it.used)
+            if not body:
+                return b""
+        return struct.pack(">BBH", 0xFF, self.marker, len(body) + 2) + body + self.coded
+
+
+class _Table:
+    """A quantisation or Huffman table: its destination, its bytes, whether any scan uses it."""
+
+    def __init__(self, place: tuple[int, int], data: bytes) -> None:
+        self.place = place
+        self.data = data
+        self.used = False
+
+
+def _tables(marker: int, body: bytes) -> Iterator[_Table]:
+    """Yield the tables of a DQT or DHT segment (ISO/IEC 10918-1 B.2.4.1, B.2.4.2)."""
+    at = 0
+    while at < len(body):
+        kind, number = body[at] >> 4, body[at] & 15
+        if marker == _DQT:
+            length, place = 1 + 64 * (1 + kind), (_DQT, number)
+        else:
+            length, place = 17 + sum(body[at + 1 : at + 17]), (kind, number)
+        if at + length > len(body) or kind > 1:
+            raise ValueError("a table is cut")
+        yield _Table(place, body[at : at + length])
+        at += length
+
+
+def _bare_jpeg(frame: bytes, clean_profile: Cleaner) -> bytes:
+    segments, profile, where = list[_Segment](), dict[int, bytes](), None
+    for segment in _segments(frame):
+        if segment.marker == 0xE2 and segment.body.startswith(_ICC) and len(segment.body) > len(_ICC) + 2:
+            profile.setdefault(segment.body[len(_ICC)], segment.body[len(_ICC) + 2 :])
+            where = len(segments) if where is None else where
+        elif segment.marker in _APP:
+            kept = _application(segment.marker, segment.body)
+            if kept is not None:
+                segments.append(_Segment(segment.marker, kept))
+        elif segment.marker in _NEEDED:
+            segments.append(segment)
+        elif segment.marker != _COM:
+            raise ValueError("a segment of an unknown kind")
+    if not any(it.marker == _SOS for it in segments):
+        raise ValueError("no scan")
+    _mark_used(segments)
+    if where is not None:
+        segments[where:where] = _profile_segments(profile, clean_profile)
+    return b"\xff\xd8" + b"".join(it.encoded() for it in segments) + b"\xff\xd9"
+
+
+def _segments(frame: bytes) -> Iterator[_Segment]:
+    """Yield the segments of a JPEG up to its end; bytes between them, which decoders skip, are left out."""
+    at = 2
+    while True:
+        at = frame.index(b"\xff", at)
+        while frame[at] == 0xFF:
+            at += 1
+        marker = frame[at]
+        at += 1
+        if marker == _EOI:
+            return
+        if marker == 0 or marker in _STANDALONE:
+            continue
+        if marker == _SOI:
+            raise ValueError("a picture in the picture")
+        (length,) = struct.unpack_from(">H", frame, at)
+        if length < 2 or at + length > len(frame):
+            raise ValueError("a segment is cut")
+        body, at = frame[at + 2 : at + length], at + length
+        if marker == _SOS:
+            end = after_scan(frame, at)
+            yield _Segment(marker, body, frame[at:end])
+            at = end
+        else:
+            yield _Segment(marker, body)
+
+
+def _application(marker: int, body: bytes) -> bytes | None:
+    """Return what an application segment says of how colours are meant, None where it says nothing of it."""
+    if marker == 0xE0 and body.startswith(b"JFIF\0") and len(body) >= 14:
+        return body[:12] + b"\0\0"  # no thumbnail (ISO/IEC 10918-5 10.1)
+    if marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12:
+        return body[:12]  # ISO/IEC 10918-6 6.5.3
+    if marker == 0xE8 and body.startswith(b"mrfx") and len(body) >= 5:
+        return body[:5]  # the colour transform of HP's JPEG-LS, which CharLS undoes
+    return None
+
+
+def _profile_segments(chunks: dict[int, bytes], clean_profile: Cleaner) -> list[_Segment]:
+    """Return a profile, cleaned, in segments; none where it is not one (ICC.1 B.4)."""
+    with suppress(ValueError):
+        profile = clean_profile(b"".join(chunks[number] for number in sorted(chunks)))
+        parts = [profile[at : at + _LARGEST_CHUNK] for at in range(0, len(profile), _LARGEST_CHUNK)]
+        if len(parts) <= _MOST_CHUNKS:
+            head = (_ICC + bytes((number, len(parts))) for number in range(1, len(parts) + 1))
+            return [_Segment(0xE2, one + part) for one, part in zip(head, parts, strict=True)]
+    return []
+
+
+def _mark_used(segments: Sequence[_Segment]) -> None:
+    """Mark the tables that a scan uses: those that stand in their place when it begins."""
+    standing: dict[tuple[int, int], _Table] = {}
+    kind, quantised = 0, dict[int, int]()
+    for segment in segments:
+        if segment.marker in _HIERARCHICAL:
+            for table in (table for it in segments for table in it.tables):
+                table.used = True
+            return
+        standing |= {it.place: it for it in segment.tables}
+        if segment.marker in _FRAME_HEADERS:
+            kind, body = segment.marker, segment.body
+            quantised = {body[at]: body[at + 2] for at in range(6, 6 + 3 * body[5], 3)}
+        elif segment.marker == _SOS and kind != 0xF7:
+            for place in _places(segment.body, kind, quantised):
+                if place in standing:
+                    standing[place].used = True
+
+
+def _places(scan: bytes, kind: int, quantised: dict[int, int]) -> Iterator[tuple[int, int]]:
+    """Yield the places of the tables that a scan uses (ISO/IEC 10918-1 B.2.3)."""
+    count = scan[0]
+    first, last = scan[1 + 2 * count], scan[2 + 2 * count]
+    for at in range(1, 1 + 2 * count, 2):
+        component, direct, alternating = scan[at], scan[at + 1] >> 4, scan[at + 1] & 15
+        if kind in _LOSSLESS_HEADERS:
+            yield 0, direct
+            continue
+        yield _DQT, quantised[component]
+        if kind not in _PROGRESSIVE or first == 0:
+            yield 0, direct
+        if kind not in _PROGRESSIVE or last > 0:
+            yield 1, alternating
+
+
+class _TilePart(NamedTuple):
+    head: bytes
+    body: bytes
+
+
+def _bare_j2k(frame: bytes) -> bytes:
+    """Return a JPEG 2000 codestream without comments (ISO/IEC 15444-1 A.4)."""
+    at, main = 2, list[tuple[int, bytes]]()
+    while (marker := struct.unpack_from(">H", frame, at)[0]) != _SOT:
+        at, body = _j2k_segment(frame, at, marker)
+        if marker not in _J2K_DROPPED:
+            main.append((marker, body))
+    parts, has_end = [], False
+    while at < len(frame) and not has_end:
+        (marker,) = struct.unpack_from(">H", frame, at)
+        if marker == _EOC:
+            has_end = True
+        elif marker == _SOT:
+            at, part = _tile_part(frame, at)
+            parts.append(part)
+        else:
+            raise ValueError("no tile part")
+    if not has_end or not parts:
+        raise ValueError("cut short")
+    lengths = iter([len(it.head) + len(it.body) for it in parts])
+    header = b"".join(
+        struct.pack(">HH", marker, 2 + len(body)) + (_lengths(body, lengths) if marker == _TLM else body)
+        for marker, body in main
+    )
+    return b"\xff\x4f" + header + b"".join(it.head + it.body for it in parts) + b"\xff\xd9"
+
+
+def _j2k_segment(frame: bytes, at: int, marker: int) -> tuple[int, bytes]:
+    (length,) = struct.unpack_from(">H", frame, at + 2)
+    if marker not in _J2K_NEEDED | _J2K_DROPPED or length < 2 or at + 2 + length > len(frame):
+        raise ValueError("a segment of an unknown kind, or cut")
+    return at + 2 + length, frame[at + 4 : at + 2 + length]
+
+
+def _tile_part(frame: bytes, start: int) -> tuple[int, _TilePart]:
+    """Return where a tile part ends, and its header without comments and its packets."""
+    (length,) = struct.unpack_from(">L", frame, start + 6)
+    if not length:  # the last one: up to the end, and no two bytes of packets look like a marker
+        length = frame.index(b"\xff\xd9", start) - start
+    end, at, kept = start + length, start + 12, [b""]
+    if end > len(frame) or length < 14:
+        raise ValueError("a tile part is cut")
+    while (marker := struct.unpack_from(">H", frame, at)[0]) != _SOD:
+        begin = at
+        at, _ = _j2k_segment(frame, at, marker)
+        if marker not in _J2K_DROPPED:
+            kept.append(frame[begin:at])
+    header, packets = b"".join(kept), frame[at:end]
+    said = struct.unpack_from(">L", frame, start + 6)[0] and 12 + len(header) + len(packets)
+    head = frame[start : start + 6] + struct.pack(">L", said) + frame[start + 10 : start + 12] + header
+    return end, _TilePart(head, packets)
+
+
+def _lengths(body: bytes, lengths: Iterator[int]) -> bytes:
+    """Return a TLM segment with the lengths that tile parts have now (ISO/IEC 15444-1 A.7.1)."""
+    tile, long = body[1] >> 4 & 3, body[1] >> 6 & 1
+    form = ">L" if long else ">H"
+    step = tile + struct.calcsize(form)
+    if tile > 2 or (len(body) - 2) % step:
+        raise ValueError("a table of tile parts is cut")
+    entries = (body[at : at + tile] for at in range(2, len(body), step))
+    try:
+        return body[:2] + b"".join(it + struct.pack(form, next(lengths)) for it in entries)
+    except StopIteration:
+        raise ValueError("a table of tile parts has too many") from None
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield kind and content of the boxes in a file or in a box (ISO/IEC 15444-1 I.4)."""
+    at = 0
+    while at + 8 <= len(data):
+        length, kind = struct.unpack_from(">L4s", data, at)
+        head = 8
+        if length == 1:
+            (length,) = struct.unpack_from(">Q", data, at + 8)
+            head = 16
+        end = at + length if length else len(data)
+        if end > len(data) or (length and length < head):
+            raise ValueError("a box is cut")
+        yield kind, data[at + head : end]
+        at = end
+
+
+def _box(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">L4s", 8 + len(body), kind) + body
+
+
+def _bare_jp2(frame: bytes, clean_profile: Cleaner) -> Iterator[bytes]:
+    for kind, body in _boxes(frame):
+        if kind == b"jp2c":
+            yield _box(kind, _bare_j2k(body))
+            return  # nobody shows what is behind the picture
+        if kind == b"jp2h":
+            yield _box(kind, b"".join(_jp2_headers(body, clean_profile)))
+        elif kind in _JP2_BOXES:
+            yield _box(kind, body)
+    raise ValueError("no codestream")
+
+
+def _jp2_headers(body: bytes, clean_profile: Cleaner) -> Iterator[bytes]:
+    for kind, inside in _boxes(body):
+        if kind == b"colr" and inside[0] != 1:  # a profile, not a colour space by number (I.5.3.3)
+            yield _box(kind, inside[:3] + clean_profile(inside[3:]))
+        elif kind in _JP2_HEADERS:
+            yield _box(kind, inside)
+
+
+def _bare_rle(frame: bytes, area: int) -> bytes:
+    """Return RLE segments without what follows the bytes that they decode to (PS3.5 annex G)."""
+    count, *offsets = _RLE_HEADER.unpack_from(frame)
+    starts = offsets[:count]
+    if not 0 < count <= 15 or starts != sorted(set(starts)) or starts[0] < 64:
+        raise ValueError("no RLE header")
+    bounds = zip(starts, [*starts[1:], len(frame)], strict=True)
+    segments = [_bare_rle_segment(frame[start:end], area) for start, end in bounds]
+    places, at = [], 64
+    for segment in segments:
+        places.append(at)
+        at += len(segment)
+    return _RLE_HEADER.pack(count, *places, *([0] * (15 - count))) + b"".join(segments)
+
+
+def _bare_rle_segment(segment: bytes, area: int) -> bytes:
+    at = made = 0
+    while made < area:
+        code = segment[at]
+        if code < 128:
+            at += code + 2
+            made += code + 1
+        elif code > 128:
+            at += 2
+            made += 257 - code
+        else:
+            at += 1
+    if at > len(segment):
+        raise ValueError("an RLE segment is cut")
+    is_bare = len(segment) - at <= 1 and not segment[at:].strip(b"\0")
+    return segment if is_bare else segment[:at] + bytes(at % 2)
+
+
+def _bare_deflated(frame: bytes) -> bytes:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    rest = frame
+    while not inflater.eof:
+        if not rest and not inflater.unconsumed_tail:
+            raise ValueError("a deflated frame is cut")
+        inflater.decompress(inflater.unconsumed_tail or rest, 1 << 20)
+        rest = b""
+    return frame[: len(frame) - len(inflater.unused_data) - len(inflater.unconsumed_tail)]
+
+
+def has_extras(dataset: Dataset, clean_profile: Cleaner) -> bool:
+    """Say whether frames of an instance carry anything beside their pictures; it is left as it is.
+
+    Raises:
+        PixelError: see `clean_frames`.
+    """
+    if not any(keyword in dataset for keyword in PIXEL_TAGS):
+        return False
+    copied = Dataset(dataset)
+    copied.file_meta = dataset.file_meta
+    return clean_frames(copied, clean_profile) > 0
