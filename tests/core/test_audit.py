@@ -59,9 +59,9 @@ def test_columns_are_those_of_the_design() -> None:
         "run_id source_id source_digest source_size source_version outcome step reason detail sop_class_uid"
         " modality transfer_syntax_uid patient_id study_uid series_uid sop_instance_uid output_path"
         " output_sha256 bytes_in bytes_out elements_removed elements_emptied elements_replaced elements_kept"
-        " uids_remapped dates_shifted frames frames_examined text_boxes_hidden text_boxes_kept text_residue"
-        " pixels_changed identifiers_checked leaks_found methods recipe_digest engine beamstop_version"
-        " ms_read ms_pixels ms_attributes ms_check ms_write mac"
+        " uids_remapped dates_shifted frames frames_examined frames_cleaned text_boxes_hidden"
+        " text_boxes_kept text_residue pixels_changed identifiers_checked leaks_found methods"
+        " recipe_digest engine beamstop_version ms_read ms_pixels ms_attributes ms_check ms_write mac"
     )
     assert " ".join(CHANGES.names) == (
         "run_id source_id sop_instance_uid path tag vr action rule before_digest after_digest"

@@ -9,7 +9,6 @@ from beamstop.chain import Steps, run_steps
 from beamstop.dicom.files import copy_of
 from beamstop.identity import Identity
 from beamstop.keys import KEY_LENGTH
-from beamstop.pixels.frame_extras import clean_frames
 from beamstop.rules.bouncers import (
     Bouncer,
     CriterionBouncer,
@@ -19,7 +18,6 @@ from beamstop.rules.bouncers import (
     RejectNonStandardDicom,
     RejectPresentationState,
 )
-from beamstop.rules.icc_profiles import clean_icc_profile
 from beamstop.rules.operators import (
     Clean,
     Empty,
@@ -53,6 +51,7 @@ from beamstop.rules.tag_identifiers import (
     SingleTag,
     TagPath,
 )
+from beamstop.steps.hide_text import clean_frames_of
 from beamstop.steps.insert import (
     PATIENT_IDENTITY_REMOVED,
     get_deidentification_method,
@@ -157,7 +156,7 @@ class Core:
 
     def _process_pixels(self, dataset: Dataset) -> PixelReport:
         examined = self._pixel_processor is not None and self._pixel_processor(dataset)
-        return PixelReport(examined=examined, frames_cleaned=clean_frames(dataset, clean_icc_profile))
+        return PixelReport(examined=examined, frames_cleaned=clean_frames_of(dataset))
 
     def _insert(self, dataset: Dataset, pixels: PixelReport) -> tuple[str, ...]:
         for keyword, value in self._insertions.items():

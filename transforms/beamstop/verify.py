@@ -38,11 +38,13 @@ from beamstop.dicom.elements import MALFORMED, UNDEFINED_LENGTH, text_of
 from beamstop.dicom.files import FIRST_PIXEL_TAG, IMPLEMENTATION_CLASS_UID, LAST_PIXEL_TAG, read_dicom
 from beamstop.dicom.tags import is_private_creator, private_block_start
 from beamstop.dicom.walk import is_readable, walk
-from beamstop.errors import Quarantined, Refusal
+from beamstop.errors import PixelError, Quarantined, Refusal
 from beamstop.identity import Identity, is_well_known_uid
 from beamstop.leaks.search import search
 from beamstop.pixels.codestreams import comments
+from beamstop.pixels.frame_extras import has_extras
 from beamstop.recipe.model import Recipe
+from beamstop.rules.icc_profiles import clean_icc_profile
 from beamstop.rules.operators import (
     DUMMY_DATE,
     Clean,
@@ -80,7 +82,7 @@ class Finding(NamedTuple):
     """What does not agree in one pair.
 
     Attributes:
-        check: `leak`, `element`, `uid`, `date`, `pseudonym`, or `unreadable`.
+        check: `leak`, `element`, `uid`, `date`, `pseudonym`, `frame_extras`, or `unreadable`.
         element: path by keywords in the clean file; tag numbers for private elements.
         detail: a code, never a value.
     """
@@ -216,6 +218,11 @@ class _Look:
             code = self._judge(element, plan)
             if code:
                 yield Finding(code, element.label)
+        try:
+            if has_extras(self._after, clean_icc_profile):
+                yield Finding("frame_extras", "PixelData")
+        except PixelError as error:
+            yield Finding("frame_extras", "PixelData", error.reason)
         for element in _elements(self._after.file_meta):
             if element.vr == "UI" and not self._is_right_in_meta(element):
                 yield Finding("uid", element.label)

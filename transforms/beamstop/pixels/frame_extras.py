@@ -20,7 +20,7 @@ from beamstop.errors import PixelError
 from beamstop.pixels.codestreams import after_scan
 from beamstop.pixels.encapsulation import Fragments, Offsets, join, split
 from beamstop.pixels.frames import frame_count, is_video
-from beamstop.pixels.layout import PIXEL_TAGS, number_of
+from beamstop.pixels.layout import number_of
 
 Cleaner = Callable[[bytes], bytes]
 
@@ -67,15 +67,40 @@ def clean_frames(dataset: Dataset, clean_profile: Cleaner) -> int:
     Raises:
         PixelError: `pixels_undecodable` where a frame cannot be told from the next, or cannot be parsed.
     """
+    bare = _bare(dataset, clean_profile)
+    if bare is None:
+        return 0
+    dataset["PixelData"].value = bare.value
+    if "ExtendedOffsetTable" in dataset:
+        dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths = bare.offsets.values()
+    return bare.cleaned
+
+
+def has_extras(dataset: Dataset, clean_profile: Cleaner) -> bool:
+    """Say whether compressed frames carry anything beside their pictures.
+
+    Raises:
+        PixelError: see `clean_frames`.
+    """
+    return _bare(dataset, clean_profile) is not None
+
+
+class _Bare(NamedTuple):
+    value: bytes
+    offsets: Offsets
+    cleaned: int
+
+
+def _bare(dataset: Dataset, clean_profile: Cleaner) -> _Bare | None:
+    """Return what pixel data are without extras; None where they have none."""
     syntax = transfer_syntax_of(dataset)
     if "PixelData" not in dataset or is_video(syntax):
-        return 0
+        return None
     try:
         if not syntax.is_encapsulated:
-            return 0
+            return None
     except ValueError:  # not one that pydicom knows
-        return 0
-    undecodable = PixelError("pixels_undecodable", f"PixelData: {syntax}")
+        return None
     try:
         extended = None
         if "ExtendedOffsetTable" in dataset:
@@ -85,15 +110,12 @@ def clean_frames(dataset: Dataset, clean_profile: Cleaner) -> int:
         area = _area(dataset) if syntax == RLELossless else 0
         cleaned = [_cleaned(it, syntax, area, clean_profile) for it in found.frames]
     except MALFORMED:
-        raise undecodable from None
+        raise PixelError("pixels_undecodable", f"PixelData: {syntax}") from None
     count = sum(it is not None for it in cleaned)
     if count == 0 and found.is_exact:
-        return 0
+        return None
     frames = [old if new is None else (new,) for old, new in zip(found.frames, cleaned, strict=True)]
-    dataset["PixelData"].value, offsets = join(frames, found.has_table)
-    if "ExtendedOffsetTable" in dataset:
-        dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths = offsets.values()
-    return max(count, 1)
+    return _Bare(*join(frames, found.has_table), max(count, 1))
 
 
 def _area(dataset: Dataset) -> int:
@@ -189,7 +211,8 @@ def _bare_jpeg(frame: bytes, clean_profile: Cleaner) -> bytes:
             where = len(segments) if where is None else where
         elif segment.marker in _APP:
             kept = _application(segment.marker, segment.body)
-            if kept is not None:
+            is_late = any(it.marker == _SOS or it.marker == segment.marker == 0xE0 for it in segments)
+            if kept is not None and not is_late:  # decoders look for the first JFIF, and before the scans
                 segments.append(_Segment(segment.marker, kept))
         elif segment.marker in _NEEDED:
             segments.append(segment)
@@ -441,16 +464,3 @@ def _bare_deflated(frame: bytes) -> bytes:
         inflater.decompress(inflater.unconsumed_tail or rest, 1 << 20)
         rest = b""
     return frame[: len(frame) - len(inflater.unused_data) - len(inflater.unconsumed_tail)]
-
-
-def has_extras(dataset: Dataset, clean_profile: Cleaner) -> bool:
-    """Say whether frames of an instance carry anything beside their pictures; it is left as it is.
-
-    Raises:
-        PixelError: see `clean_frames`.
-    """
-    if not any(keyword in dataset for keyword in PIXEL_TAGS):
-        return False
-    copied = Dataset(dataset)
-    copied.file_meta = dataset.file_meta
-    return clean_frames(copied, clean_profile) > 0

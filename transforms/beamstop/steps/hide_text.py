@@ -36,16 +36,28 @@ def hide_text(dataset: Dataset, recipe: Recipe, detector: TextDetector | None) -
         Quarantined: the pixels cannot be proved clean; reason and detail of the PixelError.
     """
     try:
-        frames_cleaned = clean_frames(dataset, clean_icc_profile)
+        frames_cleaned = clean_frames_of(dataset)
         report = _hide_text(dataset, recipe, detector)
         if report.pixels_changed:
-            clean_frames(dataset, clean_icc_profile)  # encoders sign their work
+            clean_frames_of(dataset)  # encoders sign their work
     except PixelError as error:
         raise Quarantined(error.reason, error.detail) from None
     except MALFORMED as error:  # an attribute that says how to read pixels is not what it claims to be
         raise Quarantined("pixels_undecodable", type(error).__name__) from None
     report.frames_cleaned = frames_cleaned
     return report
+
+
+def clean_frames_of(dataset: Dataset) -> int:
+    """Cut what compressed frames carry beside their pictures, in place; return from how many.
+
+    Raises:
+        Quarantined: `pixels_undecodable`, a frame cannot be parsed.
+    """
+    try:
+        return clean_frames(dataset, clean_icc_profile)
+    except PixelError as error:
+        raise Quarantined(error.reason, error.detail) from None
 
 
 def _hide_text(dataset: Dataset, recipe: Recipe, detector: TextDetector | None) -> PixelReport:
