@@ -143,7 +143,7 @@ def test_verdicts_by_keyboard_and_mouse_become_a_recipe(browser: webdriver.Chrom
     assert text.authorized_words == ("LEFT BREAST", "SHOCR")
     (region,) = text.regions
     assert region.when == "Modality.equals('MR') and Rows.equals('40') and Columns.equals('60')"
-    assert region.areas == (drawn, typed)
+    assert region.boxes == (drawn, typed)
 
 
 @pytest.mark.parametrize("page", ["r.html", "r-review.html"])
