@@ -28,11 +28,12 @@ What is searched for, and what is not (rules by number; each has a test of the s
 10. A UID is found as a whole and never in part; it has at least ten characters.
 11. Values the recipe keeps are no needles, nor are the words in them.
 12. Words are whole words: no letter beside them (SMITH01 and Smith_1 hold Smith, Smithsonian does not).
-13. Numbers are no identifiers: elements of VR AT DS FD FL IS OF OD OL OV SL SS SV TM UL US UV are
-    not searched: a kept 1234567 there is a measure by chance. What is no number in DS, IS or TM is a text.
-14. In OB, OW and UN a needle counts inside eight or more printable characters, or in a run of six letters
-    and digits, or where all of the value is text. A word of four letters falls on random bytes in either
-    case once in 3 * 10^8 positions, hence on 0.7 % of 2 MB payloads; within eight printable ones, on 0.01 %.
+13. Numbers are no identifiers: a kept 1234567 in DS, IS or TM is a measure by chance. What is no number
+    there is a text.
+14. In OB, OW, UN and numbers in binary (AT FD FL OD OF OL OV SL SS SV UL US UV) a needle counts inside
+    eight or more printable characters, or in a run of six letters and digits, or where all of the value is
+    text. A word of four letters falls on random bytes in either case once in 3 * 10^8 positions, hence on
+    0.7 % of 2 MB payloads; within eight printable ones, on 0.01 %.
 15. Comments and application segments of compressed frames (JPEG, JPEG-LS, JPEG 2000) are one text.
 16. What is packed (`embedded_text`: base64 of 16 letters or more, zlib and gzip streams, strings of a
     PDF, hexadecimal, and what is escaped as in XML, URLs, quoted-printable or JSON) counts as OB does
@@ -70,9 +71,6 @@ from beamstop.words.written_dates import find_dates
 MIN_PRINTABLE = 8
 MIN_PRINTABLE_WORD = 6
 
-_NUMERIC_VRS = frozenset(
-    ("AT", "DS", "FD", "FL", "IS", "OD", "OF", "OL", "OV", "SL", "SS", "SV", "TM", "UL", "US", "UV")
-)
 _WRITTEN_NUMBERS = frozenset(("DS", "IS", "TM"))
 _NUMBERS = re.compile(rb"[0-9+.:eE\\ \0-]*")
 _TEXT_VRS = frozenset(("AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "UC", "UI", "UR", "UT"))
@@ -205,7 +203,7 @@ def _element_texts(dataset: Dataset, encodings: tuple[str, ...]) -> Iterator[tup
 
 def _is_text(vr: str, value: bytes) -> bool:
     """Say whether a value may hold words: whatever its VR, unless it is made of numbers (rule 13)."""
-    return vr not in _NUMERIC_VRS or (vr in _WRITTEN_NUMBERS and not _NUMBERS.fullmatch(value))
+    return vr not in _WRITTEN_NUMBERS or not _NUMBERS.fullmatch(value)
 
 
 def _readings(value: bytes, vr: str, encodings: tuple[str, ...]) -> Iterator[str]:

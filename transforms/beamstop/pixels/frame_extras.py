@@ -20,7 +20,7 @@ from beamstop.errors import PixelError
 from beamstop.pixels.codestreams import after_scan
 from beamstop.pixels.encapsulation import Fragments, Offsets, join, split
 from beamstop.pixels.frames import frame_count, is_video
-from beamstop.pixels.layout import number_of
+from beamstop.pixels.layout import PIXEL_TAGS, Layout, number_of
 
 Cleaner = Callable[[bytes], bytes]
 
@@ -58,7 +58,8 @@ _RLE_HEADER = struct.Struct("<16L")
 def clean_frames(dataset: Dataset, clean_profile: Cleaner) -> int:
     """Cut what compressed frames carry beside their pictures; return from how many anything was cut.
 
-    In place. Video and syntaxes that are not the standard's stay as they are.
+    In place. So is what follows the last frame of uncompressed pixel data. Video and syntaxes that are not
+    the standard's stay as they are.
 
     Args:
         dataset: one instance.
@@ -70,8 +71,8 @@ def clean_frames(dataset: Dataset, clean_profile: Cleaner) -> int:
     bare = _bare(dataset, clean_profile)
     if bare is None:
         return 0
-    dataset["PixelData"].value = bare.value
-    if "ExtendedOffsetTable" in dataset:
+    dataset[bare.keyword].value = bare.value
+    if bare.offsets is not None and "ExtendedOffsetTable" in dataset:
         dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths = bare.offsets.values()
     return bare.cleaned
 
@@ -87,17 +88,20 @@ def has_extras(dataset: Dataset, clean_profile: Cleaner) -> bool:
 
 class _Bare(NamedTuple):
     value: bytes
-    offsets: Offsets
+    offsets: Offsets | None
     cleaned: int
+    keyword: str = "PixelData"
 
 
 def _bare(dataset: Dataset, clean_profile: Cleaner) -> _Bare | None:
     """Return what pixel data are without extras; None where they have none."""
     syntax = transfer_syntax_of(dataset)
-    if "PixelData" not in dataset or is_video(syntax):
+    if not any(keyword in dataset for keyword in PIXEL_TAGS) or is_video(syntax):
         return None
     try:
         if not syntax.is_encapsulated:
+            return _bare_native(dataset)
+        if "PixelData" not in dataset:
             return None
     except ValueError:  # not one that pydicom knows
         return None
@@ -116,6 +120,19 @@ def _bare(dataset: Dataset, clean_profile: Cleaner) -> _Bare | None:
         return None
     frames = [old if new is None else (new,) for old, new in zip(found.frames, cleaned, strict=True)]
     return _Bare(*join(frames, found.has_table), max(count, 1))
+
+
+def _bare_native(dataset: Dataset) -> _Bare | None:
+    """Return uncompressed pixel data without what follows the last frame, which no reader shows."""
+    try:
+        layout = Layout.of(dataset)
+    except PixelError:  # nobody can tell where they end
+        return None
+    data, end = dataset[layout.keyword].value or b"", layout.native_bytes
+    behind = memoryview(data)[end + end % 2 :]
+    if not any(behind) or (layout.halved and len(data) >= end * 3 // 2):  # not subsampled, whatever it says
+        return None
+    return _Bare(data[:end] + bytes(end % 2), None, 1, layout.keyword)
 
 
 def _area(dataset: Dataset) -> int:

@@ -108,6 +108,16 @@ class Layout:
         return self.rows * self.columns * self.samples
 
     @property
+    def cells_stored(self) -> int:
+        """Samples per frame as it is stored uncompressed."""
+        return self.cells * 2 // 3 if self.halved else self.cells
+
+    @property
+    def native_bytes(self) -> int:
+        """Bytes of all frames uncompressed, without the one that makes them even."""
+        return (self.bits_allocated * self.cells_stored * self.frames + 7) // 8
+
+    @property
     def itemsize(self) -> int:
         """Bytes per decoded sample."""
         return max(self.bits_allocated // 8, 1)

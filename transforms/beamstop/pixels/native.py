@@ -26,9 +26,7 @@ class _NativeFrames(Frames):
             # PS3.5 6.2 swaps the bytes of each word, some writers those of a whole sample.
             raise PixelError("pixels_undecodable", f"{layout.keyword}: {layout.bits_allocated} bits in words")
         self._swapped = self._order == ">" and self.vr == "OW" and layout.itemsize == 1
-        self._per_frame = layout.cells * 2 // 3 if layout.halved else layout.cells
-        bits = layout.bits_allocated * self._per_frame * layout.frames
-        expected = (bits + 7) // 8
+        self._per_frame, expected = layout.cells_stored, layout.native_bytes
         if len(data) < expected:
             raise PixelError("pixels_undecodable", f"{layout.keyword}: length")
         if any(memoryview(data)[expected + expected % 2 :]):  # what no reader shows may still hold text

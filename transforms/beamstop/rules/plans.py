@@ -1,5 +1,6 @@
 """Plans: which rule holds for an attribute at its place, and what that comes to."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -7,7 +8,7 @@ from pydicom.datadict import dictionary_has_tag, repeater_has_tag, tag_for_keywo
 from pydicom.dataset import Dataset
 
 from beamstop.dicom.tags import vr_of
-from beamstop.rules.operators import BY_ACTION, TEXT_VRS, GuardBirthDate, Operator
+from beamstop.rules.operators import BY_ACTION, TEXT_VRS, Clean, GuardBirthDate, Keep, Operator
 from beamstop.rules.profile import (
     CLEAN_DESCRIPTORS,
     CLEAN_STRUCTURED_CONTENT,
@@ -61,6 +62,7 @@ class Plan(NamedTuple):
         origin: rule set and line.
         fallback: X, Z or D where the operator cannot make sense of the value.
         vr: the value representation to read it by, where the file does not say.
+        grammar: what a value that stays has to look like; None for anything.
     """
 
     action: Action
@@ -68,6 +70,16 @@ class Plan(NamedTuple):
     origin: str = ""
     fallback: Action = Action.X
     vr: str | None = None
+    grammar: re.Pattern[str] | None = None
+
+
+_NUMBER = r"[+-]?(?:(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[ed][+-]?\d+)?|nan|inf(?:inity)?)"
+_TIME = r"(?:[01]\d|2[0-3])(?::?[0-5]\d(?::?(?:[0-5]\d|60)(?:\.\d{0,6})?)?)?"
+_GRAMMARS = {  # PS3.5 6.2, with what devices write for it; each value between backslashes, all may be empty
+    vr: re.compile(rf"[\s\0]*+(?:{one})?[\s\0]*+(?:\\[\s\0]*+(?:{one})?[\s\0]*+)*", re.IGNORECASE)
+    for vr, one in {"AS": r"\d{1,3}[dwmy]?", "DS": _NUMBER, "IS": _NUMBER, "TM": _TIME}.items()
+}
+NOT_A_VALUE = Plan(Action.Z, BY_ACTION[Action.Z], "beamstop:not a value of its VR")
 
 
 @dataclass(frozen=True)
@@ -140,6 +152,11 @@ class Planner:
             raw_vr: as the file has it; None where the syntax is implicit.
             sop_class: decides which attributes the object needs.
         """
+        found = self._plan(path, creator, raw_vr, sop_class)
+        stays = found.operator is None or type(found.operator) in (Clean, Keep)
+        return found._replace(grammar=_GRAMMARS.get(vr_of(path[-1], raw_vr))) if stays else found
+
+    def _plan(self, path: tuple[int, ...], creator: str | None, raw_vr: str | None, sop_class: str) -> Plan:
         tag = path[-1]
         vr = vr_of(tag, raw_vr)
         rule = self.profile.rule_for(path, creator)

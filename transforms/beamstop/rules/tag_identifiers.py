@@ -67,8 +67,10 @@ class SingleTag(Identifier):
 class RepeatingGroup(Identifier):
     """Attributes whose tag fits a pattern with `x` for any hexadecimal digit.
 
-    >>> RepeatingGroup("50xx,xxxx").matches(0x50020010)
-    True
+    Repeating groups are even (PS3.5 7.6): a pattern with an `x` in its group fits no private element.
+
+    >>> RepeatingGroup("50xx,xxxx").matches(0x50020010), RepeatingGroup("50xx,xxxx").matches(0x50010010)
+    (True, False)
     """
 
     pattern: str
@@ -94,7 +96,8 @@ class RepeatingGroup(Identifier):
 
     def matches(self, tag: int, creator: str | None = None) -> bool:
         mask, wanted = self._mask
-        return tag & mask == wanted
+        is_private = bool(tag & 0x10000) and "x" in self.pattern.partition(",")[0]
+        return tag & mask == wanted and not is_private
 
 
 @dataclass(frozen=True)

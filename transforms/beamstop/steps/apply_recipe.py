@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
@@ -42,7 +43,7 @@ from beamstop.rules.operators import (
     Remove,
     Replace,
 )
-from beamstop.rules.plans import BIRTH_DATE, CONTENT_VALUES, Plan, Planner
+from beamstop.rules.plans import BIRTH_DATE, CONTENT_VALUES, NOT_A_VALUE, Plan, Planner
 from beamstop.standard.actions import Action
 from beamstop.words.clean_text import clean_text
 from beamstop.words.identifiers import Identifiers, harvest
@@ -57,6 +58,12 @@ _PATIENT_AGE = 0x00101010
 _ORIGINAL_IDS = (0x00100020, 0x0020000D, 0x0020000E, 0x00080018)  # of patient, study, series, instance
 _CONTENT_SEQUENCE = 0x0040A730
 _EXPLICIT = ElementWriter(implicit=False, little=True)
+_DELIMITERS, _PIXELS = 0xFFFE, 0x7FE0
+_ICON_IMAGE_SEQUENCE = 0x00880200
+_NUMBERS = frozenset({"DS", "IS"})
+_LONG_LIST = 4096  # characters
+_WITHOUT_NUMERALS = dict.fromkeys(map(ord, "0123456789+-.eE\\ \0"))
+_LONG_NUMBER = re.compile(r"(?<![\d.])\d{5,}(?![\d.])")  # shorter ones are counts and sizes of anybody's
 _UNWRITABLE = b"unwritable"  # stands for a value that no bytes can be made of
 _MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
 
@@ -184,9 +191,13 @@ class _Walk:
                     creators[int(tag)] = _text(elements[tag])
                 else:
                     self._element(dataset, tag, path, label, creators.get(private_block_start(tag), ""))
-            elif tag & 0xFFFF == 0 or tag >> 16 < 8:
-                # Group lengths are not written (PS3.5 7.2); command and meta groups have no place here.
+            elif tag & 0xFFFF == 0 or tag >> 16 < 8 or tag >> 16 == _DELIMITERS:
+                # Group lengths are not written (PS3.5 7.2); command and meta groups have no place here, and
+                # neither have delimiters, which are no elements (PS3.5 7.5).
                 del elements[tag]
+            elif path and tag >> 16 == _PIXELS and path[-1] != _ICON_IMAGE_SEQUENCE:
+                # No module has pixel data in an item but an icon's, and nobody looked at these.
+                self._remove(dataset, elements[tag], (*path, int(tag)), label, "beamstop:nested pixel data")
             else:
                 self._element(dataset, tag, path, label, None, content)
         if creators:
@@ -219,12 +230,25 @@ class _Walk:
             plan = self._plans[key] = self._planner.plan(here, creator, raw_vr, self._sop_class)
         if content is not None and tag in CONTENT_VALUES:
             plan = self._planner.content_plan(content)
+        if plan.grammar is not None and element.value and not self._is_a_value(element, raw_vr, plan.grammar):
+            plan = NOT_A_VALUE
         if plan.operator is None:
             self._report.kept += 1
         elif isinstance(plan.operator, Remove):
             self._remove(dataset, element, here, label, plan.origin)
         else:
             self._act(dataset, element, here, label, plan)
+
+    def _is_a_value(self, element: Element, vr: str | None, grammar: re.Pattern[str]) -> bool:
+        """Say whether a number, time or age is one, and none that tells who or when: an own id or date."""
+        text = _plain_text(element)
+        if len(text) > _LONG_LIST and not text.translate(_WITHOUT_NUMERALS):
+            return True  # contours and curves: a million coordinates take a second to be looked at one by one
+        if not grammar.fullmatch(text):
+            return False
+        long = _LONG_NUMBER.findall(text) if vr_of(element.tag, vr) in _NUMBERS else ()
+        identifiers = self._report.identifiers
+        return not any((it,) in identifiers.ids or _as_day(it) in identifiers.dates for it in long)
 
     def _remove(
         self, dataset: Dataset, element: Element, path: tuple[int, ...], label: str, origin: str
@@ -403,6 +427,20 @@ class _Walk:
         moved = day + timedelta(days=self._days if self._planner.dates_move else 0)
         self._new_dates.add(moved)
         return moved
+
+
+def _plain_text(element: Element) -> str:
+    """Return the value of a number, time or age as it is written, several between backslashes."""
+    value: Any = element.value
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return "\\".join(map(str, value)) if isinstance(value, MultiValue | list) else str(value)
+
+
+def _as_day(digits: str) -> date | None:
+    with suppress(ValueError):
+        return date(int(digits[:4]), int(digits[4:6]), int(digits[6:])) if len(digits) == 8 else None
+    return None
 
 
 def _original_ids(dataset: Dataset) -> OriginalIds:

@@ -1,0 +1,153 @@
+"""What stays has to be what it claims to be: numbers, times, repeating groups, elements, pictures."""
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.tag import BaseTag
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from beamstop import deidentify, load_recipe, parse_recipe
+from beamstop.errors import Quarantined
+from beamstop.testing import GREY_BYTES, as_bytes, load_no_text_detector
+
+KEY = bytes(range(32))
+MakeDataset = Callable[..., FileDataset]
+RECIPES = ["basic", "default", "research", "strict"]
+
+
+def cleaned(dataset: FileDataset, recipe: str) -> Any:
+    read = dcmread(BytesIO(as_bytes(dataset)))
+    return deidentify(read, load_recipe(recipe), KEY, load_no_text_detector).dataset
+
+
+def put(dataset: Dataset, tag: int, vr: str, value: bytes) -> None:
+    value += b" " * (len(value) % 2)
+    dataset._dict[BaseTag(tag)] = RawDataElement(BaseTag(tag), vr, len(value), value, 0, False, True)
+
+
+KVP, EXPOSURE, ACQUISITION_NUMBER, CONTENT_TIME = 0x00180060, 0x00181152, 0x00200012, 0x00080033
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize(
+    ("tag", "vr", "value", "stays"),
+    [
+        (KVP, "DS", b"Grabowski 12", False),
+        (KVP, "DS", b"3.4.1950", False),
+        (KVP, "DS", b"120\\Anna", False),
+        (KVP, "DS", b"120 kV Anna", False),
+        (KVP, "DS", b"120.5", True),
+        (KVP, "DS", b" -1.2E-3 ", True),
+        (KVP, "DS", b"1,5", True),
+        (KVP, "DS", b"nan", True),
+        (EXPOSURE, "IS", b"12.0", True),
+        (EXPOSURE, "IS", b"12 May", False),
+    ],
+)
+def test_a_number_is_kept_and_what_is_none_is_not(
+    make_dataset: MakeDataset, syntax: str, recipe: str, tag: int, vr: str, value: bytes, stays: bool
+) -> None:
+    dataset = make_dataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    put(dataset, tag, vr, value)
+    found = cleaned(dataset, recipe)._dict.get(BaseTag(tag))
+    kept = None if found is None else found.value
+    assert (bool(kept) and kept.strip() == value.strip()) == stays
+    assert stays or not kept
+
+
+@pytest.mark.parametrize(
+    "value", [b"20210906", b"2021-09-06", b"19610317", b"10h15 Anna", b"101530.20210906", b"251530"]
+)
+def test_a_time_that_is_none_goes(make_dataset: MakeDataset, value: bytes) -> None:
+    dataset = make_dataset(StudyDate="20210906", PatientBirthDate="19610317")
+    put(dataset, CONTENT_TIME, "TM", value)
+    assert not cleaned(dataset, "research").ContentTime
+
+
+@pytest.mark.parametrize("value", [b"101530", b"10", b"1015", b"101530.123456", b"10:15:30", b"235960"])
+def test_a_time_stays(make_dataset: MakeDataset, value: bytes) -> None:
+    dataset = make_dataset()
+    put(dataset, CONTENT_TIME, "TM", value)
+    assert cleaned(dataset, "research").ContentTime.encode() == value
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("number", [b"19610317", b"5550123"])
+def test_a_number_that_is_an_own_date_or_identifier_goes(
+    make_dataset: MakeDataset, recipe: str, number: bytes
+) -> None:
+    dataset = make_dataset(PatientBirthDate="19610317", AccessionNumber="5550123")
+    put(dataset, ACQUISITION_NUMBER, "IS", number)
+    put(dataset, KVP, "DS", b"120\\" + number)
+    clean = cleaned(dataset, recipe)
+    assert (clean.get("AcquisitionNumber"), clean.get("KVP")) in [(None, None), ("", "")]
+
+
+@pytest.mark.parametrize(("vr", "tag"), [("US", 0x00189004), ("FD", 0x00189073), ("OF", 0x00660016)])
+def test_letters_in_the_bytes_of_numbers_are_found(make_dataset: MakeDataset, vr: str, tag: int) -> None:
+    dataset = make_dataset(PatientName="Quessenbrand^Ann")
+    dataset.add(RawDataElement(BaseTag(tag), vr, 16, b"Quessenbrand\0\0\0\0", 0, False, True))
+    with pytest.raises(Quarantined, match="leak"):
+        cleaned(dataset, "research")
+
+
+def test_letters_in_a_table_of_offsets_without_frames_are_found(make_dataset: MakeDataset) -> None:
+    dataset = make_dataset(PatientName="Quessenbrand^Ann")
+    put(dataset, 0x7FE00001, "OV", b"Quessenbrand    ")
+    with pytest.raises(Quarantined, match="leak"):
+        cleaned(dataset, "basic")
+
+
+@pytest.mark.parametrize("group", [0x5001, 0x50F1, 0x6001, 0x60FF])
+def test_odd_groups_beside_curves_and_overlays_are_private(make_dataset: MakeDataset, group: int) -> None:
+    dataset = make_dataset()
+    dataset.add_new((group, 0x0010), "LO", "MAKER")
+    dataset.add_new((group, 0x1001), "LO", "Roe^Jane")
+    for recipe in RECIPES:
+        assert not [it for it in cleaned(dataset, recipe) if it.tag.group == group]
+
+
+@pytest.mark.parametrize("element", [0xE000, 0xE00D, 0xE0DD])
+def test_delimiters_are_no_elements(make_dataset: MakeDataset, element: int) -> None:
+    dataset = make_dataset()
+    put(dataset, 0xFFFE0000 | element, "LO", b"Haverlandt")
+    for recipe in RECIPES:
+        clean = deidentify(dataset, load_recipe(recipe), KEY, load_no_text_detector).dataset
+        assert not [tag for tag in clean._dict if tag >> 16 == 0xFFFE]
+
+
+def test_pictures_in_items_go_unless_they_are_icons(make_dataset: MakeDataset) -> None:
+    item, icon = Dataset(), Dataset()
+    for it in (item, icon):
+        it.Rows = it.Columns = 2
+        for keyword, value in GREY_BYTES.items():
+            setattr(it, keyword, value)
+        it["PixelData"] = DataElement("PixelData", "OB", bytes(range(4)))
+    item.CodeMeaning = "Breast"
+    dataset = make_dataset(AnatomicRegionSequence=[item], IconImageSequence=[icon])
+    clean = deidentify(dataset, parse_recipe("attributes: {IconImageSequence: K}"), KEY).dataset
+    assert "PixelData" not in clean.AnatomicRegionSequence[0]
+    assert clean.IconImageSequence[0].PixelData == bytes(range(4))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_bytes_behind_the_last_frame_are_cut_whatever_the_picture_is(
+    make_dataset: MakeDataset, recipe: str
+) -> None:
+    pixels = np.arange(64, dtype=np.uint8).tobytes()
+    for sop_class in (
+        "1.2.840.10008.5.1.4.1.1.66.4",
+        "1.2.840.10008.5.1.4.1.1.481.2",
+        "1.2.840.10008.5.1.4.1.1.2",
+    ):
+        dataset = make_dataset(SOPClassUID=sop_class, Rows=8, Columns=8, **GREY_BYTES)
+        dataset["PixelData"] = DataElement("PixelData", "OB", pixels + b"Haverlandt")
+        assert cleaned(dataset, recipe).PixelData == pixels
