@@ -132,8 +132,10 @@ def check_places(inputs: Sequence[str], targets: dict[str, str]) -> None:
     """Check that no target lies inside another or an input, and no input inside a target.
 
     Raises:
-        ConfigurationError: one does, or something else than instances would go to an imaging server.
+        ConfigurationError: one does, something else than instances would go to an imaging server, or
+            others can read the crosswalk's folder.
     """
+    _check_privacy(targets.get("--crosswalk"))
     for option, place in [*targets.items(), *(("--input", pattern) for pattern in inputs)]:
         if place.startswith("dicomweb:") and option != "--output":
             raise ConfigurationError(f"{option}: takes no imaging server; name a folder or gs:// prefix")
@@ -151,6 +153,12 @@ def check_places(inputs: Sequence[str], targets: dict[str, str]) -> None:
                 raise ConfigurationError(
                     f"{option} and --input lie inside one another: choose another folder"
                 )
+
+
+def _check_privacy(crosswalk: str | None) -> None:
+    """Check that nobody else can read the folder that leads back to patients; a new one is made so."""
+    if crosswalk is not None and os.path.isdir(crosswalk) and os.stat(crosswalk).st_mode & 0o077:
+        raise ConfigurationError(f"--crosswalk {crosswalk}: others can read it; run chmod 700 on it")
 
 
 def _overlap(one: str, other: str) -> bool:

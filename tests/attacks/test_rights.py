@@ -4,6 +4,7 @@ import base64
 import binascii
 import bz2
 import re
+import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,3 +93,17 @@ def test_a_link_into_the_output_is_no_way_around(
     more = ["--crosswalk", str(tmp_path / "elsewhere" / "walk"), "--key", str(key_file), "--recipe", "basic"]
     assert main(["run", "--input", str(archive), *places, *more]) == 2
     assert "lie inside one another" in capsys.readouterr().err
+
+
+def test_a_crosswalk_is_its_owners_alone(
+    tmp_path: Path, archive: Path, key_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    targets = {name: tmp_path / name for name in ("output", "audit", "crosswalk")}
+    command = ["run", "--input", str(archive), "--recipe", "basic", "--key", str(key_file), "--quiet"]
+    command += [part for name, place in targets.items() for part in (f"--{name}", str(place))]
+    assert main(command) == 0
+    modes = {stat.S_IMODE(it.stat().st_mode) for it in targets["crosswalk"].rglob("*.parquet")}
+    assert modes == {0o600}
+    targets["crosswalk"].chmod(0o750)
+    assert main(command) == 2
+    assert "chmod 700" in capsys.readouterr().err

@@ -107,7 +107,7 @@ class WriteAudit(Transform):
             table = Table(run.target.audit, "changes", run.target.run_id, CHANGES, PER_BUNDLE)
             files.append(outputs.changes | "WriteChanges" >> WriteTable(table, losers))
         if run.crosswalk is not None:
-            table = Table(run.crosswalk, "", run.target.run_id, CROSSWALK, run.shards)
+            table = Table(run.crosswalk, "", run.target.run_id, CROSSWALK, run.shards, private=True)
             files.append(outputs.crosswalk | "WriteCrosswalk" >> WriteTable(table, losers))
         if run.attributes is not None:
             table_of_attributes = WriteAttributes(run.attributes, run.target.run_id, losers)

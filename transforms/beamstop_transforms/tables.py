@@ -38,6 +38,7 @@ class Table:
         run_id: how the names of the files begin.
         schema: of the rows.
         shards: number of files, more where they grow large; or `PER_BUNDLE`.
+        private: local files of it are their owner's alone (mode 0600).
     """
 
     target: str
@@ -45,6 +46,7 @@ class Table:
     run_id: str
     schema: pa.Schema
     shards: int
+    private: bool = False
 
     @property
     def partial_schema(self) -> pa.Schema:
@@ -94,7 +96,7 @@ class Table:
 
     def put_content(self, name: str, content: bytes) -> "Put":
         """Put a file that is made already in its place, whatever stands there."""
-        store = open_store(self.target)
+        store = open_store(self.target, self.private)
         found = store.find(name)  # a retried bundle writes it again
         store.write(name, content, found and found.version)
         return Put(name, hashlib.sha256(content).hexdigest())

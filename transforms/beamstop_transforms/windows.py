@@ -88,7 +88,7 @@ class _WriteWindowFn(beam.DoFn):
             files.append(_put_changes(_table(run, "changes", CHANGES), newest))
         if run.crosswalk is not None:
             ties = (_tie(row["crosswalk"]) for row in newest if "crosswalk" in row)
-            files.append(Table(run.crosswalk, "", run_id, CROSSWALK, 1).put_all(ties))
+            files.append(Table(run.crosswalk, "", run_id, CROSSWALK, 1, private=True).put_all(ties))
         tally: Counter[str] = Counter()
         leaves: dict[int, dict[str, bytes]] = {}
         for row in rows:

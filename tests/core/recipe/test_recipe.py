@@ -195,3 +195,29 @@ OLD_PATHS = ["beamstop.kskit_recipe.PseudonymiseByVR", "beamstop.recipe.kskit.Ps
 def test_an_operator_s_earlier_path_loads_and_gives_the_same_digest(path):
     now = parse_recipe("attributes: {PatientID: {operator: beamstop.kskit.PseudonymiseByVR}}")
     assert parse_recipe(f"attributes: {{PatientID: {{operator: {path}}}}}").digest == now.digest
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "options: []\nattributes: {PatientID: X}\nattributes: {PatientName: X}",
+            "recipe, line 3: attributes stands",
+        ),
+        ("text:\n  hide: all\n  hide: identifying", "recipe, line 3: hide stands"),
+        ('{"attributes": {"PatientID": "X",\n "PatientID": "K"}}', "recipe, line 2: PatientID stands"),
+        (
+            '{"0x00100010": ["PatientName", "PN", "RETIRER"],\n "0x00100010": ["a", "PN", "CONSERVER"]}',
+            "line 2",
+        ),
+    ],
+)
+def test_a_doubled_key_is_an_error_with_its_line(text, message):
+    with pytest.raises(RecipeError, match=message):
+        parse_recipe(text)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "a: " + "{a: " * 5_000])
+def test_a_recipe_that_is_nested_without_end_is_an_error(text):
+    with pytest.raises(RecipeError, match="recipe"):
+        parse_recipe(text)

@@ -58,6 +58,27 @@ def read_recipe(name_or_path: str | os.PathLike[str]) -> tuple[str, str, str]:
         raise RecipeError(f"--recipe {name_or_path}: no such file, and not one of {known}") from None
 
 
+class _DoubledKeyError(yaml.constructor.ConstructorError):
+    """A mapping has a key twice: YAML and JSON would drop the first without a word."""
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which takes no key twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
+                if (key.tag, key.value) in seen:
+                    problem = f"{key.value} stands here for the second time: join the two"
+                    raise _DoubledKeyError(None, None, problem, key.start_mark)
+                seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
+_MERGE = "tag:yaml.org,2002:merge"
+
+
 def recipe_names() -> list[str]:
     """Return the names of the recipes that ship with beamstop."""
     folder = files("beamstop").joinpath("recipes")
@@ -69,10 +90,14 @@ def recipe_names() -> list[str]:
 def parse_recipe(text: str, file: str = "recipe", name: str = "recipe") -> Recipe:
     """Read a recipe from text; `file` is what errors and warnings call it."""
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, _Loader)  # noqa: S506  a SafeLoader
+    except RecursionError:
+        raise RecipeError(f"{file}: nested too deeply for a recipe") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
+        if isinstance(error, _DoubledKeyError):
+            raise RecipeError(f"{file}{place}: {error.problem}") from None
         raise RecipeError(
             f"{file}{place}: not YAML or JSON; {getattr(error, 'problem', 'cannot be read')}"
         ) from None

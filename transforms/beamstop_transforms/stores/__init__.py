@@ -35,11 +35,16 @@ __all__ = [
 ]
 
 
-def open_store(target: str) -> Store:
-    """Return the store of a local folder, `gs://` prefix or `dicomweb:` service."""
+def open_store(target: str, private: bool = False) -> Store:
+    """Return the store of a local folder, `gs://` prefix or `dicomweb:` service.
+
+    Args:
+        target: which.
+        private: files that are written to a local folder are their owner's alone (mode 0600).
+    """
     if is_dicomweb(target):
         return DicomwebStore(target)
-    return GcsStore(target) if is_remote(target) else LocalStore(target)
+    return GcsStore(target) if is_remote(target) else LocalStore(target, private)
 
 
 def paths_in(target: str, folder: str, ending: str) -> list[str]:

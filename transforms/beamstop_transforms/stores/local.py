@@ -21,7 +21,8 @@ class LocalStore:
     whole. Processes of one machine that write one name are kept apart by a lock file.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, private: bool = False) -> None:
+        self._mode = 0o600 if private else 0o666  # less what the process masks
         self._root = root  # paths are texts here: pathlib takes as long as the rest for a small file
         self._staged: dict[int, str] = {}  # id of a content → where it lies, on the disk already
         self._changed: set[str] | None = None  # folders whose entries are not yet on the disk
@@ -124,7 +125,7 @@ class LocalStore:
         path = self._at(f"{PARTIAL}/new/{uuid.uuid4().hex}")
         _make_folder(os.path.dirname(path))
         try:
-            with open(path, "xb", buffering=0) as file:
+            with open(path, "xb", buffering=0, opener=self._open) as file:
                 _write_all(file, data)
                 if durable:
                     os.fsync(file.fileno())
@@ -132,6 +133,9 @@ class LocalStore:
             _unlink(path)
             raise
         return path
+
+    def _open(self, path: str, flags: int) -> int:
+        return os.open(path, flags, self._mode)
 
     @contextmanager
     def _usable(self) -> Iterator[None]:
