@@ -107,6 +107,20 @@ class Identity:
         """
         return base64.b32encode(self.digest(purpose, value)).decode()[:length]
 
+    def dummy(self, owner: tuple[str, str], tag: int, value: str, length: int) -> str:
+        """Return letters and digits that stand for a value of one attribute of one patient.
+
+        The same value of another patient, or in another attribute, gets others: who shares a physician or a
+        room cannot be told from them.
+
+        Args:
+            owner: see `owner_of`.
+            tag: of the attribute.
+            value: to be stood for.
+            length: at most 48.
+        """
+        return base64.b32encode(self.digest("dummy", *owner, f"{tag:08x}", value)).decode()[:length]
+
     def patient_id(self, value: str, issuer: str = "") -> str:
         """Return the pseudonym of a PatientID; empty stays empty."""
         value = value.strip()
@@ -121,11 +135,15 @@ class Identity:
 
         An instance without PatientID is shifted by its study.
         """
-        patient = text_of(dataset, _PATIENT_ID).strip()
-        study = text_of(dataset, _STUDY_INSTANCE_UID).strip()
-        digest = self.digest("shift", "patient", patient) if patient else self.digest("shift", "study", study)
+        digest = self.digest("shift", *owner_of(dataset))
         fewest, most = self.shift_range
         return -(fewest + int.from_bytes(digest[:8], "big") % (most - fewest + 1))
+
+
+def owner_of(dataset: Dataset) -> tuple[str, str]:
+    """Return whose an original instance is: of a patient, by PatientID, or else of a study, by its UID."""
+    patient = text_of(dataset, _PATIENT_ID).strip()
+    return ("patient", patient) if patient else ("study", text_of(dataset, _STUDY_INSTANCE_UID).strip())
 
 
 class Begun(NamedTuple):

@@ -120,3 +120,20 @@ def test_a_defined_term_stays_and_any_other_code_string_is_a_text():
     assert [result and result.value for result in clean] == ["HFS", ["ORIGINAL", "PRIMARY", "", "AXIAL"]]
     with pytest.raises(CannotCleanError):
         Clean().apply(element("BodyPartExamined", "CS", "ROE"), context)
+
+
+def dummies_of(owner: tuple[str, str], value: str = "Roe^Jane") -> set[str]:
+    context = replace(CONTEXT, owner=owner)
+    found = (
+        Replace().apply(element(keyword, vr, value), context)
+        for keyword, vr in (("PatientName", "PN"), ("StudyID", "SH"))
+    )
+    return {str(it.value).removeprefix("Person^") for it in found if it is not None}
+
+
+def test_dummies_tell_nothing_of_other_patients_and_attributes() -> None:
+    first, again, other, study = map(
+        dummies_of, [("patient", "1"), ("patient", "1"), ("patient", "2"), ("study", "1")]
+    )
+    assert first == again
+    assert len(first | other | study) == 6

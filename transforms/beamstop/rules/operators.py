@@ -55,6 +55,7 @@ class Context:
         days: by how much dates of this patient move.
         clean_text: takes identifiers out of a text and returns the rest.
         is_old: the instance's age or dates say that the patient was over 89 years.
+        owner: whose the instance is, see `identity.owner_of`.
     """
 
     identity: Identity
@@ -63,6 +64,7 @@ class Context:
     days: int
     clean_text: Callable[[str], str]
     is_old: bool = False
+    owner: tuple[str, str] = ("patient", "")
 
 
 class CannotCleanError(Exception):
@@ -114,7 +116,7 @@ class Empty(Operator):
 
 
 class Replace(Operator):
-    """D: a dummy value of the same VR, the same for the same original under one key.
+    """D: a dummy value of the same VR, the same for the same original of one patient in one attribute.
 
     PS3.15 E.1.1: consistent within the set, hence keyed and not random. Dates, times and numbers
     get one fixed dummy, since nothing refers by them. Empty stays empty.
@@ -138,7 +140,7 @@ class Replace(Operator):
             return 0
         if element.VR in BYTES_VRS:
             return b"\0\0"
-        token = context.identity.pseudonym("dummy", str(element.value), _DUMMY_LENGTH)
+        token = context.identity.dummy(context.owner, element.tag, str(element.value), _DUMMY_LENGTH)
         return f"Person^{token}" if element.VR == "PN" else token
 
 

@@ -30,7 +30,7 @@ from beamstop.dicom.files import BLANK_PREAMBLE, clean_file_meta
 from beamstop.dicom.limits import MAX_DEPTH
 from beamstop.dicom.tags import is_private_creator, private_block_start, tag_name, tag_text, vr_of
 from beamstop.errors import Failed
-from beamstop.identity import Identity
+from beamstop.identity import Identity, owner_of
 from beamstop.recipe.model import Recipe
 from beamstop.rules.dates import OVER_AGE, cap_age, is_over_age
 from beamstop.rules.operators import (
@@ -162,6 +162,7 @@ class _Walk:
         self._sop_class = text_of(dataset, _SOP_CLASS_UID)
         self._plans = planner.plans_for(self._sop_class)
         self._days = identity.shift_days(dataset)
+        self._owner = owner_of(dataset)
         self._new_dates: set[date] = set()
 
     @cached_property
@@ -293,7 +294,7 @@ class _Walk:
             if shortcut is not None:
                 return plan.action, shortcut
         is_old = type(plan.operator) is GuardBirthDate and self._is_old
-        context = Context(self._identity, dataset, path, self._days, self._clean_text, is_old)
+        context = Context(self._identity, dataset, path, self._days, self._clean_text, is_old, self._owner)
         try:
             converted = dataset[element.tag]
             result: Element = plan.operator.apply(converted, context)
