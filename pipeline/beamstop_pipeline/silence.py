@@ -12,15 +12,18 @@ from contextlib import contextmanager
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Let nothing but what we say ourselves reach stderr: no log, no warning, no native library."""
+    """Let nothing but what we say ourselves reach stderr, and no core dump the disk."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
     try:
         with warnings.catch_warnings(), _native_stderr_closed():
             warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(disabled)
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
 
 
 @contextmanager

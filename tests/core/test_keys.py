@@ -29,8 +29,8 @@ def test_a_key_that_others_can_read_is_refused(tmp_path, mode):
 
 
 def test_a_key_comes_from_the_environment(monkeypatch):
-    monkeypatch.setenv("BEAMSTOP_TEST_KEY", "k" * 32)
-    assert resolve_key("env:BEAMSTOP_TEST_KEY") == b"k" * 32
+    monkeypatch.setenv("BEAMSTOP_TEST_KEY", "0123456789abcdef" * 2)
+    assert resolve_key("env:BEAMSTOP_TEST_KEY") == b"0123456789abcdef" * 2
     with pytest.raises(KeyReferenceError, match="no such environment variable"):
         resolve_key("env:BEAMSTOP_NO_SUCH_KEY")
 
@@ -43,3 +43,26 @@ def test_a_short_or_missing_key_is_refused(tmp_path):
         resolve_key(str(short))
     with pytest.raises(KeyReferenceError, match="keygen"):
         resolve_key(str(tmp_path / "missing"))
+
+
+@pytest.mark.parametrize("content", [bytes(32), b"k" * 64, b"0123456" * 9])
+def test_a_key_of_few_different_bytes_is_refused(tmp_path, content):
+    (tmp_path / "key").write_bytes(content)
+    (tmp_path / "key").chmod(0o600)
+    with pytest.raises(KeyReferenceError, match="few different bytes"):
+        resolve_key(str(tmp_path / "key"))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "3f2b9c1d7e8a4f60b5d2c3e4f5a60718293a4b5c6d7e8f9001122334455667788",
+        "vQx0sY3m8Zk1Tn5Rb7Lc9Wd2Xe4Fg6Hj8Kp0Mq1Nr3=",
+        "file:vQx0/Y3m8Zk1Tn5Rb7Lc9Wd2Xe4Fg6Hj8Kp0Mq1Nr3=",
+        "correct horse battery staple",
+    ],
+)
+def test_a_key_given_in_place_of_a_reference_is_not_repeated(value):
+    with pytest.raises(KeyReferenceError, match="may be a key itself") as refusal:
+        resolve_key(value)
+    assert value[-12:] not in str(refusal.value)

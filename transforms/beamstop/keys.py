@@ -10,6 +10,7 @@ from beamstop.errors import KeyReferenceError
 from beamstop.identity import MIN_KEY_LENGTH
 
 KEY_LENGTH = 32
+_FEWEST_DIFFERENT = 8  # of 32 random bytes 30 differ, of 16 hexadecimal digits 10
 
 
 def generate_key(path: str | os.PathLike[str]) -> None:
@@ -40,7 +41,8 @@ def resolve_key(reference: str) -> bytes:
             `secret:projects/PROJECT/secrets/NAME/versions/VERSION` (Google Secret Manager).
 
     Raises:
-        KeyReferenceError: not to be had, readable by group or others, or shorter than 16 bytes.
+        KeyReferenceError: not to be had, readable by group or others, shorter than 16 bytes, or made of few
+            different ones. Its message does not repeat what may be a key given in place of a reference.
     """
     scheme, separator, rest = reference.partition(":")
     if separator and scheme == "env":
@@ -53,6 +55,8 @@ def resolve_key(reference: str) -> bytes:
         raise KeyReferenceError(
             f"--key: the key has {len(key)} bytes, at least {MIN_KEY_LENGTH} are needed; use beamstop keygen"
         )
+    if len(set(key)) < _FEWEST_DIFFERENT:
+        raise KeyReferenceError("--key: a key of few different bytes can be guessed; use beamstop keygen")
     return key
 
 
@@ -72,7 +76,14 @@ def _from_file(path: Path) -> bytes:
             raise KeyReferenceError(f"--key {path}: readable by group or others; run chmod 600 on it")
         return path.read_bytes()
     except OSError as error:
-        raise KeyReferenceError(f"--key {path}: {error.strerror}; make one with beamstop keygen") from error
+        named = f"--key {path}" if _is_name(path) else "--key: names no file, and may be a key itself"
+        raise KeyReferenceError(f"{named}: {error.strerror}; make one with beamstop keygen") from None
+
+
+def _is_name(path: Path) -> bool:
+    """Say whether what leads to no file is the name of one, and not a key that somebody typed."""
+    text = str(path)
+    return len(text) < MIN_KEY_LENGTH or bool(path.suffix) or (os.sep in text and path.parent.is_dir())
 
 
 def _from_secret_manager(name: str) -> bytes:

@@ -228,7 +228,7 @@ def test_bad_configuration_is_said_with_its_remedy(
 ) -> None:
     ran = run(archive)
     other = tmp_path / "other"
-    other.write_bytes(bytes(32))
+    other.write_bytes(bytes(range(32, 64)))
     other.chmod(0o600)
     places = {"home": tmp_path, "archive": archive, "audit": ran.audit, "out": ran.output}
     for arguments, remedy in BAD:
