@@ -73,12 +73,15 @@ class Plan(NamedTuple):
     grammar: re.Pattern[str] | None = None
 
 
-_NUMBER = r"[+-]?(?:(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[ed][+-]?\d+)?|nan|inf(?:inity)?)"
-_TIME = r"(?:[01]\d|2[0-3])(?::?[0-5]\d(?::?(?:[0-5]\d|60)(?:\.\d{0,6})?)?)?"
-_GRAMMARS = {  # PS3.5 6.2, with what devices write for it; each value between backslashes, all may be empty
-    vr: re.compile(rf"[\s\0]*+(?:{one})?[\s\0]*+(?:\\[\s\0]*+(?:{one})?[\s\0]*+)*", re.IGNORECASE)
-    for vr, one in {"AS": r"\d{1,3}[dwmy]?", "DS": _NUMBER, "IS": _NUMBER, "TM": _TIME}.items()
-}
+def _values(one: str) -> re.Pattern[str]:
+    """Return the pattern of values between backslashes, all of which may be empty."""
+    return re.compile(rf"[\s\0]*+(?:{one})?[\s\0]*+(?:\\[\s\0]*+(?:{one})?[\s\0]*+)*")
+
+
+# PS3.5 6.2, with what devices write for it.
+NUMBER = _values(r"[+-]?(?:(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eEdD][+-]?\d+)?|(?i:nan|inf(?:inity)?))")
+_TIME = _values(r"(?:[01]\d|2[0-3])(?::?[0-5]\d(?::?(?:[0-5]\d|60)(?:\.\d{0,6})?)?)?")
+_GRAMMARS = {"AS": _values(r"\d{1,3}[DWMYdwmy]?"), "DS": NUMBER, "IS": NUMBER, "TM": _TIME}
 NOT_A_VALUE = Plan(Action.Z, BY_ACTION[Action.Z], "beamstop:not a value of its VR")
 
 

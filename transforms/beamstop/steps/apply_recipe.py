@@ -43,7 +43,7 @@ from beamstop.rules.operators import (
     Remove,
     Replace,
 )
-from beamstop.rules.plans import BIRTH_DATE, CONTENT_VALUES, NOT_A_VALUE, Plan, Planner
+from beamstop.rules.plans import BIRTH_DATE, CONTENT_VALUES, NOT_A_VALUE, NUMBER, Plan, Planner
 from beamstop.standard.actions import Action
 from beamstop.words.clean_text import clean_text
 from beamstop.words.identifiers import Identifiers, harvest
@@ -60,10 +60,10 @@ _CONTENT_SEQUENCE = 0x0040A730
 _EXPLICIT = ElementWriter(implicit=False, little=True)
 _DELIMITERS, _PIXELS = 0xFFFE, 0x7FE0
 _ICON_IMAGE_SEQUENCE = 0x00880200
-_NUMBERS = frozenset({"DS", "IS"})
+_LONG = 5  # digits; shorter numbers are counts and sizes of anybody's
 _LONG_LIST = 4096  # characters
 _WITHOUT_NUMERALS = dict.fromkeys(map(ord, "0123456789+-.eE\\ \0"))
-_LONG_NUMBER = re.compile(r"(?<![\d.])\d{5,}(?![\d.])")  # shorter ones are counts and sizes of anybody's
+_LONG_NUMBER = re.compile(rf"(?<![\d.])\d{{{_LONG},}}(?![\d.])")
 _UNWRITABLE = b"unwritable"  # stands for a value that no bytes can be made of
 _MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
 
@@ -231,7 +231,7 @@ class _Walk:
             plan = self._plans[key] = self._planner.plan(here, creator, raw_vr, self._sop_class)
         if content is not None and tag in CONTENT_VALUES:
             plan = self._planner.content_plan(content)
-        if plan.grammar is not None and element.value and not self._is_a_value(element, raw_vr, plan.grammar):
+        if plan.grammar is not None and element.value and not self._is_a_value(element, plan.grammar):
             plan = NOT_A_VALUE
         if plan.operator is None:
             self._report.kept += 1
@@ -240,15 +240,16 @@ class _Walk:
         else:
             self._act(dataset, element, here, label, plan)
 
-    def _is_a_value(self, element: Element, vr: str | None, grammar: re.Pattern[str]) -> bool:
+    def _is_a_value(self, element: Element, grammar: re.Pattern[str]) -> bool:
         """Say whether a number, time or age is one, and none that tells who or when: an own id or date."""
         text = _plain_text(element)
         if len(text) > _LONG_LIST and not text.translate(_WITHOUT_NUMERALS):
             return True  # contours and curves: a million coordinates take a second to be looked at one by one
         if not grammar.fullmatch(text):
             return False
-        long = _LONG_NUMBER.findall(text) if vr_of(element.tag, vr) in _NUMBERS else ()
-        identifiers = self._report.identifiers
+        if grammar is not NUMBER or len(text) < _LONG:
+            return True
+        long, identifiers = _LONG_NUMBER.findall(text), self._report.identifiers
         return not any((it,) in identifiers.ids or _as_day(it) in identifiers.dates for it in long)
 
     def _remove(
