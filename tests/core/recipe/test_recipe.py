@@ -124,9 +124,11 @@ def test_compounds_follow_the_type_in_the_iod():
     assert action(basic, content_date, sop_class="1.2.3") is Action.D  # unknown: what keeps it valid
 
 
-def test_a_calibration_date_is_shifted_though_the_device_is_retained():
+def test_a_calibration_date_does_not_move_with_a_patient():
     both = parse_recipe("options: [retain-device-identity, retain-longitudinal-modified-dates]")
-    assert action(both, 0x00181200) is Action.C
+    assert action(both, 0x00181200) is Action.X
+    assert action(load_recipe("research"), 0x300A022C, sop_class="1.2.840.10008.5.1.4.1.1.481.5") is Action.D
+    assert action(load_recipe("research"), 0x00080106) is Action.K
     assert action(parse_recipe("options: [retain-device-identity]"), 0x00181200) is Action.K
 
 

@@ -113,6 +113,7 @@ def test_a_report_is_cleaned_with_what_the_header_knows(make_dataset):
         CDA.encode(),
         "text/XML",
         HL7InstanceIdentifier="1.2.3.4.99^DOC-7",
+        SeriesDate="20240228",  # its own: a date in a text that is nobody's would be cut out
     )
     clean = read_dicom(deidentify_bytes(data, CLEAN, KEY))
     payload = clean.EncapsulatedDocument.decode()

@@ -41,6 +41,7 @@ from beamstop.rules.profile import (
     OPTIONS,
     additions,
     basic_profile,
+    dates_of_nobody,
     option,
 )
 from beamstop.rules.rules import Profile, Rule, RuleSet
@@ -270,7 +271,8 @@ class Recipe(_Part):
             return [kskit_recipe.rule_set(ancestor)]
         if self.profile != BASIC:
             return []
-        return [basic_profile(), additions(), *(option(name) for name in self.options)]
+        nobody = [dates_of_nobody()] if MODIFIED_DATES in self.options else []
+        return [basic_profile(), additions(), *(option(name) for name in self.options), *nobody]
 
     def _payload_rules(self) -> list[RuleSet]:
         if self.encapsulated == "reject":

@@ -40,7 +40,7 @@ METHOD_CODES = {
 }
 
 # In this order, so that where two options name one attribute the stricter, later one holds:
-# a calibration date under Retain Device Identity and Modified Dates is shifted, not kept.
+# a calibration date under Retain Device Identity and Modified Dates is removed, not kept.
 OPTIONS = (
     "retain-device-identity",
     "retain-institution-identity",
@@ -53,6 +53,36 @@ OPTIONS = (
     CLEAN_STRUCTURED_CONTENT,
     CLEAN_GRAPHICS,
     MODIFIED_DATES,
+)
+
+# Under Modified Dates these may not move with a patient: the same for everybody, they would tell the shift.
+# What is printed in the standard stays, what is a device's goes as the Basic Profile has it.
+DATES_OF_THE_WORLD = (
+    "ContextGroupVersion",
+    "ContextGroupLocalVersion",
+    "TemplateVersion",
+    "TemplateLocalVersion",
+)
+DATES_OF_DEVICES = (
+    "CalibrationDate",
+    "CalibrationDateTime",
+    "CalibrationTime",
+    "DateOfGainCalibration",
+    "DateOfInstallation",
+    "DateOfLastCalibration",
+    "DateOfLastDetectorCalibration",
+    "DateOfManufacture",
+    "DateTimeOfLastCalibration",
+    "EffectiveDateTime",
+    "EthicsCommitteeApprovalEffectivenessEndDate",
+    "EthicsCommitteeApprovalEffectivenessStartDate",
+    "ExpirationDateTime",
+    "ExpiryDate",
+    "ProductExpirationDateTime",
+    "SourceStrengthReferenceDate",
+    "SourceStrengthReferenceTime",
+    "TimeOfLastCalibration",
+    "TimeOfLastDetectorCalibration",
 )
 
 # Free text in practice, though the table does not list it: loses identifiers where descriptors are cleaned.
@@ -175,6 +205,18 @@ def additions() -> RuleSet:
         ],
         "beamstop",
     )
+
+
+@cache
+def dates_of_nobody() -> RuleSet:
+    """Return what holds, under Modified Dates, of dates that are no patient's."""
+    basic = {rule.identifier: rule.operation for rule in basic_profile()}
+    world = [Rule(keyword, Action.K, f"beamstop:{keyword}") for keyword in DATES_OF_THE_WORLD]
+    devices = [
+        Rule(keyword, basic.get(SingleTag(keyword), Action.X), f"beamstop:{keyword}")
+        for keyword in DATES_OF_DEVICES
+    ]
+    return RuleSet([*world, *devices], "beamstop")
 
 
 def _identifier(tag: str) -> Identifier:

@@ -172,6 +172,10 @@ class _Walk:
         is_over = is_over_age(text_of(self._dataset, BIRTH_DATE), dates)
         return is_over or cap_age(text_of(self._dataset, _PATIENT_AGE)) == OVER_AGE
 
+    @cached_property
+    def _own_dates(self) -> frozenset[date]:
+        return self._report.identifiers.dates | self._report.identifiers.kept_dates
+
     def run(self) -> None:
         self._visit(self._dataset, (), "")
         # What we wrote may by chance be another date of the original.
@@ -425,7 +429,14 @@ class _Walk:
         )
 
     def _shift(self, day: date) -> date:
-        """Move a date in a kept text as the dates of this patient move, or not at all."""
+        """Move a date in a kept text as the dates of this patient move, or not at all.
+
+        Raises:
+            OverflowError: it moves nowhere, or is none of the instance's own: who knows it, such as that of a
+                public event, would know the shift.
+        """
+        if self._planner.dates_move and day not in self._own_dates:
+            raise OverflowError
         moved = day + timedelta(days=self._days if self._planner.dates_move else 0)
         self._new_dates.add(moved)
         return moved
