@@ -104,7 +104,7 @@ def run(
         identity: `recipe.identity(key)`; makes keyed stand-ins.
         detector: finds text; may be None where the recipe leaves pixels alone.
         detail: also report one `Change` per element acted on.
-        finished: is filled in step by step, for who wants to know how far an instance came that is refused.
+        finished: is filled in step by step, so that a caller sees how far a refused instance came.
 
     Raises:
         Rejected: a bouncer turns it away.

@@ -1,8 +1,8 @@
 """The worker processes of a local run, and the sockets that they and the runner talk over.
 
-Beam's own servers listen on every address of the machine and serve whoever connects: its files by name, and
-work, which is code, for who joins as a worker. These are Unix sockets in a folder that is its owner's alone
-(0700). There is no service for artifacts, provisions or logs: a worker of this machine needs none.
+Beam's own servers listen on every address of the machine and serve anyone who connects: they hand out files
+by name, and whoever joins as a worker can send code back. Ours are Unix sockets in a folder that only its
+owner can enter (0700), without services for artifacts, provisions or logs, which a local worker needs none of.
 """
 
 import os

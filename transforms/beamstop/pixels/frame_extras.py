@@ -153,7 +153,7 @@ def bare_frame(frame: bytes, syntax: str, area: int, clean_profile: Cleaner) -> 
 
     Args:
         frame: all its fragments in one.
-        syntax: transfer syntax; its family is told by how the frame begins where several are used.
+        syntax: transfer syntax. How the frame begins says what it is coded in, unless it is RLE or deflated.
         area: rows times columns; looked at for RLE Lossless alone.
         clean_profile: see `clean_frames`.
 
