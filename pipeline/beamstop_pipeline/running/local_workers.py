@@ -2,7 +2,7 @@
 
 Beam's own servers listen on every address of the machine and serve anyone who connects: they hand out files
 by name, and whoever joins as a worker can send code back. Ours are Unix sockets in a folder that only its
-owner can enter (0700), without services for artifacts, provisions or logs, which a local worker needs none of.
+owner can enter (0700), without services for artifacts, provisions or logs: a local worker needs none.
 """
 
 import os
