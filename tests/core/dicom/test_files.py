@@ -3,8 +3,14 @@ import io
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
-from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+)
 
+from beamstop.dicom.fast_reader import is_cut
 from beamstop.dicom.files import encode, read_dicom
 from beamstop.errors import Failed, Quarantined, Rejected
 
@@ -136,3 +142,33 @@ def test_implicit_elements_under_an_explicit_syntax_are_written_as_the_syntax_sa
 def test_an_instance_without_its_uids_cannot_be_written(make_dataset, keyword, expected):
     with pytest.raises(Quarantined, match=expected):
         encode(make_dataset(**{keyword: None}))
+
+
+BEHIND = [b"\r\n", b"\n", b"\x1a", b" ", b"\r\n\x1a", b"\0\0\0", b"  \r\n", b"\t"]
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize("rest", BEHIND)
+def test_what_transfers_add_behind_the_last_element_is_not_a_cut_one(make_dataset, syntax, rest):
+    dataset = make_dataset(PixelData=bytes(8))
+    dataset["PixelData"].VR = "OW"
+    dataset.file_meta.TransferSyntaxUID = syntax
+    assert read_dicom(saved(dataset) + rest).PixelData == bytes(8)
+
+
+@pytest.mark.parametrize("rest", [b"\xfc\xff\xfc\xff", b"\xfa\xff", b"AB", b"\xe0\x7f\x10"])
+def test_the_beginning_of_another_element_is(make_dataset, rest):
+    with pytest.raises(Failed, match="truncated"):
+        read_dicom(saved(make_dataset()) + rest)
+
+
+def test_a_group_that_may_follow_is_a_cut_element(make_dataset):
+    """A blank and a zero are the group of Study Instance UID, which may follow (0018,xxxx) but not pixels."""
+    assert is_cut(b" \0", 0x00180050)
+    assert not is_cut(b" \0", 0x7FE00010)
+
+
+@pytest.mark.parametrize("name", ["MR_small_bigendian.dcm", "image_dfl.dcm", "MR_small_RLE.dcm"])
+def test_so_it_is_in_every_encoding(name):
+    data = file_bytes(name)
+    assert read_dicom(data + b"\r\n") == read_dicom(data)

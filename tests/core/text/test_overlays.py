@@ -11,7 +11,7 @@ from beamstop.errors import PixelError
 from beamstop.testing import BlockDetector
 from beamstop.text.detector import TextPolicy
 from beamstop.text.judge import TextJudge
-from beamstop.text.overlays import hide_overlay_text
+from beamstop.text.overlays import clear_embedded_overlays, hide_overlay_text
 
 
 def overlay(planes: np.ndarray, group: int = 0x6002) -> Dataset:
@@ -83,3 +83,13 @@ def test_plane_that_does_not_fit_its_data_is_refused(rows: int | None) -> None:
 
 def test_instance_without_overlays_is_left_alone() -> None:
     assert hide_overlay_text(Dataset(), TextJudge(TextPolicy(), Dataset()), BlockDetector()) == []
+
+
+def test_a_plane_without_data_goes_with_its_group() -> None:
+    dataset = Dataset()
+    for element, vr in ((0x0010, "US"), (0x0011, "US"), (0x0040, "CS"), (0x0102, "US"), (0x3000, "OW")):
+        dataset.add_new((0x6000, element), vr, None)
+    dataset.add_new((0x6002, 0x0010), "US", 4)
+    assert not clear_embedded_overlays(dataset)
+    assert hide_overlay_text(dataset, TextJudge(TextPolicy(), dataset), BlockDetector()) == []
+    assert [tag >> 16 for tag in dataset._dict] == [0x6002]

@@ -76,7 +76,7 @@ def read_fast(data: bytes, stream: BytesIO, stop_when: StopWhen) -> FileDataset 
     charset = elements.get(BaseTag(_SPECIFIC_CHARACTER_SET))
     encoding = default_encoding if charset is None else _encodings(charset)
     if len(data) - at < _SHORTEST_ELEMENT:
-        if any(data[at:]):
+        if is_cut(data[at:], max(elements)):
             raise Failed("truncated")
     else:
         stream.seek(at)
@@ -89,6 +89,24 @@ def read_fast(data: bytes, stream: BytesIO, stop_when: StopWhen) -> FileDataset 
     dataset = FileDataset(stream, inner, data[:_PREFIX_AT], FileMetaDataset(meta), implicit, True)
     dataset.set_original_encoding(implicit, True, encoding)
     return dataset
+
+
+def is_cut(rest: bytes, last: int) -> bool:
+    """Say whether bytes behind the last element, too few for another one, are part of one.
+
+    Line ends, Ctrl-Z, blanks and zeros are what transfers of texts and tapes add, unless they can be the
+    group of an element that follows.
+
+    Args:
+        rest: one to seven bytes, or none.
+        last: tag of the last element.
+    """
+    if not rest.strip(b"\0\r\n\x1a"):
+        return False
+    if rest.strip(b"\0\t\r\n\x1a "):
+        return True
+    group = (rest + b"\0")[:2]
+    return max(int.from_bytes(group, "little"), int.from_bytes(group, "big")) > last >> 16
 
 
 def _read_explicit(data: bytes, at: int, elements: Elements, first_group: int, last_group: int) -> int | None:

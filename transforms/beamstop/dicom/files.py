@@ -30,7 +30,7 @@ from beamstop.dicom.elements import (
     text_of,
     unreadable,
 )
-from beamstop.dicom.fast_reader import read_fast
+from beamstop.dicom.fast_reader import is_cut, read_fast
 from beamstop.errors import Failed, Quarantined, Rejected
 from beamstop.standard.transfer_syntaxes import transfer_syntax
 
@@ -256,7 +256,7 @@ class _Truncation:
             raise Failed("truncated")
         if self._end is not None and self._end != self._size:
             rest = self.stream.getvalue()[self._end :]
-            if len(rest) < 8 and any(rest):
+            if len(rest) < 8 and is_cut(rest, max(dataset._dict, default=0)):
                 raise Failed("truncated")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +85,7 @@ def clear_embedded_overlays(dataset: Dataset) -> bool:
         PixelError: the pixels cannot be decoded, or a bit position is no number.
     """
     groups = (group for group in _GROUPS if group << 16 | _BIT_POSITION in dataset._dict)
-    are_stated = any(_number(dataset, group, _BIT_POSITION) for group in groups)
+    are_stated = any(_number(dataset, group, _BIT_POSITION, 0) for group in groups)
     frames = open_frames(dataset) if are_stated else None
     if frames is None:
         return False
@@ -101,6 +102,10 @@ def clear_embedded_overlays(dataset: Dataset) -> bool:
 def _clean_group(dataset: Dataset, group: int, judge: TextJudge, detector: TextDetector) -> list[Change]:
     name = f"({group:04X},3000)"
     element = dataset[group, _DATA]
+    if not element.value:  # a plane without data is none, whatever else the group says
+        for tag in [tag for tag in dataset._dict if tag >> 16 == group]:
+            del dataset[tag]
+        return []
     rows, columns = _number(dataset, group, _ROWS), _number(dataset, group, _COLUMNS)
     frames = _number(dataset, group, _FRAMES, 1)
     data = element.value or b""
@@ -133,7 +138,8 @@ def _clean_group(dataset: Dataset, group: int, judge: TextJudge, detector: TextD
 
 def _number(dataset: Dataset, group: int, element: int, default: int | None = None) -> int:
     found = dataset.get(Tag(group, element))
+    value: Any = None if found is None or found.value == "" else found.value
     try:
-        return int(default if found is None and default is not None else found.value)
+        return int(default if value is None and default is not None else value)
     except MALFORMED:
         raise PixelError("pixels_undecodable", f"({group:04X},3000)") from None
