@@ -79,7 +79,7 @@ def sockets_of(processes: list[psutil.Process]) -> set[str]:
     return {path for path in found if path and not path.startswith("\0")}
 
 
-@pytest.fixture(params=["short", "too-long-for-a-socket-" + "x" * 90])
+@pytest.fixture(params=["short", "too-long-for-a-socket-" + "x" * 90, "100%25 a#b?c"])
 def temporary(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     folder = tmp_path / str(request.param)
     folder.mkdir()

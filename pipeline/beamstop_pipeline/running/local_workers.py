@@ -6,6 +6,7 @@ owner can enter (0700), without services for artifacts, provisions or logs: a lo
 """
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -34,6 +35,7 @@ from beamstop_pipeline.running.targets import SHORT_PLACE, own_folder
 WORKER_MODULE = "beamstop_pipeline.worker"
 _LONGEST_PATH = 103  # bytes of a socket's path on macOS; Linux has 107
 _LONGEST_NAME = "/control"
+_PLAIN = re.compile(r"[A-Za-z0-9._/-]+")  # an address is a URI: % and # and ? are not taken as they are
 _SHUTDOWN = 5.0  # seconds
 # As Beam's servers have them: messages of any size, pings as often as its clients send them.
 _OPTIONS = [
@@ -72,7 +74,8 @@ def unix_sockets(folder: str) -> Iterator[None]:
     """Let Beam's runner and its worker processes talk over sockets in a folder, inside.
 
     Args:
-        folder: this run's scratch folder; where its path is too long for a socket's, one in /tmp is made.
+        folder: this run's scratch folder. If its path is too long for a socket, or has characters that mean
+            something in gRPC's addresses, a folder in /tmp is made.
     """
     register: Any = worker_handlers.WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)
     module: Any = worker_handlers
@@ -89,7 +92,7 @@ def unix_sockets(folder: str) -> Iterator[None]:
 
 @contextmanager
 def _short(folder: str) -> Iterator[str]:
-    if len(os.fsencode(folder + _LONGEST_NAME)) <= _LONGEST_PATH:
+    if len(folder + _LONGEST_NAME) <= _LONGEST_PATH and _PLAIN.fullmatch(folder):
         yield folder
     else:
         with own_folder(SHORT_PLACE) as short:
