@@ -76,7 +76,7 @@ class Placed(NamedTuple):
 
 
 class FromStep(Generic[_T]):
-    """An attribute that a step sets: whoever reads it before that step is told so by a LookupError."""
+    """An attribute that a step sets; reading it before that step raises a LookupError."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name

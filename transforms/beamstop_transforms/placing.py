@@ -48,7 +48,7 @@ class Placing:
         self._ledger = Ledger(target.audit)
 
     def together(self, instances: Iterable[Instance]) -> AbstractContextManager[None]:
-        """Make it cheap to place these instances inside; what is placed is durable when it ends."""
+        """Place these instances cheaply within; all of them are durable when it ends."""
         return self._store.together([it.encoded.data for it in instances])
 
     def place(self, instance: Instance) -> Placed:

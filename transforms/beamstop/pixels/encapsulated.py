@@ -38,7 +38,7 @@ _QUANTISED = 16  # of 256: how far the coarsest quantisation of DC can miss a le
 
 
 class _EncapsulatedFrames(Frames):
-    """Compressed frames: what is put is encoded again where that loses nothing.
+    """Compressed frames: a frame that is put is encoded again if that loses nothing.
 
     In sequential JPEG, lossy by nature, the blocks are blanked and all others keep their bits. Where
     neither can be had, all frames are decoded and the whole instance goes to Explicit VR Little Endian,
