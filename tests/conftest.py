@@ -4,11 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from pydicom.dataset import FileDataset
 
 from beamstop.testing import make_instance
 
 MakeDataset = Callable[..., FileDataset]
+
+# The same examples on every machine and day; `pytest --hypothesis-profile default` draws new ones.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")

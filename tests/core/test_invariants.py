@@ -23,9 +23,7 @@ from beamstop.steps.apply_recipe import apply_recipe
 from beamstop.testing import load_no_text_detector
 
 KEY = bytes(range(32))
-SETTINGS = settings(
-    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
+SETTINGS = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 ALL = pytest.mark.parametrize("name", recipe_names())
 
 # Made up, so that neither the vocabulary nor chance brings them about.

@@ -224,6 +224,13 @@ def test_tables_of_tile_parts_say_the_new_lengths() -> None:
     assert sum(said) == len(cut) - 2 - starts[0]
 
 
+def test_a_table_with_more_tile_parts_than_there_are_is_refused() -> None:
+    frame = with_comments_in_tile_parts(j2k(tile_size=(16, 16)))
+    one_less = frame[: frame.rindex(b"\xff\x90\0\x0a")] + b"\xff\xd9"
+    with pytest.raises(ValueError, match="too many"):
+        bare(one_less, JPEG2000Lossless)
+
+
 def rle() -> bytes:
     dataset = image(grey())
     return bytes(RLELosslessEncoder.encode(dataset, index=0))

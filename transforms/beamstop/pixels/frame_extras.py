@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import NamedTuple
 
 from pydicom.dataset import Dataset
@@ -392,11 +393,11 @@ def _lengths(body: bytes, lengths: Iterator[int]) -> bytes:
     step = tile + struct.calcsize(form)
     if tile > 2 or (len(body) - 2) % step:
         raise ValueError("a table of tile parts is cut")
-    entries = (body[at : at + tile] for at in range(2, len(body), step))
-    try:
-        return body[:2] + b"".join(it + struct.pack(form, next(lengths)) for it in entries)
-    except StopIteration:
-        raise ValueError("a table of tile parts has too many") from None
+    tiles = [body[at : at + tile] for at in range(2, len(body), step)]
+    now = list(islice(lengths, len(tiles)))
+    if len(now) < len(tiles):
+        raise ValueError("a table of tile parts has too many")
+    return body[:2] + b"".join(it + struct.pack(form, length) for it, length in zip(tiles, now, strict=True))
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
