@@ -33,7 +33,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> Any:
     """
     if job.subscription is not None:
         return build_stream(pipeline | "ReadNotifications" >> ReadNotifications(job.subscription), job)
-    target = Target(job.output, job.audit, job.run_id, first_wins=is_dicomweb(job.output))
+    target = Target(job.output, job.audit, job.key, job.run_id, first_wins=is_dicomweb(job.output))
     sources = pipeline | "Match" >> Match(job.inputs)
     decisions = _decisions(job, target)
     skipping = sources | "SkipDecided" >> SkipDecided(decisions, job.key)
@@ -65,7 +65,7 @@ def build_stream(messages: Any, job: Job) -> Any:
     Returns:
         the counts of each window when its record stands.
     """
-    target = Target(job.output, job.audit, job.run_id, first_wins=True)
+    target = Target(job.output, job.audit, job.key, job.run_id, first_wins=True)
     sources = messages | "Notified" >> Notified(job.targets.values())
     # Windows come after it: a Reshuffle drops what is late for its window.
     shuffled = sources | "Reshuffle" >> beam.Reshuffle() | "Window" >> into_windows(job.window)
@@ -100,7 +100,6 @@ def _decisions(job: Job, target: Target) -> Decisions | None:
 def _run(job: Job, target: Target) -> Run:
     return Run(
         target=target,
-        key=job.key,
         recipe=job.recipe,
         crosswalk=job.crosswalk,
         attributes=job.attributes,

@@ -46,7 +46,7 @@ class WriteAttributes(Transform):
     Attributes:
         target: the ATTRIBUTES folder or prefix.
         run_id: of this run.
-        losers: side input; source_id → reason of the sources that lost to a duplicate and have no row.
+        losers: side input; by source_id, the sources that are duplicates and have no row.
     """
 
     target: str
@@ -65,7 +65,7 @@ class WriteAttributes(Transform):
         return partial | "Widen" >> beam.Map(_publish, table, AsSingleton(names), self.losers)
 
 
-def _names(file: PartialFile, table: Table, losers: Mapping[str, str]) -> frozenset[str]:
+def _names(file: PartialFile, table: Table, losers: Mapping[str, Any]) -> frozenset[str]:
     """Return the names that occur in one partial file."""
     found: set[str] = set()
     for batch in _rows(file, table, losers).to_batches():
@@ -77,7 +77,7 @@ def _union(sets: Iterable[frozenset[str]]) -> frozenset[str]:
     return frozenset().union(*sets)
 
 
-def _publish(file: PartialFile, table: Table, names: frozenset[str], losers: Mapping[str, str]) -> Put:
+def _publish(file: PartialFile, table: Table, names: frozenset[str], losers: Mapping[str, Any]) -> Put:
     """Widen one partial file and give it its name; may be repeated."""
     schema = attributes_schema(names)
     batches = _rows(file, table, losers).to_batches(max_chunksize=1000)
@@ -85,7 +85,7 @@ def _publish(file: PartialFile, table: Table, names: frozenset[str], losers: Map
     return table.put(file.final, wide)
 
 
-def _rows(file: PartialFile, table: Table, losers: Mapping[str, str]) -> Any:
+def _rows(file: PartialFile, table: Table, losers: Mapping[str, Any]) -> Any:
     rows = _NARROW.empty_table() if file.partial is None else table.read(file.partial)
     return without_losers(rows, losers)
 

@@ -20,13 +20,11 @@ from beamstop.audit import (
     bucket_digest,
     bucket_of,
     leaf,
-    refused,
 )
 from beamstop.errors import DeidError
-from beamstop.identity import Identity
-from beamstop.keys import resolve_key
 from beamstop_transforms.attributes import WriteAttributes
 from beamstop_transforms.devices import Device, Seen, added, as_recorded, commonest, seen_by_device
+from beamstop_transforms.instance import Lost
 from beamstop_transforms.ledger.numbers import numbers_in
 from beamstop_transforms.ledger.target import open_claims
 from beamstop_transforms.png import NOT_RENDERED, OCCUPIED, PICTURES, WritePng
@@ -53,7 +51,7 @@ class JobOutputs(NamedTuple):
         changes: rows of `changes`, in batches.
         crosswalk: rows of the crosswalk.
         attributes: rows of the table of attributes, as `attributes_of` has them.
-        losers: source_id and reason of the sources that lost to a duplicate.
+        losers: source_id and `Lost` of the sources that are duplicates and not written.
     """
 
     rows: Any
@@ -126,9 +124,7 @@ class WriteAudit(Transform):
         removed: Any = 0
         since: Any = {}
         if run.prune is not None:
-            leftovers = instances["files"] | "FindLeftovers" >> FindLeftovers(
-                run.target, run.inputs, run.key, skipped
-            )
+            leftovers = instances["files"] | "FindLeftovers" >> FindLeftovers(run.target, run.inputs, skipped)
             since = AsSingleton(leftovers.since)
             left = AsDict(
                 leftovers.found | "Why" >> beam.Map(lambda it: it.why) | "Left" >> Count.PerElement()
@@ -177,9 +173,9 @@ class _WriteInstancesFn(beam.DoFn):
         self._table = table
 
     def setup(self) -> None:
-        self._identity = Identity(resolve_key(self._run.key))
+        self._identity = self._run.target.identity()
 
-    def process(self, file: PartialFile, losers: Mapping[str, str]) -> Iterator[Any]:
+    def process(self, file: PartialFile, losers: Mapping[str, Lost]) -> Iterator[Any]:
         tally, nodes = Counter[str](), defaultdict[int, list[bytes]](list)
         batches: list[pa.RecordBatch] = []
         devices: list[tuple[Device, Seen]] = []
@@ -200,10 +196,10 @@ class _WriteInstancesFn(beam.DoFn):
         for device in devices:
             yield pvalue.TaggedOutput(_DEVICES, device)
 
-    def _complete(self, row: Row, losers: Mapping[str, str]) -> Row:
+    def _complete(self, row: Row, losers: Mapping[str, Lost]) -> Row:
         lost = losers.get(row["source_id"])
         if lost is not None:
-            row = {**refused(row, Outcome.REJECTED, "WriteDicom", lost), "unchanged": False, "device": None}
+            row = {**lost.row(row, "WriteDicom"), "unchanged": False, "device": None}
         return complete(row, self._run.columns, self._identity)
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from apache_beam.coders import Coder
 from apache_beam.coders.typecoders import registry
 
-from beamstop.audit import CHANGES, Row, registered_uid
+from beamstop.audit import CHANGES, Outcome, Row, refused, registered_uid
 from beamstop.dicom.elements import MALFORMED, text_of
 from beamstop.errors import Failed
 from beamstop.identity import Identity
@@ -55,6 +55,40 @@ def source_id_of(source: Source, identity: Identity) -> str:
     return identity.digest("source-path", source.raw_path).hex()
 
 
+SOURCE_VERSION_LENGTH = 32  # hex digits
+
+
+def version_digest(source_id: str, version: str, identity: Identity) -> str:
+    """Return what the audit says of a source's version: a keyed digest, in hex; empty where it is not known.
+
+    A time of modification beside a clean file could tell when the patient was there.
+
+    Args:
+        source_id: of the source.
+        version: see `Source`.
+        identity: of the run's key.
+    """
+    return identity.digest("source-version", source_id, version).hex()[:SOURCE_VERSION_LENGTH] * bool(version)
+
+
+class Lost(NamedTuple):
+    """Why a source is not written although nothing is wrong with it.
+
+    Attributes:
+        reason: `duplicate` or `duplicate_conflict`.
+        detail: source_ids of the others.
+    """
+
+    reason: str
+    detail: str
+
+    def row(self, row: Row, step: str) -> Row:
+        """Return the audit row of the source instead of the one that it had."""
+        is_equal = self.reason == "duplicate"
+        outcome = Outcome.REJECTED if is_equal else Outcome.QUARANTINED
+        return refused(row, outcome, step, self.reason, self.detail)
+
+
 class Placed(NamedTuple):
     """What became of one clean file.
 
@@ -62,7 +96,7 @@ class Placed(NamedTuple):
         sop_instance_uid: its own.
         path: below OUTPUT.
         sha256: of the file.
-        lost: why another source is written instead, None if this one is, as far as is known.
+        lost: why this source is not written; None if it is, as far as is known.
         contested: other sources claim the UID, or the file waits to replace another's.
         unchanged: it stood there before this run.
     """
@@ -70,9 +104,12 @@ class Placed(NamedTuple):
     sop_instance_uid: str
     path: str
     sha256: str
-    lost: str | None
+    lost: Lost | None
     contested: bool
     unchanged: bool
+
+
+GENERATION = "generation"  # of a row, not of a table: by it a stream knows the newest of several
 
 
 class FromStep(Generic[_T]):
@@ -108,6 +145,7 @@ class Instance:
     Attributes:
         source: where it comes from.
         source_id: keyed digest of the source's path, in hex.
+        source_version: see `version_digest`.
         source_digest: keyed digest of the source's bytes, in hex; None until read.
         dataset: set by ReadDicom; de-identified after ApplyRecipe, proved clean after CheckLeaks.
         bytes_in: bytes read.
@@ -126,6 +164,7 @@ class Instance:
 
     source: Source
     source_id: str
+    source_version: str = ""
     source_digest: str | None = None
     dataset: FromStep["FileDataset"] = FromStep()
     bytes_in: int = 0
@@ -172,7 +211,8 @@ class Instance:
             "source_id": self.source_id,
             "source_digest": self.source_digest,
             "source_size": self.source.size,
-            "source_version": self.source.version,
+            "source_version": self.source_version,
+            GENERATION: self.source.version,
             "bytes_in": self.bytes_in,
             "engine": self.engine,
             "identifiers_checked": self.identifiers_checked,

@@ -1,18 +1,19 @@
 """Placing: a clean file is put in its place once, whatever is retried or comes twice."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from enum import Enum
 
-from beamstop.dicom.elements import text_of
-from beamstop.errors import Quarantined
-from beamstop_transforms.instance import Instance, Placed
+from beamstop.dicom.elements import MALFORMED, text_of
+from beamstop.errors import PixelError, Quarantined, Refusal
+from beamstop.pixels.content import content_digest
+from beamstop_transforms.instance import Instance, Lost, Placed
 from beamstop_transforms.ledger.claims import Claim, Claimant
 from beamstop_transforms.ledger.target import Target, open_claims
 from beamstop_transforms.ledger.writers import Ledger
 from beamstop_transforms.paths import INSTANCE, clean_path
-from beamstop_transforms.stores import PARTIAL, open_store
+from beamstop_transforms.stores import PARTIAL, StoreError, open_store
 from beamstop_transforms.stores.base import Found
 
 
@@ -34,62 +35,85 @@ class Place(Enum):
 
 
 _REPLACEABLE = frozenset({Place.FREE, Place.FROM_THIS_RUN, Place.FROM_THIS_SOURCE, Place.FROM_A_DEAD_RUN})
+_MOST_NAMED = 16  # other sources in the detail of one row
 
 
 class Placing:
-    """Puts clean files into OUTPUT by the rules for duplicates and second runs (docs/outputs.md)."""
+    """Puts clean files into OUTPUT by the rules for duplicates and second runs (docs/outputs.md).
 
-    def __init__(self, target: Target) -> None:
+    Args:
+        target: OUTPUT, AUDIT, key, run.
+        digest: returns of a clean file what duplicates are compared by; see `content_digest`.
+    """
+
+    def __init__(self, target: Target, digest: Callable[[bytes], str] = content_digest) -> None:
         self._target = target
         self._run_id = target.run_id
+        self._digest = digest
         self._store = open_store(target.output)
         self._aside = open_store(target.workspace)
         self._claims = open_claims(target)
-        self._ledger = Ledger(target.audit)
+        self._ledger = Ledger(target.audit, target.identity())
 
     def together(self, instances: Iterable[Instance]) -> AbstractContextManager[None]:
         """Place these instances cheaply within; all of them are durable when it ends."""
         return self._store.together([it.encoded.data for it in instances])
 
     def place(self, instance: Instance) -> Placed:
-        """Put one clean file in its place, if its source is the one that is written.
+        """Put one clean file in its place, if nothing else claims its SOP Instance UID.
 
-        Of several sources of this run with one SOP Instance UID the one with the lowest digest is written.
-        Its file replaces what a run of ours made of another claimant, of the same source, or before it died.
-        What an earlier run made of another source waits for the end of this run (`resolve`).
+        It replaces what a run of ours made of the same source, or before it died. If a source with other
+        bytes claims the UID in this run, or an earlier run made what stands there of another source, the file
+        waits for the end of the run (`resolve`). Where the first wins, it is compared at once.
 
         Raises:
             Quarantined: `no_sop_instance_uid`, `unsafe_path` or `occupied`.
             Failed: `not_stored`, by an imaging server.
         """
         path, data = clean_path(instance.dataset, self._target.output), instance.encoded.data
+        source_id = instance.source_id
         uid, sha256 = text_of(instance.dataset, INSTANCE), hashlib.sha256(data).hexdigest()
-        if self._target.first_wins and self._is_taken(uid, path, sha256, instance.source_id):
-            return Placed(uid, path, sha256, "duplicate_conflict", contested=False, unchanged=False)
+        if self._target.first_wins and self._is_taken(uid, path, sha256, source_id):
+            lost = self._lost_to_the_first(path, data)
+            return Placed(uid, path, sha256, lost, contested=False, unchanged=False)
         me = Claimant(instance.source_digest or "", path, sha256)
-        claim = self._claims.join(uid, instance.source_id, me)
-        is_alone = len(claim.claimants) == 1 and not claim.earlier and claim.before[path] is None
-        place = Place.FREE
-        while claim.winner == instance.source_id:
-            found = None if is_alone else self._store.find(path)
-            place = self._look_at(path, found, sha256, uid, claim, instance.source_id)
+        claim, waits = self._claims.join(uid, source_id, me), False
+        if claim.winner == source_id or not self._target.first_wins:
+            claim, waits = self._put(uid, source_id, me, claim, data)
+        lost: Lost | None = None
+        if claim.winner != source_id:
+            lost = Lost("duplicate", claim.winner)  # until `resolve` says otherwise
+            if self._target.first_wins and claim.has_rivals(source_id):
+                lost = self._lost_to_the_first(path, data, claim)
+        contested = (waits or len(claim.claimants) > 1) and not self._target.first_wins
+        return Placed(uid, path, sha256, lost, contested, claim.before[path] == sha256)
+
+    def _put(self, uid: str, source_id: str, me: Claimant, claim: Claim, data: bytes) -> tuple[Claim, bool]:
+        """Write a claimant's file if nobody else may win; return the claim by then, and whether the file waits."""
+        is_alone = len(claim.claimants) == 1 and not claim.earlier and claim.before[me.path] is None
+        while True:
+            found = None if is_alone else self._store.find(me.path)
+            place = self._look_at(me.path, found, me.sha256, uid, claim, source_id)
             if place is Place.FOREIGN:
                 raise Quarantined("occupied")
-            if place is Place.FROM_ANOTHER_SOURCE:
-                self._put_aside(uid, instance.source_id, data)
-            if not place.may_be_replaced or self._store.write(path, data, found and found.version):
-                break
+            if not self._target.first_wins:
+                if place is Place.FROM_ANOTHER_SOURCE or claim.has_rivals(source_id):
+                    if place is not Place.SAME_FILE:
+                        self._put_aside(uid, source_id, data)
+                    return claim, True
+                if place is Place.FROM_THIS_SOURCE:
+                    self._aside.keep(me.path, _aside(self._run_id, uid, me.path))
+            if claim.winner != source_id or not place.may_be_replaced:
+                return claim, False
+            if self._store.write(me.path, data, found and found.version):
+                return claim, False
             is_alone = False
             claim = self._claims.read(uid)  # another worker was here, or a try before: look again
-        lost = claim.losers().get(instance.source_id)
-        is_contested = place is Place.FROM_ANOTHER_SOURCE or len(claim.claimants) > 1
-        contested = is_contested and not self._target.first_wins
-        return Placed(uid, path, sha256, lost, contested, claim.before[path] == sha256)
 
     def _look_at(
         self, path: str, found: Found | None, sha256: str, uid: str, claim: Claim, source_id: str
     ) -> Place:
-        """Return what is at a path, as the winner of a claim sees it."""
+        """Return what is at a path, as one claimant sees it."""
         if found is None:
             return Place.FREE
         if found.sha256 == sha256:
@@ -112,16 +136,25 @@ class Placing:
         place = self._look_at(path, found, sha256, uid, self._claims.read(uid), source_id)
         return place is Place.FROM_ANOTHER_SOURCE
 
+    def _lost_to_the_first(self, path: str, data: bytes, claim: Claim | None = None) -> Lost:
+        """Return why a source is not written where another one was first."""
+        first = claim.claimants[claim.winner].path if claim is not None else path
+        found = self._store.read(first)
+        is_equal = first == path and found is not None and self._are_equal([data, found[1]])
+        return Lost("duplicate" if is_equal else "duplicate_conflict", claim.winner if claim else "")
+
     def _put_aside(self, uid: str, source_id: str, data: bytes) -> None:
-        name = aside(self._run_id, uid, source_id)
+        name = _aside(self._run_id, uid, source_id)
         found = self._aside.find(name)
         self._aside.write(name, data, found and found.version)
 
-    def resolve(self, sop_instance_uid: str, holders: Mapping[str, Claimant] | None = None) -> dict[str, str]:
+    def resolve(
+        self, sop_instance_uid: str, holders: Mapping[str, Claimant] | None = None
+    ) -> dict[str, Lost]:
         """Finish one contested UID when every source has been seen; may be repeated.
 
-        The winner's file takes its place if it was put aside; files of losers at other paths are removed, if
-        this run made them or the ledger says that they are the losers'.
+        If all claimants are one instance, the winner's file takes its place. If not, nobody can say which is
+        genuine: none is written, and what this run wrote is taken back; what an earlier run wrote stays.
 
         Args:
             sop_instance_uid: the UID.
@@ -129,49 +162,116 @@ class Placing:
                 if its file stands.
 
         Returns:
-            source_id → reason of the losers.
+            source_id → why it is not written, of all that are not; holders among them only where a duplicate
+            is written in their place.
+
+        Raises:
+            StoreError: the claim was changed by somebody else.
         """
         if self._target.first_wins:
             return {}  # each was decided when it was written
+        holders = holders or {}
         claim = self._claims.read(sop_instance_uid)
-        for source_id, claimant in (holders or {}).items():
+        for source_id, claimant in holders.items():
             # Once joined it stays: when this is repeated its file may have been replaced.
             if source_id not in claim.claimants and self._stands(claimant):
                 claim = self._claims.join(sop_instance_uid, source_id, claimant)
+        if not claim.claimants:
+            raise StoreError("a claim of this run was changed: nobody else may write to OUTPUT/.partial")
+        if claim.agreed is None:
+            claim.agreed = self._is_one_instance(sop_instance_uid, claim)
+            self._claims.settle(sop_instance_uid, claim.agreed)
+        if claim.agreed:
+            self._put_winner(sop_instance_uid, claim)
+            return {it: Lost("duplicate", claim.winner) for it in claim.claimants if it != claim.winner}
+        self._take_back(sop_instance_uid, claim)
+        every = claim.claimants.keys() | self._earlier(claim)
+        mine = claim.claimants.keys() - holders.keys()
+        return {it: Lost("duplicate_conflict", _named(every - {it})) for it in mine}
+
+    def _is_one_instance(self, uid: str, claim: Claim) -> bool:
+        """Say whether all claimants, and what an earlier run made of a source not seen now, are equal."""
+        paths = {it.path for it in claim.claimants.values()}
+        if len(paths) > 1:
+            return False
+        (path,) = paths
+        of = {it.sha256: source_id for source_id, it in claim.claimants.items()}
+        contents, standing = dict[str, bytes](), self._store.read(path)
+        if standing is not None:
+            sha256 = hashlib.sha256(standing[1]).hexdigest()
+            is_former = claim.made(path, sha256) or any(
+                self._ledger.is_writer(it, path, sha256) for it in claim.claimants
+            )
+            if sha256 in of or (not is_former and self._ledger.wrote(path, sha256)):
+                contents[sha256] = standing[1]
+            elif not is_former and not self._claims.made_before(uid, path, sha256):
+                return False  # somebody else put it there since
+        for sha256, source_id in of.items():
+            if sha256 not in contents:
+                waiting = self._aside.read(_aside(self._run_id, uid, source_id))
+                if waiting is None or hashlib.sha256(waiting[1]).hexdigest() != sha256:
+                    return False  # nothing is left to compare
+                contents[sha256] = waiting[1]
+        return self._are_equal(list(contents.values()))
+
+    def _earlier(self, claim: Claim) -> set[str]:
+        """Return the sources, whether this run saw them or not, of what an earlier run left at the paths."""
+        found = {it.path: self._store.find(it.path) for it in claim.claimants.values()}
+        sources = (self._ledger.source_of(path, it.sha256) for path, it in found.items() if it is not None)
+        return set(filter(None, sources))
+
+    def _are_equal(self, contents: list[bytes]) -> bool:
+        """Say whether clean files hold one instance; False where that cannot be told."""
+        if len(set(contents)) == 1:
+            return True
+        try:
+            return len({self._digest(it) for it in contents}) == 1
+        except (Refusal, PixelError, *MALFORMED):
+            return False
+
+    def _put_winner(self, uid: str, claim: Claim) -> None:
         winner = claim.claimants[claim.winner]
-        waiting = self._aside.read(aside(self._run_id, sop_instance_uid, claim.winner))
+        waiting = self._aside.read(_aside(self._run_id, uid, claim.winner))
         if waiting is not None:
             found = self._store.find(winner.path)
             if found is None or found.sha256 != winner.sha256:
                 self._store.write(winner.path, waiting[1], found and found.version)
-        for loser in claim.losers():
-            lost = claim.claimants[loser]
-            if lost.path != winner.path and self._may_be_removed(sop_instance_uid, claim, loser):
-                self._store.remove(lost.path)
-        return claim.losers()
 
-    def _may_be_removed(self, sop_instance_uid: str, claim: Claim, source_id: str) -> bool:
-        """Say whether what stands at a loser's path is its own and was made by a run of ours.
+    def _take_back(self, uid: str, claim: Claim) -> None:
+        """Remove what this run, or one that died, wrote under a UID, or put back what stood there before.
 
-        True also where nothing stands: a run that died may have left empty folders.
+        Nothing may stand there: a run that died may have left empty folders.
         """
-        mine = claim.claimants[source_id]
-        found = self._store.find(mine.path)
-        return found is None or (
-            found.sha256 == mine.sha256
-            and (
-                claim.before[mine.path] is None
-                or self._ledger.is_writer(source_id, mine.path, mine.sha256)
-                or self._claims.made_before(sop_instance_uid, mine.path, mine.sha256)
-            )
-        )
+        made = dict[str, set[str]]()
+        for path, sha256 in claim.files():
+            made.setdefault(path, set()).add(sha256)
+        for it in claim.claimants.values():
+            if not self._ledger.wrote(it.path, it.sha256) and self._claims.made_before(
+                uid, it.path, it.sha256
+            ):
+                made.setdefault(it.path, set()).add(it.sha256)
+        for path, sha256s in made.items():
+            found, kept = self._store.find(path), self._aside.read(_aside(self._run_id, uid, path))
+            if found is not None and found.sha256 not in sha256s:
+                continue
+            if kept is not None and hashlib.sha256(kept[1]).hexdigest() == claim.before.get(path):
+                self._store.write(path, kept[1], found and found.version)
+            else:
+                self._store.remove(path)
 
     def _stands(self, claimant: Claimant) -> bool:
         found = self._store.find(claimant.path)
         return found is not None and found.sha256 == claimant.sha256
 
 
-def aside(run_id: str, sop_instance_uid: str, source_id: str) -> str:
-    """Return the name under which a file waits to replace what another source wrote."""
-    name = hashlib.sha256(f"{sop_instance_uid}/{source_id}".encode()).hexdigest()[:32]
+def _named(others: Iterable[str]) -> str:
+    """Return source_ids as the detail of a row: a hundred thousand of one UID must not fill the audit."""
+    named = sorted(others)
+    more = len(named) - _MOST_NAMED
+    return " ".join(named[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _aside(run_id: str, sop_instance_uid: str, whose: str) -> str:
+    """Return the name under which a source's file waits, or what stood at a path before this run is kept."""
+    name = hashlib.sha256(f"{sop_instance_uid}/{whose}".encode()).hexdigest()[:32]
     return f"{PARTIAL}/{run_id}/aside/{name}"

@@ -10,11 +10,9 @@ from apache_beam import pvalue
 from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
 from beamstop.audit import PRUNED_FILES, Outcome, Row
-from beamstop.identity import Identity
-from beamstop.keys import resolve_key
-from beamstop_transforms.ledger.decisions import PRUNED
-from beamstop_transforms.ledger.history import History, Leftover, input_digests
+from beamstop_transforms.ledger.history import History, Leftover
 from beamstop_transforms.ledger.numbers import numbers_in
+from beamstop_transforms.ledger.sealed import PRUNED, SealedTable
 from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.paths import is_clean_path
 from beamstop_transforms.step import Transform
@@ -46,36 +44,31 @@ class FindLeftovers(Transform):
 
     Attributes:
         target: OUTPUT, AUDIT, run.
-        inputs: `input_digests` of this run's patterns are made of these.
-        key: reference of the run's key.
+        inputs: this run's patterns.
         skipped: what `SkipDecided` left out.
     """
 
     target: Target
     inputs: tuple[str, ...] = field(repr=False)
-    key: str = field(repr=False)
     skipped: Any = field(repr=False)
 
     def expand(self, files: PCollection[Put]) -> Leftovers:
-        """From the names of this run's Parquet files, which must stand, return `Leftovers`."""
-        find = beam.ParDo(
-            _FindFn(self.target, self.inputs, self.key), AsList(files), AsSingleton(self.skipped)
-        )
+        """From this run's tables of instances, which must stand, return `Leftovers`."""
+        find = beam.ParDo(_FindFn(self.target, self.inputs), AsList(files), AsSingleton(self.skipped))
         once = files.pipeline | "Once" >> beam.Create([None])
         outputs = once | "Find" >> find.with_outputs(_SINCE, main="found")
         return Leftovers(outputs["found"], outputs[_SINCE])
 
 
 class _FindFn(beam.DoFn):
-    def __init__(self, target: Target, inputs: tuple[str, ...], key: str) -> None:
+    def __init__(self, target: Target, inputs: tuple[str, ...]) -> None:
         super().__init__()
         self._target = target
         self._inputs = inputs
-        self._key = key
 
-    def process(self, _: None, _files: list[str], skipped: bytes) -> Iterator[Any]:
-        inputs = input_digests(self._inputs, Identity(resolve_key(self._key)))
-        history = History(self._target.audit, self._target.run_id, inputs, numbers_in(skipped))
+    def process(self, _: None, files: list[Put], skipped: bytes) -> Iterator[Any]:
+        own = [SealedTable(it.name, self._target.run_id, it.sha256) for it in sorted(files)]
+        history = History(self._target, own, self._inputs, numbers_in(skipped))
         yield from history.leftovers()
         yield pvalue.TaggedOutput(_SINCE, history.since)
 

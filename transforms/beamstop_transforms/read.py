@@ -17,7 +17,7 @@ from beamstop.errors import Failed
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
 from beamstop.pixels.decoder import DecoderLimits, limit_decoder
-from beamstop_transforms.instance import Instance, Source, source_id_of
+from beamstop_transforms.instance import Instance, Source, source_id_of, version_digest
 from beamstop_transforms.step import Branches, Transform, Work, attempted, branches
 from beamstop_transforms.stores import is_remote, read_remote
 
@@ -84,7 +84,8 @@ class _BeginFn(beam.DoFn):
         source_id = source_id_of(source, self._identity)
         if self._note is not None:
             os.pwrite(self._note, source_id.encode(), 0)
-        yield Instance(source, source_id, deadline=perf_counter() + self._limits.seconds)
+        source_version = version_digest(source_id, source.version, self._identity)
+        yield Instance(source, source_id, source_version, deadline=perf_counter() + self._limits.seconds)
         if self._note is not None:
             os.ftruncate(self._note, 0)  # the chain is fused: the instance has gone through it
 

@@ -18,7 +18,6 @@ from beamstop.audit import (
     sealed,
 )
 from beamstop.identity import Identity
-from beamstop.keys import resolve_key
 from beamstop.recipe.model import Recipe
 from beamstop.rules.profile import edition
 from beamstop_transforms.ledger.history import input_digests
@@ -76,8 +75,7 @@ class Run:
     """What the record says of a run.
 
     Attributes:
-        target: output, audit and run_id.
-        key: reference of the run's key.
+        target: output, audit, key and run_id.
         recipe: that was applied.
         crosswalk: the CROSSWALK folder or prefix, if wanted.
         attributes: the ATTRIBUTES folder or prefix, if wanted.
@@ -92,7 +90,6 @@ class Run:
     """
 
     target: Target
-    key: str = field(repr=False)
     recipe: Recipe
     crosswalk: str | None = None
     attributes: str | None = None
@@ -162,7 +159,7 @@ def put_record(
         files: all other files; those of AUDIT, which lie in a folder of it, are sealed.
         more: what it says beside.
     """
-    run_id, identity, ended = run.target.run_id, Identity(resolve_key(run.key)), datetime.now(UTC)
+    run_id, identity, ended = run.target.run_id, run.target.identity(), datetime.now(UTC)
     put = sorted(files)
     record = {
         "run_id": run_id,

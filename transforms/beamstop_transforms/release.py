@@ -1,6 +1,5 @@
 """Release: let go of the claims of a run, and of what runs that died wrote and no source stands for."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,16 +7,15 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-import pyarrow.parquet as pq
 from apache_beam.pvalue import AsSingleton, PCollection
 
 from beamstop_transforms.ledger.claims import Claim
 from beamstop_transforms.ledger.numbers import digest_number, digest_numbers, numbers_in
+from beamstop_transforms.ledger.sealed import INSTANCES, rows_of, sealed_tables
 from beamstop_transforms.ledger.target import Target, open_claims
 from beamstop_transforms.ledger.writers import Ledger
 from beamstop_transforms.step import Transform
-from beamstop_transforms.stores import open_seekable, open_store, paths_in
-from beamstop_transforms.tables import run_of
+from beamstop_transforms.stores import open_store
 
 
 @dataclass(eq=False)
@@ -100,15 +98,12 @@ class _Verdicts:
     @cached_property
     def _decided(self) -> Any:
         numbers = [numbers_in(self._skipped)]
-        for path in paths_in(self._target.audit, "instances", ".parquet"):
-            if run_of(path) == self._target.run_id:
-                with open_seekable(path) as file:
-                    table = pq.read_table(file, columns=["source_id"])
-                numbers.append(digest_numbers(table["source_id"].combine_chunks()))
+        for table in sealed_tables(self._target.audit, self._target.identity(), [INSTANCES]):
+            if table.run_id == self._target.run_id:
+                for batch in rows_of(self._target.audit, table, ["source_id"]):
+                    numbers.append(digest_numbers(batch["source_id"]))
         return np.sort(np.concatenate(numbers))
 
     @cached_property
     def _ledger(self) -> Ledger:
-        records = paths_in(self._target.audit, "runs", ".json")
-        ended = {os.path.basename(path).removesuffix(".json") for path in records}
-        return Ledger(self._target.audit, ended.__contains__)
+        return Ledger(self._target.audit, self._target.identity())

@@ -9,7 +9,6 @@ import numpy as np
 from apache_beam import pvalue
 from apache_beam.pvalue import AsSingleton, PCollection
 
-from beamstop.audit import Outcome, refused
 from beamstop_transforms.ledger.decisions import Decisions
 from beamstop_transforms.ledger.numbers import numbers_in
 from beamstop_transforms.ledger.target import Target
@@ -24,7 +23,7 @@ class Resolved(NamedTuple):
     """What ResolveDuplicates returns.
 
     Attributes:
-        losers: source_id and reason of every source that is not written after all.
+        losers: source_id and `Lost` of every source that is not written after all.
         overturned: audit rows of the skipped sources among them, whose earlier rows hold no longer.
     """
 
@@ -98,5 +97,4 @@ class _ResolveFn(beam.DoFn):
         yield from losers.items()
         for source_id in losers.keys() & earlier.keys():
             row = {**earlier[source_id][0], "bytes_in": 0, "overturned": True}
-            lost = refused(row, Outcome.REJECTED, STEP, losers[source_id])
-            yield pvalue.TaggedOutput(_OVERTURNED, lost)
+            yield pvalue.TaggedOutput(_OVERTURNED, losers[source_id].row(row, STEP))

@@ -13,7 +13,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
-from beamstop_transforms.instance import Source, source_id_of
+from beamstop_transforms.instance import Source, source_id_of, version_digest
 from beamstop_transforms.ledger.decisions import Decisions
 from beamstop_transforms.ledger.numbers import digest_number
 from beamstop_transforms.step import Transform
@@ -69,7 +69,8 @@ class _SkipFn(beam.DoFn):
 
     def process(self, source: Source) -> Iterator[Any]:
         source_id = source_id_of(source, self._identity)
-        if self._decisions.holds(source_id, source.size, source.version):
+        source_version = version_digest(source_id, source.version, self._identity)
+        if self._decisions.holds(source_id, source.size, source_version):
             self._skipped.append(digest_number(source_id))
         else:
             yield source

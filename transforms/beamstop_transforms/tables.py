@@ -153,7 +153,7 @@ class WriteTable(Transform):
 
     Attributes:
         table: which.
-        losers: side input; source_id → reason of the sources that lost to a duplicate and have no row.
+        losers: side input; by source_id, the sources that are duplicates and have no row.
     """
 
     table: Table
@@ -251,7 +251,7 @@ def _partial_files(table: Table, written: list[str]) -> Iterator[PartialFile]:
         yield PartialFile(name, table.name(number, len(names)))
 
 
-def _publish(file: PartialFile, table: Table, losers: Mapping[str, str]) -> Put:
+def _publish(file: PartialFile, table: Table, losers: Mapping[str, Any]) -> Put:
     if file.partial is None:
         return table.put(file.final, table.schema.empty_table())
     if not losers and table.schema == table.partial_schema:
@@ -260,7 +260,7 @@ def _publish(file: PartialFile, table: Table, losers: Mapping[str, str]) -> Put:
     return table.put(file.final, rows.select(table.schema.names))
 
 
-def without_losers(rows: Any, losers: Mapping[str, str]) -> Any:
+def without_losers(rows: Any, losers: Mapping[str, Any]) -> Any:
     """Return a table without the rows of sources that lost to a duplicate."""
     lost = pa.array(sorted(losers), pa.string())
     return rows.filter(pc.invert(pc.is_in(rows["source_id"], value_set=lost)))

@@ -13,9 +13,8 @@ from apache_beam.transforms.trigger import AccumulationMode, AfterCount, AfterWa
 from apache_beam.transforms.window import FixedWindows
 
 from beamstop.audit import CHANGES, CROSSWALK, INSTANCES, Row, bucket_digest, bucket_of, leaf
-from beamstop.identity import Identity
-from beamstop.keys import resolve_key
 from beamstop_transforms.devices import as_recorded, commonest, seen_by_device
+from beamstop_transforms.instance import GENERATION
 from beamstop_transforms.record import Run, columns_of, complete, counts, counts_of, put_record
 from beamstop_transforms.step import Transform
 from beamstop_transforms.tables import Put, Table
@@ -68,7 +67,7 @@ class _WriteWindowFn(beam.DoFn):
         self._run = run
 
     def setup(self) -> None:
-        self._identity = Identity(resolve_key(self._run.key))
+        self._identity = self._run.target.identity()
 
     def process(
         self,
@@ -116,7 +115,7 @@ def _newest(rows: Iterable[Row]) -> list[Row]:
     newest: dict[str, Row] = {}
     for row in rows:
         known = newest.get(row["source_id"])
-        if known is None or int(known["source_version"]) <= int(row["source_version"]):
+        if known is None or int(known[GENERATION]) <= int(row[GENERATION]):
             newest[row["source_id"]] = row
     return [newest[source_id] for source_id in sorted(newest)]
 

@@ -11,7 +11,7 @@ from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from beamstop.audit import Outcome, Row, refused
+from beamstop.audit import Outcome, Row
 from beamstop.dicom.elements import text_of
 from beamstop_transforms.attributes import attributes_of
 from beamstop_transforms.devices import device_of
@@ -119,7 +119,7 @@ class _WriteDicomFn(beam.DoFn):
     def _outputs_of(self, instance: Instance, row: Row | None, milliseconds: float) -> Iterator[Any]:
         placed = instance.placed
         if row is None and placed is not None and placed.lost is not None:
-            row = refused(instance.row(), Outcome.REJECTED, STEP, placed.lost)
+            row = placed.lost.row(instance.row(), STEP)
         self._counters.count(instance, milliseconds, row, str(Outcome.WRITTEN))
         if placed is not None and (placed.contested or self._incremental):
             yield pvalue.TaggedOutput(_CLAIMS, (placed.sop_instance_uid, placed.contested))

@@ -63,39 +63,38 @@ def _rows_wanted(
     audit: str, inputs: Sequence[str], key: str, outcomes: Sequence[str], reasons: Sequence[str]
 ) -> "tuple[Identity, Mapping[str, _Why]]":
     """Check the options; return the key's identity, and source_id → why of the rows that are wanted."""
-    from beamstop.audit import record_mac
     from beamstop.identity import Identity
     from beamstop.keys import resolve_key
     from beamstop_pipeline.job import ConfigurationError, check_inputs
-    from beamstop_pipeline.verify.audit import read_records
-    from beamstop_transforms.stores import check_remote
+    from beamstop_transforms.ledger.sealed import RUNS, sealed_records
+    from beamstop_transforms.stores import check_remote, paths_in
 
     identity = Identity(resolve_key(key))
     check_remote([*inputs, audit], [])
     check_inputs(inputs)
-    records = [record for _, record in read_records(audit)]
-    if not records:
+    if not paths_in(audit, RUNS, ".json"):
         raise ConfigurationError(f"AUDIT {audit}: no run has ended there; check the path")
-    if not any(record.get("mac") == record_mac(record, identity) for record in records):
+    if not any(sealed_records(audit, identity)):
         raise ConfigurationError("--key: it made not one seal of this audit; name the key of the run")
-    return identity, _wanted(audit, outcomes, reasons)
+    return identity, _wanted(audit, identity, outcomes, reasons)
 
 
-def _wanted(audit: str, outcomes: Sequence[str], reasons: Sequence[str]) -> dict[str, _Why]:
+def _wanted(
+    audit: str, identity: "Identity", outcomes: Sequence[str], reasons: Sequence[str]
+) -> dict[str, _Why]:
     """Return source_id → why of the sources whose newest row is wanted; only these are held."""
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    from beamstop_transforms.ledger.decisions import finished_files, is_pruned
-    from beamstop_transforms.stores import open_seekable
+    from beamstop_transforms.ledger.sealed import INSTANCES, rows_of, sealed_tables
 
     found: dict[str, _Why] = {}
-    for path in finished_files(audit):  # the oldest run first
-        if is_pruned(path):
+    columns = ["source_id", *_Why._fields]
+    for sealed in sealed_tables(audit, identity, [INSTANCES]):  # the oldest run first
+        batches = list(rows_of(audit, sealed, columns))
+        if not batches:
             continue
-        with open_seekable(path) as file:
-            table = pq.read_table(file, columns=["source_id", *_Why._fields])
+        table = pa.Table.from_batches(batches)
         is_wanted = pc.is_in(table["outcome"], pa.array(map(str, outcomes), pa.string()))
         if reasons:
             is_wanted = pc.and_(is_wanted, pc.is_in(table["reason"], pa.array(reasons, pa.string())))

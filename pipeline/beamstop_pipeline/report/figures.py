@@ -164,6 +164,8 @@ class Figures:
         has_changes: whether the run left `changes`.
         faint: boxes of faint text by source.
         devices: of the run, the commonest first.
+        disputed: output paths of clean files that stand although another source has their SOP Instance UID
+            and another content.
         verified: verify_id and findings by check of the last `beamstop verify`; None where there was none.
         unfinished: run_ids that left rows and no record.
         unreadable: names of files that could not be read, below AUDIT.
@@ -179,6 +181,7 @@ class Figures:
     has_changes: bool
     faint: Faint
     devices: list[DeviceSeen]
+    disputed: list[str]
     verified: tuple[str, dict[str, int]] | None
     unfinished: list[str]
     unreadable: list[str]
@@ -235,6 +238,7 @@ def read_figures(audit: str) -> Figures:
         has_changes=has_changes,
         faint=faint,
         devices=_devices(records),
+        disputed=_disputed(reader, newest, standing),
         verified=_verified(reader),
         unfinished=unfinished,
         unreadable=sorted(reader.unreadable),
@@ -366,6 +370,29 @@ def _added_up(table: pa.Table) -> Rows:
     )
 
 
+def _disputed(reader: _Reader, newest: dict[str, Any], standing: Rows) -> list[str]:
+    """Return where the claimants of disputed UIDs were last written; nothing is read if there are none."""
+    if not (standing.cells["reason"] == _CONFLICT).any():
+        return []
+    columns = ["source_id", "reason", "detail", "output_path"]
+    sources: set[str] = set()
+    for path, table in reader.read(list(newest), columns):
+        is_disputed = pc.and_(
+            pa.array(newest[path]), pc.fill_null(pc.equal(table["reason"], _CONFLICT), False)
+        )
+        for row in table.filter(is_disputed).to_pylist():
+            sources.update((row["source_id"], *(row["detail"] or "").split()))
+    written: dict[str, str] = {}
+    for _, table in reader.read(list(newest), columns):
+        is_wanted = pc.and_(
+            pc.is_in(table["source_id"], pa.array(sorted(sources))), pc.is_valid(table["output_path"])
+        )
+        for row in table.filter(is_wanted).to_pylist():
+            written[row["source_id"]] = row["output_path"]
+    return sorted(set(written.values()))
+
+
+_CONFLICT = "duplicate_conflict"
 _ADDED = [*SUMS, *FLAGS, "n"]
 
 

@@ -123,6 +123,7 @@ def _said(figures: Figures) -> dict[str, Any]:
         "asked": _asked(record),
         "look": _look(run),
         "residue": run.residue,
+        "disputed": figures.disputed,
         "faint": _faint(written),
         "new_devices": [it for it in figures.devices if it.is_new],
         "devices": _devices(figures.devices),

@@ -4,7 +4,8 @@ REMEDIES = {
     "not_dicom": "Nothing, unless it should have been DICOM.",
     "dicomdir": "Nothing: the instances it lists are sources of their own.",
     "duplicate": "Nothing: its twin was written.",
-    "duplicate_conflict": "Find out why one SOP Instance UID stands for two contents.",
+    "duplicate_conflict": "Two different instances share a SOP Instance UID: find the genuine one, "
+    "take the other out of the input, and run again.",
     "non_standard_sop_class": "If it is wanted, take the bouncer out of the recipe.",
     "encapsulated_document": "If it is wanted and no PDF, set encapsulated: clean in the recipe.",
     "key_object": "If it is wanted, take the bouncer out of the recipe.",

@@ -111,6 +111,7 @@ def verify_archive(places: Places, audit: Audit) -> Archive:
     for source_id, newest in audit.newest.items():
         if _short(source_id) not in seen:
             result.findings.append(_about("no_source", source_id, newest))
+    result.findings += _disputed(places.output, audit)
     result.findings += _unexplained(places.output, audit, result.counts)
     return result
 
@@ -214,16 +215,35 @@ def _misplaced(clean: FileDataset, newest: Newest, output: str) -> Iterator[tupl
         yield "path", "output_path"
 
 
+def _disputed(output: str, audit: Audit) -> Iterator[Row]:
+    """Yield a finding for every disputed file that is not what the run wrote; somebody may have removed it."""
+    written = {it.output_path for it in audit.newest.values()}
+    store = open_store(output)
+    for source_id, newest in audit.newest.items():
+        if newest.disputed is not None and newest.disputed[0] not in written:
+            found = store.find(newest.disputed[0])
+            if found is not None and found.sha256 != newest.disputed[1]:
+                yield _about("file_changed", source_id, newest)
+
+
 def _unexplained(output: str, audit: Audit, counts: Counter[str]) -> Iterator[Row]:
     """Yield a finding for every file in OUTPUT that is no newest row's; its name may say anything."""
-    ours = {_key(it.output_path) for it in audit.newest.values() if it.output_path}
-    folders = {_key(part) for it in audit.newest.values() for part in _folders(it.output_path or "")}
+    explained = {path for it in audit.newest.values() for path in _paths(it)}
+    ours = {_key(path) for path in explained}
+    folders = {_key(part) for path in explained for part in _folders(path)}
     for name in open_store(output).names(""):
         counts["files"] += 1
         if _key(name) not in ours:
             known = [folder for folder in _folders(name) if _key(folder) in folders]
             inside = known[-1] if known else PARTIAL if name.startswith(f"{PARTIAL}/") else ""
             yield finding("unexplained_file", detail=f"in {inside}" if inside else None)
+
+
+def _paths(newest: Newest) -> Iterator[str]:
+    if newest.output_path:
+        yield newest.output_path
+    if newest.disputed is not None:
+        yield newest.disputed[0]
 
 
 def _folders(path: str) -> list[str]:

@@ -22,7 +22,7 @@ from beamstop.audit import (
     row_mac,
 )
 from beamstop.identity import Identity
-from beamstop_transforms.ledger.decisions import PRUNED, is_pruned
+from beamstop_transforms.ledger.sealed import PRUNED
 from beamstop_transforms.stores import open_seekable, open_store, paths_in
 from beamstop_transforms.tables import run_of
 
@@ -38,6 +38,7 @@ class Newest(NamedTuple):
         run_id, outcome, source_digest, recipe_digest: as in `INSTANCES`.
         output_path, output_sha256: None unless written.
         identifiers: patient_id, study_uid, series_uid and sop_instance_uid; None where absent.
+        disputed: path and SHA-256 of what an earlier run wrote, if the source is a `duplicate_conflict` since.
     """
 
     run_id: str
@@ -47,6 +48,7 @@ class Newest(NamedTuple):
     output_path: str | None
     output_sha256: str | None
     identifiers: tuple[str | None, ...]
+    disputed: tuple[str, str] | None = None
 
 
 @dataclass
@@ -92,7 +94,7 @@ def read_audit(audit: str, identity: Identity | None) -> Audit:
             changed = _changed(audit, records[run_id], others[run_id])
             result.findings += [finding("table_changed", run_id=run_id, detail=name) for name in changed]
             for path in others[run_id]:
-                if is_pruned(path) and _name(path) not in changed:
+                if _name(path).startswith(f"{PRUNED}/") and _name(path) not in changed:
                     _forget(path, result)
         else:
             result.findings.append(finding("no_record", run_id=run_id))
@@ -197,6 +199,7 @@ class _Run:
             row.get("output_path"),
             row.get("output_sha256"),
             tuple(row.get(name) for name in IDENTIFIERS),
+            _disputed(row, self._result.newest.get(source_id)),
         )
 
     def _is_sealed(self, row: Row) -> bool:
@@ -225,6 +228,15 @@ class _Run:
 
     def _find(self, check: str, **more: Any) -> None:
         self._result.findings.append(finding(check, run_id=self._run_id, **more))
+
+
+def _disputed(row: Row, former: Newest | None) -> tuple[str, str] | None:
+    """Return what of a source stays in OUTPUT by an earlier row although this one says that it is disputed."""
+    if row.get("reason") != "duplicate_conflict" or former is None:
+        return None
+    if former.output_path and former.output_sha256:
+        return former.output_path, former.output_sha256
+    return former.disputed
 
 
 def _is_row(row: Row) -> bool:

@@ -5,8 +5,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from beamstop.identity import Identity
 from beamstop_transforms.paths import is_clean_path
 from beamstop_transforms.stores import PARTIAL, Store
 
@@ -29,19 +30,15 @@ class Claim:
         claimants: source_id → claimant.
         before: path → SHA-256 of what stood there before this run, None for nothing.
         earlier: path and SHA-256 of what claimants had before they changed, in a run that goes on for long.
+        agreed: whether all claimants turned out to be one instance; None until that is decided.
         first_wins: the first claimant is written.
     """
 
     claimants: dict[str, Claimant] = field(default_factory=dict)
     before: dict[str, str | None] = field(default_factory=dict)
     earlier: list[list[str]] = field(default_factory=list)
+    agreed: bool | None = None
     first_wins: bool = False
-
-    @property
-    def encoded(self) -> bytes:
-        """As it is kept."""
-        kept = {"claimants": self.claimants, "before": self.before, "earlier": self.earlier}
-        return json.dumps(kept).encode()
 
     @property
     def winner(self) -> str:
@@ -53,14 +50,10 @@ class Claim:
             return next(iter(self.claimants))
         return min(self.claimants, key=lambda source_id: (self.claimants[source_id].source_digest, source_id))
 
-    def losers(self) -> dict[str, str]:
-        """Return source_id → reason of all but the winner."""
-        winner = self.claimants[self.winner]
-        return {
-            source_id: "duplicate" if claimant.source_digest == winner.source_digest else "duplicate_conflict"
-            for source_id, claimant in self.claimants.items()
-            if source_id != self.winner
-        }
+    def has_rivals(self, source_id: str) -> bool:
+        """Say whether another claimant's bytes are not those of this one."""
+        mine = self.claimants[source_id].source_digest
+        return any(it.source_digest != mine for it in self.claimants.values())
 
     def files(self) -> Iterator[tuple[str, str]]:
         """Yield path and SHA-256 of every file that claimants made, or may have, and that was not there."""
@@ -92,19 +85,27 @@ class Dead(NamedTuple):
 class Claims:
     """The claims of one run in a store, under its `.partial`.
 
-    They outlive a run that died, so that the next one knows what that one wrote.
+    They outlive a run that died, so that the next one knows what that one wrote. Each is sealed under its
+    name: one that this key did not seal says nothing.
 
     Args:
         store: where the claims are kept.
+        identity: of the run's key.
         run_id: of this run.
         files: where the clean files are, if elsewhere.
         first_wins: see `Claim`.
     """
 
     def __init__(
-        self, store: Store, run_id: str, files: Store | None = None, first_wins: bool = False
+        self,
+        store: Store,
+        identity: Identity,
+        run_id: str,
+        files: Store | None = None,
+        first_wins: bool = False,
     ) -> None:
         self._store = store
+        self._identity = identity
         self._run_id = run_id
         self._files = files or store
         self._first_wins = first_wins
@@ -123,9 +124,18 @@ class Claims:
             if claimant.path not in claim.before:
                 found = self._files.find(claimant.path)
                 claim.before[claimant.path] = found.sha256 if found else None
-            if self._store.write(name, claim.encoded, version, durable=False):
+            if self._store.write(name, self._sealed(name, claim), version, durable=False):
                 return claim
             version, claim = self._read(name)
+
+    def settle(self, sop_instance_uid: str, agreed: bool) -> None:
+        """Note whether all claimants are one instance, before anything is done about it: that is once."""
+        name = _name(self._run_id, sop_instance_uid)
+        while True:
+            version, claim = self._read(name)
+            claim.agreed = agreed
+            if self._store.write(name, self._sealed(name, claim), version, durable=False):
+                return
 
     def read(self, sop_instance_uid: str) -> Claim:
         """Return a claim as it stands now."""
@@ -177,18 +187,32 @@ class Claims:
         found = self._store.read(name)
         if found is None or not found[1]:  # a loss of power may leave an empty file
             return found and found[0], Claim(first_wins=self._first_wins)
-        return found[0], self._parsed(found[1])
+        return found[0], self._parsed(name, found[1])
 
-    def _parsed(self, data: bytes) -> Claim:
-        """Return what a claim says: nothing if it is malformed or has a path that no run of ours makes."""
+    def _sealed(self, name: str, claim: Claim) -> bytes:
+        kept = {
+            "claimants": claim.claimants,
+            "before": claim.before,
+            "earlier": claim.earlier,
+            "agreed": claim.agreed,
+        }
+        return json.dumps({**kept, "mac": self._mac(name, kept)}).encode()
+
+    def _mac(self, name: str, kept: dict[str, Any]) -> str:
+        return self._identity.digest("claim", name, json.dumps(kept)).hex()
+
+    def _parsed(self, name: str, data: bytes) -> Claim:
+        """Return what a claim says: nothing if this key did not seal it, or a path is none of a run's."""
         try:
             document = json.loads(data)
+            if document.pop("mac") != self._mac(name, document):
+                return Claim(first_wins=self._first_wins)
             claimants = {source_id: Claimant(*it) for source_id, it in document["claimants"].items()}
             before = dict(document["before"])
-            earlier = [[*map(str, it)] for it in document.get("earlier", [])]
+            earlier = [[*map(str, it)] for it in document["earlier"]]
             paths = {*before, *(it.path for it in claimants.values()), *(path for path, _ in earlier)}
             if all(map(is_clean_path, paths)):
-                return Claim(claimants, before, earlier, self._first_wins)
+                return Claim(claimants, before, earlier, document["agreed"], self._first_wins)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             pass
         return Claim(first_wins=self._first_wins)

@@ -1,6 +1,5 @@
 """Decisions: what the audit of earlier runs says was decided, for `--incremental`."""
 
-import os
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from typing import Any
@@ -8,18 +7,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from apache_beam.utils.shared import Shared
 
 from beamstop.audit import Outcome, Row
+from beamstop.identity import Identity
 from beamstop_transforms.ledger.claims import Claimant, uid_key
-from beamstop_transforms.ledger.numbers import digest_number, digest_numbers, number_of, numbers_of
+from beamstop_transforms.ledger.numbers import (
+    digest_number,
+    digest_numbers,
+    number_of,
+    numbers_of,
+    version_numbers,
+)
+from beamstop_transforms.ledger.sealed import SealedTable, rows_of, sealed_tables
 from beamstop_transforms.ledger.target import Target, open_claims
-from beamstop_transforms.stores import open_seekable, paths_in
 from beamstop_transforms.stores.ahead import ahead
-from beamstop_transforms.tables import run_of
-
-PRUNED = "pruned"  # the folder of AUDIT that says which clean files a run removed
 
 _NEEDED = (
     "source_id",
@@ -39,9 +41,9 @@ _ENTRY = np.dtype(
     [
         ("source", "u8"),  # stands for the source_id
         ("size", "i8"),
-        ("version", "i8"),
+        ("version", "u8"),  # stands for the source_version; 0 where it is not known
         ("uid", "u8"),  # stands for the SOP Instance UID of the clean file; 0 unless written
-        ("file", "u4"),  # which Parquet file has the row
+        ("table", "u4"),  # which one has the row
         ("decides", "?"),
     ]
 )
@@ -50,9 +52,10 @@ _ENTRY = np.dtype(
 class Decisions:
     """What finished runs decided with one recipe and one version of beamstop.
 
-    A source that failed is not decided, nor one whose place was occupied, nor one whose clean file was
-    pruned; nor a duplicate, once anything was pruned: what it lost to may be gone. A run without a record
-    did not finish: its rows decide nothing, and where it may have written nothing is decided any more.
+    A source that failed is not decided, nor one whose place was occupied or disputed, nor one whose clean
+    file was pruned; nor a duplicate, once anything was pruned: what it lost to may be gone. A run without a
+    sealed record did not finish: its rows decide nothing, and where it may have written nothing is decided
+    any more.
 
     Args:
         target: OUTPUT, AUDIT, and the run that asks.
@@ -69,19 +72,15 @@ class Decisions:
         """Return the one object that all who ask in this process share: it holds the arrays."""
         return self._shared.acquire(lambda: self)
 
-    def holds(self, source_id: str, size: int, version: str) -> bool:
+    def holds(self, source_id: str, size: int, source_version: str) -> bool:
         """Say whether a source is decided and has not changed since."""
         number, entries = digest_number(source_id), self._entries
         at = int(np.searchsorted(self._sources, np.uint64(number)))
-        if at == len(entries) or not version:
+        if at == len(entries) or not source_version:
             return False
-        entry = entries[at]
-        same = (int(entry["source"]), int(entry["size"]), int(entry["version"])) == (
-            number,
-            size,
-            int(version),
-        )
-        return bool(same and entry["decides"])
+        entry, asked = entries[at], (number, size, digest_number(source_version))
+        same = tuple(int(entry[name]) for name in ("source", "size", "version")) == asked
+        return same and bool(entry["decides"])
 
     def are_any(self) -> bool:
         """Say whether anything was decided at all."""
@@ -101,7 +100,8 @@ class Decisions:
             entry = self._entries[order[at]]
             found = int(np.searchsorted(skipped, entry["source"]))
             if found < len(skipped) and skipped[found] == entry["source"]:
-                yield _held_row(self._files[entry["file"]], int(entry["source"]))
+                table = self._tables[entry["table"]]
+                yield _held_row(self._target.audit, table, int(entry["source"]))
 
     @cached_property
     def _sources(self) -> Any:
@@ -113,49 +113,50 @@ class Decisions:
         return uids, np.argsort(uids, kind="stable")
 
     @cached_property
-    def _files(self) -> list[str]:
-        """The Parquet files of finished runs, oldest run first, what a run pruned after its rows."""
-        return finished_files(self._target.audit)
+    def _identity(self) -> Identity:
+        return self._target.identity()
+
+    @cached_property
+    def _tables(self) -> list[SealedTable]:
+        return sealed_tables(self._target.audit, self._identity)
 
     @cached_property
     def _entries(self) -> Any:
         """The newest entry of every source, sorted by source."""
-        pruned = max([number for number, path in enumerate(self._files) if is_pruned(path)], default=0)
+        pruned = max([number for number, it in enumerate(self._tables) if it.is_pruned], default=0)
         left_open = frozenset(open_claims(self._target).left_open())
 
         def read(number: int) -> Any:
             return self._entries_in(number, number < pruned, left_open)
 
-        every = np.concatenate([np.empty(0, _ENTRY), *ahead(read, range(len(self._files)))])
+        every = np.concatenate([np.empty(0, _ENTRY), *ahead(read, range(len(self._tables)))])
         every = every[np.argsort(every["source"], kind="stable")]
         newest = np.ones(len(every), bool)
         newest[:-1] = every["source"][1:] != every["source"][:-1]
         return every[newest]
 
     def _entries_in(self, number: int, before_pruning: bool, left_open: frozenset[bytes]) -> Any:
-        path, parts = self._files[number], [np.empty(0, _ENTRY)]
-        columns = ["source_id"] if is_pruned(path) else list(_NEEDED)
-        with open_seekable(path) as file:
-            for batch in pq.ParquetFile(file).iter_batches(columns=columns):
-                parts.append(self._entries_of(batch, number, before_pruning, left_open))
+        table, parts = self._tables[number], [np.empty(0, _ENTRY)]
+        columns = ["source_id"] if table.is_pruned else list(_NEEDED)
+        for batch in rows_of(self._target.audit, table, columns):
+            parts.append(self._entries_of(batch, number, before_pruning, left_open))
         return np.concatenate(parts)
 
     def _entries_of(self, batch: Any, number: int, before_pruning: bool, left_open: frozenset[bytes]) -> Any:
         entries = np.zeros(batch.num_rows, _ENTRY)
-        entries["file"] = number
+        entries["table"] = number
         entries["source"] = digest_numbers(batch["source_id"])
-        if is_pruned(self._files[number]):
+        if self._tables[number].is_pruned:
             return entries
-        versions = pc.if_else(pc.equal(batch["source_version"], ""), None, batch["source_version"])
         entries["size"] = batch["source_size"].to_numpy(zero_copy_only=False)
-        entries["version"] = pc.fill_null(pc.cast(versions, pa.int64()), 0)
+        entries["version"] = version_numbers(batch, self._identity)
         entries["uid"] = numbers_of(batch["sop_instance_uid"])
         entries["decides"] = self._decides(batch, before_pruning, left_open)
         return entries
 
     def _decides(self, batch: Any, before_pruning: bool, left_open: frozenset[bytes]) -> Any:
         """Return for each row whether it decides: a mask of bool, (rows,)."""
-        again = ["occupied", *(["duplicate", "duplicate_conflict"] if before_pruning else [])]
+        again = ["occupied", "duplicate_conflict", *(["duplicate"] if before_pruning else [])]
         tried = pc.and_(
             pc.not_equal(batch["outcome"], str(Outcome.FAILED)),
             pc.invert(pc.is_in(batch["reason"], value_set=pa.array(again))),
@@ -171,35 +172,15 @@ class Decisions:
         return decides
 
 
-def finished_files(audit: str, also: str | None = None) -> list[str]:
-    """Return the Parquet files of runs that ended, oldest run first, what a run pruned after its rows.
-
-    Args:
-        audit: the AUDIT folder or prefix.
-        also: a run that counts as one that ended.
-    """
-    records = paths_in(audit, "runs", ".json")
-    finished = {os.path.basename(path).removesuffix(".json") for path in records} | {also}
-    every = [*paths_in(audit, "instances", ".parquet"), *paths_in(audit, PRUNED, ".parquet")]
-    return sorted(
-        (path for path in every if run_of(path) in finished), key=lambda it: (run_of(it), is_pruned(it), it)
-    )
-
-
-def is_pruned(path: str) -> bool:
-    """Say whether a file tells what was pruned."""
-    return os.path.basename(os.path.dirname(path)) == PRUNED
-
-
-def _held_row(path: str, source: int) -> tuple[Row, Claimant]:
-    table = _instances(path)
-    at = int(np.flatnonzero(digest_numbers(table["source_id"].combine_chunks()) == np.uint64(source))[0])
-    (row,) = table.slice(at, 1).to_pylist()
+def _held_row(audit: str, table: SealedTable, source: int) -> tuple[Row, Claimant]:
+    rows = _instances(audit, table)
+    at = int(np.flatnonzero(digest_numbers(rows["source_id"].combine_chunks()) == np.uint64(source))[0])
+    (row,) = rows.slice(at, 1).to_pylist()
     claimant = Claimant(row["source_digest"], row["output_path"], row["output_sha256"])
     return {name: row[name] for name in _OF_THE_SOURCE}, claimant
 
 
 @lru_cache(maxsize=2)  # held sources that are claimed again mostly stand in one file
-def _instances(path: str) -> pa.Table:
-    with open_seekable(path) as file:
-        return pq.read_table(file, columns=[*_OF_THE_SOURCE, "output_path", "output_sha256"])
+def _instances(audit: str, table: SealedTable) -> pa.Table:
+    columns = [*_OF_THE_SOURCE, "output_path", "output_sha256"]
+    return pa.Table.from_batches(list(rows_of(audit, table, columns)))

@@ -1,6 +1,5 @@
 """History: all rows of finished runs and of this one, as numbers."""
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,16 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from beamstop.audit import Outcome
 from beamstop.identity import Identity
-from beamstop_transforms.ledger.decisions import finished_files, is_pruned
-from beamstop_transforms.ledger.numbers import digest_numbers, numbers_of
+from beamstop_transforms.ledger.numbers import digest_numbers, numbers_of, version_numbers
+from beamstop_transforms.ledger.sealed import SealedTable, rows_of, sealed_records, sealed_tables
+from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.read import FOLDER_UNREADABLE
-from beamstop_transforms.stores import is_remote, open_seekable, open_store
+from beamstop_transforms.stores import is_remote
 from beamstop_transforms.stores.ahead import ahead
-from beamstop_transforms.tables import run_of
 
 GONE, MOVED = "gone", "moved"
 
@@ -36,7 +34,7 @@ _ENTRY = np.dtype(
         ("size", "i8"),
         ("version", "u8"),
         ("path", "u8"),  # stands for the output path; 0 unless written or pruned
-        ("file", "u4"),
+        ("table", "u4"),
         ("row", "u4"),
         ("code", "u1"),
     ]
@@ -71,21 +69,22 @@ class History:
     """All rows of finished runs and of this one, as numbers.
 
     Args:
-        audit: the AUDIT folder or prefix.
-        run_id: of this run, whose rows stand and whose record does not yet.
-        inputs: `input_digests` of this run.
+        target: AUDIT, and this run, whose record does not stand yet.
+        own: the tables of this run's rows.
+        inputs: its patterns.
         skipped: sorted numbers of the sources that it skipped.
     """
 
-    audit: str
-    run_id: str
-    inputs: list[str]
+    target: Target
+    own: list[SealedTable]
+    inputs: tuple[str, ...]
     skipped: Any
 
     def __post_init__(self) -> None:
-        self._files = finished_files(self.audit, self.run_id)
+        self._identity = self.target.identity()
+        self._tables = [*sealed_tables(self.target.audit, self._identity), *self.own]
         self._unlisted = False
-        self._rows = np.concatenate([np.empty(0, _ENTRY), *ahead(self._read, range(len(self._files)))])
+        self._rows = np.concatenate([np.empty(0, _ENTRY), *ahead(self._read, range(len(self._tables)))])
         order = np.argsort(self._rows["source"], kind="stable")
         sources = self._rows["source"][order]
         last = np.ones(len(order), bool)
@@ -126,68 +125,66 @@ class History:
 
     def _named(self, rows: Any, why: Any) -> Iterator[Leftover]:
         """Yield what some rows say in full: only their files are read."""
-        for number in np.unique(self._rows["file"][rows]):
-            here = self._rows["file"][rows] == number
+        columns = ["source_id", "output_path", "output_sha256"]
+        for number in np.unique(self._rows["table"][rows]):
+            here = self._rows["table"][rows] == number
             wanted = pa.array(self._rows["row"][rows][here])
-            with open_seekable(self._files[number]) as file:
-                table = pq.read_table(file, columns=["source_id", "output_path", "output_sha256"])
+            table = pa.Table.from_batches(rows_of(self.target.audit, self._tables[number], columns))
             for row, code in zip(table.take(wanted).to_pylist(), why[here], strict=True):
                 yield Leftover(row["source_id"], row["output_path"], row["output_sha256"], str(code))
 
     def _find_gone(self) -> Any:
         """Return for each known source whether it is gone: a mask of bool."""
         newest = self._rows[self._newest]
-        old = np.array([run_of(path) != self.run_id for path in self._files], bool)
-        gone = old[newest["file"]] & (newest["code"] != _PRUNED) if len(newest) else np.zeros(0, bool)
+        old = np.array([it.run_id != self.target.run_id for it in self._tables], bool)
+        gone = old[newest["table"]] & (newest["code"] != _PRUNED) if len(newest) else np.zeros(0, bool)
         at = np.searchsorted(self.skipped, self._known)
         at[at == len(self.skipped)] = 0
         if len(self.skipped):
             gone &= self.skipped[at] != self._known
         if self._unlisted:
             return np.zeros_like(gone)
-        judged = np.zeros(len(self._files), bool)
-        for number in np.unique(newest["file"][gone]):
-            judged[number] = self._is_judged(run_of(self._files[number]))
-        return gone & judged[newest["file"]] if len(newest) else gone
+        judged = self._judged_runs()
+        mask = np.array([it.run_id in judged for it in self._tables], bool)
+        return gone & mask[newest["table"]] if len(newest) else gone
 
-    def _is_judged(self, run_id: str) -> bool:
-        """Say whether this run looked at all that an earlier one looked at."""
-        found = open_store(self.audit).read(f"runs/{run_id}.json")
-        theirs = set(json.loads(found[1]).get("inputs", ())) if found is not None else set()
-        return bool(theirs) and theirs <= set(self.inputs)
+    def _judged_runs(self) -> set[str]:
+        """Return the runs of which this one looked at all that they looked at."""
+        mine = set(input_digests(self.inputs, self._identity))
+        records = sealed_records(self.target.audit, self._identity)
+        return {it["run_id"] for it in records if it.get("inputs") and mine.issuperset(it["inputs"])}
 
     def _count_changed(self, before: Any, newest: Any) -> int:
-        mine = np.array([run_of(path) == self.run_id for path in self._files], bool)
+        mine = np.array([it.run_id == self.target.run_id for it in self._tables], bool)
         if not len(newest):
             return 0
         one, two = self._rows[before], self._rows[newest]
         other = (one["size"] != two["size"]) | (one["version"] != two["version"])
-        return int((mine[two["file"]] & (one["code"] != _PRUNED) & other).sum())
+        return int((mine[two["table"]] & (one["code"] != _PRUNED) & other).sum())
 
     def _read(self, number: int) -> Any:
-        path, begin, parts = self._files[number], 0, [np.empty(0, _ENTRY)]
+        table, begin, parts = self._tables[number], 0, [np.empty(0, _ENTRY)]
         columns = ["source_id", "output_path"]
-        if not is_pruned(path):
+        if not table.is_pruned:
             columns += ["source_size", "source_version", "outcome", "reason"]
-        with open_seekable(path) as file:
-            for batch in pq.ParquetFile(file).iter_batches(columns=columns):
-                entries = np.zeros(batch.num_rows, _ENTRY)
-                entries["source"] = digest_numbers(batch["source_id"])
-                entries["path"] = numbers_of(batch["output_path"])
-                entries["file"], entries["row"] = number, np.arange(begin, begin + batch.num_rows)
-                begin += batch.num_rows
-                if is_pruned(path):
-                    entries["code"] = _PRUNED
-                else:
-                    self._add_verdicts(entries, batch, run_of(path))
-                parts.append(entries)
+        for batch in rows_of(self.target.audit, table, columns):
+            entries = np.zeros(batch.num_rows, _ENTRY)
+            entries["source"] = digest_numbers(batch["source_id"])
+            entries["path"] = numbers_of(batch["output_path"])
+            entries["table"], entries["row"] = number, np.arange(begin, begin + batch.num_rows)
+            begin += batch.num_rows
+            if table.is_pruned:
+                entries["code"] = _PRUNED
+            else:
+                self._add_verdicts(entries, batch, table.run_id)
+            parts.append(entries)
         return np.concatenate(parts)
 
     def _add_verdicts(self, entries: Any, batch: Any, run_id: str) -> None:
         entries["size"] = batch["source_size"].to_numpy(zero_copy_only=False)
-        entries["version"] = numbers_of(batch["source_version"])
+        entries["version"] = version_numbers(batch, self._identity)
         codes = pc.index_in(batch["outcome"], value_set=pa.array(list(_CODES)))
         lost = pc.fill_null(pc.starts_with(batch["reason"], "duplicate"), False)
         entries["code"] = pc.if_else(lost, _DUPLICATE, codes).to_numpy(zero_copy_only=False)
-        if run_id == self.run_id and pc.any(pc.equal(batch["reason"], FOLDER_UNREADABLE)).as_py():
+        if run_id == self.target.run_id and pc.any(pc.equal(batch["reason"], FOLDER_UNREADABLE)).as_py():
             self._unlisted = True

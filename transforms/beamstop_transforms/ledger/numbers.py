@@ -7,6 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pandas.util import hash_array
 
+from beamstop.identity import Identity
+from beamstop_transforms.instance import SOURCE_VERSION_LENGTH, version_digest
+
 _DIGITS = np.full(256, 0, np.uint8)
 _DIGITS[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16, dtype=np.uint8)
 
@@ -36,6 +39,27 @@ def digest_numbers(digests: Any) -> Any:
 def digest_number(digest: str) -> int:
     """Return the first 64 bits of one digest in hex."""
     return int(digest[:16], 16)
+
+
+def version_numbers(rows: Any, identity: Identity) -> Any:
+    """Return the number that stands for the source_version of each row, as uint64; 0 where it is empty.
+
+    Audits before 0.2.0 have a generation or a time there: it counts as what is made of it now.
+
+    Args:
+        rows: a record batch with `source_id` and `source_version`.
+        identity: of the runs' key.
+    """
+    versions = rows["source_version"]
+    is_digest = pc.equal(pc.utf8_length(versions), SOURCE_VERSION_LENGTH)
+    if not pc.all(is_digest).as_py():
+        pairs = zip(rows["source_id"].to_pylist(), versions.to_pylist(), strict=True)
+        digests = (
+            it if len(it) == SOURCE_VERSION_LENGTH else version_digest(source_id, it, identity)
+            for source_id, it in pairs
+        )
+        versions = pa.array([it or "0" * SOURCE_VERSION_LENGTH for it in digests], pa.string())
+    return digest_numbers(versions)
 
 
 def numbers_in(skipped: bytes) -> Any:

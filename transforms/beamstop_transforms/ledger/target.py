@@ -5,6 +5,8 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from beamstop.identity import Identity
+from beamstop.keys import resolve_key
 from beamstop_transforms.ledger.claims import Claims
 from beamstop_transforms.stores import is_dicomweb, open_store
 
@@ -39,6 +41,7 @@ class Target:
     Attributes:
         output: the OUTPUT folder or prefix.
         audit: the AUDIT folder or prefix, whose earlier runs are the ledger.
+        key: reference of the run's key, never the key; what it seals is believed when it is read back.
         run_id: of this run; a new one unless given.
         first_wins: of several sources with one SOP Instance UID the first is written, not the one with the
             lowest digest: what is written stays.
@@ -46,6 +49,7 @@ class Target:
 
     output: str
     audit: str
+    key: str = field(repr=False)
     run_id: str = field(default_factory=new_run_id)
     first_wins: bool = False
 
@@ -54,8 +58,16 @@ class Target:
         """Where claims are kept: an imaging server holds nothing but instances."""
         return self.audit if is_dicomweb(self.output) else self.output
 
+    def identity(self) -> Identity:
+        """Return what the run's key makes; it is looked up on the worker that asks.
+
+        Raises:
+            KeyReferenceError: no usable key is there.
+        """
+        return Identity(resolve_key(self.key))
+
 
 def open_claims(target: Target) -> Claims:
     """Return the claims of a run."""
     files, kept = open_store(target.output), open_store(target.workspace)
-    return Claims(kept, target.run_id, files, target.first_wins)
+    return Claims(kept, target.identity(), target.run_id, files, target.first_wins)

@@ -50,6 +50,9 @@ class Store(Protocol):
             StoreError: nothing can be written there, such as on a full disk.
         """
 
+    def keep(self, name: str, under: str) -> None:
+        """Put what stands under a name under another one as well, in place of what stands there."""
+
     def together(self, contents: Sequence[bytes]) -> AbstractContextManager[None]:
         """Make it cheap to write these contents inside; what is written is durable when it ends.
 

@@ -75,6 +75,10 @@ class DicomwebStore:
                 raise Failed("not_stored", _why_not(answer))
         return True
 
+    def keep(self, name: str, under: str) -> None:
+        """Refuse: an imaging server has no place for it."""
+        raise StoreError("DICOMweb cannot copy instances")
+
     def together(self, contents: Sequence[bytes]) -> AbstractContextManager[None]:
         """See `Store`; every instance is sent by itself."""
         return nullcontext()

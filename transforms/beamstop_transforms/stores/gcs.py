@@ -73,6 +73,12 @@ class GcsStore:
                 )
         return True
 
+    def keep(self, name: str, under: str) -> None:
+        """See `Store`; the content stays in Cloud Storage."""
+        with self._usable():
+            blob = self._bucket.blob(self._prefix + name)
+            self._bucket.copy_blob(blob, self._bucket, self._prefix + under, retry=_retry())
+
     def together(self, contents: Sequence[bytes]) -> AbstractContextManager[None]:
         """See `Store`; every upload is durable by itself."""
         return nullcontext()

@@ -58,6 +58,17 @@ class LocalStore:
                 _sync(os.path.dirname(target))
             return True
 
+    def keep(self, name: str, under: str) -> None:
+        """See `Store`; as a link where the file system has links."""
+        with self._usable():
+            target = self._at(under)
+            _make_folder(os.path.dirname(target))
+            _unlink(target)
+            try:
+                os.link(self._at(name), target)
+            except OSError:
+                shutil.copyfile(self._at(name), target)
+
     @contextmanager
     def together(self, contents: Sequence[bytes]) -> Iterator[None]:
         """See `Store`: a disk takes the contents of many files in hardly more time than that of one."""
