@@ -9,6 +9,7 @@ machine's speed varies by from one minute to the next: `overhead` runs steps and
 
 import argparse
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -254,17 +255,24 @@ def ledger(base: Path, count: int) -> None:
     from beamstop_transforms.ledger.target import Target
     from beamstop_transforms.ledger.writers import Ledger
 
-    audit, names = base / "audit", write_ledger(base / "audit", count)
-    target = Target(str(base / "out"), str(audit), "z")
-    decisions, known = Decisions(target, "recipe", "version"), Ledger(str(audit))
+    key = secrets.token_bytes(32)
+    (key_file := base / "key").write_bytes(key)
+    key_file.chmod(0o600)
+    audit, names = base / "audit", write_ledger(base / "audit", count, key)
+    target = Target(str(base / "out"), str(audit), str(key_file), "z")
+    decisions, known = Decisions(target, "recipe", "version"), Ledger(str(audit), target.identity())
     history: list[History] = []
     for name, work, times in (
-        ("read the decisions", lambda: decisions.holds(names[0], 1, "1"), count),
-        ("look 100,000 sources up", lambda: [decisions.holds(it, 1, "1") for it in names * 100], 100_000),
+        ("read the decisions", lambda: decisions.holds(names[0], 1, "1" * 32), count),
+        (
+            "look 100,000 sources up",
+            lambda: [decisions.holds(it, 1, "1" * 32) for it in names * 100],
+            100_000,
+        ),
         ("read what was written where", lambda: known.wrote("a", "b"), count),
         (
             "look for leftovers",
-            lambda: history.append(History(str(audit), "z", [], decisions._sources)),
+            lambda: history.append(History(target, [], (), decisions._sources)),
             count,
         ),
     ):
@@ -279,10 +287,11 @@ def ledger(base: Path, count: int) -> None:
     print(f"| entries of {decisions._entries.nbytes / 2**20:.0f} MiB | RSS {peak:.0f} MiB | |")
 
 
-def write_ledger(audit: Path, count: int) -> list[str]:
+def write_ledger(audit: Path, count: int, key: bytes) -> list[str]:
     """Write an audit of so many rows in files of 10,000; return a thousand of its source_ids."""
     import pyarrow as pa
     import pyarrow.parquet as pq
+    from tests.sealing import seal
 
     from beamstop.audit import INSTANCES
 
@@ -295,7 +304,7 @@ def write_ledger(audit: Path, count: int) -> list[str]:
         digests = np.random.default_rng(number).bytes(32 * each)
         ids = [digests[at : at + 32].hex() for at in range(0, len(digests), 32)]
         names += ids[:1] if len(names) < 1000 else []
-        same = {"source_size": 1, "source_version": "1", "outcome": "written", "run_id": run_id}
+        same = {"source_size": 1, "source_version": "1" * 32, "outcome": "written", "run_id": run_id}
         same |= {"recipe_digest": "recipe", "beamstop_version": "version"}
         columns = {name: pa.array([value] * each, INSTANCES.field(name).type) for name, value in same.items()}
         columns["source_id"] = columns["output_sha256"] = pa.array(ids)
@@ -304,7 +313,7 @@ def write_ledger(audit: Path, count: int) -> list[str]:
         arrays = [columns.get(it.name, pa.nulls(each, it.type)) for it in INSTANCES]
         table = pa.Table.from_arrays(arrays, schema=INSTANCES)
         pq.write_table(table, audit / "instances" / f"{run_id}-00000-of-00001.parquet", compression="zstd")
-        (audit / "runs" / f"{run_id}.json").write_text("{}")
+        seal(audit, run_id, key)
     return (names * 1000)[:1000]
 
 

@@ -27,7 +27,7 @@ from beamstop_transforms.write import _WriteDicomFn
 def main(name: str, key: str, detail: str, archive: str, out: str) -> None:
     """De-identify an archive file by file, and write the audit's tables."""
     recipe, run_id = load_recipe(name), "steps"
-    target, read = Target(f"{out}/o", f"{out}/a", run_id), ReadDicom(key)
+    target, read = Target(f"{out}/o", f"{out}/a", key, run_id), ReadDicom(key)
     begin, write = _BeginFn(key, read.limits, None), _WriteDicomFn(target, False, False, False)
     steps = Deidentify(recipe, key, _no_detector, detail == "changes").steps().values()
     chain = [("ReadDicom", "ms_read", read.begin())]

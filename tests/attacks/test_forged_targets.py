@@ -8,15 +8,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.sealing import seal
 
 from beamstop.audit import INSTANCES
 from beamstop.identity import Identity
 from beamstop_pipeline.job import ConfigurationError
 from beamstop_pipeline.running.suspects import read_suspects
 from beamstop_pipeline.running.targets import sole_run
-from beamstop_transforms.ledger.claims import Claims, uid_key
+from beamstop_transforms.ledger.claims import Claimant, Claims, uid_key
 from beamstop_transforms.ledger.history import Leftover
+from beamstop_transforms.ledger.sealed import sealed_records
 from beamstop_transforms.ledger.target import Target
+from beamstop_transforms.ledger.writers import Ledger
 from beamstop_transforms.paths import is_clean_path, output_path
 from beamstop_transforms.prune import _ours
 from beamstop_transforms.release import _ReleaseFn
@@ -123,37 +126,107 @@ def test_a_path_that_a_run_makes_is_known(patient: str) -> None:
     assert is_clean_path(output_path(make_instance(PatientID=patient)))
 
 
-def forged_claim(path: str) -> bytes:
-    return json.dumps(
-        {"claimants": {"s": ["d", path, EMPTY]}, "before": {path: None}, "earlier": []}
-    ).encode()
+CLAIM = "{0:.2}/{0}".format(uid_key(UID).hex())
 
 
-def forge(target: Path, content: bytes) -> Claims:
+def forge(target: Path, key: bytes, content: bytes) -> Claims:
     """Leave a claim of a dead run."""
-    digest = uid_key(UID).hex()
-    claim = target / ".partial" / DEAD / "claims" / digest[:2] / digest
+    claim = target / ".partial" / DEAD / "claims" / CLAIM
     claim.parent.mkdir(parents=True)
     claim.write_bytes(content)
-    return Claims(LocalStore(str(target)), RUN)
+    return Claims(LocalStore(str(target)), Identity(key), RUN)
+
+
+def said(path: str, **more: Any) -> dict[str, Any]:
+    return {
+        "claimants": {"s": ["d", path, EMPTY]},
+        "before": {path: None},
+        "earlier": [],
+        "agreed": None,
+        **more,
+    }
+
+
+def sealed(claims: Claims, document: dict[str, Any]) -> bytes:
+    """Return a claim with the mac that only who has the key can make."""
+    mac = claims._mac(f".partial/{DEAD}/claims/{CLAIM}", document)
+    return json.dumps({**document, "mac": mac}).encode()
+
+
+def test_a_claim_that_the_key_did_not_seal_says_nothing(target: Path, key: bytes) -> None:
+    claims = forge(target, key, json.dumps(said(PATH)).encode())
+    place = target / ".partial" / DEAD / "claims" / CLAIM
+    assert not claims.made_before(UID, PATH, EMPTY)
+    place.write_bytes(sealed(claims, said(PATH)))
+    assert claims.made_before(UID, PATH, EMPTY)
+    other = Claims(LocalStore(str(target)), Identity(bytes(range(1, 33))), RUN)
+    assert not other.made_before(UID, PATH, EMPTY)
+    for name, value in {
+        "claimants": {},
+        "before": {PATH: EMPTY},
+        "agreed": True,
+        "earlier": [[PATH, ""]],
+    }.items():
+        changed = {**json.loads(sealed(claims, said(PATH))), name: value}
+        place.write_bytes(json.dumps(changed).encode())
+        assert not claims.made_before(UID, PATH, EMPTY)
+
+
+def test_a_sealed_claim_says_nothing_under_another_name(target: Path, key: bytes) -> None:
+    store = LocalStore(str(target))
+    Claims(store, Identity(key), DEAD).join("1.2.3.5", "s", Claimant("d", PATH, EMPTY))
+    (name,) = store.names(f".partial/{DEAD}")
+    claims = forge(target, key, (target / name).read_bytes())
+    assert claims.made_before("1.2.3.5", PATH, EMPTY)
+    assert not claims.made_before(UID, PATH, EMPTY)
+
+
+def test_a_table_that_no_sealed_record_names_says_nothing(target: Path, key: bytes) -> None:
+    audit = target.parent / "audit"
+    (audit / "instances").mkdir(parents=True)
+    table = audit / "instances" / f"{DEAD}-00000-of-00001.parquet"
+    rows = [{"source_id": "0" * 64, "output_path": PATH, "output_sha256": EMPTY}]
+    pq.write_table(pa.Table.from_pylist(rows, INSTANCES), table)
+    assert not Ledger(str(audit), Identity(key)).wrote(PATH, EMPTY)
+    seal(audit, DEAD, bytes(range(1, 33)))
+    assert not Ledger(str(audit), Identity(key)).wrote(PATH, EMPTY)
+    seal(audit, DEAD, key)
+    assert Ledger(str(audit), Identity(key)).wrote(PATH, EMPTY)
+    assert Ledger(str(audit), Identity(key)).source_of(PATH, EMPTY) == "0" * 64
+    rows[0]["output_path"] = "Q/1.2/1.2.3/1.2.3.4.dcm"
+    pq.write_table(pa.Table.from_pylist(rows, INSTANCES), table)
+    assert not Ledger(str(audit), Identity(key)).wrote("Q/1.2/1.2.3/1.2.3.4.dcm", EMPTY)
+    pq.write_table(pa.Table.from_pylist(rows, INSTANCES), table.with_name(f"{DEAD}-00001-of-00001.parquet"))
+    assert not Ledger(str(audit), Identity(key)).wrote("Q/1.2/1.2.3/1.2.3.4.dcm", EMPTY)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"[" * 100_000, b'{"run_id": 1, "mac": []}'])
+def test_a_malformed_record_says_nothing(tmp_path: Path, key: bytes, content: bytes) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / f"{DEAD}.json").write_bytes(content)
+    assert list(sealed_records(str(tmp_path), Identity(key))) == []
+
+
+def test_a_sealed_record_says_nothing_under_another_name(tmp_path: Path, key: bytes) -> None:
+    seal(tmp_path, DEAD, key)
+    (tmp_path / "runs" / f"{DEAD}.json").rename(tmp_path / "runs" / f"{RUN}.json")
+    assert list(sealed_records(str(tmp_path), Identity(key))) == []
 
 
 @pytest.mark.parametrize("path", BAD_PATHS)
-def test_a_forged_claim_leads_to_no_other_folder(target: Path, path: str) -> None:
-    claims = forge(target, forged_claim(path))
-    for field in ("claimants", "before", "earlier"):
-        document = json.loads(forged_claim(PATH))
-        document[field] = {
-            "claimants": {"s": ["d", path, EMPTY]},
-            "before": {path: None},
-            "earlier": [[path, EMPTY]],
-        }[field]
-        assert not claims._parsed(json.dumps(document).encode()).claimants
+def test_a_forged_claim_leads_to_no_other_folder(target: Path, key: bytes, key_file: Path, path: str) -> None:
+    """Not even one that whoever has the key forged."""
+    claims = forge(target, key, b"")
+    for change in (said(path), {"before": {path: None}}, {"earlier": [[path, EMPTY]]}):
+        content = sealed(claims, said(PATH, **change))
+        assert not claims._parsed(f".partial/{DEAD}/claims/{CLAIM}", content).claimants
+    (target / ".partial" / DEAD / "claims" / CLAIM).write_bytes(sealed(claims, said(path)))
     audit = target.parent / "audit"
     (audit / "instances").mkdir(parents=True)
     rows = pa.Table.from_pylist([{"source_id": "0" * 64}], INSTANCES)
-    pq.write_table(rows, audit / "instances" / f"{RUN}-0.parquet")
-    release = _ReleaseFn(Target(str(target), str(audit), RUN))
+    pq.write_table(rows, audit / "instances" / f"{RUN}-00000-of-00001.parquet")
+    seal(audit, RUN, key)
+    release = _ReleaseFn(Target(str(target), str(audit), str(key_file), RUN))
     release.setup()
     list(release.process(uid_key(UID).hex()[:2], b""))
 
@@ -161,14 +234,14 @@ def test_a_forged_claim_leads_to_no_other_folder(target: Path, path: str) -> Non
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"null", b'{"claimants": 1}', b"\xff" * 9, b"[" * 100_000]
 )
-def test_a_malformed_claim_says_nothing(target: Path, content: bytes) -> None:
-    claims = forge(target, content)
+def test_a_malformed_claim_says_nothing(target: Path, key: bytes, content: bytes) -> None:
+    claims = forge(target, key, content)
     assert not claims.made_before(UID, PATH, EMPTY)
 
 
 @pytest.mark.parametrize("path", BAD_PATHS)
 def test_a_forged_row_removes_nothing_elsewhere(target: Path, path: str) -> None:
-    here = Target(str(target), str(target.parent / "audit"), RUN)
+    here = Target(str(target), str(target.parent / "audit"), "key", RUN)
     assert list(_ours(Leftover("s", path, EMPTY, "gone"), here)) == []
     assert len(list(_ours(Leftover("s", PATH, EMPTY, "gone"), here))) == 1
 

@@ -216,7 +216,7 @@ def test_what_a_dead_run_made_of_a_source_that_is_another_by_now_goes(
     store, path, data = open_store("gs://archive/output"), "P/1.2/1.2.1/1.2.3.dcm", b"of a dead run"
     source_id = source_id_of(Source("gs://archive/in/1.dcm", 0, ""), Identity(key))
     claimant = Claimant("digest", path, hashlib.sha256(data).hexdigest())
-    Claims(store, "20200101T000000Z-00000000000").join("1.2.3", source_id, claimant)
+    Claims(store, Identity(key), "20200101T000000Z-00000000000").join("1.2.3", source_id, claimant)
     store.write(path, data, None)
     assert told()["written"] == 4
     assert store.find(path) is None

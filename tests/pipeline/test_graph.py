@@ -141,18 +141,35 @@ def test_what_is_not_ours_is_quarantined_and_stays(run: Any, archive: Path) -> N
     assert victim.read_bytes() == b"theirs"
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_of_unequal_instances_with_one_uid_none_is_written(run: Any, archive: Path, workers: int) -> None:
+    forged = dcmread(archive / "1.dcm")
+    forged.KVP = "120"
+    forged.save_as(archive / "forged.dcm", enforce_file_format=True)
+    ran = run(archive, workers=workers, more=("--crosswalk", str(archive.parent / "crosswalk")))
+    assert ran.code == 1
+    assert ran.outcomes == {("written", None): 2, ("quarantined", "duplicate_conflict"): 2}
+    rows = {it["source_id"]: it for it in ran.table("instances")}
+    disputed = {source_id for source_id, it in rows.items() if it["outcome"] == "quarantined"}
+    assert {rows[it]["detail"] for it in disputed} == disputed
+    assert len(ran.tree) == 2
+    assert {it["source_id"] for it in ran.table("changes")} == rows.keys() - disputed
+    tied = pq.read_table(archive.parent / "crosswalk")["source_id"].to_pylist()
+    assert set(tied) == rows.keys() - disputed
+
+
 @pytest.mark.parametrize("first", ["a", "z"])
-def test_of_unequal_duplicates_the_same_one_wins_whatever_its_name(
+def test_of_equal_instances_the_same_one_is_written_whatever_its_name(
     run: Any, tmp_path: Path, make_dataset: Callable[..., FileDataset], first: str
 ) -> None:
     folder = tmp_path / "twice"
     folder.mkdir()
-    for name, series in ((first, "one"), ("m", "two")):
-        dataset = make_dataset(Modality="CT", KVP="100" if series == "one" else "120")
+    for name, street in ((first, "Elm Street"), ("m", "Oak Street")):
+        dataset = make_dataset(Modality="CT", PatientAddress=street)
         dataset.save_as(folder / f"{name}.dcm", enforce_file_format=True)
     ran = run(folder)
     assert ran.code == 0
-    assert ran.outcomes == {("written", None): 1, ("rejected", "duplicate_conflict"): 1}
+    assert ran.outcomes == {("written", None): 1, ("rejected", "duplicate"): 1}
     (path,) = ran.output.rglob("*.dcm")
     digests = {row["source_digest"]: row["outcome"] for row in ran.table("instances")}
     assert digests[min(digests)] == "written"

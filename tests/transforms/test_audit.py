@@ -15,7 +15,7 @@ from beamstop.audit import CROSSWALK
 from beamstop.changes import Change
 from beamstop.steps.apply_recipe import AttributeReport
 from beamstop_transforms.audit import JobOutputs, UnreconciledError, WriteAudit
-from beamstop_transforms.instance import Instance, Source
+from beamstop_transforms.instance import Instance, Lost, Source
 from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.record import Run
 
@@ -46,12 +46,11 @@ def write(
     key_file: Path,
     sources: int,
     rows: list[dict[str, Any]],
-    losers: dict[str, str],
+    losers: dict[str, Lost],
     skipped: int = 0,
 ) -> dict[str, Any]:
     run = Run(
-        target=Target(str(folder / "out"), str(folder / "audit"), "r1"),
-        key=str(key_file),
+        target=Target(str(folder / "out"), str(folder / "audit"), str(key_file), "r1"),
         recipe=load_recipe("basic"),
         crosswalk=str(folder / "cross"),
         inputs=("/archive",),
@@ -101,7 +100,7 @@ def test_the_record_counts_what_the_rows_say(tmp_path: Path, key_file: Path) -> 
 
 def test_a_loser_is_rejected_and_leaves_nothing_but_its_row(tmp_path: Path, key_file: Path) -> None:
     lost = ROWS[1]["source_id"]
-    record = write(tmp_path, key_file, 3, ROWS, {lost: "duplicate"})
+    record = write(tmp_path, key_file, 3, ROWS, {lost: Lost("duplicate", "")})
     assert record["counts"]["reasons"] == {"rejected/duplicate": 1}
     rows = pq.read_table(tmp_path / "audit" / "instances").to_pylist()
     (row,) = (row for row in rows if row["source_id"] == lost)
@@ -123,7 +122,7 @@ def test_the_record_tells_what_each_device_wrote_and_counts_no_loser(tmp_path: P
         for row, (device, hidden) in zip(ROWS, made, strict=True)
     ]
     turned_away = {"source_id": "09" * 32, "outcome": "quarantined", "bytes_in": 0, "bytes_out": 0}
-    losers = {ROWS[1]["source_id"]: "duplicate"}
+    losers = {ROWS[1]["source_id"]: Lost("duplicate", "")}
     record = write(tmp_path, key_file, 4, [*rows, turned_away], losers)
     none = {"with_text": 0, "text_boxes_hidden": 0, "text_boxes_kept": 0}
     assert record["devices"] == [

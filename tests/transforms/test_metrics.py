@@ -39,7 +39,7 @@ def result(tmp_path: Path, key_file: Path) -> Any:
     pipeline = beam.Pipeline(runner="FnApiRunner")
     recipe = load_recipe("default")
     clean = pipeline | DeidentifyFiles([str(folder)], recipe, str(key_file), load_block_detector)
-    _ = clean.instances | WriteDicom(Target(str(tmp_path / "out"), str(tmp_path / "audit")))
+    _ = clean.instances | WriteDicom(Target(str(tmp_path / "out"), str(tmp_path / "audit"), str(key_file)))
     ran = pipeline.run()
     ran.wait_until_finish()
     return ran
@@ -96,12 +96,10 @@ def every_transform(key: str) -> list[beam.PTransform]:
     values: dict[str, Any] = {
         "recipe": load_recipe("research"),
         "key": key,
-        "target": (target := Target(f"/{SENTINEL}/out", f"/{SENTINEL}/audit")),
+        "target": (target := Target(f"/{SENTINEL}/out", f"/{SENTINEL}/audit", key)),
         "inputs": [f"/{SENTINEL}/in"],
         "patterns": [f"/{SENTINEL}/in"],
-        "run": Run(
-            target, key, load_recipe("research"), inputs=(f"/{SENTINEL}/in",), crosswalk=f"/{SENTINEL}"
-        ),
+        "run": Run(target, load_recipe("research"), inputs=(f"/{SENTINEL}/in",), crosswalk=f"/{SENTINEL}"),
         "decisions": Decisions(target, "0" * 64, "0"),
     }
     made = []

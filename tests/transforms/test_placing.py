@@ -10,12 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pydicom.dataset import Dataset
+from tests.sealing import seal
 
 from beamstop.audit import INSTANCES
 from beamstop.dicom.files import Encoded
-from beamstop.errors import Quarantined
-from beamstop_transforms.instance import Instance, Placed, Source
-from beamstop_transforms.ledger.claims import Claims
+from beamstop.errors import PixelError, Quarantined
+from beamstop.identity import Identity
+from beamstop_transforms.instance import Instance, Lost, Placed, Source
+from beamstop_transforms.ledger.claims import Claimant, Claims
 from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.paths import output_path
 from beamstop_transforms.placing import Place, Placing
@@ -27,11 +29,13 @@ PATH = "P/1.2/1.2.3/1.2.3.4.dcm"
 class Runs:
     """Runs into one OUTPUT and AUDIT."""
 
-    def __init__(self, folder: Path) -> None:
-        self.output, self.audit = folder / "out", folder / "audit"
+    def __init__(self, folder: Path, key_file: Path) -> None:
+        self.output, self.audit, self.key_file = folder / "out", folder / "audit", key_file
+        self.key = key_file.read_bytes()
 
     def placing(self, run_id: str, first_wins: bool = False) -> Placing:
-        return Placing(Target(str(self.output), str(self.audit), run_id, first_wins))
+        target = Target(str(self.output), str(self.audit), str(self.key_file), run_id, first_wins)
+        return Placing(target, content_of)
 
     def end(self, run_id: str, *written: tuple[Instance, Placed]) -> None:
         """Write the audit of a run and release its claims, as its last steps do."""
@@ -41,8 +45,9 @@ class Runs:
         ]
         (self.audit / "instances").mkdir(parents=True, exist_ok=True)
         table = pa.Table.from_pylist(rows, INSTANCES)
-        pq.write_table(table, self.audit / "instances" / f"{run_id}-0.parquet")
-        claims = Claims(LocalStore(str(self.output)), run_id)
+        pq.write_table(table, self.audit / "instances" / f"{run_id}-00000-of-00001.parquet")
+        seal(self.audit, run_id, self.key)
+        claims = Claims(LocalStore(str(self.output)), Identity(self.key), run_id)
         for part in claims.tidy():
             claims.release(part)
 
@@ -53,9 +58,17 @@ class Runs:
         return sorted(str(path.relative_to(self.output)) for path in self.output.rglob("*") if path.is_file())
 
 
+def content_of(data: bytes) -> str:
+    """Return what stands before a bar: the picture, so to speak, behind which headers may differ."""
+    picture, bar, _ = data.partition(b"|")
+    if not bar:
+        raise PixelError("pixels_undecodable")
+    return picture.hex()
+
+
 @pytest.fixture
-def runs(tmp_path: Path) -> Runs:
-    return Runs(tmp_path)
+def runs(tmp_path: Path, key_file: Path) -> Runs:
+    return Runs(tmp_path, key_file)
 
 
 def instance(source: str, digest: str, data: bytes, patient: str = "P") -> Instance:
@@ -65,14 +78,16 @@ def instance(source: str, digest: str, data: bytes, patient: str = "P") -> Insta
     return Instance(Source(source, 1, ""), source, digest, dataset, encoded=Encoded(data, data))
 
 
-LOW, HIGH, SAME = instance("s1", "aa", b"low"), instance("s2", "bb", b"high"), instance("s3", "aa", b"low")
+LOW, HIGH = instance("s1", "aa", b"picture|low"), instance("s2", "bb", b"picture|high")
+SAME, OTHER = instance("s3", "aa", b"picture|low"), instance("s4", "cc", b"another|picture")
+NEW = instance("s1", "aa", b"picture|by another recipe")
 
 
 def test_the_path_is_made_of_the_clean_identifiers(runs: Runs) -> None:
     placed = runs.placing("r1").place(LOW)
     assert placed.path == PATH
-    assert placed.sha256 == hashlib.sha256(b"low").hexdigest()
-    assert runs.content() == b"low"
+    assert placed.sha256 == hashlib.sha256(b"picture|low").hexdigest()
+    assert runs.content() == b"picture|low"
 
 
 @pytest.mark.parametrize("value", [None, "", " "])
@@ -98,13 +113,61 @@ def test_an_instance_without_its_uid_is_quarantined() -> None:
         output_path(Dataset())
 
 
+def workers(runs: Runs, run_id: str, order: tuple[Instance, ...]) -> list[Placed]:
+    """Place instances, each by another of two workers."""
+    placings = itertools.cycle([runs.placing(run_id), runs.placing(run_id)])
+    return [next(placings).place(it) for it in order]
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations([LOW, HIGH, SAME])))
-def test_the_lowest_digest_wins_in_any_order(runs: Runs, order: tuple[Instance, ...]) -> None:
-    placings = itertools.cycle([runs.placing("r1"), runs.placing("r1")])  # two workers
-    contested = [next(placings).place(it).contested for it in order]
-    assert contested == [False, True, True]
-    assert runs.placing("r1").resolve("1.2.3.4") == {"s2": "duplicate_conflict", "s3": "duplicate"}
-    assert runs.content() == b"low"
+def test_of_equal_sources_the_lowest_digest_wins_in_any_order(
+    runs: Runs, order: tuple[Instance, ...]
+) -> None:
+    assert [it.contested for it in workers(runs, "r1", order)] == [False, True, True]
+    for _ in range(2):  # a retried bundle
+        lost = runs.placing("r1").resolve("1.2.3.4")
+        assert lost == {"s2": Lost("duplicate", "s1"), "s3": Lost("duplicate", "s1")}
+        assert runs.content() == b"picture|low"
+    runs.end("r1")
+    assert runs.files() == [PATH]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([LOW, SAME, OTHER])))
+def test_of_unequal_sources_none_is_written_in_any_order(runs: Runs, order: tuple[Instance, ...]) -> None:
+    workers(runs, "r1", order)
+    for _ in range(2):
+        assert runs.placing("r1").resolve("1.2.3.4") == {
+            "s1": Lost("duplicate_conflict", "s3 s4"),
+            "s3": Lost("duplicate_conflict", "s1 s4"),
+            "s4": Lost("duplicate_conflict", "s1 s3"),
+        }
+        assert not (runs.output / PATH).exists()
+    runs.end("r1")
+    assert runs.files() == []
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([LOW, HIGH])))
+def test_what_cannot_be_compared_counts_as_unequal(runs: Runs, order: tuple[Instance, ...]) -> None:
+    unclear = instance("s2", "bb", b"undecodable")
+    workers(runs, "r1", tuple(unclear if it is HIGH else it for it in order))
+    assert {it.reason for it in runs.placing("r1").resolve("1.2.3.4").values()} == {"duplicate_conflict"}
+
+
+def test_a_waiting_file_that_somebody_changed_counts_as_unequal(runs: Runs) -> None:
+    workers(runs, "r1", (LOW, HIGH))
+    (waiting,) = (runs.output / ".partial/r1/aside").iterdir()
+    waiting.write_bytes(b"picture|forged")
+    assert len(runs.placing("r1").resolve("1.2.3.4")) == 2
+    runs.end("r1")
+    assert runs.files() == []
+
+
+def test_of_a_hundred_conflicting_sources_each_row_names_sixteen(runs: Runs) -> None:
+    for number in range(100):
+        runs.placing("r1").place(instance(f"s{number:02}", f"{number:02}", b"%d|" % number))
+    lost = runs.placing("r1").resolve("1.2.3.4")
+    assert len(lost) == 100
+    assert lost["s50"].detail == " ".join(f"s{it:02}" for it in range(16)) + " and 83 more"
 
 
 def test_a_retried_winner_says_again_that_it_is_contested(runs: Runs) -> None:
@@ -114,13 +177,59 @@ def test_a_retried_winner_says_again_that_it_is_contested(runs: Runs) -> None:
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations([LOW, HIGH])))
-def test_a_losers_file_under_another_patient_goes(runs: Runs, order: tuple[Instance, ...]) -> None:
-    elsewhere = instance("s2", "bb", b"high", patient="Q")
-    for it in order:
-        runs.placing("r1").place(elsewhere if it is HIGH else it)
-    runs.placing("r1").resolve("1.2.3.4")
+def test_one_uid_under_two_patients_is_a_conflict(runs: Runs, order: tuple[Instance, ...]) -> None:
+    elsewhere = instance("s2", "bb", b"picture|high", patient="Q")
+    workers(runs, "r1", tuple(elsewhere if it is HIGH else it for it in order))
+    assert set(runs.placing("r1").resolve("1.2.3.4")) == {"s1", "s2"}
     runs.end("r1")
+    assert runs.files() == []
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([LOW, OTHER])))
+def test_what_an_earlier_run_wrote_stays_in_a_conflict(runs: Runs, order: tuple[Instance, ...]) -> None:
+    runs.end("r1", (LOW, runs.placing("r1").place(LOW)))
+    workers(runs, "r2", order)
+    assert set(runs.placing("r2").resolve("1.2.3.4")) == {"s1", "s4"}
+    runs.end("r2")
     assert runs.files() == [PATH]
+    assert runs.content() == b"picture|low"
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([NEW, OTHER])))
+def test_so_it_does_where_this_run_had_replaced_it(runs: Runs, order: tuple[Instance, ...]) -> None:
+    runs.end("r1", (LOW, runs.placing("r1").place(LOW)))
+    workers(runs, "r2", order)
+    for _ in range(2):
+        assert set(runs.placing("r2").resolve("1.2.3.4")) == {"s1", "s4"}
+        assert runs.content() == b"picture|low"
+    runs.end("r2")
+    assert runs.files() == [PATH]
+
+
+def test_a_source_that_is_skipped_keeps_its_file_and_its_row(runs: Runs) -> None:
+    placed = runs.placing("r1").place(LOW)
+    runs.end("r1", (LOW, placed))
+    runs.placing("r2").place(OTHER)
+    holders = {"s1": Claimant("aa", placed.path, placed.sha256)}
+    for _ in range(2):
+        assert runs.placing("r2").resolve("1.2.3.4", holders) == {"s4": Lost("duplicate_conflict", "s1")}
+    runs.end("r2")
+    assert runs.content() == b"picture|low"
+
+
+def test_a_source_that_no_run_sees_any_more_is_not_displaced_by_another_picture(runs: Runs) -> None:
+    runs.end("r1", (LOW, runs.placing("r1").place(LOW)))
+    assert runs.placing("r2").place(OTHER).contested
+    assert runs.placing("r2").resolve("1.2.3.4") == {"s4": Lost("duplicate_conflict", "s1")}
+    runs.end("r2")
+    assert runs.content() == b"picture|low"
+
+
+def test_what_a_dead_run_wrote_goes_in_a_conflict(runs: Runs) -> None:
+    runs.placing("dead").place(LOW)
+    workers(runs, "r2", (LOW, OTHER))
+    assert set(runs.placing("r2").resolve("1.2.3.4")) == {"s1", "s4"}
+    assert not (runs.output / PATH).exists()
 
 
 def test_a_retry_in_the_same_run_counts_as_new(runs: Runs) -> None:
@@ -137,9 +246,9 @@ def test_the_same_bytes_in_a_second_run_are_left_as_they_are(runs: Runs) -> None
 
 def test_what_the_ledger_says_is_ours_is_replaced(runs: Runs) -> None:
     runs.end("r1", (LOW, runs.placing("r1").place(LOW)))
-    placed = runs.placing("r2").place(instance("s1", "aa", b"another recipe"))
+    placed = runs.placing("r2").place(instance("s1", "aa", b"picture|by another recipe"))
     assert (placed.contested, placed.unchanged) == (False, False)
-    assert runs.content() == b"another recipe"
+    assert runs.content() == b"picture|by another recipe"
 
 
 def test_what_is_not_ours_is_never_overwritten(runs: Runs) -> None:
@@ -152,8 +261,8 @@ def test_what_is_not_ours_is_never_overwritten(runs: Runs) -> None:
 
 def test_what_a_dead_run_wrote_is_ours(runs: Runs) -> None:
     runs.placing("dead").place(LOW)
-    runs.placing("r2").place(instance("s1", "aa", b"another recipe"))
-    assert runs.content() == b"another recipe"
+    runs.placing("r2").place(instance("s1", "aa", b"picture|by another recipe"))
+    assert runs.content() == b"picture|by another recipe"
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations([LOW, HIGH])))
@@ -162,7 +271,7 @@ def test_duplicates_leave_the_file_alone_in_a_second_run(runs: Runs, order: tupl
     before = (runs.output / PATH).stat()
     for it in order:
         runs.placing("r2").place(it)
-    assert runs.placing("r2").resolve("1.2.3.4") == {"s2": "duplicate_conflict"}
+    assert runs.placing("r2").resolve("1.2.3.4") == {"s2": Lost("duplicate", "s1")}
     runs.end("r2")
     assert (runs.output / PATH).stat().st_mtime_ns == before.st_mtime_ns
     assert runs.files() == [PATH]
@@ -171,39 +280,42 @@ def test_duplicates_leave_the_file_alone_in_a_second_run(runs: Runs, order: tupl
 def test_a_source_takes_the_place_of_one_that_is_gone(runs: Runs) -> None:
     runs.end("r1", (LOW, runs.placing("r1").place(LOW)))
     assert runs.placing("r2").place(HIGH).contested  # LOW might still come
-    assert runs.content() == b"low"
+    assert runs.content() == b"picture|low"
     for _ in range(2):  # a retried bundle
         assert runs.placing("r2").resolve("1.2.3.4") == {}
     runs.end("r2")
-    assert runs.content() == b"high"
+    assert runs.content() == b"picture|high"
 
 
 @pytest.mark.parametrize(("one", "two"), [(LOW, HIGH), (HIGH, LOW)])
 def test_the_first_wins_where_nobody_waits_for_all(runs: Runs, one: Instance, two: Instance) -> None:
     placing = runs.placing("r1", first_wins=True)
     assert placing.place(one).lost is None
-    assert placing.place(two).lost == "duplicate_conflict"
-    assert placing.place(SAME).lost == ("duplicate" if one is LOW else "duplicate_conflict")
+    assert placing.place(two).lost == Lost("duplicate", one.source_id)
+    assert placing.place(SAME).lost == Lost("duplicate", one.source_id)
+    assert placing.place(OTHER).lost == Lost("duplicate_conflict", one.source_id)
     assert placing.place(one).lost is None
+    assert placing.resolve("1.2.3.4") == {}
     assert runs.content() == one.encoded.data
 
 
 def test_the_first_stays_in_later_runs(runs: Runs) -> None:
     runs.end("r1", (HIGH, runs.placing("r1", first_wins=True).place(HIGH)))
     placing = runs.placing("r2", first_wins=True)
-    assert placing.place(LOW).lost == "duplicate_conflict"
+    assert placing.place(LOW).lost == Lost("duplicate", "")
+    assert placing.place(OTHER).lost == Lost("duplicate_conflict", "")
     assert placing.place(HIGH).lost is None
-    assert runs.content() == b"high"
+    assert runs.content() == b"picture|high"
 
 
 def test_a_source_that_changes_while_a_run_goes_on_replaces_its_own(runs: Runs) -> None:
     placing = runs.placing("r1", first_wins=True)
     placing.place(LOW)
-    changed = instance("s1", "cc", b"changed")
+    changed = instance("s1", "cc", b"picture|changed")
     assert placing.place(changed).lost is None
-    assert runs.content() == b"changed"
+    assert runs.content() == b"picture|changed"
     assert placing.place(LOW).lost is None
-    assert runs.content() == b"low"
+    assert runs.content() == b"picture|low"
 
 
 def seen(runs: Runs, run_id: str, it: Instance) -> list[Place]:
@@ -230,30 +342,30 @@ def test_a_repeated_bundle_finds_its_very_file(runs: Runs) -> None:
     assert seen(runs, "r1", LOW) == [Place.FREE, Place.SAME_FILE]  # a first try does not look
 
 
-def test_a_lower_digest_replaces_what_another_source_of_this_run_made(runs: Runs) -> None:
+def test_what_another_source_of_this_run_made_waits_for_the_end(runs: Runs) -> None:
     runs.placing("r1").place(HIGH)
     assert seen(runs, "r1", LOW) == [Place.FROM_THIS_RUN]
-    assert runs.content() == b"low"
+    assert runs.content() == b"picture|high"
 
 
 def test_another_recipe_replaces_what_an_earlier_run_made_of_the_source(runs: Runs) -> None:
     runs.end("r1", (LOW, runs.placing("r1").place(LOW)))
-    assert seen(runs, "r2", instance("s1", "aa", b"new")) == [Place.FROM_THIS_SOURCE]
-    assert runs.content() == b"new"
+    assert seen(runs, "r2", instance("s1", "aa", b"picture|new")) == [Place.FROM_THIS_SOURCE]
+    assert runs.content() == b"picture|new"
 
 
 def test_a_run_replaces_what_a_dead_run_made(runs: Runs) -> None:
     runs.placing("dead").place(HIGH)
     assert seen(runs, "r2", LOW) == [Place.FROM_A_DEAD_RUN]
-    assert runs.content() == b"low"
+    assert runs.content() == b"picture|low"
 
 
 def test_what_an_earlier_run_made_of_another_source_waits_for_the_end(runs: Runs) -> None:
     runs.end("r1", (HIGH, runs.placing("r1").place(HIGH)))
     assert seen(runs, "r2", LOW) == [Place.FROM_ANOTHER_SOURCE]
-    assert runs.content() == b"high"
+    assert runs.content() == b"picture|high"
     runs.placing("r2").resolve("1.2.3.4")
-    assert runs.content() == b"low"
+    assert runs.content() == b"picture|low"
 
 
 def test_a_foreign_file_stays(runs: Runs) -> None:

@@ -1,7 +1,6 @@
 """What the ledger says of sources that are gone and of clean files that none stands for."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.sealing import seal
 
 from beamstop.audit import INSTANCES, PRUNED_FILES
 from beamstop.identity import Identity
 from beamstop_transforms.ledger.history import History, Leftover, input_digests
 from beamstop_transforms.ledger.numbers import digest_number
+from beamstop_transforms.ledger.sealed import SealedTable
+from beamstop_transforms.ledger.target import Target
 
 
 def source_id(name: str) -> str:
@@ -40,8 +42,9 @@ def refused(name: str, outcome: str, reason: str, version: str = "1") -> dict[st
 class Audit:
     """Runs that are written by hand."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, key_file: Path) -> None:
         self.folder = folder
+        self.key_file = key_file
         for name in ("instances", "pruned", "runs"):
             (folder / name).mkdir()
 
@@ -50,11 +53,16 @@ class Audit:
     ) -> None:
         self._write("instances", run_id, list(rows), INSTANCES)
         if ended:
-            (self.folder / "runs" / f"{run_id}.json").write_text(json.dumps({"inputs": inputs}))
+            self._seal(run_id, inputs)
 
     def pruned(self, run_id: str, name: str, path: str) -> None:
         row = {"source_id": source_id(name), "output_path": path, "output_sha256": f"sha of {name}"}
         self._write("pruned", run_id, [row], PRUNED_FILES)
+        self._seal(run_id, ("A",))
+
+    def _seal(self, run_id: str, inputs: tuple[str, ...]) -> None:
+        key = self.key_file.read_bytes()
+        seal(self.folder, run_id, key, inputs=input_digests(inputs, Identity(key)))
 
     def _write(self, folder: str, run_id: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
         name = f"{run_id}-00000-of-00001.parquet"
@@ -62,12 +70,18 @@ class Audit:
 
     def history(self, run_id: str, *skipped: str, inputs: tuple[str, ...] = ("A",)) -> History:
         numbers = np.sort(np.array([digest_number(source_id(it)) for it in skipped], np.uint64))
-        return History(str(self.folder), run_id, list(inputs), numbers)
+        path = self.folder / "instances" / f"{run_id}-00000-of-00001.parquet"
+        own = []
+        if path.exists():
+            name, digest = f"instances/{path.name}", hashlib.sha256(path.read_bytes()).hexdigest()
+            own.append(SealedTable(name, run_id, digest))
+        target = Target(str(self.folder / "out"), str(self.folder), str(self.key_file), run_id)
+        return History(target, own, inputs, numbers)
 
 
 @pytest.fixture
-def audit(tmp_path: Path) -> Audit:
-    return Audit(tmp_path)
+def audit(tmp_path: Path, key_file: Path) -> Audit:
+    return Audit(tmp_path, key_file)
 
 
 def left(history: History) -> dict[str, str]:
@@ -134,8 +148,15 @@ def test_a_file_whose_source_is_written_elsewhere_is_left(audit: Audit) -> None:
 
 def test_a_file_that_another_source_took_over_is_not_left(audit: Audit) -> None:
     audit.run("r1", written("a", "P/a"))
-    audit.run("r2", refused("a", "rejected", "duplicate_conflict"), written("b", "P/a"), ended=False)
+    audit.run("r2", refused("a", "rejected", "duplicate"), written("b", "P/a"), ended=False)
     assert left(audit.history("r2")) == {}
+
+
+def test_a_disputed_file_is_not_left_even_if_its_source_is_gone(audit: Audit) -> None:
+    audit.run("r1", written("a", "P/a"))
+    audit.run("r2", refused("a", "quarantined", "duplicate_conflict"))
+    audit.run("r3", ended=False)
+    assert left(audit.history("r3")) == {}
 
 
 def test_what_was_pruned_is_neither_gone_nor_left_again(audit: Audit) -> None:

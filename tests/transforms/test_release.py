@@ -7,8 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from apache_beam import Create, Pipeline
+from tests.sealing import seal
 
 from beamstop.audit import INSTANCES
+from beamstop.identity import Identity
 from beamstop_transforms.ledger.claims import Claimant, Claims
 from beamstop_transforms.ledger.numbers import digest_number
 from beamstop_transforms.ledger.target import Target
@@ -16,6 +18,7 @@ from beamstop_transforms.release import Release
 from beamstop_transforms.stores.local import LocalStore
 
 DEAD, RUN, LATER = "20260101", "20260102", "20260103"
+KEY = bytes(range(32))
 UID, PATH, DATA = "1.2.3", "P/1.2/1.2.1/1.2.3.dcm", b"what the dead run wrote"
 
 
@@ -33,7 +36,9 @@ class Place:
     def __init__(self, folder: Path, dead: str = DEAD, before: bytes | None = None) -> None:
         self.output = str(folder / "out")
         self.store = LocalStore(self.output)
-        self.audit = folder / "audit"
+        self.audit, self.key_file = folder / "audit", folder / "key"
+        self.key_file.write_bytes(KEY)
+        self.key_file.chmod(0o600)
         for name in ("instances", "runs"):
             (self.audit / name).mkdir(parents=True)
         if before is not None:
@@ -43,7 +48,9 @@ class Place:
         self.store.write(PATH, DATA, found and found.version)
 
     def claim(self, run_id: str, name: str, path: str = PATH) -> None:
-        Claims(self.store, run_id).join(UID, source_id(name), Claimant(name, path, sha256(DATA)))
+        Claims(self.store, Identity(KEY), run_id).join(
+            UID, source_id(name), Claimant(name, path, sha256(DATA))
+        )
 
     def ended(self, run_id: str, *names: str, path: str | None = None) -> None:
         rows = [
@@ -52,12 +59,12 @@ class Place:
         ]
         table = pa.Table.from_pylist(rows, INSTANCES)
         pq.write_table(table, self.audit / "instances" / f"{run_id}-00000-of-00001.parquet")
-        (self.audit / "runs" / f"{run_id}.json").touch()
+        seal(self.audit, run_id, KEY)
 
     def released(self, skipped: bytes = b"") -> tuple[bool, bool]:
         """Release the claims of the run; say whether the dead run's file and claim are still there."""
-        target = Target(self.output, str(self.audit), RUN)
-        parts = Claims(self.store, RUN).tidy()
+        target = Target(self.output, str(self.audit), str(self.key_file), RUN)
+        parts = Claims(self.store, Identity(KEY), RUN).tidy()
         with Pipeline(runner="FnApiRunner") as pipeline:
             left_out = pipeline | "Skipped" >> Create([skipped])
             _ = pipeline | Create(parts) | Release(target, left_out)

@@ -145,7 +145,6 @@ class Instance:
     Attributes:
         source: where it comes from.
         source_id: keyed digest of the source's path, in hex.
-        source_version: see `version_digest`.
         source_digest: keyed digest of the source's bytes, in hex; None until read.
         dataset: set by ReadDicom; de-identified after ApplyRecipe, proved clean after CheckLeaks.
         bytes_in: bytes read.
@@ -160,11 +159,11 @@ class Instance:
         refusal: the audit row of an instance that goes no further; None of one that does.
         milliseconds: column of the audit → time spent.
         deadline: of `perf_counter`, after which no step is begun.
+        source_version: see `version_digest`.
     """
 
     source: Source
     source_id: str
-    source_version: str = ""
     source_digest: str | None = None
     dataset: FromStep["FileDataset"] = FromStep()
     bytes_in: int = 0
@@ -180,6 +179,7 @@ class Instance:
     refusal: Row | None = None
     milliseconds: dict[str, float] = field(default_factory=dict)
     deadline: float = inf
+    source_version: str = ""
 
     def has(self, attribute: str) -> bool:
         """Say whether a step has set `dataset`, `report` or `encoded`."""

@@ -89,7 +89,7 @@ class Placing:
         return Placed(uid, path, sha256, lost, contested, claim.before[path] == sha256)
 
     def _put(self, uid: str, source_id: str, me: Claimant, claim: Claim, data: bytes) -> tuple[Claim, bool]:
-        """Write a claimant's file if nobody else may win; return the claim by then, and whether the file waits."""
+        """Write a file if nobody else may win; return the claim as it is then, and whether the file waits."""
         is_alone = len(claim.claimants) == 1 and not claim.earlier and claim.before[me.path] is None
         while True:
             found = None if is_alone else self._store.find(me.path)

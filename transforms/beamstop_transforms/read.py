@@ -84,8 +84,9 @@ class _BeginFn(beam.DoFn):
         source_id = source_id_of(source, self._identity)
         if self._note is not None:
             os.pwrite(self._note, source_id.encode(), 0)
-        source_version = version_digest(source_id, source.version, self._identity)
-        yield Instance(source, source_id, source_version, deadline=perf_counter() + self._limits.seconds)
+        version = version_digest(source_id, source.version, self._identity)
+        deadline = perf_counter() + self._limits.seconds
+        yield Instance(source, source_id, deadline=deadline, source_version=version)
         if self._note is not None:
             os.ftruncate(self._note, 0)  # the chain is fused: the instance has gone through it
 

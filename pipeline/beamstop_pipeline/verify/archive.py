@@ -216,7 +216,7 @@ def _misplaced(clean: FileDataset, newest: Newest, output: str) -> Iterator[tupl
 
 
 def _disputed(output: str, audit: Audit) -> Iterator[Row]:
-    """Yield a finding for every disputed file that is not what the run wrote; somebody may have removed it."""
+    """Yield a finding for every disputed file that stands changed; somebody may have removed it."""
     written = {it.output_path for it in audit.newest.values()}
     store = open_store(output)
     for source_id, newest in audit.newest.items():
@@ -228,9 +228,8 @@ def _disputed(output: str, audit: Audit) -> Iterator[Row]:
 
 def _unexplained(output: str, audit: Audit, counts: Counter[str]) -> Iterator[Row]:
     """Yield a finding for every file in OUTPUT that is no newest row's; its name may say anything."""
-    explained = {path for it in audit.newest.values() for path in _paths(it)}
-    ours = {_key(path) for path in explained}
-    folders = {_key(part) for path in explained for part in _folders(path)}
+    ours = {_key(path) for it in audit.newest.values() for path in _paths(it)}
+    folders = {_key(part) for it in audit.newest.values() for path in _paths(it) for part in _folders(path)}
     for name in open_store(output).names(""):
         counts["files"] += 1
         if _key(name) not in ours:

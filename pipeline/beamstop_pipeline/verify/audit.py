@@ -38,7 +38,7 @@ class Newest(NamedTuple):
         run_id, outcome, source_digest, recipe_digest: as in `INSTANCES`.
         output_path, output_sha256: None unless written.
         identifiers: patient_id, study_uid, series_uid and sop_instance_uid; None where absent.
-        disputed: path and SHA-256 of what an earlier run wrote, if the source is a `duplicate_conflict` since.
+        disputed: path and SHA-256 of what an earlier run wrote, of a source that is disputed since.
     """
 
     run_id: str
@@ -231,7 +231,7 @@ class _Run:
 
 
 def _disputed(row: Row, former: Newest | None) -> tuple[str, str] | None:
-    """Return what of a source stays in OUTPUT by an earlier row although this one says that it is disputed."""
+    """Return path and SHA-256 of what stays in OUTPUT, by an earlier row, of a source that is disputed."""
     if row.get("reason") != "duplicate_conflict" or former is None:
         return None
     if former.output_path and former.output_sha256:

@@ -1,5 +1,6 @@
 """What the options of a run add to it."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -137,46 +138,97 @@ def test_json_tells_what_was_skipped(
     assert "3 that an earlier run decided" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("first_wins", "patient"), [(True, "P-2002"), (False, "R-1001"), (False, "P-2002")], ids=str
-)
-def test_a_skipped_source_defends_its_uid(
-    run: Any,
-    tmp_path: Path,
-    make_dataset: Callable[..., FileDataset],
-    key: bytes,
-    first_wins: bool,
-    patient: str,
+@pytest.mark.parametrize("is_late", [True, False])
+def test_an_equal_instance_may_take_the_place_of_a_skipped_one(
+    run: Any, tmp_path: Path, make_dataset: Callable[..., FileDataset], key: bytes, is_late: bool
 ) -> None:
     """The ledger's row is a claimant: the lowest digest wins, and the audit shows who lost."""
-    one, two = make_dataset(KVP="100"), make_dataset(KVP="120", PatientID=patient)
     folder = tmp_path / "in"
     folder.mkdir()
-    for name, dataset in (("one", one), ("two", two)):
-        dataset.save_as(folder / name, enforce_file_format=True)
+    for name in ("one", "two"):
+        make_dataset(PatientAddress=name).save_as(folder / name, enforce_file_format=True)
     files = sorted(folder.iterdir(), key=lambda it: Identity(key).digest("source", it.read_bytes()))
     winner, loser = files
-    late = loser if first_wins else winner
+    late = loser if is_late else winner
     waiting = late.rename(tmp_path / "late")
     before = run(folder, more=ONLY_NEW)
     waiting.rename(late)
     after = run(folder, more=REPEATED)
     rows = {row["outcome"]: row for row in after.table("instances")}
-    (path,) = after.tree
-    if first_wins:
+    assert after.tree == before.tree
+    if is_late:
         assert counted(after) == {"sources": 2, "skipped": 1, "rejected": 1}
-        assert after.tree == before.tree
     else:
-        assert counted(after) == {"sources": 2, "written": 1, "rejected": 1}
-        assert after.tree == {path: rows["written"]["output_sha256"]}
+        assert counted(after) == {"sources": 2, "written": 1, "rejected": 1, "unchanged": 1}
         (earlier,) = before.table("instances")
         assert rows["rejected"]["source_id"] == earlier["source_id"]
         assert rows["rejected"]["source_digest"] == earlier["source_digest"]
-    assert rows["rejected"]["reason"] == "duplicate_conflict"
+    assert rows["rejected"]["reason"] == "duplicate"
     assert counted(run(folder, more=ONLY_NEW)) == {"sources": 2, "skipped": 2}
     full = run(folder)
     assert full.tree == after.tree
     assert counted(full) == {"sources": 2, "written": 1, "rejected": 1, "unchanged": 1}
+
+
+@pytest.mark.parametrize("patient", ["R-1001", "P-2002"])
+def test_a_forged_instance_never_displaces_one_of_an_earlier_run(
+    run: Any,
+    archive: Path,
+    key_file: Path,
+    capsys: pytest.CaptureFixture[str],
+    patient: str,
+) -> None:
+    before = run(archive, more=ONLY_NEW)
+    forged = dcmread(archive / "1.dcm")
+    forged.KVP, forged.PatientID = "120", patient
+    forged.save_as(archive / "forged.dcm", enforce_file_format=True)
+    for _ in range(2):  # it decides nothing, and is tried again
+        after = run(archive, more=(*REPEATED, "--prune"))
+        assert after.code == 1
+        assert counted(after) == {"sources": 4, "skipped": 3, "quarantined": 1}
+        assert after.tree == before.tree
+    full = run(archive)
+    assert full.code == 1
+    assert counted(full) == {"sources": 4, "written": 2, "unchanged": 2, "quarantined": 2}
+    assert full.tree == before.tree
+    assert run(archive, more=(*ONLY_NEW, "--prune")).tree == before.tree
+
+    places = ["--input", str(archive), "--output", str(full.output), "--audit", str(full.audit)]
+    look = ["verify", *places, "--key", str(key_file), "--recipe", "basic", "--workers", "1", "--json"]
+    assert main(look) == 0
+    page = archive.parent / "report.html"
+    assert main(["report", str(full.audit), "-o", str(page)]) == 0
+    disputed = {row["output_path"] for row in before.table("instances")} - {
+        row["output_path"] for row in full.table("instances")
+    }
+    assert len(disputed) == 1
+    assert f"<code>{disputed.pop()}</code>" in page.read_text()
+    capsys.readouterr()
+    (victim,) = [it for it in full.output.rglob("*.dcm") if sha256(it) not in written_now(full)]
+    victim.write_bytes(b"theirs")
+    assert main(look) == 1
+    assert json.loads(capsys.readouterr().out)["checks"] == {"file_changed": 1}
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def written_now(ran: Any) -> set[str]:
+    return {row["output_sha256"] for row in ran.table("instances")}
+
+
+def test_a_forged_instance_of_a_source_that_is_gone_displaces_nothing(run: Any, archive: Path) -> None:
+    before = run(archive)
+    forged = dcmread(archive / "1.dcm")
+    forged.KVP = "120"
+    (archive / "1.dcm").unlink()
+    forged.save_as(archive / "forged.dcm", enforce_file_format=True)
+    after = run(archive)
+    assert after.tree == before.tree
+    (row,) = [it for it in after.table("instances") if it["outcome"] == "quarantined"]
+    assert row["reason"] == "duplicate_conflict"
+    assert row["detail"] in {it["source_id"] for it in before.table("instances")}
 
 
 def test_an_equal_copy_of_a_skipped_source_is_a_duplicate(run: Any, archive: Path) -> None:

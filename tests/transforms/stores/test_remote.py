@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from types import MappingProxyType
 from typing import Any
@@ -227,11 +228,11 @@ def test_what_cannot_be_used_is_said_before_anything_is_read(
     assert str(refusal.value) == said
 
 
-def test_an_instance_is_placed_with_three_requests(bucket: Bucket, tmp_path: Any) -> None:
+def test_an_instance_is_placed_with_three_requests(bucket: Bucket, tmp_path: Any, key_file: Path) -> None:
     """What stands there, the claim, the file; reading its source is a fourth."""
     dataset = Dataset()
     dataset.PatientID, dataset.SOPInstanceUID = "P", "1.2.3"
-    placing = Placing(Target("gs://b/out", str(tmp_path), "r1"))
+    placing = Placing(Target("gs://b/out", str(tmp_path), str(key_file), "r1"))
     placed = placing.place(Instance(Source("s", 1, ""), "s", "d", dataset, encoded=Encoded(b"x", b"x")))
     assert bucket.requests == 3
     assert f"out/{placed.path}" in bucket.objects
