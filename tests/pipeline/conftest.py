@@ -66,6 +66,7 @@ def run(tmp_path: Path, key_file: Path) -> Run:
         earlier = set((audit / "runs").glob("*.json"))
         places = ["--output", str(output), "--audit", str(audit)]
         settings = ["--key", str(key_file), "--recipe", recipe, "--workers", str(workers), "--quiet"]
+        settings.append("--accept-changed-recipe")  # a test that names another one means it
         code = main(["run", "--input", *map(str, inputs), *places, *settings, *more])
         (record,) = set((audit / "runs").glob("*.json")) - earlier
         return Ran(code, output, audit, json.loads(record.read_text()))

@@ -44,6 +44,7 @@ class Job:
         places = [part for name in wanted for part in (f"--{name}", str(home / name))]
         flags = [part for part in self.more if part.removeprefix("--") not in _TARGETS]
         common = ["--key", str(self.key), "--recipe", self.recipe, "--workers", str(self.workers), "--quiet"]
+        common += ["--accept-changed-recipe", "--accept-moved-output"]  # scenarios are copied and go on
         return ["run", "--input", str(self.archive), *places, *common, *flags]
 
 

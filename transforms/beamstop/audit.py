@@ -186,9 +186,19 @@ def leaf(row: Mapping[str, Any]) -> bytes:
 _UNDER_MAC = tuple(name for name in INSTANCES.names if name != "mac")
 
 
+def is_row(names: Iterable[str]) -> bool:
+    """Say whether columns are those of INSTANCES, or of an audit that an earlier version wrote."""
+    return set(names) in (_OF_0_2_0, _OF_0_1_0)
+
+
+_OF_0_2_0 = frozenset(INSTANCES.names)
+_OF_0_1_0 = _OF_0_2_0 - {"frames_cleaned"}
+
+
 def _canonical(row: Mapping[str, Any], names: Iterable[str]) -> bytes:
-    # JSON of a list in the schema's order: the same for a row in memory and one read back from Parquet.
-    return json.dumps([row.get(name) for name in names], separators=(",", ":")).encode()
+    # JSON of a list in the schema's order: the same for a row in memory and one read back from Parquet. A row
+    # of an earlier version lacks columns that came since.
+    return json.dumps([row[name] for name in names if name in row], separators=(",", ":")).encode()
 
 
 BUCKETS = 256

@@ -1,6 +1,7 @@
 """The record of a run: AUDIT/runs/<run_id>.json, sealed."""
 
 import json
+import os
 import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -22,7 +23,7 @@ from beamstop.recipe.model import Recipe
 from beamstop.rules.profile import edition
 from beamstop_transforms.ledger.history import input_digests
 from beamstop_transforms.ledger.target import Target
-from beamstop_transforms.stores import open_store
+from beamstop_transforms.stores import is_dicomweb, is_remote, open_store
 from beamstop_transforms.tables import PER_BUNDLE, Put
 
 _PACKAGES = ("beamstop", "apache-beam", "pydicom", "numpy", "pyarrow")
@@ -45,6 +46,7 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
     """Return what a run's record says of its recipe: settings, and how many entries of its own, not which."""
     return {
         "name": recipe.name,
+        "given": recipe.given,
         "digest": recipe.digest,
         "profile": recipe.profile,
         "options": list(recipe.options),
@@ -168,6 +170,7 @@ def put_record(
         "standard": edition(),
         "options": dict(run.options),
         "inputs": input_digests(run.inputs, identity),
+        "output": output_digest(run.target.output, identity),
         "engines": _details(tally, "engine"),
         "counts": dict(counted),
         "started": run.started,
@@ -183,6 +186,13 @@ def put_record(
     found = store.find(name)
     store.write(name, json.dumps(record, indent=1).encode(), found and found.version)
     return record
+
+
+def output_digest(output: str, identity: Identity) -> str:
+    """Return a keyed digest of OUTPUT, the same however its name is written."""
+    remote = is_remote(output) or is_dicomweb(output)
+    named = output.rstrip("/") if remote else os.path.realpath(output)
+    return identity.digest("output", os.fsencode(named)).hex()[:32]
 
 
 def counts(sources: int, skipped: int, tally: Counter[str]) -> dict[str, Any]:

@@ -130,6 +130,7 @@ def amend(
     counted = ", ".join(f"{number} {verdict.replace('_', ' ')}" for verdict, number in made.verdicts.items())
     typer.echo(f"verdicts: {counted or 'none'}")
     typer.echo(f"{output}: {made.areas} areas and {made.words} words added, digest {made.recipe.digest}")
+    typer.echo(f"to run again with it: beamstop run … --recipe {output} --accept-changed-recipe")
     if made.unmarked:
         typer.echo(f"{made.unmarked} with missed text do not say where: mark it on the page", err=True)
 

@@ -87,6 +87,22 @@ def run(
             rich_help_panel=_WHAT,
         ),
     ] = False,
+    accept_changed_recipe: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changed-recipe",
+            help="de-identify by another recipe than the runs in AUDIT did",
+            rich_help_panel=_WHAT,
+        ),
+    ] = False,
+    accept_moved_output: Annotated[
+        bool,
+        typer.Option(
+            "--accept-moved-output",
+            help="the clean files that AUDIT names were moved to this OUTPUT",
+            rich_help_panel=_WHAT,
+        ),
+    ] = False,
     audit_detail: Annotated[
         Literal["instances", "changes"],
         typer.Option(help="a row per instance, or per element too", rich_help_panel=_WHAT),
@@ -164,6 +180,7 @@ def run(
             from beamstop.recipe.load import load_recipe
             from beamstop_pipeline import job as jobs
             from beamstop_pipeline.running.beam_options import is_local
+            from beamstop_pipeline.running.earlier_runs import check_earlier_runs
             from beamstop_pipeline.running.targets import sole_run
             from beamstop_transforms.ledger.target import new_run_id
 
@@ -202,11 +219,15 @@ def run(
             jobs.check_places(job.inputs, job.targets)
             options = _beam_options(context, job)
             jobs.check_stream(job, is_local(options))
-            warnings = (*job.recipe.warnings, *jobs.check_networks(job.recipe, is_local(options)))
+            jobs.check_stores(job.inputs, job.targets)
+            warnings = (
+                *job.recipe.warnings,
+                *check_earlier_runs(job, accept_changed_recipe, accept_moved_output),
+                *jobs.check_networks(job.recipe, is_local(options)),
+            )
             if not quiet:
                 for warning in warnings:
                     typer.echo(warning, err=True)
-            jobs.check_stores(job.inputs, job.targets)
             if subscription is None:
                 jobs.check_inputs(job.inputs)
             for folder in jobs.prepare_folders(job.targets):

@@ -79,7 +79,7 @@ def _check(
     identity = Identity(resolve_key(key)) if key is not None else None
     check_remote([*inputs, *filter(None, [output]), audit], [])
     if output is not None:
-        digest = load_recipe(recipe).digest
+        loaded = load_recipe(recipe)
         check_inputs(inputs)
     checked = read_audit(audit, identity)
     was_read = bool(checked.recipes or checked.rows)
@@ -89,12 +89,14 @@ def _check(
         raise ConfigurationError("--key: it made not one seal of this audit; name the key of the run")
     if output is None or key is None or not was_read:
         return checked, None
-    if digest not in checked.recipes:
-        used = ", ".join(sorted(set(checked.recipes.values())))
+    recorded = checked.recipes.items()
+    digests = frozenset(it for it, was in recorded if it == loaded.digest or was.is_what_was_given(loaded))
+    if not digests:
+        used = ", ".join(sorted({it.name for _, it in recorded}))
         raise ConfigurationError(
-            f"--recipe {recipe}: its digest is in no record of this audit; name the run's recipe ({used})"
+            f"--recipe {recipe}: no run in this audit had it; name the recipe of the runs ({used})"
         )
-    return checked, verify_archive(Places(tuple(inputs), output, recipe, key, workers), checked)
+    return checked, verify_archive(Places(tuple(inputs), output, recipe, key, digests, workers), checked)
 
 
 def _write(audit: str, rows: "list[Row]") -> str:

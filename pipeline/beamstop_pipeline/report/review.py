@@ -29,6 +29,7 @@ from beamstop_pipeline.report import sample
 from beamstop_pipeline.report.figures import Figures
 from beamstop_pipeline.report.page import Table, environment
 from beamstop_pipeline.report.sample import Written
+from beamstop_transforms.paths import is_clean_path
 from beamstop_transforms.stores import Store, open_seekable, open_store, paths_in
 from beamstop_transforms.tables import run_of
 
@@ -209,7 +210,7 @@ class _Gallery:
         if each.sop_instance_uid in self._seen:
             return None
         self._seen.add(each.sop_instance_uid)
-        found = self._clean.read(each.output_path)
+        found = self._clean.read(each.output_path) if is_clean_path(each.output_path) else None
         if found is None or hashlib.sha256(found[1]).hexdigest() != each.output_sha256:
             self.missing += 1
             return None

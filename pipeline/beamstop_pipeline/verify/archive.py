@@ -26,7 +26,7 @@ from beamstop_pipeline.silence import close_native_stderr
 from beamstop_pipeline.verify.audit import IDENTIFIERS, Audit, Newest, finding
 from beamstop_transforms.instance import Source, source_id_of
 from beamstop_transforms.match import find_sources
-from beamstop_transforms.paths import clean_path
+from beamstop_transforms.paths import clean_path, is_clean_path
 from beamstop_transforms.read import read_source
 from beamstop_transforms.stores import PARTIAL, Store, open_store
 
@@ -43,6 +43,7 @@ class Places:
         output: the OUTPUT folder or prefix.
         recipe: name or file of the run's recipe.
         key: reference of the run's key.
+        digests: of the recipe, in the versions of beamstop that the runs had.
         workers: processes that compare pairs.
     """
 
@@ -50,6 +51,7 @@ class Places:
     output: str
     recipe: str
     key: str
+    digests: frozenset[str]
     workers: int = 1
 
 
@@ -120,7 +122,7 @@ def _tasks(
     places: Places, audit: Audit, result: Archive, seen: set[bytes]
 ) -> Iterator[tuple[Source, str, Newest]]:
     """Yield every written source with its newest row; note those without a row."""
-    identity, recipe = Identity(resolve_key(places.key)), load_recipe(places.recipe)
+    identity = Identity(resolve_key(places.key))
     for pattern in places.inputs:
         for source in find_sources(pattern):
             source_id = source_id_of(source, identity)
@@ -131,7 +133,7 @@ def _tasks(
             newest = audit.newest.get(source_id)
             if newest is None:
                 result.findings.append(finding("no_row", source_id=source_id))
-            elif _is_written(newest) and newest.recipe_digest != recipe.digest:
+            elif _is_written(newest) and newest.recipe_digest not in places.digests:
                 result.counts["other_recipe"] += 1
             elif _is_written(newest):
                 yield source, source_id, newest
@@ -178,6 +180,10 @@ def _look(task: tuple[Places, Source, str, Newest]) -> _Looked:
     def found(check: str, element: str | None = None, detail: str | None = None) -> Row:
         return _about(check, source_id, newest, element, detail)
 
+    if not is_clean_path(newest.output_path or ""):
+        return _Looked(
+            source_id, [_about("path", source_id, newest._replace(output_path=None), "output_path")]
+        )
     try:
         stands = tools.store.read(newest.output_path or "")
     except Refusal as refusal:  # an imaging server's

@@ -11,17 +11,18 @@ import pyarrow.parquet as pq
 
 from beamstop.audit import (
     FINDINGS,
-    INSTANCES,
     Outcome,
     Row,
     bucket_digest,
     bucket_of,
+    is_row,
     leaf,
     merkle_root,
     record_mac,
     row_mac,
 )
 from beamstop.identity import Identity
+from beamstop.recipe.model import Recipe
 from beamstop_transforms.ledger.sealed import PRUNED
 from beamstop_transforms.stores import open_seekable, open_store, paths_in
 from beamstop_transforms.tables import run_of
@@ -51,6 +52,17 @@ class Newest(NamedTuple):
     disputed: tuple[str, str] | None = None
 
 
+class Recorded(NamedTuple):
+    """What a record says of its recipe: its name, and what the user gave; None in audits before 0.2.0."""
+
+    name: str
+    given: str | None
+
+    def is_what_was_given(self, recipe: Recipe) -> bool:
+        """Say whether the user gave this recipe, whatever a version of beamstop reads out of it."""
+        return self.name == recipe.name if self.given is None else self.given == recipe.given
+
+
 @dataclass
 class Audit:
     """What reading an audit gives.
@@ -58,14 +70,14 @@ class Audit:
     Attributes:
         findings: rows of `FINDINGS`, without `verify_id`.
         newest: source_id → what the newest row says, of finished runs.
-        recipes: digest → name, as the records have them.
+        recipes: digest → recipe, as the records have them.
         rows: how many were read, in all runs.
         fits: how many of the seals that need the key fit.
     """
 
     findings: list[Row] = field(default_factory=list)
     newest: dict[str, Newest] = field(default_factory=dict)
-    recipes: dict[str, str] = field(default_factory=dict)
+    recipes: dict[str, "Recorded"] = field(default_factory=dict)
     rows: int = 0
     fits: int = 0
 
@@ -165,7 +177,8 @@ class _Run:
         """Read the run's rows and compare what they say together with the record."""
         recipe = record.get("recipe")
         if isinstance(recipe, dict):
-            self._result.recipes[str(recipe.get("digest"))] = str(recipe.get("name"))
+            recorded = Recorded(str(recipe.get("name")), recipe.get("given"))
+            self._result.recipes[str(recipe.get("digest"))] = recorded
         for path in files:
             try:
                 self._read(path)
@@ -183,7 +196,7 @@ class _Run:
         source_id, run_id = str(row.get("source_id")), self._run_id
         self._result.rows += 1
         self._outcomes[str(row.get("outcome"))] += 1
-        if not _is_row(row) or row["run_id"] != run_id or not self._is_sealed(row):
+        if not is_row(row) or row["run_id"] != run_id or not self._is_sealed(row):
             self._find("row_changed", source_id=source_id)
         if not _is_digest(source_id):
             return
@@ -237,10 +250,6 @@ def _disputed(row: Row, former: Newest | None) -> tuple[str, str] | None:
     if former.output_path and former.output_sha256:
         return former.output_path, former.output_sha256
     return former.disputed
-
-
-def _is_row(row: Row) -> bool:
-    return set(row) == set(INSTANCES.names)
 
 
 def _is_digest(source_id: str) -> bool:

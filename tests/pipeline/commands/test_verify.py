@@ -201,6 +201,22 @@ def test_a_clean_file_that_came_from_elsewhere_is_noticed(
     assert found >= Counter(leak=1, pseudonym=1, row=1, path=1)
 
 
+def test_a_row_that_leads_elsewhere_is_not_followed(
+    run: Run, verify: Verify, archive: Path, places: tuple[str, ...], tmp_path: Path
+) -> None:
+    ran = run(archive)
+    victim = sorted(ran.output.rglob("*.dcm"))[0]
+    name = str(victim.relative_to(ran.output))
+    victim.rename(tmp_path / "victim.dcm")
+    paths = {name: "../victim.dcm"}
+    rows = [
+        {**it, "output_path": paths.get(it["output_path"], it["output_path"])}
+        for it in ran.table("instances")
+    ]
+    change_rows(ran.audit, lambda table: pa.Table.from_pylist(rows, table.schema))
+    assert verify(*places) == (1, Counter(root=1, row_changed=1, path=1))
+
+
 def test_sources_that_came_went_or_changed_are_noticed(
     run: Run, verify: Verify, archive: Path, places: tuple[str, ...]
 ) -> None:

@@ -1,5 +1,6 @@
 """Loading recipes: those that ship, and YAML or JSON files, with errors that say file, line and remedy."""
 
+import hashlib
 import os
 import warnings
 from collections.abc import Mapping
@@ -36,7 +37,15 @@ def load_recipe(name_or_path: str | os.PathLike[str] = "default") -> Recipe:
     >>> load_recipe("basic").options
     []
     """
-    return parse_recipe(*read_recipe(name_or_path))
+    recipe = parse_recipe(*read_recipe(name_or_path))
+    if not _is_file(name_or_path):
+        recipe._given = recipe.name
+    return recipe
+
+
+def _is_file(name_or_path: str | os.PathLike[str]) -> bool:
+    path = Path(name_or_path)
+    return bool(path.suffix) or path.exists()
 
 
 def read_recipe(name_or_path: str | os.PathLike[str]) -> tuple[str, str, str]:
@@ -48,7 +57,7 @@ def read_recipe(name_or_path: str | os.PathLike[str]) -> tuple[str, str, str]:
     path = Path(name_or_path)
     shipped = files("beamstop").joinpath("recipes", f"{name_or_path}.yaml")
     try:
-        if path.suffix or path.exists():
+        if _is_file(path):
             return path.read_text(encoding="utf-8"), path.name, path.stem
         return shipped.read_text(encoding="utf-8"), str(name_or_path), str(name_or_path)
     except UnicodeDecodeError:
@@ -104,6 +113,7 @@ def parse_recipe(text: str, file: str = "recipe", name: str = "recipe") -> Recip
     if not isinstance(document, Mapping):
         raise RecipeError(f"{file}: a recipe is a mapping of fields, such as options: [clean-pixel-data]")
     document, renamed = _renamed(document, file)
+    given = hashlib.sha256(_canonical(document).encode()).hexdigest()
     if kskit_recipe.is_kskit_recipe(document):
         document = {
             "kskit": document,
@@ -117,10 +127,19 @@ def parse_recipe(text: str, file: str = "recipe", name: str = "recipe") -> Recip
         raise RecipeError(_readable(error, file, text)) from None
     except RecipeError as error:
         raise RecipeError(f"{file}: {error}") from None
-    recipe._renamed = renamed
+    recipe._renamed, recipe._given = renamed, given
     for warning in recipe.warnings:
         warnings.warn(f"{file}: {warning}", stacklevel=2)
     return recipe
+
+
+def _canonical(value: Any) -> str:
+    """Return a text that is the same for equal content, in whatever order and notation it was written."""
+    if isinstance(value, Mapping):
+        return "{" + ",".join(sorted(f"{key!r}:{_canonical(it)}" for key, it in value.items())) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_canonical, value)) + "]"
+    return repr(value)
 
 
 def _renamed(document: Mapping[Any, Any], file: str) -> tuple[dict[Any, Any], tuple[str, ...]]:

@@ -231,6 +231,7 @@ class Recipe(_Part):
     pseudonyms: PseudonymPart = PseudonymPart()
     kskit: dict[str, Any] | None = Field(default=None, description="a kskit recipe, as it was read")
     _renamed: tuple[str, ...] = PrivateAttr(default=())
+    _given: str = PrivateAttr(default="")
 
     @field_validator("options")
     @classmethod
@@ -258,6 +259,14 @@ class Recipe(_Part):
 
         document = self.model_dump(mode="json", exclude={"name"})
         return hashlib.sha256(json.dumps([edition(), document], sort_keys=True).encode()).hexdigest()
+
+    @property
+    def given(self) -> str:
+        """What stands for the recipe as the user gave it: the name of one that ships, else a digest.
+
+        It stays when a newer beamstop reads more out of it, and says nothing of the file's own name.
+        """
+        return self._given or self.digest
 
     @cached_property
     def rules(self) -> Profile:

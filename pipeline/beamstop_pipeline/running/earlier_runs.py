@@ -1,0 +1,159 @@
+"""What AUDIT remembers: one key, one OUTPUT and one recipe; a run that has others must mean it."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+from beamstop.audit import record_mac
+from beamstop.identity import Identity
+from beamstop.keys import resolve_key
+from beamstop_pipeline.job import ConfigurationError, Job
+from beamstop_transforms.ledger.sealed import RUNS, SealedTable, rows_of, sealed_tables
+from beamstop_transforms.ledger.target import Target, is_run_id, open_claims
+from beamstop_transforms.record import output_digest
+from beamstop_transforms.stores import open_store
+
+_LOOKED_AT = 10  # clean files that tell one OUTPUT from another
+_TABLES = ("crosswalk", "attributes", "png")
+
+
+def check_earlier_runs(job: Job, accept_changed_recipe: bool, accept_moved_output: bool) -> tuple[str, ...]:
+    """Check a run against the newest record in AUDIT; return warnings.
+
+    Args:
+        job: the run.
+        accept_changed_recipe: another recipe is meant.
+        accept_moved_output: OUTPUT was moved; it must hold the newest clean files.
+
+    Raises:
+        ConfigurationError: another key, or another recipe or OUTPUT that was not accepted.
+    """
+    record = _newest_record(job.audit)
+    if record is None:
+        return ()
+    identity = Identity(resolve_key(job.key))
+    _check_key(record, identity)
+    changed = _check_recipe(record, job, accept_changed_recipe)
+    _check_output(record, job, identity, accept_moved_output)
+    return (*changed, *_changed_tables(record, job))
+
+
+def _newest_record(audit: str) -> dict[str, Any] | None:
+    """Return the newest record that has a seal, whoever made it."""
+    store = open_store(audit)
+    names = {it: it.removeprefix(f"{RUNS}/").removesuffix(".json") for it in store.names(RUNS)}
+    for name in sorted((it for it, run_id in names.items() if is_run_id(run_id)), reverse=True):
+        found = store.read(name)
+        try:
+            record = json.loads(found[1]) if found is not None else None
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(record, dict) and "mac" in record:
+            return record
+    return None
+
+
+def _check_key(record: Mapping[str, Any], identity: Identity) -> None:
+    if _options(record).get("ephemeral_key"):
+        raise ConfigurationError(
+            "--audit: its newest run had --ephemeral-key and cannot be continued; name a new AUDIT and OUTPUT"
+        )
+    if record["mac"] != record_mac(record, identity):
+        raise ConfigurationError(
+            "--key: it did not seal the newest run in AUDIT; name the key of that run, or a new AUDIT and "
+            "OUTPUT. If it is that key, the record was changed: beamstop verify says how"
+        )
+
+
+def _check_recipe(record: Mapping[str, Any], job: Job, is_accepted: bool) -> Iterator[str]:
+    """Check the recipe as the user gave it; return what is to be said of it."""
+    found = record.get("recipe")
+    earlier: dict[str, Any] = found if isinstance(found, dict) else {}
+    is_same = earlier.get("name") == job.recipe.name  # all that audits before 0.2.0 tell
+    if "given" in earlier:
+        is_same = earlier["given"] == job.recipe.given
+    if not is_same and not is_accepted:
+        raise ConfigurationError(
+            f"--recipe {job.recipe.name}: the newest run in AUDIT had another one, {earlier.get('name')}; "
+            "name that one, or add --accept-changed-recipe to de-identify every source again by this one"
+        )
+    is_changed = is_same and earlier.get("digest") != job.recipe.digest
+    return iter([_NEWER.format(job.recipe.name)] if is_changed else [])
+
+
+_NEWER = "recipe {}: it means something else in this version of beamstop; every source is de-identified again"
+
+
+def _check_output(record: Mapping[str, Any], job: Job, identity: Identity, is_accepted: bool) -> None:
+    if record.get("output") == output_digest(job.output, identity):
+        return
+    newest = list(islice(_newest_files(job.audit, identity), _LOOKED_AT))
+    standing = list(_standing(job, newest))
+    is_known = "output" in record  # audits before 0.2.0 do not tell
+    if not is_known and (any(standing) or not newest):
+        return
+    if not is_accepted:
+        raise ConfigurationError(
+            "--output: the runs in AUDIT wrote to another OUTPUT; name that one, or a new AUDIT for this "
+            "one. If the clean files were moved here, add --accept-moved-output"
+        )
+    if not all(standing):
+        raise ConfigurationError(
+            f"--accept-moved-output: of the newest {len(newest)} clean files that AUDIT names, "
+            f"{len(newest) - sum(standing)} are not in OUTPUT; move all of them, or name a new AUDIT"
+        )
+
+
+class _Written(NamedTuple):
+    source_id: str
+    sop_instance_uid: str
+    output_path: str | None
+    output_sha256: str
+
+
+def _standing(job: Job, written: Sequence[_Written]) -> Iterator[bool]:
+    """Yield of each clean file whether it stands in OUTPUT, or what a run that broke since made of it."""
+    store = open_store(job.output)
+    claims = open_claims(Target(job.output, job.audit, job.key, job.run_id))
+    for it in written:
+        path = it.output_path or ""
+        found = store.find(path)
+        yield found is not None and (
+            found.sha256 == it.output_sha256 or claims.made_before(it.sop_instance_uid, path, found.sha256)
+        )
+
+
+def _newest_files(audit: str, identity: Identity) -> Iterator[_Written]:
+    """Yield clean files that must stand in OUTPUT, the newest first."""
+    seen, pruned = set[str](), set[str]()
+    for table in reversed(sealed_tables(audit, identity)):
+        if table.is_pruned:
+            pruned.update(row["output_path"] for row in _rows(audit, table, ["output_path"]))
+            continue
+        for row in _rows(audit, table, list(_Written._fields)):
+            if row["source_id"] not in seen:
+                seen.add(row["source_id"])
+                if row["output_path"] is not None and row["output_path"] not in pruned:
+                    yield _Written(**row)
+
+
+def _rows(audit: str, table: SealedTable, columns: list[str]) -> Iterator[dict[str, Any]]:
+    for batch in rows_of(audit, table, columns):
+        yield from batch.to_pylist()
+
+
+def _changed_tables(record: Mapping[str, Any], job: Job) -> Iterator[str]:
+    """Yield a sentence for every table beside the audit that comes or goes."""
+    earlier = _options(record)
+    for name in _TABLES:
+        has_now = getattr(job, name) is not None
+        if has_now and not earlier.get(name) and job.incremental:
+            yield f"--{name} is new: it gets nothing of sources that --incremental skips; run once without"
+        if not has_now and earlier.get(name):
+            yield f"--{name}: the newest run in AUDIT had it; what it wrote is not kept up to date now"
+
+
+def _options(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    options = record.get("options")
+    return options if isinstance(options, dict) else {}

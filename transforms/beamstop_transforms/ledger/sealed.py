@@ -1,0 +1,95 @@
+"""What counts of AUDIT: the tables that the records sealed with the run's key name by their SHA-256."""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+
+from beamstop.audit import record_mac
+from beamstop.identity import Identity
+from beamstop_transforms.stores import open_store
+from beamstop_transforms.stores.ahead import ahead
+
+INSTANCES, PRUNED = "instances", "pruned"  # folders of AUDIT; `pruned` says which clean files a run removed
+RUNS = "runs"
+
+
+class SealedTable(NamedTuple):
+    """A table that a sealed record names.
+
+    Attributes:
+        name: below AUDIT.
+        run_id: of the run that wrote it.
+        sha256: of the file, in hex.
+    """
+
+    name: str
+    run_id: str
+    sha256: str
+
+    @property
+    def is_pruned(self) -> bool:
+        """Whether it tells what was pruned."""
+        return self.name.startswith(f"{PRUNED}/")
+
+
+def sealed_records(audit: str, identity: Identity) -> Iterator[dict[str, Any]]:
+    """Yield the records whose `mac` this key made, oldest run first.
+
+    Args:
+        audit: the AUDIT folder or prefix.
+        identity: of the runs' key.
+    """
+    store = open_store(audit)
+    names = sorted(store.names(RUNS))
+    for name, found in zip(names, ahead(store.read, names), strict=True):
+        record = _parsed(found[1]) if found is not None else {}
+        if record.get("run_id") == _run_named(name) and record.get("mac") == record_mac(record, identity):
+            yield record
+
+
+def sealed_tables(
+    audit: str, identity: Identity, folders: Iterable[str] = (INSTANCES, PRUNED)
+) -> list[SealedTable]:
+    """Return the tables that count, oldest run first, what a run pruned after its rows.
+
+    A table that no sealed record names decides nothing: whoever can write to AUDIT may have put it there.
+    """
+    wanted = tuple(f"{folder}/" for folder in folders)
+    found = []
+    for record in sealed_records(audit, identity):
+        named = record.get("sha256")
+        for name, sha256 in sorted(named.items()) if isinstance(named, dict) else ():
+            if name.startswith(wanted):
+                found.append(SealedTable(name, record["run_id"], sha256))
+    return found
+
+
+def rows_of(audit: str, table: SealedTable, columns: list[str]) -> Iterator[Any]:
+    """Yield record batches of a table; none if it is gone, or not what the record says.
+
+    Args:
+        audit: the AUDIT folder or prefix.
+        table: which.
+        columns: that are read.
+    """
+    found = open_store(audit).read(table.name)
+    if found is not None and hashlib.sha256(found[1]).hexdigest() == table.sha256:
+        with closing(pq.ParquetFile(io.BytesIO(found[1]))) as file:
+            yield from file.iter_batches(columns=columns)
+
+
+def _run_named(name: str) -> str:
+    return name.removeprefix(f"{RUNS}/").removesuffix(".json")
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
