@@ -74,8 +74,8 @@ class Placing:
         source_id = instance.source_id
         uid, sha256 = text_of(instance.dataset, INSTANCE), hashlib.sha256(data).hexdigest()
         if self._target.first_wins and self._is_taken(uid, path, sha256, source_id):
-            lost = self._lost_to_the_first(path, data)
-            return Placed(uid, path, sha256, lost, contested=False, unchanged=False)
+            first = self._lost_to_the_first(path, data)
+            return Placed(uid, path, sha256, first, contested=False, unchanged=False)
         me = Claimant(instance.source_digest or "", path, sha256)
         claim, waits = self._claims.join(uid, source_id, me), False
         if claim.winner == source_id or not self._target.first_wins:
