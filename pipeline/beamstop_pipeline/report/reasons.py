@@ -20,6 +20,7 @@ REMEDIES = {
     "not_stored": "Ask the imaging server's log why it refused; run again when it takes the instance.",
     "no_sop_instance_uid": "The original breaks the standard: repair it at its source.",
     "no_sop_class_uid": "The original breaks the standard: repair it at its source.",
+    "character_set": "The original declares a wrong character set: repair it, or give new values in ASCII.",
     "attributes_uncertain": "Look at the original with dciodvfy: its header cannot be read for sure.",
     "payload_uncleanable": "Look at the document: it does not keep to its format.",
     "decoder_crashed": "Look at the original in a viewer; ask its archive for another copy.",

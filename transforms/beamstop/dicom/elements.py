@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from pydicom.charset import default_encoding
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filebase import DicomBytesIO
@@ -16,6 +15,15 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
+from beamstop.dicom.character_sets import (
+    ASCII,
+    TEXT_VRS,
+    UTF_8,
+    Encodings,
+    check_raw_text,
+    declared_encodings,
+    text_bytes,
+)
 from beamstop.dicom.pydicom_guards import guarded
 from beamstop.dicom.tags import vr_of
 from beamstop.errors import Failed
@@ -43,6 +51,7 @@ _FIRST_ITEM = b"\xfe\xff\0\xe0"
 UNKNOWN_VRS = frozenset({None, "UN"})
 _MAYBE_SEQUENCE = frozenset({"SQ", "UN"})
 _TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "SH", "ST", "TM", "UI", "UT"})
+_WRITTEN_VRS = _TEXT_VRS | TEXT_VRS | {"DS", "IS", "UR"}  # the same bytes in every encoding of numbers
 _BYTES_VRS = frozenset({"OB", "OW"})
 _LAST_SHORT_LENGTH = 0xFFFF
 _FIRST_GROUP_WITHOUT_LENGTH = 8  # PS3.5 7.2: group lengths are retired from here on
@@ -129,54 +138,47 @@ class ElementWriter:
         self._short = struct.Struct(f"{order}HH2sH").pack
         self._long = struct.Struct(f"{order}HH2s2xL").pack
 
-    def write(self, dataset: Dataset, tags: list[BaseTag], charset: str | list[str]) -> bytes:
+    def write(self, dataset: Dataset, tags: list[BaseTag], around: Encodings = ASCII) -> bytes:
         """Return the bytes of some elements of a dataset.
 
         Args:
             dataset: the dataset or item they are in.
             tags: of the elements, in order.
-            charset: Specific Character Set around the dataset.
-        """
-        return b"".join(self.parts(dataset, tags, charset))
+            around: Python's names of the character sets of the dataset around an item.
 
-    def parts(self, dataset: Dataset, tags: list[BaseTag], charset: str | list[str]) -> list[bytes]:
+        Raises:
+            CannotHoldError: the character sets that the dataset declares lack a letter.
+        """
+        return b"".join(self.parts(dataset, tags, around))
+
+    def parts(self, dataset: Dataset, tags: list[BaseTag], around: Encodings = ASCII) -> list[bytes]:
         """Return the same in parts, so that large values need not be copied before all is put together."""
-        if self._needs_conversion(dataset):
-            dataset, charset = self._converted(dataset, tags, charset)
+        charset = declared_encodings(dataset, around)
+        check_raw_text(dataset, tags, charset)
+        if dataset.original_encoding not in (self._encoding, (None, None)):
+            dataset = self._converted(dataset, tags)
         parts: list[bytes] = []
         for tag in tags:
             if tag & 0xFFFF != 0 or tag >> 16 < _FIRST_GROUP_WITHOUT_LENGTH:
                 self._add(parts, dataset, dataset._dict[tag], charset)
         return parts
 
-    def element(self, element: Any) -> bytes:
-        """Return the bytes of an element that is not raw."""
-        parts: list[bytes] = []
-        self._add(parts, Dataset(), element, default_encoding)
-        return b"".join(parts)
-
-    def _needs_conversion(self, dataset: Dataset) -> bool:
-        """Say whether values must be read to be written: another encoding or character set."""
-        encoding = dataset.original_encoding
-        is_new = encoding == (None, None)
-        return not is_new and (
-            encoding != self._encoding or dataset.original_character_set != dataset._character_set
-        )
-
-    def _converted(
-        self, dataset: Dataset, tags: list[BaseTag], charset: str | list[str]
-    ) -> tuple[Dataset, str | list[str]]:
-        """Return some elements of a dataset, read as need be, and the character set to write them in."""
+    def _converted(self, dataset: Dataset, tags: list[BaseTag]) -> Dataset:
+        """Return some elements of a dataset in another encoding, read but for what is written in letters."""
         part = Dataset({tag: dataset._dict[tag] for tag in tags})
-        implicit, little = dataset.original_encoding
-        part.set_original_encoding(implicit, little, dataset._character_set)
-        if self._needs_conversion(part):
-            part = correct_ambiguous_vr(part, self._encoding[1])
-            for tag in tags:
+        part.set_original_encoding(*dataset.original_encoding, dataset.original_character_set)
+        part = correct_ambiguous_vr(part, self._encoding[1])
+        implicit, little = self._encoding
+        for tag in tags:
+            element: Any = part._dict[tag]
+            if element.is_raw and vr_of(tag, element.VR) in _WRITTEN_VRS:
+                vr = vr_of(tag, element.VR)
+                part._dict[tag] = element._replace(VR=vr, is_implicit_VR=implicit, is_little_endian=little)
+            else:
                 part[tag]  # is not raw from then on
-        return part, part.get("SpecificCharacterSet", charset)
+        return part
 
-    def _add(self, parts: list[bytes], dataset: Dataset, element: Any, charset: str | list[str]) -> None:
+    def _add(self, parts: list[bytes], dataset: Dataset, element: Any, charset: Encodings) -> None:
         if element.is_raw:
             self._add_raw(parts, dataset, element, charset)
         elif element.VR == "SQ":
@@ -184,7 +186,7 @@ class ElementWriter:
         else:
             self._add_converted(parts, element, charset)
 
-    def _add_raw(self, parts: list[bytes], dataset: Dataset, element: Any, charset: str | list[str]) -> None:
+    def _add_raw(self, parts: list[bytes], dataset: Dataset, element: Any, charset: Encodings) -> None:
         if (element.is_implicit_VR, element.is_little_endian) != self._encoding:
             self._add(parts, dataset, dataset[element.tag], charset)
             return
@@ -194,11 +196,13 @@ class ElementWriter:
             head = self._head(element.tag, element.VR, len(value))
         parts += (head, value) if head else (self._by_pydicom(element, charset),)
 
-    def _add_converted(self, parts: list[bytes], element: Any, charset: str | list[str]) -> None:
+    def _add_converted(self, parts: list[bytes], element: Any, charset: Encodings) -> None:
         if element.VR in _BYTES_VRS and isinstance(element.value, bytes) and element.value:
             self._add_bytes(parts, element)
             return
         value = b"" if element.is_empty else plain_text(element)
+        if value is None and element.VR in TEXT_VRS:
+            value = text_bytes(element, charset)
         head = self._head(element.tag, element.VR, len(value)) if value is not None else b""
         parts += (head, value) if head and value is not None else (self._by_pydicom(element, charset),)
 
@@ -211,11 +215,10 @@ class ElementWriter:
         if open_ended:
             parts.append(self._plain(0xFFFE, _SEQUENCE_END, 0))
 
-    def _add_sequence(self, parts: list[bytes], element: Any, charset: str | list[str]) -> None:
+    def _add_sequence(self, parts: list[bytes], element: Any, charset: Encodings) -> None:
         items: list[bytes] = []
         for item in element.value:
-            own = item.get("SpecificCharacterSet", charset)
-            data = self.write(item, sorted(item._dict), own)
+            data = self.write(item, sorted(item._dict), charset)
             if getattr(item, "is_undefined_length_sequence_item", False):
                 items += (
                     self._plain(0xFFFE, _ITEM, UNDEFINED_LENGTH),
@@ -239,21 +242,56 @@ class ElementWriter:
             return b""
         if vr in EXPLICIT_VR_LENGTH_32:
             return self._long(group, element, vr.encode(), length)
-        return self._short(group, element, vr.encode(), length) if length <= _LAST_SHORT_LENGTH else b""
+        if length > _LAST_SHORT_LENGTH:  # PS3.5 6.2.2
+            return self._long(group, element, b"UN", length)
+        return self._short(group, element, vr.encode(), length)
 
-    def _by_pydicom(self, element: Any, charset: str | list[str]) -> bytes:
+    def _by_pydicom(self, element: Any, charset: Encodings) -> bytes:
         """Return the bytes of an element that is no sequence.
 
         Whatever pydicom raises in one grows by half with each level of items: 14 of them were gigabytes.
         """
         buffer = self._buffer()
-        write_data_element(buffer, element, charset)
+        write_data_element(buffer, element, list(charset))
         return buffer.getvalue()
 
     def _buffer(self) -> DicomBytesIO:
         buffer = DicomBytesIO()
         buffer.is_implicit_VR, buffer.is_little_endian = self._encoding
         return buffer
+
+
+class _DigestWriter(ElementWriter):
+    """Writes what digests are made of: raw elements as they are, text in UTF-8."""
+
+    def parts(self, dataset: Dataset, tags: list[BaseTag], around: Encodings = ASCII) -> list[bytes]:
+        parts: list[bytes] = []
+        for tag in tags:
+            self._add(parts, dataset, dataset._dict[tag], UTF_8)
+        return parts
+
+    def _add_raw(self, parts: list[bytes], dataset: Dataset, element: Any, charset: Encodings) -> None:
+        parts += (self._plain(element.tag >> 16, element.tag & 0xFFFF, element.length), element.value or b"")
+
+
+_FOR_DIGESTS = _DigestWriter(implicit=False, little=True)
+
+
+def value_bytes(element: Any) -> bytes:
+    """Return bytes of an element that is not raw which tell its value from others; nothing is changed.
+
+    Text is in UTF-8, whatever the instance is written in.
+    """
+    if element.is_empty:
+        return b""
+    text = plain_text(element)
+    if text is not None:
+        return text
+    if element.VR in TEXT_VRS:
+        return text_bytes(element, UTF_8)
+    parts: list[bytes] = []
+    _FOR_DIGESTS._add(parts, Dataset(), element, UTF_8)
+    return b"".join(parts)
 
 
 def plain_text(element: Any) -> bytes | None:

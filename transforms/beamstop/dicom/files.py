@@ -20,6 +20,7 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
+from beamstop.dicom.character_sets import CannotHoldError, widen
 from beamstop.dicom.element_count import MAX_ELEMENTS, check_count
 from beamstop.dicom.elements import (
     MALFORMED,
@@ -119,11 +120,12 @@ def encode(dataset: Dataset, needs_uids: bool = True) -> Encoded:
     """Write an instance as a Part 10 file with a blank preamble and a new file meta group.
 
     Args:
-        dataset: one clean instance.
+        dataset: one clean instance; becomes UTF-8 where its character set cannot hold all of its text.
         needs_uids: refuse a dataset that no valid file can be made of, for want of its UIDs.
 
     Raises:
         Quarantined: `no_sop_instance_uid` or `no_sop_class_uid`; PS3.10 7.1 wants both in the meta.
+            `character_set`: nobody can say which letters its text has.
         Failed: `unreadable`: a value cannot be written as what it claims to be.
     """
     for tag, reason in _REQUIRED.items():
@@ -140,9 +142,12 @@ def encode(dataset: Dataset, needs_uids: bool = True) -> Encoded:
         IMPLEMENTATION_VERSION_NAME,
     )
     start = BLANK_PREAMBLE + b"DICM" + meta
-    charset = dataset.get("SpecificCharacterSet", "iso8859")
     writer = ElementWriter(syntax.is_implicit_VR, syntax.is_little_endian)
-    before, pixels, after = (writer.parts(dataset, tags, charset) for tags in _split_at_pixels(dataset))
+    try:
+        before, pixels, after = _parts(writer, dataset)
+    except CannotHoldError:
+        widen(dataset)
+        before, pixels, after = _parts(writer, dataset)
     header = b"".join((start, *before, *after))
     if syntax == DeflatedExplicitVRLittleEndian:
         return Encoded(start + _deflate(b"".join((*before, *pixels, *after))), header)
@@ -284,6 +289,11 @@ def clean_file_meta(dataset: Dataset) -> FileMetaDataset:
         for it, (vr, value) in values.items()
     )
     return FileMetaDataset({element.tag: element for element in raw})
+
+
+def _parts(writer: ElementWriter, dataset: Dataset) -> list[list[bytes]]:
+    """Return the bytes before the top-level pixel data, of the pixel data, and after it."""
+    return [writer.parts(dataset, tags) for tags in _split_at_pixels(dataset)]
 
 
 def _split_at_pixels(dataset: Dataset) -> tuple[list[BaseTag], list[BaseTag], list[BaseTag]]:

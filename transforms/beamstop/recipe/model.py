@@ -17,6 +17,9 @@ from pydantic import (
 )
 from pydicom.datadict import tag_for_keyword
 
+from beamstop.dicom.character_sets import TEXT_VRS
+from beamstop.dicom.tags import vr_of
+from beamstop.errors import RecipeError
 from beamstop.identity import DEFAULT_SHIFT_RANGE, Identity
 from beamstop.pixels.box import Box
 from beamstop.recipe import kskit as kskit_recipe
@@ -45,6 +48,7 @@ from beamstop.rules.profile import (
     option,
 )
 from beamstop.rules.rules import Profile, Rule, RuleSet
+from beamstop.rules.tag_identifiers import SingleTag
 from beamstop.standard.actions import Action
 from beamstop.text.burned_words import word_test
 from beamstop.text.detector import TextPolicy
@@ -244,8 +248,10 @@ class Recipe(_Part):
     @classmethod
     def _known_keywords(cls, insert: dict[str, Any]) -> dict[str, Any]:
         for keyword in insert:
-            if tag_for_keyword(keyword) is None:
+            tag = tag_for_keyword(keyword)
+            if tag is None:
                 raise ValueError(f"{keyword!r}: no attribute has this keyword")
+            _check_letters(keyword, tag, insert[keyword])
         return insert
 
     def model_post_init(self, _context: Any) -> None:
@@ -361,12 +367,22 @@ class Recipe(_Part):
     def _own_rule(self, key: str, entry: AttributeEntry) -> Rule:
         origin = f"{self.name}:{key}"
         if isinstance(entry, Replacement):
-            return Rule(key, SetFixedValue(entry.value), origin)
+            rule = Rule(key, SetFixedValue(entry.value), origin)
+            if isinstance(rule.identifier, SingleTag):
+                _check_letters(key, rule.identifier.tag, entry.value)
+            return rule
         if isinstance(entry, CustomOperator):
             return Rule(key, make_instance(entry.operator, Operator, entry.arguments), origin)
         # A plain code is carried out to the letter; a compound still follows the IOD.
         operation = entry if entry is Action.K else BY_ACTION.get(entry, entry)
         return Rule(key, operation, origin, fallback=Action.X_Z_D if entry is Action.C else Action.X)
+
+
+def _check_letters(name: str, tag: int, value: object) -> None:
+    """Raise where a VR that has no character set but ASCII (PS3.5 6.1.2.2) cannot hold a value."""
+    vr = vr_of(tag, None)
+    if vr not in TEXT_VRS and not str(value).isascii():
+        raise RecipeError(f"{name}: a value of VR {vr} has letters of ASCII alone: write it in these")
 
 
 def _bouncer(entry: BouncerEntry | Reject | CustomBouncer) -> Bouncer:

@@ -15,16 +15,16 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
 from beamstop.changes import Change
+from beamstop.dicom.character_sets import CannotHoldError, as_read
 from beamstop.dicom.elements import (
     MALFORMED,
     UNDEFINED_LENGTH,
     UNKNOWN_VRS,
-    ElementWriter,
     as_sequence,
     failing_if_malformed,
     hides_sequence,
-    plain_text,
     text_of,
+    value_bytes,
 )
 from beamstop.dicom.files import BLANK_PREAMBLE, clean_file_meta
 from beamstop.dicom.limits import MAX_DEPTH
@@ -36,6 +36,7 @@ from beamstop.rules.dates import OVER_AGE, cap_age, is_over_age
 from beamstop.rules.operators import (
     BY_ACTION,
     CannotCleanError,
+    Clean,
     Context,
     Empty,
     GuardBirthDate,
@@ -57,7 +58,6 @@ _SOP_CLASS_UID = 0x00080016
 _PATIENT_AGE = 0x00101010
 _ORIGINAL_IDS = (0x00100020, 0x0020000D, 0x0020000E, 0x00080018)  # of patient, study, series, instance
 _CONTENT_SEQUENCE = 0x0040A730
-_EXPLICIT = ElementWriter(implicit=False, little=True)
 _DELIMITERS, _PIXELS = 0xFFFE, 0x7FE0
 _ICON_IMAGE_SEQUENCE = 0x00880200
 _LONG = 5  # digits; shorter numbers are counts and sizes of anybody's
@@ -308,7 +308,7 @@ class _Walk:
         guarded = plan.operator.guarded if isinstance(plan.operator, GuardBirthDate) else plan.operator
         if result is converted and type(guarded) in _NEVER_IN_PLACE and converted.VR != "SQ":
             return plan.action, element  # as it was read
-        return plan.action, result
+        return plan.action, as_read(result, dataset) if type(guarded) is Clean else result
 
     def _without_conversion(self, element: Element, plan: Plan) -> Element:
         """Empty a value or remap a UID in the bytes as they are; None where the operator must see a value."""
@@ -479,13 +479,8 @@ def _place(path: tuple[int, ...]) -> bytes:
 
 
 def _encoded_value(element: DataElement) -> bytes:
-    """Return an element's value, or its bytes as Explicit VR Little Endian would hold them."""
-    if element.is_empty:
-        return b""
-    text = plain_text(element)
-    if text is not None:
-        return text
+    """Return bytes that tell an element's value from others."""
     try:
-        return _EXPLICIT.element(element)
-    except MALFORMED:
+        return value_bytes(element)
+    except (CannotHoldError, *MALFORMED):
         return _UNWRITABLE
