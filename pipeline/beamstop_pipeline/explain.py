@@ -13,12 +13,13 @@ from beamstop.changes import Change
 from beamstop.dicom.elements import MALFORMED
 from beamstop.dicom.files import read_dicom
 from beamstop.dicom.pydicom_guards import guarded
-from beamstop.dicom.tags import is_private_creator, private_block_start, tag_name, tag_text, vr_of
+from beamstop.dicom.tags import is_private_creator, tag_name, tag_text, vr_of
 from beamstop.dicom.walk import Place, is_readable, walk
 from beamstop.errors import RecipeError, Refusal, Rejected
 from beamstop.ocr import load_detector
 from beamstop.recipe.model import CustomBouncer, Recipe, Reject
 from beamstop.rules.operators import BY_ACTION, Operator
+from beamstop.rules.plans import Planner
 from beamstop.rules.profile import BASIC, METHOD_CODES, edition
 from beamstop.rules.rules import Rule
 from beamstop.rules.tag_identifiers import (
@@ -33,7 +34,6 @@ from beamstop.steps.insert import PATIENT_IDENTITY_REMOVED
 from beamstop.text.detector import DetectorLoader, TextPolicy
 from beamstop.text.where_text import why_no_text
 
-_FIRST_BLOCK = 0x1000  # of private elements, where the creator is (gggg,0010)
 _VALUE_LENGTH = 60
 _IN_WORDS = {
     "D": "gets a dummy value",
@@ -82,6 +82,14 @@ def describe_recipe(recipe: Recipe) -> Iterator[str]:
     sets = ", ".join(f"{rule_set.name} {len(rule_set)}" for rule_set in recipe.rules.rule_sets)
     yield f"{len(rules)} rules hold, of the rule sets {sets}; the most specific first"
     yield from table((str(rule.identifier), rule.code, _operator(rule), rule.origin) for rule in rules)
+    conditional = recipe.rules.conditional
+    if conditional:
+        yield ""
+        yield f"{len(conditional)} rules hold before these in instances that fit a criterion"
+        yield from table(
+            (str(rule.identifier), rule.code, _operator(rule), rule.origin, f"when {rule.when}")
+            for rule in conditional
+        )
 
 
 def _operator(rule: Rule) -> str:
@@ -159,28 +167,31 @@ def explain_attribute(recipe: Recipe, text: str, sop_class: str | None = None) -
     Raises:
         RecipeError: no such attribute or SOP class.
     """
-    path, creator = _place(text)
+    path, creators = _place(text)
+    *around, creator = creators
     uid = _sop_class(sop_class) if sop_class else ""
     tag = path[-1]
     vr = vr_of(tag, None)
-    name = str(TagPath(path)) if creator is None else text
+    name = str(TagPath(path)) if not any(creators) and creator is None else text
     yield f"{name} {tag_text(tag)} {vr}"
     for depth in range(1, len(path)):
-        around = recipe.planner.plan(path[:depth], None, None, uid)
-        if around.action.value in _REMOVED:
-            sequence = tag_name(path[depth - 1])
-            yield f"  is removed with {sequence}, which {_IN_WORDS[around.action]} ({around.origin})"
+        sequence = recipe.planner.plan(path[:depth], creators[depth - 1], None, uid, creators[: depth - 1])
+        if sequence.action.value in _REMOVED:
+            called = tag_name(path[depth - 1])
+            yield f"  is removed with {called}, which {_IN_WORDS[sequence.action]} ({sequence.origin})"
             return
-    plan = recipe.planner.plan(path, creator, None, uid)
-    rule = recipe.rules.rule_for(path, creator)
+    plan = recipe.planner.plan(path, creator, None, uid, tuple(around))
+    rule = recipe.rules.rule_for(path, creator, tuple(around))
     code = rule.code if rule and not sop_class and creator is None else plan.action.value
     visited = "; its items are visited" if vr == "SQ" and code not in _REMOVED else ""
     yield f"  {code}: {_compound(code)}{visited}"
     if rule and _operator(rule):
         yield f"  operator {_operator(rule)}"
     yield f"  rule {plan.origin}"
-    for number, candidate in _candidates(recipe, path, creator):
-        if candidate is not rule:
+    for number, candidate in _candidates(recipe, path, creators):
+        if candidate.when is not None:
+            yield f"  when {candidate.when}: {candidate.code} of {candidate.origin}, {number}"
+        elif candidate is not rule:
             yield f"  overrules {candidate.code} of {candidate.origin}, {number}"
 
 
@@ -190,17 +201,17 @@ def _compound(code: str) -> str:
     return "what the IOD allows of " + ", ".join(_IN_WORDS[part.rstrip("*")] for part in code.split("/"))
 
 
-def _place(text: str) -> tuple[tuple[int, ...], str | None]:
-    """Return path and private creator of the attribute that an identifier is about."""
+def _place(text: str) -> tuple[tuple[int, ...], tuple[str | None, ...]]:
+    """Return the path of the attribute that an identifier is about, and the private creators along it."""
     match parse_identifier(text):
         case SingleTag(tag=tag):
-            return (tag,), "" if tag & 0x10000 else None
-        case TagPath(tags=tags):
-            return tags, None
+            return (tag,), ("" if tag & 0x10000 else None,)
+        case TagPath(tags=tags, creators=creators):
+            return tags, creators
         case PrivateBlockTagIdentifier() as block:
-            return ((block.group << 16) | _FIRST_BLOCK | block.element,), block.creator
+            return (block.tag,), (block.creator,)
         case RepeatingGroup(pattern=pattern):
-            return (int(pattern.replace(",", "").replace("x", "0"), 16),), None
+            return (int(pattern.replace(",", "").replace("x", "0"), 16),), (None,)
     raise RecipeError(f"{text!r}: no single attribute; name one by keyword, tag or path")
 
 
@@ -213,15 +224,17 @@ def _sop_class(text: str) -> str:
     raise RecipeError(f"--sop-class {text}: no SOP class has this UID or keyword, such as CTImageStorage")
 
 
-def _candidates(recipe: Recipe, path: tuple[int, ...], creator: str | None) -> Iterator[tuple[str, Rule]]:
+def _candidates(
+    recipe: Recipe, path: tuple[int, ...], creators: tuple[str | None, ...]
+) -> Iterator[tuple[str, Rule]]:
     """Yield the rules that fit, the later rule set first, each with its place."""
     for rule_set in reversed(recipe.rules.rule_sets):
         for number, rule in enumerate(rule_set, start=1):
             identifier = rule.identifier
             fits = (
-                identifier.fits(path)
+                identifier.fits(path, creators[-1], creators[:-1])
                 if isinstance(identifier, TagPath)
-                else identifier.matches(path[-1], creator)
+                else identifier.matches(path[-1], creators[-1])
             )
             if fits:
                 yield f"rule {number} of {len(rule_set)} in {rule_set.name}", rule
@@ -305,6 +318,7 @@ def _describe(found: Explanation, original: Dataset, recipe: Recipe, finished: c
 
 def _lines(original: Dataset, recipe: Recipe, changes: dict[str, Change]) -> Iterator[Line]:
     sop_class = str(original.get("SOPClassUID") or "")
+    planner = recipe.planner.for_instance(original)
     meta = getattr(original, "file_meta", None) or Dataset()
     for element in meta:
         name = tag_name(element.tag)
@@ -320,15 +334,14 @@ def _lines(original: Dataset, recipe: Recipe, changes: dict[str, Change]) -> Ite
     for place in walk(original, stays):
         if place.label.startswith(inside_items):
             continue
-        yield _element_line(place, recipe, sop_class, changes.get(place.label))
+        yield _element_line(place, planner, sop_class, changes.get(place.label))
         for change in items:
             if change.path.rpartition("[")[0] == place.label:
                 yield _line(change.path, place.tag, "SQ", change, change.rule, "")
 
 
-def _element_line(place: Place, recipe: Recipe, sop_class: str, change: Change | None) -> Line:
-    creator = _creator(place.dataset, place.tag)
-    plan = recipe.planner.plan(place.path, creator, place.element.VR, sop_class)
+def _element_line(place: Place, planner: Planner, sop_class: str, change: Change | None) -> Line:
+    plan = planner.plan(place.path, place.creator, place.element.VR, sop_class, place.around)
     try:
         element = place.dataset[place.tag]
     except MALFORMED:
@@ -337,13 +350,6 @@ def _element_line(place: Place, recipe: Recipe, sop_class: str, change: Change |
     return _line(
         place.label, place.tag, element.VR, change, origin, "" if element.VR == "SQ" else element.value
     )
-
-
-def _creator(dataset: Dataset, tag: int) -> str | None:
-    if not tag & 0x10000:
-        return None
-    start = private_block_start(tag)
-    return str(dataset[start].value).strip(" \0") if start in dataset and start != tag else ""
 
 
 def _line(name: str, tag: int, vr: str, change: Change | None, origin: str, value: object) -> Line:

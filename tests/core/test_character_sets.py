@@ -1,4 +1,4 @@
-"""What letters a clean instance has: its own as they were, new ones as they were given, in one character set."""
+"""What letters a clean instance has: its own as they were, new ones as given, in one character set."""
 
 from io import BytesIO
 
@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from beamstop import (
-    Identity,
     Quarantined,
     RecipeError,
     deidentify,
@@ -174,7 +173,8 @@ def test_bytes_depend_neither_on_the_detail_of_the_audit_nor_on_who_asks(
     recipe = parse_recipe(
         "{options: [clean-descriptors, clean-structured-content], attributes: {StudyDescription: {value: X},"
         f" PatientName: {{value: '{name}^{given_name}'}}, RequestAttributesSequence: K,"
-        f" ScheduledProcedureStepDescription: {{value: '{description}'}}}}, insert: {{InstitutionName: '{description}'}}}}"
+        f" ScheduledProcedureStepDescription: {{value: '{description}'}}}},"
+        f" insert: {{InstitutionName: '{description}'}}}}"
     )
     dataset = clean(written_in(charset, SETS[charset]), recipe)
     assert str(dataset.PatientName) == f"{name}^{given_name}"

@@ -27,7 +27,6 @@ from functools import cached_property
 from io import BytesIO
 from typing import Any, NamedTuple
 
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.filereader import read_partial
 from pydicom.multival import MultiValue
@@ -36,7 +35,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from beamstop.dicom.elements import MALFORMED, UNDEFINED_LENGTH, text_of
 from beamstop.dicom.files import FIRST_PIXEL_TAG, IMPLEMENTATION_CLASS_UID, LAST_PIXEL_TAG, read_dicom
-from beamstop.dicom.tags import is_private_creator, private_block_start
+from beamstop.dicom.tags import is_private_creator
 from beamstop.dicom.walk import is_readable, walk
 from beamstop.errors import PixelError, Quarantined, Refusal
 from beamstop.identity import Identity, is_well_known_uid
@@ -135,13 +134,15 @@ def verify_pair(original: bytes, clean: bytes, recipe: Recipe, identity: Identit
 
 
 class _Element(NamedTuple):
-    """An element at its place: the dataset it is in, tags from the top, label, plan."""
+    """An element at its place, as `walk` tells it, converted."""
 
     dataset: Dataset
     path: tuple[int, ...]
     label: str
     vr: str
     value: Any
+    creator: str | None
+    around: tuple[str | None, ...]
 
 
 class _Look:
@@ -150,7 +151,7 @@ class _Look:
         self._own_uids = {tag: text_of(before, tag).strip(" \0") for tag in _OWN_UIDS}
         self._before = before
         self._after = after
-        self._recipe = recipe
+        self._planner = recipe.planner.for_instance(before)
         self._identity = identity
         self._days = timedelta(days=identity.shift_days(before))
         self._sop_class = str(before.get("SOPClassUID") or "")
@@ -185,9 +186,9 @@ class _Look:
 
     def leaks(self, clean: bytes) -> Iterator[Finding]:
         """Search the clean file's bytes for what must be gone."""
-        identifiers = harvest(self._before, self._recipe.planner.keeps)
+        identifiers = harvest(self._before, self._planner.keeps)
         # A moved date, or one that an operator made, may by chance be another of the original.
-        moved = self._moved_dates if self._recipe.planner.dates_move else set()
+        moved = self._moved_dates if self._planner.dates_move else set()
         identifiers = identifiers.without_dates(moved | self._made_dates())
         try:
             header, said = _haystack(clean, self._after)
@@ -196,7 +197,7 @@ class _Look:
             yield Finding(quarantined.reason, quarantined.detail)
             return
         # Again, by none of the run's code, and in the pixel data too.
-        spelled = set(_spelled_out(self._before, self._recipe.planner.keeps)) - {b""}
+        spelled = set(_spelled_out(self._before, self._planner.keeps)) - {b""}
         if any(_stands_alone(text, data) for text in spelled for data in {clean, header}):
             yield Finding("leak", "", "as it is spelled in the original")
 
@@ -228,12 +229,7 @@ class _Look:
                 yield Finding("uid", element.label)
 
     def _plan(self, element: _Element) -> Plan:
-        tag = element.path[-1]
-        creator = None
-        if tag & 0x10000:
-            start = private_block_start(tag)
-            creator = str(element.dataset.get(start, DataElement(start, "LO", "")).value or "").strip(" \0")
-        return self._recipe.planner.plan(element.path, creator, element.vr, self._sop_class)
+        return self._planner.plan(element.path, element.creator, element.vr, self._sop_class, element.around)
 
     def _judge(self, element: _Element, plan: Plan) -> str | None:
         operator, vr = plan.operator, element.vr
@@ -253,7 +249,7 @@ class _Look:
 
     def _is_content(self, element: _Element) -> bool:
         """Say whether the value is of a content item, which Table E.3.4-1 decides on, not its tag alone."""
-        return self._recipe.planner.content_action(element.dataset) is not None
+        return self._planner.content_action(element.dataset) is not None
 
     def _is_right_patient(self, element: _Element, operator: Operator | None) -> bool:
         value, old = str(element.value), str(self._before.get("PatientID") or "")
@@ -378,7 +374,8 @@ def _elements(dataset: Dataset) -> Iterator[_Element]:
         except MALFORMED:
             continue
         if element.VR != "SQ":
-            yield _Element(place.dataset, place.path, place.label, place.vr, value)
+            creator, around = place.creator, place.around
+            yield _Element(place.dataset, place.path, place.label, place.vr, value, creator, around)
 
 
 def _texts(value: Any) -> list[str]:

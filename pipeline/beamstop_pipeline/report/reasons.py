@@ -6,6 +6,7 @@ REMEDIES = {
     "duplicate": "Nothing: its twin was written.",
     "duplicate_conflict": "Two different instances share a SOP Instance UID: find the genuine one, "
     "take the other out of the input, and run again.",
+    "no_sop_class": "The original breaks the standard: repair it at its source.",
     "non_standard_sop_class": "If it is wanted, take the bouncer out of the recipe.",
     "encapsulated_document": "If it is wanted and no PDF, set encapsulated: clean in the recipe.",
     "key_object": "If it is wanted, take the bouncer out of the recipe.",
@@ -35,5 +36,5 @@ REMEDIES = {
     "killed_worker": "Look at it alone with beamstop explain; give the run more memory, and run again.",
     "out_of_memory": "Look at it alone with beamstop explain; raise --max-memory, and run again.",
     "stalled_worker": "Look at it alone with beamstop explain; raise --stall-timeout, and run again.",
-    "fault": "A fault of beamstop: report it with the detail, which holds no patient data.",
+    "fault": "Mend your class if the detail names one; else report the detail, which holds no patient data.",
 }

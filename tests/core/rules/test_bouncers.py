@@ -3,9 +3,17 @@ import pickle
 import pytest
 from pydicom.dataset import Dataset
 
-from beamstop.errors import RecipeError, Rejected
+from beamstop.errors import Failed, Quarantined, RecipeError, Rejected
 from beamstop.recipe.load import parse_recipe
-from beamstop.rules.bouncers import CriterionBouncer
+from beamstop.rules.bouncers import (
+    Bouncer,
+    CriterionBouncer,
+    RejectEncapsulatedImageStorage,
+    RejectKeyObject,
+    RejectKOGSPS,
+    RejectNonStandardDicom,
+    RejectPresentationState,
+)
 from beamstop.rules.criteria import parse_criterion
 from beamstop.steps.bounce import bounce
 
@@ -41,11 +49,59 @@ def reason(instance, recipe, cleaned=None):
         ("1.2.840.10008.5.1.4.1.1.104.3", "encapsulated_document"),
         ("1.2.840.10008.5.1.4.1.1.104.5", "encapsulated_document"),
         ("1.3.12.2.1107.5.9.1", "non_standard_sop_class"),
-        (None, "non_standard_sop_class"),
+        (None, "no_sop_class"),
+        (["1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"], "no_sop_class"),
     ],
 )
 def test_the_default_bouncers_turn_away_documents_and_what_no_standard_defines(sop_class, expected):
     assert reason(dataset(SOPClassUID=sop_class), "{}") == expected
+
+
+@pytest.mark.parametrize(
+    "bouncer",
+    [
+        RejectEncapsulatedImageStorage,
+        RejectKOGSPS,
+        RejectKeyObject,
+        RejectNonStandardDicom,
+        RejectPresentationState,
+    ],
+)
+def test_a_bouncer_that_cannot_tell_turns_away(bouncer):
+    with pytest.raises(Rejected) as no:
+        bouncer().inspect(Dataset())
+    assert no.value.reason == "no_sop_class"
+
+
+def test_a_payload_without_sop_class_is_an_encapsulated_document():
+    with pytest.raises(Rejected) as no:
+        RejectEncapsulatedImageStorage().inspect(dataset(EncapsulatedDocument=b"%PDF"))
+    assert no.value.reason == "encapsulated_document"
+
+
+class Broken(Bouncer):
+    """Raises what it was given."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def inspect(self, dataset):
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [KeyError("Roe"), RuntimeError("Roe"), ValueError("Roe"), AssertionError()])
+def test_a_bouncer_of_ones_own_that_raises_is_a_fault_of_its_class(error):
+    with pytest.raises(Failed) as fault:
+        bounce(dataset(Modality="CT"), [Broken(error)])
+    assert (fault.value.reason, fault.value.detail) == (
+        "fault",
+        f"{__name__}.Broken: {type(error).__name__}",
+    )
+
+
+def test_a_refusal_of_a_bouncer_of_ones_own_stays_what_it_is():
+    with pytest.raises(Quarantined, match="leak"):
+        bounce(dataset(Modality="CT"), [Broken(Quarantined("leak"))])
 
 
 def test_key_objects_and_presentation_states_are_turned_away_where_the_recipe_says_so():

@@ -145,7 +145,7 @@ def _decoded(element: Any, encodings: Encodings) -> str:
 
 
 def _undeclared(value: bytes, tag: int) -> str:
-    """Read letters without a character set as most readers show them: UTF-8 where it is that, else Latin-1."""
+    """Read text that declares nothing as most readers show it: UTF-8 where it is that, else Latin-1."""
     try:
         return value.decode()
     except UnicodeDecodeError:

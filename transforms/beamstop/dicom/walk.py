@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from beamstop.dicom.elements import MALFORMED
-from beamstop.dicom.tags import tag_name, vr_of
+from beamstop.dicom.tags import private_block_start, tag_name, vr_of
 
 
 class Place(NamedTuple):
@@ -24,6 +24,7 @@ class Place(NamedTuple):
         element: as pydicom holds it: raw where nobody has converted it.
         path: tags from the top level to it, item numbers left out.
         label: the same in keywords, item numbers included; tag numbers of private elements.
+        around: private creators of the sequences around it; empty where none of them is private.
     """
 
     dataset: Dataset
@@ -31,6 +32,16 @@ class Place(NamedTuple):
     element: Any
     path: tuple[int, ...]
     label: str
+    around: tuple[str | None, ...] = ()
+
+    @property
+    def creator(self) -> str | None:
+        """The private creator of the element's block; empty where nobody reserved it, None if standard."""
+        if not self.tag & 0x10000:
+            return None
+        start: Any = private_block_start(self.tag)
+        there = start in self.dataset and start != self.tag
+        return str(self.dataset[start].value or "").strip(" \0") if there else ""
 
     @property
     def vr(self) -> str:
@@ -55,18 +66,25 @@ def walk(dataset: Dataset, enters: Callable[[Place], bool] = lambda place: True)
     Raises:
         Exception: one of `MALFORMED` for a sequence that cannot be read, unless `enters` is `is_readable`.
     """
-    return _walk(dataset, enters, (), "")
+    return _walk(dataset, enters, (), "", ())
 
 
 def _walk(
-    dataset: Dataset, enters: Callable[[Place], bool], path: tuple[int, ...], label: str
+    dataset: Dataset,
+    enters: Callable[[Place], bool],
+    path: tuple[int, ...],
+    label: str,
+    around: tuple[str | None, ...],
 ) -> Iterator[Place]:
     for tag in sorted(dataset._dict):
-        here = Place(dataset, tag, dataset._dict[tag], (*path, int(tag)), label + tag_name(tag))
+        here = Place(dataset, tag, dataset._dict[tag], (*path, int(tag)), label + tag_name(tag), around)
         yield here
         if here.vr == "SQ" and enters(here):
+            inside = around
+            if around or tag & 0x10000:
+                inside = (*(around or (None,) * len(path)), here.creator)
             for number, item in enumerate(dataset[tag].value or ()):
-                yield from _walk(item, enters, here.path, f"{here.label}[{number}].")
+                yield from _walk(item, enters, here.path, f"{here.label}[{number}].", inside)
 
 
 def is_readable(place: Place) -> bool:

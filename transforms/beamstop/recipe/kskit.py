@@ -269,7 +269,9 @@ class _Inside(TagPath):
         around = tag_name(*self.sequences) if len(self.sequences) == 1 else ""
         return f"{around}..{tag_name(self.tags[-1])}"
 
-    def fits(self, path: tuple[int, ...]) -> bool:
+    def fits(
+        self, path: tuple[int, ...], creator: str | None = None, around: tuple[str | None, ...] = ()
+    ) -> bool:
         return path[-1] == self.tags[-1] and not self.sequences.isdisjoint(path[:-1])
 
 

@@ -15,7 +15,7 @@ from pydantic import (
 
 from beamstop.errors import RecipeError
 from beamstop.recipe import kskit as kskit_recipe
-from beamstop.recipe.model import Recipe
+from beamstop.recipe.model import KINDS_OF_ENTRIES, Recipe
 from beamstop.rules.profile import (
     CLEAN_PIXEL_DATA,
 )
@@ -169,11 +169,21 @@ def recipe_schema() -> dict[str, Any]:
 
 def _readable(error: ValidationError, file: str, text: str) -> str:
     first = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("literal", "function")))
+    field = ".".join(_shown(first["loc"]))
     message = first["msg"].removeprefix("Value error, ")
     if "clean-recognizable-visual-features" in str(first.get("input")):
         message = "clean-recognizable-visual-features does not exist yet; leave it out"
     return f"{file}, line {_line_of(text, first['loc'])}: {field}: {message}"
+
+
+def _shown(location: tuple[int | str, ...]) -> list[str]:
+    """Return the parts of a location that stand in the file: pydantic also names the kind of an entry."""
+    return [
+        str(part)
+        for number, part in enumerate(location)
+        if not str(part).startswith(("literal", "function"))
+        and (part not in KINDS_OF_ENTRIES or part in location[:number])
+    ]
 
 
 def _line_of(text: str, location: tuple[int | str, ...]) -> int:

@@ -3,14 +3,18 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from functools import cached_property
+from itertools import chain, starmap
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     PrivateAttr,
+    Tag,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -33,7 +37,7 @@ from beamstop.rules.bouncers import (
     RejectNonStandardDicom,
     RejectPresentationState,
 )
-from beamstop.rules.operators import BY_ACTION, Operator, SetFixedValue
+from beamstop.rules.operators import BY_ACTION, AgeBand, KeepYear, Operator, SetFixedValue
 from beamstop.rules.plans import Planner
 from beamstop.rules.profile import (
     BASIC,
@@ -48,7 +52,7 @@ from beamstop.rules.profile import (
     option,
 )
 from beamstop.rules.rules import Profile, Rule, RuleSet
-from beamstop.rules.tag_identifiers import SingleTag
+from beamstop.rules.tag_identifiers import Identifier, TagPath
 from beamstop.standard.actions import Action
 from beamstop.text.burned_words import word_test
 from beamstop.text.detector import TextPolicy
@@ -76,13 +80,37 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Replacement(_Part):
+class _Entry(_Part):
+    """What is done to an attribute, and in which instances."""
+
+    when: str | None = Field(default=None, description="a criterion: in instances that fit it alone")
+
+
+class Code(_Entry):
+    """An action code, in some instances."""
+
+    action: Action
+
+
+class Replacement(_Entry):
     """A fixed value in place of the original."""
 
     value: str | int | float | list[str]
 
 
-class CustomOperator(_Part):
+class AgeBands(_Entry):
+    """Ages in bands of years, each by its lowest; over 89 is one of them."""
+
+    band: Annotated[int, Field(ge=2, le=45)]
+
+
+class Year(_Entry):
+    """Of a date the year stays."""
+
+    keep: Literal["year"]
+
+
+class CustomOperator(_Entry):
     """An operator of one's own: a class by its import path."""
 
     operator: str
@@ -205,7 +233,33 @@ class PseudonymPart(_Part):
     with_issuer: bool = False
 
 
-AttributeEntry = Annotated[Action | Replacement | CustomOperator, Field(union_mode="left_to_right")]
+_ENTRIES = {"action": Code, "value": Replacement, "operator": CustomOperator, "band": AgeBands, "keep": Year}
+
+
+def _kind_of_entry(entry: object) -> str | None:
+    if isinstance(entry, list):
+        return "several"
+    if isinstance(entry, Mapping):
+        return next((name for name in _ENTRIES if name in entry), None)
+    return next((name for name, kind in _ENTRIES.items() if isinstance(entry, kind)), "code")
+
+
+_BY_KIND = Discriminator(
+    _kind_of_entry,
+    custom_error_type="entry",
+    custom_error_message="write an action code, or a mapping with action, value, operator, band or keep",
+)
+SingleEntry = (
+    Annotated[Action, Tag("code")]
+    | Annotated[Code, Tag("action")]
+    | Annotated[Replacement, Tag("value")]
+    | Annotated[CustomOperator, Tag("operator")]
+    | Annotated[AgeBands, Tag("band")]
+    | Annotated[Year, Tag("keep")]
+)
+_Several = Annotated[list[Annotated[SingleEntry, _BY_KIND]], Field(min_length=1)]
+AttributeEntry = Annotated[SingleEntry | Annotated[_Several, Tag("several")], _BY_KIND]
+KINDS_OF_ENTRIES = frozenset({"code", "several", *_ENTRIES})
 BouncerEntry = Literal["non-standard-sop-class", "encapsulated-document", "key-object", "presentation-state"]
 
 
@@ -277,7 +331,7 @@ class Recipe(_Part):
     @cached_property
     def rules(self) -> Profile:
         """The rule sets in order: additions, Basic Profile, options, the recipe's own."""
-        own = RuleSet([self._own_rule(key, entry) for key, entry in self.attributes.items()], self.name)
+        own = RuleSet(chain.from_iterable(starmap(self._own_rules, self.attributes.items())), self.name)
         return Profile([*self._official_rules(), *self._payload_rules(), own], self.name)
 
     def _official_rules(self) -> list[RuleSet]:
@@ -364,18 +418,47 @@ class Recipe(_Part):
             self.pseudonyms.with_issuer,
         )
 
-    def _own_rule(self, key: str, entry: AttributeEntry) -> Rule:
+    def _own_rules(self, key: str, entry: AttributeEntry) -> list[Rule]:
+        """Return the rules of one entry, the first of several last, so that it wins."""
+        entries = entry if isinstance(entry, list) else [entry]
+        for earlier in entries[:-1]:
+            if isinstance(earlier, Action) or earlier.when is None:
+                raise RecipeError(f"{key}: what stands behind an entry without when: never holds")
+        return [self._own_rule(key, one) for one in reversed(entries)]
+
+    def _own_rule(self, key: str, entry: Action | _Entry) -> Rule:
         origin = f"{self.name}:{key}"
-        if isinstance(entry, Replacement):
-            rule = Rule(key, SetFixedValue(entry.value), origin)
-            if isinstance(rule.identifier, SingleTag):
-                _check_letters(key, rule.identifier.tag, entry.value)
+        when = None if isinstance(entry, Action) else entry.when
+        code = entry.action if isinstance(entry, Code) else entry
+        if not isinstance(code, Action):
+            rule = Rule(key, self._operator(entry), origin, when=when)
+            _check_fit(key, rule.identifier, entry)
             return rule
-        if isinstance(entry, CustomOperator):
-            return Rule(key, make_instance(entry.operator, Operator, entry.arguments), origin)
         # A plain code is carried out to the letter; a compound still follows the IOD.
-        operation = entry if entry is Action.K else BY_ACTION.get(entry, entry)
-        return Rule(key, operation, origin, fallback=Action.X_Z_D if entry is Action.C else Action.X)
+        operation = code if code is Action.K else BY_ACTION.get(code, code)
+        fallback = Action.X_Z_D if code is Action.C else Action.X
+        return Rule(key, operation, origin, fallback, when)
+
+    def _operator(self, entry: Action | _Entry) -> Operator:
+        if isinstance(entry, AgeBands):
+            return AgeBand(entry.band)
+        if isinstance(entry, Year):
+            return KeepYear(MODIFIED_DATES in self.options)
+        if isinstance(entry, CustomOperator):
+            return make_instance(entry.operator, Operator, entry.arguments)
+        return SetFixedValue(entry.value if isinstance(entry, Replacement) else None)
+
+
+def _check_fit(key: str, identifier: Identifier, entry: object) -> None:
+    """Raise where an attribute cannot be what an entry makes of it."""
+    tag = identifier.last if isinstance(identifier, TagPath) else getattr(identifier, "tag", 0)
+    vr = vr_of(tag, None)
+    if isinstance(entry, Replacement) and vr != "UN":
+        _check_letters(key, tag, entry.value)
+    if isinstance(entry, AgeBands) and vr != "AS":
+        raise RecipeError(f"{key}: band is for ages (VR AS) alone, such as PatientAge")
+    if isinstance(entry, Year) and vr not in ("DA", "DT"):
+        raise RecipeError(f"{key}: keep: year is for dates (VR DA and DT) alone, such as PatientBirthDate")
 
 
 def _check_letters(name: str, tag: int, value: object) -> None:

@@ -42,7 +42,8 @@ class Bouncer(ABC):
         """Return when the dataset may pass.
 
         Raises:
-            Rejected: policy says no, or it cannot be told: that means no, too.
+            Rejected: policy says no, or it cannot be told: that means no, too. Anything else that a bouncer
+                of one's own raises is a `fault` of its class.
         """
 
     def _reject(self, detail: str = "") -> None:
@@ -50,7 +51,7 @@ class Bouncer(ABC):
 
 
 class RejectNonStandardDicom(Bouncer):
-    """Turns away SOP classes that PS3.4 does not define: nobody knows what they hold."""
+    """Turns away SOP classes that PS3.4 does not define, for nobody knows what they hold; none, too."""
 
     reason = "non_standard_sop_class"
 
@@ -74,10 +75,9 @@ class RejectEncapsulatedImageStorage(Bouncer):
 
     def inspect(self, dataset: Dataset) -> None:
         """Look at SOPClassUID and for a payload."""
-        sop_class = _sop_class(dataset)
-        if sop_class in self.but:
+        if text_of(dataset, _SOP_CLASS_UID) in self.but:
             return
-        if sop_class.startswith(_ENCAPSULATED) or _ENCAPSULATED_DOCUMENT in dataset._dict:
+        if _ENCAPSULATED_DOCUMENT in dataset._dict or _sop_class(dataset).startswith(_ENCAPSULATED):
             self._reject()
 
 
@@ -145,4 +145,12 @@ class CriterionBouncer(Bouncer):
 
 
 def _sop_class(dataset: Dataset) -> str:
-    return text_of(dataset, _SOP_CLASS_UID)
+    """Return the SOP class.
+
+    Raises:
+        Rejected: `no_sop_class`: there is none, or several.
+    """
+    sop_class = text_of(dataset, _SOP_CLASS_UID)
+    if not sop_class or "\\" in sop_class:
+        raise Rejected("no_sop_class")
+    return sop_class

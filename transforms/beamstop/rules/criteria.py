@@ -10,6 +10,34 @@ from pydicom.dataset import Dataset
 from beamstop.errors import RecipeError
 
 
+class Criterion:
+    """A condition on an instance, by its text in idiscore's language; see `parse_criterion`.
+
+    >>> Criterion("Modality.equals('CT')")(Dataset())
+    False
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._fits = parse_criterion(text)
+
+    def __call__(self, dataset: Dataset) -> bool:
+        """Say whether a dataset fits."""
+        return self._fits(dataset)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Criterion) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __reduce__(self) -> tuple[type["Criterion"], tuple[str]]:
+        return type(self), (self.text,)  # the function of it cannot be pickled
+
+
 def parse_criterion(text: str) -> Callable[[Dataset], bool]:
     """Read a criterion in idiscore's language.
 

@@ -73,6 +73,19 @@ def is_over_age(birth: str, days: Iterable[date]) -> bool:
     return (last.year, last.month, last.day) >= (year + MAX_AGE_YEARS + 1, month, day)
 
 
+def band_age(value: str, years: int) -> str | None:
+    """Return the lowest age of the band of years that an AS value lies in; None when it cannot be parsed.
+
+    >>> band_age("047Y", 10), band_age("018M", 10), band_age("093Y", 20), band_age("089Y", 20)
+    ('040Y', '000Y', '090Y', '080Y')
+    """
+    capped = cap_age(value)
+    if capped is None or capped == OVER_AGE:
+        return capped
+    whole = int(_in_years(capped))
+    return f"{whole - whole % years:03}Y"
+
+
 def cap_age(value: str) -> str | None:
     """Return an AS value, `090Y` where it says more than 89 years; None when it cannot be parsed.
 
@@ -82,5 +95,8 @@ def cap_age(value: str) -> str | None:
     match = _AS.match(value.strip())
     if match is None:
         return None
-    years = int(match[1]) / {"D": 365.25, "W": 52.18, "M": 12, "Y": 1}[match[2]]
-    return OVER_AGE if years > MAX_AGE_YEARS else match[0]
+    return OVER_AGE if _in_years(match[0]) > MAX_AGE_YEARS else match[0]
+
+
+def _in_years(age: str) -> float:
+    return int(age[:3]) / {"D": 365.25, "W": 52.18, "M": 12, "Y": 1}[age[3]]

@@ -17,7 +17,7 @@ from pydicom.sequence import Sequence
 
 from beamstop.dicom.tags import tag_name
 from beamstop.identity import Identity
-from beamstop.rules.dates import cap_age, shift_da, shift_dt
+from beamstop.rules.dates import band_age, cap_age, shift_da, shift_dt
 from beamstop.rules.icc_profiles import clean_icc_profile
 from beamstop.standard.actions import Action
 from beamstop.standard.defined_terms import is_defined_term
@@ -85,6 +85,10 @@ class Operator(ABC):
         """Return the element to put in its place, or None to take it out.
 
         Must depend on its arguments alone, so that every worker and every retry does the same.
+
+        Raises:
+            CannotCleanError: it cannot make sense of the value; the rule's fallback holds. Anything else that
+                an operator of one's own raises is a `fault` of its class, and the instance is not written.
         """
 
 
@@ -211,13 +215,67 @@ class HashUID(Operator):
 
 
 class PseudonymisePatientID(Operator):
-    """Z with a dummy, as E.1.1 allows: the pseudonym of the patient, stable under one key."""
+    """Z with a dummy, as E.1.1 allows, or D: the pseudonym of the patient, stable under one key."""
 
-    action = Action.Z
+    def __init__(self, action: Action = Action.Z) -> None:
+        self.action = action
 
     def apply(self, element: DataElement, context: Context) -> DataElement | None:
         issuer = str(context.dataset.get("IssuerOfPatientID") or "")
         return _element(element, context.identity.patient_id(str(element.value or ""), issuer))
+
+
+class AgeBand(Operator):
+    """C: an age becomes the lowest of its band of years; ages over 89 years are one band, 090Y.
+
+    Args:
+        years: how many a band has.
+
+    Raises:
+        CannotCleanError: no age.
+    """
+
+    action = Action.C
+
+    def __init__(self, years: int) -> None:
+        self.years = years
+
+    def apply(self, element: DataElement, context: Context) -> DataElement | None:
+        return _mapped(element, self._band)
+
+    def _band(self, age: str) -> str:
+        band = band_age(age, self.years)
+        if band is None:
+            raise CannotCleanError
+        return band
+
+
+class KeepYear(Operator):
+    """C: of a date the year stays, as its 1 January in a DA.
+
+    Args:
+        moves: the date first moves by the patient's shift: beside others its own year would tell the shift.
+
+    Raises:
+        CannotCleanError: no date.
+    """
+
+    action = Action.C
+
+    def __init__(self, moves: bool = False) -> None:
+        self.moves = moves
+
+    def apply(self, element: DataElement, context: Context) -> DataElement | None:
+        end = "0101" if element.VR == "DA" else ""
+
+        def year(value: str) -> str:
+            move = shift_da if element.VR == "DA" else shift_dt
+            moved = move(value, context.days if self.moves else 0)
+            if moved is None or "-" in moved[:-5]:  # a range; the offset of a DT stands last
+                raise CannotCleanError
+            return moved[:4] + end
+
+        return _mapped(element, year)
 
 
 class GuardBirthDate(Operator):

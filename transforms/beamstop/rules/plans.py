@@ -1,14 +1,24 @@
 """Plans: which rule holds for an attribute at its place, and what that comes to."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from pydicom.datadict import dictionary_has_tag, repeater_has_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 
 from beamstop.dicom.tags import vr_of
-from beamstop.rules.operators import BY_ACTION, TEXT_VRS, Clean, GuardBirthDate, Keep, Operator
+from beamstop.rules.operators import (
+    BY_ACTION,
+    TEXT_VRS,
+    Clean,
+    GuardBirthDate,
+    Keep,
+    Operator,
+    PseudonymisePatientID,
+    Replace,
+)
 from beamstop.rules.profile import (
     CLEAN_DESCRIPTORS,
     CLEAN_STRUCTURED_CONTENT,
@@ -18,15 +28,15 @@ from beamstop.rules.profile import (
     RETAIN_UIDS,
     newer_vrs,
 )
-from beamstop.rules.rules import Profile, Rule
-from beamstop.rules.tag_identifiers import PrivateTags
+from beamstop.rules.rules import Condition, Profile, Rule
 from beamstop.standard.actions import Action
 from beamstop.standard.content_items import find_content_item
 from beamstop.standard.iods import attribute_type, resolve
 from beamstop.standard.safe_private import safe_vr
 
-_MAX_PLANS = 100_000
-BIRTH_DATE = 0x00100030
+_MAX_PLANS, _MAX_VARIANTS = 100_000, 64
+BIRTH_DATE, _PATIENT_ID = 0x00100030, 0x00100020
+_PATIENT_ID_DUMMY = PseudonymisePatientID(Action.D)
 
 # Without these no reader could open the object; a profile that removes what it does not list keeps them.
 _STRUCTURE = {0x00080005, 0x00080016, 0x00080018, 0x0020000D, 0x0020000E}
@@ -106,6 +116,33 @@ class Planner:
     extra_words: frozenset[str] = frozenset()
     _plans: dict[str, dict[Any, Plan]] = field(default_factory=dict, repr=False, compare=False)
     _kept: dict[tuple[int, ...], bool] = field(default_factory=dict, repr=False, compare=False)
+    _variants: dict[frozenset[Condition], "Planner"] = field(default_factory=dict, repr=False, compare=False)
+
+    def for_instance(self, dataset: Dataset) -> "Planner":
+        """Return the planner for an instance, by which of the rules' conditions it fits.
+
+        Args:
+            dataset: before anything in it is changed.
+        """
+        conditions = self._conditions
+        if not conditions:
+            return self
+        fitting = frozenset(condition for condition in conditions if condition(dataset))
+        if not fitting:
+            return self
+        variant = self._variants.get(fitting)
+        if variant is None:
+            if len(self._variants) >= _MAX_VARIANTS:
+                self._variants.clear()
+            profile = self.profile.holding(fitting)
+            variant = self._variants[fitting] = replace(
+                self, profile=profile, _plans={}, _kept={}, _variants={}
+            )
+        return variant
+
+    @cached_property
+    def _conditions(self) -> tuple[Condition, ...]:
+        return self.profile.conditions
 
     @property
     def dates_move(self) -> bool:
@@ -116,6 +153,11 @@ class Planner:
     def dates_stay(self) -> bool:
         """Whether dates are there at all afterwards, moved or not."""
         return self.dates_move or FULL_DATES in self.options
+
+    @cached_property
+    def guards_birth_date(self) -> bool:
+        """Whether a date of birth may stay, in part or moved."""
+        return isinstance(self._kept_plan((BIRTH_DATE,)).operator, GuardBirthDate)
 
     def keeps(self, path: tuple[int, ...]) -> bool:
         """Say whether an attribute stays as it is, and no sequence around it is removed.
@@ -146,7 +188,14 @@ class Planner:
             plans.clear()
         return plans
 
-    def plan(self, path: tuple[int, ...], creator: str | None, raw_vr: str | None, sop_class: str) -> Plan:
+    def plan(
+        self,
+        path: tuple[int, ...],
+        creator: str | None,
+        raw_vr: str | None,
+        sop_class: str,
+        around: tuple[str | None, ...] = (),
+    ) -> Plan:
         """Decide what is done to one attribute at one place.
 
         Args:
@@ -154,18 +203,26 @@ class Planner:
             creator: of its private block; None for a standard attribute.
             raw_vr: as the file has it; None where the syntax is implicit.
             sop_class: decides which attributes the object needs.
+            around: private creators of the sequences around it; empty where none of them is private.
         """
-        found = self._plan(path, creator, raw_vr, sop_class)
+        found = self._plan(path, creator, raw_vr, sop_class, around)
         stays = found.operator is None or type(found.operator) in (Clean, Keep)
         return found._replace(grammar=_GRAMMARS.get(vr_of(path[-1], raw_vr))) if stays else found
 
-    def _plan(self, path: tuple[int, ...], creator: str | None, raw_vr: str | None, sop_class: str) -> Plan:
+    def _plan(
+        self,
+        path: tuple[int, ...],
+        creator: str | None,
+        raw_vr: str | None,
+        sop_class: str,
+        around: tuple[str | None, ...],
+    ) -> Plan:
         tag = path[-1]
         vr = vr_of(tag, raw_vr)
-        rule = self.profile.rule_for(path, creator)
+        rule = self.profile.rule_for(path, creator, around)
         if rule is None:
             return self._unlisted(path, vr, sop_class)
-        if isinstance(rule.identifier, PrivateTags) and rule.operation is Action.C:
+        if creator is not None and _cleans(rule) and not rule.identifier.names_creator:
             return self._safe_private(path, creator, raw_vr, rule)
         newer = newer_vrs().get(tag) if vr == "UN" else None
         return self._by_rule(rule, path, newer or vr, sop_class)._replace(vr=newer)
@@ -174,11 +231,11 @@ class Planner:
         operation = rule.operation
         fallback = _still_valid(resolve(rule.fallback, sop_class, path), sop_class, path, vr)
         if isinstance(operation, Operator):
-            return Plan(operation.action, _guarded(path, operation), rule.origin, fallback)
+            return Plan(operation.action, _fitted(path, operation), rule.origin, fallback)
         action = _still_valid(resolve(operation, sop_class, path), sop_class, path, vr)
         if action is Action.K and path[-1] != BIRTH_DATE:
             return self._keep(vr, rule.origin)
-        return Plan(action, _guarded(path, BY_ACTION[action]), rule.origin, fallback)
+        return Plan(action, _fitted(path, BY_ACTION[action]), rule.origin, fallback)
 
     def content_action(self, item: Dataset) -> Action | None:
         """Return what Table E.3.4-1 does with one content item of a report; None where it says nothing.
@@ -263,10 +320,19 @@ class Planner:
         return Plan(Action.K, None, rule.origin, Action.X)
 
 
-def _guarded(path: tuple[int, ...], operator: Operator) -> Operator:
-    """Return the operator, guarded where it leaves a date of birth that may tell an age over 89 years."""
-    leaves = path[-1] == BIRTH_DATE and operator.action in (Action.K, Action.C)
-    return GuardBirthDate(operator) if leaves else operator
+def _cleans(rule: Rule) -> bool:
+    return rule.operation is Action.C or isinstance(rule.operation, Clean)
+
+
+def _fitted(path: tuple[int, ...], operator: Operator) -> Operator:
+    """Return what does an operator's work at its place.
+
+    Guarded where it leaves a date of birth that may tell an age over 89 years; the dummy of a PatientID is
+    the pseudonym that every other recipe gives it.
+    """
+    if path[-1] == BIRTH_DATE and operator.action in (Action.K, Action.C):
+        return GuardBirthDate(operator)
+    return _PATIENT_ID_DUMMY if path[-1] == _PATIENT_ID and type(operator) is Replace else operator
 
 
 def _still_valid(action: Action, sop_class: str, path: tuple[int, ...], vr: str) -> Action:

@@ -1,11 +1,17 @@
 """Rules, rule sets and the profile that they make."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+
+from beamstop.rules.criteria import Criterion
 from beamstop.rules.operators import Operator
-from beamstop.rules.tag_identifiers import Identifier, SingleTag, TagPath, parse_identifier
+from beamstop.rules.tag_identifiers import Identifier, SingleTag, TagPath, parse_identifier, without_block
 from beamstop.standard.actions import Action
+
+Condition = Callable[[Dataset], bool]
 
 
 @dataclass(frozen=True)
@@ -18,26 +24,32 @@ class Rule:
         origin: rule set and line, as the audit shows it.
         fallback: the action where `operation` is C and the value cannot be cleaned (an unparsable
             date, a payload): that of the Basic Profile.
+        when: which instances it is for, asked of them before anything is changed; None for all.
     """
 
     identifier: Identifier
     operation: Action | Operator
     origin: str = ""
     fallback: Action = Action.X
+    when: Condition | None = None
 
     def __init__(
         self,
-        identifier: Identifier | str | int,
-        operation: Action | Operator | str,
+        identifier: Identifier | str | int | tuple[int, int],
+        operation: Action | Operator | type[Operator] | str,
         origin: str = "",
         fallback: Action = Action.X,
+        when: Condition | str | None = None,
     ) -> None:
-        if isinstance(identifier, int):
+        if isinstance(identifier, int | tuple):
             identifier = SingleTag(identifier)
         elif isinstance(identifier, str):
             identifier = parse_identifier(identifier)
         object.__setattr__(self, "identifier", identifier)
+        if isinstance(operation, type) and issubclass(operation, Operator):
+            operation = operation()
         object.__setattr__(self, "operation", Action(operation) if isinstance(operation, str) else operation)
+        object.__setattr__(self, "when", Criterion(when) if isinstance(when, str) else when)
         object.__setattr__(self, "origin", origin or str(identifier))
         object.__setattr__(self, "fallback", fallback)
 
@@ -65,10 +77,21 @@ class RuleSet:
     def __len__(self) -> int:
         return len(self.rules)
 
+    def get_rule(self, element: DataElement) -> Rule | None:
+        """Return the rule that holds for an element at top level by these rules alone, or None.
+
+        >>> RuleSet([Rule("50xx,xxxx", "X")]).get_rule(DataElement(0x50003000, "OW", b"")).code
+        'X'
+        """
+        return Profile([self]).rule_for((int(element.tag),), getattr(element, "private_creator", None))
+
 
 @dataclass(frozen=True)
 class Profile:
-    """Rule sets in order: the more specific identifier wins, among equals the later set."""
+    """Rule sets in order: the more specific identifier wins, among equals the later set.
+
+    Rules with a condition hold in what `holding` returns alone.
+    """
 
     rule_sets: tuple[RuleSet, ...]
     name: str = ""
@@ -82,6 +105,8 @@ class Profile:
         last: dict[Identifier, Rule] = {}
         for rule_set in self.rule_sets:
             for rule in rule_set:
+                if rule.when is not None:
+                    continue
                 last.pop(rule.identifier, None)  # so that the later one also stands later
                 last[rule.identifier] = rule
         exact: dict[int, Rule] = {}
@@ -91,7 +116,7 @@ class Profile:
             if isinstance(rule.identifier, SingleTag):
                 exact[rule.identifier.tag] = rule
             elif isinstance(rule.identifier, TagPath):
-                paths.setdefault(rule.identifier.tags[-1], []).append(rule)
+                paths.setdefault(rule.identifier.last, []).append(rule)
             else:
                 wide.append(rule)
         by_width: Callable[[Rule], float] = lambda rule: rule.identifier.matchable  # noqa: E731
@@ -102,26 +127,53 @@ class Profile:
         object.__setattr__(self, "_paths", paths)
         object.__setattr__(self, "_wide", wide)
 
-    def depends_on_path(self, tag: int) -> bool:
-        """Say whether some rule looks at where the attribute stands."""
-        return tag in self._paths
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """The conditions of all rules, each once."""
+        found = (rule.when for rule_set in self.rule_sets for rule in rule_set)
+        return tuple(dict.fromkeys(condition for condition in found if condition is not None))
 
-    def rule_for(self, path: tuple[int, ...], creator: str | None = None) -> Rule | None:
+    def holding(self, conditions: frozenset[Condition]) -> "Profile":
+        """Return what this profile is for an instance that fits some of its conditions and no others."""
+        return Profile(
+            (
+                RuleSet(
+                    (replace(rule, when=None) if rule.when in conditions else rule for rule in rule_set),
+                    rule_set.name,
+                )
+                for rule_set in self.rule_sets
+            ),
+            self.name,
+        )
+
+    def rule_for(
+        self, path: tuple[int, ...], creator: str | None = None, around: tuple[str | None, ...] = ()
+    ) -> Rule | None:
         """Return the rule that holds for an attribute, or None.
 
         Args:
             path: tags from the top level to the attribute, item numbers left out.
             creator: private creator of its block, where it is private.
+            around: private creators of the sequences around it; empty where none of them is private.
         """
         tag = path[-1]
         for rule in self._paths.get(tag, ()):
-            if isinstance(rule.identifier, TagPath) and rule.identifier.fits(path):
+            if isinstance(rule.identifier, TagPath) and rule.identifier.fits(path, creator, around):
                 return rule
+        if creator:
+            for rule in self._paths.get(without_block(tag), ()):
+                if isinstance(rule.identifier, TagPath) and rule.identifier.fits(path, creator, around):
+                    return rule
         if tag in self._exact:
             return self._exact[tag]
         return next((rule for rule in self._wide if rule.identifier.matches(tag, creator)), None)
 
+    @property
+    def conditional(self) -> list[Rule]:
+        """The rules that hold in some instances alone, the later set first."""
+        return [rule for rule_set in reversed(self.rule_sets) for rule in rule_set if rule.when is not None]
+
     def flatten(self) -> list[Rule]:
-        """Return the rules that can hold, the most specific first."""
+        """Return the rules that can hold in every instance, the most specific first."""
         paths = [rule for rules in self._paths.values() for rule in rules]
         return [*paths, *(self._exact[tag] for tag in sorted(self._exact)), *self._wide]

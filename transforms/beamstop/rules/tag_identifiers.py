@@ -14,14 +14,12 @@ from pydicom.tag import Tag
 from beamstop.dicom.tags import tag_name
 from beamstop.errors import RecipeError
 
-_HEX_TAG = re.compile(r"\(?(?:0x)?([0-9a-f]{4})[,_ ]?([0-9a-f]{4})\)?\Z", re.IGNORECASE)
-
-
-_GROUP = re.compile(r"\(?([0-9a-fx]{4})[,_ ]?([0-9a-fx]{4})\)?\Z", re.IGNORECASE)
-
-
-_BLOCK = re.compile(r"\(?([0-9a-f]{4}),\[([^\]]+)\]([0-9a-f]{2})\)?\Z", re.IGNORECASE)
-
+_HEX_TAG = re.compile(r"\(?(?:0x)?([0-9a-f]{4})(?:, ?|[_ ])?([0-9a-f]{4})\)?\Z", re.IGNORECASE)
+_GROUP = re.compile(r"\(?([0-9a-fx]{4})(?:, ?|[_ ])?([0-9a-fx]{4})\)?\Z", re.IGNORECASE)
+_BLOCK = re.compile(r"\(?([0-9a-f]{4})(?:, ?|[_ ])?\[([^\]]+)\]([0-9a-f]{2})\)?\Z", re.IGNORECASE)
+_PATH_PARTS = re.compile(r"(?:\[[^\]]*\]|[^.\[])+")  # creators have points, too
+_WITHOUT_BLOCK = 0xFFFF00FF
+_FIRST_BLOCK = 0x1000
 
 PRIVATE = "private"
 
@@ -33,6 +31,11 @@ class Identifier(ABC):
     @abstractmethod
     def matchable(self) -> float:
         """How many tags fit: the fewer, the more specific."""
+
+    @property
+    def names_creator(self) -> bool:
+        """Whether it names the private creator of the element: whoever wrote it knows what that is."""
+        return False
 
     @abstractmethod
     def matches(self, tag: int, creator: str | None = None) -> bool:
@@ -75,10 +78,10 @@ class RepeatingGroup(Identifier):
 
     pattern: str
 
-    def __init__(self, pattern: str) -> None:
-        match = _GROUP.match(pattern)
+    def __init__(self, tag: "str | RepeatingGroup") -> None:
+        match = _GROUP.match(str(tag))
         if match is None:
-            raise RecipeError(f"{pattern!r}: not a repeating group; write it like 50xx,xxxx")
+            raise RecipeError(f"{tag!r}: not a repeating group; write it like 50xx,xxxx")
         object.__setattr__(self, "pattern", f"{match[1]},{match[2]}".lower())
 
     def __str__(self) -> str:
@@ -104,6 +107,8 @@ class RepeatingGroup(Identifier):
 class PrivateBlockTagIdentifier(Identifier):
     """A private attribute by group, creator and element in its block, as CTP and idiscore write it.
 
+    The comma may be left out.
+
     >>> PrivateBlockTagIdentifier("0013,[CTP]10").matches(0x00131110, "CTP")
     True
     """
@@ -120,12 +125,30 @@ class PrivateBlockTagIdentifier(Identifier):
         object.__setattr__(self, "creator", match[2])
         object.__setattr__(self, "element", int(match[3], 16))
 
+    @classmethod
+    def init_explicit(cls, group: int, private_creator: str, element: int) -> "PrivateBlockTagIdentifier":
+        """Return the identifier of an element by the parts it is made of.
+
+        >>> str(PrivateBlockTagIdentifier.init_explicit(0x0013, "CTP", 0x10))
+        '0013,[CTP]10'
+        """
+        return cls(f"{group:04x},[{private_creator}]{element:02x}")
+
     def __str__(self) -> str:
         return f"{self.group:04X},[{self.creator}]{self.element:02X}"
 
     @property
     def matchable(self) -> float:
         return 240  # blocks 10 to FF
+
+    @property
+    def names_creator(self) -> bool:
+        return True
+
+    @property
+    def tag(self) -> int:
+        """The tag that the element has in the first block of its group."""
+        return self.group << 16 | _FIRST_BLOCK | self.element
 
     def matches(self, tag: int, creator: str | None = None) -> bool:
         return tag >> 16 == self.group and tag & 0xFF == self.element and creator == self.creator
@@ -148,31 +171,88 @@ class PrivateTags(Identifier):
 
 @dataclass(frozen=True)
 class TagPath(Identifier):
-    """An attribute inside sequences, by the end of its path.
+    """An attribute inside sequences, by the end of its path; any part may be an element of a private block.
 
     >>> str(TagPath("RequestAttributesSequence.ScheduledProcedureStepID"))
     'RequestAttributesSequence.ScheduledProcedureStepID'
+    >>> str(TagPath("0019,[ACME 1.1]10.CodeMeaning"))
+    '0019,[ACME 1.1]10.CodeMeaning'
+
+    Attributes:
+        tags: from the outermost sequence named to the attribute; private ones as in their group's first block.
+        creators: private creators of these; None where they are not named by their creator.
     """
 
     tags: tuple[int, ...]
+    creators: tuple[str | None, ...]
 
     def __init__(self, path: str | tuple[int, ...]) -> None:
-        tags = tuple(_to_tag(part) for part in path.split(".")) if isinstance(path, str) else path
-        object.__setattr__(self, "tags", tuple(int(tag) for tag in tags))
+        parts = _PATH_PARTS.findall(path) if isinstance(path, str) else path
+        pairs = [_path_part(part) for part in parts]
+        object.__setattr__(self, "tags", tuple(tag for tag, _ in pairs))
+        object.__setattr__(self, "creators", tuple(creator for _, creator in pairs))
 
     def __str__(self) -> str:
-        return ".".join(tag_name(tag) for tag in self.tags)
+        return ".".join(
+            tag_name(tag) if creator is None else f"{tag >> 16:04X},[{creator}]{tag & 0xFF:02X}"
+            for tag, creator in zip(self.tags, self.creators, strict=True)
+        )
 
     @property
     def matchable(self) -> float:
         return 1 / len(self.tags)  # the longer the path, the more specific
 
-    def matches(self, tag: int, creator: str | None = None) -> bool:
-        return tag == self.tags[-1]
+    @property
+    def names_creator(self) -> bool:
+        return self.creators[-1] is not None
 
-    def fits(self, path: tuple[int, ...]) -> bool:
-        """Say whether a path from the top level ends like this one."""
-        return path[-len(self.tags) :] == self.tags
+    @property
+    def last(self) -> int:
+        """The tag of the attribute, without its block where that may be any."""
+        return without_block(self.tags[-1]) if self.names_creator else self.tags[-1]
+
+    def matches(self, tag: int, creator: str | None = None) -> bool:
+        return _fits_part(self.tags[-1], self.creators[-1], tag, creator)
+
+    def fits(
+        self, path: tuple[int, ...], creator: str | None = None, around: tuple[str | None, ...] = ()
+    ) -> bool:
+        """Say whether a path from the top level ends like this one.
+
+        Args:
+            path: tags from the top level to an attribute.
+            creator: private creator of its block.
+            around: those of the sequences around it; empty where none of them is private.
+        """
+        count = len(self.tags)
+        if len(path) < count:
+            return False
+        if not any(self.creators):
+            return path[-count:] == self.tags
+        creators = (*(around or (None,) * (len(path) - 1)), creator)
+        return all(map(_fits_part, self.tags, self.creators, path[-count:], creators[-count:]))
+
+
+def without_block(tag: int) -> int:
+    """Return a private tag without the number of its block, which every file chooses anew.
+
+    >>> hex(without_block(0x00191008))
+    '0x190008'
+    """
+    return tag & _WITHOUT_BLOCK
+
+
+def _path_part(part: str | int) -> tuple[int, str | None]:
+    if isinstance(part, str) and "[" in part:
+        block = PrivateBlockTagIdentifier(part)
+        return block.tag, block.creator
+    return int(_to_tag(part)), None
+
+
+def _fits_part(wanted: int, wanted_creator: str | None, tag: int, creator: str | None) -> bool:
+    if wanted_creator is None:
+        return tag == wanted
+    return without_block(tag) == without_block(wanted) and creator == wanted_creator
 
 
 def parse_identifier(text: str) -> Identifier:
@@ -180,17 +260,17 @@ def parse_identifier(text: str) -> Identifier:
 
     Args:
         text: a keyword, a tag, a repeating group `50xx,xxxx`, a private element `0013,[CTP]10`,
-            a path `ReferencedStudySequence.ReferencedSOPInstanceUID`, or `private`.
+            a path of these `ReferencedStudySequence.ReferencedSOPInstanceUID`, or `private`.
 
     Raises:
         RecipeError: none of these, or no such keyword.
     """
     if text == PRIVATE:
         return PrivateTags()
+    if len(_PATH_PARTS.findall(text)) > 1:
+        return TagPath(text)
     if "[" in text:
         return PrivateBlockTagIdentifier(text)
-    if "." in text:
-        return TagPath(text)
     if _HEX_TAG.match(text):
         return SingleTag(text)
     if _GROUP.match(text) and "x" in text.lower():

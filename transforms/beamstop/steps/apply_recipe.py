@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
 from pydicom.dataelem import DataElement
@@ -33,6 +33,7 @@ from beamstop.errors import Failed
 from beamstop.identity import Identity, owner_of
 from beamstop.recipe.model import Recipe
 from beamstop.rules.dates import OVER_AGE, cap_age, is_over_age
+from beamstop.rules.foreign import apply_foreign, is_foreign
 from beamstop.rules.operators import (
     BY_ACTION,
     CannotCleanError,
@@ -56,6 +57,7 @@ _VISITED = {Action.K, Action.C, Action.U}  # what becomes of a sequence whose it
 _ALWAYS_A_CHANGE = {Action.D, Action.X, Action.Z}
 _SOP_CLASS_UID = 0x00080016
 _PATIENT_AGE = 0x00101010
+_DAYS_OF_EXAMINATION = (0x00080020, 0x00080021, 0x00080022, 0x00080023)  # study, series, acquisition, content
 _ORIGINAL_IDS = (0x00100020, 0x0020000D, 0x0020000E, 0x00080018)  # of patient, study, series, instance
 _CONTENT_SEQUENCE = 0x0040A730
 _DELIMITERS, _PIXELS = 0xFFFE, 0x7FE0
@@ -134,6 +136,7 @@ def apply_plans(
     max_depth: int = MAX_DEPTH,
 ) -> AttributeReport:
     """Do as `apply_recipe` does, under a planner of one's own."""
+    planner = planner.for_instance(dataset)
     report = AttributeReport(_original_ids(dataset), harvest(dataset, planner.keeps))
     _Walk(dataset, planner, identity, source_id, detail, max_depth, report).run()
     return report
@@ -164,19 +167,27 @@ class _Walk:
         self._days = identity.shift_days(dataset)
         self._owner = owner_of(dataset)
         self._new_dates: set[date] = set()
+        self._around: tuple[str | None, ...] = ()  # private creators, inside a private sequence
 
     @cached_property
     def _is_old(self) -> bool:
-        """Whether age or dates say that the patient was over 89 years; asked for before either is changed."""
-        dates = self._report.identifiers.dates | self._report.identifiers.kept_dates
-        is_over = is_over_age(text_of(self._dataset, BIRTH_DATE), dates)
-        return is_over or cap_age(text_of(self._dataset, _PATIENT_AGE)) == OVER_AGE
+        """Whether age or dates say that the patient was over 89 years, or neither says anything."""
+        birth, age = (text_of(self._dataset, tag) for tag in (BIRTH_DATE, _PATIENT_AGE))
+        born = _as_day(birth)
+        capped = cap_age(age)
+        if capped is None and born is not None:
+            examined = any(text_of(self._dataset, tag) == birth for tag in _DAYS_OF_EXAMINATION)
+            if not examined and max(self._own_dates, default=born) <= born:
+                return True
+        return capped == OVER_AGE or is_over_age(birth, self._own_dates)
 
     @cached_property
     def _own_dates(self) -> frozenset[date]:
         return self._report.identifiers.dates | self._report.identifiers.kept_dates
 
     def run(self) -> None:
+        if self._planner.guards_birth_date:
+            _ = self._is_old  # while dates and age are there
         self._visit(self._dataset, (), "")
         # What we wrote may by chance be another date of the original.
         self._report.identifiers = self._report.identifiers.without_dates(self._new_dates)
@@ -229,10 +240,11 @@ class _Walk:
             element = dataset._dict[tag] = as_sequence(element)
             raw_vr = "SQ"
         here = (*path, int(tag))
-        key = (here, creator, raw_vr)
+        key = (here, (*self._around, creator) if self._around else creator, raw_vr)
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = self._planner.plan(here, creator, raw_vr, self._sop_class)
+            plan = self._planner.plan(here, creator, raw_vr, self._sop_class, self._around)
+            self._plans[key] = plan
         if content is not None and tag in CONTENT_VALUES:
             plan = self._planner.content_plan(content)
         if plan.grammar is not None and element.value and not self._is_a_value(element, plan.grammar):
@@ -242,7 +254,7 @@ class _Walk:
         elif isinstance(plan.operator, Remove):
             self._remove(dataset, element, here, label, plan.origin)
         else:
-            self._act(dataset, element, here, label, plan)
+            self._act(dataset, element, here, label, plan, creator)
 
     def _is_a_value(self, element: Element, grammar: re.Pattern[str]) -> bool:
         """Say whether a number, time or age is one, and none that tells who or when: an own id or date."""
@@ -264,7 +276,15 @@ class _Walk:
         if self._detail:
             self._record(label + tag_name(path[-1]), path, element.VR, Action.X, origin, self._value(element))
 
-    def _act(self, dataset: Dataset, element: Element, path: tuple[int, ...], label: str, plan: Plan) -> None:
+    def _act(
+        self,
+        dataset: Dataset,
+        element: Element,
+        path: tuple[int, ...],
+        label: str,
+        plan: Plan,
+        creator: str | None,
+    ) -> None:
         tag = element.tag
         # A sequence that stays is no change: its bytes need not be made. Raw ones are there anyway.
         stays = element.VR == "SQ" and plan.action in _VISITED and type(plan.operator) in _NEVER_IN_PLACE
@@ -283,7 +303,11 @@ class _Walk:
         is_sequence = result is not None and result.VR == "SQ"
         name = label + tag_name(path[-1]) if self._detail or is_sequence else ""
         if is_sequence and action is not Action.Z:
+            around = self._around
+            if around or creator is not None:
+                self._around = (*(around or (None,) * (len(path) - 1)), creator)
             self._visit_items(result, path, name)
+            self._around = around
         if self._detail and acted:
             after = None if result is None else self._value(result)
             self._record(name, path, element.VR, action, plan.origin, before, after)
@@ -300,12 +324,13 @@ class _Walk:
                 return plan.action, shortcut
         is_old = type(plan.operator) is GuardBirthDate and self._is_old
         context = Context(self._identity, dataset, path, self._days, self._clean_text, is_old, self._owner)
+        guarded = plan.operator.guarded if isinstance(plan.operator, GuardBirthDate) else plan.operator
+        apply = partial(apply_foreign, plan.operator) if is_foreign(type(guarded)) else plan.operator.apply
         try:
             converted = dataset[element.tag]
-            result: Element = plan.operator.apply(converted, context)
+            result: Element = apply(converted, context)
         except (CannotCleanError, *MALFORMED):
             return self._fall_back(element, context, plan.fallback)
-        guarded = plan.operator.guarded if isinstance(plan.operator, GuardBirthDate) else plan.operator
         if result is converted and type(guarded) in _NEVER_IN_PLACE and converted.VR != "SQ":
             return plan.action, element  # as it was read
         return plan.action, as_read(result, dataset) if type(guarded) is Clean else result

@@ -6,6 +6,7 @@ from pydicom.dataset import Dataset
 
 from beamstop.dicom.elements import failing_if_malformed
 from beamstop.rules.bouncers import Bouncer
+from beamstop.rules.foreign import blaming, is_foreign
 
 
 @failing_if_malformed
@@ -21,7 +22,8 @@ def bounce(dataset: Dataset, bouncers: Iterable[Bouncer], pixels_cleaned: bool |
 
     Raises:
         Rejected: by the first bouncer that says no.
-        Failed: `unreadable`: what it looks at is not what it claims to be.
+        Failed: `unreadable`: what it looks at is not what it claims to be; `fault`: a bouncer of one's own
+            raised something else.
     """
     second_look = pixels_cleaned is not None
     asked = [bouncer for bouncer in bouncers if bouncer.reads_burned_in or not second_look]
@@ -34,4 +36,8 @@ def bounce(dataset: Dataset, bouncers: Iterable[Bouncer], pixels_cleaned: bool |
         view.set_original_encoding(implicit, little, dataset._character_set)
         view.add_new("BurnedInAnnotation", "CS", "NO")
     for bouncer in asked:
-        bouncer.inspect(view)
+        if is_foreign(type(bouncer)):
+            with blaming(bouncer):
+                bouncer.inspect(view)
+        else:
+            bouncer.inspect(view)

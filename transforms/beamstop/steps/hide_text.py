@@ -11,6 +11,7 @@ from beamstop.pixels.frame_extras import clean_frames
 from beamstop.pixels.frames import frame_count
 from beamstop.recipe.model import Recipe
 from beamstop.rules.icc_profiles import clean_icc_profile
+from beamstop.rules.plans import Planner
 from beamstop.standard.actions import Action
 from beamstop.text.detector import TextDetector
 from beamstop.text.hiding import PixelReport, hide_text_in_frames
@@ -69,16 +70,17 @@ def _hide_text(dataset: Dataset, recipe: Recipe, detector: TextDetector | None) 
     judge = TextJudge(recipe.text_policy, dataset)
     if recipe.hides_text and why_no_text(dataset) is None:
         report = hide_text_in_frames(dataset, judge, detector)
-    is_removed = partial(_is_removed, recipe, str(dataset.get("SOPClassUID") or ""))
+    planner = recipe.planner.for_instance(dataset)
+    is_removed = partial(_is_removed, planner, str(dataset.get("SOPClassUID") or ""))
     report.add_boxes(hide_overlay_text(dataset, judge, detector, is_removed))
     if recipe.hides_text:
         report.changes += remove_icons_with_text(dataset, detector, is_removed)
     return report
 
 
-def _is_removed(recipe: Recipe, sop_class: str, path: tuple[int, ...]) -> bool:
+def _is_removed(planner: Planner, sop_class: str, path: tuple[int, ...]) -> bool:
     """Say whether the recipe removes or empties an attribute, or a sequence around it."""
     return any(
-        recipe.planner.plan(path[:depth], None, None, sop_class).action in (Action.X, Action.Z)
+        planner.plan(path[:depth], None, None, sop_class).action in (Action.X, Action.Z)
         for depth in range(1, len(path) + 1)
     )
