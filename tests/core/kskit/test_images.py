@@ -6,7 +6,8 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
-from beamstop.errors import PixelError
+from beamstop.errors import PixelError, RecipeError
+from beamstop.kskit import Config
 from beamstop.kskit.images import (
     deidentify_image_dcm,
     deidentify_image_ndarray,
@@ -227,6 +228,79 @@ def test_error_of_broken_pixels_names_no_value():
     dataset.PixelData = b"\0"
     with pytest.raises(PixelError, match=r"^pixels_undecodable: ValueError$"):
         get_PIL_image(dataset)
+
+
+BROKEN_DISPLAY = {
+    "width 0": {"WindowCenter": 40, "WindowWidth": 0},
+    "no width": {"WindowCenter": 40},
+    "empty window": {"WindowCenter": None, "WindowWidth": None},
+    "empty sequence": {"VOILUTSequence": []},
+    "empty item": {"VOILUTSequence": [Dataset()]},
+    "slope 0": {"RescaleSlope": 0, "RescaleIntercept": None, "WindowCenter": 40, "WindowWidth": 80},
+    "function": {"VOILUTFunction": "OTHER", "WindowCenter": 40, "WindowWidth": 80},
+    "empty photometric": {"PhotometricInterpretation": None},
+    "palette without palette": {"PhotometricInterpretation": "PALETTE COLOR"},
+    "no rows": {"Rows": 0},
+    "empty rows": {"Rows": None},
+    "frames that are not there": {"NumberOfFrames": 7},
+    "frames in words": {"NumberOfFrames": None},
+    "no pixels": {"PixelData": b""},
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("attributes", BROKEN_DISPLAY.values(), ids=BROKEN_DISPLAY)
+def test_a_picture_is_a_picture_or_none_or_the_announced_error(attributes):
+    dataset = make_image(np.arange(4096, dtype=np.uint16).reshape(64, 64))
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    try:
+        picture = get_PIL_image(dataset)
+    except PixelError as error:
+        assert error.reason == "pixels_undecodable"
+    else:
+        assert picture is None or picture.size == (64, 64)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_window_that_shows_nothing_is_no_window():
+    dataset = make_image(np.array([[1000, 1500, 2000]], np.uint16))
+    dataset.WindowCenter, dataset.WindowWidth = 40, 0
+    assert np.asarray(get_PIL_image(dataset)).tolist() == [[0, 127, 255]]
+
+
+def test_words_are_authorized_only_where_they_are_named():
+    assert remove_authorized_words_from([WORD]) == [WORD]
+
+
+def test_a_config_is_a_recipe_and_words_and_nothing_that_is_not_there(tmp_path):
+    (tmp_path / "words.txt").write_text("\ufeffrcc\n\n LCC \n")
+    config = Config(authorized_words_path=tmp_path / "words.txt")
+    assert (config.recipe.name, config.authorized_words) == ("mammography-kskit", ("RCC", "LCC"))
+    assert Config().authorized_words == ()
+    with pytest.raises(RecipeError):
+        Config(recipe_path=tmp_path / "none.json")
+
+
+def written_picture():
+    import cv2
+
+    pixels = np.full((300, 900), 20, np.uint8)
+    cv2.putText(pixels, "SUPINE", (60, 100), cv2.FONT_HERSHEY_DUPLEX, 2, 255, 3)
+    cv2.putText(pixels, "WUBBLEFORD", (60, 240), cv2.FONT_HERSHEY_DUPLEX, 2, 255, 3)
+    return pixels
+
+
+@pytest.mark.ocr
+def test_words_are_read_unless_a_language_is_asked_for_that_nobody_can_read():
+    pixels = written_picture()
+    assert {area[1].upper() for area in get_text_areas(pixels)} == {"SUPINE", "WUBBLEFORD"}
+    clean = deidentify_image_ndarray(make_image(pixels), authorized_words=["supine"])
+    np.testing.assert_array_equal(clean[:120], pixels[:120])
+    assert (clean[160:] == clean.min()).sum() > 10_000
+    with pytest.warns(UserWarning, match="no weights to read fr"):
+        areas = get_text_areas(pixels, languages=["fr"])
+    assert [area[1] for area in areas] == ["", ""]
 
 
 def test_window_of_width_1_is_a_threshold():

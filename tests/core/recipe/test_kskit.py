@@ -1,3 +1,4 @@
+import json
 import random
 from itertools import product
 
@@ -103,6 +104,24 @@ def test_hex_digits_match_in_either_case(key):
 def test_mistake_is_named_with_its_remedy(document, message):
     with pytest.raises(RecipeError, match=message):
         read_kskit_recipe(document)
+
+
+@pytest.mark.parametrize("tag", [0x00100010, "0x00100010", "(0010,0010)", "00100010", "PatientName"])
+def test_tags_are_numbers_or_text(tag):
+    assert get_rule(tag, FLAT) == "EFFACER"
+    specific = {"specific_rules": {"0x00100010": {"sequence": "0x00540220", "rule": "CONSERVER"}}}
+    assert get_specific_rule(["0x00540220", tag], specific) == "CONSERVER"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("document", [FLAT, {"general_rules": FLAT, "specific_rules": {}}])
+def test_fields_of_our_own_may_stand_beside_kskits(document):
+    more = {"uids": {"method": "kskit", "root": "9.9.9.9.9"}, "text": {"authorized_words": ["RCC"]}}
+    recipe = parse_recipe(json.dumps({**document, **more}))
+    assert recipe.text_policy.authorized_words == ("RCC",)
+    uid = "1.123.123.1234.123456.12345678"
+    assert recipe.identity(bytes(32)).uid(uid) == gen_dicom_uid("", uid, "9.9.9.9.9")
+    assert recipe.kskit == document
 
 
 def test_documented_rules_of_a_known_and_an_unknown_tag():

@@ -34,8 +34,9 @@ attributes:
 )
 def test_a_rule_with_a_criterion_holds_in_instances_that_fit_it(modality, station):
     recipe = parse_recipe(STATION)
-    for recipe in (recipe, pickle.loads(pickle.dumps(recipe))):  # noqa: S301  made here
-        dataset = clean(make_instance(StationName="CT-MAIN", Modality=modality), recipe)
+    travelled = pickle.loads(pickle.dumps(recipe))  # noqa: S301  made here
+    for used in (recipe, travelled):
+        dataset = clean(make_instance(StationName="CT-MAIN", Modality=modality), used)
         assert dataset.get("StationName") == station
 
 

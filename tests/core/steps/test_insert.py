@@ -1,7 +1,7 @@
 import pytest
 
 from beamstop.recipe.load import load_recipe, parse_recipe
-from beamstop.steps.insert import get_deidentification_method, get_idis_code_sequence, insert
+from beamstop.steps.insert import code_items, get_deidentification_method, insert
 
 
 def codes(dataset):
@@ -43,7 +43,7 @@ def test_it_says_what_was_done_to_dates(make_dataset, options, expected):
 def test_earlier_methods_stay_and_ours_are_not_repeated(make_dataset):
     dataset = make_dataset(
         DeidentificationMethod="earlier",
-        DeidentificationMethodCodeSequence=get_idis_code_sequence(["retain-uids"]),
+        DeidentificationMethodCodeSequence=code_items(["retain-uids"]),
     )
     for _ in range(2):
         insert(dataset, load_recipe("basic"), pixels_examined=False)

@@ -1,7 +1,8 @@
 """kskit's and deidcm's functions under their own names."""
 
 from beamstop.identity import gen_dicom_uid
-from beamstop.kskit.attributes import attributes_row, deidentify_attributes
+from beamstop.kskit.attributes import attributes_row, deidentify_attributes, dicom2df
+from beamstop.kskit.config import Config
 from beamstop.kskit.images import (
     deidentify_image_dcm,
     deidentify_image_ndarray,
@@ -28,6 +29,7 @@ from beamstop.recipe.kskit import (
 from beamstop.recipe.load import load_recipe
 
 __all__ = [
+    "Config",
     "KskitRecipe",
     "PseudonymiseByVR",
     "Verb",
@@ -36,6 +38,7 @@ __all__ = [
     "deidentify_image_dcm",
     "deidentify_image_ndarray",
     "deidentify_image_png",
+    "dicom2df",
     "gen_dicom_uid",
     "get_LUT_value",
     "get_PIL_image",

@@ -9,7 +9,9 @@ import json
 import secrets
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,7 @@ from beamstop.chain import Steps, run_steps
 from beamstop.dicom.elements import MALFORMED
 from beamstop.dicom.files import read_dicom
 from beamstop.dicom.pydicom_guards import guarded
-from beamstop.dicom.tags import tag_text
+from beamstop.dicom.tags import tag_text, vr_of
 from beamstop.errors import Refusal
 from beamstop.identity import Identity
 from beamstop.keys import KEY_LENGTH
@@ -93,8 +95,6 @@ def deidentify_attributes(
         ValueError: `indir` or `outdir` is not a folder, or one lies inside the other.
         RecipeError: the recipe cannot be used.
     """
-    import pandas as pd
-
     source, target = Path(indir), Path(outdir)
     for name, folder in (("indir", source), ("outdir", target)):
         if not folder.is_dir():
@@ -106,26 +106,72 @@ def deidentify_attributes(
     if org_root is not None:
         identity = replace(identity, uid_root=org_root)
     paths = sorted(path for path in source.rglob("*") if path.is_file())
-    rows, refused = _rows(paths, used, identity)
-    frame = pd.DataFrame(rows, columns=sorted({name for row in rows for name in row}), dtype="object")
-    frame.attrs["refused"] = dict(refused)
-    if refused:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(refused.items()))
-        warnings.warn(f"{refused.total()} of {len(paths)} files have no row: {reasons}", stacklevel=2)
+    frame = _frame(paths, partial(_clean_row, recipe=used, identity=identity))
     if erase_outdir:
         _erase_files(target)
     frame.to_csv(target / META_FILE, index=False)
     return frame
 
 
+def dicom2df(
+    search_dir: str | PathLike[str],
+    with_private: bool = False,
+    with_seqs: bool = True,
+) -> "pd.DataFrame":
+    """Return the attributes of every DICOM file of a folder as a table, as they are.
+
+    **Nothing is de-identified: the table is as sensitive as the files.** `deidentify_attributes` gives the clean
+    one. Files that cannot be read are counted as there.
+
+    Args:
+        search_dir: searched with its sub-folders.
+        with_private: with private elements, at top level.
+        with_seqs: with sequences, as JSON.
+
+    Returns:
+        one row per instance, in the order of the paths, columns as `attributes_row` has them.
+
+    Raises:
+        ValueError: `search_dir` is not a folder.
+    """
+    source = Path(search_dir)
+    if not source.is_dir():
+        raise ValueError("search_dir: not a folder")
+    paths = sorted(path for path in source.rglob("*") if path.is_file())
+
+    def row(data: bytes) -> dict[str, object]:
+        dataset = read_dicom(data)
+        left_out = {
+            _column(tag)
+            for tag, element in dataset._dict.items()
+            if (tag & 0x10000 and not with_private) or (vr_of(tag, element.VR) == "SQ" and not with_seqs)
+        }
+        return {name: value for name, value in attributes_row(dataset).items() if name not in left_out}
+
+    return _frame(paths, row)
+
+
+def _frame(paths: list[Path], row: Callable[[bytes], dict[str, object]]) -> "pd.DataFrame":
+    """Return a table of rows, with what has none in `attrs["refused"]`, and a warning."""
+    import pandas as pd
+
+    rows, refused = _rows(paths, row)
+    frame = pd.DataFrame(rows, columns=sorted({name for it in rows for name in it}), dtype="object")
+    frame.attrs["refused"] = dict(refused)
+    if refused:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(refused.items()))
+        warnings.warn(f"{refused.total()} of {len(paths)} files have no row: {reasons}", stacklevel=3)
+    return frame
+
+
 def _rows(
-    paths: list[Path], recipe: Recipe, identity: Identity
+    paths: list[Path], row: Callable[[bytes], dict[str, object]]
 ) -> tuple[list[dict[str, object]], Counter[str]]:
     rows: list[dict[str, object]] = []
     refused: Counter[str] = Counter()
     for path in paths:
         try:
-            rows.append(_clean_row(path.read_bytes(), recipe, identity))
+            rows.append(row(path.read_bytes()))
         except Refusal as refusal:
             refused[refusal.reason] += 1
         except OSError:

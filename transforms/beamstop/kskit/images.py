@@ -8,7 +8,9 @@ value of the dataset.
 """
 
 import copy
+import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +19,10 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+from pydicom.pixels import pixel_array
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
 
+from beamstop.dicom.elements import MALFORMED
 from beamstop.dicom.pydicom_guards import guarded
 from beamstop.errors import PixelError
 from beamstop.ocr import load_detector
@@ -36,13 +40,15 @@ TextArea = tuple[Quad, str, float]
 
 _MARGIN = 8  # pixels around a box: accents and punctuation reach out of it
 _SAMPLES = (3, 4)
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_LANGUAGES = ("en",)
 
 
 @guarded()
 def get_PIL_image(dataset: Dataset) -> "Image | None":  # noqa: N802 - kskit's name
     """Return the first frame as it is displayed, in 8 bits; None where there are no pixels.
 
-    Grey pictures come as mode L, windowed where the dataset says how and stretched to 0-255 else,
+    Grey pictures come as mode L, windowed where the dataset says how it can be and stretched to 0-255 else,
     MONOCHROME1 inverted; colour as mode RGB.
 
     Raises:
@@ -50,16 +56,34 @@ def get_PIL_image(dataset: Dataset) -> "Image | None":  # noqa: N802 - kskit's n
     """
     from PIL import Image
 
-    if "PixelData" not in dataset:
+    if not any(keyword in dataset for keyword in _PIXELS):
         return None
-    pixels = _decode(dataset)
-    frame = pixels[0] if int(dataset.get("NumberOfFrames") or 1) > 1 else pixels
+    try:
+        return Image.fromarray(_first_picture(dataset))
+    except (MemoryError, *MALFORMED) as error:
+        raise PixelError("pixels_undecodable", type(error).__name__) from None
+
+
+def _first_picture(dataset: Dataset) -> npt.NDArray[np.uint8]:
+    frame = _decode(dataset, index=0)
     if frame.ndim == 3:
-        return Image.fromarray(_eight_bit(frame))
+        return _eight_bit(frame)
+    if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
+        with suppress(*MALFORMED):
+            colours = apply_color_lut(frame, dataset)[..., :3]
+            return (colours >> (8 * (colours.itemsize - 1))).astype(np.uint8)
+    picture = _eight_bit(_windowed(frame, dataset))
+    return 255 - picture if _is_inverted(dataset) else picture
+
+
+def _windowed(frame: Pixels, dataset: Dataset) -> Pixels:
+    """Return a grey frame as its VOI shows it, or as it is where a window says nothing that can be shown."""
     if "WindowCenter" in dataset or "VOILUTSequence" in dataset:
-        frame = apply_voi_lut(apply_modality_lut(frame, dataset), dataset)
-    picture = _eight_bit(frame)
-    return Image.fromarray(255 - picture if _is_inverted(dataset) else picture)
+        with suppress(*MALFORMED):
+            shown = apply_voi_lut(apply_modality_lut(frame, dataset), dataset)
+            if np.isfinite(shown).all():
+                return shown
+    return frame
 
 
 def get_LUT_value(data: Pixels, window: float, level: float) -> Pixels:  # noqa: N802 - kskit's name
@@ -79,30 +103,51 @@ def get_LUT_value(data: Pixels, window: float, level: float) -> Pixels:  # noqa:
     return np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
 
 
-@guarded()
 def get_text_areas(
-    pixels: Pixels, languages: Sequence[str] = ("fr",), detector: "TextDetector | None" = None
+    pixels: Pixels, languages: Sequence[str] = _LANGUAGES, detector: "TextDetector | None" = None
 ) -> list[TextArea]:
     """Return where text stands in one picture, as (four corners, text, confidence).
 
     Args:
         pixels: (rows, columns) or (rows, columns, 3 or 4), any numeric dtype.
-        languages: EasyOCR's codes; the networks for them are loaded once per process.
+        languages: EasyOCR's codes; the networks for them are loaded once per process. kskit's was `fr`, for
+            which there are no weights: text of any language is found, that of English is read.
         detector: used instead of EasyOCR.
     """
+    return _text_areas(pixels, _detector(languages, detector))
+
+
+@guarded()
+def _text_areas(pixels: Pixels, detector: "TextDetector") -> list[TextArea]:
     from beamstop.pixels.renditions import pictures
 
-    detector = detector or load_detector(tuple(languages))
     values, photometric = (pixels[..., :3], "RGB") if _has_samples(pixels) else (pixels, "MONOCHROME2")
     views = pictures(values, photometric, pixels.dtype.itemsize * 8, Dataset())
     boxes = list(dict.fromkeys(box for view in views for box in detector.find(view)))
     return [(_corners(box), box.text or "", box.confidence or 0.0) for box in detector.read(views[0], boxes)]
 
 
+def _detector(languages: Sequence[str], detector: "TextDetector | None") -> "TextDetector":
+    """Return the detector given, else EasyOCR's; a warning says which languages it cannot read."""
+    if detector is not None:
+        return detector
+    found = load_detector(tuple(languages))
+    unread = getattr(found, "unread_languages", ())
+    if unread:
+        names = ", ".join(unread)
+        warnings.warn(f"no weights to read {names}: such text is found, not read", stacklevel=3)
+    return found
+
+
 def remove_authorized_words_from(
-    ocr_data: Iterable[TextArea], authorized_words: Iterable[str]
+    ocr_data: Iterable[TextArea], authorized_words: Iterable[str] = ()
 ) -> list[TextArea]:
     """Return the areas whose text is not, as a whole and in either case, an authorized word.
+
+    Args:
+        ocr_data: areas as from `get_text_areas`.
+        authorized_words: such as `Config(...).authorized_words`; where kskit read them from a file of its own,
+            none is authorized here unless it is named.
 
     >>> remove_authorized_words_from([([[0, 0]], "RCC", 0.9), ([[5, 5]], "DOE", 0.9)], ["rcc"])
     [([[5, 5]], 'DOE', 0.9)]
@@ -166,11 +211,10 @@ def numpy2bytes(pixels: Pixels, dataset: Dataset) -> bytes:
     return data + b"\0" * (len(data) % 2)
 
 
-@guarded()
 def deidentify_image_ndarray(
     dataset: Dataset,
     authorized_words: Iterable[str] = (),
-    languages: Sequence[str] = ("fr",),
+    languages: Sequence[str] = _LANGUAGES,
     detector: "TextDetector | None" = None,
 ) -> Pixels:
     """Return the pixels of every frame with text hidden, shaped and typed as `dataset.pixel_array`.
@@ -186,21 +230,25 @@ def deidentify_image_ndarray(
     Raises:
         PixelError: no pixels, pixels that cannot be decoded, or text that remains.
     """
+    return _deidentified(dataset, tuple(authorized_words), _detector(languages, detector))
+
+
+@guarded()
+def _deidentified(dataset: Dataset, authorized_words: tuple[str, ...], detector: "TextDetector") -> Pixels:
     from beamstop.text.detector import TextPolicy
     from beamstop.text.hiding import hide_text_in_frames
     from beamstop.text.judge import TextJudge
 
     clean = copy.deepcopy(dataset)
-    policy = TextPolicy(authorized_words=tuple(authorized_words), languages=tuple(languages))
-    hide_text_in_frames(clean, TextJudge(policy, clean), detector or load_detector(policy.languages))
+    policy = TextPolicy(authorized_words=authorized_words)
+    hide_text_in_frames(clean, TextJudge(policy, clean), detector)
     return _decode(clean)
 
 
-@guarded()
 def deidentify_image_dcm(
     infile: str | PathLike[str],
     authorized_words: Iterable[str] = (),
-    languages: Sequence[str] = ("fr",),
+    languages: Sequence[str] = _LANGUAGES,
     detector: "TextDetector | None" = None,
 ) -> bytes:
     """Return the pixel data of a DICOM file with text hidden, uncompressed.
@@ -208,17 +256,18 @@ def deidentify_image_dcm(
     Raises:
         PixelError: as `deidentify_image_ndarray`.
     """
-    dataset = pydicom.dcmread(infile)
-    return numpy2bytes(deidentify_image_ndarray(dataset, authorized_words, languages, detector), dataset)
+    detector = _detector(languages, detector)
+    with guarded():
+        dataset = pydicom.dcmread(infile)
+        return numpy2bytes(_deidentified(dataset, tuple(authorized_words), detector), dataset)
 
 
-@guarded()
 def deidentify_image_png(
     infile: str | PathLike[str],
     outdir: str | PathLike[str],
     filename: str,
     authorized_words: Iterable[str] = (),
-    languages: Sequence[str] = ("fr",),
+    languages: Sequence[str] = _LANGUAGES,
     detector: "TextDetector | None" = None,
 ) -> None:
     """Write the picture of a DICOM file with text hidden to `outdir/filename.png`.
@@ -226,7 +275,9 @@ def deidentify_image_png(
     Raises:
         PixelError: as `deidentify_image_ndarray`.
     """
-    pixels = deidentify_image_ndarray(pydicom.dcmread(infile), authorized_words, languages, detector)
+    detector = _detector(languages, detector)
+    with guarded():
+        pixels = _deidentified(pydicom.dcmread(infile), tuple(authorized_words), detector)
     save_deidentified_image_png(pixels, Path(outdir) / filename)
 
 
@@ -248,9 +299,10 @@ def save_deidentified_image_png(pixels: Pixels, outfile: str | PathLike[str]) ->
         Image.fromarray(frame if grey_or_bytes else _eight_bit(frame)).save(f"{outfile}{suffix}.png")
 
 
-def _decode(dataset: Dataset) -> Pixels:
+def _decode(dataset: Dataset, index: int | None = None) -> Pixels:
+    """Return the pixels of all frames, or of one."""
     try:
-        pixels: Pixels = dataset.pixel_array
+        pixels: Pixels = dataset.pixel_array if index is None else pixel_array(dataset, index=index)
     except DECODER_ERRORS as error:
         raise PixelError("pixels_undecodable", type(error).__name__) from None
     return pixels
@@ -268,6 +320,7 @@ def _eight_bit(pixels: Pixels) -> npt.NDArray[np.uint8]:
     """Return the values in use stretched to 0-255; 8-bit pictures stay as they are."""
     if pixels.dtype == np.uint8:
         return pixels
+    pixels = np.nan_to_num(pixels)
     low, high = float(pixels.min()), float(pixels.max())
     stretched: npt.NDArray[np.uint8] = ((pixels - low) * (255 / max(high - low, 1e-9))).astype(np.uint8)
     return stretched

@@ -5,6 +5,7 @@ from typing import Any
 
 from beamstop.recipe.kskit import KskitRecipe, Verb, general_verb, read_kskit_recipe, specific_verb
 from beamstop.recipe.model import Recipe
+from beamstop.rules.tag_identifiers import SingleTag
 from beamstop.standard.actions import Action
 
 _CLOSEST = {Action.K: Verb.CONSERVER, Action.Z: Verb.EFFACER, Action.X: Verb.RETIRER}
@@ -24,7 +25,7 @@ def get_rule(tag: int | str, recipe: KskitRecipe | Recipe | Mapping[str, Any]) -
     >>> print(get_rule("0x00026666", recipe))
     RETIRER
     """
-    number = int(tag, 16) if isinstance(tag, str) else tag
+    number = _number(tag)
     if isinstance(recipe, Recipe):
         if recipe.kskit is None:
             plan = recipe.planner.plan((number,), "" if number & 0x10000 else None, None, "")
@@ -36,14 +37,18 @@ def get_rule(tag: int | str, recipe: KskitRecipe | Recipe | Mapping[str, Any]) -
 get_general_rule = get_rule  # deidcm's name for it
 
 
-def get_specific_rule(tags: Sequence[int], recipe: KskitRecipe | Mapping[str, Any]) -> Verb | None:
+def get_specific_rule(tags: Sequence[int | str], recipe: KskitRecipe | Mapping[str, Any]) -> Verb | None:
     """Return the verb for an attribute because of a sequence around it, or None.
 
     Args:
-        tags: from top level to the attribute.
+        tags: from top level to the attribute, numbers or text.
         recipe: kskit's document itself, or what `read_kskit_recipe` made of it.
     """
-    return specific_verb(tags, _as_read(recipe))
+    return specific_verb([_number(tag) for tag in tags], _as_read(recipe))
+
+
+def _number(tag: int | str) -> int:
+    return SingleTag(tag).tag
 
 
 def _as_read(recipe: KskitRecipe | Mapping[str, Any]) -> KskitRecipe:

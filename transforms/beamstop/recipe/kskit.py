@@ -92,7 +92,8 @@ def read_kskit_recipe(document: Mapping[str, Any]) -> KskitRecipe:
         return KskitRecipe(_read_general(document))
     extra = sorted(set(document) - {"general_rules", "specific_rules"})
     if extra:
-        raise RecipeError(f"{extra[0]!r}: beside general_rules and specific_rules; move it into one of them")
+        remedy = "a tag belongs into one of them, and no other field has this name: leave it out"
+        raise RecipeError(f"{extra[0]!r}: beside general_rules and specific_rules; {remedy}")
     general, specific = (document.get(name, {}) for name in ("general_rules", "specific_rules"))
     for name, rules in (("general_rules", general), ("specific_rules", specific)):
         if not isinstance(rules, Mapping):

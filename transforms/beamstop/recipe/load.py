@@ -97,7 +97,10 @@ def recipe_names() -> list[str]:
 
 
 def parse_recipe(text: str, file: str = "recipe", name: str = "recipe") -> Recipe:
-    """Read a recipe from text; `file` is what errors and warnings call it."""
+    """Read a recipe from text; `file` is what errors and warnings call it.
+
+    Fields of beamstop's, such as `uids` or `text`, may stand beside those of a kskit recipe.
+    """
     try:
         document = yaml.load(text, _Loader)  # noqa: S506  a SafeLoader
     except RecursionError:
@@ -115,11 +118,13 @@ def parse_recipe(text: str, file: str = "recipe", name: str = "recipe") -> Recip
     document, renamed = _renamed(document, file)
     given = hashlib.sha256(_canonical(document).encode()).hexdigest()
     if kskit_recipe.is_kskit_recipe(document):
+        fields = {name: value for name, value in document.items() if name in Recipe.model_fields}
         document = {
-            "kskit": document,
+            "kskit": {name: value for name, value in document.items() if name not in fields},
             "profile": "none",
             "unlisted": "remove",
             "options": [CLEAN_PIXEL_DATA],
+            **fields,
         }
     try:
         recipe = Recipe.model_validate({"name": name, **document})

@@ -179,7 +179,7 @@ class TagPath(Identifier):
     '0019,[ACME 1.1]10.CodeMeaning'
 
     Attributes:
-        tags: from the outermost sequence named to the attribute; private ones as in their group's first block.
+        tags: from the outermost sequence named to the attribute; private ones as in the first block.
         creators: private creators of these; None where they are not named by their creator.
     """
 

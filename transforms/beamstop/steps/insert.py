@@ -1,5 +1,6 @@
 """Insertions: what a clean instance says about how it was de-identified (PS3.15 E.1, PS3.3 C.12.1)."""
 
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 
@@ -66,13 +67,15 @@ def get_deidentification_method() -> str:
     return f"beamstop {version('beamstop')}"[:_MAX_LO]
 
 
-def get_idis_code_sequence(names: list[str]) -> Sequence:
-    """Return a DeidentificationMethodCodeSequence for options by the names that recipes use.
+def code_items(names: Iterable[str]) -> list[Dataset]:
+    """Return the items of a DeidentificationMethodCodeSequence for rule sets by the names that recipes use.
 
-    >>> [item.CodeValue for item in get_idis_code_sequence(["basic", "retain-uids"])]
+    A rule set that is none of the standard's has no code.
+
+    >>> [item.CodeValue for item in code_items(["basic", "retain-uids", "ours"])]
     ['113100', '113110']
     """
-    return _with_codes([], tuple(METHOD_CODES[name] for name in names))
+    return [_code_item(METHOD_CODES[name]) for name in names if name in METHOD_CODES]
 
 
 def _methods(recipe: Recipe, pixels_examined: bool) -> tuple[str, ...]:

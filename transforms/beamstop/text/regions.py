@@ -22,23 +22,25 @@ class Region:
     """Boxes that are blanked in every frame of the instances that fit a criterion.
 
     Attributes:
-        when: as `criteria.parse_criterion` reads it.
+        when: as `criteria.parse_criterion` reads it; None for every instance.
         boxes: what lies outside the picture is cut.
 
     Raises:
         RecipeError: the criterion cannot be read.
     """
 
-    when: str
+    when: str | None
     boxes: tuple[Box, ...]
 
     def __post_init__(self) -> None:
-        _criterion(self.when)
+        if self.when is not None:
+            _criterion(self.when)
 
 
 def boxes_of(dataset: Dataset, regions: Iterable[Region]) -> tuple[Box, ...]:
     """Return the boxes of all regions whose criterion an instance fits, each once, as the recipe has them."""
-    found = (box for region in regions if _criterion(region.when)(dataset) for box in region.boxes)
+    fitting = (it for it in regions if it.when is None or _criterion(it.when)(dataset))
+    found = (box for region in fitting for box in region.boxes)
     return tuple(dict.fromkeys(found))
 
 
