@@ -94,7 +94,7 @@ def our_hospital(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("our_hospital")
 def test_recipes_shown_can_be_read() -> None:
     recipes = [parse_recipe(block) for block in _blocks("recipe.md", "yaml")]
-    assert [recipe.name for recipe in recipes] == ["mammography", "recipe"]
+    assert [recipe.name for recipe in recipes] == ["mammography", "recipe", "recipe"]
 
 
 def test_the_recipe_that_the_walk_through_writes_does_what_it_says() -> None:

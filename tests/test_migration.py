@@ -20,7 +20,8 @@ from beamstop.verify import verify_pair
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 KEY = bytes(range(32))
 DOCUMENT = """{
-"general_rules": {"0x00100010": ["PatientName", "PN", "EFFACER"], "0x00080018": ["SOPInstanceUID", "UI", "PSEUDONYMISER"],
+"general_rules": {"0x00100010": ["PatientName", "PN", "EFFACER"],
+                  "0x00080018": ["SOPInstanceUID", "UI", "PSEUDONYMISER"],
                   "0x00080016": ["SOPClassUID", "UI", "CONSERVER"]},
 "specific_rules": {"0x00080100": {"sequence": "0x00540220", "rule": "CONSERVER"}}
 }"""

@@ -14,7 +14,7 @@ from beamstop.recipe.load import load_recipe
 from beamstop.text.boxes import TextBox
 
 MakeDataset = Callable[..., FileDataset]
-NAMES = ("default", "basic", "research", "strict", "mammography-kskit")
+NAMES = ("default", "basic", "research", "strict", "hipaa-safe-harbor", "tcia", "mammography-kskit")
 RECIPES = {name: load_recipe(name) for name in NAMES}
 
 

@@ -9,7 +9,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from beamstop.dicom.files import encode, read_dicom
-from beamstop.recipe.load import load_recipe, parse_recipe
+from beamstop.recipe.load import load_recipe, parse_recipe, recipe_names
 from beamstop.recipe.model import Recipe
 from beamstop.steps.apply_recipe import apply_recipe
 from beamstop.steps.insert import insert
@@ -59,7 +59,7 @@ def judge(make_dataset: MakeDataset, key: bytes) -> TextJudge:
     return _judge
 
 
-@pytest.mark.parametrize("recipe", ["basic", "default", "research", "strict", "mammography-kskit"])
+@pytest.mark.parametrize("recipe", recipe_names())
 def test_nothing_is_found_in_a_right_pair(judge: TextJudge, recipe: str) -> None:
     assert judge(recipe=recipe).findings == ()
 

@@ -18,7 +18,7 @@ options: [clean-pixel-data, clean-graphics, clean-descriptors, clean-structured-
           retain-longitudinal-modified-dates, retain-patient-characteristics, retain-device-identity]
 bouncers: []
 """
-NAMES = ("default", "basic", "research", "strict", "mammography-kskit")
+NAMES = ("default", "basic", "research", "strict", "hipaa-safe-harbor", "tcia", "mammography-kskit")
 # Detail of a refusal: keywords and tags, item numbers, names of classes, transfer syntaxes of the standard.
 DETAIL = re.compile(r"[A-Za-z0-9_ .,:;()\[\]'/*-]*")
 

@@ -25,7 +25,7 @@ SopClass = Annotated[
 def show(recipe: RecipeName) -> None:
     """Print the whole effective recipe: settings, options, bouncers, insertions, every rule that holds.
 
-    Names of recipes that ship: default, basic, research, strict, mammography-kskit.
+    Names of recipes that ship: default, basic, research, strict, hipaa-safe-harbor, tcia, mammography-kskit.
 
         beamstop recipe show research
     """

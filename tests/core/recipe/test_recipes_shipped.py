@@ -1,4 +1,4 @@
-"""The two recipes that deny by default: strict, and the ancestor's policy for mammograms."""
+"""Recipes that ship: strict, the ancestor's policy for mammograms, those that follow a law or an archive."""
 
 import json
 from functools import cache
@@ -9,9 +9,14 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
-from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation
+from pydicom.uid import (
+    BasicVoiceAudioWaveformStorage,
+    DigitalMammographyXRayImageStorageForPresentation,
+    VideoPhotographicImageStorage,
+    VLPhotographicImageStorage,
+)
 
-from beamstop import deidentify_bytes
+from beamstop import Rejected, deidentify, deidentify_bytes
 from beamstop.dicom.files import read_dicom
 from beamstop.recipe.load import load_recipe, parse_recipe
 from beamstop.steps.apply_recipe import apply_recipe
@@ -230,3 +235,44 @@ def test_strict_removes_a_word_that_nobody_vouches_for(make_dataset, key):
     apply_recipe(dataset, recipe, recipe.identity(key))
     assert dataset.StudyDescription == "CT chest"
     assert "Wubbleford" not in str(dataset)
+
+
+def test_safe_harbor_keeps_years_and_nothing_else_of_dates(make_dataset):
+    dataset = make_dataset(
+        PatientBirthDate="19701224",
+        PatientAge="053Y",
+        InstanceCreationDate="20240301",
+        AcquisitionDateTime="20240229101530",
+        StudyDescription="CT Thorax at Wubbleford Springs",
+    )
+    clean = deidentify(dataset, load_recipe("hipaa-safe-harbor"), bytes(32), load_no_text_detector).dataset
+    assert (clean.PatientBirthDate, clean.StudyDate, clean.PatientAge) == ("19700101", "20240101", "053Y")
+    assert not clean.get("InstanceCreationDate")
+    assert not clean.get("AcquisitionDateTime")
+    assert (clean.LongitudinalTemporalInformationModified, clean.StudyTime) == ("MODIFIED", "")
+    assert clean.StudyDescription == "CT Thorax at"
+    codes = [item.CodeValue for item in clean.DeidentificationMethodCodeSequence]
+    assert codes == ["113100", "113104", "113105", "113108"]
+
+
+@pytest.mark.parametrize(
+    "sop_class", [VLPhotographicImageStorage, VideoPhotographicImageStorage, BasicVoiceAudioWaveformStorage]
+)
+def test_safe_harbor_turns_away_photographs_and_voices(make_dataset, sop_class):
+    with pytest.raises(Rejected, match="criterion"):
+        deidentify(
+            make_dataset(SOPClassUID=sop_class),
+            load_recipe("hipaa-safe-harbor"),
+            bytes(32),
+            load_no_text_detector,
+        )
+
+
+def test_tcia_keeps_what_the_archive_says_it_keeps(make_dataset):
+    dataset = make_dataset(PatientAge="053Y", DeviceSerialNumber="S-12", InstitutionName="Wubbleford Clinic")
+    clean = deidentify(dataset, load_recipe("tcia"), bytes(32), load_no_text_detector).dataset
+    assert (clean.PatientAge, clean.DeviceSerialNumber) == ("053Y", "S-12")
+    assert "InstitutionName" not in clean
+    assert clean.LongitudinalTemporalInformationModified == "MODIFIED"
+    codes = [item.CodeValue for item in clean.DeidentificationMethodCodeSequence]
+    assert codes == ["113100", "113104", "113105", "113107", "113108", "113109", "113111"]

@@ -120,8 +120,8 @@ def dicom2df(
 ) -> "pd.DataFrame":
     """Return the attributes of every DICOM file of a folder as a table, as they are.
 
-    **Nothing is de-identified: the table is as sensitive as the files.** `deidentify_attributes` gives the clean
-    one. Files that cannot be read are counted as there.
+    **Nothing is de-identified: the table is as sensitive as the files.** `deidentify_attributes` gives the
+    clean one. Files that cannot be read are counted as there.
 
     Args:
         search_dir: searched with its sub-folders.

@@ -146,8 +146,8 @@ def remove_authorized_words_from(
 
     Args:
         ocr_data: areas as from `get_text_areas`.
-        authorized_words: such as `Config(...).authorized_words`; where kskit read them from a file of its own,
-            none is authorized here unless it is named.
+        authorized_words: such as `Config(...).authorized_words`; kskit read a file of its own, here none is
+            authorized unless it is named.
 
     >>> remove_authorized_words_from([([[0, 0]], "RCC", 0.9), ([[5, 5]], "DOE", 0.9)], ["rcc"])
     [([[5, 5]], 'DOE', 0.9)]

@@ -29,7 +29,8 @@ def load_recipe(name_or_path: str | os.PathLike[str] = "default") -> Recipe:
     kskit's and deidcm's JSON recipes load unchanged.
 
     Args:
-        name_or_path: `default`, `basic`, `research`, `strict`, `mammography-kskit`, or a path.
+        name_or_path: `default`, `basic`, `research`, `strict`, `hipaa-safe-harbor`, `tcia`,
+            `mammography-kskit`, or a path.
 
     Raises:
         RecipeError: says file, line or field, and the remedy.

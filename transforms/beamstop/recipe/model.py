@@ -393,6 +393,16 @@ class Recipe(_Part):
         """Whether text in the pixels is hidden."""
         return CLEAN_PIXEL_DATA in self.options
 
+    @cached_property
+    def keeps_years(self) -> bool:
+        """Whether the year of a date other than that of birth stays."""
+        return any(
+            isinstance(it, Year)
+            for key, entry in self.attributes.items()
+            for it in (entry if isinstance(entry, list) else [entry])
+            if key != "PatientBirthDate"
+        )
+
     @property
     def needs_detector(self) -> bool:
         """Whether a text detector is needed: for the pixels, or for overlay planes that stay."""

@@ -88,7 +88,7 @@ def _methods(recipe: Recipe, pixels_examined: bool) -> tuple[str, ...]:
 def _temporal_information(recipe: Recipe) -> str:
     if FULL_DATES in recipe.options:
         return "UNMODIFIED"
-    return "MODIFIED" if MODIFIED_DATES in recipe.options else "REMOVED"
+    return "MODIFIED" if MODIFIED_DATES in recipe.options or recipe.keeps_years else "REMOVED"
 
 
 def _derivation(earlier: str) -> str:
