@@ -18,6 +18,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+from pydicom._uid_dict import UID_dictionary
 from pydicom.datadict import (
     dictionary_has_tag,
     dictionary_keyword,
@@ -26,6 +27,8 @@ from pydicom.datadict import (
 )
 from pydicom.sr._cid_dict import cid_concepts
 from pydicom.sr.codedict import codes
+
+from beamstop.standard.transfer_syntaxes import NEWER
 
 Row = dict[str, str]
 Json = dict[str, Any]
@@ -109,6 +112,82 @@ MORE_TERMS = {
         *("FM3_1", "FM3_2", "FM4_1", "FM4_2", "ICE", "MFSPLIT", "MOSAIC", "MPR", "MPR_STD", "NONE", "NORM"),
         *("POSDISP", "PROT", "RECON", "RESAMPLED", "SE", "SEQ", "SPI", "TFE", "TOP", "TRACEW"),
     ],
+}
+
+# PS3.6 Annex A beyond pydicom 3.0.2's dictionary. Newer ones of Table A-1 by dicom-rs of June 2026 (MIT).
+UIDS_EDITION = "2026c"
+NEWER_UIDS = {
+    "Transfer Syntax": list(NEWER),
+    "SOP Class": [
+        "1.2.840.10008.5.1.4.1.1.601.3",  # Thermography Image Storage
+        "1.2.840.10008.5.1.4.1.1.601.4",  # Thermography Multi-frame Image Storage
+        "1.2.840.10008.5.1.4.1.1.601.5",  # Ultrasound Waveform Storage
+        "1.2.840.10008.5.1.4.1.1.66.7",  # Label Map Segmentation Storage
+        "1.2.840.10008.5.1.4.1.1.66.8",  # Height Map Segmentation Storage
+        "1.2.840.10008.5.1.4.1.1.9.100.1",  # Waveform Presentation State Storage
+        "1.2.840.10008.5.1.4.1.1.9.100.2",  # Waveform Acquisition Presentation State Storage
+    ],
+}
+# Numbers of Table A-3 (context groups) by fo-dicom 5 (MS-PL) up to 1490, where eleven of the first 1490 and 96
+# in a row are left out; newer ones are given out in order, 1560 in January 2026 (HL7's DICOM value sets). Of
+# Table A-4 (templates of PS3.20) all.
+UID_RANGES = {
+    "1.2.840.10008.6.1": [
+        *((1, 638), (735, 761), (763, 836), (838, 874), (876, 887), (889, 927), (930, 944), (947, 954)),
+        *((956, 973), (975, 1560)),
+    ],
+    "1.2.840.10008.9": [(1, 24)],
+}
+# PS3.16 section 8, Table 8-1: coding schemes that have a UID elsewhere than under the standard's root.
+CODING_SCHEMES = {
+    "1.2.840.10065.1.12": "ASTM-sigpurpose",
+    "1.3.6.1.4.1.19376.1.8.2.1": "PATHLEX",
+    "2.16.1": "ISO3166_1",
+    "2.16.840.1.113883.2.1.3.2.4.21": "NICIP",
+    "2.16.840.1.113883.3.26.1.1": "NCIt",
+    "2.16.840.1.113883.3.26.2": "caDSR",
+    "2.16.840.1.113883.6.1": "LN",
+    "2.16.840.1.113883.6.2": "I9C",
+    "2.16.840.1.113883.6.3": "I10",
+    "2.16.840.1.113883.6.4": "I10P",
+    "2.16.840.1.113883.6.5": "SNOMED, by its number before 6.96",
+    "2.16.840.1.113883.6.6": "CTV3",
+    "2.16.840.1.113883.6.8": "UCUM",
+    "2.16.840.1.113883.6.12": "C4",
+    "2.16.840.1.113883.6.13": "CD2",
+    "2.16.840.1.113883.6.14": "HPC",
+    "2.16.840.1.113883.6.24": "MDC",
+    "2.16.840.1.113883.6.42": "I9",
+    "2.16.840.1.113883.6.43.1": "ICDO3",
+    "2.16.840.1.113883.6.50": "POS",
+    "2.16.840.1.113883.6.51": "SNM3",
+    "2.16.840.1.113883.6.53": "99SDM",
+    "2.16.840.1.113883.6.55": "UPC",
+    "2.16.840.1.113883.6.69": "NDC",
+    "2.16.840.1.113883.6.76": "ACR",
+    "2.16.840.1.113883.6.82": "C5",
+    "2.16.840.1.113883.6.86": "UMLS",
+    "2.16.840.1.113883.6.88": "RXNORM",
+    "2.16.840.1.113883.6.90": "I10C",
+    "2.16.840.1.113883.6.96": "SCT and SRT",
+    "2.16.840.1.113883.6.99": "ISO639_1",
+    "2.16.840.1.113883.6.100": "ISO639_2",
+    "2.16.840.1.113883.6.119": "FMA",
+    "2.16.840.1.113883.6.121": "RFC3066",
+    "2.16.840.1.113883.6.177": "MSH",
+    "2.16.840.1.113883.6.210": "NEU",
+    "2.16.840.1.113883.6.256": "RADLEX",
+    "2.16.840.1.113883.6.316": "RFC5646",
+    "2.16.840.1.113883.15.2": "NBD",
+    "2.16.840.1.113883.15.3": "NBG",
+}
+# Newer ones that have a number of the standard's, and those that programs write beside theirs.
+MORE_CODING_SCHEMES = {
+    "1.2.840.10008.2.16.16": "I11",
+    "1.2.840.10008.2.16.17": "UNS",
+    "1.2.840.10008.2.16.18": "RRID",
+    "1.2.276.0.7230010.3.0.0.1": "99_OFFIS_DCMTK, of DCMTK",
+    "1.3.6.1.4.1.5962.98.1": "99PMP, of PixelMed",
 }
 
 TAG = re.compile("[0-9A-F]{8}")
@@ -319,6 +398,21 @@ def modalities(sections: Json) -> dict[str, list[str]]:
     }
 
 
+def well_known_uids() -> Json:
+    """Return the UIDs that the standard lists, by what they stand for."""
+    uids: dict[str, set[str]] = defaultdict(set)
+    for uid, (_, kind, *_) in UID_dictionary.items():
+        uids[kind].add(uid)
+    for kind, newer in NEWER_UIDS.items():
+        uids[kind].update(newer)
+    uids["Coding Scheme"].update(CODING_SCHEMES, MORE_CODING_SCHEMES)
+    return {
+        "edition": UIDS_EDITION,
+        "uids": {kind: sorted(uids[kind]) for kind in sorted(uids)},
+        "ranges": UID_RANGES,
+    }
+
+
 def write(path: Path, document: Json) -> None:
     """Write JSON with one line per entry of the second level, for diffs that can be read."""
 
@@ -338,7 +432,7 @@ def write(path: Path, document: Json) -> None:
 
 
 def main() -> None:
-    """Write the five files."""
+    """Write the six files."""
     parser = argparse.ArgumentParser(description="Generate the tables of the standard.")
     parser.add_argument("standard", type=Path, help="folder with the .tsv files of PS3.15 Annex E")
     parser.add_argument("dicom_standard", type=Path, help="where PyPI dicom-standard is installed")
@@ -352,6 +446,7 @@ def main() -> None:
     write(target / "content_items.json", {"edition": ACTIONS_EDITION, "rows": items})
     creators = safe_private_creators(read_table(source / f"safe_private_{SAFE_PRIVATE_EDITION}.tsv"))
     write(target / "safe_private.json", {"edition": SAFE_PRIVATE_EDITION, "creators": creators})
+    write(target / "uids.json", well_known_uids())
     listed = {row["tag"] for row in actions}
     write(target / "iod_types.json", iod_types(arguments.dicom_standard / "standard", listed))
     terms = defined_terms(arguments.dicom_standard / "standard")

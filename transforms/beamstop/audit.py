@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from beamstop.errors import DeidError, PixelError, Quarantined, Rejected
 from beamstop.identity import Identity
-from beamstop.standard.transfer_syntaxes import is_registered
+from beamstop.standard.uids import is_registered
 
 Row = dict[str, Any]
 

@@ -3,36 +3,22 @@
 import base64
 import hashlib
 import hmac
-import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
 from beamstop.dicom.elements import text_of
 from beamstop.errors import KeyReferenceError
-from beamstop.standard.transfer_syntaxes import is_registered
+from beamstop.standard.uids import is_well_known_uid
 
 MIN_KEY_LENGTH = 16
 MAX_UID_LENGTH = 64  # PS3.5 9.1
 DEFAULT_SHIFT_RANGE = (1, 3650)
 _PATIENT_ID, _STUDY_INSTANCE_UID = 0x00100020, 0x0020000D
 _UID_DIGITS = 30  # of a UID by kskit's method
-# Transfer syntaxes and SOP classes (PS3.6 Annex A); numbers as short as theirs, so that no other hides there.
-_OF_THE_STANDARD = re.compile(r"1\.2\.840\.10008\.(1\.2|5\.1\.4)(\.[0-9]{1,4}){1,6}")
-
-
-@lru_cache(maxsize=4096)
-def is_well_known_uid(uid: str) -> bool:
-    """Say whether a UID is the standard's: registered in PS3.6, or a newer SOP class or transfer syntax.
-
-    >>> [is_well_known_uid(f"1.2.840.10008.{end}") for end in ("1.2.1", "5.1.4.1.1.9999", "99.1")]
-    [True, True, False]
-    """
-    return is_registered(uid) or _OF_THE_STANDARD.fullmatch(uid) is not None
 
 
 def gen_dicom_uid(patient_id: str, guid: str, org_root: str) -> str:
@@ -83,14 +69,18 @@ class Identity:
         """Return what many digests have in common: `begin(a, b).digest(c)` is `digest(a, b, c)`."""
         return Begun(_taking(hmac.new(self.key, purpose.encode(), "sha256"), parts))
 
-    def uid(self, value: str) -> str:
+    def uid(self, value: str, tag: int = 0) -> str:
         """Return the UID that stands for `value`; well-known UIDs and the empty value stay.
+
+        Args:
+            value: a UID, padding allowed.
+            tag: of the attribute that it stands in, see `is_well_known_uid`.
 
         >>> Identity(b"k" * 32).uid("1.2.840.10008.1.2.1")
         '1.2.840.10008.1.2.1'
         """
         value = value.strip(" \0")
-        if not value or is_well_known_uid(value):
+        if not value or is_well_known_uid(value, tag):
             return value
         if self.kskit_uids and self.uid_root:
             return gen_dicom_uid("", value, self.uid_root)

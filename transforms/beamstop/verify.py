@@ -38,7 +38,7 @@ from beamstop.dicom.files import FIRST_PIXEL_TAG, IMPLEMENTATION_CLASS_UID, LAST
 from beamstop.dicom.tags import is_private_creator
 from beamstop.dicom.walk import is_readable, walk
 from beamstop.errors import PixelError, Quarantined, Refusal
-from beamstop.identity import Identity, is_well_known_uid
+from beamstop.identity import Identity
 from beamstop.leaks.search import search
 from beamstop.pixels.codestreams import comments
 from beamstop.pixels.frame_extras import has_extras
@@ -57,6 +57,7 @@ from beamstop.rules.operators import (
     Replace,
 )
 from beamstop.rules.plans import Plan
+from beamstop.standard.uids import is_well_known_uid
 from beamstop.steps.insert import TEXT_HIDDEN
 from beamstop.words.identifiers import Identifiers, harvest, words_of
 from beamstop.words.vocabulary import is_common_word
@@ -269,13 +270,15 @@ class _Look:
         if element.path[-1] in _OWN_UIDS and len(element.path) == 1:
             originals = _texts(self.uid(element.path[-1]).split("\\"))
             return values == [self._identity.uid(uid) for uid in originals]
-        return all(is_well_known_uid(uid) or uid in self._derived_uids for uid in values)
+        tag = element.path[-1]
+        return all(is_well_known_uid(uid, tag) or uid in self._derived_uids for uid in values)
 
     def _is_right_in_meta(self, element: _Element) -> bool:
         values = _texts(element.value)
         ours = {str(IMPLEMENTATION_CLASS_UID), str(self._after.get("SOPInstanceUID") or "")}
         standard = {str(self._after.get("SOPClassUID") or "")}
-        return all(is_well_known_uid(uid) or uid in ours | standard for uid in values)
+        tag = element.path[-1]
+        return all(is_well_known_uid(uid, tag) or uid in ours | standard for uid in values)
 
     def _is_right_date(self, element: _Element, operator: Operator | None) -> bool:
         days = set(_days(element))
@@ -342,7 +345,7 @@ def _spelled_out(dataset: FileDataset, keeps: Callable[[tuple[int, ...]], bool])
             continue
         for text in _texts(element.value):
             words = words_of(text)
-            is_common = is_well_known_uid(text) or text == IMPLEMENTATION_CLASS_UID
+            is_common = is_well_known_uid(text, element.path[-1]) or text == IMPLEMENTATION_CLASS_UID
             tells = not is_common and not all(map(is_common_word, words))
             if len(text) >= _SHORTEST_SPELLED and text not in kept and tells:
                 yield text.encode("utf-8")

@@ -14,10 +14,10 @@ from pydicom.tag import BaseTag
 from beamstop.dicom.elements import text_of
 from beamstop.errors import Rejected
 from beamstop.rules.criteria import parse_criterion
+from beamstop.standard.uids import is_standard_sop_class
 
 _BURNED_IN = "BurnedInAnnotation"
 _SOP_CLASS_UID, _ENCAPSULATED_DOCUMENT = 0x00080016, BaseTag(0x00420011)
-_OF_THE_STANDARD = re.compile(r"1\.2\.840\.10008(\.[0-9]+)+")
 _ENCAPSULATED = "1.2.840.10008.5.1.4.1.1.104."  # PDF, CDA, STL, OBJ, MTL (PS3.4 B.5)
 _KEY_OBJECT = "1.2.840.10008.5.1.4.1.1.88.59"
 _PRESENTATION_STATES = "1.2.840.10008.5.1.4.1.1.11."
@@ -57,7 +57,7 @@ class RejectNonStandardDicom(Bouncer):
 
     def inspect(self, dataset: Dataset) -> None:
         """Look at SOPClassUID."""
-        if not _OF_THE_STANDARD.fullmatch(_sop_class(dataset)):
+        if not is_standard_sop_class(_sop_class(dataset)):
             self._reject()
 
 

@@ -211,7 +211,7 @@ class HashUID(Operator):
             return element
         if element.VR in BYTES_VRS:
             raise CannotCleanError
-        return _mapped(element, context.identity.uid)
+        return _mapped(element, lambda uid: context.identity.uid(uid, element.tag))
 
 
 class PseudonymisePatientID(Operator):

@@ -1,6 +1,5 @@
-"""UIDs that PS3.6 registers, transfer syntaxes newer than pydicom's dictionary among them."""
+"""Transfer syntaxes, those newer than pydicom's dictionary among them."""
 
-from pydicom._uid_dict import UID_dictionary
 from pydicom.uid import UID
 
 # PS3.6 table A-1; all are encapsulated, in explicit VR little endian.
@@ -37,12 +36,3 @@ def transfer_syntax(uid: str) -> UID:
     True
     """
     return _NewerSyntax(uid) if uid in NEWER else UID(uid)
-
-
-def is_registered(uid: str) -> bool:
-    """Say whether PS3.6 registers a UID.
-
-    >>> is_registered("1.2.840.10008.1.2.4.112"), is_registered("1.2.3")
-    (True, False)
-    """
-    return uid in UID_dictionary or uid in NEWER

@@ -343,7 +343,7 @@ class _Walk:
         if kind is not HashUID or vr_of(element.tag, element.VR) != "UI" or not element.value.isascii():
             return None
         old = element.value.decode().rstrip(" \0")
-        new = "\\".join(map(self._identity.uid, old.split("\\")))
+        new = "\\".join(self._identity.uid(uid, int(element.tag)) for uid in old.split("\\"))
         if new == old:
             return element
         value = new.encode() + b"\0" * (len(new) % 2)

@@ -37,7 +37,7 @@ from beamstop.dicom.elements import MALFORMED, as_sequence, hides_sequence
 from beamstop.dicom.files import IMPLEMENTATION_CLASS_UID
 from beamstop.dicom.limits import DEEPEST
 from beamstop.dicom.tags import private_block_start
-from beamstop.identity import is_well_known_uid
+from beamstop.standard.uids import is_well_known_uid
 from beamstop.words.vocabulary import fold, titles
 
 Path = tuple[int, ...]  # tags from the top level to an attribute, item numbers left out
@@ -207,9 +207,7 @@ class _Values:
         self.spellings: set[str] = set()
 
     def add(self, kind: _Kind, text: str) -> None:
-        if kind is _Kind.UID:
-            self.uids.update(uid for uid in _split(text) if _is_own_uid(uid))
-        elif kind is _Kind.DATE:
+        if kind is _Kind.DATE:
             self._add_dates(text)
         elif kind is _Kind.NAME:
             self.names.update(_names(text))
@@ -296,10 +294,22 @@ class _Harvester:
     def _take(self, kind: _Kind, path: Path | None, element: Any, encodings: tuple[str, ...]) -> None:
         """Take a value; a path that is None is that of an element that is never kept."""
         text = _text_of(element, encodings)
-        if not text or (kind is _Kind.UID and not _has_own_uid(text)):
+        if not text:
+            return
+        if kind is _Kind.UID:
+            self._take_uids(text, path, int(element.tag))
             return
         is_kept = path is not None and self._is_kept(path)
         (self._kept if is_kept else self._gone).add(kind, text)
+
+    def _take_uids(self, text: str, path: Path | None, tag: int) -> None:
+        for uid in _split(text) if "\\" in text else (text,):
+            if not _is_own_uid(uid, tag):
+                self._kept.uids.add(uid)  # a SOP class newer than the table stays, wherever else it stands
+            elif path is not None and self._is_kept(path):
+                self._kept.uids.add(uid)
+            else:
+                self._gone.uids.add(uid)
 
     def _take_private_uids(self, element: Any) -> None:
         """Gather the UIDs inside a private value; kept ones excuse nothing, for they are remapped."""
@@ -389,12 +399,8 @@ def _split(text: str) -> list[str]:
     return [value.strip(" \0") for value in text.split("\\")]
 
 
-def _is_own_uid(uid: str) -> bool:
-    return bool(uid) and not is_well_known_uid(uid) and uid != IMPLEMENTATION_CLASS_UID
-
-
-def _has_own_uid(text: str) -> bool:
-    return any(map(_is_own_uid, _split(text))) if "\\" in text else _is_own_uid(text)
+def _is_own_uid(uid: str, tag: int = 0) -> bool:
+    return bool(uid) and not is_well_known_uid(uid, tag) and uid != IMPLEMENTATION_CLASS_UID
 
 
 def _day(match: re.Match[str]) -> date | None:
