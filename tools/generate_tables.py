@@ -128,9 +128,8 @@ NEWER_UIDS = {
         "1.2.840.10008.5.1.4.1.1.9.100.2",  # Waveform Acquisition Presentation State Storage
     ],
 }
-# Numbers of Table A-3 (context groups) by fo-dicom 5 (MS-PL) up to 1490, where eleven of the first 1490 and 96
-# in a row are left out; newer ones are given out in order, 1560 in January 2026 (HL7's DICOM value sets). Of
-# Table A-4 (templates of PS3.20) all.
+# Numbers of Table A-3 (context groups): up to 1490 by fo-dicom 5 (MS-PL); newer ones are given out in order,
+# 1560 in January 2026 (HL7's DICOM value sets). Of Table A-4 (templates of PS3.20) all.
 UID_RANGES = {
     "1.2.840.10008.6.1": [
         *((1, 638), (735, 761), (763, 836), (838, 874), (876, 887), (889, 927), (930, 944), (947, 954)),

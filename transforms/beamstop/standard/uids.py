@@ -11,10 +11,8 @@ _ROOT = "1.2.840.10008."
 _NAMES_A_CLASS = re.compile("SOPClass|TransferSyntax")
 # Storage SOP classes and transfer syntaxes newer than the table: numbers as short as theirs, so that no other
 # hides there.
-_NEWER = re.compile(
-    r"1\.2\.840\.10008\.(5\.1\.4\.1\.1\.[0-9]{1,3}(\.[0-9]{1,2}){0,3}|1\.2(\.[0-9]{1,3}){1,3})"
-)
 _NEWER_STORAGE = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.[0-9]{1,3}(\.[0-9]{1,2}){0,3}")
+_NEWER_SYNTAX = re.compile(r"1\.2\.840\.10008\.1\.2(\.[0-9]{1,3}){1,3}")
 
 
 @cache
@@ -45,8 +43,8 @@ def _class_tags() -> frozenset[int]:
 def is_registered(uid: str) -> bool:
     """Say whether the standard lists a UID: a SOP class, a coding scheme, a context group and so on.
 
-    >>> is_registered("1.2.840.10008.1.2.4.112"), is_registered("1.2.840.10008.6.1.308"), is_registered("1.2.3")
-    (True, True, False)
+    >>> [is_registered(uid) for uid in ("1.2.840.10008.1.2.4.112", "1.2.840.10008.6.1.308", "1.2.3")]
+    [True, True, False]
     """
     return uid in _listed()
 
@@ -56,8 +54,8 @@ def is_well_known_uid(uid: str, tag: int = 0) -> bool:
 
     Args:
         uid: without padding.
-        tag: of the attribute that it stands in. One that holds SOP classes or transfer syntaxes may hold one that
-            is newer than the table.
+        tag: of the attribute that it stands in. One that holds SOP classes or transfer syntaxes may hold
+            one that is newer than the table.
 
     >>> [is_well_known_uid(f"1.2.840.10008.{end}") for end in ("1.2.1", "5.1.4.1.1.999", "1.2.7734.501")]
     [True, False, False]
@@ -66,7 +64,9 @@ def is_well_known_uid(uid: str, tag: int = 0) -> bool:
     """
     if uid in _listed():
         return True
-    return uid.startswith(_ROOT) and tag in _class_tags() and _NEWER.fullmatch(uid) is not None
+    if not uid.startswith(_ROOT) or tag not in _class_tags():
+        return False
+    return any(form.fullmatch(uid) for form in (_NEWER_STORAGE, _NEWER_SYNTAX))
 
 
 def is_standard_sop_class(uid: str) -> bool:
