@@ -75,6 +75,8 @@ _DAY = re.compile(r"(?<!\d)(\d{4})\.?(\d{2})\.?(\d{2})")
 _META_START = 132
 _SHORTEST_SPELLED = 6
 _NUMBERS = frozenset({_PATIENT_ID, 0x00080050, 0x00101000, 0x00380010, 0x00200010, 0x00400009, 0x00401001})
+_MAY_BE_CODES = frozenset({0x00200010, 0x00400009, 0x00401001})  # procedures may bear the code of their kind
+_CODES = frozenset({0x00080100, 0x00080119, 0x00080120})
 _TEXT_VRS = frozenset({"LO", "LT", "SH", "ST", "UC", "UT", "PN"})
 
 
@@ -339,6 +341,7 @@ def _spelled_out(dataset: FileDataset, keeps: Callable[[tuple[int, ...]], bool])
     Those of fewer than six bytes are left out, and those that ordinary words or dates make up.
     """
     elements = list(_elements(dataset))
+    codes = {str(element.value).strip() for element in elements if element.path[-1] in _CODES}
     kept = {str(element.value).strip() for element in elements if keeps(element.path)}
     for element in elements:
         if keeps(element.path) or not (element.vr in {"PN", "UI"} or element.path[-1] in _NUMBERS):
@@ -347,7 +350,8 @@ def _spelled_out(dataset: FileDataset, keeps: Callable[[tuple[int, ...]], bool])
             words = words_of(text)
             is_common = is_well_known_uid(text, element.path[-1]) or text == IMPLEMENTATION_CLASS_UID
             tells = not is_common and not all(map(is_common_word, words))
-            if len(text) >= _SHORTEST_SPELLED and text not in kept and tells:
+            is_code = text in codes and element.path[-1] in _MAY_BE_CODES
+            if len(text) >= _SHORTEST_SPELLED and text not in kept and tells and not is_code:
                 yield text.encode("utf-8")
                 yield text.encode("latin-1", "ignore")
 

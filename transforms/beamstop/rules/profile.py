@@ -18,6 +18,7 @@ CLEAN_PIXEL_DATA = "clean-pixel-data"
 CLEAN_GRAPHICS = "clean-graphics"
 CLEAN_DESCRIPTORS = "clean-descriptors"
 CLEAN_STRUCTURED_CONTENT = "clean-structured-content"
+RETAIN_DEVICE_IDENTITY = "retain-device-identity"
 RETAIN_UIDS = "retain-uids"
 RETAIN_SAFE_PRIVATE = "retain-safe-private"
 FULL_DATES = "retain-longitudinal-full-dates"
@@ -33,7 +34,7 @@ METHOD_CODES = {
     FULL_DATES: "113106",
     MODIFIED_DATES: "113107",
     "retain-patient-characteristics": "113108",
-    "retain-device-identity": "113109",
+    RETAIN_DEVICE_IDENTITY: "113109",
     RETAIN_UIDS: "113110",
     RETAIN_SAFE_PRIVATE: "113111",
     "retain-institution-identity": "113112",
@@ -42,7 +43,7 @@ METHOD_CODES = {
 # In this order, so that where two options name one attribute the stricter, later one holds:
 # a calibration date under Retain Device Identity and Modified Dates is removed, not kept.
 OPTIONS = (
-    "retain-device-identity",
+    RETAIN_DEVICE_IDENTITY,
     "retain-institution-identity",
     "retain-patient-characteristics",
     RETAIN_UIDS,
@@ -111,6 +112,7 @@ _UNLISTED_IDENTITY = {
     "PlacerOrderNumberImagingServiceRequestRetired": Action.X,
     "FillerOrderNumberImagingServiceRequestRetired": Action.X,
     "BreedRegistrationNumber": Action.D,
+    "RadiationMachineName": Action.X_Z,  # as Treatment Machine Name
     "SOPAuthorizationComment": Action.X,
     "NTPSourceAddress": Action.X,
     "TimeSource": Action.X,
@@ -174,6 +176,8 @@ def option(name: str) -> RuleSet:
     ]
     if name == CLEAN_DESCRIPTORS:
         rules += [Rule(keyword, Action.C, f"{name}:{keyword}", Action.X_Z_D) for keyword in _UNLISTED_TEXT]
+    if name == RETAIN_DEVICE_IDENTITY:
+        rules.append(Rule("RadiationMachineName", Action.K, f"{name}:RadiationMachineName", Action.X_Z))
     if name == CLEAN_STRUCTURED_CONTENT:
         rules.append(Rule("TextValue", Action.C, f"{name}:TextValue", Action.D))
     if name == CLEAN_GRAPHICS:

@@ -1,11 +1,13 @@
 """Enumerated values and defined terms of CS attributes, as the standard lists them."""
 
 import json
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
-_MODALITY = 0x00080060
+_MODALITY, _BODY_PART_EXAMINED = 0x00080060, 0x00180015
+_LINKS = ("ABD", "AND", "PEL", "PELV", "TO", "WITH")
 
 
 @cache
@@ -30,6 +32,21 @@ def is_defined_term(tag: int, value: str) -> bool:
     (True, False)
     """
     return value.strip() in _terms().get(tag, ())
+
+
+@cache
+def _body_parts() -> re.Pattern[str]:
+    parts = sorted((*_terms()[_BODY_PART_EXAMINED], *_LINKS), key=len, reverse=True)
+    return re.compile(f"(?:{'|'.join(parts)})+")
+
+
+def is_body_part(word: str) -> bool:
+    """Say whether a word is a term of Body Part Examined (PS3.16 Annex L), or several of them joined.
+
+    >>> is_body_part("headneck"), is_body_part("HEADANDNECK"), is_body_part("MEIER")
+    (True, True, False)
+    """
+    return _body_parts().fullmatch(word.upper()) is not None
 
 
 @cache

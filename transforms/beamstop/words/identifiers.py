@@ -13,10 +13,14 @@ Identifying are:
 
 Comments and descriptions are not identifiers: they are what identifiers are searched in.
 
+A maker's or model's name and a code of a coding scheme are nobody's: a station, an institution or a procedure
+step called so (`_CALLED_SO`) is no identifier, unless a person or a person's number is called so, too, or the
+value names an institution. Nor is a body part that the instance says it shows, in whatever identifier it is.
+
 What the recipe keeps is no identifier at all, neither for descriptors nor for the leak check: a
 value in a kept element of the kinds above is dropped wherever else it stands (a kept StudyDate
 equal to a birth date; a kept InstitutionName in a description), since the clean file says it
-anyway. Kept elements of other kinds (ManufacturerModelName) excuse nothing: that is where leaks sit.
+anyway. Kept elements of other kinds excuse nothing: that is where leaks sit.
 """
 
 import re
@@ -37,6 +41,7 @@ from beamstop.dicom.elements import MALFORMED, as_sequence, hides_sequence
 from beamstop.dicom.files import IMPLEMENTATION_CLASS_UID
 from beamstop.dicom.limits import DEEPEST
 from beamstop.dicom.tags import private_block_start
+from beamstop.standard.defined_terms import is_body_part
 from beamstop.standard.uids import is_well_known_uid
 from beamstop.words.vocabulary import fold, titles
 
@@ -68,6 +73,9 @@ class _Kind(StrEnum):
     DATE = "date"
     UID = "uid"
     SEQUENCE = "sequence"
+    PRODUCT = "product"
+    CODE = "code"
+    BODY_PART = "body part"
 
 
 _ATTRIBUTES = {
@@ -103,11 +111,35 @@ _ATTRIBUTES = {
         PersonTelecomInformation ReferringPhysicianTelephoneNumbers OrderCallbackPhoneNumber
         OrderCallbackTelecomInformation TelephoneNumberTrial""",
 }
+# No identifiers, but what a station or an institution may be called after.
+_NOBODYS = {
+    _Kind.PRODUCT: """Manufacturer ManufacturerModelName SecondaryCaptureDeviceManufacturer
+        SecondaryCaptureDeviceManufacturerModelName DetectorManufacturerName DetectorManufacturerModelName
+        ReceiveCoilManufacturerName TransmitCoilManufacturerName LensMake LensModel ApplicationManufacturer
+        IOLManufacturer""",
+    _Kind.CODE: "CodeValue LongCodeValue URNCodeValue",
+    _Kind.BODY_PART: "BodyPartExamined",
+}
+# What may be called as a product is, or by a code: never what is a person's, or one thing's serial number.
+_CALLED_SO = """StudyID RequestedProcedureID ScheduledProcedureStepID PerformedProcedureStepID
+    StationName PerformedStationName ScheduledStationName TreatmentMachineName GantryID GeneratorID
+    StationAETitle RetrieveAETitle ScheduledStationAETitle PerformedStationAETitle
+    ScheduledStudyLocationAETitle DestinationAE RequestingAE ReceivingAE Originator
+    SourceApplicationEntityTitle SendingApplicationEntityTitle ReceivingApplicationEntityTitle
+    InstitutionName InstitutionalDepartmentName RequestingService
+    ResponsibleOrganization VerifyingOrganization HumanPerformerOrganization ClinicalTrialSponsorName
+    ModifyingSystem"""
+_INSTITUTION = re.compile(
+    r"hosp|spital|szpital|clini(?:c|ca|que|cum)?$|klini|krankenh|sjukhus|ziekenh|universi|praxis|praktijk|sanator"
+    r"|cabinet|polyclin|radiolog|cent(?:er|re|rum|ro)$|zentrum$"
+)
+_CODING_SCHEME_DESIGNATOR = 0x00080102
 _IDENTIFICATION_SEQUENCES = {
     0x00401101: _Kind.ID,  # Person Identification Code Sequence: staff numbers
     0x00080082: _Kind.PLACE,  # Institution Code Sequence
 }
-_NOT_TELLING = frozenset({None, _Kind.SEQUENCE})
+_NOBODYS_KINDS = frozenset(_NOBODYS)
+_NOT_TELLING = frozenset({None, _Kind.SEQUENCE}) | _NOBODYS_KINDS
 _BY_VR = {"PN": _Kind.NAME, "DA": _Kind.DATE, "DT": _Kind.DATE, "UI": _Kind.UID, "SQ": _Kind.SEQUENCE}
 
 
@@ -123,7 +155,7 @@ class Identifiers:
         dates: days, without those that stand for none (1900-01-01).
         uids: those not well known.
         spellings: words of names and places that are not plain ASCII, lower case, accents kept.
-        kept: words of names, ids and places that the recipe keeps.
+        kept: words of names, ids and places that the recipe keeps, of products, and body parts.
         kept_dates: days that the recipe keeps.
         encodings: Python's names of the character sets the instance says it uses.
     """
@@ -241,6 +273,10 @@ class _Harvester:
     def __init__(self, is_kept: Callable[[Path], bool]) -> None:
         self._is_kept = is_kept
         self._gone, self._kept = _Values(), _Values()
+        self._called_so = _Values()  # of the gone, those that a product or a code excuses
+        self._products: set[Words] = set()
+        self._codes: set[Words] = set()
+        self._body_parts: set[str] = set()
         self._encodings: dict[str, None] = {}
 
     def visit(self, top: Dataset, is_meta: bool = False) -> None:
@@ -265,6 +301,11 @@ class _Harvester:
                     if code_kind is None or tag not in _CODE_TAGS:
                         continue
                     kind = code_kind
+                if kind in _NOBODYS_KINDS:
+                    if code_kind is None or kind is not _Kind.CODE:
+                        self._take_nobodys(kind, dataset, element, encodings)
+                        continue
+                    kind = code_kind
                 if kind is not _Kind.SEQUENCE:
                     self._take(kind, None if is_meta or is_odd else (*path, int(tag)), element, encodings)
                 elif len(path) < DEEPEST:
@@ -275,9 +316,11 @@ class _Harvester:
 
     def result(self) -> Identifiers:
         gone, kept = self._gone, self._kept
+        products = self._excuse()
         kept_words = {word for name in kept.names for component in name for word in component}
         kept_words.update(word for values in kept.words.values() for words in values for word in words)
         kept_words.update("".join(words) for values in kept.words.values() for words in values)
+        kept_words |= products | self._body_parts
         return Identifiers(
             names=frozenset(gone.names - kept.names),
             ids=frozenset(gone.words[_Kind.ID] - kept.words[_Kind.ID]),
@@ -299,8 +342,45 @@ class _Harvester:
         if kind is _Kind.UID:
             self._take_uids(text, path, int(element.tag))
             return
-        is_kept = path is not None and self._is_kept(path)
-        (self._kept if is_kept else self._gone).add(kind, text)
+        if path is not None and self._is_kept(path):
+            self._kept.add(kind, text)
+        elif int(element.tag) in _called_so():
+            self._called_so.add(kind, text)
+        else:
+            self._gone.add(kind, text)
+
+    def _take_nobodys(self, kind: _Kind, item: Dataset, element: Any, encodings: tuple[str, ...]) -> None:
+        """Take a product, a code that says its scheme, or a body part."""
+        text = _text_of(element, encodings)
+        if kind is _Kind.BODY_PART:
+            self._body_parts.update(word for word in words_of(text) if is_body_part(word))
+        elif kind is _Kind.CODE:
+            scheme = item._dict.get(_CODING_SCHEME_DESIGNATOR)  # type: ignore[call-overload]
+            if scheme is not None and scheme.value:
+                self._codes.add(words_of(text))
+        else:
+            products = (words_of(value) for value in _split(text))
+            self._products.update(words for words in products if not any(map(_INSTITUTION.search, words)))
+
+    def _excuse(self) -> set[str]:
+        """Move what may be called so to the gone, unless a product or a code excuses it.
+
+        Nothing excuses what is a person's, or a number of somebody or something.
+
+        Returns:
+            the words of products that are nobody's.
+        """
+        gone, called_so = self._gone, self._called_so
+        values = [*gone.names, *([words] for kind in gone.words for words in gone.words[kind])]
+        own = {word for value in values for words in value for word in (*words, "".join(words))}
+        for kind, values_of_kind in called_so.words.items():
+            for words in values_of_kind:
+                is_excused = words in self._codes or any(_is_in(words, product) for product in self._products)
+                if not (is_excused and own.isdisjoint((*words, "".join(words)))):
+                    gone.words[kind].add(words)
+        gone.uids |= called_so.uids
+        gone.spellings |= called_so.spellings
+        return {word for words in self._products for word in words if word not in own}
 
     def _take_uids(self, text: str, path: Path | None, tag: int) -> None:
         for uid in _split(text) if "\\" in text else (text,):
@@ -331,10 +411,20 @@ class _Harvester:
 
 
 @cache
+def _called_so() -> frozenset[int]:
+    return frozenset(tag for keyword in _CALLED_SO.split() if (tag := tag_for_keyword(keyword)) is not None)
+
+
+def _is_in(words: Words, of: Words) -> bool:
+    """Say whether some words stand one after the other in others."""
+    return any(of[start : start + len(words)] == words for start in range(len(of) - len(words) + 1))
+
+
+@cache
 def _kinds() -> dict[int, _Kind]:
-    """Return the kind of every attribute of the standard that identifies or is a sequence."""
+    """Return the kind of every attribute of the standard that has one."""
     kinds = {tag: _BY_VR[entry[0]] for tag, entry in DicomDictionary.items() if entry[0] in _BY_VR}
-    for kind, keywords in _ATTRIBUTES.items():
+    for kind, keywords in (_ATTRIBUTES | _NOBODYS).items():
         for keyword in keywords.split():
             tag = tag_for_keyword(keyword)
             if tag is not None and kinds.get(tag) is not _Kind.SEQUENCE:
