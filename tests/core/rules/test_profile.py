@@ -16,7 +16,7 @@ def test_the_table_is_that_of_edition_2026d():
     [
         ("retain_safe_private", 1),
         ("retain_uid", 60),
-        ("retain_device_id", 59),
+        ("retain_device_id", 60),
         ("retain_institution_id", 10),
         ("retain_patient_characteristics", 19),
         ("retain_full_dates", 169),
