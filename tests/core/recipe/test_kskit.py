@@ -168,10 +168,10 @@ def walk(profile: Profile, chain: tuple[int, ...]) -> Verb | None:
     """What becomes of an attribute when sequences are visited from the top; None: gone with one of them."""
     for end in range(1, len(chain) + 1):
         rule = profile.rule_for(chain[:end])
-        operation = Action.X if rule is None else rule.operation
-        if operation in (Action.X, Action.Z):
-            return None if end < len(chain) else REMOVE if operation is Action.X else EMPTY
-    return REPLACE if isinstance(operation, PseudonymiseByVR) else KEEP
+        code = "X" if rule is None else rule.code
+        if code in {"X", "Z"}:
+            return None if end < len(chain) else REMOVE if code == "X" else EMPTY
+    return REPLACE if rule is not None and isinstance(rule.operation, PseudonymiseByVR) else KEEP
 
 
 def test_rules_walk_as_the_chain_resolves():

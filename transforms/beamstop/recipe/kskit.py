@@ -25,7 +25,7 @@ from pydicom.multival import MultiValue
 from beamstop.dicom.tags import tag_name
 from beamstop.errors import RecipeError
 from beamstop.identity import Identity
-from beamstop.rules.operators import Context, Operator
+from beamstop.rules.operators import BY_ACTION, Context, Operator
 from beamstop.rules.rules import Rule, RuleSet
 from beamstop.rules.tag_identifiers import PrivateTags, RepeatingGroup, TagPath
 from beamstop.standard.actions import Action
@@ -50,6 +50,7 @@ class Verb(StrEnum):
     RETIRER = "RETIRER"  # remove
 
 
+_ACTIONS = {Verb.EFFACER: Action.Z, Verb.RETIRER: Action.X}
 _STRICTNESS = {verb: number for number, verb in enumerate(Verb)}
 
 
@@ -303,7 +304,8 @@ def _operation(tag: int, verb: Verb) -> Action | Operator:
     if verb is Verb.PSEUDONYMISER:
         kept = tag == _PIXEL_DATA or _vr(tag) == "SQ"  # the items of a sequence have verbs of their own
         return Action.K if kept else Action.U if _vr(tag) == "UI" else PseudonymiseByVR()
-    return {Verb.CONSERVER: Action.K, Verb.EFFACER: Action.Z, Verb.RETIRER: Action.X}[verb]
+    # To the letter, whatever the IOD asks for, as kskit does.
+    return Action.K if verb is Verb.CONSERVER else BY_ACTION[_ACTIONS[verb]]
 
 
 def _vr(tag: int) -> str:

@@ -363,6 +363,7 @@ class Recipe(_Part):
             self.unknown == "keep",
             self.unknown_words,
             frozenset(fold(word) for word in self.vocabulary),
+            asks_iod=self.kskit is None,  # kskit removes what its recipe does not list
         )
 
     @cached_property

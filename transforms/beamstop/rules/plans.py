@@ -11,6 +11,8 @@ from pydicom.dataset import Dataset
 from beamstop.dicom.tags import vr_of
 from beamstop.rules.operators import (
     BY_ACTION,
+    BYTES_VRS,
+    NUMBER_VRS,
     TEXT_VRS,
     Clean,
     GuardBirthDate,
@@ -104,6 +106,7 @@ class Planner:
         options: names of the PS3.15 options that are on.
         keep_unlisted: standard attributes that no rule names stay; otherwise zero trust.
         keep_unknown: elements that are not in the data dictionary stay.
+        asks_iod: where unlisted attributes go, those stay in some form without which the object is not valid.
         unknown_words: what happens to words of cleaned texts that no vocabulary knows.
         extra_words: folded words that the recipe adds to the vocabulary.
     """
@@ -114,6 +117,7 @@ class Planner:
     keep_unknown: bool = False
     unknown_words: Literal["keep", "remove"] = "keep"
     extra_words: frozenset[str] = frozenset()
+    asks_iod: bool = True
     _plans: dict[str, dict[Any, Plan]] = field(default_factory=dict, repr=False, compare=False)
     _kept: dict[tuple[int, ...], bool] = field(default_factory=dict, repr=False, compare=False)
     _variants: dict[frozenset[Condition], "Planner"] = field(default_factory=dict, repr=False, compare=False)
@@ -276,7 +280,7 @@ class Planner:
             if not self.keep_unknown:
                 return Plan(Action.X, BY_ACTION[Action.X], "unknown")
         elif not self.keep_unlisted and not _is_structure(path):
-            return Plan(Action.X, BY_ACTION[Action.X], "unlisted")
+            return self._needed(path, vr, sop_class)
         if vr == "UI":
             if RETAIN_UIDS in self.options:
                 return Plan(Action.K, None, "unlisted")
@@ -289,6 +293,23 @@ class Planner:
             fallback = resolve(Action.X_Z_D, sop_class, path)
             return Plan(Action.C, BY_ACTION[Action.C], f"unlisted:{vr}", fallback)
         return self._keep(vr, "unlisted")
+
+    def _needed(self, path: tuple[int, ...], vr: str, sop_class: str) -> Plan:
+        """Decide for an attribute that is removed unless the object is not valid without it.
+
+        Type 2 is emptied. Of Type 1 numbers, terms of the standard and codes stay, UIDs are remapped,
+        sequences visited; anything else gets a dummy, and bytes go, of which a dummy would be no better.
+        """
+        type_ = (self.asks_iod and attribute_type(sop_class, path)) or "3"
+        if type_[0] == "3" or vr in BYTES_VRS:
+            return Plan(Action.X, BY_ACTION[Action.X], "unlisted")
+        origin = f"unlisted:Type {type_}"
+        if type_[0] == "2":
+            return Plan(Action.Z, BY_ACTION[Action.Z], origin)
+        if vr in NUMBER_VRS or vr == "SQ" or path[-1] in _NO_FREE_TEXT:
+            return self._keep(vr, origin)
+        action = Action.U if vr == "UI" else Action.C if vr == "CS" else Action.D
+        return Plan(action, BY_ACTION[action], origin, Action.D)
 
     def _unlisted_date(self, origin: str) -> Plan:
         if FULL_DATES in self.options:
@@ -338,14 +359,15 @@ def _fitted(path: tuple[int, ...], operator: Operator) -> Operator:
 def _still_valid(action: Action, sop_class: str, path: tuple[int, ...], vr: str) -> Action:
     """Return a dummy or an empty value where removing a single required attribute breaks the object.
 
-    Table E.1-1 has X for attributes that some IOD makes Type 1, such as PresentationCreationDate.
+    Table E.1-1 has X for attributes that some IOD makes Type 1, such as PresentationCreationDate. Type 2C
+    counts as 2: the attribute is there, so its condition holds. A sequence gets no dummy.
     """
-    if vr == "SQ" or action not in {Action.X, Action.Z}:
+    if action not in {Action.X, Action.Z}:
         return action
     needed = attribute_type(sop_class, path)
-    if needed == "1":
+    if needed == "1" and vr != "SQ":
         return Action.D
-    return Action.Z if needed == "2" else action
+    return Action.Z if needed in {"2", "2C"} else action
 
 
 def _is_structure(path: tuple[int, ...]) -> bool:
