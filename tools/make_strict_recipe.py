@@ -81,10 +81,10 @@ BY_HAND: dict[str, tuple[str, ...]] = {
         "LateralSpreadingDeviceID LateralSpreadingDeviceSetting RangeModulatorID BeamCurrentModulationID",
         "ScanSpotTuneID GeneralAccessoryID PatientAdditionalPosition IOLManufacturer ImplantName",
         "CalculationComment CSSFontName DisplayWindowLabelVector FrameLabelVector ASLCrusherDescription",
-        "OptotypeDetailedDefinition",
+        "OptotypeDetailedDefinition MaterialID",
     ),
     "Z": (
-        "RadiationMachineName MaterialID FixationDeviceLabel ShieldingDeviceLabel SetupDeviceLabel",
+        "RadiationMachineName FixationDeviceLabel ShieldingDeviceLabel SetupDeviceLabel",
         "BlockName BrachyAccessoryDeviceID SourceApplicatorID ChannelShieldID ManufacturerModelVersion",
         "EffectiveDoseCalculationMethodDescription ImplantPartNumber LensDescription ProtocolElementName",
         "CodingSchemeExternalID",

@@ -33,6 +33,7 @@ from beamstop.errors import Failed
 from beamstop.identity import Identity, owner_of
 from beamstop.recipe.model import Recipe
 from beamstop.rules.dates import OVER_AGE, cap_age, is_over_age
+from beamstop.rules.dependents import emptied_lists, filled_lists, is_upheld, upheld
 from beamstop.rules.foreign import apply_foreign, is_foreign
 from beamstop.rules.operators import (
     BY_ACTION,
@@ -188,7 +189,11 @@ class _Walk:
     def run(self) -> None:
         if self._planner.guards_birth_date:
             _ = self._is_old  # while dates and age are there
+        lists = filled_lists(self._dataset, self._sop_class)
         self._visit(self._dataset, (), "")
+        for tag in emptied_lists(self._dataset, lists):
+            gone = self._dataset._dict[BaseTag(tag)]
+            self._remove(self._dataset, gone, (tag,), "", "beamstop:references gone")
         # What we wrote may by chance be another date of the original.
         self._report.identifiers = self._report.identifiers.without_dates(self._new_dates)
         self._rebuild_file_meta(self._dataset)
@@ -200,6 +205,7 @@ class _Walk:
         if len(path) > self._max_depth:
             raise Failed("too_deep", f"more than {self._max_depth} items in items")
         elements = dataset._dict
+        dependents = upheld(dataset)
         creators: dict[int, str] = {}
         for tag in sorted(elements, key=int):
             if tag & 0x10000:
@@ -216,6 +222,10 @@ class _Walk:
                 self._remove(dataset, elements[tag], (*path, int(tag)), label, "beamstop:nested pixel data")
             else:
                 self._element(dataset, tag, path, label, None, content)
+        for tag in dependents:
+            if tag in elements and not is_upheld(dataset, tag):
+                gone = elements[BaseTag(tag)]
+                self._remove(dataset, gone, (*path, tag), label, "beamstop:depends on what is gone")
         if creators:
             self._drop_empty_blocks(dataset, creators, label)
 
