@@ -145,3 +145,35 @@ def test_a_file_that_is_no_dicom_is_found(key: bytes) -> None:
     recipe = load_recipe("basic")
     pair = verify_pair(b"nothing", b"nothing", recipe, recipe.identity(key))
     assert [found.check for found in pair.findings] == ["unreadable"]
+
+
+@pytest.mark.parametrize(
+    ("name", "charset"),
+    [
+        ("Иванова^Анна^Сергеевна", "ISO_IR 144"),
+        ("Παπαδοπούλου^Ελένη", "ISO_IR 126"),
+        ("כהן^יעקב", "ISO_IR 138"),
+        ("محمود^الحداد", "ISO_IR 127"),
+        ("山田^太郎", "ISO_IR 192"),
+        ("Yamada^Tarou=山田^太郎=やまだ^たろう", "ISO_IR 192"),
+        ("สมหญิง^แก้วใส", "ISO_IR 166"),
+    ],
+)
+def test_a_name_of_another_script_is_no_leak_where_it_is_gone_and_one_where_it_is_not(
+    judge: TextJudge, name: str, charset: str
+) -> None:
+    more = {"PatientName": name, "SpecificCharacterSet": charset, "ReferringPhysicianName": "Roe=Doe"}
+    assert judge(recipe="basic", **more).findings == ()
+
+    def spoil(clean: FileDataset) -> None:
+        clean.ImageComments = name
+
+    found = judge(spoil, parse_recipe("attributes: {ImageComments: K}"), **more).findings
+    assert "leak" in {finding.check for finding in found}
+
+
+def test_a_code_that_stands_for_the_procedures_number_is_no_leak(judge: TextJudge) -> None:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "IRMCEREB", "99RIS", "MR brain"
+    more = {"ProcedureCodeSequence": Sequence([code]), "RequestedProcedureID": "IRMCEREB"}
+    assert judge(recipe="basic", **more).findings == ()

@@ -200,7 +200,8 @@ class _Look:
             yield Finding(quarantined.reason, quarantined.detail)
             return
         # Again, by none of the run's code, and in the pixel data too.
-        spelled = set(_spelled_out(self._before, self._planner.keeps)) - {b""}
+        encodings = self._everything.encodings
+        spelled = set(_spelled_out(self._before, self._planner.keeps, encodings)) - {b""}
         if any(_stands_alone(text, data) for text in spelled for data in {clean, header}):
             yield Finding("leak", "", "as it is spelled in the original")
 
@@ -335,10 +336,13 @@ def _haystack(clean: bytes, dataset: FileDataset) -> tuple[bytes, bytes]:
     return b"".join((*pieces, clean[at:])), said
 
 
-def _spelled_out(dataset: FileDataset, keeps: Callable[[tuple[int, ...]], bool]) -> Iterator[bytes]:
+def _spelled_out(
+    dataset: FileDataset, keeps: Callable[[tuple[int, ...]], bool], encodings: tuple[str, ...]
+) -> Iterator[bytes]:
     """Yield the names, numbers and UIDs of an original that must be gone, byte for byte as they stand.
 
-    Those of fewer than six bytes are left out, and those that ordinary words or dates make up.
+    In UTF-8, in Latin-1 and in the instance's own character sets, where these can hold all of it. Those of
+    fewer than six letters are left out, and those that ordinary words or dates make up.
     """
     elements = list(_elements(dataset))
     codes = {str(element.value).strip() for element in elements if element.path[-1] in _CODES}
@@ -352,8 +356,9 @@ def _spelled_out(dataset: FileDataset, keeps: Callable[[tuple[int, ...]], bool])
             tells = not is_common and not all(map(is_common_word, words))
             is_code = text in codes and element.path[-1] in _MAY_BE_CODES
             if len(text) >= _SHORTEST_SPELLED and text not in kept and tells and not is_code:
-                yield text.encode("utf-8")
-                yield text.encode("latin-1", "ignore")
+                for encoding in dict.fromkeys(("utf-8", "latin-1", *encodings)):
+                    with suppress(LookupError, UnicodeError):
+                        yield text.encode(encoding)
 
 
 def _stands_alone(text: bytes, data: bytes) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import imagecodecs
@@ -30,6 +31,7 @@ from pydicom.uid import (
 )
 
 from beamstop import deidentify, load_recipe
+from beamstop.dicom.files import read_dicom
 from beamstop.errors import PixelError
 from beamstop.pixels.frame_extras import bare_frame, clean_frames, has_extras
 from beamstop.rules.icc_profiles import clean_icc_profile
@@ -409,3 +411,11 @@ def test_real_files_decode_to_the_same_pixels(name: str) -> None:
     before, after = (dcmread(str(get_testdata_file(name))) for _ in range(2))
     clean_frames(after, clean_icc_profile)
     assert np.array_equal(before.pixel_array, after.pixel_array)
+
+
+def test_a_number_of_frames_that_is_no_number_is_one_and_what_is_behind_goes() -> None:
+    """A run empties such a number: then one frame is all that anybody sees."""
+    dataset = read_dicom(Path(str(get_testdata_file("badVR.dcm"))).read_bytes())
+    clean = deidentify(dataset, load_recipe("basic"), bytes(range(32))).dataset
+    assert (clean.get("NumberOfFrames"), len(clean.PixelData)) == (None, 10 * 10 * 4)
+    assert not has_extras(clean, clean_icc_profile)

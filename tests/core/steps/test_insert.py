@@ -77,3 +77,11 @@ def test_it_does_not_say_so_where_none_was(make_dataset):
     dataset = make_dataset()
     insert(dataset, load_recipe("default"), pixels_examined=True)
     assert "DerivationDescription" not in dataset
+
+
+@pytest.mark.parametrize(("recipe", "examined"), [("basic", False), ("default", False), ("default", True)])
+def test_identity_is_not_said_to_be_removed_beside_burned_in_text(make_dataset, recipe, examined):
+    """PS3.3 C.12.1: YES would say that the pixels are clean, too."""
+    dataset = make_dataset(BurnedInAnnotation="YES")
+    insert(dataset, load_recipe(recipe), pixels_examined=examined)
+    assert dataset.PatientIdentityRemoved == ("YES" if examined else "NO")

@@ -8,7 +8,7 @@ from beamstop.dicom.files import transfer_syntax_of
 from beamstop.errors import PixelError
 from beamstop.pixels.encapsulated import _EncapsulatedFrames
 from beamstop.pixels.frame import Frames
-from beamstop.pixels.layout import PIXEL_TAGS, Layout, number_of
+from beamstop.pixels.layout import PIXEL_TAGS, Layout, number_of_frames
 from beamstop.pixels.native import _NativeFrames
 
 # MPEG2, MPEG-4 AVC and HEVC (PS3.5 8.2.5 to 8.2.9)
@@ -48,7 +48,4 @@ def frame_count(dataset: Dataset) -> int:
     """Return how many frames an instance says it has: 0 without pixel data, 1 where it does not say."""
     if not any(keyword in dataset for keyword in PIXEL_TAGS):
         return 0
-    try:
-        return number_of(dataset, "NumberOfFrames", 1) or 1
-    except PixelError:
-        return 1
+    return number_of_frames(dataset)

@@ -55,7 +55,7 @@ class Layout:
             keyword=keyword,
             rows=number_of(dataset, "Rows"),
             columns=number_of(dataset, "Columns"),
-            frames=number_of(dataset, "NumberOfFrames", 1) or 1,
+            frames=number_of_frames(dataset),
             samples=samples,
             bits_allocated=allocated,
             bits_stored=stored,
@@ -127,6 +127,14 @@ class Layout:
         """Of a decoded frame, in the byte order of the machine."""
         kind = "f" if self.floating else "i" if self.signed else "u"
         return np.dtype(f"{kind}{self.itemsize}")
+
+
+def number_of_frames(dataset: Dataset) -> int:
+    """Return how many frames an instance says it has: 1 where it does not say, or says no number."""
+    try:
+        return number_of(dataset, "NumberOfFrames", 1) or 1
+    except PixelError:
+        return 1
 
 
 def number_of(dataset: Dataset, keyword: str, default: int | None = None) -> int:

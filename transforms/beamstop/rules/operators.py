@@ -197,6 +197,21 @@ class Clean(Operator):
         return context.clean_text
 
 
+class KeepTerms(Operator):
+    """C: keep a code string that is a term of the standard's for the attribute.
+
+    Raises:
+        CannotCleanError: it is another, which may be a name.
+    """
+
+    action = Action.C
+
+    def apply(self, element: DataElement, context: Context) -> DataElement | None:
+        if not all(is_defined_term(element.tag, value) for value in _values(element) if value):
+            raise CannotCleanError
+        return element
+
+
 class HashUID(Operator):
     """U: the keyed UID that stands for the original; well-known UIDs stay.
 

@@ -17,6 +17,7 @@ from beamstop.rules.operators import (
     Clean,
     GuardBirthDate,
     Keep,
+    KeepTerms,
     Operator,
     PseudonymisePatientID,
     Replace,
@@ -94,6 +95,7 @@ def _values(one: str) -> re.Pattern[str]:
 NUMBER = _values(r"[+-]?(?:(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eEdD][+-]?\d+)?|(?i:nan|inf(?:inity)?))")
 _TIME = _values(r"(?:[01]\d|2[0-3])(?::?[0-5]\d(?::?(?:[0-5]\d|60)(?:\.\d{0,6})?)?)?")
 _GRAMMARS = {"AS": _values(r"\d{1,3}[DWMYdwmy]?"), "DS": NUMBER, "IS": NUMBER, "TM": _TIME}
+_KEEP_TERMS = KeepTerms()
 NOT_A_VALUE = Plan(Action.Z, BY_ACTION[Action.Z], "beamstop:not a value of its VR")
 
 
@@ -308,7 +310,9 @@ class Planner:
             return Plan(Action.Z, BY_ACTION[Action.Z], origin)
         if vr in NUMBER_VRS or vr == "SQ" or path[-1] in _NO_FREE_TEXT:
             return self._keep(vr, origin)
-        action = Action.U if vr == "UI" else Action.C if vr == "CS" else Action.D
+        if vr == "CS":
+            return Plan(Action.C, _KEEP_TERMS, origin, Action.D)
+        action = Action.U if vr == "UI" else Action.D
         return Plan(action, BY_ACTION[action], origin, Action.D)
 
     def _unlisted_date(self, origin: str) -> Plan:

@@ -24,10 +24,11 @@ def insert(
 ) -> tuple[str, ...]:
     """Write into one instance what was done to it.
 
-    PatientIdentityRemoved, DeidentificationMethod and its code sequence (earlier entries stay),
-    BurnedInAnnotation NO only where the pixels of this instance were examined, DerivationDescription
-    where text was hidden in them (what the recipe left of it stays), LongitudinalTemporalInformationModified
-    by what was done to dates, and what the recipe inserts.
+    PatientIdentityRemoved (YES, but NO where BurnedInAnnotation YES is left: PS3.3 C.12.1),
+    DeidentificationMethod and its code sequence (earlier entries stay), BurnedInAnnotation NO only where the
+    pixels of this instance were examined, DerivationDescription where text was hidden in them (what the
+    recipe left of it stays), LongitudinalTemporalInformationModified by what was done to dates, and what the
+    recipe inserts.
 
     Args:
         dataset: changed in place.
@@ -43,7 +44,8 @@ def insert(
     """
     methods = _methods(recipe, pixels_examined)
     keyword, value = PATIENT_IDENTITY_REMOVED
-    setattr(dataset, keyword, value)
+    is_burned_in = not pixels_examined and str(dataset.get("BurnedInAnnotation") or "").strip() == "YES"
+    setattr(dataset, keyword, "NO" if is_burned_in else value)
     dataset.DeidentificationMethod = _joined(
         dataset.get("DeidentificationMethod"), get_deidentification_method()
     )
