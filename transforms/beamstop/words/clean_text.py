@@ -64,10 +64,14 @@ _MEASURE = re.compile(
     r"[0-9]{1,4}(?:[a-zµ]{1,5}[0-9]?)?\Z|[0-9]{1,4}(?:x[0-9]{1,4}){1,2}(?:mm|cm)?\Z|b[0-9]{2,4}\Z|[a-z]{1,4}[0-9]{1,3}[a-z]{0,2}\Z|[a-z]\Z"
 )
 _CUT = "\0"
-_CUTS = re.compile(r"\0[ \t^,.;:'’/=+&_-]*\0")
+_CUTS = re.compile(r"\0(?:[ \t^,.;:'’/=+&_-]*\0)+")
 _BROKEN_PAIR = re.compile(r"\([ \t]*\0[ \t]*\)|\[[ \t]*\0[ \t]*\]|<[ \t]*\0[ \t]*>|\"[ \t]*\0[ \t]*\"")
 _CUT_AT_START = re.compile(r"(?m)^[ \t]*\0[ \t:.;,]*")
-_CUT_AND_SEPARATORS = re.compile(r"(?P<left>[ \t^,;/=+&_-]*)\0(?P<right>[ \t^,;/=+&_-]*)")
+# Separators are looked at from the first of them alone: else a row of them takes time by its square.
+_CUT_AND_SEPARATORS = re.compile(
+    r"(?P<left>(?:(?<![ \t^,;/=+&_-])[ \t^,;/=+&_-]++)?)\0(?P<right>[ \t^,;/=+&_-]*)"
+)
+_MAX_BRACKETS = 8  # brackets in brackets that go with what was in the innermost
 
 
 def clean_text(
@@ -333,10 +337,10 @@ def _without(text: str, spans: list[Span]) -> str:
             parts.append(text[done:start].replace(_CUT, " ") + (instead or _CUT))
         done = max(done, end)
     rest = "".join(parts) + text[done:].replace(_CUT, " ")
-    previous = None
-    while rest != previous:
-        previous = rest
-        rest = _BROKEN_PAIR.sub(_CUT, _CUTS.sub(_CUT, rest))
+    for _ in range(_MAX_BRACKETS):
+        previous, rest = rest, _BROKEN_PAIR.sub(_CUT, _CUTS.sub(_CUT, rest))
+        if rest == previous:
+            break
     rest = _CUT_AND_SEPARATORS.sub(_joint, _CUT_AT_START.sub(_CUT, rest))
     return rest if any(map(str.isalnum, rest)) else ""
 

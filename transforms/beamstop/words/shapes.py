@@ -22,12 +22,14 @@ _PART, _TWICE = 1000, 250  # characters; of these so many are in the next part, 
 _PARTICLES = (
     r"(?:(?:van|von|vom|zu|zur|de|del|della|den|der|di|da|dos|du|la|le|ten|ter|el|al|bin|ben)\s+){0,3}"
 )
-_NAME = r"(?:[A-ZÀ-Þ][^\W\d_]*(?:['’-][^\W\d_]+)*)"
+# Nothing is given back of a name, and it has few hyphens: else a row of them takes time by its square.
+_NAME = r"(?:[A-ZÀ-Þ][^\W\d_]*+(?:['’-][^\W\d_]++){0,6}+)"
 _NAMES = rf"(?:{_PARTICLES}(?:[A-Z]\.?\s*){{0,2}}{_NAME}(?:[ ^]+(?:[A-Z]\.\s*)?{_NAME}){{0,2}})"
 _NUMBER = r"(?P<value>(?=[\w/.-]*[0-9]{3})[A-Za-z0-9][\w/.-]*[\w])"
 _LONG_NUMBER = r"(?P<value>(?=[\w/.-]*[0-9]{5})[A-Za-z0-9][\w/.-]*[\w])"
 
-_MAIL = re.compile(r"(?i)[a-z0-9._%+-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)+")
+_MAIL_USER = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%+-")
+_MAIL_HOST = re.compile(r"(?i)[a-z0-9-]+(?:\.[a-z0-9-]+)+")
 _URL = re.compile(r"(?i)(?<![a-z0-9])(?:(?:https?|ftp|file)://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]]")
 _IN_SHAPE = tuple(
     re.compile(pattern)
@@ -42,23 +44,26 @@ _IN_SHAPE = tuple(
         r"(?<![\w.])0[1-9](?P<mark>[ .-])(?:[0-9]{2}(?P=mark)){3}[0-9]{2}(?![0-9])",
         r"(?<![\w.])\(?0[1-9][0-9]{1,3}\)?(?:[ -]| ?/ ?)(?:[0-9]{5,8}|[0-9]{3,4}[ -][0-9]{3,5})(?![0-9])",
         r"(?<![\w.])\(0[1-9]\) ?[0-9]{4} [0-9]{4}(?![0-9])",
-        # Streets: 12 Main Street; Hauptstr. 12; Kerkstraat 12; 12 bis, rue de la Paix.
+        # Streets: 12 Main Street; 12 bis, rue de la Paix.
         r"\b[0-9]{1,5}[A-Za-z]?\s+(?:[NSEW]\.?\s+)?(?:[A-Z][\w'.-]*\s+){1,3}"
         r"(?:Street|STREET|St\.?|Avenue|AVENUE|Ave\.?|Road|ROAD|Rd\.?|Lane|LANE|Boulevard|BOULEVARD|Blvd\.?|BLVD|"
         r"Highway|HIGHWAY|Parkway|PARKWAY)(?:\s+[NS][EW])?(?![\w])",
-        r"\b[A-ZÄÖÜ][\wäöüß-]*(?:straße|strasse|str\.|gasse|allee|platz|weg|straat|laan|gracht|singel|plein|gatan|vägen)"
-        r"\s+[0-9]{1,4}[a-z]?\b",
         r"\b[0-9]{1,4}(?:\s?(?:bis|ter))?,?\s+(?i:rue|avenue|boulevard|bd|chemin|impasse|quai)\s+"
         r"(?:(?:de|du|des|la|l['’]|d['’])\s*){0,2}[A-ZÀ-Þ][\w'’-]+(?:\s+[A-ZÀ-Þ][\w'’-]+){0,2}",
         r"(?i)\bp\.?\s?o\.?\s?box\s+[0-9]+",
         # Postal codes: Boston, MA 02115; NSW 2000; K1A 0B1.
-        r"\b[A-Z][\w.-]+,\s*[A-Z]{2}\s+[0-9]{5}(?:-[0-9]{4})?\b",
+        r"\b[A-Z][\w.-]{1,60}+,\s*[A-Z]{2}\s+[0-9]{5}(?:-[0-9]{4})?\b",
         r"\b(?:NSW|VIC|QLD|TAS)\s+[0-9]{4}\b",
         r"(?<![\w.-])(?:A|B|CH|D|DK|E|F|I|L|NL)-[0-9]{4,5}\s+[A-ZÄÖÜ][a-zäöüßéè]+\b",  # D-10117 Berlin
         r"(?<![\w-])(?!T[12]W)[ABCEGHJ-NPRSTVXY][0-9][ABCEGHJ-NPRSTV-Z][ -]"
         r"[0-9][ABCEGHJ-NPRSTV-Z][0-9](?![\w-])",
     )
 )
+# Hauptstr. 12; Kerkstraat 12
+_STREET = re.compile(
+    r"(?:straße|strasse|str\.|gasse|allee|platz|weg|straat|laan|gracht|singel|plein|gatan|vägen)\s+[0-9]{1,4}[a-z]?\b"
+)
+_CAPITAL = re.compile(r"\b[A-ZÄÖÜ]")
 # What is named `unknown` must hold a word that no vocabulary knows: 3 Posterior Court is no address.
 _WITH_UNKNOWN = tuple(
     re.compile(pattern)
@@ -68,7 +73,7 @@ _WITH_UNKNOWN = tuple(
         r"\b(?:Calle|C/|Avenida|Avda\.?|Paseo|Via|Viale|Piazza|Rua)\s+(?:(?:de|del|la|di|da|dei)\s+){0,2}"
         r"(?P<unknown>[A-ZÀ-Þ][\w'’-]+(?:\s+[A-ZÀ-Þ][\w'’-]+){0,2}),?\s+[0-9]{1,4}\b",
         # The first word of San Antonio, TX 78205
-        r"\b(?P<unknown>[A-Z][\w.-]+)\s+(?=[A-Z][\w.-]+,\s*[A-Z]{2}\s+[0-9]{5}\b)",
+        r"\b(?P<unknown>[A-Z][\w.-]{1,60}+)\s+(?=[A-Z][\w.-]{1,60}+,\s*[A-Z]{2}\s+[0-9]{5}\b)",
         # 69120 Heidelberg, CH-8000 Zürich, 00-950 Warszawa, 1012 AB Amsterdam
         r"(?<![\w.-])(?:(?:[A-Z]{1,2}-)?[0-9]{5}|[A-Z]{1,2}-[0-9]{4}|[0-9]{2}-[0-9]{3}|[1-9][0-9]{3}\s?[A-Z]{2})"
         r"\s+(?P<unknown>[A-ZÄÖÜ][a-zäöüßéè]+)\b",
@@ -128,7 +133,7 @@ _A_TITLE = (
 _TITLE = re.compile(
     r"(?<![\w-])(?:"
     # Nothing but a title: a name follows.
-    rf"(?P<sure>(?:(?:Fr|Hr|Pr|Sr)\.\s*(?={_A_TITLE}))?{_A_TITLE}(?:{_A_TITLE}|(?:med|rer|nat|phil|dent|h\.\s?c)\.\s*)*)"
+    rf"(?P<sure>(?:(?:Fr|Hr|Pr|Sr)\.\s*(?={_A_TITLE}))?{_A_TITLE}(?:{_A_TITLE}|(?:med|rer|nat|phil|dent|h\.\s?c)\.\s*){{0,8}})"
     # A modality, a direction or a unit as well: a name that no vocabulary knows follows.
     r"|(?P<perhaps>(?:DR|MR|MRS|MS|PROF|FRAU|HERR|MME)\b(?P<dot>\.)?|Professor|Doctor|Miss|(?<![0-9]\s)(?:Fr|Hr|Pr|Sr|Sig)\.)\s+)"
     rf"\s*(?P<name>{_NAMES})"
@@ -172,6 +177,7 @@ def _shapes_in(text: str) -> Iterator[Span]:
     for shape in _IN_SHAPE:
         for match in shape.finditer(text):
             yield *match.span(), ""
+    yield from _streets(text)
     for shape in _WITH_UNKNOWN:
         for match in shape.finditer(text):
             if _holds_unknown(match["unknown"]):
@@ -191,13 +197,35 @@ def _addresses(text: str) -> Iterator[Span]:
     """Yield mail addresses, without the known words that an underscore ties to them, and URLs."""
     for match in _URL.finditer(text):
         yield *match.span(), ""
-    for match in _MAIL.finditer(text):
-        start, end = match.span()
+    for start, end in _mails(text):
         first, mark, _ = text[start:end].partition("_")
         while mark and fold(first) in vocabulary():
             start += len(first) + 1
             first, mark, _ = text[start:end].partition("_")
         yield start, end, ""
+
+
+def _mails(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where mail addresses stand, looked for from their @."""
+    done, at = 0, text.find("@")
+    while at >= 0:
+        host, start = _MAIL_HOST.match(text, at + 1), at
+        while start > done and text[start - 1] in _MAIL_USER:
+            start -= 1
+        if host and start < at:
+            done = host.end()
+            yield start, done
+        at = text.find("@", max(at + 1, done))
+
+
+def _streets(text: str) -> Iterator[Span]:
+    """Yield streets whose name ends in what they are, looked for from that end."""
+    for match in _STREET.finditer(text):
+        start = match.start()
+        while start and (text[start - 1].isalnum() or text[start - 1] in "-_"):
+            start -= 1
+        if capital := _CAPITAL.search(text, start, match.start()):
+            yield capital.start(), match.end(), ""
 
 
 def _ages(text: str) -> Iterator[Span]:

@@ -31,7 +31,12 @@ _NUMBER_OF = {
     for spelling in (name, name.translate(_PLAIN))
 } | {"sept": 9, "maerz": 3}
 _YEAR = r"(?:1[89]|20)[0-9]{2}"
-_MONTH = "(?:" + "|".join(sorted(_NUMBER_OF, key=len, reverse=True)) + r")(?![^\W\d_])"
+# The first letters alone are looked at first: most places have none of them.
+_MONTH = (
+    f"(?=[{''.join(sorted({name[0] for name in _NUMBER_OF}))}])(?:"
+    + "|".join(sorted(_NUMBER_OF, key=len, reverse=True))
+    + r")(?![^\W\d_])"
+)
 # A digit or a decimal point beside it: part of a number or a UID, not a date.
 _START, _END = r"(?<![0-9])(?<![0-9]\.)", r"(?![0-9])(?!\.[0-9])"
 _WORD_START = r"(?<![^\W_])"
@@ -51,7 +56,7 @@ _NUMERIC = re.compile(
 _MONTH_AND_YEAR = re.compile(_START + rf"(?<![/-])(?P<m>0[1-9]|1[0-2])/(?P<year>{_YEAR})" + _END + "(?![/-])")
 _ORDINAL = r"(?:st|nd|rd|th|er|\.)?"
 _SPOKEN = re.compile(
-    rf"{_WORD_START}(?:"
+    rf"{_WORD_START}(?=[^\W_])(?:"
     rf"(?P<d1>[0-9]{{1,2}}){_ORDINAL}[-/ ,.]{{0,2}}(?:(?:of|de) )?"
     rf"(?P<m1>{_MONTH})\.?(?:[-/ ,]{{0,2}}(?:de )?(?P<y1>{_YEAR})"
     rf"|[-/ ]['’]?(?P<y5>[0-9]{{2}})(?![.,/-]?[0-9]))"
