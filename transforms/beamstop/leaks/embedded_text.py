@@ -6,6 +6,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 
+from beamstop.dicom.deadline import check_time
 from beamstop.errors import Quarantined
 
 MAX_UNPACKED_BYTES = 256 << 20
@@ -35,12 +36,17 @@ _CODES = (b"ehh", b"e\r\n", b"e\n", b"&#", b"\\uhhhh")
 _ACCENTS = (b"uml;", b"acute;", b"grave;", b"circ;", b"cedil;", b"tilde;", b"ring;", b"slash;", b"caron;")
 
 # RFC 1950 2.2 (zlib at its four levels), RFC 1952 2.3.1 (gzip)
-_DEFLATED = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"\x1f\x8b\x08")
+_DEFLATED = re.compile(rb"\x78[\x01\x5e\x9c\xda]|\x1f\x8b\x08")
 _ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
+_FIRST_BYTES, _MORE = 64, 4  # of a stream that are tried at first, and times as many then
+# What may be spent on streams that are none, or have no end: bytes for each byte of the data, and in any
+# case. A false head costs some hundred bytes, and in random data there is one in 16,000.
+_WASTED_EACH, _WASTED = 64, 1 << 20
+_WASTED_OPEN = 1 << 10  # by each stream without an end: its text is looked through
 
 # ISO 32000-1 7.3.4 (strings), 9.4.3 (TJ: strings with spaces between their letters)
 _PDF = b"%PDF-"
-_SHOWN = re.compile(rb"\[((?:\((?:\\.|[^\\()])*\)|[^\]()])*)\]\s*TJ", re.DOTALL)
+_SHOWN = re.compile(rb"\[((?:\((?:\\.|[^\\()])*\)|[^\[\]()])*)\]\s*TJ", re.DOTALL)
 _STRING = re.compile(rb"\(((?:\\.|[^\\()])*)\)|<([0-9A-Fa-f\s]+)>", re.DOTALL)
 _ESCAPE = re.compile(rb"\\([0-7]{1,3}|\r?\n|.)", re.DOTALL)
 
@@ -49,7 +55,7 @@ def unpacked(data: bytes, limit: int = MAX_UNPACKED_BYTES, layers: int = MAX_LAY
     """Yield what is packed in some bytes, and what is packed in that, as bytes to be searched.
 
     Base64 (RFC 4648, both alphabets, in lines or not), text in hexadecimal, what is escaped, streams of
-    zlib and gzip wherever they begin, and where a PDF is, its strings joined as they are shown. A PDF that
+    zlib and gzip wherever they begin but in another whole one, and where a PDF is, its strings joined as they are shown. A PDF that
     is encrypted, or whose fonts number their letters in their own way, shows nothing here.
 
     Args:
@@ -58,20 +64,29 @@ def unpacked(data: bytes, limit: int = MAX_UNPACKED_BYTES, layers: int = MAX_LAY
         layers: how many packings deep to look.
 
     Raises:
-        Quarantined: `attributes_uncertain` where they grow to more than `limit`.
+        Quarantined: `attributes_uncertain` where they grow to more than `limit`, or where so much looks like
+            a stream that is none, or lies in others, that the time would grow by more than the size.
     """
-    yield from _unpacked(data, _PDF in data, _Allowance(limit), layers)
+    yield from _unpacked(data, _PDF in data, _Allowance(limit, len(data)), layers)
 
 
 class _Allowance:
-    """How many bytes may yet be inflated."""
+    """How many bytes may yet be inflated, and how many spent on what is no whole stream."""
 
-    def __init__(self, left: int) -> None:
+    def __init__(self, left: int, size: int) -> None:
         self.left = left
+        self._wasted = _WASTED + _WASTED_EACH * size
 
     def spend(self, count: int) -> None:
         self.left -= count
-        if self.left < 0:
+        self._check()
+
+    def waste(self, count: int) -> None:
+        self._wasted -= count
+        self._check()
+
+    def _check(self) -> None:
+        if self.left < 0 or self._wasted < 0:
             raise Quarantined("attributes_uncertain", "packed text beyond the limit")
 
 
@@ -82,6 +97,7 @@ def _unpacked(data: bytes, is_pdf: bool, allowance: _Allowance, layers: int) -> 
         return
     parts = (*_from_base64(data), *_from_hexadecimal(data), *_unescaped(data), *_inflated(data, allowance))
     for part in parts:
+        check_time()
         yield part
         yield from _unpacked(part, is_pdf or _PDF in part, allowance, layers - 1)
 
@@ -139,24 +155,34 @@ def _character(match: re.Match[bytes]) -> bytes:
 
 
 def _inflated(data: bytes, allowance: _Allowance) -> Iterator[bytes]:
-    for magic in _DEFLATED:
-        at = data.find(magic)
-        while at >= 0:
-            text = _inflate(data, at, allowance)
+    """Yield the text of every stream; one inside a whole stream comes from its text, where it is one."""
+    end = 0
+    for head in _DEFLATED.finditer(data):
+        if head.start() >= end:
+            check_time()
+            text, end = _inflate(data, head.start(), allowance)
             if len(text) >= _SHORTEST_TEXT:
                 yield text
-            at = data.find(magic, at + 1)
 
 
-def _inflate(data: bytes, start: int, allowance: _Allowance) -> bytes:
-    """Return what a stream inflates to, as far as it is one."""
+def _inflate(data: bytes, start: int, allowance: _Allowance) -> tuple[bytes, int]:
+    """Return what a stream inflates to, as far as it is one, and where it ends: at its start without an end."""
     inflater = zlib.decompressobj(wbits=_ZLIB_OR_GZIP)
+    view, at, step, pieces = memoryview(data), start, _FIRST_BYTES, list[bytes]()
     try:
-        text = inflater.decompress(memoryview(data)[start:], allowance.left + 1)
+        while at < len(data) and not inflater.eof:
+            check_time()
+            pieces.append(inflater.decompress(view[at : at + step], allowance.left + 1))
+            allowance.spend(len(pieces[-1]))
+            at, step = min(at + step, len(data)), step * _MORE
     except zlib.error:
-        return b""
-    allowance.spend(len(text))
-    return text
+        allowance.waste(min(at + step, len(data)) - start)
+        return b"", start
+    text = b"".join(pieces)
+    if inflater.eof:
+        return text, at - len(inflater.unused_data)
+    allowance.waste(at - start + len(text) + _WASTED_OPEN)
+    return text, start
 
 
 def _pdf_strings(data: bytes) -> Iterator[bytes]:
