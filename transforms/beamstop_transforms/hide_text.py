@@ -1,16 +1,13 @@
 """HideText: hide burned-in text, with one detector per worker process."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from apache_beam.utils.shared import Shared
 
 from beamstop.ocr import load_detector
-from beamstop.pixels.renditions import Picture
 from beamstop.recipe.model import Recipe
 from beamstop.steps.hide_text import hide_text
-from beamstop.text.boxes import TextBox
 from beamstop.text.detector import DetectorLoader, TextDetector
 from beamstop_transforms.instance import Instance
 from beamstop_transforms.step import Step, Work
@@ -44,21 +41,4 @@ class HideText(Step):
 
     def _with_detector(self, detector: TextDetector, instance: Instance) -> None:
         instance.engine = detector.fingerprint
-        instance.pixels = hide_text(instance.dataset, self.recipe, _Timed(detector, instance))
-
-
-class _Timed:
-    """A detector that checks before each picture whether there is time left for the instance."""
-
-    def __init__(self, detector: TextDetector, instance: Instance) -> None:
-        self._detector = detector
-        self._instance = instance
-        self.fingerprint = detector.fingerprint
-
-    def find(self, picture: Picture) -> list[TextBox]:
-        self._instance.check_time()
-        return self._detector.find(picture)
-
-    def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
-        self._instance.check_time()
-        return self._detector.read(picture, boxes)
+        instance.pixels = hide_text(instance.dataset, self.recipe, detector)

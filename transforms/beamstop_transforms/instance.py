@@ -15,7 +15,6 @@ from apache_beam.coders.typecoders import registry
 
 from beamstop.audit import CHANGES, Outcome, Row, refused, registered_uid
 from beamstop.dicom.elements import MALFORMED, text_of
-from beamstop.errors import Failed
 from beamstop.identity import Identity
 from beamstop.standard.defined_terms import defined_modality
 
@@ -158,7 +157,7 @@ class Instance:
         placed: what WriteDicom did with it; None before it.
         refusal: the audit row of an instance that goes no further; None of one that does.
         milliseconds: column of the audit → time spent.
-        deadline: of `perf_counter`, after which no step is begun.
+        deadline: of `perf_counter`, after which it is failed (`beamstop.dicom.deadline`).
         source_version: see `version_digest`.
     """
 
@@ -189,11 +188,6 @@ class Instance:
         """Let the instance go no further: nothing but its audit row is left of it."""
         self.refusal = row
         self.dataset = self.report = self.encoded = self.pixels = self.table = None
-
-    def check_time(self) -> None:
-        """Raise `Failed`, reason `too_slow`, where the deadline has passed."""
-        if perf_counter() > self.deadline:
-            raise Failed("too_slow")
 
     @contextmanager
     def timed(self, column: str) -> Iterator[None]:

@@ -14,6 +14,7 @@ from apache_beam.transforms.display import DisplayDataItem
 from apache_beam.typehints.decorators import IOTypeHints
 
 from beamstop.audit import Outcome, Row, outcome_of, refused
+from beamstop.dicom.deadline import check_time, working_until
 from beamstop.dicom.pydicom_guards import guarded
 from beamstop.errors import PixelError, Refusal
 from beamstop.recipe.model import Recipe
@@ -145,8 +146,9 @@ def attempt(verb: str, column: str | None, work: Work, instance: Instance) -> Ro
     exception may quote a value, so that nothing but its class is kept.
     """
     try:
-        with instance.timed(column) if column else nullcontext(), guarded():
-            instance.check_time()
+        timed = instance.timed(column) if column else nullcontext()
+        with timed, guarded(), working_until(instance.deadline):
+            check_time()
             work(instance)
     except StoreError:
         raise  # no fault of this instance's: every other one would end like it

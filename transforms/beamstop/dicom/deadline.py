@@ -1,7 +1,7 @@
 """The moment by which the work on one instance has to be done.
 
-It is asked for in every loop over elements, texts, streams and frames, so that no file makes one much longer than
-it may be. It decides whether there is a result, never which: what is not done in time is failed.
+It is asked in every loop over elements, texts, streams and frames, so that no file takes much longer than it
+may. It decides whether there is a result, never which: what is not done in time is failed.
 """
 
 from collections.abc import Iterator

@@ -24,6 +24,7 @@ from beamstop.dicom.character_sets import (
     declared_encodings,
     text_bytes,
 )
+from beamstop.dicom.deadline import check_time
 from beamstop.dicom.pydicom_guards import guarded
 from beamstop.dicom.tags import vr_of
 from beamstop.errors import Failed
@@ -218,6 +219,7 @@ class ElementWriter:
     def _add_sequence(self, parts: list[bytes], element: Any, charset: Encodings) -> None:
         items: list[bytes] = []
         for item in element.value:
+            check_time()
             data = self.write(item, sorted(item._dict), charset)
             if getattr(item, "is_undefined_length_sequence_item", False):
                 items += (

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
+from beamstop.dicom.deadline import check_time
 from beamstop.dicom.elements import MALFORMED
 from beamstop.dicom.tags import private_block_start, tag_name, vr_of
 
@@ -77,6 +78,7 @@ def _walk(
     around: tuple[str | None, ...],
 ) -> Iterator[Place]:
     for tag in sorted(dataset._dict):
+        check_time()
         here = Place(dataset, tag, dataset._dict[tag], (*path, int(tag)), label + tag_name(tag), around)
         yield here
         if here.vr == "SQ" and enters(here):

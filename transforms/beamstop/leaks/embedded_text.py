@@ -55,8 +55,9 @@ def unpacked(data: bytes, limit: int = MAX_UNPACKED_BYTES, layers: int = MAX_LAY
     """Yield what is packed in some bytes, and what is packed in that, as bytes to be searched.
 
     Base64 (RFC 4648, both alphabets, in lines or not), text in hexadecimal, what is escaped, streams of
-    zlib and gzip wherever they begin but in another whole one, and where a PDF is, its strings joined as they are shown. A PDF that
-    is encrypted, or whose fonts number their letters in their own way, shows nothing here.
+    zlib and gzip wherever they begin but in another whole one, and where a PDF is, its strings joined as they
+    are shown. A PDF that is encrypted, or whose fonts number their letters in their own way, shows nothing
+    here.
 
     Args:
         data: any bytes.
@@ -166,7 +167,7 @@ def _inflated(data: bytes, allowance: _Allowance) -> Iterator[bytes]:
 
 
 def _inflate(data: bytes, start: int, allowance: _Allowance) -> tuple[bytes, int]:
-    """Return what a stream inflates to, as far as it is one, and where it ends: at its start without an end."""
+    """Return what a stream inflates to, as far as it is one, and its end, or its start where it has no end."""
     inflater = zlib.decompressobj(wbits=_ZLIB_OR_GZIP)
     view, at, step, pieces = memoryview(data), start, _FIRST_BYTES, list[bytes]()
     try:

@@ -1,16 +1,17 @@
 """The first look of CheckLeaks: whether bytes may hold a needle, all needles in one pass."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import date
 from functools import partial
 from unicodedata import normalize
 
 import numpy as np
-from ahocorasick_rs import BytesAhoCorasick, Implementation
+from ahocorasick_rs import AhoCorasick, BytesAhoCorasick, Implementation
 from numpy.typing import NDArray
 
+from beamstop.dicom.deadline import check_time
 from beamstop.leaks.needles import Needles
 from beamstop.words.identifiers import Words
 from beamstop.words.vocabulary import fold
@@ -21,6 +22,7 @@ from beamstop.words.written_dates import MONTHS
 _BEFORE, _BEHIND = 1, 2
 _WINDOW = 28  # bytes beside a year within which the rest of its date stands
 _AT_ONCE = 1 << 14  # patterns
+_KIND = Implementation.ContiguousNFA  # the others search a little faster but take longer to build
 _LONGEST_GAP = 9  # three separators of three bytes each in UTF-8
 
 _Check = Callable[[bytes, bytes, int, int], bool]  # raw, folded, start, end → does it count?
@@ -69,18 +71,41 @@ class _Search:
     """
 
     def __init__(self, patterns: list[bytes]) -> None:
-        # The other kinds search a little faster but take longer to build.
-        kind = Implementation.ContiguousNFA
         self._parts = {
-            begin: BytesAhoCorasick(patterns[begin : begin + _AT_ONCE], implementation=kind)
+            begin: BytesAhoCorasick(patterns[begin : begin + _AT_ONCE], implementation=_KIND)
             for begin in range(0, len(patterns), _AT_ONCE)
         }
+
+    def __bool__(self) -> bool:
+        return bool(self._parts)
 
     def matches(self, data: bytes) -> Iterator[tuple[int, int, int]]:
         """Yield number of a pattern, start and end of every place where one stands, overlapping ones too."""
         for begin, part in self._parts.items():
             for index, start, end in part.find_matches_as_indexes(data, overlapping=True):
                 yield begin + index, start, end
+
+
+class TextSearch:
+    """Finds many texts in one in one pass.
+
+    Args:
+        texts: what is searched for.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts = sorted(texts)
+        self._parts = {
+            begin: AhoCorasick(self._texts[begin : begin + _AT_ONCE], implementation=_KIND)
+            for begin in range(0, len(self._texts), _AT_ONCE)
+        }
+
+    def matches(self, text: str) -> Iterator[tuple[str, int, int]]:
+        """Yield text, start and end of every place where one stands, overlapping ones too."""
+        for begin, part in self._parts.items():
+            for index, start, end in part.find_matches_as_indexes(text, overlapping=True):
+                check_time()
+                yield self._texts[begin + index], start, end
 
 
 class LeakScan:
@@ -107,7 +132,7 @@ class LeakScan:
         self._anchors = list(self._checks)
         self._search = _Search(self._anchors)
         self._digits = {number.encode() for number in needles.digits}
-        self._phones = [phone.encode() for phone in needles.phones]
+        self._phones = _Search([phone.encode() for phone in needles.phones])
         self._spelled = _Search(list(_spelled(needles)))
 
     def may_hold(self, data: bytes) -> bool:
@@ -121,12 +146,11 @@ class LeakScan:
     def _finds(self, data: bytes) -> bool:
         folded = without_case(data)
         for index, start, end in self._search.matches(folded):
+            check_time()
             if any(check(data, folded, start, end) for check in self._checks[self._anchors[index]]):
                 return True
-        if self._phones:
-            bare = data.translate(None, _SEPARATORS_OF_PHONES)
-            if any(phone in bare for phone in self._phones):
-                return True
+        if self._phones and any(self._phones.matches(data.translate(None, _SEPARATORS_OF_PHONES))):
+            return True
         return bool(self._digits) and self._finds_spaced(data.translate(None, _SEPARATORS_OF_NUMBERS))
 
     def _finds_spaced(self, data: bytes) -> bool:

@@ -50,6 +50,7 @@ import re
 import string
 from collections.abc import Iterator
 from io import BytesIO
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,12 +59,13 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from beamstop.dicom.deadline import check_time
 from beamstop.dicom.elements import MALFORMED
 from beamstop.dicom.walk import walk
 from beamstop.errors import Quarantined
 from beamstop.leaks.embedded_text import unpacked
 from beamstop.leaks.needles import Needles
-from beamstop.leaks.scan import LeakScan, one_byte_forms, without_case
+from beamstop.leaks.scan import LeakScan, TextSearch, one_byte_forms, without_case
 from beamstop.words.identifiers import Identifiers, Words, decode_leniently
 from beamstop.words.vocabulary import fold, is_syllabic
 from beamstop.words.written_dates import find_dates
@@ -81,6 +83,14 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 _WORD = re.compile(r"[^\W_]+")
 _UIDS = re.compile(r"(?<![0-9])[0-9]+(?:\.[0-9]+)+")
 _SEPARATORS = re.compile(r"[-/ ]")
+_PARTS = re.compile(r"[\W_]+")  # what parts words
+_WIDEST_GAP = 3  # characters between the words of a phrase
+_PHONE_SEPARATORS = frozenset("-/. ()")
+_NO_PHONE_SEPARATORS = dict.fromkeys(map(ord, _PHONE_SEPARATORS))
+_WIDEST_PHONE_GAP = 4
+_BEFORE_PHONE = re.compile(r"(?<![0-9])(?<![0-9]\.)(?:\+[0-9]{1,3}[-/. ()]{0,4})?(?:0[-/. ()]{0,4})?\Z")
+_LONGEST_BEFORE = 13  # characters that it can match
+_BEHIND_PHONE = re.compile(r"(?![0-9])(?!\.[0-9])")
 _SPACED_DIGITS = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9](?:[ /-]?[0-9])*(?![0-9])(?!\.[0-9])")
 _BYTES = np.arange(256)
 _IS_PRINTABLE = (ord(" ") <= _BYTES) & (ord("~") >= _BYTES)
@@ -105,10 +115,11 @@ def search(header: bytes, identifiers: Identifiers, comments: bytes = b"") -> in
     needles = Needles(identifiers)
     scan = LeakScan(needles)
     if _may_hold(header, scan):
+        judge = _Judge(needles)
         for path, texts in _texts(header, identifiers.encodings):
-            if any(_holds(text, needles) for text in texts):
+            if any(map(judge.holds, texts)):
                 raise Quarantined("leak", path)
-    if comments and scan.may_hold(comments) and _holds(comments.decode("latin-1"), needles):
+    if comments and scan.may_hold(comments) and _Judge(needles).holds(comments.decode("latin-1")):
         raise Quarantined("leak", "PixelData comment")
     return needles.count
 
@@ -117,25 +128,78 @@ def _may_hold(header: bytes, scan: LeakScan) -> bool:
     return scan.may_hold(header) or any(map(scan.may_hold, unpacked(header)))
 
 
-def _holds(text: str, needles: Needles) -> bool:
-    """Say whether a text holds a needle, boundaries considered; this decides."""
-    folded = fold(text)
-    words = set(_WORD.findall(folded))
-    words.update(*(_LETTERS.findall(word) for word in tuple(words) if not word.isalpha()))
-    return (
-        not needles.words.isdisjoint(words)
-        or any(_has_phrase(folded, phrase) for phrase in needles.phrases)
-        or any(literal in folded for literal in needles.literals)
-        or not needles.uids.isdisjoint(_UIDS.findall(text))
-        or _has_number(text, needles)
-        or _has_date(text, needles)
-        or _has_spelling(text.lower(), needles)
+class _Judge:
+    """Says whether a text holds a needle, boundaries considered; this decides.
+
+    However many needles there are, a text is gone through once for each kind of them.
+    """
+
+    def __init__(self, needles: Needles) -> None:
+        self._needles = needles
+        self._phrases: dict[str, list[Words]] = {}
+        for phrase in needles.phrases:
+            self._phrases.setdefault("".join(phrase), []).append(phrase)
+        self._joined = TextSearch(self._phrases)
+        self._literals = TextSearch(needles.literals)
+        self._spellings = TextSearch(needles.spellings)
+        self._phones = TextSearch(needles.phones)
+
+    def holds(self, text: str) -> bool:
+        check_time()
+        needles, folded = self._needles, fold(text)
+        words = set(_WORD.findall(folded))
+        words.update(*(_LETTERS.findall(word) for word in tuple(words) if not word.isalpha()))
+        return (
+            not needles.words.isdisjoint(words)
+            or self._has_phrase(folded)
+            or any(self._literals.matches(folded))
+            or not needles.uids.isdisjoint(_UIDS.findall(text))
+            or _has_number(text, needles)
+            or self._has_phone(text)
+            or _has_date(text, needles)
+            or self._has_spelling(text.lower())
+        )
+
+    def _has_phrase(self, folded: str) -> bool:
+        """Look for phrases where nothing parts words, then see what parts them in the text."""
+        found = list(self._joined.matches(_PARTS.sub("", folded)))
+        places = [at for at, letter in enumerate(folded) if letter.isalnum()] if found else []
+        return any(
+            _is_phrase(folded, places[start:end], phrase)
+            for joined, start, end in found
+            for phrase in self._phrases[joined]
+        )
+
+    def _has_phone(self, text: str) -> bool:
+        found = list(self._phones.matches(text.translate(_NO_PHONE_SEPARATORS)))
+        places = [at for at, letter in enumerate(text) if letter not in _PHONE_SEPARATORS] if found else []
+        return any(_is_phone(text, places[start:end]) for _, start, end in found)
+
+    def _has_spelling(self, lowered: str) -> bool:
+        found = {word for word, *_ in self._spellings.matches(lowered)}
+        return any(map(is_syllabic, found)) or not found.isdisjoint(_WORD.findall(lowered) if found else ())
+
+
+def _is_phrase(folded: str, places: list[int], words: Words) -> bool:
+    """Say whether letters at some places are words, not too far apart, and nothing stands beside them."""
+    first, last = places[0], places[-1] + 1
+    if folded[max(0, first - 1) : first].isalnum() or folded[last : last + 1].isalnum():
+        return False
+    starts = set(accumulate(map(len, words)))
+    return all(
+        behind - before <= (1 + _WIDEST_GAP if number in starts else 1)
+        for number, (before, behind) in enumerate(pairwise(places), 1)
     )
 
 
-def _has_phrase(folded: str, words: Words) -> bool:
-    pattern = r"(?<![^\W_])" + r"[\W_]{0,3}".join(words) + r"(?![^\W_])"
-    return words[0] in folded and re.search(pattern, folded) is not None
+def _is_phone(text: str, places: list[int]) -> bool:
+    """Say whether digits at some places are a telephone number, behind a country code or a zero or not."""
+    first, last = places[0], places[-1] + 1
+    return (
+        all(behind - before <= 1 + _WIDEST_PHONE_GAP for before, behind in pairwise(places))
+        and _BEHIND_PHONE.match(text, last) is not None
+        and _BEFORE_PHONE.search(text, max(0, first - _LONGEST_BEFORE), first) is not None
+    )
 
 
 def _has_number(text: str, needles: Needles) -> bool:
@@ -144,15 +208,7 @@ def _has_number(text: str, needles: Needles) -> bool:
         joined = "".join(pieces)
         if not needles.numbers.isdisjoint({*pieces, joined, joined.lstrip("0")}):
             return True
-    return any(_phone_pattern(phone).search(text) for phone in needles.phones)
-
-
-def _phone_pattern(digits: str) -> re.Pattern[str]:
-    return re.compile(
-        r"(?<![0-9])(?<![0-9]\.)(?:\+[0-9]{1,3}[-/. ()]{0,4})?(?:0[-/. ()]{0,4})?"
-        + r"[-/. ()]{0,4}".join(digits)
-        + r"(?![0-9])(?!\.[0-9])"
-    )
+    return False
 
 
 def _has_date(text: str, needles: Needles) -> bool:
@@ -164,13 +220,6 @@ def _has_date(text: str, needles: Needles) -> bool:
         for line in lines
         if any(year in line for year in years)
         for found in find_dates(line)
-    )
-
-
-def _has_spelling(lowered: str, needles: Needles) -> bool:
-    return any(
-        word in lowered and (is_syllabic(word) or word in _WORD.findall(lowered))
-        for word in needles.spellings
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pydicom.encaps import generate_fragments
 
+from beamstop.dicom.deadline import check_time
 from beamstop.errors import Quarantined
 
 _JPEG, _J2K = b"\xff\xd8\xff", b"\xff\x4f\xff"
@@ -41,6 +42,7 @@ def comments(encapsulated: bytes) -> bytes:
     found: list[bytes] = []
     try:
         for fragment in generate_fragments(encapsulated):
+            check_time()
             found += _said(fragment)
     except (ValueError, EOFError, struct.error):
         raise Quarantined("pixels_undecodable", "PixelData: fragments") from None

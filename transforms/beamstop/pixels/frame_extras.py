@@ -15,6 +15,7 @@ from typing import NamedTuple
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, RLELossless
 
+from beamstop.dicom.deadline import check_time
 from beamstop.dicom.elements import MALFORMED
 from beamstop.dicom.files import transfer_syntax_of
 from beamstop.errors import PixelError
@@ -54,6 +55,7 @@ _JP2_BOXES = frozenset({b"jP  ", b"ftyp", b"jp2h", b"jp2c"})
 _JP2_HEADERS = frozenset({b"ihdr", b"bpcc", b"colr", b"pclr", b"cmap", b"cdef"})
 _JXL_BOXES = frozenset({b"JXL ", b"ftyp", b"jxll", b"jxlc", b"jxlp"})
 _RLE_HEADER = struct.Struct("<16L")
+_AT_ONCE = 1 << 20  # pixels
 
 
 def clean_frames(dataset: Dataset, clean_profile: Cleaner) -> int:
@@ -113,7 +115,10 @@ def _bare(dataset: Dataset, clean_profile: Cleaner) -> _Bare | None:
             extended = Offsets.of(dataset.ExtendedOffsetTable, lengths)
         found = split(dataset["PixelData"].value or b"", frame_count(dataset), extended)
         area = _area(dataset) if syntax == RLELossless else 0
-        cleaned = [_cleaned(it, syntax, area, clean_profile) for it in found.frames]
+        cleaned = []
+        for frame in found.frames:
+            check_time()
+            cleaned.append(_cleaned(frame, syntax, area, clean_profile))
     except MALFORMED:
         raise PixelError("pixels_undecodable", f"PixelData: {syntax}") from None
     count = sum(it is not None for it in cleaned)
@@ -223,20 +228,23 @@ def _tables(marker: int, body: bytes) -> Iterator[_Table]:
 
 def _bare_jpeg(frame: bytes, clean_profile: Cleaner) -> bytes:
     segments, profile, where = list[_Segment](), dict[int, bytes](), None
+    seen = set[int]()
     for segment in _segments(frame):
         if segment.marker == 0xE2 and segment.body.startswith(_ICC) and len(segment.body) > len(_ICC) + 2:
             profile.setdefault(segment.body[len(_ICC)], segment.body[len(_ICC) + 2 :])
             where = len(segments) if where is None else where
         elif segment.marker in _APP:
             kept = _application(segment.marker, segment.body)
-            is_late = any(it.marker == _SOS or it.marker == segment.marker == 0xE0 for it in segments)
+            is_late = _SOS in seen or (segment.marker == 0xE0 and 0xE0 in seen)
             if kept is not None and not is_late:  # decoders look for the first JFIF, and before the scans
                 segments.append(_Segment(segment.marker, kept))
+                seen.add(segment.marker)
         elif segment.marker in _NEEDED:
             segments.append(segment)
+            seen.add(segment.marker)
         elif segment.marker != _COM:
             raise ValueError("a segment of an unknown kind")
-    if not any(it.marker == _SOS for it in segments):
+    if _SOS not in seen:
         raise ValueError("no scan")
     _mark_used(segments)
     if where is not None:
@@ -458,15 +466,18 @@ def _bare_rle(frame: bytes, area: int) -> bytes:
 def _bare_rle_segment(segment: bytes, area: int) -> bytes:
     at = made = 0
     while made < area:
-        code = segment[at]
-        if code < 128:
-            at += code + 2
-            made += code + 1
-        elif code > 128:
-            at += 2
-            made += 257 - code
-        else:
-            at += 1
+        check_time()
+        goal = min(area, made + _AT_ONCE)
+        while made < goal:
+            code = segment[at]
+            if code < 128:
+                at += code + 2
+                made += code + 1
+            elif code > 128:
+                at += 2
+                made += 257 - code
+            else:
+                at += 1
     if at > len(segment):
         raise ValueError("an RLE segment is cut")
     is_bare = len(segment) - at <= 1 and not segment[at:].strip(b"\0")

@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 from pydicom.dataelem import DataElement
 
+from beamstop.dicom.deadline import check_time
 from beamstop.errors import Quarantined
 from beamstop.identity import Identity
 from beamstop.rules.dates import shift_dt
@@ -145,6 +146,7 @@ def clean_stl(data: bytes) -> bytes:
             return bytes(_STL_HEADER) + data[_STL_HEADER:end]
     lines = []
     for line in data.rstrip(b"\0").splitlines():
+        check_time()
         name = _STL_NAME.match(line)
         if name is None and not _STL_LINE.match(line):
             raise _uncleanable("STL")
@@ -166,6 +168,7 @@ def clean_obj(data: bytes, identity: Identity) -> bytes:
 
 
 def _obj_line(raw: bytes, identity: Identity) -> bytes:
+    check_time()
     line = raw.split(b"#", 1)[0].strip()
     keyword, *arguments = line.split() or [b""]
     if not keyword:
@@ -247,15 +250,15 @@ def _harvest(root: Any) -> Identifiers:
     contacts: set[Words] = set()
     days: set[date] = set()
     for element in root.iter():
+        check_time()
         kind = _kind(element)
-        text = " ".join(element.itertext())
         if kind == "name":
             family = " ".join(_texts(element, "family"))
             given = " ".join(_texts(element, "given"))
             if family or given:
                 names.add(tuple(filter(None, (words_of(family), words_of(given)))))
             elif _is_about_people(element):
-                places.add(words_of(text))
+                places.add(words_of(" ".join(element.itertext())))
         elif kind == "addr":
             places.update(words_of(part) for part in element.itertext())
         elif kind == "telecom":
@@ -306,6 +309,7 @@ class _Cda:
 
     def visit(self, element: Any) -> None:
         for child in list(element):
+            check_time()
             if self._goes(child):
                 self._remove(element, child)
                 continue

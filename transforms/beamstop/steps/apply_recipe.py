@@ -16,6 +16,7 @@ from pydicom.tag import BaseTag
 
 from beamstop.changes import Change
 from beamstop.dicom.character_sets import CannotHoldError, as_read
+from beamstop.dicom.deadline import check_time
 from beamstop.dicom.elements import (
     MALFORMED,
     UNDEFINED_LENGTH,
@@ -295,6 +296,7 @@ class _Walk:
         plan: Plan,
         creator: str | None,
     ) -> None:
+        check_time()
         tag = element.tag
         # A sequence that stays is no change: its bytes need not be made. Raw ones are there anyway.
         stays = element.VR == "SQ" and plan.action in _VISITED and type(plan.operator) in _NEVER_IN_PLACE
@@ -373,6 +375,7 @@ class _Walk:
     def _visit_items(self, element: DataElement, path: tuple[int, ...], name: str) -> None:
         kept = []
         for number, item in enumerate(element.value or ()):
+            check_time()
             action = self._planner.content_action(item) if element.tag == _CONTENT_SEQUENCE else None
             if action is Action.X:
                 self._report.removed += 1

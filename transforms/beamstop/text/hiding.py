@@ -9,6 +9,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from beamstop.changes import Change
+from beamstop.dicom.deadline import check_time
 from beamstop.errors import PixelError
 from beamstop.pixels.box import Box
 from beamstop.pixels.frame import Frame, Frames
@@ -136,6 +137,7 @@ def hide_text_in_frames(dataset: Dataset, judge: TextJudge, detector: TextDetect
     scans = scan_boxes(dataset) if judge.policy.ultrasound_regions == "keep" else ()
     searches: dict[bytes, tuple[int, Search]] = {}
     for index in range(len(frames)):
+        check_time()
         digest = blake2b(frames.stored(index), digest_size=32).digest()
         if digest in searches:
             first, search = searches[digest]
@@ -200,6 +202,7 @@ def search_and_hide(
     changed = black  # since the last look
     looks = _LOOKS if judge.policy.look_again else 1
     for look in range(looks):
+        check_time()
         pictures = canvas.pictures(black)
         near = None
         if look:  # what lies far from what changed was searched before and is as it was
@@ -232,6 +235,7 @@ def search_and_hide(
 def shows_text(canvas: Canvas, detector: TextDetector) -> bool:
     """Say whether any text is found on a canvas."""
     rows, columns = canvas.shape
+    check_time()
     return any(within(detector.find(picture), rows, columns) for picture in canvas.pictures())
 
 

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from beamstop.changes import Change
+from beamstop.dicom.deadline import check_time
 from beamstop.dicom.elements import MALFORMED
 from beamstop.dicom.files import transfer_syntax_of
 from beamstop.errors import PixelError
@@ -90,6 +91,7 @@ def clear_embedded_overlays(dataset: Dataset) -> bool:
     if frames is None:
         return False
     for index in range(len(frames)):
+        check_time()
         frame = frames.decode(index)
         frames.range.see(frame.values())
         if frame.clear_unused_bits():
@@ -125,6 +127,7 @@ def _clean_group(dataset: Dataset, group: int, judge: TextJudge, detector: TextD
     planes = bits[: frames * count].reshape(frames, rows, columns)
     changes: list[Change] = []
     for index, plane in enumerate(planes):
+        check_time()
         if plane.any():
             search = search_and_hide(_Plane(plane), judge, detector, f"{name} frame {index}")
             changes += search.changes(name, vr, index)

@@ -37,6 +37,7 @@ from pydicom.datadict import private_dictionary_VR, tag_for_keyword
 from pydicom.dataelem import convert_raw_data_element
 from pydicom.dataset import Dataset
 
+from beamstop.dicom.deadline import check_time
 from beamstop.dicom.elements import MALFORMED, as_sequence, hides_sequence
 from beamstop.dicom.files import IMPLEMENTATION_CLASS_UID
 from beamstop.dicom.limits import DEEPEST
@@ -284,6 +285,7 @@ class _Harvester:
         stack: list[tuple[Dataset, _Kind | None, tuple[str, ...], Path]] = [(top, None, (), ())]
         by_tag = _kinds()
         while stack:
+            check_time()
             dataset, code_kind, encodings, path = stack.pop()
             encodings = self._encodings_of(dataset) or encodings
             for key, element in list(dataset._dict.items()):

@@ -8,6 +8,7 @@ this instance's own values are found by value anyway.
 import re
 from collections.abc import Iterator
 
+from beamstop.dicom.deadline import check_time
 from beamstop.words.vocabulary import eponyms, fold, is_common_word, ordinary, vocabulary
 
 Span = tuple[int, int, str]  # start, end, what comes instead
@@ -156,6 +157,7 @@ def find_shapes(text: str) -> Iterator[Span]:
     ['Mr. Brown']
     """
     for offset, part in _parts(text):
+        check_time()
         for start, end, instead in _shapes_in(part):
             yield offset + start, offset + end, instead
 
