@@ -167,7 +167,7 @@ def _inflated(data: bytes, allowance: _Allowance) -> Iterator[bytes]:
 
 
 def _inflate(data: bytes, start: int, allowance: _Allowance) -> tuple[bytes, int]:
-    """Return what a stream inflates to, as far as it is one, and its end, or its start where it has no end."""
+    """Return what a stream inflates to, and its end, or its start where it has no end."""
     inflater = zlib.decompressobj(wbits=_ZLIB_OR_GZIP)
     view, at, step, pieces = memoryview(data), start, _FIRST_BYTES, list[bytes]()
     try:
