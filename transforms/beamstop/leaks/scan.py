@@ -8,7 +8,7 @@ from functools import partial
 from unicodedata import normalize
 
 import numpy as np
-from ahocorasick_rs import AhoCorasick, BytesAhoCorasick, Implementation
+from ahocorasick_rs import BytesAhoCorasick, Implementation
 from numpy.typing import NDArray
 
 from beamstop.dicom.deadline import check_time
@@ -23,6 +23,10 @@ _BEFORE, _BEHIND = 1, 2
 _WINDOW = 28  # bytes beside a year within which the rest of its date stands
 _AT_ONCE = 1 << 14  # patterns
 _KIND = Implementation.ContiguousNFA  # the others search a little faster but take longer to build
+_WORDS_BESIDE = 4  # of a phrase are looked for on either side of its longest one
+_CROWD = (
+    16  # phrases that share their longest word; more are looked for in what is left of letters and digits
+)
 _LONGEST_GAP = 9  # three separators of three bytes each in UTF-8
 
 _Check = Callable[[bytes, bytes, int, int], bool]  # raw, folded, start, end → does it count?
@@ -56,6 +60,7 @@ _MONTH = re.compile(rb"(?<![a-z])(?:" + b"|".join(_MONTH_NAMES) + rb")(?![a-z]{3
 _SEPARATED = re.compile(
     rb"([0-9]{4})([-/. _])([0-9]{1,2})\2([0-9]{1,2})|([0-9]{1,2})([-/. _])([0-9]{1,2})\6([0-9]{4})"
 )
+_APART = bytes(byte for byte in range(256) if byte not in _LETTERS and byte not in _DIGITS)
 _SEPARATORS_OF_NUMBERS = b"-/ "
 _SEPARATORS_OF_PHONES = b"-/. ()"
 
@@ -86,28 +91,6 @@ class _Search:
                 yield begin + index, start, end
 
 
-class TextSearch:
-    """Finds many texts in one in one pass.
-
-    Args:
-        texts: what is searched for.
-    """
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        self._texts = sorted(texts)
-        self._parts = {
-            begin: AhoCorasick(self._texts[begin : begin + _AT_ONCE], implementation=_KIND)
-            for begin in range(0, len(self._texts), _AT_ONCE)
-        }
-
-    def matches(self, text: str) -> Iterator[tuple[str, int, int]]:
-        """Yield text, start and end of every place where one stands, overlapping ones too."""
-        for begin, part in self._parts.items():
-            for index, start, end in part.find_matches_as_indexes(text, overlapping=True):
-                check_time()
-                yield self._texts[begin + index], start, end
-
-
 class LeakScan:
     """Says of bytes whether a needle may be in them; never no where the answer is yes.
 
@@ -119,18 +102,20 @@ class LeakScan:
         self._checks: dict[bytes, list[_Check]] = {}
         for word in needles.words:
             self._add(word, _is_word)
-        for phrase in needles.phrases:
-            self._add(max(phrase, key=len), partial(_is_in_phrase, phrase))
+        crowded = self._add_phrases(needles.phrases)
         for literal in needles.literals:
             self._add(literal, _counts)
         for number in needles.digits:
             self._add(number, _is_number)
         for uid in needles.uids:
             self._add(uid, _is_uid)
+        days = needles.identifiers.dates
+        packed = frozenset(b"%04d%02d%02d" % (day.year, day.month, day.day) for day in days)
         for year in needles.years:
-            self._add(year, partial(_is_in_date, needles.identifiers.dates))
+            self._add(year, partial(_is_in_date, days, packed))
         self._anchors = list(self._checks)
         self._search = _Search(self._anchors)
+        self._crowded = _Search(crowded)
         self._digits = {number.encode() for number in needles.digits}
         self._phones = _Search([phone.encode() for phone in needles.phones])
         self._spelled = _Search(list(_spelled(needles)))
@@ -138,6 +123,23 @@ class LeakScan:
     def may_hold(self, data: bytes) -> bool:
         """Say whether any needle may be in there, in any encoding."""
         return any(map(self._finds, one_byte_forms(data))) or any(self._spelled.matches(data))
+
+    def _add_phrases(self, phrases: Iterable[Words]) -> list[bytes]:
+        """Look for each phrase from its longest word; return, joined, those that share it with many."""
+        by_anchor: dict[str, list[Words]] = {}
+        for phrase in phrases:
+            at = max(range(len(phrase)), key=lambda number: len(phrase[number]))
+            around = phrase[max(0, at - _WORDS_BESIDE) : at + 1 + _WORDS_BESIDE]
+            by_anchor.setdefault(phrase[at], []).append(around)
+        crowded: list[bytes] = []
+        for anchor, parts in by_anchor.items():
+            if len(parts) > _CROWD:
+                joined = map("".join, parts)
+                crowded += {(it if it.isascii() else anchor).encode() for it in joined if anchor.isascii()}
+            else:
+                for part in parts:
+                    self._add(anchor, partial(_is_in_phrase, part))
+        return crowded
 
     def _add(self, anchor: str, check: _Check) -> None:
         if anchor.isascii():  # what is not, is looked for as it is spelled
@@ -149,6 +151,8 @@ class LeakScan:
             check_time()
             if any(check(data, folded, start, end) for check in self._checks[self._anchors[index]]):
                 return True
+        if self._crowded and any(self._crowded.matches(folded.translate(None, _APART))):
+            return True
         if self._phones and any(self._phones.matches(data.translate(None, _SEPARATORS_OF_PHONES))):
             return True
         return bool(self._digits) and self._finds_spaced(data.translate(None, _SEPARATORS_OF_NUMBERS))
@@ -218,16 +222,14 @@ def _is_in_phrase(words: Words, raw: bytes, folded: bytes, start: int, end: int)
     return any(re.search(pattern, text) for text in (folded[around], raw[around].lower()))
 
 
-def _is_in_date(days: frozenset[date], raw: bytes, folded: bytes, start: int, end: int) -> bool:
+def _is_in_date(
+    days: frozenset[date], packed: frozenset[bytes], raw: bytes, folded: bytes, start: int, end: int
+) -> bool:
     """Say whether a year is part of one of the days; packed ones alone are looked for as numbers."""
-    if _is_day(folded[start : start + len("20040826")], days):  # a time follows
+    if folded[start : start + len("20040826")] in packed:  # a time follows
         return _is_number(raw, folded, start, len(raw))
     window = folded[max(0, start - _WINDOW) : end + _WINDOW]
     return _MONTH.search(window) is not None or not days.isdisjoint(_separated_dates(window))
-
-
-def _is_day(digits: bytes, days: frozenset[date]) -> bool:
-    return digits.isdigit() and any(digits == b"%04d%02d%02d" % (it.year, it.month, it.day) for it in days)
 
 
 def _separated_dates(text: bytes) -> Iterator[date]:

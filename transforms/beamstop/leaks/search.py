@@ -65,8 +65,9 @@ from beamstop.dicom.walk import walk
 from beamstop.errors import Quarantined
 from beamstop.leaks.embedded_text import unpacked
 from beamstop.leaks.needles import Needles
-from beamstop.leaks.scan import LeakScan, TextSearch, one_byte_forms, without_case
+from beamstop.leaks.scan import LeakScan, one_byte_forms, without_case
 from beamstop.words.identifiers import Identifiers, Words, decode_leniently
+from beamstop.words.text_search import TextSearch
 from beamstop.words.vocabulary import fold, is_syllabic
 from beamstop.words.written_dates import find_dates
 

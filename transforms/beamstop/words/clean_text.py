@@ -30,6 +30,7 @@ from typing import Literal, NamedTuple
 
 from beamstop.words.identifiers import Identifiers, Name, Words, runs_of, telephone_numbers
 from beamstop.words.shapes import WORD, Span, find_shapes
+from beamstop.words.text_search import TextSearch
 from beamstop.words.vocabulary import fold, is_common_word, is_placeholder, is_syllabic, particles, vocabulary
 from beamstop.words.written_dates import find_dates
 
@@ -39,6 +40,7 @@ MIN_LOOSE_DIGITS = 6
 MIN_PART_DIGITS = 5
 MIN_PLACE_WORDS = 3
 MAX_PIECES = 6
+MAX_SEQUENCE = 32  # words of a name, an address or an institution
 MIN_PLACE_WORD = 5
 _UNSHIFTABLE = (OverflowError, ValueError)
 
@@ -103,6 +105,22 @@ def clean_text(
     return _without(text, spans) if spans else text
 
 
+class _Sequences:
+    """Sequences of words that begin with one word; of long ones the first words count."""
+
+    def __init__(self) -> None:
+        self._by_length: dict[int, set[Words]] = {}
+
+    def add(self, words: Words) -> None:
+        known = words[:MAX_SEQUENCE]
+        self._by_length.setdefault(len(known), set()).add(known)
+
+    def longest_in(self, words: list[str]) -> int:
+        """Return how many of some words are the longest of the sequences that they begin with."""
+        fitting = (size for size, known in self._by_length.items() if tuple(words[:size]) in known)
+        return max(fitting, default=0)
+
+
 @dataclass
 class _Terms:
     """An instance's identifiers as a text is compared with them.
@@ -123,10 +141,10 @@ class _Terms:
     common_names: set[str] = field(default_factory=set)
     initials: set[str] = field(default_factory=set)
     initialed: dict[str, set[str]] = field(default_factory=dict)
-    sequences: dict[str, set[Words]] = field(default_factory=dict)
-    careted: dict[str, set[Words]] = field(default_factory=dict)
+    sequences: dict[str, "_Sequences"] = field(default_factory=dict)
+    careted: dict[str, "_Sequences"] = field(default_factory=dict)
     joined: set[str] = field(default_factory=set)
-    syllabic: set[str] = field(default_factory=set)
+    syllabic: TextSearch = field(default_factory=lambda: TextSearch(()))
     uids: frozenset[str] = frozenset()
 
     def add_name(self, name: Name, kept: frozenset[str]) -> None:
@@ -147,7 +165,7 @@ class _Terms:
         is_nobody = not telling and any(map(is_placeholder, (*family, *given)))
         for order in ((*family, *given), (*given, *family)):
             kind = self.careted if is_nobody else self.sequences
-            kind.setdefault(order[0], set()).add(order)
+            kind.setdefault(order[0], _Sequences()).add(order)
             if telling and len("".join(order)) >= MIN_JOINED:
                 self.joined.add("".join(order))
         self.names.update(
@@ -193,13 +211,14 @@ class _Terms:
     def add_sequence(self, words: Words, is_named: bool = False) -> None:
         """Add words; ordinary ones alone (Nuclear Medicine) only where they are enough to be a name."""
         if (is_named or not all(map(is_common_word, words))) and len("".join(words)) >= MIN_JOINED:
-            self.sequences.setdefault(words[0], set()).add(words)
+            self.sequences.setdefault(words[0], _Sequences()).add(words)
 
 
 @lru_cache(maxsize=2)
 def _terms(identifiers: Identifiers) -> _Terms:
     """Return the terms of one instance; its texts are cleaned one after another."""
-    terms = _Terms(uids=identifiers.uids, syllabic={w for w in identifiers.spellings if is_syllabic(w)})
+    syllabic = TextSearch(word for word in identifiers.spellings if is_syllabic(word))
+    terms = _Terms(uids=identifiers.uids, syllabic=syllabic)
     for name in identifiers.names:
         terms.add_name(name, identifiers.kept)
     for words in identifiers.ids:
@@ -241,9 +260,9 @@ def _own(text: str, terms: _Terms) -> Iterator[Span]:
     for match in _UID.finditer(text) if terms.uids else ():
         if match[0] in terms.uids:
             yield *match.span(), ""
-    for word in terms.syllabic:
-        for match in re.finditer(re.escape(word), text.lower()):
-            yield *match.span(), ""
+    if terms.syllabic:
+        for _, start, end in terms.syllabic.matches(text.lower()):
+            yield start, end, ""
 
 
 def _is_name(word: str, terms: _Terms) -> bool:
@@ -254,12 +273,10 @@ def _is_name(word: str, terms: _Terms) -> bool:
     )
 
 
-def _sequence_at(tokens: list[_Token], first: int, sequences: dict[str, set[Words]]) -> range | tuple[()]:
-    for words in sequences.get(tokens[first].word, ()):
-        last = first + len(words)
-        if tuple(token.word for token in tokens[first:last]) == words:
-            return range(first, last)
-    return ()
+def _sequence_at(tokens: list[_Token], first: int, sequences: dict[str, "_Sequences"]) -> range | tuple[()]:
+    found = sequences.get(tokens[first].word)
+    length = found.longest_in([token.word for token in tokens[first : first + MAX_SEQUENCE]]) if found else 0
+    return range(first, first + length) if length else ()
 
 
 def _joined_at(text: str, tokens: list[_Token], first: int, terms: _Terms) -> range | tuple[()]:
