@@ -91,7 +91,7 @@ def test_a_number_that_is_an_own_date_or_identifier_goes(
     assert (clean.get("AcquisitionNumber"), clean.get("KVP")) in [(None, None), ("", "")]
 
 
-@pytest.mark.parametrize(("vr", "tag"), [("US", 0x00189004), ("FD", 0x00189073), ("OF", 0x00660016)])
+@pytest.mark.parametrize(("vr", "tag"), [("US", 0x00189004), ("FD", 0x00189073), ("OF", 0x00181638)])
 def test_letters_in_the_bytes_of_numbers_are_found(make_dataset: MakeDataset, vr: str, tag: int) -> None:
     dataset = make_dataset(PatientName="Quessenbrand^Ann")
     dataset.add(RawDataElement(BaseTag(tag), vr, 16, b"Quessenbrand\0\0\0\0", 0, False, True))

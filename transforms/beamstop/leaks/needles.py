@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import chain
 from typing import Any
 from unicodedata import combining, normalize
 
@@ -17,6 +18,7 @@ MIN_PLACE_WORD = 5
 MIN_UID_LENGTH = 10
 MIN_SYLLABLES = 2
 MIN_PHONE = 7
+MAX_JOINED = 192  # letters: three components of a name (PS3.5 6.2)
 
 
 @dataclass
@@ -84,7 +86,9 @@ class Needles:
 
     def _joined(self, name: Name) -> set[str]:
         """Return a name as one word: in either order, in full or with initials (JSMITH)."""
-        if len(name) < 2 or any(is_placeholder(word) for component in name for word in component):
+        if len(name) < 2 or sum(map(len, chain(*name))) > MAX_JOINED:
+            return set()
+        if any(is_placeholder(word) for component in name for word in component):
             return set()
         family, *others = map("".join, name)
         initials = "".join(other[0] for other in others)

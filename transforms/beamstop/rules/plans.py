@@ -9,6 +9,7 @@ from pydicom.datadict import dictionary_has_tag, repeater_has_tag, tag_for_keywo
 from pydicom.dataset import Dataset
 
 from beamstop.dicom.tags import vr_of
+from beamstop.rules.bulk_data import has_no_place, operator_of
 from beamstop.rules.operators import (
     BY_ACTION,
     BYTES_VRS,
@@ -96,6 +97,7 @@ NUMBER = _values(r"[+-]?(?:(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eEdD][+-]?\d+)?|(?i:na
 _TIME = _values(r"(?:[01]\d|2[0-3])(?::?[0-5]\d(?::?(?:[0-5]\d|60)(?:\.\d{0,6})?)?)?")
 _GRAMMARS = {"AS": _values(r"\d{1,3}[DWMYdwmy]?"), "DS": NUMBER, "IS": NUMBER, "TM": _TIME}
 _KEEP_TERMS = KeepTerms()
+_BULK_DATA = "beamstop:bulk data"
 NOT_A_VALUE = Plan(Action.Z, BY_ACTION[Action.Z], "beamstop:not a value of its VR")
 
 
@@ -283,6 +285,10 @@ class Planner:
                 return Plan(Action.X, BY_ACTION[Action.X], "unknown")
         elif not self.keep_unlisted and not _is_structure(path):
             return self._needed(path, vr, sop_class)
+        elif has_no_place(path, not BYTES_VRS.isdisjoint(vr.split(" or ")), sop_class):
+            return Plan(Action.X, BY_ACTION[Action.X], _BULK_DATA)
+        elif operator := operator_of(tag, sop_class):
+            return Plan(Action.C, operator, _BULK_DATA)
         if vr == "UI":
             if RETAIN_UIDS in self.options:
                 return Plan(Action.K, None, "unlisted")

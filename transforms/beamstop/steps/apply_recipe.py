@@ -33,6 +33,7 @@ from beamstop.dicom.tags import is_private_creator, private_block_start, tag_nam
 from beamstop.errors import Failed
 from beamstop.identity import Identity, owner_of
 from beamstop.recipe.model import Recipe
+from beamstop.rules.bulk_data import BULK_OPERATORS
 from beamstop.rules.dates import OVER_AGE, cap_age, is_over_age
 from beamstop.rules.dependents import emptied_lists, filled_lists, is_upheld, upheld
 from beamstop.rules.foreign import apply_foreign, is_foreign
@@ -54,7 +55,9 @@ from beamstop.words.identifiers import Identifiers, harvest
 
 Element = Any  # a DataElement or a RawDataElement: pydicom's own containers hold both
 _DATE_VRS = {"DA", "DT"}
-_NEVER_IN_PLACE = {type(operator) for operator in BY_ACTION.values()}  # custom ones may change their argument
+_NEVER_IN_PLACE = {
+    type(operator) for operator in (*BY_ACTION.values(), *BULK_OPERATORS)
+}  # custom ones may change their argument
 _VISITED = {Action.K, Action.C, Action.U}  # what becomes of a sequence whose items are visited
 _ALWAYS_A_CHANGE = {Action.D, Action.X, Action.Z}
 _SOP_CLASS_UID = 0x00080016

@@ -24,7 +24,7 @@ import re
 from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from datetime import date
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import groupby
 from typing import Literal, NamedTuple
 
@@ -40,6 +40,7 @@ MIN_LOOSE_DIGITS = 6
 MIN_PART_DIGITS = 5
 MIN_PLACE_WORDS = 3
 MAX_PIECES = 6
+_BEGINNING = 4  # letters and digits that tell most words from the beginning of an identifier
 MAX_SEQUENCE = 32  # words of a name, an address or an institution
 MIN_PLACE_WORD = 5
 _UNSHIFTABLE = (OverflowError, ValueError)
@@ -146,6 +147,15 @@ class _Terms:
     joined: set[str] = field(default_factory=set)
     syllabic: TextSearch = field(default_factory=lambda: TextSearch(()))
     uids: frozenset[str] = frozenset()
+
+    def may_begin(self, word: str) -> bool:
+        """Say whether one of `joined` may begin with a word, leading zeros not counted."""
+        begins = self._beginnings
+        return word[:_BEGINNING] in begins or word.lstrip("0")[:_BEGINNING] in begins
+
+    @cached_property
+    def _beginnings(self) -> set[str]:
+        return {it[:length] for it in self.joined for length in range(_BEGINNING + 1)}
 
     def add_name(self, name: Name, kept: frozenset[str]) -> None:
         words = [word for component in name for word in component]
@@ -281,6 +291,8 @@ def _sequence_at(tokens: list[_Token], first: int, sequences: dict[str, "_Sequen
 
 def _joined_at(text: str, tokens: list[_Token], first: int, terms: _Terms) -> range | tuple[()]:
     """Return the tokens from `first` that together are an identifier, with or without leading zeros."""
+    if not terms.may_begin(tokens[first].word):
+        return ()
     joined, found = "", 0
     for last in range(first, min(first + MAX_PIECES, len(tokens))):
         if last > first and not _GAP.match(text[tokens[last - 1].end : tokens[last].start]):

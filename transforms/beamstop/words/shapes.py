@@ -114,6 +114,12 @@ _RECORD_LABELS = tuple(
         r"(?P<value>(?:19|20)[0-9]{2})(?![\w./-])",
     )
 )
+_DIGIT = re.compile(r"[0-9]")
+_ANY_LABEL = re.compile(
+    r"(?i)\b(?:tel|ph|fax|mob|cell|pag|bee|ble|call|gsm|handy|ext|mr|med|pa?t|pid|acc|ssn|chart|visit|encounter|order|req|"
+    r"case|hosp|unit|polic|member|insur|nhs|id|episode|n[ro]|fall|auft|aufn|akten|unters|ipp|nip|nda|nir|bsn|cpr|chi|nhc|"
+    r"dni|nie|pass|dossier|hist|exp|dob|d\.o\.b|born|geb|née?|birth|year)"
+)
 _NAME_LABEL = re.compile(
     r"\b(?i:(?:patient|pt)(?:['’]?s)?(?:\s+name)?|name|nom|naam|nombre|"
     r"(?:referring|ref|attending|ordering)(?:\s+(?:physician|md|dr))?|"
@@ -132,7 +138,7 @@ _A_TITLE = (
     r"(?:Frau|Herrn?|Monsieur|Madame|Mademoiselle|Señora?|Signora?|[Mm]evrouw|[Mm]eneer)\s+)"
 )
 _TITLE = re.compile(
-    r"(?<![\w-])(?:"
+    r"(?<![\w-])(?=[DFHMPSdmp])(?:"
     # Nothing but a title: a name follows.
     rf"(?P<sure>(?:(?:Fr|Hr|Pr|Sr)\.\s*(?={_A_TITLE}))?{_A_TITLE}(?:{_A_TITLE}|(?:med|rer|nat|phil|dent|h\.\s?c)\.\s*){{0,8}})"
     # A modality, a direction or a unit as well: a name that no vocabulary knows follows.
@@ -176,6 +182,13 @@ def _parts(text: str) -> Iterator[tuple[int, str]]:
 def _shapes_in(text: str) -> Iterator[Span]:
     yield from _addresses(text)
     text = text.replace("_", " ")  # parts words like a blank, and no pattern below asks for it
+    if _DIGIT.search(text):
+        yield from _numbered(text)
+    yield from _people(text)
+
+
+def _numbered(text: str) -> Iterator[Span]:
+    """Yield what has a number in it."""
     for shape in _IN_SHAPE:
         for match in shape.finditer(text):
             yield *match.span(), ""
@@ -188,11 +201,11 @@ def _shapes_in(text: str) -> Iterator[Span]:
         # L5 1SE and M1 2ND could be medicine.
         if len(match["area"]) >= MIN_AREA or fold(match["end"]) not in vocabulary():
             yield *match.span(), ""
-    for label in _RECORD_LABELS:
-        for match in label.finditer(text):
-            yield *match.span("value"), ""
+    if _ANY_LABEL.search(text):
+        for label in _RECORD_LABELS:
+            for match in label.finditer(text):
+                yield *match.span("value"), ""
     yield from _ages(text)
-    yield from _people(text)
 
 
 def _addresses(text: str) -> Iterator[Span]:

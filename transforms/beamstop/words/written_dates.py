@@ -144,7 +144,7 @@ def _numeric(text: str) -> Iterator[WrittenDate]:
         sure = not short_year or mark == "/" or match.end() - match.start() >= 8
         found = _either_order(match, match["year"], match["a"], match["b"], day_first=mark != "/")
         if found:
-            yield replace(found, sure=sure)
+            yield found if sure else replace(found, sure=False)
     for match in _MONTH_AND_YEAR.finditer(text):
         day = _date(match["year"], match["m"], "1")
         if day:

@@ -1,0 +1,240 @@
+"""Bulk data: bytes and numbers beside the pixels, which might as well be a picture or a text that nobody looks at.
+
+Pixel data, overlays and icons are looked at, documents are cleaned or refused, and curves go. What else holds
+many bytes stays only where the standard has it, and only as far as what describes it says:
+
+* a lookup table as long as its descriptor says, and a curve, not noise: text drawn into one has thousands of turns;
+* a waveform in an instance of a waveform SOP class, as long as its channels and samples say; a voice never;
+* coordinates, indices and grids inside a sequence of their own group, spectra in MR Spectroscopy.
+"""
+
+import re
+import struct
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+
+from beamstop.dicom.elements import MALFORMED
+from beamstop.errors import Quarantined
+from beamstop.rules.operators import CannotCleanError, Context, Operator
+from beamstop.standard.actions import Action
+
+# Lookup table → its descriptor (PS3.3 C.7.6.3.1.5, C.7.9, C.11.1, C.11.2, C.11.4, C.11.14).
+_DESCRIPTORS = {
+    **{0x00281200 + number: 0x00281100 + number for number in (1, 2, 3, 4)},
+    **{0x00281220 + number: 0x00281100 + number for number in (1, 2, 3, 4)},
+    0x00283006: 0x00283002,
+    0x00281408: 0x00281407,
+}
+_SEGMENTED = range(0x00281221, 0x00281225)
+_MAX_ENTRIES = 1 << 16
+_FEW_ENTRIES = 1 << 11
+_TURNS = 16  # a table of many entries turns at most once in so many
+
+_WAVEFORM_SEQUENCE, _WAVEFORM_DATA = 0x54000100, 0x54001010
+_WAVEFORM_CLASS = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.9\.")  # PS3.4 B.5
+_AUDIO_CLASS = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.9\.4\.")
+_SPECTROSCOPY = "1.2.840.10008.5.1.4.1.1.4.2"
+_SPECTRA = frozenset({0x56000010, 0x56000020})
+
+_ICC_PROFILE, _POLYGON = 0x00282000, 0x00181638
+_ANYWHERE = frozenset({*_DESCRIPTORS, _ICC_PROFILE, _POLYGON})
+_OVERLAYS, _OVERLAY_DATA = 0x6000, 0x3000
+_PIXELS = range(0x7FE00001, 0x7FE00011)
+# Groups of sequences that hold bulk data of another group: surfaces and tracks in annotations and back, the
+# channels of waveforms.
+_KIN = {
+    0x0066: frozenset({0x0066, 0x006A}),
+    0x006A: frozenset({0x0066, 0x006A}),
+    0x5400: frozenset({0x003A, 0x5400}),
+}
+
+
+def has_no_place(path: tuple[int, ...], is_bytes: bool, sop_class: str) -> bool:
+    """Say whether bulk data, or a sequence of waveforms, stand where the standard has none.
+
+    Args:
+        path: tags from the top level to the attribute, a standard one.
+        is_bytes: its VR is one of bytes or of binary numbers without end (OB, OD, OF, OL, OV, OW, UN).
+        sop_class: SOP Class UID of the instance.
+    """
+    tag, group = path[-1], path[-1] >> 16
+    if tag == _WAVEFORM_SEQUENCE:
+        return len(path) > 1 or not _WAVEFORM_CLASS.match(sop_class)
+    if not is_bytes or tag in _ANYWHERE or tag in _PIXELS:
+        return False
+    if len(path) > 1:
+        return path[-2] >> 16 not in _KIN.get(group, {group})
+    is_overlay = group & 0xFF01 == _OVERLAYS and tag & 0xFFFF == _OVERLAY_DATA
+    return not is_overlay and not (tag in _SPECTRA and sop_class == _SPECTROSCOPY)
+
+
+def operator_of(tag: int, sop_class: str) -> Operator | None:
+    """Return what makes bulk data as long as it says; None for an attribute that nothing describes."""
+    if tag in _DESCRIPTORS:
+        return _CUT_TABLE
+    if tag == _WAVEFORM_DATA:
+        return _REFUSE_SOUND if _AUDIO_CLASS.match(sop_class) else _CUT_WAVEFORM
+    return None
+
+
+class CutLookupTable(Operator):
+    """C: a lookup table as long as its descriptor says.
+
+    Raises:
+        CannotCleanError: nothing describes it, it cannot be read, or it is no curve.
+    """
+
+    action = Action.C
+
+    def apply(self, element: DataElement, context: Context) -> DataElement | None:
+        if element.is_empty:
+            return element
+        entries, bits = _described(context.dataset, _DESCRIPTORS[element.tag])
+        value = element.value
+        if not isinstance(value, bytes):
+            numbers = [value] if isinstance(value, int) else list(value)
+            if _is_noise(np.array(numbers[:entries])):
+                raise CannotCleanError
+            return (
+                element
+                if len(numbers) <= entries
+                else DataElement(element.tag, element.VR, numbers[:entries])
+            )
+        if element.tag in _SEGMENTED:
+            end = _end_of_segments(value, entries, bits)
+        else:
+            end = _end_of_table(len(value), entries, bits)
+            is_needed = (
+                context.dataset.get("PhotometricInterpretation") == "PALETTE COLOR"
+            )  # seen in the frames
+            orders = ("<u2", ">u2") if end >= 2 * entries else ("u1",)  # whatever the syntax says
+            even = value[: end - end % 2]
+            if not is_needed and all(_is_noise(np.frombuffer(even, order)) for order in orders):
+                raise CannotCleanError
+        return element if end >= len(value) else DataElement(element.tag, "OW", value[:end] + bytes(end % 2))
+
+
+class CutWaveform(Operator):
+    """C: the samples of a waveform, as many as its channels and its number of samples say.
+
+    Raises:
+        CannotCleanError: nothing says how many they are.
+    """
+
+    action = Action.C
+
+    def apply(self, element: DataElement, context: Context) -> DataElement | None:
+        if element.is_empty:
+            return element
+        value, item = element.value, context.dataset
+        counts = [
+            _number(item, keyword)
+            for keyword in ("WaveformBitsAllocated", "NumberOfWaveformChannels", "NumberOfWaveformSamples")
+        ]
+        end = counts[0] * counts[1] * counts[2] // 8
+        if not isinstance(value, bytes) or not 0 < end <= len(value):
+            raise CannotCleanError
+        end += end % 2
+        return element if end >= len(value) else DataElement(element.tag, element.VR, value[:end])
+
+
+class RefuseSound(Operator):
+    """A voice tells who speaks, and of whom; nobody listens to it here.
+
+    Raises:
+        Quarantined: `payload_uncleanable`.
+    """
+
+    action = Action.C
+
+    def apply(self, element: DataElement, context: Context) -> DataElement | None:
+        if element.is_empty:
+            return element
+        raise Quarantined("payload_uncleanable", "WaveformData: sound")
+
+
+_CUT_TABLE, _CUT_WAVEFORM, _REFUSE_SOUND = CutLookupTable(), CutWaveform(), RefuseSound()
+BULK_OPERATORS: tuple[Operator, ...] = (_CUT_TABLE, _CUT_WAVEFORM, _REFUSE_SOUND)
+
+
+def _number(item: Dataset, keyword: str) -> int:
+    try:
+        return int(item.get(keyword) or 0)
+    except MALFORMED:
+        raise CannotCleanError from None
+
+
+def _described(dataset: Dataset, descriptor: int) -> tuple[int, int]:
+    """Return entries and bits of a lookup table (PS3.3 C.7.6.3.1.5): 0 entries are 65536."""
+    element: Any = dataset.get(descriptor)
+    try:
+        value = element.value
+        numbers = struct.unpack("<3H", value) if isinstance(value, bytes) else tuple(map(int, value))
+        entries, _, bits = numbers
+    except (AttributeError, *MALFORMED):
+        raise CannotCleanError from None
+    if not 0 <= entries <= _MAX_ENTRIES or not 0 < bits <= 16:
+        raise CannotCleanError
+    return entries or _MAX_ENTRIES, bits
+
+
+def _end_of_table(length: int, entries: int, bits: int) -> int:
+    """Return where a table of some bytes ends; one of 8 bits may have a byte or a word for each entry."""
+    if bits > 8 or length >= 2 * entries:
+        return min(length, 2 * entries)
+    return min(length, entries + entries % 2)
+
+
+def _end_of_segments(value: bytes, entries: int, bits: int) -> int:
+    """Return where the segments of a table end that give so many entries (PS3.3 C.7.9.2).
+
+    Raises:
+        CannotCleanError: they are cut, give other numbers, or are of an unknown kind.
+    """
+    width = 1 if bits == 8 else 2
+    for order in ("u1",) if width == 1 else ("<u2", ">u2"):
+        numbers = np.frombuffer(value[: len(value) - len(value) % width], order).tolist()
+        end = _segments_end(numbers, entries, width)
+        if end is not None:
+            return end * width
+    raise CannotCleanError
+
+
+def _segments_end(numbers: list[int], entries: int, width: int) -> int | None:
+    places: dict[int, int] = {}  # where a segment begins → how many were before
+    sums = [0]  # entries that so many segments give
+    at = made = 0
+    while made < entries:
+        kind, count = numbers[at : at + 2] if at + 2 <= len(numbers) else (-1, 0)
+        if kind == 0:
+            gives, length = count, 2 + count
+        elif kind == 1 and made:
+            gives, length = count, 3
+        elif kind == 2 and at + 4 <= len(numbers):
+            low, high = numbers[at + 2 : at + 4]
+            first = places.get((high << 8 * width | low) // width, len(sums))
+            if first + count >= len(sums):
+                return None
+            gives, length = sums[first + count] - sums[first], 4
+        else:
+            return None
+        if not gives or at + length > len(numbers):
+            return None
+        if kind != 2:
+            places[at] = len(sums) - 1
+            sums.append(sums[-1] + gives)
+        at, made = at + length, made + gives
+    return at if made == entries else None
+
+
+def _is_noise(numbers: NDArray[Any]) -> bool:
+    """Say whether many numbers turn up and down more often than any curve, as lines of a picture do."""
+    if len(numbers) <= _FEW_ENTRIES:
+        return False
+    steps = np.sign(np.diff(numbers.astype(np.int64)))
+    steps = steps[steps != 0]
+    return int(np.count_nonzero(steps[1:] != steps[:-1])) > len(numbers) // _TURNS
