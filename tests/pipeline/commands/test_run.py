@@ -281,7 +281,7 @@ def test_every_frame_of_a_clean_file_has_a_picture(
         "one": with_pixels(make_dataset(SOPInstanceUID="1.2.1"), 1, 50),
         "cine": with_pixels(make_dataset(SOPInstanceUID="1.2.2"), 2, 100),
         "report": make_dataset(SOPInstanceUID="1.2.3"),
-        "conflict": with_pixels(make_dataset(SOPInstanceUID="1.2.1"), 1, 51),
+        "again": with_pixels(make_dataset(SOPInstanceUID="1.2.1", KVP="100"), 1, 50),
         "broken": with_pixels(make_dataset(SOPInstanceUID="1.2.4"), 1, 0),
     }
     datasets["broken"].Columns = 1000  # more than there is

@@ -152,6 +152,7 @@ def test_a_record_changed_or_dropped_is_noticed(run: Run, verify: Verify, archiv
     counts = {**ran.record["counts"], "written": 2}
     file.write_text(json.dumps({**ran.record, "counts": counts}))
     assert verify() == (1, Counter(record_changed=1, record_counts=1))
+    file.write_text(json.dumps(ran.record))
     run(archive)
     file.unlink()
     assert verify() == (1, Counter(no_record=1))
