@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,11 +25,17 @@ from beamstop.audit import (
 from beamstop.identity import Identity
 from beamstop.recipe.model import Recipe
 from beamstop_transforms.ledger.sealed import PRUNED
-from beamstop_transforms.stores import open_seekable, open_store, paths_in
+from beamstop_transforms.ledger.target import is_run_id
+from beamstop_transforms.stores import PARTIAL, open_seekable, open_store, paths_in
 from beamstop_transforms.tables import run_of
 
-RUNS, _CHANGES = "runs", "changes"
+RUNS, _INSTANCES = "runs", "instances"
 FOLDER = "verify"  # of AUDIT, where findings are
+_TABLES = (_INSTANCES, "changes", PRUNED)  # a record seals each of their files
+_FOLDERS = (*_TABLES, RUNS, FOLDER, PARTIAL)
+_TABLE = re.compile(r"[^/]+-[0-9]{5}-of-[0-9]{5}\.parquet")
+# What a run holds in `.partial` while it goes on, and leaves there if it dies.
+_LEFT = re.compile(r"run|suspects/[0-9a-f]{32,64}|(?:new|locks)/[0-9a-f]+|\d{8}T\d{6}Z-[0-9a-f]{11}[\w-]*/.+")
 IDENTIFIERS = ("patient_id", "study_uid", "series_uid", "sop_instance_uid")
 
 
@@ -86,7 +93,7 @@ def read_audit(audit: str, identity: Identity | None) -> Audit:
     """Check every run of an audit against its record.
 
     Checks: `row_changed`, `row_twice`, `row_count`, `rows_unreadable`, `root`, `record_changed`,
-    `record_counts`, `no_record`, `table_changed`.
+    `record_counts`, `no_record`, `table_changed`, `foreign_file`.
 
     Args:
         audit: the AUDIT folder or prefix.
@@ -95,36 +102,73 @@ def read_audit(audit: str, identity: Identity | None) -> Audit:
     """
     result = Audit()
     records = dict(read_records(audit))
-    files: dict[str, list[str]] = defaultdict(list)
-    others: dict[str, list[str]] = defaultdict(list)
-    for folder, by_run in (("instances", files), (_CHANGES, others), (PRUNED, others)):
+    tables: dict[str, list[str]] = defaultdict(list)
+    for folder in _TABLES:
         for path in paths_in(audit, folder, ".parquet"):
-            by_run[run_of(path)].append(path)
-    for run_id in sorted(files.keys() | records.keys()):  # oldest first: the newest has the last word
+            if is_run_id(run_of(path)):
+                tables[run_of(path)].append(path)
+    for run_id in sorted(tables.keys() | records.keys()):  # oldest first: the newest has the last word
         if run_id in records:
-            _Run(run_id, identity, result).check(records[run_id], files[run_id])
-            changed = _changed(audit, records[run_id], others[run_id])
+            rows = [path for path in tables[run_id] if _name(path).startswith(f"{_INSTANCES}/")]
+            _Run(run_id, identity, result).check(records[run_id], rows)
+            changed = _changed(audit, records[run_id], tables[run_id]) if records[run_id] else []
             result.findings += [finding("table_changed", run_id=run_id, detail=name) for name in changed]
-            for path in others[run_id]:
+            for path in tables[run_id]:
                 if _name(path).startswith(f"{PRUNED}/") and _name(path) not in changed:
                     _forget(path, result)
         else:
             result.findings.append(finding("no_record", run_id=run_id))
+    result.findings += [finding("foreign_file", detail=where) for where in _foreign(audit)]
     return result
 
 
 def _changed(audit: str, record: dict[str, Any], paths: list[str]) -> list[str]:
-    """Return the names of tables beside `instances` that are not those that the sealed record says."""
+    """Return the names of tables that are not, byte for byte, those that the sealed record says.
+
+    Bytes, not rows: a Parquet file has room for text that no row shows.
+    """
     said = record.get("sha256")
     sealed = said if isinstance(said, dict) else {}
     there = {_name(path) for path in paths}
-    expected = {name for name in sealed if name.partition("/")[0] in (_CHANGES, PRUNED)}
+    expected = {name for name in sealed if name.partition("/")[0] in _TABLES}
     store = open_store(audit)
     return sorted(
         name
         for name in there | expected
         if (found := store.find(name)) is None or found.sha256 != sealed.get(name)
     )
+
+
+def _foreign(audit: str) -> Iterator[str | None]:
+    """Yield the folder, if it is one of ours, of every file in AUDIT that nothing of ours has written."""
+    for name in open_store(audit).names(""):
+        folder, _, file = name.partition("/")
+        if not _is_ours(audit, folder, file):
+            yield f"in {folder}" if folder in _FOLDERS else None
+
+
+def _is_ours(audit: str, folder: str, file: str) -> bool:
+    if folder == PARTIAL:
+        return _LEFT.fullmatch(file) is not None
+    if folder == RUNS:
+        return file.endswith(".json") and is_run_id(file.removesuffix(".json"))
+    is_table = folder in _FOLDERS and _TABLE.fullmatch(file) is not None and is_run_id(run_of(file))
+    return is_table and (folder != FOLDER or _has_findings(f"{audit.rstrip('/')}/{folder}/{file}"))
+
+
+def _has_findings(path: str) -> bool:
+    """Say whether a file is one that `beamstop verify` writes: no record seals those."""
+    try:
+        with open_seekable(path) as file:
+            there = pq.ParquetFile(file)
+            return there.schema_arrow.equals(FINDINGS, check_metadata=True) and _is_plain(there.metadata)
+    except (OSError, ValueError):
+        return False
+
+
+def _is_plain(metadata: Any) -> bool:
+    """Say whether a Parquet file says nothing beside its rows and their schema."""
+    return set(metadata.metadata or {}) <= {b"ARROW:schema"}
 
 
 def _name(path: str) -> str:
@@ -153,14 +197,23 @@ def read_records(audit: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield run_id and record of every run that ended; a record that cannot be read is empty."""
     store = open_store(audit)
     for name in store.names(RUNS):
-        found = store.read(name)
-        if found is None or not name.endswith(".json"):
+        run_id, ending = os.path.splitext(os.path.basename(name))
+        found = store.read(name) if ending == ".json" and is_run_id(run_id) else None
+        if found is None:
             continue
         try:
-            record = json.loads(found[1])
+            record = json.loads(found[1], object_pairs_hook=_once)
         except ValueError:
             record = {}
-        yield os.path.basename(name).removesuffix(".json"), record if isinstance(record, dict) else {}
+        yield run_id, record if isinstance(record, dict) else {}
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; raise ValueError if a name stands twice: the seal is over the last."""
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        raise ValueError("a name stands twice")
+    return result
 
 
 class _Run:
@@ -184,7 +237,10 @@ class _Run:
                 self._read(path)
             except (OSError, ValueError) as error:  # what Arrow raises on a broken file is a ValueError
                 self._find("rows_unreadable", detail=type(error).__name__)
-        self._compare(record)
+        if record:
+            self._compare(record)
+        else:
+            self._find("record_changed", detail="no object of JSON, or a name stands in it twice")
 
     def _read(self, path: str) -> None:
         with open_seekable(path) as file:
@@ -236,7 +292,7 @@ class _Run:
         if self._identity is not None:
             fits = record.get("mac") == record_mac(record, self._identity)
             self._result.fits += fits
-            if not fits:
+            if not fits or record.get("run_id") != self._run_id:
                 self._find("record_changed")
 
     def _find(self, check: str, **more: Any) -> None:

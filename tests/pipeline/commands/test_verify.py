@@ -57,7 +57,9 @@ def reseal(ran: Any, rows: list[dict[str, Any]], identity: Identity) -> None:
     (file,) = (ran.audit / "instances").glob(f"{run_id}-*")
     fresh = [sealed(row, identity) for row in rows]
     pq.write_table(pa.Table.from_pylist(fresh, pq.read_schema(file)), file)
-    record = {**ran.record, "integrity": integrity(fresh, run_id, identity)}
+    name = f"instances/{file.name}"
+    sha256 = {**ran.record["sha256"], name: hashlib.sha256(file.read_bytes()).hexdigest()}
+    record = {**ran.record, "integrity": integrity(fresh, run_id, identity), "sha256": sha256}
     record["mac"] = record_mac(record, identity)
     (ran.audit / "runs" / f"{run_id}.json").write_text(json.dumps(record))
 
@@ -99,10 +101,10 @@ def test_a_row_changed_dropped_or_added_is_noticed(run: Run, verify: Verify, arc
     (file,) = (ran.audit / "instances").glob("*.parquet")
     before = file.read_bytes()
     change_rows(ran.audit, lambda rows: with_column(rows, "bytes_out", [1] * len(rows)))
-    assert verify() == (1, Counter(row_changed=3, root=1))
+    assert verify() == (1, Counter(row_changed=3, root=1, table_changed=1))
     file.write_bytes(before)
     change_rows(ran.audit, lambda rows: rows.slice(1))
-    found = Counter(row_count=1, root=1, record_counts=1)
+    found = Counter(row_count=1, root=1, record_counts=1, table_changed=1)
     assert verify() == (1, found)
     assert verify(key=None) == (1, found)
     file.write_bytes(before)
@@ -131,6 +133,91 @@ def test_changes_that_are_not_what_the_run_wrote_are_noticed(run: Run, verify: V
     added = file.with_name(file.name.replace("-00000-of-", "-00001-of-"))
     added.write_bytes(before)
     assert verify() == (1, Counter(table_changed=1))
+
+
+def test_text_that_no_row_shows_is_noticed(run: Run, verify: Verify, archive: Path) -> None:
+    """Parquet has room for text beside its rows: of the file, of the schema, of a column."""
+    ran = run(archive)
+    name = {"name": "Roe^Jane"}
+    for folder in ("instances", "changes"):
+        (file,) = (ran.audit / folder).glob("*.parquet")
+        table, before = pq.read_table(file), file.read_bytes()
+        field = table.schema.field(0)
+        column = table.schema.set(0, field.with_metadata({**field.metadata, **name}))
+        for other in (table.replace_schema_metadata(name), table.cast(column)):
+            pq.write_table(other, file)
+            assert verify() == verify(key=None) == (1, Counter(table_changed=1))
+        file.write_bytes(before + b"Roe^Jane")
+        assert "table_changed" in verify()[1]
+        file.write_bytes(before)
+    assert verify() == (0, NOTHING)
+
+
+def test_tables_of_an_unknown_run_are_noticed(run: Run, verify: Verify, archive: Path) -> None:
+    ran = run(archive)
+    for folder in ("changes", "pruned"):
+        (ran.audit / folder).mkdir(exist_ok=True)
+        (changes,) = (ran.audit / "changes").glob(f"{ran.record['run_id']}-*")
+        forged = ran.audit / folder / "20260101T000000Z-00000000001-00000-of-00001.parquet"
+        shutil.copy(changes, forged)
+        assert verify() == verify(key=None) == (1, Counter(no_record=1))
+        forged.unlink()
+
+
+def test_a_name_that_stands_twice_in_a_record_is_noticed(run: Run, verify: Verify, archive: Path) -> None:
+    """Whoever reads the record by eye sees the first one, the seal is over the last."""
+    ran = run(archive)
+    (file,) = (ran.audit / "runs").glob("*.json")
+    text = file.read_text()
+    for old, new in (
+        ('"standard"', '"recipe": {"name": "strict"},\n "standard"'),
+        ('"written": ', '"written": 7, "written": '),
+    ):
+        assert old in text
+        file.write_text(text.replace(old, new, 1))
+        assert verify()[1] == verify(key=None)[1] == Counter(record_changed=1)
+    file.write_text(text)
+    assert verify() == (0, NOTHING)
+
+
+FOREIGN = (
+    "Roe_Jane.txt",
+    "instances/Roe_Jane.parquet",
+    "instances/notes.txt",
+    "changes/20260101T000000Z-00000000001.txt",
+    "runs/Roe_Jane.json",
+    "runs/20260101T000000Z-00000000001.txt",
+    "verify/20260101T000000Z-00000000001-00000-of-00001.parquet",
+    "more/20260101T000000Z-00000000001-00000-of-00001.parquet",
+    ".partial/Roe_Jane",
+    ".partial/suspects/Roe_Jane",
+)
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_file_that_no_record_names_is_noticed(run: Run, verify: Verify, archive: Path, name: str) -> None:
+    ran = run(archive)
+    assert verify() == (0, NOTHING)
+    (ran.audit / name).parent.mkdir(exist_ok=True)
+    (ran.audit / name).write_bytes(b"{}")
+    found = Counter(foreign_file=1)
+    assert verify() == verify(key=None) == (1, found)
+    for table in (ran.audit / "verify").glob(f"{ran.record['run_id'][:2]}*.parquet"):
+        assert b"Roe" not in table.read_bytes()
+
+
+def test_what_runs_and_verify_leave_is_not_foreign(run: Run, verify: Verify, archive: Path) -> None:
+    ran = run(archive)
+    left = ran.audit / ".partial"
+    for name in (
+        "run",
+        f"suspects/{'a' * 64}",
+        f"new/{'b' * 32}",
+        f"{ran.record['run_id']}/instances/c.parquet",
+    ):
+        (left / name).parent.mkdir(parents=True, exist_ok=True)
+        (left / name).touch()
+    assert verify() == verify() == (0, NOTHING)
 
 
 def test_the_only_record_dropped_is_noticed(
