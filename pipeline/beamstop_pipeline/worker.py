@@ -1,6 +1,7 @@
 """A worker process of a local run: Beam's own, but silent, and gone when its driver is."""
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -12,6 +13,9 @@ _ORPHANED = 1
 def main() -> None:
     """Serve the driver that started this process."""
     driver = os.getppid()
+    # What ends a whole group of processes (systemd, a shell) is for the driver to answer: a worker that went
+    # by itself would be taken for one that its source has killed.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     from apache_beam.runners.worker import sdk_worker_main
 
     from beamstop_pipeline.silence import silence_worker

@@ -45,6 +45,7 @@ Report = Callable[[Counter[str]], None]
 
 _LOST_WORKER = "a worker process was lost (killed, out of memory, or a crash in a decoder)"
 _INTERRUPTED = "it was interrupted"
+_TERMINATED = "it was told to end (SIGTERM)"
 
 
 class RunError(DeidError):
@@ -92,7 +93,11 @@ def run_elsewhere(job: Job, options: Any) -> Any:
     """
     fit_for_workers(options)
     waits = not options.view_as(StandardOptions).no_wait_until_finish
-    result = _run(replace(job, suspects=read_suspects(job.audit)), None, options, waits)
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as from the keyboard
+    try:
+        result = _run(replace(job, suspects=read_suspects(job.audit)), None, options, waits)
+    finally:
+        signal.signal(signal.SIGTERM, former)
     return result if waits else None
 
 
@@ -139,7 +144,8 @@ _NUMBERED = re.compile(r"\[[Ee]rrno (\d+)\]")
 class Watchdog:
     """Looks at a local run from a thread: reports progress, ends the process when it can only hang.
 
-    It ends it, too, when a worker has grown beyond the limit of memory.
+    It ends it, too, when a worker has grown beyond the limit of memory, and on SIGTERM: who sends that, such
+    as systemd or Kubernetes, does not wait long, and what is done stands without a farewell.
     """
 
     def __init__(self, job: Job, folder: str, report: Report) -> None:
@@ -149,12 +155,15 @@ class Watchdog:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._former_hook = threading.excepthook
+        self._former_handler: Any = None
         self._workers: dict[int, psutil.Process] = {}
         self._counts, self._moved = Counter[str](), time.monotonic()
         self.has_heard_a_worker_die = threading.Event()
 
     def __enter__(self) -> "Watchdog":
         threading.excepthook = self._hear
+        if threading.current_thread() is threading.main_thread():
+            self._former_handler = signal.signal(signal.SIGTERM, lambda *_: self._end(_TERMINATED))
         self._thread.start()
         return self
 
@@ -162,6 +171,8 @@ class Watchdog:
         self._over.set()
         self._thread.join()
         threading.excepthook = self._former_hook
+        if self._former_handler is not None:
+            signal.signal(signal.SIGTERM, self._former_handler)
         self._report(read_progress(self._folder))
 
     def _hear(self, exception: threading.ExceptHookArgs) -> None:
@@ -215,6 +226,10 @@ class Watchdog:
 
     def _give_up(self, why: str, reason: str, is_culprit: Callable[[int], bool]) -> None:
         self.suspect(reason, is_culprit)
+        self._end(why)
+
+    def _end(self, why: str) -> None:
+        """End the workers and this process at once, with one sentence."""
         kill_workers()
         sys.stderr.write(f"beamstop: {_broke(why)}\n")
         sys.stderr.flush()

@@ -1,6 +1,7 @@
 """Local runs that cannot end well end at once, with one sentence and exit code 3."""
 
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -33,6 +34,11 @@ class KillerOfRoe(Bouncer):
     def inspect(self, dataset):
         if dataset.PatientName == "Roe^Jane" and dataset.SOPInstanceUID.endswith("2"):
             os.kill(os.getpid(), signal.SIGKILL)
+
+class Waiter(Bouncer):
+    def inspect(self, dataset):
+        open(os.environ["MARK"], "w").close()
+        threading.Event().wait()
 
 class Sleeper(Bouncer):
     def inspect(self, dataset):
@@ -110,6 +116,41 @@ def test_a_run_that_stands_still_is_ended(
     assert ended.stderr == (
         "beamstop: the run broke: nothing was finished for 8 seconds; run it again, what is written is kept\n"
     )
+
+
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.workers)])
+def test_a_run_that_is_told_to_end_says_so_and_ends_at_once(
+    tmp_path: Path, archive: Path, key_file: Path, workers: str
+) -> None:
+    """SIGTERM to all of its processes, as systemd and Kubernetes send it; no source is to blame."""
+    (tmp_path / "hostile.py").write_text(BOUNCERS)
+    (tmp_path / "recipe.yaml").write_text("bouncers: [{bouncer: hostile.Waiter}]\n")
+    (tmp_path / "tmp").mkdir()
+    mark, path = tmp_path / "mark", os.pathsep.join([str(tmp_path), *sys.path])
+    places = ["--input", str(archive), "--output", str(tmp_path / "out"), "--audit", str(tmp_path / "audit")]
+    settings = ["--key", str(key_file), "--recipe", str(tmp_path / "recipe.yaml"), "--workers", workers]
+    command = subprocess.Popen(
+        [sys.executable, "-m", "beamstop_pipeline", "run", *places, *settings, "--quiet"],
+        env={**os.environ, "PYTHONPATH": path, "MARK": str(mark), "TMPDIR": str(tmp_path / "tmp")},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not mark.exists():
+        assert command.poll() is None
+        time.sleep(0.05)
+    os.killpg(command.pid, signal.SIGTERM)
+    _, said = command.communicate(timeout=30)
+    assert command.returncode == 3
+    assert said == (
+        "beamstop: the run broke: it was told to end (SIGTERM); run it again, what is written is kept\n"
+    )
+    assert not list((tmp_path / "tmp").iterdir())
+    assert not (tmp_path / "audit" / ".partial" / "suspects").exists()
+    with pytest.raises(ProcessLookupError):  # nobody of its group is left
+        for _ in range(100):
+            os.killpg(command.pid, 0)
+            time.sleep(0.05)
 
 
 def inflates_to(megabytes: int, path: Path) -> None:
