@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import fields, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -143,7 +144,7 @@ def test_what_dbnet_is_certain_of_counts_only_where_craft_sees_something(
 
     picture = local_contrast(scene() + 140 * drawn())
     assert len(detector.find(picture)) == 3
-    monkeypatch.setattr(detector, "_craft", networks.Network(blind, "blind"))
+    monkeypatch.setattr(detector, "_craft", networks.Network(blind, "blind", ""))
     assert detector.find(picture) == []
 
 
@@ -185,7 +186,11 @@ def test_fingerprint_names_engine_weights_and_precision(detector: EasyOcrDetecto
     assert words[1:3] == [f"craft-{DIGESTS[CRAFT][:12]}", f"english_g2-{DIGESTS[ENGLISH][:12]}"]
     assert words[3].startswith(f"dbnet-{DIGESTS[DBNET][:12]}")
     assert words[4] == f"thresholds-{THRESHOLDS.digest}"
+    assert words[5] == MEASURED.get(version("openvino"), words[5])
     assert words[-1] == "int8"
+
+
+MEASURED = {"2026.4.1": "exports-e216f4d4-45233774"}  # docs/security.md has them; equal on every machine
 
 
 def test_other_weights_are_refused(tmp_path: Path) -> None:
@@ -220,8 +225,44 @@ def test_an_export_is_made_once_and_read_by_the_next(tmp_path: Path, monkeypatch
     before = made.stat().st_mtime_ns
     assert exported(weights) == made
     assert made.stat().st_mtime_ns == before
-    assert sorted(path.suffix for path in (tmp_path / "cache").iterdir()) == [".bin", ".xml"]
+    assert sorted(path.suffix for path in (tmp_path / "cache").iterdir()) == [".bin", ".sha256", ".xml"]
     assert (tmp_path / "cache").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".xml", ".sha256"])
+def test_an_export_that_somebody_changed_is_noticed_and_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    monkeypatch.setenv("BEAMSTOP_CACHE", str(tmp_path / "cache"))
+    weights = proposer_weights()
+    assert weights is not None
+    made = exported(weights)
+    before = {it: it.read_bytes() for it in made.parent.iterdir()}
+    changed = bytearray(before[made.with_suffix(suffix)])
+    changed[len(changed) // 2] ^= 1
+    made.with_suffix(suffix).write_bytes(changed)
+    assert exported(weights) == made
+    assert {it: it.read_bytes() for it in made.parent.iterdir()} == before
+    made.with_suffix(suffix).unlink()
+    assert exported(weights) == made
+    assert {it: it.read_bytes() for it in made.parent.iterdir()} == before
+
+
+def test_a_changed_export_is_refused_where_it_cannot_be_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEAMSTOP_CACHE", str(tmp_path / "cache"))
+    weights = proposer_weights()
+    assert weights is not None
+    made = exported(weights)
+    made.with_suffix(".bin").write_bytes(made.with_suffix(".bin").read_bytes() + b"1")
+    monkeypatch.setattr("beamstop.ocr.networks._writable_folder", refuse)
+    with pytest.raises(DeidError, match="nowhere"):
+        exported(weights)
+
+
+def refuse() -> Path:
+    raise DeidError("nowhere to keep it")
 
 
 def test_a_worker_finds_and_reads_without_torch_and_easyocr(detector: EasyOcrDetector) -> None:
@@ -298,7 +339,7 @@ def test_two_processes_may_make_the_same_export(tmp_path: Path) -> None:
     environment = {**os.environ, "BEAMSTOP_CACHE": str(cache)}
     both = [subprocess.Popen([sys.executable, "-c", script], env=environment) for _ in range(2)]
     assert [process.wait(timeout=300) for process in both] == [0, 0]
-    assert sorted(path.suffix for path in cache.iterdir()) == [".bin", ".xml"]
+    assert sorted(path.suffix for path in cache.iterdir()) == [".bin", ".sha256", ".xml"]
 
 
 def test_export_is_kept_elsewhere_where_the_home_folder_cannot_be_written_to(

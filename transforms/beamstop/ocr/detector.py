@@ -38,7 +38,7 @@ class EasyOcrDetector:
         thresholds: decide what is found.
 
     Attributes:
-        fingerprint: engines, versions, digests of thresholds and weights, precision.
+        fingerprint: engines, versions, digests of thresholds, weights and exports, precision.
         unread_languages: asked for, but there are no weights to read them with; their words are
             hidden even where they are authorised.
     """
@@ -64,6 +64,7 @@ class EasyOcrDetector:
                 f"{self._recognizer[:-4]}-{DIGESTS[self._recognizer][:12]}" if self._recognizer else "unread",
                 f"dbnet-{DIGESTS[DBNET][:12]}" if self._dbnet else "unproposed",
                 f"thresholds-{thresholds.digest}",
+                "exports-" + "-".join(it.digest[:8] for it in (self._craft, self._dbnet) if it),
                 self._craft.fingerprint,
             )
         )

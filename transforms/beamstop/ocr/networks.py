@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from importlib.metadata import version
 from importlib.resources import files
 from importlib.util import find_spec
@@ -34,10 +34,12 @@ class Network(NamedTuple):
     Attributes:
         run: (1, channels, rows, columns) float32 → what the network gives, float32.
         fingerprint: runtime, version, precision.
+        digest: SHA-256 of the export, in hex; that of its weights where there is none.
     """
 
     run: Callable[[NDArray[np.float32]], NDArray[np.float32]]
     fingerprint: str
+    digest: str
 
 
 def load(weights: Path) -> Network:
@@ -70,19 +72,53 @@ def exported(weights: Path) -> Path:
     name = f"{weights.stem}-{digest}-{measured}-openvino-{version('openvino')}.xml"
     for folder in _cache_folders():
         made = folder / name
-        if made.is_file() and made.with_suffix(".bin").is_file() and _trusted(folder):
+        if _is_whole(made) and _trusted(folder):
             return made
     folder = _writable_folder()
     made = folder / name
     model = converted(weights)
     if ranges:
         quantize(model, ranges)
+    _name_by_place(model, weights.stem)
     with tempfile.TemporaryDirectory(dir=folder) as partial:
         whole = Path(partial, name)
         _openvino().save_model(model, whole, compress_to_fp16=False)
-        os.replace(whole.with_suffix(".bin"), made.with_suffix(".bin"))
-        os.replace(whole, made)
+        _sealed(whole).write_text(_digest(whole))
+        for suffix in (".bin", ".sha256", ".xml"):
+            os.replace(whole.with_suffix(suffix), made.with_suffix(suffix))
     return made
+
+
+def _is_whole(made: Path) -> bool:
+    """Say whether an export is there as it was made; what is not is made anew.
+
+    The digest lies beside it: it shows damage and carelessness. Who can write there can change both, but then
+    the audit's `engine` names another export.
+    """
+    try:
+        return _digest(made) == _sealed(made).read_text()
+    except OSError:
+        return False
+
+
+def _digest(made: Path) -> str:
+    """Return the SHA-256 over an export's two files."""
+    whole = sha256()
+    for path in (made, made.with_suffix(".bin")):
+        with open(path, "rb") as file:
+            whole.update(file_digest(file, "sha256").digest())
+    return whole.hexdigest()
+
+
+def _sealed(made: Path) -> Path:
+    return made.with_suffix(".sha256")
+
+
+def _name_by_place(model: Any, name: str) -> None:
+    """Name layers by their places: the names they have depend on what the process did before."""
+    model.set_friendly_name(name)
+    for number, node in enumerate(model.get_ordered_ops()):
+        node.set_friendly_name(f"{node.get_type_name()}_{number}")
 
 
 def converted(weights: Path) -> Any:
@@ -168,7 +204,7 @@ def _compiled(model: Path) -> Network:
         return np.array(request.get_output_tensor(0).data, np.float32)
 
     kind = "int8" if "-int8-" in model.name else "float32"
-    return Network(run, f"openvino-{version('openvino')} {kind}")
+    return Network(run, f"openvino-{version('openvino')} {kind}", _sealed(model).read_text())
 
 
 def _in_torch(weights: Path) -> Network:
@@ -184,4 +220,4 @@ def _in_torch(weights: Path) -> Network:
             scores: NDArray[np.float32] = module(torch.from_numpy(batch)).numpy()
         return scores
 
-    return Network(run, f"torch-{version('torch')} float32")
+    return Network(run, f"torch-{version('torch')} float32", DIGESTS[weights.name])
