@@ -114,7 +114,9 @@ def _settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
     root = f", root {recipe.uids.root}" if recipe.uids.root else ""
     yield "uids", f"{recipe.uids.method}{root}"
     yield "dates", "shifted by {} to {} days where they are shifted".format(*recipe.dates.shift_days)
-    yield "pseudonyms", "of PatientID" + (" with its issuer" if recipe.pseudonyms.with_issuer else "")
+    alike = [f"; {it.replace('-', ' ')} of it ignored" for it in recipe.pseudonyms.normalize]
+    issuer = " with its issuer" if recipe.pseudonyms.with_issuer else ""
+    yield "pseudonyms", "".join(["of PatientID", issuer, *alike])
     yield from (("warning", it) for it in recipe.warnings)
 
 

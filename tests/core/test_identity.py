@@ -9,6 +9,7 @@ from pydicom.uid import UID
 
 from beamstop.errors import KeyReferenceError
 from beamstop.identity import Identity
+from beamstop.recipe.load import parse_recipe
 
 KEY = b"0123456789abcdef0123456789abcdef"
 UIDS = st.lists(st.integers(0, 10**12), min_size=2, max_size=6).map(
@@ -83,6 +84,35 @@ def test_a_patient_id_is_stable_and_says_the_issuer_only_when_asked():
     asked = Identity(KEY, with_issuer=True)
     assert asked.patient_id("A", "ONE") != asked.patient_id("A", "TWO")
     assert Identity(KEY).patient_id("") == ""
+
+
+WRITINGS = ("0012a", "012A", "12a", "12A ", " 12a")
+
+
+@pytest.mark.parametrize(
+    ("normalize", "patients"),
+    [((), 4), (("case",), 3), (("leading-zeros",), 2), (("case", "leading-zeros"), 1)],
+)
+def test_writings_of_one_patient_id_are_one_patient_where_the_recipe_says_so(
+    normalize: tuple[str, ...], patients: int
+) -> None:
+    identity = parse_recipe(f"pseudonyms: {{normalize: [{', '.join(normalize)}]}}").identity(KEY)
+    datasets = [patient(it, "1.2") for it in WRITINGS]
+    assert len({identity.patient_id(it) for it in WRITINGS}) == patients
+    assert len({identity.shift_days(it) for it in datasets}) == patients
+    assert len({identity.owner_of(it) for it in datasets}) == patients
+
+
+def test_a_patient_id_of_zeros_is_still_one() -> None:
+    identity = Identity(KEY, normalize=frozenset({"leading-zeros"}))
+    assert identity.patient_id("000") == identity.patient_id("0") != ""
+    assert identity.owner_of(patient("000", "1.2")) == ("patient", "0")
+    assert identity.owner_of(patient("", "1.2")) == ("study", "1.2")
+
+
+def test_normalizing_leaves_pseudonyms_of_plain_numbers_as_they_were() -> None:
+    plain, asked = Identity(KEY), Identity(KEY, normalize=frozenset({"case", "leading-zeros"}))
+    assert plain.patient_id("12345") == asked.patient_id("12345")
 
 
 @given(st.text(min_size=1, max_size=20))

@@ -44,6 +44,7 @@ class Identity:
         kskit_uids: use kskit's unkeyed, guessable method under `uid_root` instead.
         shift_range: fewest and most whole days that the dates of a patient go back, both included.
         with_issuer: IssuerOfPatientID takes part in the pseudonym of PatientID.
+        normalize: writings of one PatientID that count as equal: `case`, `leading-zeros`.
     """
 
     key: bytes
@@ -51,6 +52,7 @@ class Identity:
     kskit_uids: bool = False
     shift_range: tuple[int, int] = DEFAULT_SHIFT_RANGE
     with_issuer: bool = False
+    normalize: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if len(self.key) < MIN_KEY_LENGTH:
@@ -112,8 +114,13 @@ class Identity:
         return base64.b32encode(self.digest("dummy", *owner, f"{tag:08x}", value)).decode()[:length]
 
     def patient_id(self, value: str, issuer: str = "") -> str:
-        """Return the pseudonym of a PatientID; empty stays empty."""
-        value = value.strip()
+        """Return the pseudonym of a PatientID; empty stays empty.
+
+        >>> identity = Identity(b"k" * 32, normalize=frozenset({"case", "leading-zeros"}))
+        >>> identity.patient_id("0012a") == identity.patient_id("12A")
+        True
+        """
+        value = self._one_writing(value)
         if not value:
             return ""
         if self.with_issuer and issuer.strip():
@@ -125,15 +132,23 @@ class Identity:
 
         An instance without PatientID is shifted by its study.
         """
-        digest = self.digest("shift", *owner_of(dataset))
+        digest = self.digest("shift", *self.owner_of(dataset))
         fewest, most = self.shift_range
         return -(fewest + int.from_bytes(digest[:8], "big") % (most - fewest + 1))
 
+    def owner_of(self, dataset: Dataset) -> tuple[str, str]:
+        """Return whose an original instance is: of a patient, by PatientID, or else of a study, by its UID."""
+        patient = self._one_writing(text_of(dataset, _PATIENT_ID))
+        return ("patient", patient) if patient else ("study", text_of(dataset, _STUDY_INSTANCE_UID).strip())
 
-def owner_of(dataset: Dataset) -> tuple[str, str]:
-    """Return whose an original instance is: of a patient, by PatientID, or else of a study, by its UID."""
-    patient = text_of(dataset, _PATIENT_ID).strip()
-    return ("patient", patient) if patient else ("study", text_of(dataset, _STUDY_INSTANCE_UID).strip())
+    def _one_writing(self, patient_id: str) -> str:
+        """Return the one writing of a PatientID that stands for all that count as equal; never empty for one."""
+        value = patient_id.strip()
+        if "case" in self.normalize:
+            value = value.casefold()
+        if "leading-zeros" in self.normalize:
+            value = value.lstrip("0") or value[-1:]
+        return value
 
 
 class Begun(NamedTuple):

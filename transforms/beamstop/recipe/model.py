@@ -230,7 +230,10 @@ class DatePart(_Part):
 class PseudonymPart(_Part):
     """How pseudonyms are made."""
 
-    with_issuer: bool = False
+    with_issuer: bool = Field(default=False, description="Issuer of Patient ID takes part")
+    normalize: list[Literal["case", "leading-zeros"]] = Field(
+        default=[], description="writings of one PatientID that are one patient: 0012a and 12A"
+    )
 
 
 _ENTRIES = {"action": Code, "value": Replacement, "operator": CustomOperator, "band": AgeBands, "keep": Year}
@@ -427,6 +430,7 @@ class Recipe(_Part):
             self.uids.method == "kskit",
             self.dates.shift_days,
             self.pseudonyms.with_issuer,
+            frozenset(self.pseudonyms.normalize),
         )
 
     def _own_rules(self, key: str, entry: AttributeEntry) -> list[Rule]:

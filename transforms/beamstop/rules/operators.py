@@ -55,7 +55,7 @@ class Context:
         days: by how much dates of this patient move.
         clean_text: takes identifiers out of a text and returns the rest.
         is_old: the instance's age or dates say that the patient was over 89 years.
-        owner: whose the instance is, see `identity.owner_of`.
+        owner: whose the instance is, see `Identity.owner_of`.
     """
 
     identity: Identity

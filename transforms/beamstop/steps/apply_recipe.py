@@ -31,7 +31,7 @@ from beamstop.dicom.files import BLANK_PREAMBLE, clean_file_meta
 from beamstop.dicom.limits import MAX_DEPTH
 from beamstop.dicom.tags import is_private_creator, private_block_start, tag_name, tag_text, vr_of
 from beamstop.errors import Failed
-from beamstop.identity import Identity, owner_of
+from beamstop.identity import Identity
 from beamstop.recipe.model import Recipe
 from beamstop.rules.bulk_data import BULK_OPERATORS
 from beamstop.rules.dates import OVER_AGE, cap_age, is_over_age
@@ -170,7 +170,7 @@ class _Walk:
         self._sop_class = text_of(dataset, _SOP_CLASS_UID)
         self._plans = planner.plans_for(self._sop_class)
         self._days = identity.shift_days(dataset)
-        self._owner = owner_of(dataset)
+        self._owner = identity.owner_of(dataset)
         self._new_dates: set[date] = set()
         self._around: tuple[str | None, ...] = ()  # private creators, inside a private sequence
 
