@@ -64,6 +64,18 @@ def test_a_symbolic_link_back_up_does_not_loop(tree: Path, pattern: str) -> None
     assert found(tree / pattern if pattern else tree).count("c.dcm") == 1
 
 
+def test_links_that_lead_out_of_the_input_are_followed(
+    tree: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """docs/security.md says who can thereby decide what is read."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for name in ("alone.dcm", "among.dcm"):
+        (elsewhere / name).write_bytes(b"x")
+    (tree / "file.dcm").symlink_to(elsewhere / "alone.dcm")
+    (tree / "folder").symlink_to(elsewhere)
+    assert {"file.dcm", "alone.dcm", "among.dcm"} <= set(found(tree))
+
+
 def test_a_dangling_link_is_a_source_that_will_fail(tree: Path) -> None:
     (tree / "gone.dcm").symlink_to(tree / "nowhere")
     assert "gone.dcm" in found(tree)

@@ -137,12 +137,12 @@ class Identity:
         return -(fewest + int.from_bytes(digest[:8], "big") % (most - fewest + 1))
 
     def owner_of(self, dataset: Dataset) -> tuple[str, str]:
-        """Return whose an original instance is: of a patient, by PatientID, or else of a study, by its UID."""
+        """Return whose an original is: of a patient, by PatientID, or else of a study, by its UID."""
         patient = self._one_writing(text_of(dataset, _PATIENT_ID))
         return ("patient", patient) if patient else ("study", text_of(dataset, _STUDY_INSTANCE_UID).strip())
 
     def _one_writing(self, patient_id: str) -> str:
-        """Return the one writing of a PatientID that stands for all that count as equal; never empty for one."""
+        """Return the writing that stands for all of a PatientID that count as equal; empty only for empty."""
         value = patient_id.strip()
         if "case" in self.normalize:
             value = value.casefold()
