@@ -102,7 +102,8 @@ def test_what_does_not_agree_is_found_in_its_element(
 def test_what_the_run_s_search_excuses_is_found_as_it_is_spelled(judge: TextJudge) -> None:
     """Pixel data are not the header search's business; the plain search reads them, too."""
     pair = judge(lambda clean: clean.add_new("PixelData", "OB", b"\0\1\2MRN-778899\0\3"))
-    assert [tuple(found) for found in pair.findings] == [("leak", "", "as it is spelled in the original")]
+    expected = ("leak", "PixelData", "as it is spelled in the original")
+    assert [tuple(found) for found in pair.findings] == [expected]
 
 
 def test_findings_hold_no_value(judge: TextJudge) -> None:

@@ -10,6 +10,7 @@ from tests.hostile.target import judge, recipes, seeds
 
 from beamstop.dicom.files import encode
 from beamstop.recipe.load import load_recipe
+from beamstop.testing import make_instance
 
 SMALL = [path.read_bytes() for path in seeds(5000)]
 KINDS = recipes()
@@ -53,6 +54,12 @@ def test_every_length_claimed_otherwise(kind: str) -> None:
         for _ in range(2):
             head = file.head(group << 16 | element, place.vr, next(claims))
             judge(data[: place.start] + head + data[place.value :], BASIC)
+
+
+def test_only_letters_in_the_bytes_of_uncompressed_pixels_are_no_broken_promise() -> None:
+    dataset = make_instance(Rows=8, Columns=8, PixelData=bytes(64), PatientID="MRN-778899")
+    dataset.PixelData = b"\0\0MRN-778899\0\0" + bytes(50)
+    assert judge(encode(dataset).data, BASIC) == "written with letters in the bytes of its pixels"
 
 
 def test_mutations_break_what_they_are_given() -> None:

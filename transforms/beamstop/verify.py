@@ -202,8 +202,10 @@ class _Look:
         # Again, by none of the run's code, and in the pixel data too.
         encodings = self._everything.encodings
         spelled = set(_spelled_out(self._before, self._planner.keeps, encodings)) - {b""}
-        if any(_stands_alone(text, data) for text in spelled for data in {clean, header}):
-            yield Finding("leak", "", "as it is spelled in the original")
+        for place, data in (("", header), ("PixelData", clean)):
+            if any(_stands_alone(text, data) for text in spelled):
+                yield Finding("leak", place, "as it is spelled in the original")
+                return
 
     def _made_dates(self) -> set[date]:
         """Return the dates of the clean file that an operator of the recipe's own wrote."""
