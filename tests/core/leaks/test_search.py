@@ -319,6 +319,55 @@ def test_rule_9_digits_inside_longer_numbers_do_not_count(clean: Clean) -> None:
     assert leaks(clean(SoftwareVersions=list(texts), FrameOfReferenceUID=texts[0]), identifiers) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("7654321.5", False),  # a number of its own, as 0.7654321 is
+        ("5.7654321", False),
+        ("17654321", False),
+        ("7654321.", True),
+        ("7654321.x", True),
+        (".7654321", True),
+        ("x7654321", True),
+        ("0007654321", True),
+        ("(7654321)", True),
+    ],
+)
+def test_rule_9_a_number_ends_where_its_digits_and_its_point_end(
+    clean: Clean, text: str, found: bool
+) -> None:
+    identifiers = identifiers_of(PatientID="7654321")
+    expected = "ImageComments" if found else None
+    assert leaks(clean(ImageComments=f"no {text} here"), identifiers) == expected
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "text"),
+    [
+        ("PatientName", "Lyq^X", None),  # three letters, with the given name's one they are four
+        ("PatientID", "QV12", "QV12"),
+        ("PatientID", "QV1", None),
+        ("PatientID", "4711", "4711"),
+        ("PatientID", "471", None),
+        ("PatientID", "0471", None),  # zeros in front are no digits that tell
+        ("PatientID", "1987", None),
+        ("PatientID", "2100", "2100"),
+        ("PatientID", "1899", "1899"),
+        ("StudyInstanceUID", "1.2.3.4.56", "1.2.3.4.56"),
+        ("StudyInstanceUID", "1.2.3.4.5", None),
+        ("InstitutionName", "General Zorkw", "Zorkw"),  # a word of a place that no vocabulary knows
+        ("InstitutionName", "General Zork", None),
+        ("PatientTelephoneNumbers", "55-12-34-7", "5512347"),
+    ],
+)
+def test_needles_begin_at_the_length_that_the_rules_say(
+    clean: Clean, keyword: str, value: str, text: str | None
+) -> None:
+    identifiers = identifiers_of(**{keyword: value})
+    searched = text or value.partition("^")[0].rpartition(" ")[2]
+    assert leaks(clean(ImageComments=f"a {searched} b"), identifiers) == (text and "ImageComments")
+
+
 def test_rule_10_uids_are_searched_whole(clean: Clean) -> None:
     identifiers = identifiers_of(StudyInstanceUID="1.2.3.4.5.6.77", SeriesInstanceUID="1.2.3.4")
     assert (

@@ -137,3 +137,19 @@ def test_dummies_tell_nothing_of_other_patients_and_attributes() -> None:
     )
     assert first == again
     assert len(first | other | study) == 6
+
+
+def test_the_operator_of_uids_leaves_what_is_empty_or_a_sequence():
+    for whole in (
+        element("StudyInstanceUID", "UI", ""),
+        element("ReferencedStudySequence", "SQ", Sequence([Dataset()])),
+    ):
+        assert HashUID().apply(whole, CONTEXT) is whole
+
+
+def test_the_operator_of_uids_cannot_map_bytes_even_in_private_elements():
+    for vr in ("UN", "OB"):
+        with pytest.raises(CannotCleanError):
+            HashUID().apply(DataElement(0x00091001, vr, b"1.2.3.4"), CONTEXT)
+    mapped = HashUID().apply(DataElement(0x00091001, "LO", "1.2.3.4"), CONTEXT)
+    assert mapped.value == IDENTITY.uid("1.2.3.4") != "1.2.3.4"

@@ -243,3 +243,25 @@ def test_boxes_beyond_the_picture_are_cut() -> None:
 
     report = hide(make_image(ground().astype("u1")), TextPolicy(), Wild())
     assert [(c.x, c.y, c.width, c.height) for c in report.changes] == [(0, 0, 24, 14)]
+
+
+class LaterDetector(BlockDetector):
+    """Sees one more block at each of the first looks."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.left = [TextBox(20 + 20 * number, 40, 8, 8) for number in range(looks)]
+
+    def find(self, picture: Picture) -> list[TextBox]:
+        return [self.left.pop(0)] if self.left else []
+
+
+@pytest.mark.parametrize(("looks", "hidden"), [(1, 1), (2, 2)])
+def test_what_is_seen_at_the_second_look_is_hidden_too(looks: int, hidden: int) -> None:
+    dataset = make_image(ground().astype("u1"))
+    assert hide(dataset, TextPolicy(), LaterDetector(looks)).text_boxes_hidden == hidden
+
+
+def test_what_is_still_new_at_the_third_look_quarantines() -> None:
+    with pytest.raises(PixelError, match="text_remains"):
+        hide(make_image(ground().astype("u1")), TextPolicy(), LaterDetector(3))

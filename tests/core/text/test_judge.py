@@ -232,3 +232,39 @@ def test_looking_again_can_be_forgone() -> None:
     detector = BlockDetector()
     report = hide(make_image(with_block(200).astype("u1")), TextPolicy(look_again=False), detector)
     assert (len(detector.looks), report.text_boxes_hidden, report.examined) == (1, 1, True)
+
+
+CORNERS = (
+    ((0, 0, 199, 199), True),
+    ((200, 200, 399, 399), True),  # the last row and column are in the picture
+    ((200, 200, 400, 399), False),
+    ((200, 200, 399, 400), False),
+    ((-1, 0, 199, 199), False),
+    ((0, -1, 199, 199), False),
+    ((10, 10, 10, 199), False),
+    ((10, 10, 199, 10), False),
+    ((0, 0, 399, 378), True),  # nearly all of the width, not of the height
+    ((0, 0, 378, 399), True),
+    ((0, 0, 379, 379), False),
+)
+
+
+@pytest.mark.parametrize(("corners", "counts"), CORNERS)
+def test_a_region_of_a_scan_lies_in_the_picture_and_is_not_all_of_it(
+    corners: tuple[int, int, int, int], counts: bool
+) -> None:
+    left, top, right, bottom = corners
+    expected = (Box(left, top, right - left + 1, bottom - top + 1),) if counts else ()
+    assert scan_boxes(ultrasound(*corners)) == expected
+
+
+@pytest.mark.parametrize(("form", "kind", "counts"), [(1, 1, 1), (1, 2, 1), (1, 3, 0), (2, 1, 0), (0, 2, 0)])
+def test_only_regions_of_tissue_and_flow_in_two_dimensions_are_scans(
+    form: int, kind: int, counts: int
+) -> None:
+    dataset = ultrasound(10, 10, 99, 99)
+    (region,) = dataset.SequenceOfUltrasoundRegions
+    region.RegionSpatialFormat, region.RegionDataType = form, kind
+    assert len(scan_boxes(dataset)) == counts
+    del region.RegionDataType
+    assert scan_boxes(dataset) == ()

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from datetime import date
 
+import pytest
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
@@ -114,6 +115,14 @@ def test_codes_that_identify_persons_count_and_other_codes_do_not() -> None:
     operator.PersonIdentificationCodeSequence = Sequence([code])
     assert ("s", "40771") in bare(OperatorIdentificationSequence=Sequence([operator])).ids
     assert bare(ProcedureCodeSequence=Sequence([code])).ids == frozenset()
+
+
+@pytest.mark.parametrize("keyword", ["CodeValue", "LongCodeValue", "CodeMeaning"])
+def test_each_form_of_a_code_that_identifies_a_person_counts(keyword: str) -> None:
+    code, operator = Dataset(), Dataset()
+    setattr(code, keyword, "S-40771")
+    operator.PersonIdentificationCodeSequence = Sequence([code])
+    assert bare(OperatorIdentificationSequence=Sequence([operator])).ids == {("s", "40771")}
 
 
 def test_the_file_meta_excuses_nothing_since_it_is_written_anew(make_dataset: MakeDataset) -> None:

@@ -414,6 +414,8 @@ SENTENCES = (
     ("Abdomen, Pat.-Nr. 12345, portalvenös", "Abdomen, Pat.-Nr., portalvenös"),
     ("t1_mprage_sag_p2_iso for Dhr. Jansen", "t1_mprage_sag_p2_iso for"),
     ("May-Thurner syndrome, Dr Grant, stent left iliac", "May-Thurner syndrome, stent left iliac"),
+    ("Lumbar pain, SW1 2ND", "Lumbar pain"),
+    ("Lumbar pain, M1 2ND", "Lumbar pain, M1 2ND"),
 )
 # A patient whose names are ordinary words: these go beside each other, not by themselves.
 MAY_BROWN = (

@@ -63,3 +63,14 @@ def test_the_generated_file_is_what_the_generator_writes(tmp_path: Path) -> None
     )
     shipped = ROOT / "transforms" / "beamstop" / "data" / "vocabulary.txt"
     assert target.read_text(encoding="utf-8") == shipped.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("letter", "is_one"),
+    [
+        *[(it, True) for it in "\u1100\u11ff\u2e80\ud7ff\uf900\ufaff\uff66\uffdc"],
+        *[(it, False) for it in "\u10ff\u1200\u2e7f\ue000\uf8ff\ufb00\uff65\uffdd\U0001f600"],
+    ],
+)
+def test_ranges_of_syllabic_letters_end_where_they_end(letter: str, is_one: bool) -> None:
+    assert is_syllabic(f"a{letter}") is is_one

@@ -98,3 +98,11 @@ def test_of_two_readings_the_known_one_counts() -> None:
 )
 def test_any_day_is_read_back(day: date, form: str) -> None:
     assert day in {reading for found in find_dates(f"{day:{form}}") for reading in found.readings}
+
+
+@pytest.mark.parametrize("before", range(0, 20, 3))
+def test_a_short_year_behind_points_is_sure_only_with_two_digits_each(before: int) -> None:
+    """10.5.12 is a version, wherever in a text it stands."""
+    text = "x" * before + " "
+    assert [(it.sure, len(it.readings)) for it in find_dates(f"{text}10.5.12")] == [(False, 2)]
+    assert [(it.sure, len(it.readings)) for it in find_dates(f"{text}10.05.12")] == [(True, 2)]
