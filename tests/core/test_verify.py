@@ -1,6 +1,7 @@
 """The second look at one pair: what a right pair says, and what each kind of wrong one."""
 
 from collections.abc import Callable
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -104,6 +105,41 @@ def test_what_the_run_s_search_excuses_is_found_as_it_is_spelled(judge: TextJudg
     pair = judge(lambda clean: clean.add_new("PixelData", "OB", b"\0\1\2MRN-778899\0\3"))
     expected = ("leak", "PixelData", "as it is spelled in the original")
     assert [tuple(found) for found in pair.findings] == [expected]
+
+
+def test_elements_behind_the_pixels_are_looked_at_too(judge: TextJudge) -> None:
+    def spoil(clean: FileDataset) -> None:
+        clean.add_new("PixelData", "OB", bytes(8))
+        clean.add_new(0x7FE10010, "LO", "ACME")
+        clean.add_new(0x7FE11001, "LO", "somewhere")
+
+    assert "element" in [found.check for found in judge(spoil, "basic").findings]
+
+
+@pytest.mark.parametrize("days", [-1, 0, 1])
+def test_a_date_agrees_only_if_it_moved_by_the_patients_own_shift(
+    judge: TextJudge, key: bytes, days: int
+) -> None:
+    identity = load_recipe("research").identity(key)
+    shift = identity.shift_days(Dataset.from_json({"00100020": {"vr": "LO", "Value": [PERSON["PatientID"]]}}))
+    moved = f"{date(2024, 2, 29) + timedelta(days=shift + days):%Y%m%d}"
+    assert [it[:2] for it in judge(lambda clean: setattr(clean, "StudyDate", moved)).findings] == (
+        [("date", "StudyDate")] if days else []
+    )
+
+
+def test_one_of_several_dates_that_did_not_move_is_found(judge: TextJudge) -> None:
+    def spoil(clean: FileDataset) -> None:
+        clean.StudyDate = [str(clean.StudyDate), "20240229"]
+
+    assert ("date", "StudyDate") in [it[:2] for it in judge(spoil).findings]
+
+
+def test_kept_dates_agree_only_with_dates_of_the_original(judge: TextJudge) -> None:
+    full = parse_recipe("options: [retain-longitudinal-full-dates]")
+    assert judge(recipe=full).findings == ()
+    spoilt = judge(lambda clean: setattr(clean, "StudyDate", "20240228"), full)
+    assert [it[:2] for it in spoilt.findings] == [("date", "StudyDate")]
 
 
 def test_findings_hold_no_value(judge: TextJudge) -> None:
