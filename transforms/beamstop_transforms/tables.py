@@ -19,6 +19,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beamstop.audit import Row
+from beamstop_transforms.parquet_files import open_parquet, whole_of
 from beamstop_transforms.step import Transform
 from beamstop_transforms.stores import PARTIAL, open_store
 
@@ -66,7 +67,7 @@ class Table:
         Raises:
             FileNotFoundError: it is gone.
         """
-        return pq.read_table(io.BytesIO(self.content(partial)))
+        return whole_of(open_parquet(io.BytesIO(self.content(partial))))
 
     def content(self, partial: str) -> bytes:
         """Return a partial file as it is; raise as `read` does."""

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from beamstop.audit import Outcome
 from beamstop_pipeline.job import ConfigurationError
 from beamstop_pipeline.verify.audit import FOLDER, read_records
 from beamstop_transforms.ledger.numbers import digest_numbers
+from beamstop_transforms.parquet_files import open_parquet, whole_of
 from beamstop_transforms.stores import open_seekable, paths_in
 from beamstop_transforms.stores.ahead import ahead
 from beamstop_transforms.tables import run_of
@@ -272,9 +272,9 @@ def _read(path: str, columns: list[str]) -> pa.Table | None:
     """Return columns of a file; None if it is broken or has not all of them."""
     try:
         with open_seekable(path) as file:
-            parquet = pq.ParquetFile(file)
+            parquet = open_parquet(file)
             whole = set(columns) <= set(parquet.schema_arrow.names)
-            return parquet.read(columns=columns) if whole else None
+            return whole_of(parquet, columns) if whole else None
     except (OSError, ValueError):  # what Arrow raises on a broken file is a ValueError
         return None
 
@@ -397,7 +397,7 @@ _ADDED = [*SUMS, *FLAGS, "n"]
 
 
 def _grouped(table: pa.Table) -> pd.DataFrame:
-    grouped = table.group_by(KEYS).aggregate([(name, "sum") for name in _ADDED])
+    grouped = table.group_by(KEYS, use_threads=False).aggregate([(name, "sum") for name in _ADDED])
     names = [name.removesuffix("_sum") for name in grouped.column_names]
     cells: pd.DataFrame = grouped.rename_columns(names).to_pandas()
     return cells
@@ -437,7 +437,7 @@ def _changes(reader: _Reader, run_id: str) -> tuple[list[Rule], dict[str, int], 
     columns = ["rule", "action", "why"]
     for table in _together(table for _, table in reader.read(paths, [*columns, "source_id"])):
         faint.append(table.filter(pc.equal(table["why"], "faint_text"))["source_id"])
-        for row in table.group_by(columns).aggregate([([], "count_all")]).to_pylist():
+        for row in table.group_by(columns, use_threads=False).aggregate([([], "count_all")]).to_pylist():
             if row["why"] is None:
                 rules[row["rule"] or "", row["action"]] += row["count_all"]
             else:

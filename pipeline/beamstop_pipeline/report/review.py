@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from markupsafe import Markup
 from pydicom.dataset import Dataset
 
@@ -29,6 +28,7 @@ from beamstop_pipeline.report import sample
 from beamstop_pipeline.report.figures import Figures
 from beamstop_pipeline.report.page import Table, environment
 from beamstop_pipeline.report.sample import Written
+from beamstop_transforms.parquet_files import batches_of, open_parquet
 from beamstop_transforms.paths import is_clean_path
 from beamstop_transforms.stores import Store, open_seekable, open_store, paths_in
 from beamstop_transforms.tables import run_of
@@ -160,7 +160,7 @@ def _changes(audit: str, run_id: str, wanted: list[Written]) -> _Changes:
         if run_of(path) != run_id:
             continue
         with open_seekable(path) as file:
-            for batch in pq.ParquetFile(file).iter_batches(columns=names):
+            for batch in batches_of(open_parquet(file), names):
                 is_box = pc.and_(pc.is_valid(batch["frame"]), pc.starts_with(batch["tag"], _PIXELS))
                 is_device = pc.is_in(batch["path"], pa.array(CRITERIA))
                 ours = pc.and_(pc.is_in(batch["sop_instance_uid"], uids), pc.or_(is_box, is_device))

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from beamstop.audit import Outcome
 from beamstop_pipeline.report.figures import DeviceSeen, Faint
+from beamstop_transforms.parquet_files import batches_of, open_parquet
 from beamstop_transforms.stores import open_seekable
 
 NEW = "of each new device"
@@ -116,7 +116,7 @@ def _keep(heap: list[tuple[int, str, Written]], entry: tuple[int, str, Written],
 def _written(paths: list[str], faint: Faint) -> Iterator[Written]:
     for path in paths:
         with open_seekable(path) as file:
-            for batch in pq.ParquetFile(file).iter_batches(columns=list(_COLUMNS)):
+            for batch in batches_of(open_parquet(file), list(_COLUMNS)):
                 rows = batch.filter(pc.equal(batch["outcome"], str(Outcome.WRITTEN)))
                 values = [
                     pc.fill_null(rows[name], "" if kind == pa.string() else 0).to_pylist()

@@ -6,13 +6,14 @@ owner can enter (0700), without services for artifacts, provisions or logs: a lo
 """
 
 import os
+import queue
 import re
 import shlex
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -97,6 +98,16 @@ def _short(folder: str) -> Iterator[str]:
     else:
         with own_folder(SHORT_PLACE) as short:
             yield short
+
+
+def end_idle_threads() -> None:
+    """End the threads that Beam keeps for more work of this process, none of which comes."""
+    pool = thread_pool_executor.shared_unbounded_instance()
+    with suppress(queue.Empty):
+        while True:
+            worker = pool._idle_worker_queue.get(block=False)
+            worker.shutdown()
+            worker.join()
 
 
 class _Servers:

@@ -26,6 +26,7 @@ from beamstop_pipeline.running.beam_options import fit_for_workers
 from beamstop_pipeline.running.local_workers import (
     WORKER_MODULE,
     LostWorkerError,
+    end_idle_threads,
     pinned_runner,
     unix_sockets,
 )
@@ -79,6 +80,8 @@ def run_locally(job: Job, options: Any, report: Report) -> Any:
                     watchdog.suspect("killed_worker", _is_gone)
                     raise RunError(_broke(_LOST_WORKER)) from None
                 raise
+            finally:
+                end_idle_threads()
 
 
 def run_elsewhere(job: Job, options: Any) -> Any:

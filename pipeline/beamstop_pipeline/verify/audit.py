@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import pyarrow.parquet as pq
-
 from beamstop.audit import (
     FINDINGS,
     Outcome,
@@ -26,6 +24,7 @@ from beamstop.identity import Identity
 from beamstop.recipe.model import Recipe
 from beamstop_transforms.ledger.sealed import PRUNED
 from beamstop_transforms.ledger.target import is_run_id
+from beamstop_transforms.parquet_files import batches_of, open_parquet, whole_of
 from beamstop_transforms.stores import PARTIAL, open_seekable, open_store, paths_in
 from beamstop_transforms.tables import run_of
 
@@ -178,7 +177,7 @@ def _name(path: str) -> str:
 def _forget(path: str, result: Audit) -> None:
     """Forget sources that are gone and whose clean files a run removed."""
     with open_seekable(path) as file:
-        for row in pq.read_table(file).to_pylist():
+        for row in whole_of(open_parquet(file)).to_pylist():
             known = result.newest.get(row["source_id"])
             if known is not None and known.output_path == row["output_path"]:
                 del result.newest[row["source_id"]]
@@ -244,7 +243,7 @@ class _Run:
 
     def _read(self, path: str) -> None:
         with open_seekable(path) as file:
-            for batch in pq.ParquetFile(file).iter_batches():
+            for batch in batches_of(open_parquet(file)):
                 for row in batch.to_pylist():
                     self._add(row)
 

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Any, NamedTuple
 
-import pyarrow.parquet as pq
-
 from beamstop.audit import record_mac
 from beamstop.identity import Identity
+from beamstop_transforms.parquet_files import batches_of, open_parquet
 from beamstop_transforms.stores import open_store
 from beamstop_transforms.stores.ahead import ahead
 
@@ -79,8 +78,8 @@ def rows_of(audit: str, table: SealedTable, columns: list[str]) -> Iterator[Any]
     """
     found = open_store(audit).read(table.name)
     if found is not None and hashlib.sha256(found[1]).hexdigest() == table.sha256:
-        with closing(pq.ParquetFile(io.BytesIO(found[1]))) as file:
-            yield from file.iter_batches(columns=columns)
+        with closing(open_parquet(io.BytesIO(found[1]))) as file:
+            yield from batches_of(file, columns)
 
 
 def _run_named(name: str) -> str:
