@@ -159,7 +159,7 @@ def _has_findings(path: str) -> bool:
     """Say whether a file is one that `beamstop verify` writes: no record seals those."""
     try:
         with open_seekable(path) as file:
-            there = pq.ParquetFile(file)
+            there = open_parquet(file)
             return there.schema_arrow.equals(FINDINGS, check_metadata=True) and _is_plain(there.metadata)
     except (OSError, ValueError):
         return False
