@@ -38,7 +38,7 @@ _FIXED_DUMMIES: dict[str, Any] = {
     "TM": DUMMY_TIME,
     "UR": "https://example.org/",
 }
-_ICC_PROFILE = 0x00282000
+ICC_PROFILE = 0x00282000
 MAX_CLEANED = 1 << 20  # characters; a million take a minute
 _DUMMY_LENGTH = 16  # the shortest of the text VRs hold 16 characters: AE, CS, SH
 
@@ -169,7 +169,7 @@ class Clean(Operator):
             return element
         if vr == "UI":
             return HashUID().apply(element, context)
-        if vr in BYTES_VRS and element.tag == _ICC_PROFILE:
+        if vr in BYTES_VRS and element.tag == ICC_PROFILE:
             return _clean_colours(element)
         if vr in {"PN"} or vr in BYTES_VRS or sum(map(len, _values(element))) > MAX_CLEANED:
             raise CannotCleanError

@@ -13,6 +13,7 @@ from beamstop.rules.bulk_data import has_no_place, operator_of
 from beamstop.rules.operators import (
     BY_ACTION,
     BYTES_VRS,
+    ICC_PROFILE,
     NUMBER_VRS,
     TEXT_VRS,
     Clean,
@@ -309,9 +310,11 @@ class Planner:
         sequences visited; anything else gets a dummy, and bytes go, of which a dummy would be no better.
         """
         type_ = (self.asks_iod and attribute_type(sop_class, path)) or "3"
+        origin = f"unlisted:Type {type_}"
+        if path[-1] == ICC_PROFILE and type_[0] == "1":
+            return Plan(Action.C, BY_ACTION[Action.C], origin)
         if type_[0] == "3" or vr in BYTES_VRS:
             return Plan(Action.X, BY_ACTION[Action.X], "unlisted")
-        origin = f"unlisted:Type {type_}"
         if type_[0] == "2":
             return Plan(Action.Z, BY_ACTION[Action.Z], origin)
         if vr in NUMBER_VRS or vr == "SQ" or path[-1] in _NO_FREE_TEXT:
