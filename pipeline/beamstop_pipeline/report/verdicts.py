@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +15,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from beamstop.errors import RecipeError
 from beamstop.recipe.load import parse_recipe, read_recipe
 from beamstop.recipe.model import Recipe
+from beamstop.text.burned_words import is_pattern
 from beamstop_pipeline.report.review import CRITERIA, FORMAT
 
 Criterion = Literal[CRITERIA]  # type: ignore[valid-type]
@@ -93,8 +95,9 @@ def read_verdicts(path: Path) -> Verdicts:
 def amend(recipe: str, files: Iterable[Verdicts], name: str) -> Amended:
     """Add to a recipe what reviewers asked for: missed boxes as regions, words as authorised words.
 
-    A region goes by what the clean file keeps of its device, and is blanked in every frame of every
-    instance that fits. What is there already is not added again.
+    Words are words, never patterns, whatever they look like. A region goes by what the clean file keeps of
+    its device, and is blanked in every frame of every instance that fits. What is there already is not added
+    again.
 
     Args:
         recipe: a file, or the name of a recipe that ships.
@@ -102,7 +105,7 @@ def amend(recipe: str, files: Iterable[Verdicts], name: str) -> Amended:
         name: of the new recipe.
 
     Raises:
-        RecipeError: the recipe cannot be amended, or would not be valid.
+        RecipeError: the recipe cannot be amended, or would not be valid; a box is not inside its picture.
     """
     text, file, former = read_recipe(recipe)
     before = parse_recipe(text, file, former)
@@ -139,6 +142,7 @@ def _add_areas(part: Any, verdicts: list[Verdict]) -> int:
     for verdict in verdicts:
         for box in verdict.boxes:
             when = criterion(verdict.when)
+            _check_inside(box, verdict.when)
             area = [box.x, box.y, box.width, box.height]
             if when not in by_criterion:
                 by_criterion[when] = CommentedSeq()
@@ -155,12 +159,36 @@ def _add_areas(part: Any, verdicts: list[Verdict]) -> int:
 
 def _add_words(part: Any, verdicts: list[Verdict]) -> int:
     known = part.get("authorized_words") or []
-    fresh = [word for verdict in verdicts for word in verdict.words]
+    fresh = [_as_word(word) for verdict in verdicts for word in verdict.words]
     fresh = [word for word in dict.fromkeys(fresh) if word not in known]
     if fresh:
         known.extend(fresh)
         part["authorized_words"] = known
     return len(fresh)
+
+
+def _as_word(word: str) -> str:
+    r"""Return the entry of a recipe that stands for a word, even where it looks like a pattern.
+
+    >>> _as_word("LEFT BREAST"), _as_word("/.*/")
+    ('LEFT BREAST', '/\\/\\.\\*\\//')
+    """
+    return f"/{re.escape(' '.join(word.split())).replace('/', chr(92) + '/')}/" if is_pattern(word) else word
+
+
+def _check_inside(box: MissedBox, when: dict[str, str]) -> None:
+    """Refuse a box that does not lie inside the picture it was drawn in, or one of no known size.
+
+    Raises:
+        RecipeError: it does not.
+    """
+    sides = (("Columns", box.x + box.width), ("Rows", box.y + box.height))
+    for keyword, end in sides:
+        size = when.get(keyword, "")
+        if not (size.isascii() and size.isdecimal() and end <= int(size)):
+            raise RecipeError(
+                f"VERDICTS: a box that does not lie inside its picture, by {keyword}; remove it"
+            )
 
 
 def criterion(when: dict[str, str]) -> str:

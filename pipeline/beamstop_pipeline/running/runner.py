@@ -31,7 +31,7 @@ from beamstop_pipeline.running.local_workers import (
     unix_sockets,
 )
 from beamstop_pipeline.running.progress import LISTED, read_progress
-from beamstop_pipeline.running.suspects import note_suspect, read_suspects, worked_on
+from beamstop_pipeline.running.suspects import begun, note_suspect, read_suspects, worked_on
 from beamstop_pipeline.running.targets import scratch
 from beamstop_transforms.record import record_name
 from beamstop_transforms.stores import open_store
@@ -161,6 +161,7 @@ class Watchdog:
         self._former_handler: Any = None
         self._workers: dict[int, psutil.Process] = {}
         self._counts, self._moved = Counter[str](), time.monotonic()
+        self._begun: dict[tuple[int, str, int], float] = {}
         self.has_heard_a_worker_die = threading.Event()
 
     def __enter__(self) -> "Watchdog":
@@ -214,6 +215,15 @@ class Watchdog:
         elif _unfinished(now) and time.monotonic() - self._moved > self._job.stall_timeout:
             why = f"nothing was finished for {self._job.stall_timeout:.0f} seconds"
             self._give_up(why, "stalled_worker", lambda _: True)
+        elif stalled := self.stalled():
+            why = f"one source took more than {self._job.stall_timeout:.0f} seconds"
+            self._give_up(why, "stalled_worker", stalled.__contains__)
+
+    def stalled(self) -> set[int]:
+        """Return the processes that have been at one source for too long, whatever the others finish."""
+        now = time.monotonic()
+        self._begun = {it: self._begun.get(it, now) for it in begun(self._folder)}
+        return {it[0] for it, since in self._begun.items() if now - since > self._job.stall_timeout}
 
     def _is_lost(self) -> bool:
         """Say whether a worker that has gone is missed: not at the end of a run, good or bad."""

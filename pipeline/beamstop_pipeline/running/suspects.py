@@ -24,6 +24,14 @@ def worked_on(folder: str) -> Iterator[tuple[int, str]]:
             yield int(path.name.removeprefix(WORKING).partition("-")[0]), source_id
 
 
+def begun(folder: str) -> Iterator[tuple[int, str, int]]:
+    """Yield process, name and time of each note of a source; the time is another for another source."""
+    for path in Path(folder).glob(f"{WORKING}*"):
+        about = path.stat()
+        if about.st_size:
+            yield int(path.name.removeprefix(WORKING).partition("-")[0]), path.name, about.st_mtime_ns
+
+
 def note_suspect(audit: str, source_id: str, reason: str) -> None:
     """Note for the next run that a source broke this one."""
     store, name = open_store(audit), f"{PARTIAL}/{SUSPECTS}/{source_id}"

@@ -19,6 +19,7 @@ from tests.pipeline.reviewed import CINE, PLAIN, RUN, STILL, a_picture, write_re
 
 from beamstop.pixels.box import Box
 from beamstop.recipe.load import load_recipe
+from beamstop.text.burned_words import word_test
 from beamstop.text.regions import boxes_of
 from beamstop_pipeline.cli import main
 from beamstop_pipeline.report.figures import DeviceSeen, Faint
@@ -139,6 +140,9 @@ def test_a_draw_is_the_same_every_time_and_another_for_another_run(tmp_path: Pat
     assert draw(paths, "another", 8, faint, devices)["at random"] != first["at random"]
 
 
+SIZE = {"Rows": "40", "Columns": "60"}
+
+
 def said(*verdicts: Verdict) -> list[Verdicts]:
     return [Verdicts(format="beamstop-verdicts-1", run_id=RUN, recipe_digest="d1", verdicts=list(verdicts))]
 
@@ -152,7 +156,7 @@ def missed(when: dict[str, str], *boxes: tuple[int, int, int, int, int]) -> Verd
 
 
 def test_missed_text_becomes_a_region_of_its_device_alone() -> None:
-    when = {"Modality": "US", "Manufacturer": 'O\'Hara & "Sons"', "Rows": "40"}
+    when = {"Modality": "US", "Manufacturer": 'O\'Hara & "Sons"', "Rows": "40", "Columns": "60"}
     made = amend("default", said(missed(when, (0, 1, 2, 30, 4), (3, 1, 2, 30, 4), (3, 9, 9, 5, 5))), "ours")
     assert (made.areas, made.words, made.recipe.name) == (2, 0, "ours")
     regions = made.recipe.text_policy.regions
@@ -166,7 +170,7 @@ def test_amending_twice_adds_nothing_and_keeps_comments(tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text("# as the board decided\noptions: [clean-pixel-data]  # always\ntext:\n  markers: []\n")
     words = Verdict(sop_instance_uid="1", verdict="hidden_too_much", when={}, words=["LEFT BREAST"])
-    both = said(missed({"Modality": "US"}, (0, 1, 2, 3, 4)), words)
+    both = said(missed({"Modality": "US", **SIZE}, (0, 1, 2, 3, 4)), words)
     once = amend(str(mine), both, "ours")
     assert "# as the board decided" in once.text
     assert "# always" in once.text
@@ -176,6 +180,44 @@ def test_amending_twice_adds_nothing_and_keeps_comments(tmp_path: Path) -> None:
     ours.write_text(once.text)
     again = amend(str(ours), both, "ours")
     assert (again.areas, again.words, again.text) == (0, 0, once.text)
+
+
+def test_a_word_of_a_verdict_is_a_word_whatever_it_looks_like() -> None:
+    looks = Verdict(sop_instance_uid="1", verdict="hidden_too_much", when={}, words=["/.*/", "/L  [RL]/"])
+    entries = amend("default", said(looks), "ours").recipe.text_policy.authorized_words
+    stays = [word_test(entry) for entry in entries]
+    assert [any(test(text) for test in stays) for text in ("/.*/", "/l [rl]/", "ROE", "/L R/", "/L R")] == [
+        *(True, True, False, False, False)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("when", "box", "side"),
+    [
+        (SIZE, (0, 30, 0, 31, 5), "Columns"),
+        (SIZE, (0, 0, 39, 5, 2), "Rows"),
+        (SIZE, (0, 10**9, 0, 1, 1), "Columns"),
+        ({"Modality": "US", "Columns": "60"}, (0, 0, 0, 1, 1), "Rows"),
+        ({"Rows": "40", "Columns": "-60"}, (0, 0, 0, 1, 1), "Columns"),
+    ],
+)
+def test_a_box_of_a_verdict_that_is_not_inside_its_picture_is_refused(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    when: dict[str, str],
+    box: tuple[int, int, int, int, int],
+    side: str,
+) -> None:
+    (tmp_path / "v.json").write_text(said(missed(when, box))[0].model_dump_json())
+    new = tmp_path / "new.yaml"
+    assert main(["recipe", "amend", "default", str(tmp_path / "v.json"), "-o", str(new)]) == 2
+    assert f"a box that is not inside its picture, by {side}" in capsys.readouterr().err
+    assert not new.exists()
+
+
+def test_a_box_may_be_the_whole_picture() -> None:
+    made = amend("default", said(missed(SIZE, (0, 0, 0, 60, 40))), "ours")
+    assert made.recipe.text_policy.regions[0].boxes == (Box(0, 0, 60, 40),)
 
 
 @pytest.mark.parametrize(

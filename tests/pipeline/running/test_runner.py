@@ -20,7 +20,10 @@ from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from beamstop.dicom.files import encode
+from beamstop.recipe.load import load_recipe
 from beamstop.testing import make_instance
+from beamstop_pipeline.job import Job
+from beamstop_pipeline.running.runner import Watchdog
 
 BOUNCERS = """
 import os, signal, threading
@@ -105,6 +108,23 @@ def test_what_stalled_a_run_is_left_alone_by_the_next(tmp_path: Path, archive: P
     assert run(tmp_path, archive, key_file, "Sleeper", *more, "60").returncode == 1
     (row,) = rows(tmp_path)
     assert (row["outcome"], row["reason"]) == ("failed", "stalled_worker")
+
+
+def test_a_worker_that_is_at_one_source_for_too_long_is_stalled_whatever_the_others_finish(
+    tmp_path: Path,
+) -> None:
+    job = Job(
+        inputs=("in",), output="out", audit="audit", recipe=load_recipe("basic"), key="key", stall_timeout=0
+    )
+    watchdog = Watchdog(job, str(tmp_path), lambda counts: None)
+    stuck, busy, idle = (tmp_path / f"working-{number}-a" for number in (77, 78, 79))
+    stuck.write_text("f" * 32)
+    idle.write_text("")
+    for number in range(3):
+        busy.write_text(f"{number}" * 32)
+        os.utime(busy, ns=(number, number))
+        stalled = watchdog.stalled()
+    assert stalled == {77}
 
 
 @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.workers)])

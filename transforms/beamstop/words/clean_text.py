@@ -254,13 +254,16 @@ def _own(text: str, terms: _Terms) -> Iterator[Span]:
     """Yield where this instance's own identifiers stand."""
     tokens = _tokens(text)
     gone = {number for number, token in enumerate(tokens) if _is_name(token.word, terms)}
-    for first in range(len(tokens)):
-        gone.update(_sequence_at(tokens, first, terms.sequences))
-        if careted := _sequence_at(tokens, first, terms.careted):
-            between = text[tokens[first].end : tokens[first + 1].start]
+    for first, (_, end, word) in enumerate(tokens):
+        if word in terms.sequences:
+            gone.update(_sequence_at(tokens, first, terms.sequences[word]))
+        if word in terms.careted and (careted := _sequence_at(tokens, first, terms.careted[word])):
+            between = text[end : tokens[first + 1].start]
             gone.update(careted if "^" in between or "," in between else ())
-        gone.update(_joined_at(text, tokens, first, terms))
-        gone.update(_initial_and_name_at(text, tokens, first, terms))
+        if terms.may_begin(word):
+            gone.update(_joined_at(text, tokens, first, terms))
+        if word in terms.initials:
+            gone.update(_initial_and_name_at(text, tokens, first, terms))
     if gone:
         _add_neighbours(text, tokens, gone, terms)
     for number in gone:
@@ -283,16 +286,13 @@ def _is_name(word: str, terms: _Terms) -> bool:
     )
 
 
-def _sequence_at(tokens: list[_Token], first: int, sequences: dict[str, "_Sequences"]) -> range | tuple[()]:
-    found = sequences.get(tokens[first].word)
-    length = found.longest_in([token.word for token in tokens[first : first + MAX_SEQUENCE]]) if found else 0
-    return range(first, first + length) if length else ()
+def _sequence_at(tokens: list[_Token], first: int, sequences: "_Sequences") -> range:
+    words = [token.word for token in tokens[first : first + MAX_SEQUENCE]]
+    return range(first, first + sequences.longest_in(words))
 
 
 def _joined_at(text: str, tokens: list[_Token], first: int, terms: _Terms) -> range | tuple[()]:
     """Return the tokens from `first` that together are an identifier, with or without leading zeros."""
-    if not terms.may_begin(tokens[first].word):
-        return ()
     joined, found = "", 0
     for last in range(first, min(first + MAX_PIECES, len(tokens))):
         if last > first and not _GAP.match(text[tokens[last - 1].end : tokens[last].start]):
@@ -307,7 +307,7 @@ def _joined_at(text: str, tokens: list[_Token], first: int, terms: _Terms) -> ra
 
 def _initial_and_name_at(text: str, tokens: list[_Token], first: int, terms: _Terms) -> range | tuple[()]:
     """Return the two tokens of "J. Brown", where brown fat would stay."""
-    if first + 1 == len(tokens) or tokens[first].word not in terms.initials:
+    if first + 1 == len(tokens):
         return ()
     initial, word = tokens[first].word, tokens[first + 1].word
     between = text[tokens[first].end : tokens[first + 1].start]

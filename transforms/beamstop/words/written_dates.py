@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 # By language, full and short. Italian short forms are left out: set, gen and mag are medicine with a number.
@@ -142,9 +142,9 @@ def _numeric(text: str) -> Iterator[WrittenDate]:
         if short_year and mark in " _":
             continue
         sure = not short_year or mark == "/" or match.end() - match.start() >= 8
-        found = _either_order(match, match["year"], match["a"], match["b"], day_first=mark != "/")
+        found = _either_order(match, match["year"], match["a"], match["b"], day_first=mark != "/", sure=sure)
         if found:
-            yield found if sure else replace(found, sure=False)
+            yield found
     for match in _MONTH_AND_YEAR.finditer(text):
         day = _date(match["year"], match["m"], "1")
         if day:
@@ -167,7 +167,7 @@ def _spoken(text: str) -> Iterator[WrittenDate]:
 
 
 def _either_order(
-    match: re.Match[str], year: str, first: str, second: str, day_first: bool
+    match: re.Match[str], year: str, first: str, second: str, day_first: bool, sure: bool = True
 ) -> WrittenDate | None:
     """Return a date of day and month in either order, the likelier reading first."""
     orders = ("dm", "md") if day_first else ("md", "dm")
@@ -183,7 +183,7 @@ def _either_order(
     def write(old: date, new: date) -> str:
         return _rewritten(match, {found[old][0]: "a", found[old][1]: "b", "y": "year"}, new)
 
-    return WrittenDate(*match.span(), tuple(found), True, len(year) == 4, write)
+    return WrittenDate(*match.span(), tuple(found), True, len(year) == 4, write, sure)
 
 
 def _writer(match: re.Match[str], groups: dict[str, str]) -> Callable[[date, date], str]:
