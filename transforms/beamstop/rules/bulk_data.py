@@ -1,10 +1,10 @@
-"""Bulk data: bytes and numbers beside the pixels, which might as well be a picture or a text that nobody looks at.
+"""Bulk data: bytes and numbers beside the pixels, which might be a picture or a text that nobody looks at.
 
 Pixel data, overlays and icons are looked at, documents are cleaned or refused, and curves go. What else holds
 many bytes stays only where the standard has it, and only as far as what describes it says:
 
-* a lookup table as long as its descriptor says, and a curve, not noise: text drawn into one has thousands of turns;
-* a waveform in an instance of a waveform SOP class, as long as its channels and samples say; a voice never;
+* a lookup table as long as its descriptor says, and a curve: text drawn into one has thousands of turns;
+* a waveform in an instance of a waveform SOP class, as long as its channels and samples say; sound never;
 * coordinates, indices and grids inside a sequence of their own group, spectra in MR Spectroscopy.
 """
 

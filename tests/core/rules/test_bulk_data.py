@@ -1,0 +1,197 @@
+"""Bulk data beside the pixels: what nobody looks at stays only where it belongs, as long as it says."""
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileDataset
+
+from beamstop import deidentify
+from beamstop.errors import Quarantined
+from beamstop.recipe.load import load_recipe, parse_recipe
+from beamstop.testing import GREY_BYTES, load_no_text_detector
+
+KEY = bytes(range(32))
+ECG, VOICE, CT, SURFACE, SPECTRA = (
+    f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("9.1.1", "9.4.1", "2", "66.5", "4.2")
+)
+MakeDataset = Callable[..., FileDataset]
+RECIPES = ("default", "basic", "research")
+NOISE = np.random.default_rng(3).integers(0, 1 << 16, 1 << 16, dtype=np.uint16)
+
+
+def clean(dataset: FileDataset, recipe: str = "default") -> Dataset:
+    return deidentify(dataset, load_recipe(recipe), KEY, load_no_text_detector).dataset
+
+
+def waveform(data: bytes, **more: Any) -> Dataset:
+    item = Dataset()
+    item.NumberOfWaveformChannels, item.NumberOfWaveformSamples, item.WaveformBitsAllocated = 2, 10, 16
+    item.WaveformSampleInterpretation = "SS"
+    item["WaveformData"] = DataElement("WaveformData", "OW", data)
+    for keyword, value in more.items():
+        setattr(item, keyword, value)
+    return item
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_an_ecg_keeps_its_waveform_to_the_byte(make_dataset: MakeDataset, recipe: str) -> None:
+    data = bytes(range(40))
+    found = clean(make_dataset(SOPClassUID=ECG, Modality="ECG", WaveformSequence=[waveform(data)]), recipe)
+    assert found.WaveformSequence[0].WaveformData == data
+
+
+def test_bytes_behind_a_waveform_are_cut(make_dataset: MakeDataset) -> None:
+    data = bytes(range(40))
+    dataset = make_dataset(SOPClassUID=ECG, Modality="ECG", WaveformSequence=[waveform(data + b"a picture!")])
+    assert clean(dataset).WaveformSequence[0].WaveformData == data
+
+
+def test_a_waveform_that_does_not_say_how_long_it_is_goes(make_dataset: MakeDataset) -> None:
+    item = waveform(bytes(40), NumberOfWaveformSamples=None)
+    found = clean(make_dataset(SOPClassUID=ECG, Modality="ECG", WaveformSequence=[item]))
+    assert "WaveformData" not in found.WaveformSequence[0]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_waveform_in_an_image_goes(make_dataset: MakeDataset, recipe: str) -> None:
+    dataset = make_dataset(SOPClassUID=CT, WaveformSequence=[waveform(bytes(40))])
+    assert "WaveformSequence" not in clean(dataset, recipe)
+
+
+def test_a_waveform_in_an_item_goes(make_dataset: MakeDataset) -> None:
+    item = Dataset()
+    item.WaveformSequence = [waveform(bytes(40))]
+    found = clean(make_dataset(SOPClassUID=ECG, Modality="ECG", AnatomicRegionSequence=[item]))
+    assert "WaveformSequence" not in found.AnatomicRegionSequence[0]
+
+
+def test_a_voice_is_quarantined(make_dataset: MakeDataset) -> None:
+    dataset = make_dataset(SOPClassUID=VOICE, Modality="AU", WaveformSequence=[waveform(bytes(40))])
+    with pytest.raises(Quarantined, match="payload_uncleanable"):
+        clean(dataset)
+
+
+def test_what_a_recipe_names_stays_as_the_recipe_says(make_dataset: MakeDataset) -> None:
+    recipe = parse_recipe("attributes: {WaveformSequence: K}")
+    dataset = make_dataset(SOPClassUID=CT, WaveformSequence=[waveform(bytes(40))])
+    assert "WaveformSequence" in deidentify(dataset, recipe, KEY).dataset
+
+
+def palette(
+    make_dataset: MakeDataset, descriptor: list[int], data: bytes, name: str = "", **more: Any
+) -> FileDataset:
+    dataset = make_dataset(SOPClassUID=CT, **more)
+    dataset.RedPaletteColorLookupTableDescriptor = descriptor
+    keyword = f"{name}RedPaletteColorLookupTableData"
+    dataset[keyword] = DataElement(keyword, "OW", data)
+    return dataset
+
+
+RAMP = np.arange(1 << 16, dtype=np.uint16).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "data", "stays"),
+    [
+        ([256, 0, 16], RAMP[:512], 512),
+        ([256, 0, 16], RAMP[:4096], 512),
+        ([256, 0, 8], bytes(range(256)), 256),
+        ([256, 0, 8], bytes(range(256)) + b"hidden", 256),
+        ([256, 0, 8], bytes(512), 512),
+        ([256, 0, 8], bytes(600), 512),
+        ([255, 0, 8], bytes(256), 256),
+        ([0, 0, 16], RAMP, 1 << 17),
+        ([256, 0, 16], RAMP[:100], 100),
+    ],
+)
+def test_a_palette_is_as_long_as_its_descriptor_says(
+    make_dataset: MakeDataset, descriptor: list[int], data: bytes, stays: int
+) -> None:
+    found = clean(palette(make_dataset, descriptor, data))
+    assert found.RedPaletteColorLookupTableData == data[:stays]
+
+
+def test_a_palette_that_nothing_describes_goes(make_dataset: MakeDataset) -> None:
+    dataset = palette(make_dataset, [256, 0, 16], RAMP[:512])
+    del dataset.RedPaletteColorLookupTableDescriptor
+    assert "RedPaletteColorLookupTableData" not in clean(dataset)
+
+
+def test_a_picture_in_a_palette_that_no_pixel_is_coloured_by_goes(make_dataset: MakeDataset) -> None:
+    assert "RedPaletteColorLookupTableData" not in clean(palette(make_dataset, [0, 0, 16], NOISE.tobytes()))
+
+
+def test_any_palette_stays_that_the_pixels_are_coloured_by(make_dataset: MakeDataset) -> None:
+    dataset = palette(make_dataset, [0, 0, 16], NOISE.tobytes(), PhotometricInterpretation="PALETTE COLOR")
+    assert clean(dataset, "basic").RedPaletteColorLookupTableData == NOISE.tobytes()
+
+
+SEGMENTS = struct.pack("<5H3H4H", 0, 3, 1, 2, 3, 1, 5, 40, 2, 2, 0, 0)  # 3, then a line of 5, then both again
+
+
+@pytest.mark.parametrize("behind", [b"", b"a picture!"])
+def test_a_segmented_palette_ends_where_its_entries_do(make_dataset: MakeDataset, behind: bytes) -> None:
+    found = clean(palette(make_dataset, [16, 0, 16], SEGMENTS + behind, "Segmented"))
+    assert found.SegmentedRedPaletteColorLookupTableData == SEGMENTS
+
+
+@pytest.mark.parametrize(
+    "data", [SEGMENTS[:-2], b"", b"\7\0" * 20, struct.pack("<2H", 0, 0) * 9, SEGMENTS[10:] * 3]
+)
+def test_a_segmented_palette_that_is_none_goes(make_dataset: MakeDataset, data: bytes) -> None:
+    found = clean(palette(make_dataset, [16, 0, 16], data, "Segmented"))
+    assert not found.get("SegmentedRedPaletteColorLookupTableData")
+
+
+def test_a_window_table_is_as_long_as_its_descriptor_says(make_dataset: MakeDataset) -> None:
+    item = Dataset()
+    item.LUTDescriptor, item.LUTExplanation = [4, 0, 16], "sigmoid"
+    item["LUTData"] = DataElement("LUTData", "US", [1, 2, 3, 4, 5, 6])
+    assert list(clean(make_dataset(VOILUTSequence=[item])).VOILUTSequence[0].LUTData) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr"),
+    [
+        ("PointCoordinatesData", "OF"),
+        ("LongPrimitivePointIndexList", "OL"),
+        ("SpectroscopyData", "OF"),
+        ("BadPixelImage", "OB"),
+        ("HPGLDocument", "OB"),
+        ("EncryptedContent", "OB"),
+        ("BodyPartExamined", "OB"),
+    ],
+)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_bulk_data_of_another_kind_of_object_go(
+    make_dataset: MakeDataset, keyword: str, vr: str, recipe: str
+) -> None:
+    dataset = make_dataset(SOPClassUID=CT)
+    dataset[keyword] = DataElement(keyword, vr, bytes(64))
+    assert keyword not in clean(dataset, recipe)
+
+
+def test_surfaces_and_spectra_stay_where_they_belong(make_dataset: MakeDataset) -> None:
+    points, surface = Dataset(), Dataset()
+    points.PointCoordinatesData = bytes(24)
+    surface.SurfacePointsSequence = [points]
+    found = clean(make_dataset(SOPClassUID=SURFACE, SurfaceSequence=[surface]))
+    assert found.SurfaceSequence[0].SurfacePointsSequence[0].PointCoordinatesData == bytes(24)
+    found = clean(make_dataset(SOPClassUID=SPECTRA, SpectroscopyData=bytes(32)))
+    assert found.SpectroscopyData == bytes(32)
+
+
+def test_an_icon_keeps_its_pixels(make_dataset: MakeDataset) -> None:
+    icon = Dataset()
+    icon.Rows = icon.Columns = 2
+    for keyword, value in GREY_BYTES.items():
+        setattr(icon, keyword, value)
+    icon["PixelData"] = DataElement("PixelData", "OB", bytes(range(4)))
+    found = deidentify(
+        make_dataset(IconImageSequence=[icon]), parse_recipe("attributes: {IconImageSequence: K}"), KEY
+    )
+    assert found.dataset.IconImageSequence[0].PixelData == bytes(range(4))
