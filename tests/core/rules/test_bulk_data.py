@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import dcmread
+from pydicom.data import get_palette_files
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
 
 from beamstop import deidentify
 from beamstop.errors import Quarantined
 from beamstop.recipe.load import load_recipe, parse_recipe
+from beamstop.rules.icc_profiles import clean_icc_profile
 from beamstop.testing import GREY_BYTES, load_no_text_detector
 
 KEY = bytes(range(32))
@@ -50,10 +53,10 @@ def test_bytes_behind_a_waveform_are_cut(make_dataset: MakeDataset) -> None:
     assert clean(dataset).WaveformSequence[0].WaveformData == data
 
 
-def test_a_waveform_that_does_not_say_how_long_it_is_goes(make_dataset: MakeDataset) -> None:
+def test_of_a_waveform_that_does_not_say_how_long_it_is_nothing_stays(make_dataset: MakeDataset) -> None:
     item = waveform(bytes(40), NumberOfWaveformSamples=None)
     found = clean(make_dataset(SOPClassUID=ECG, Modality="ECG", WaveformSequence=[item]))
-    assert "WaveformData" not in found.WaveformSequence[0]
+    assert found.WaveformSequence[0].WaveformData == b"\0\0"  # of Type 1
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -195,3 +198,20 @@ def test_an_icon_keeps_its_pixels(make_dataset: MakeDataset) -> None:
         make_dataset(IconImageSequence=[icon]), parse_recipe("attributes: {IconImageSequence: K}"), KEY
     )
     assert found.dataset.IconImageSequence[0].PixelData == bytes(range(4))
+
+
+def test_of_a_colour_profile_the_colours_stay_and_nothing_else(make_dataset: MakeDataset) -> None:
+    profile = bytes(dcmread(get_palette_files("hotiron.dcm")[0]).ICCProfile)
+    found = clean(make_dataset(SOPClassUID=CT, ICCProfile=profile + b"a picture!")).ICCProfile
+    assert found == clean_icc_profile(profile)
+
+
+def test_what_is_no_colour_profile_goes(make_dataset: MakeDataset) -> None:
+    assert "ICCProfile" not in clean(make_dataset(SOPClassUID=CT, ICCProfile=bytes(1000)))
+
+
+def test_a_colour_profile_whose_tags_lie_in_one_another_is_none() -> None:
+    tags = b"".join(struct.pack(">4sLL", b"a%03d" % number, 600 + 8 * number, 2000) for number in range(30))
+    data = bytes(36) + b"acsp" + bytes(88) + struct.pack(">L", 30) + tags
+    with pytest.raises(ValueError, match="in one another"):
+        clean_icc_profile(data.ljust(600, b"\0") + b"".join(b"curv%04d" % number for number in range(400)))

@@ -146,6 +146,7 @@ def _unescaped(data: bytes) -> Iterator[bytes]:
 
 
 def _character(match: re.Match[bytes]) -> bytes:
+    check_time()
     byte, decimal, hexadecimal, letter, unit = match.groups()
     if byte:
         return bytes.fromhex(byte.decode())
@@ -194,6 +195,7 @@ def _pdf_strings(data: bytes) -> Iterator[bytes]:
 
 
 def _string(match: re.Match[bytes]) -> bytes:
+    check_time()
     if match[1] is not None:
         return _ESCAPE.sub(_escaped, match[1])
     digits = b"".join(match[2].split())

@@ -21,7 +21,7 @@ from beamstop.words.written_dates import MONTHS
 # 3130 is "01"); in big endian it is preceded by the second byte of its length.
 _BEFORE, _BEHIND = 1, 2
 _WINDOW = 28  # bytes beside a year within which the rest of its date stands
-_AT_ONCE = 1 << 14  # patterns
+_AT_ONCE, _BYTES_AT_ONCE = 1 << 14, 1 << 20  # patterns, and bytes of what they are looked for in
 _KIND = Implementation.ContiguousNFA  # the others search a little faster but take longer to build
 _WORDS_BESIDE = 4  # of a phrase are looked for on either side of its longest one
 _CROWD = (
@@ -76,6 +76,7 @@ class _Search:
     """
 
     def __init__(self, patterns: list[bytes]) -> None:
+        self._overlap = max(map(len, patterns), default=0)
         self._parts = {
             begin: BytesAhoCorasick(patterns[begin : begin + _AT_ONCE], implementation=_KIND)
             for begin in range(0, len(patterns), _AT_ONCE)
@@ -86,9 +87,14 @@ class _Search:
 
     def matches(self, data: bytes) -> Iterator[tuple[int, int, int]]:
         """Yield number of a pattern, start and end of every place where one stands, overlapping ones too."""
-        for begin, part in self._parts.items():
-            for index, start, end in part.find_matches_as_indexes(data, overlapping=True):
-                yield begin + index, start, end
+        step = max(_BYTES_AT_ONCE, self._overlap)
+        for offset in range(0, len(data), step):
+            check_time()
+            piece = data[offset : offset + step + self._overlap]  # all matches of a piece come as one list
+            for begin, part in self._parts.items():
+                for index, start, end in part.find_matches_as_indexes(piece, overlapping=True):
+                    if start < step:
+                        yield begin + index, offset + start, offset + end
 
 
 class LeakScan:

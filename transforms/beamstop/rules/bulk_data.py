@@ -4,6 +4,7 @@ Pixel data, overlays and icons are looked at, documents are cleaned or refused, 
 many bytes stays only where the standard has it, and only as far as what describes it says:
 
 * a lookup table as long as its descriptor says, and a curve: text drawn into one has thousands of turns;
+* a colour profile without its texts, as `icc_profiles` cleans it;
 * a waveform in an instance of a waveform SOP class, as long as its channels and samples say; sound never;
 * coordinates, indices and grids inside a sequence of their own group, spectra in MR Spectroscopy.
 """
@@ -19,7 +20,7 @@ from pydicom.dataset import Dataset
 
 from beamstop.dicom.elements import MALFORMED
 from beamstop.errors import Quarantined
-from beamstop.rules.operators import CannotCleanError, Context, Operator
+from beamstop.rules.operators import BY_ACTION, CannotCleanError, Context, Operator
 from beamstop.standard.actions import Action
 
 # Lookup table → its descriptor (PS3.3 C.7.6.3.1.5, C.7.9, C.11.1, C.11.2, C.11.4, C.11.14).
@@ -73,9 +74,11 @@ def has_no_place(path: tuple[int, ...], is_bytes: bool, sop_class: str) -> bool:
 
 
 def operator_of(tag: int, sop_class: str) -> Operator | None:
-    """Return what makes bulk data as long as it says; None for an attribute that nothing describes."""
+    """Return what makes bulk data as long as it says, and cleans a colour profile; None for any other."""
     if tag in _DESCRIPTORS:
         return _CUT_TABLE
+    if tag == _ICC_PROFILE:
+        return BY_ACTION[Action.C]
     if tag == _WAVEFORM_DATA:
         return _REFUSE_SOUND if _AUDIO_CLASS.match(sop_class) else _CUT_WAVEFORM
     return None

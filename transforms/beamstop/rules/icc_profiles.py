@@ -39,6 +39,8 @@ def clean_icc_profile(data: bytes) -> bytes:
             raise ValueError("not an ICC profile: a tag is cut")
         if part[:4] in _NUMBERS:
             parts[signature] = part
+    if sum(map(len, set(parts.values()))) > len(data):
+        raise ValueError("not an ICC profile: its tags lie in one another")
     version = data[8]
     for signature in _REQUIRED_TEXTS:
         parts[signature] = _text(signature, version)

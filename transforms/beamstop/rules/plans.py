@@ -289,7 +289,7 @@ class Planner:
         elif has_no_place(path, not BYTES_VRS.isdisjoint(vr.split(" or ")), sop_class):
             return Plan(Action.X, BY_ACTION[Action.X], _BULK_DATA)
         elif operator := operator_of(tag, sop_class):
-            return Plan(Action.C, operator, _BULK_DATA)
+            return Plan(Action.C, operator, _BULK_DATA, _still_valid(Action.X, sop_class, path, vr))
         if vr == "UI":
             if RETAIN_UIDS in self.options:
                 return Plan(Action.K, None, "unlisted")
