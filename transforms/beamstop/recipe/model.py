@@ -58,6 +58,7 @@ from beamstop.text.burned_words import word_test
 from beamstop.text.detector import TextPolicy
 from beamstop.text.judge import MARKERS
 from beamstop.text.regions import Region
+from beamstop.words.clean_text import UnknownWords
 from beamstop.words.vocabulary import fold
 
 _UID_ROOT = re.compile(r"[0-2](\.(0|[1-9]\d*))+\Z")
@@ -275,7 +276,7 @@ class Recipe(_Part):
     attributes: dict[str, AttributeEntry] = {}
     unlisted: Literal["keep", "remove"] = "keep"
     unknown: Literal["keep", "remove"] = "remove"
-    unknown_words: Literal["keep", "remove"] = "keep"
+    unknown_words: UnknownWords = "keep"
     vocabulary: list[str] = Field(default=[], description="words that stay where unknown words are removed")
     bouncers: list[BouncerEntry | Reject | CustomBouncer] = [
         "non-standard-sop-class",

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from pydicom.datadict import dictionary_has_tag, repeater_has_tag, tag_for_keyword
 from pydicom.dataset import Dataset
@@ -30,6 +30,7 @@ from beamstop.rules.profile import (
     FULL_DATES,
     MODIFIED_DATES,
     OPTIONS,
+    RETAIN_SAFE_PRIVATE,
     RETAIN_UIDS,
     newer_vrs,
 )
@@ -38,6 +39,7 @@ from beamstop.standard.actions import Action
 from beamstop.standard.content_items import find_content_item
 from beamstop.standard.iods import attribute_type, resolve
 from beamstop.standard.safe_private import safe_vr
+from beamstop.words.clean_text import UnknownWords
 
 _MAX_PLANS, _MAX_VARIANTS = 100_000, 64
 BIRTH_DATE, _PATIENT_ID = 0x00100030, 0x00100020
@@ -120,7 +122,7 @@ class Planner:
     options: frozenset[str] = frozenset()
     keep_unlisted: bool = True
     keep_unknown: bool = False
-    unknown_words: Literal["keep", "remove"] = "keep"
+    unknown_words: UnknownWords = "keep"
     extra_words: frozenset[str] = frozenset()
     asks_iod: bool = True
     _plans: dict[str, dict[Any, Plan]] = field(default_factory=dict, repr=False, compare=False)
@@ -157,6 +159,11 @@ class Planner:
     def dates_move(self) -> bool:
         """Whether dates of one patient move by one distance."""
         return MODIFIED_DATES in self.options
+
+    @property
+    def keeps_safe_private(self) -> bool:
+        """Whether private elements stay that are known to hold no identity."""
+        return RETAIN_SAFE_PRIVATE in self.options
 
     @property
     def dates_stay(self) -> bool:
@@ -216,7 +223,8 @@ class Planner:
         """
         found = self._plan(path, creator, raw_vr, sop_class, around)
         stays = found.operator is None or type(found.operator) in (Clean, Keep)
-        return found._replace(grammar=_GRAMMARS.get(vr_of(path[-1], raw_vr))) if stays else found
+        grammar = found.grammar or _GRAMMARS.get(vr_of(path[-1], raw_vr))
+        return found._replace(grammar=grammar) if stays else found
 
     def _plan(
         self,
@@ -333,7 +341,7 @@ class Planner:
     def _safe_private(
         self, path: tuple[int, ...], creator: str | None, raw_vr: str | None, rule: Rule
     ) -> Plan:
-        """Keep a private attribute that Table E.3.10-1 calls safe; UIDs and dates in it are still ours."""
+        """Keep a private attribute that the lists call safe; UIDs and dates in it are still ours."""
         tag = path[-1]
         listed = safe_vr(creator or "", tag >> 16, tag & 0xFF)
         if listed is None or listed == "PN":
@@ -351,7 +359,8 @@ class Planner:
             return Plan(Action.K, BY_ACTION[Action.K], rule.origin, Action.X, override)
         if vr in TEXT_VRS:
             return Plan(Action.C, BY_ACTION[Action.C], rule.origin, Action.X, override)
-        return Plan(Action.K, None, rule.origin, Action.X)
+        # Numbers whose VR the file does not say must look like numbers all the same.
+        return Plan(Action.K, None, rule.origin, Action.X, grammar=_GRAMMARS.get(vr))
 
 
 def _cleans(rule: Rule) -> bool:

@@ -1,7 +1,7 @@
 """ApplyRecipe: walks a dataset once and does to every element what the recipe says."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -34,6 +34,7 @@ from beamstop.errors import Failed
 from beamstop.identity import Identity
 from beamstop.recipe.model import Recipe
 from beamstop.rules.bulk_data import BULK_OPERATORS
+from beamstop.rules.csa_headers import Physics, csa_physics
 from beamstop.rules.dates import OVER_AGE, cap_age, is_over_age
 from beamstop.rules.dependents import emptied_lists, filled_lists, is_upheld, upheld
 from beamstop.rules.foreign import apply_foreign, is_foreign
@@ -61,6 +62,7 @@ _NEVER_IN_PLACE = {
 _VISITED = {Action.K, Action.C, Action.U}  # what becomes of a sequence whose items are visited
 _ALWAYS_A_CHANGE = {Action.D, Action.X, Action.Z}
 _SOP_CLASS_UID = 0x00080016
+_MODALITY = 0x00080060
 _PATIENT_AGE = 0x00101010
 _DAYS_OF_EXAMINATION = (0x00080020, 0x00080021, 0x00080022, 0x00080023)  # study, series, acquisition, content
 _ORIGINAL_IDS = (0x00100020, 0x0020000D, 0x0020000E, 0x00080018)  # of patient, study, series, instance
@@ -168,6 +170,7 @@ class _Walk:
         self._max_depth = max_depth
         self._report = report
         self._sop_class = text_of(dataset, _SOP_CLASS_UID)
+        self._modality = text_of(dataset, _MODALITY)
         self._plans = planner.plans_for(self._sop_class)
         self._days = identity.shift_days(dataset)
         self._owner = identity.owner_of(dataset)
@@ -194,7 +197,9 @@ class _Walk:
         if self._planner.guards_birth_date:
             _ = self._is_old  # while dates and age are there
         lists = filled_lists(self._dataset, self._sop_class)
+        physics = csa_physics(self._dataset) if self._planner.keeps_safe_private else ()
         self._visit(self._dataset, (), "")
+        self._add_physics(physics)
         for tag in emptied_lists(self._dataset, lists):
             gone = self._dataset._dict[BaseTag(tag)]
             self._remove(self._dataset, gone, (tag,), "", "beamstop:references gone")
@@ -232,6 +237,20 @@ class _Walk:
                 self._remove(dataset, gone, (*path, tag), label, "beamstop:depends on what is gone")
         if creators:
             self._drop_empty_blocks(dataset, creators, label)
+
+    def _add_physics(self, physics: Iterable[Physics]) -> None:
+        """Add what a Siemens header that is removed said of the acquisition, if no element says it."""
+        for value in physics:
+            block = self._dataset.private_block(value.group, value.creator, create=True)
+            if value.element in block:
+                continue
+            block.add_new(value.element, value.vr, value.value)
+            element = block[value.element]
+            self._report.kept += 1
+            if self._detail:
+                path, after = (int(element.tag),), self._value(element)
+                name = tag_name(element.tag)
+                self._record(name, path, value.vr, Action.C, "beamstop:physics of a CSA header", None, after)
 
     def _element(
         self,
@@ -467,6 +486,7 @@ class _Walk:
             planner.unknown_words,
             planner.extra_words,
             self._shift if planner.dates_stay else None,
+            self._modality,
         )
 
     def _shift(self, day: date) -> date:

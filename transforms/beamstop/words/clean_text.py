@@ -16,12 +16,13 @@ What goes:
 6. what has the shape of an identifier whoever it belongs to, see `shapes`; an age over 89 becomes 90.
 
 Everything else stays, in order: T1, L5-S1, 8/10, 2/3, 10.5, 120kVp, and Wilson when the patient is not
-called so.
-PS3.15 wants no more, and text removed too eagerly is what costs others most.
+called so. PS3.15 wants no more. Where unknown words are judged, those go that nobody vouches for, see
+`unknown_words`.
 """
 
 import re
-from collections.abc import Callable, Iterator, Set
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property, lru_cache
@@ -31,8 +32,11 @@ from typing import Literal, NamedTuple
 from beamstop.words.identifiers import Identifiers, Name, Words, runs_of, telephone_numbers
 from beamstop.words.shapes import WORD, Span, find_shapes
 from beamstop.words.text_search import TextSearch
+from beamstop.words.unknown_words import find_unknown
 from beamstop.words.vocabulary import fold, is_common_word, is_placeholder, is_syllabic, particles, vocabulary
 from beamstop.words.written_dates import find_dates
+
+UnknownWords = Literal["keep", "judge", "remove"]
 
 MIN_NAME = 2
 MIN_JOINED = 4
@@ -80,18 +84,21 @@ _MAX_BRACKETS = 8  # brackets in brackets that go with what was in the innermost
 def clean_text(
     text: str,
     identifiers: Identifiers,
-    unknown_words: Literal["keep", "remove"] = "keep",
+    unknown_words: UnknownWords = "keep",
     extra_words: Set[str] = frozenset(),
     shift_date: Callable[[date], date] | None = None,
+    modality: str = "",
 ) -> str:
     """Return a text without identifiers; every other word stays, in order.
 
     Args:
         text: one value of a description or comment.
         identifiers: of the instance the text is from.
-        unknown_words: what becomes of words that neither the vocabulary nor `extra_words` knows.
+        unknown_words: what becomes of words that neither the vocabulary nor `extra_words` knows: `keep`,
+            `judge` (those stay that a larger vocabulary or their form knows) or `remove`.
         extra_words: folded words that stay (`vocabulary.fold`), unless they identify.
         shift_date: moves dates instead of removing them; a date it cannot move (OverflowError) goes.
+        modality: of the instance, empty if it is not known: it tells MR BRAIN from Mr Brown.
 
     Returns:
         The same object where nothing is to be removed, so that a caller may keep the bytes.
@@ -99,9 +106,11 @@ def clean_text(
     >>> clean_text("CT CHEST W/CONTRAST for Mr. Smith DOB 1/2/1970 seen by Dr. Wood", Identifiers())
     'CT CHEST W/CONTRAST for DOB seen by'
     """
-    spans = [*_dates(text, identifiers, shift_date), *find_shapes(text)]
-    spans += _own(text, _terms(identifiers))
-    if unknown_words == "remove":
+    dates = list(_dates(text, identifiers, shift_date))
+    spans = [*dates, *find_shapes(text, modality), *_own(text, _terms(identifiers))]
+    if unknown_words == "judge":
+        spans += _outside(dates, find_unknown(text, dates, extra_words))
+    elif unknown_words == "remove":
         spans += _unknown_words(text, extra_words)
     return _without(text, spans) if spans else text
 
@@ -349,6 +358,16 @@ def _dates(text: str, identifiers: Identifiers, shift_date: Callable[[date], dat
         elif not instead and (time := _TIME_BEFORE.search(text, before, found.start)):
             start = time.start()
         yield start, covered, instead
+
+
+def _outside(dates: list[Span], spans: Iterable[Span]) -> Iterator[Span]:
+    """Yield the spans that touch no date that is rewritten: its parts are nobody's words."""
+    rewritten = [(start, end) for start, end, instead in dates if instead]  # in order, none in another
+    starts = [start for start, _ in rewritten]
+    for start, end, instead in spans:
+        last = bisect_left(starts, end) - 1  # the last that begins before the span ends
+        if last < 0 or rewritten[last][1] <= start:
+            yield start, end, instead
 
 
 def _unknown_words(text: str, extra_words: Set[str]) -> Iterator[Span]:

@@ -44,7 +44,7 @@ from beamstop.dicom.limits import DEEPEST
 from beamstop.dicom.tags import private_block_start
 from beamstop.standard.defined_terms import is_body_part
 from beamstop.standard.uids import is_well_known_uid
-from beamstop.words.vocabulary import fold, titles
+from beamstop.words.vocabulary import fold, titles, two_letter_umlauts
 
 Path = tuple[int, ...]  # tags from the top level to an attribute, item numbers left out
 Words = tuple[str, ...]  # of a value, folded: "O'Brien-Smith 7" is ("o", "brien", "smith", "7")
@@ -510,7 +510,7 @@ def _names(text: str) -> Iterator[Name]:
     Umlauts also as two letters, O'Brien also as OBrien.
     """
     for group in _NAME_GROUPS.split(text):
-        for spelling in {group, _two_letter_umlauts(group), _APOSTROPHES.sub("", group)}:
+        for spelling in {group, two_letter_umlauts(group), _APOSTROPHES.sub("", group)}:
             components = spelling.split("^") if "^" in spelling else _without_carets(spelling)
             words = (tuple(word for word in words_of(part) if word not in titles()) for part in components)
             name = tuple(component for component in words if component)
@@ -526,11 +526,4 @@ def _without_carets(name: str) -> list[str]:
     return [family, " ".join(given)]
 
 
-def _two_letter_umlauts(text: str) -> str:
-    return text.translate(_UMLAUTS) if not text.isascii() else text
-
-
 _APOSTROPHES = re.compile("['’`´]")
-_UMLAUTS = str.maketrans(
-    {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "å": "aa", "ø": "oe"}
-)

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator
 
 from beamstop.dicom.deadline import check_time
-from beamstop.words.vocabulary import eponyms, fold, is_common_word, ordinary, vocabulary
+from beamstop.words.vocabulary import eponyms, fold, is_common_word, name_words, ordinary, vocabulary
+from beamstop.words.word_forms import is_known, is_medicine
 
 Span = tuple[int, int, str]  # start, end, what comes instead
 
@@ -146,6 +147,14 @@ _TITLE = re.compile(
     rf"\s*(?P<name>{_NAMES})"
     r"|(?<![\w-])(?P<small>(?:dr|prof)\.\s+)(?P<small_name>[a-z][^\W\d_]{2,})"
 )
+# A letter or two and digits behind a title: a level, a version, a sequence.
+_CODE = re.compile(r"[^\W\d_]{1,2}[0-9]")
+# What a title means on an instance of these modalities; on one of _OTHER_MODALITIES it means neither.
+_MODALITIES = {
+    "MR": frozenset({"MR"}),
+    "DR": frozenset({"CR", "DR", "DX", "IO", "MG", "PX", "RF", "RG", "XA"}),
+}
+_OTHER_MODALITIES = frozenset({"CT", "ECG", "ES", "GM", "NM", "OP", "OPT", "SM", "US", "XC"})
 _AGE = re.compile(
     r"(?i)(?<![\w.,/-])(?P<age>0?9[0-9]|1[0-2][0-9])(?=[\s-]{0,2}(?:year|yr|y/?\s?o\b|y\.o\.|jahre|jährige|jaar|jarige|ans\b|"
     r"años|anni|anos)|Y(?!\w)|\s?[FM](?:,|\s+(?:with|w/|s/p|c/o|h/o|presents|p/w)))"
@@ -153,7 +162,7 @@ _AGE = re.compile(
 )
 
 
-def find_shapes(text: str) -> Iterator[Span]:
+def find_shapes(text: str, modality: str = "") -> Iterator[Span]:
     """Yield what has the shape of an identifier, and what comes instead: nothing, or `90` of an age over 89.
 
     Mail addresses, URLs, UIDs, telephones, street lines, postal codes, numbers after "MRN", "Acc#" and
@@ -164,7 +173,7 @@ def find_shapes(text: str) -> Iterator[Span]:
     """
     for offset, part in _parts(text):
         check_time()
-        for start, end, instead in _shapes_in(part):
+        for start, end, instead in _shapes_in(part, modality):
             yield offset + start, offset + end, instead
 
 
@@ -179,12 +188,12 @@ def _parts(text: str) -> Iterator[tuple[int, str]]:
     yield start, text[start:]
 
 
-def _shapes_in(text: str) -> Iterator[Span]:
+def _shapes_in(text: str, modality: str) -> Iterator[Span]:
     yield from _addresses(text)
     text = text.replace("_", " ")  # parts words like a blank, and no pattern below asks for it
     if _DIGIT.search(text):
         yield from _numbered(text)
-    yield from _people(text)
+    yield from _people(text, modality)
 
 
 def _numbered(text: str) -> Iterator[Span]:
@@ -250,7 +259,7 @@ def _ages(text: str) -> Iterator[Span]:
             yield *match.span(group), "0" * match[group].startswith("0") + str(OLDEST)
 
 
-def _people(text: str) -> Iterator[Span]:
+def _people(text: str, modality: str) -> Iterator[Span]:
     for match in _NAME_LABEL.finditer(text):
         yield from _unknown_run(text, *match.span("value"))
     for match in _BY.finditer(text):
@@ -265,13 +274,13 @@ def _people(text: str) -> Iterator[Span]:
             yield words[first].start(), match.end(), ""
     start = 0
     while titled := _TITLE.search(text, start):
-        people = list(_titled(text, titled))
+        people = list(_titled(text, titled, modality))
         yield from people
         # What is no title (MR in MR HEAD Dr. Wood) hides none behind it.
         start = titled.end() if people else titled.start() + 1
 
 
-def _titled(text: str, match: re.Match[str]) -> Iterator[Span]:
+def _titled(text: str, match: re.Match[str], modality: str) -> Iterator[Span]:
     """Yield a title and the name behind it: one word, and more while nobody knows them."""
     if match["small"]:
         if fold(match["small_name"]) not in ordinary():  # dr. view
@@ -279,16 +288,29 @@ def _titled(text: str, match: re.Match[str]) -> Iterator[Span]:
         return
     words = list(WORD.finditer(text, *match.span("name")))
     named = next((word for word in words if len(word[0]) > 1 and word[0][0].isupper()), words[-1])
-    if _is_known(named[0]):
-        is_short = named[0].isupper() and len(named[0]) <= MAX_ABBREVIATION
-        if is_short if match["sure"] else not match["dot"]:
-            return  # Dr. MPR; MR BRAIN, DR CHEST
+    if _CODE.match(text, named.start()):  # MR B1000, syngo MR E11, CTV MR N1
+        return
+    if match["sure"]:
+        if named[0].isupper() and len(named[0]) <= MAX_ABBREVIATION and _is_known(named[0]):
+            return  # Dr. MPR
+    elif not match["dot"] and _is_examination(match["perhaps"].strip(), named[0], modality):
+        return  # MR BRAIN, DR CHEST
     end = named.end()
     for word in words:
-        if word.start() > end and fold(word[0]) in vocabulary():
+        if word.start() > end and is_known(word[0]):
             break
         end = max(end, word.end())
     yield match.start(), end, ""
+
+
+def _is_examination(title: str, word: str, modality: str) -> bool:
+    """Say whether a title without a point is a modality, a direction or a unit: its word is no name."""
+    if modality and modality in _MODALITIES.get(title, ()):
+        return True
+    folded = fold(word)
+    if folded in eponyms() or (modality in _OTHER_MODALITIES and folded in name_words()["people"]):
+        return False
+    return is_known(word) or is_medicine(folded)
 
 
 def _unknown_run(text: str, start: int, end: int) -> Iterator[Span]:

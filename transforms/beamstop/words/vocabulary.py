@@ -7,9 +7,15 @@ Two sets, because a word can be good medicine and somebody's name at once:
 * `vocabulary()`: these, eponyms ("Wilson", "Graves") and words of other languages, which stay in a
   description unless they are in this patient's own identifiers.
 
+A third and larger one, `known_words()`, decides what is no name behind a title and what stays where unknown
+words are judged: these, medicine in more languages, devices, protocols, and plain words of eight languages
+less the names among them.
+
 `data/vocabulary.txt` is written by `tools/make_vocabulary.py` from what pydicom carries (names of
 attributes and UIDs, code meanings of PS3.16's context groups); loading it takes 3 ms, building it
-120 ms. `data/word_lists.txt` is ours.
+120 ms. `data/word_lists.txt` and `data/medicine.txt` are ours; `data/plain_words.txt` and
+`data/name_words.txt` are written by `tools/make_plain_words.py`, which names its sources and their licences;
+they take 50 ms and are read when they are first asked for.
 """
 
 import re
@@ -35,6 +41,10 @@ _OTHER_KNOWN = (
 _PARTS_OF_NAMES = ("titles", "particles")
 _NOBODY = ("modalities", "placeholders", "manufacturers", "abbreviations")
 _FIRST_NAMES = frozenset({"ann"})  # among the defined terms of Modality
+_COMPOUND_PARTS = (" stems", " heads")
+_TWO_LETTERS = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "å": "aa", "ø": "oe"}
+)
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"})
 
 
@@ -62,6 +72,46 @@ def vocabulary() -> frozenset[str]:
     """Return the folded words that a description may hold: `ordinary()` and other known words."""
     ours = (_lists()[name] for name in _OTHER_KNOWN)
     return ordinary().union((word.lower() for word in _generated()), *ours)
+
+
+@cache
+def medicine() -> frozenset[str]:
+    """Return the folded words of medicine, devices and protocols that `vocabulary()` lacks."""
+    lists = (words for name, words in _medicine_lists().items() if not name.endswith(_COMPOUND_PARTS))
+    return frozenset[str]().union(*lists)
+
+
+@cache
+def cjk_words() -> frozenset[str]:
+    """Return the words of scripts that do not part words."""
+    return _medicine_lists()["cjk"]
+
+
+@cache
+def kin() -> frozenset[str]:
+    """Return the folded words behind which a person's name stands: daughter, Tochter, fille."""
+    return _medicine_lists()["kin"]
+
+
+@cache
+def known_words() -> frozenset[str]:
+    """Return all folded words that are known, `vocabulary()` and more."""
+    plain = (_DATA / "plain_words.txt").read_text(encoding="utf-8").split()
+    return vocabulary().union(medicine(), plain)
+
+
+@cache
+def compound_parts() -> tuple[tuple[frozenset[str], frozenset[str]], ...]:
+    """Return, by language, what compounds of medicine begin with and end in: Lenden, Wirbel; Säule."""
+    lists = _medicine_lists()
+    stems = (name.removesuffix(" stems") for name in lists if name.endswith(" stems"))
+    return tuple((lists[f"{language} stems"], lists[f"{language} heads"]) for language in stems)
+
+
+@cache
+def name_words() -> dict[str, frozenset[str]]:
+    """Return names: `people` are words as well, `short` are none."""
+    return word_lists("name_words.txt")
 
 
 @cache
@@ -122,6 +172,24 @@ def _lists() -> dict[str, frozenset[str]]:
     lists = word_lists("word_lists.txt")
     terms = {term.lower() for term in modalities_in_use()} - _FIRST_NAMES
     return {**lists, "modalities": lists["modalities"] | terms}
+
+
+@cache
+def _medicine_lists() -> dict[str, frozenset[str]]:
+    lists = word_lists("medicine.txt")
+    return {
+        name: frozenset(fold(spelling) for word in words for spelling in (word, two_letter_umlauts(word)))
+        for name, words in lists.items()
+    }
+
+
+def two_letter_umlauts(text: str) -> str:
+    """Return a text with ä, ö, ü, å and ø as ASCII writes them.
+
+    >>> two_letter_umlauts("Schädel")
+    'Schaedel'
+    """
+    return text if text.isascii() else text.translate(_TWO_LETTERS)
 
 
 def word_lists(file: str) -> dict[str, frozenset[str]]:

@@ -1,0 +1,128 @@
+"""Write data/plain_words.txt and data/name_words.txt: plain words of eight languages, names that are words.
+
+Run as `python tools/make_plain_words.py [TARGET FOLDER]` with these installed, each as licensed here:
+
+* pyspellchecker 0.9.1 (MIT): words of English, German, French, Spanish, Italian, Portuguese, Dutch, Russian
+  and how often they occur in film subtitles; the rare ones of each list are left out;
+* simple-icd-10-cm 1.5.0 (MIT; ICD-10-CM itself is a work of the United States government): words of diseases;
+* names 0.3.0 (MIT; the United States Census of 1990) and Faker 40.63.0 (MIT): names of people and towns of
+  sixty countries. No name is taken over as a word: plain words that are names are left out.
+
+A word of medicine or DICOM that people are also called by stays a word, and is written to name_words.txt, so
+that it goes where a title, a comma or a caret says that it is a name.
+"""
+
+import gzip
+import importlib
+import json
+import pkgutil
+import re
+import sys
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from beamstop.words.vocabulary import eponyms, fold, medicine, ordinary, vocabulary, word_lists
+
+TARGET = Path(__file__).parent.parent / "transforms" / "beamstop" / "data"
+# How often a word must occur; the lists are of unequal length.
+MIN_COUNT = {"en": 300, "de": 60, "fr": 200, "es": 200, "it": 200, "pt": 200, "nl": 200, "ru": 100}
+COMMONEST = 1500  # words of each language, which stay words though somebody may bear them as a family name
+MIN_LETTERS = 3
+MAX_SHORT = 4
+MAX_RANK = 20_000  # of surnames in the census: rarer ones are words rather than names
+MEDICINE = ("german", "french", "spanish", "agents", "terms")
+# Of the commonest words of the languages, those that people are called by rather often.
+SURNAMES = """
+    bank bear blanco boss brand bush case church cook court dear fair fly fresh fuchs fuhr garde
+    gross guerra hasse king klug koch koning krieg lange larson lieb lustig major master mata
+    meister moon neu page pena pope price prinz reich reis rey ricci rico rossi rubio santos sauer
+    scharf sergeant stark stolz story swift toll voll wild wilde wind
+"""
+ANATOMY = """
+    acr ap april art asir bauch body bone bones bravo brust cabeza can cea chest cross daily dates
+    doppler dot drop dry du early el era fields foot gauge good hair hand hands head heart hip horn
+    ica ii im knee kopf lake line linke long lung major max medium neck nurse pan patch pi power
+    powers quick reader roles sharp shear short small spring star van wall water waters
+"""
+_WORD = re.compile(r"[^\W\d_]+")
+_TEXT = re.compile(r"<(?:desc|note|name|title)>([^<]+)<")
+_GIVEN = re.compile(r"first_?names?|given", re.IGNORECASE)
+_FAMILY = re.compile(r"last_?names?|family", re.IGNORECASE)
+_TOWNS = re.compile(r"^(?:cit(?:y|ies)(?:_names?)?|towns?|villages?|municipalities)$", re.IGNORECASE)
+
+
+def subtitle_words() -> tuple[set[str], set[str]]:
+    """Return the folded words that occur often enough in one of the languages, and the commonest of them."""
+    words: set[str] = set()
+    commonest: set[str] = set()
+    for language, least in MIN_COUNT.items():
+        packed = (files("spellchecker") / "resources" / f"{language}.json.gz").read_bytes()
+        counts: dict[str, int] = json.loads(gzip.decompress(packed))
+        frequent = [word for word, count in counts.items() if count >= least and _WORD.fullmatch(word)]
+        words.update(map(fold, frequent))
+        frequent.sort(key=lambda word: (-counts[word], word))
+        commonest.update(map(fold, frequent[:COMMONEST]))
+    return words, commonest
+
+
+def disease_words() -> Iterator[str]:
+    """Yield the folded words of ICD-10-CM that stand there in lower case: names of persons never do."""
+    data = files("simple_icd_10_cm") / "data"
+    (tabular,) = (file for file in data.iterdir() if file.name.endswith(".xml"))
+    for text in _TEXT.findall(tabular.read_text(encoding="utf-8")):
+        yield from (fold(word) for word in _WORD.findall(text) if word.islower())
+
+
+def census(file: str, last: int) -> set[str]:
+    """Return the names of one list of the census, down to a rank."""
+    lines = (files("names") / file).read_text(encoding="utf-8").splitlines()
+    return {line.split()[0].lower() for line in lines[:last]}
+
+
+def _faker_lists(kind: str, wanted: re.Pattern[str]) -> Iterator[str]:
+    package: Any = importlib.import_module(f"faker.providers.{kind}")
+    for module in pkgutil.iter_modules(package.__path__):
+        provider = importlib.import_module(f"faker.providers.{kind}.{module.name}").Provider
+        for name, values in vars(provider).items():
+            if wanted.search(name) and isinstance(values, tuple | list | dict):
+                for value in values:
+                    found = _WORD.findall(str(value))
+                    if kind == "person" or len(found) == 1:  # of Villa de la Paz no word is a town
+                        yield from map(fold, found)
+
+
+def main(target: Path) -> None:
+    """Collect, subtract, sort, write."""
+    common_given = census("dist.female.first", 3000) | census("dist.male.first", MAX_RANK)
+    given = common_given | set(_faker_lists("person", _GIVEN))
+    common_family = census("dist.all.last", MAX_RANK)
+    family = common_family | set(_faker_lists("person", _FAMILY))
+    towns = set(_faker_lists("address", _TOWNS))
+    core = vocabulary() | medicine()
+    subtitles, commonest = subtitle_words()
+    words = (subtitles | set(disease_words())) - given - family - towns
+    not_latin = {word for word in commonest & given if not word.isascii()}
+    rescued = commonest - common_given - not_latin
+    words = (words | rescued) - core
+    plain = sorted(word for word in words if len(word) >= MIN_LETTERS)
+    (target / "plain_words.txt").write_text("\n".join(plain) + "\n", encoding="utf-8")
+    short = {name for name in given | family if 1 < len(name) <= MAX_SHORT and name.isascii()} - core - words
+    # Of the words that are known: those people are called by, unless they are anatomy or a protocol's.
+    lists_of_medicine = medicine().union(*(word_lists("word_lists.txt")[name] for name in MEDICINE))
+    hardly_words = ((vocabulary() - ordinary()) | eponyms()) - lists_of_medicine
+    also_names = word_lists("burned_words.txt")["also names"] | (
+        rescued & common_family & set(SURNAMES.split())
+    )
+    people = (given | family) & (hardly_words | also_names) & (core | words) - set(ANATOMY.split())
+    lists = {"people": people, "short": short}
+    lines = ["# Words that people are called by, and short names; written by tools/make_plain_words.py."]
+    for heading, names in lists.items():
+        lines += [f"[{heading}]", " ".join(sorted(name for name in names if len(name) > 1))]
+    (target / "name_words.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(len(plain), "words;", ", ".join(f"{len(names)} {name}" for name, names in lists.items()))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET)
