@@ -190,12 +190,12 @@ def _initials(
     for start, end, _ in dates:
         following = bisect_left(starts, end)
         preceding = bisect_left(starts, start) - 1
-        if preceding >= 0 and _are_initials(words[preceding], extra_words):
-            if words[preceding].end() <= start and _DATE_GAP.match(text[words[preceding].end() : start]):
-                yield *words[preceding].span(), ""
-        if following < len(words) and _are_initials(words[following], extra_words):
-            if _DATE_GAP.match(text[end : words[following].start()]):
-                yield *words[following].span(), ""
+        for number in (preceding, following):
+            if not 0 <= number < len(words) or not _are_initials(words[number], extra_words):
+                continue
+            between = text[words[number].end() : start] if number == preceding else text[end : starts[number]]
+            if _DATE_GAP.match(between) and not start < words[number].end() <= end:
+                yield *words[number].span(), ""
         for match in _INITIALS.finditer(text, max(0, start - _LONGEST_INITIALS), start):
             if _DATE_GAP.match(text[match.end() : start]):
                 yield *match.span(), ""
