@@ -30,6 +30,7 @@ TARGET = Path(__file__).parent.parent / "transforms" / "beamstop" / "data"
 MIN_COUNT = {"en": 300, "de": 60, "fr": 200, "es": 200, "it": 200, "pt": 200, "nl": 200, "ru": 100}
 COMMONEST = 1500  # words of each language, which stay words though somebody may bear them as a family name
 MIN_LETTERS = 3
+MIN_STEM, MAX_ENDING = 4, 3
 MAX_SHORT = 4
 MAX_RANK = 20_000  # of surnames in the census: rarer ones are words rather than names
 MEDICINE = ("german", "french", "spanish", "agents", "terms")
@@ -93,6 +94,14 @@ def _faker_lists(kind: str, wanted: re.Pattern[str]) -> Iterator[str]:
                         yield from map(fold, found)
 
 
+def is_bent(word: str, names: set[str]) -> bool:
+    """Say whether a word of a language that bends names is one of them with another ending: Игоря."""
+    return any(
+        len(stem) >= MIN_STEM and (stem in names or any(stem + ending in names for ending in "аяйьео"))
+        for stem in (word[:length] for length in range(len(word) - MAX_ENDING, len(word)))
+    )
+
+
 def main(target: Path) -> None:
     """Collect, subtract, sort, write."""
     common_given = census("dist.female.first", 3000) | census("dist.male.first", MAX_RANK)
@@ -105,7 +114,7 @@ def main(target: Path) -> None:
     words = (subtitles | set(disease_words())) - given - family - towns
     not_latin = {word for word in commonest & given if not word.isascii()}
     rescued = commonest - common_given - not_latin
-    words = (words | rescued) - core
+    words = {word for word in words | rescued if word.isascii() or not is_bent(word, given | family)} - core
     plain = sorted(word for word in words if len(word) >= MIN_LETTERS)
     (target / "plain_words.txt").write_text("\n".join(plain) + "\n", encoding="utf-8")
     short = {name for name in given | family if 1 < len(name) <= MAX_SHORT and name.isascii()} - core - words

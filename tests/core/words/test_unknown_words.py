@@ -68,6 +68,10 @@ def test_protocols_medicine_and_devices_stay_as_they_are(text: str) -> None:
         ("Bett 3A, Station 4C", "Bett, Station"),
         ("film 448812, K448812", "film"),
         ("胸部CT山田", "胸部CT"),
+        ("患者５５０３１７７", "患者"),
+        ("МРТ головного мозга Игоря", "МРТ головного мозга"),
+        ("CT לחמוד يعقوب", "CT"),
+        ("CT สมหญิงแก้ว สុខវិបុល knee", "CT knee"),
     ],
 )
 def test_strangers_villages_numbers_and_codes_go(text: str, clean: str) -> None:

@@ -44,8 +44,8 @@ _SUFFIXES = re.compile(
     r"vertebral\w{0,2}|intestinal\w{0,2}|pulmonar\w{0,2}|hepatic[ao]?)\Z"
 )
 # Read as written: capitals and small letters tell.
-_PIECES = re.compile(r"[0-9]+|[A-ZÀ-ÖØ-Þ]+(?![a-zß-öø-ÿ])|[A-ZÀ-ÖØ-Þ]?[^\W\d_A-ZÀ-ÖØ-Þ]+|[A-ZÀ-ÖØ-Þ]")
-_RUNS = re.compile(r"[0-9]+|[A-ZÀ-ÖØ-Þ]{2,}|[A-ZÀ-ÖØ-Þ]?[^\W\d_A-ZÀ-ÖØ-Þ]+|[A-ZÀ-ÖØ-Þ]")
+_PIECES = re.compile(r"\d+|[A-ZÀ-ÖØ-Þ]+(?![a-zß-öø-ÿ])|[A-ZÀ-ÖØ-Þ]?[^\W\d_A-ZÀ-ÖØ-Þ]+|[A-ZÀ-ÖØ-Þ]")
+_RUNS = re.compile(r"\d+|[A-ZÀ-ÖØ-Þ]{2,}|[A-ZÀ-ÖØ-Þ]?[^\W\d_A-ZÀ-ÖØ-Þ]+|[A-ZÀ-ÖØ-Þ]")
 _PREFIXES = re.compile(r"(?:axi?|sag|cor|tra|obl|post|pre|non|sub|recon|auto|multi)(?=\w{4})")
 _SIZES = re.compile(r"[0-9]{1,4}(?:[xX][0-9]{1,4}){1,3}(?:[a-z]{1,3})?\Z")
 _SEQUENCE = re.compile(r"[a-z]{1,8}[123]d[0-9]{0,3}[a-z]{0,4}\Z")  # epfid2d1, tfl3d1
@@ -55,6 +55,7 @@ _MAX_NUMBER = 4
 _LETTERS_OF_LONG_NUMBERS = frozenset({"b", "v"})  # b1000, V1000
 _SCRIPTS = re.compile(r"[\x00-\x7f]+|[^\x00-\x7f]+")
 _LONGEST_SIGNS = 5
+_LAST_LATIN, _LAST_OF_OUR_SCRIPTS = "\u024f", "\u052f"  # of Latin; of Latin, Greek and Cyrillic
 _HIRAGANA = ("\u3041", "\u309f")
 
 
@@ -78,9 +79,9 @@ def is_known(word: str, extra_words: Set[str] = frozenset()) -> bool:
         return len(folded) <= _MAX_NUMBER
     if len(word) > _MAX_FORMED:
         return False
+    if not word.isascii() and max(word) > _LAST_OF_OUR_SCRIPTS:
+        return is_syllabic(word) and not list(unknown_syllables(word))
     if word.isalpha():
-        if is_syllabic(word):
-            return not list(unknown_syllables(word))
         return _is_abbreviation(word) or is_medicine(folded) or _is_prefixed(folded) or _is_in_pieces(word)
     return _is_code(word)
 
@@ -173,10 +174,10 @@ def _is_made_of(rest: str, stems: Set[str], heads: Set[str], parts: int) -> bool
 def _is_abbreviation(word: str) -> bool:
     """Say whether a word has the form of an abbreviation: short, or without vowels, and no short name."""
     folded = fold(word)
+    if max(word) > _LAST_LATIN or folded in name_words()["short"]:
+        return len(word) < _MAX_SHORT and max(word) <= _LAST_LATIN and not word.istitle()
     if len(word) == 1 or (len(word) == 2 and not word.istitle()):
         return True
-    if folded in name_words()["short"]:
-        return False
     if len(word) <= (_MAX_CAPITALS if word.isupper() else _MAX_SHORT):
         return word.isascii()
     return len(word) <= _MAX_CONSONANTS and _VOWELS.isdisjoint(folded)
