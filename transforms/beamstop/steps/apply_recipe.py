@@ -231,10 +231,10 @@ class _Walk:
                 self._remove(dataset, elements[tag], (*path, int(tag)), label, "beamstop:nested pixel data")
             else:
                 self._element(dataset, tag, path, label, None, content)
-        for tag in dependents:
-            if tag in elements and not is_upheld(dataset, tag):
-                gone = elements[BaseTag(tag)]
-                self._remove(dataset, gone, (*path, tag), label, "beamstop:depends on what is gone")
+        for dependent in dependents:
+            if dependent in elements and not is_upheld(dataset, dependent):
+                gone = elements[BaseTag(dependent)]
+                self._remove(dataset, gone, (*path, dependent), label, "beamstop:depends on what is gone")
         if creators:
             self._drop_empty_blocks(dataset, creators, label)
 
