@@ -143,7 +143,8 @@ def _bouncer(entry: str | Reject | CustomBouncer) -> str:
 
 
 def _insertions(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    yield PATIENT_IDENTITY_REMOVED[0], f"{PATIENT_IDENTITY_REMOVED[1]}, but NO where BurnedInAnnotation is left as YES"
+    removed, yes = PATIENT_IDENTITY_REMOVED
+    yield removed, f"{yes}, but NO where BurnedInAnnotation is left as YES"
     yield "DeidentificationMethod", "beamstop and its version, after what stands there"
     yield "DeidentificationMethodCodeSequence", "the codes above that were really applied, likewise"
     if recipe.hides_text:

@@ -156,6 +156,35 @@ def test_what_transfers_add_behind_the_last_element_is_not_a_cut_one(make_datase
     assert read_dicom(saved(dataset) + rest).PixelData == bytes(8)
 
 
+ENDS_OF_PARTS = [
+    b"\r\n--3f8a9c--\r\n",
+    b"\r\n--3f8a9c--",
+    b"\n--DICOMwebBoundary\n",
+    b"\r\n------WebKitFormBoundary7MA4YWxkTrZu0gW--\r\n",
+    b"\r\n--" + 17 * b"a1B2" + b"--\r\n",
+    128 * b"\x1a",
+    16 * b" ",
+]
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize("rest", ENDS_OF_PARTS)
+def test_the_boundary_behind_a_part_and_a_filled_record_are_none_of_it(make_dataset, syntax, rest):
+    dataset = make_dataset(PixelData=bytes(8))
+    dataset["PixelData"].VR = "OW"
+    dataset.file_meta.TransferSyntaxUID = syntax
+    read = read_dicom(saved(dataset) + rest)
+    assert (read.PixelData, max(read._dict)) == (bytes(8), 0x7FE00010)
+
+
+@pytest.mark.parametrize("rest", ENDS_OF_PARTS)
+def test_what_is_cut_short_is_cut_short_before_a_boundary_too(make_dataset, rest):
+    dataset = make_dataset(PixelData=bytes(800))
+    dataset["PixelData"].VR = "OW"
+    with pytest.raises(Failed, match="truncated"):
+        encode(read_dicom(saved(dataset)[:-200] + rest))
+
+
 @pytest.mark.parametrize("rest", [b"\xfc\xff\xfc\xff", b"\xfa\xff", b"AB", b"\xe0\x7f\x10"])
 def test_the_beginning_of_another_element_is(make_dataset, rest):
     with pytest.raises(Failed, match="truncated"):

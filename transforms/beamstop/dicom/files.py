@@ -1,6 +1,7 @@
 """DICOM files as bytes: reading whatever an archive holds, writing Part 10."""
 
 import copy
+import re
 import zlib
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
@@ -65,11 +66,18 @@ class Encoded:
     encapsulated: bytes = b""
 
 
+# How a multipart message ends or goes on behind a part (RFC 2046 5.1.1), and what fills a record.
+_BOUNDARY = re.compile(rb"\r?\n--[0-9A-Za-z'()+_,./:=? -]{0,71}[0-9A-Za-z'()+_,./:=?-](?:\r?\n)?\Z")
+_LONGEST_BOUNDARY, _FILLING, _SHORTEST_ELEMENT = 80, b"\r\n\x1a ", 8  # bytes
+
+
 @failing_if_malformed
 def read_dicom(
     data: bytes, max_inflated_bytes: int = MAX_INFLATED_BYTES, max_elements: int = MAX_ELEMENTS
 ) -> FileDataset:
     """Read one instance: Part 10 with or without preamble, or a bare dataset (PS3.10 7).
+
+    What a transfer left behind it (the boundary of a multipart message, a record filled up) is no part of it.
 
     Args:
         data: the whole file.
@@ -80,6 +88,29 @@ def read_dicom(
         Rejected: `not_dicom` or `dicomdir`.
         Failed: `truncated`, `too_large`, `too_deep`, or `unreadable` DICOM.
     """
+    try:
+        return _read_whole(data, max_inflated_bytes, max_elements)
+    except Failed as failure:
+        part = _without_additions(data) if failure.reason == "truncated" else data
+        if len(part) == len(data):
+            raise
+        return _read_whole(part, max_inflated_bytes, max_elements)
+
+
+def _without_additions(data: bytes) -> bytes:
+    """Return a file without a boundary behind it, or else without what fills a record.
+
+    Fewer bytes than an element has may be the beginning of one: see `fast_reader.is_cut`.
+    """
+    tail = data[-_LONGEST_BOUNDARY:]
+    boundary = _BOUNDARY.search(tail)
+    if boundary is not None:
+        return data[: len(data) - len(tail) + boundary.start()]
+    filled = data.rstrip(_FILLING)
+    return filled if len(data) - len(filled) >= _SHORTEST_ELEMENT else data
+
+
+def _read_whole(data: bytes, max_inflated_bytes: int, max_elements: int) -> FileDataset:
     has_prefix = data[_PREFIX_AT : _PREFIX_AT + 4] == b"DICM"
     if not has_prefix and not _starts_like_a_dataset(data):
         raise Rejected("not_dicom")
