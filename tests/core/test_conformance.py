@@ -13,6 +13,7 @@ from beamstop import deidentify_bytes
 from beamstop.errors import Refusal
 from beamstop.recipe.load import load_recipe
 from beamstop.testing import load_no_text_detector
+from beamstop.verify import verify_pair
 from beamstop_pipeline.verify.conformance import errors, find_dciodvfy
 
 KEY = bytes(range(32))
@@ -72,3 +73,17 @@ def test_no_file_gets_an_error_that_it_did_not_have(name):
         if recipe.hides_text or reason != "pixels_undecodable"
     }
     assert written > 100
+
+
+@pytest.mark.parametrize("name", ["basic", "research"])
+def test_verify_finds_nothing_in_what_a_run_makes_of_them(name):
+    recipe, found = load_recipe(name), {}
+    for path in bundled_files():
+        original = path.read_bytes()
+        try:
+            clean = deidentify_bytes(original, recipe, KEY, load_no_text_detector)
+        except Refusal:
+            continue
+        if findings := verify_pair(original, clean, recipe, recipe.identity(KEY)).findings:
+            found[path.name] = findings
+    assert found == {}
