@@ -85,7 +85,7 @@ def describe_recipe(recipe: Recipe) -> Iterator[str]:
     conditional = recipe.rules.conditional
     if conditional:
         yield ""
-        yield f"{len(conditional)} rules hold before these in instances that fit a criterion"
+        yield f"{len(conditional)} more, which come first in instances that fit their criterion"
         yield from table(
             (str(rule.identifier), rule.code, _operator(rule), rule.origin, f"when {rule.when}")
             for rule in conditional

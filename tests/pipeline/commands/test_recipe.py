@@ -13,7 +13,7 @@ from tests.core.pixel_fixtures import ground
 
 from beamstop.recipe.load import load_recipe, parse_recipe, recipe_names, recipe_schema
 from beamstop.rules.profile import OPTIONS
-from beamstop.testing import make_image
+from beamstop.testing import as_bytes, make_image, make_instance
 from beamstop.text.boxes import TextBox
 from beamstop_pipeline.cli import main
 from beamstop_pipeline.explain import describe_instance, explain_instance
@@ -99,6 +99,46 @@ def test_explain_names_the_rule_and_what_it_overrules(told):
         "  Z: is emptied",
         "  rule basic:00100010",
     ]
+
+
+CONDITIONAL = """
+attributes:
+  StationName: [{action: K, when: "Modality.equals('CT')"}, D]
+  "0019,[ACME 1.1]10": K
+  "0019,[ACME 1.1]10.StationName": X
+"""
+
+
+def test_explain_names_rules_for_some_instances_and_paths_through_private_blocks(tmp_path, told):
+    path = tmp_path / "ours.yaml"
+    path.write_text(CONDITIONAL)
+    block = "0019,[ACME 1.1]10"
+    code, lines, _ = told("recipe", "explain", path, "StationName", block, f"{block}.StationName")
+    assert code == 0
+    assert lines[:4] == [
+        "StationName (0008,1010) SH",
+        "  D: gets a dummy value",
+        "  rule ours:StationName",
+        "  when Modality.equals('CT'): K of ours:StationName, rule 2 of 4 in ours",
+    ]
+    assert f"{block} (0019,1010) UN" in lines
+    inside = lines.index(f"{block}.StationName (0008,1010) SH")
+    assert lines[inside + 1] == "  X: is removed"
+    assert f"  rule ours:{block}.StationName" in lines[inside:]
+    shown = told("recipe", "show", path)[1]
+    assert "1 more, which come first in instances that fit their criterion" in shown
+    assert any("when Modality.equals('CT')" in line for line in shown)
+
+
+def test_explain_of_a_file_says_what_happens_to_this_one(tmp_path, told):
+    recipe = tmp_path / "ours.yaml"
+    recipe.write_text(CONDITIONAL)
+    for modality, action in (("CT", "K"), ("MR", "D")):
+        file = tmp_path / f"{modality}.dcm"
+        file.write_bytes(as_bytes(make_instance(Modality=modality, StationName="ROOM7")))
+        lines = told("explain", file, "--recipe", recipe)[1]
+        (line,) = [line for line in lines if line.strip().startswith("StationName")]
+        assert f" {action} " in line
 
 
 def test_explain_leaves_a_compound_or_resolves_it_in_an_iod(told):

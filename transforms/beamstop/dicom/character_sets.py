@@ -109,6 +109,7 @@ def widen(dataset: Dataset) -> None:
 
 def _widen(dataset: Dataset) -> None:
     encodings = read_encodings(dataset)
+    element: Any
     for tag, element in list(dataset._dict.items()):
         if vr_of(tag, element.VR) == "SQ":
             for item in dataset[tag].value or ():
@@ -118,7 +119,8 @@ def _widen(dataset: Dataset) -> None:
             value += b" " * (len(value) % 2)
             dataset._dict[tag] = element._replace(value=value, length=len(value))
     dataset._dict.pop(_SPECIFIC_CHARACTER_SET, None)
-    dataset.set_original_encoding(*dataset.original_encoding, list(UTF_8))
+    implicit, little = dataset.original_encoding
+    dataset.set_original_encoding(implicit, little, list(UTF_8))
     dataset._parent_encoding = list(UTF_8)
 
 

@@ -167,9 +167,10 @@ class ElementWriter:
     def _converted(self, dataset: Dataset, tags: list[BaseTag]) -> Dataset:
         """Return some elements of a dataset in another encoding, read but for what is written in letters."""
         part = Dataset({tag: dataset._dict[tag] for tag in tags})
-        part.set_original_encoding(*dataset.original_encoding, dataset.original_character_set)
-        part = correct_ambiguous_vr(part, self._encoding[1])
+        implicit, little = dataset.original_encoding
+        part.set_original_encoding(implicit, little, dataset.original_character_set)
         implicit, little = self._encoding
+        part = correct_ambiguous_vr(part, little)
         for tag in tags:
             element: Any = part._dict[tag]
             if element.is_raw and vr_of(tag, element.VR) in _WRITTEN_VRS:
