@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
@@ -18,13 +17,24 @@ from beamstop.text.judge import TextJudge
 from beamstop.text.regions import Region
 
 
-class SquareArea(NamedTuple):
-    """An area of a picture in stored pixels."""
+@dataclass(frozen=True, slots=True)
+class SquareArea:
+    """An area of a picture in stored pixels.
+
+    Attributes:
+        origin_x, origin_y: upper left pixel.
+        width, height: in pixels.
+    """
 
     origin_x: int
     origin_y: int
     width: int
     height: int
+
+    @property
+    def box(self) -> Box:
+        """The same as a box."""
+        return Box(self.origin_x, self.origin_y, self.width, self.height)
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,7 @@ class PixelProcessor:
         found = [area for it in self._locations if it.exists_in(dataset) for area in it.areas]
         if not found:
             return False
-        policy = TextPolicy(regions=(Region(None, tuple(Box(*area) for area in found)),), look_again=False)
+        policy = TextPolicy(regions=(Region(None, tuple(area.box for area in found)),), look_again=False)
         try:
             hide_text_in_frames(dataset, TextJudge(policy, dataset), _NoText())
         except PixelError as error:
