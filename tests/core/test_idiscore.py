@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage, KeyObjectSelectionDocumentStorage
 
-from beamstop import Identity, Quarantined, Rejected
+from beamstop import Identity, Quarantined, RecipeError, Rejected
 from beamstop.idiscore import (
     Clean,
     Core,
@@ -31,6 +31,7 @@ from beamstop.idiscore import (
     SquareArea,
     create_default_core,
     get_dicom_rule_sets,
+    get_idis_code_sequence,
 )
 from beamstop.testing import make_image, make_instance
 
@@ -144,6 +145,16 @@ def test_bouncers_may_be_classes_and_insertions_elements_or_keywords():
             core.deidentify(make_instance(SOPClassUID=KeyObjectSelectionDocumentStorage))
     assert issubclass(DatasetRejected, DeidentificationError)
     assert issubclass(DeidentificationError, IDISCoreError)
+
+
+def test_mistakes_of_programs_written_for_idiscore_are_told_with_their_remedy():
+    with pytest.raises(TypeError, match="insertions="):
+        Core(Profile([]), [DataElement("ClinicalTrialProtocolID", "LO", "P-17")])
+    with pytest.raises(RecipeError, match="'Retain UIDs': no option of the standard; use one of basic"):
+        get_idis_code_sequence(["Retain UIDs"])
+    ours = RuleSet([], "ours")
+    codes = get_idis_code_sequence([get_dicom_rule_sets().basic_profile, ours, "retain-uids"])
+    assert [item.CodeValue for item in codes.value] == ["113100", "113110"]
 
 
 def test_options_among_the_rule_sets_decide_on_what_no_rule_names():

@@ -52,6 +52,8 @@ class Core:
         bouncers: Iterable[Bouncer | type[Bouncer]] | None = None,
         pixel_processor: Callable[[Dataset], bool] | None = None,
     ) -> None:
+        if not isinstance(key, bytes | None):
+            raise TypeError("key: bytes; it is the second argument here, so write insertions=… by name")
         self._identity = Identity(secrets.token_bytes(KEY_LENGTH) if key is None else key)
         given = insertions.items() if isinstance(insertions, Mapping) else insertions or ()
         self._insertions = tuple(given)
