@@ -17,12 +17,19 @@ PYTEST_ARGS ?= -n 2
 IMAGE ?= REGION-docker.pkg.dev/PROJECT/REPOSITORY/beamstop:TAG
 PLACE ?= gs://BUCKET/beamstop/template.json
 
-.PHONY: setup test test-flink check fmt docs demo bench fuzz stress mutants lock sbom template clean
+.PHONY: setup test test-long test-flink check fmt docs demo bench fuzz stress mutants lock sbom template clean
 
 setup: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/pytest -rs $(PYTEST_ARGS)
+
+# Hours: the tests, every kind of growing input under two recipes, and each against a deadline.
+GROWING_ARGS ?=
+test-long: test
+	$(BIN)/python -m tests.hostile.growing $(GROWING_ARGS)
+	$(BIN)/python -m tests.hostile.growing --recipe keeping --only CDA $(GROWING_ARGS)
+	$(BIN)/python -m tests.hostile.growing --largest 8192 --seconds 1 $(GROWING_ARGS)
 
 # On a real Flink inside the job server whose jar BEAMSTOP_FLINK_JOB_SERVER_JAR names; skipped without.
 test-flink: $(STAMP)

@@ -630,7 +630,7 @@ def kinds() -> list[Kind]:
 
 def recipe_of(name: str) -> Recipe:
     """Return a recipe that ships, or `keeping`: one that keeps and cleans all it can, documents among it."""
-    return parse_recipe(KEEPING) if name == "keeping" else load_recipe(name)
+    return parse_recipe(f"{KEEPING}\nencapsulated: clean") if name == "keeping" else load_recipe(name)
 
 
 def measured(kind: Kind, recipe: Recipe, sizes: tuple[int, ...] = SIZES) -> Growth:

@@ -215,3 +215,9 @@ def test_a_colour_profile_whose_tags_lie_in_one_another_is_none() -> None:
     data = bytes(36) + b"acsp" + bytes(88) + struct.pack(">L", 30) + tags
     with pytest.raises(ValueError, match="in one another"):
         clean_icc_profile(data.ljust(600, b"\0") + b"".join(b"curv%04d" % number for number in range(400)))
+
+
+def test_a_voice_stays_where_a_recipe_says_so(make_dataset: MakeDataset) -> None:
+    dataset = make_dataset(SOPClassUID=VOICE, Modality="AU", WaveformSequence=[waveform(bytes(40))])
+    kept = deidentify(dataset, parse_recipe("attributes: {WaveformData: K}"), KEY).dataset
+    assert kept.WaveformSequence[0].WaveformData == bytes(40)
