@@ -4,11 +4,12 @@ from collections.abc import Callable
 from time import perf_counter
 
 import pytest
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import FileDataset
 
 from beamstop.dicom.deadline import check_time, working_until
 from beamstop.errors import Failed
 from beamstop.leaks.embedded_text import unpacked
+from beamstop.testing import make_instance
 from beamstop.words.clean_text import clean_text
 from beamstop.words.identifiers import Identifiers, harvest
 from beamstop.words.text_search import TextSearch
@@ -38,7 +39,7 @@ def test_a_deadline_holds_inside_alone_and_the_outer_one_comes_back() -> None:
         lambda: list(unpacked(b"\x78\x9c" * 9)),
         lambda: list(unpacked(b"%41" * 9)),
         lambda: clean_text("a text", Identifiers()),
-        lambda: harvest(Dataset(), lambda path: False),
+        lambda: harvest(make_instance(), lambda path: False),
         lambda: list(TextSearch(["a"]).matches("a")),
     ],
 )

@@ -12,8 +12,10 @@ from contextlib import ContextDecorator
 from typing import Any
 
 from pydicom import filereader
+from pydicom.filereader import read_sequence_item
 from pydicom.fileutil import read_undefined_length_value
 
+from beamstop.dicom.deadline import check_time
 from beamstop.errors import Failed
 
 # The loggers that pydicom's modules write to, those of modules that are not imported yet among them.
@@ -68,7 +70,7 @@ def guarded() -> _Guard:
     """Guard what is done inside, or, as a decorator, in a function; calls may be nested.
 
     Inside, pydicom's log records and all warnings are dropped, and pydicom raises `Failed`, reason
-    `truncated`, on an element of undefined length that never ends.
+    `truncated`, on an element of undefined length that never ends, and `too_slow` where no time is left.
     """
     return _GUARD
 
@@ -81,11 +83,19 @@ def _install() -> None:
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(_NO_RECORDS)  # does nothing where it is there
         vars(filereader)[read_undefined_length_value.__name__] = _read_or_fail
+        vars(filereader)[read_sequence_item.__name__] = _read_in_time
         while _NO_WARNINGS in warnings.filters:
             warnings.filters.remove(_NO_WARNINGS)  # type: ignore[attr-defined]
         # The module has no way to add a filter that looks at threads: one that fits nothing makes the place.
         warnings.filterwarnings("ignore", module="(?!)")
         warnings.filters[0] = _NO_WARNINGS  # type: ignore[index]
+
+
+def _read_in_time(*arguments: Any, **named: Any) -> Any:
+    """Read an item of a sequence; inside a call of ours only if there is time left."""
+    if _CALLS.depth:
+        check_time()
+    return read_sequence_item(*arguments, **named)
 
 
 def _read_or_fail(*arguments: Any, **named: Any) -> bytes | None:

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any
 from unicodedata import combining, normalize
 
+from beamstop.dicom.deadline import check_time
 from beamstop.words.identifiers import Identifiers, Name, Words, runs_of, telephone_numbers
 from beamstop.words.vocabulary import is_common_word, is_placeholder, is_syllabic, vocabulary
 
@@ -58,7 +59,9 @@ class Needles:
             (self.identifiers.uids, self._add_uid),
         ]
         for values, add in makers:
-            self.count += sum(bool(add(value)) for value in values)
+            for value in values:
+                check_time()
+                self.count += bool(add(value))
         self.count += len(self.identifiers.dates)
         dates = self.identifiers.dates
         self.digits = self.numbers.union(*map(_packed, dates))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from beamstop.dicom.deadline import check_time
 from beamstop.leaks.needles import Needles
 from beamstop.words.identifiers import Words
+from beamstop.words.text_search import LONGEST
 from beamstop.words.vocabulary import fold
 from beamstop.words.written_dates import MONTHS
 
@@ -76,24 +77,23 @@ class _Search:
     """
 
     def __init__(self, patterns: list[bytes]) -> None:
-        self._overlap = max(map(len, patterns), default=0)
-        self._parts = {
-            begin: BytesAhoCorasick(patterns[begin : begin + _AT_ONCE], implementation=_KIND)
-            for begin in range(0, len(patterns), _AT_ONCE)
-        }
+        patterns = [pattern[:LONGEST] for pattern in patterns]
+        self._parts: dict[int, BytesAhoCorasick] = {}
+        for begin in range(0, len(patterns), _AT_ONCE):
+            check_time()
+            self._parts[begin] = BytesAhoCorasick(patterns[begin : begin + _AT_ONCE], implementation=_KIND)
 
     def __bool__(self) -> bool:
         return bool(self._parts)
 
     def matches(self, data: bytes) -> Iterator[tuple[int, int, int]]:
         """Yield number of a pattern, start and end of every place where one stands, overlapping ones too."""
-        step = max(_BYTES_AT_ONCE, self._overlap)
-        for offset in range(0, len(data), step):
-            check_time()
-            piece = data[offset : offset + step + self._overlap]  # all matches of a piece come as one list
+        for offset in range(0, len(data), _BYTES_AT_ONCE):
+            piece = data[offset : offset + _BYTES_AT_ONCE + LONGEST]  # its matches come as one list
             for begin, part in self._parts.items():
+                check_time()
                 for index, start, end in part.find_matches_as_indexes(piece, overlapping=True):
-                    if start < step:
+                    if start < _BYTES_AT_ONCE:
                         yield begin + index, offset + start, offset + end
 
 
@@ -148,8 +148,10 @@ class LeakScan:
         return crowded
 
     def _add(self, anchor: str, check: _Check) -> None:
+        check_time()
         if anchor.isascii():  # what is not, is looked for as it is spelled
-            self._checks.setdefault(anchor.encode(), []).append(check)
+            whole = len(anchor) <= LONGEST
+            self._checks.setdefault(anchor[:LONGEST].encode(), []).append(check if whole else _counts)
 
     def _finds(self, data: bytes) -> bool:
         folded = without_case(data)
@@ -166,7 +168,8 @@ class LeakScan:
     def _finds_spaced(self, data: bytes) -> bool:
         """Look for numbers in data that have no separators any more."""
         return any(
-            self._anchors[index] in self._digits and _is_number(data, data, start, end)
+            end - start == LONGEST
+            or (self._anchors[index] in self._digits and _is_number(data, data, start, end))
             for index, start, end in self._search.matches(data)
         )
 

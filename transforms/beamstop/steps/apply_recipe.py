@@ -40,6 +40,8 @@ from beamstop.rules.dependents import emptied_lists, filled_lists, is_upheld, up
 from beamstop.rules.foreign import apply_foreign, is_foreign
 from beamstop.rules.operators import (
     BY_ACTION,
+    MAX_CLEANED,
+    TEXT_VRS,
     CannotCleanError,
     Clean,
     Context,
@@ -52,7 +54,7 @@ from beamstop.rules.operators import (
 from beamstop.rules.plans import BIRTH_DATE, CONTENT_VALUES, NOT_A_VALUE, NUMBER, Plan, Planner
 from beamstop.standard.actions import Action
 from beamstop.words.clean_text import clean_text
-from beamstop.words.identifiers import Identifiers, harvest
+from beamstop.words.identifiers import MAX_ESCAPES, Identifiers, harvest
 
 Element = Any  # a DataElement or a RawDataElement: pydicom's own containers hold both
 _DATE_VRS = {"DA", "DT"}
@@ -70,6 +72,7 @@ _CONTENT_SEQUENCE = 0x0040A730
 _DELIMITERS, _PIXELS = 0xFFFE, 0x7FE0
 _ICON_IMAGE_SEQUENCE = 0x00880200
 _LONG = 5  # digits; shorter numbers are counts and sizes of anybody's
+_MAX_BYTES = 4  # of a character
 _LONG_LIST = 4096  # characters
 _WITHOUT_NUMERALS = dict.fromkeys(map(ord, "0123456789+-.eE\\ \0"))
 _LONG_NUMBER = re.compile(rf"(?<![\d.])\d{{{_LONG},}}(?![\d.])")
@@ -217,6 +220,7 @@ class _Walk:
         dependents = upheld(dataset)
         creators: dict[int, str] = {}
         for tag in sorted(elements, key=int):
+            check_time()
             if tag & 0x10000:
                 if is_private_creator(tag):
                     creators[int(tag)] = _text(elements[tag])
@@ -318,7 +322,6 @@ class _Walk:
         plan: Plan,
         creator: str | None,
     ) -> None:
-        check_time()
         tag = element.tag
         # A sequence that stays is no change: its bytes need not be made. Raw ones are there anyway.
         stays = element.VR == "SQ" and plan.action in _VISITED and type(plan.operator) in _NEVER_IN_PLACE
@@ -356,8 +359,10 @@ class _Walk:
             shortcut = self._without_conversion(element, plan)
             if shortcut is not None:
                 return plan.action, shortcut
+            if type(plan.operator) is Clean and _is_beyond_cleaning(element):
+                return self._fall_back(element, self._context(path, dataset), plan.fallback)
         is_old = type(plan.operator) is GuardBirthDate and self._is_old
-        context = Context(self._identity, dataset, path, self._days, self._clean_text, is_old, self._owner)
+        context = self._context(path, dataset, is_old)
         guarded = plan.operator.guarded if isinstance(plan.operator, GuardBirthDate) else plan.operator
         apply = partial(apply_foreign, plan.operator) if is_foreign(type(guarded)) else plan.operator.apply
         try:
@@ -368,6 +373,9 @@ class _Walk:
         if result is converted and type(guarded) in _NEVER_IN_PLACE and converted.VR != "SQ":
             return plan.action, element  # as it was read
         return plan.action, as_read(result, dataset) if type(guarded) is Clean else result
+
+    def _context(self, path: tuple[int, ...], dataset: Dataset, is_old: bool = False) -> Context:
+        return Context(self._identity, dataset, path, self._days, self._clean_text, is_old, self._owner)
 
     def _without_conversion(self, element: Element, plan: Plan) -> Element:
         """Empty a value or remap a UID in the bytes as they are; None where the operator must see a value."""
@@ -501,6 +509,13 @@ class _Walk:
         moved = day + timedelta(days=self._days if self._planner.dates_move else 0)
         self._new_dates.add(moved)
         return moved
+
+
+def _is_beyond_cleaning(element: Element) -> bool:
+    """Say whether the bytes of a text are so many that decoding them alone would take long."""
+    if len(element.value) <= MAX_ESCAPES or vr_of(element.tag, element.VR) not in TEXT_VRS:
+        return False
+    return len(element.value) > _MAX_BYTES * MAX_CLEANED or element.value.count(b"\x1b") > MAX_ESCAPES
 
 
 def _plain_text(element: Element) -> str:

@@ -140,6 +140,7 @@ _IDENTIFICATION_SEQUENCES = {
     0x00080082: _Kind.PLACE,  # Institution Code Sequence
 }
 _NOBODYS_KINDS = frozenset(_NOBODYS)
+MAX_ESCAPES = 100_000  # of ISO 2022 in a value: they take 20 µs each
 _NOT_TELLING = frozenset({None, _Kind.SEQUENCE}) | _NOBODYS_KINDS
 _BY_VR = {"PN": _Kind.NAME, "DA": _Kind.DATE, "DT": _Kind.DATE, "UI": _Kind.UID, "SQ": _Kind.SEQUENCE}
 
@@ -247,12 +248,14 @@ class _Values:
             self._add_spellings(text)
         else:
             for value in _split(text):
+                check_time()
                 self._add_value(kind, value)
             if kind is _Kind.PLACE:
                 self._add_spellings(text)
 
     def _add_dates(self, text: str) -> None:
         for value in _split(text):
+            check_time()
             matches = _DATE.finditer(value) if "-" in value[:9] else filter(None, [_DATE.match(value)])
             days = [day for day in map(_day, matches) if day]
             self.dates.update(days)
@@ -285,10 +288,10 @@ class _Harvester:
         stack: list[tuple[Dataset, _Kind | None, tuple[str, ...], Path]] = [(top, None, (), ())]
         by_tag = _kinds()
         while stack:
-            check_time()
             dataset, code_kind, encodings, path = stack.pop()
             encodings = self._encodings_of(dataset) or encodings
             for key, element in list(dataset._dict.items()):
+                check_time()
                 tag = int(key)  # pydicom's tags are compared in Python
                 kind, said = by_tag.get(tag), _BY_VR.get(element.VR)  # type: ignore[arg-type]
                 # The file says a VR that tells, the standard another: a rule for the tag excuses nothing.
@@ -474,7 +477,7 @@ def _text_of(element: Any, encodings: tuple[str, ...]) -> str:
 
 def decode_leniently(value: bytes, encodings: tuple[str, ...]) -> str:
     """Decode a value as its instance says, else as UTF-8, else as Latin-1, which never fails."""
-    if b"\x1b" in value and encodings:
+    if b"\x1b" in value and encodings and value.count(b"\x1b") <= MAX_ESCAPES:
         try:
             return decode_bytes(value, encodings, _DELIMITERS)
         except (LookupError, UnicodeError):
@@ -510,6 +513,7 @@ def _names(text: str) -> Iterator[Name]:
     Umlauts also as two letters, O'Brien also as OBrien.
     """
     for group in _NAME_GROUPS.split(text):
+        check_time()
         for spelling in {group, two_letter_umlauts(group), _APOSTROPHES.sub("", group)}:
             components = spelling.split("^") if "^" in spelling else _without_carets(spelling)
             words = (tuple(word for word in words_of(part) if word not in titles()) for part in components)
