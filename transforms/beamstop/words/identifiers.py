@@ -206,6 +206,7 @@ def words_of(text: str) -> Words:
     >>> words_of("O'Brien-Smith_7")
     ('o', 'brien', 'smith', '7')
     """
+    check_time()
     return tuple(_WORD.findall(fold(text)))
 
 
