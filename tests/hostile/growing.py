@@ -95,7 +95,7 @@ def _file(
         0x00080018: ("UI", b"1.2.3.4.5.6"),
         0x00080020: ("DA", b"20240229"),
         0x00080060: ("CS", b"CT"),
-        0x00080090: ("PN", "Grabowski^Ludmila".encode()),
+        0x00080090: ("PN", b"Grabowski^Ludmila"),
         0x00100010: ("PN", b"Voziox^Marta"),
         0x00100020: ("LO", b"PX77120554"),
         0x00100030: ("DA", b"19610317"),
@@ -362,7 +362,7 @@ def _structure_kinds() -> Iterator[Kind]:
     yield Kind(
         "elements doubled", lambda n: _file({}, tail=_filled(_element(0x00204000, "LT", b"ab", True), n))
     )
-    yield Kind("unfinished items", lambda n: _file({}, tail=_filled(struct.pack("<HHLHHL", 0x20, 0x9999, _UNDEFINED, 0xFFFE, 0xE000, _UNDEFINED), n)))  # noqa: E501  # fmt: skip
+    yield Kind("unfinished items", lambda n: _file({}, tail=_filled(struct.pack("<HHLHHL", 0x20, 0x9999, _UNDEFINED, 0xFFFE, 0xE000, _UNDEFINED), n)))  # fmt: skip
     yield Kind("deflated texts", lambda n: _deflated(n, b"Dr. Voziox "))
     yield Kind("deflated zeros", lambda n: _deflated(n * 8, b"\0"))
 
@@ -394,7 +394,7 @@ def _private(size: int, vr: str, value: bytes) -> bytes:
 def _unknown(size: int, vr: str) -> bytes:
     count = max(1, size // len(_element(0x00189000, vr, b"12345678")))
     tags = (0x01000000 + 0x20000 * (number // 0xF000) + number % 0xF000 + 1 for number in range(count))
-    return _file({tag: (vr, b"12345678") for tag in tags}, _EXPLICIT)
+    return _file(dict.fromkeys(tags, (vr, b"12345678")), _EXPLICIT)
 
 
 def _creators(size: int) -> bytes:
@@ -411,17 +411,12 @@ def _groups(size: int) -> bytes:
 
 def _deflated(size: int, piece: bytes) -> bytes:
     whole = _file({0x00204000: ("UT", _filled(piece, size))}, _EXPLICIT)
-    at = 132 + 12 + struct.unpack_from("<L", whole, 140)[0]
-    meta = whole[:at].replace(_EXPLICIT.encode() + b"\0", b"1.2.840.10008.1.2.1.99")
+    first = 132 + 12  # behind the group length
+    at = first + struct.unpack_from("<L", whole, first - 4)[0]
+    meta = _with_syntax(whole[first:at], "1.2.840.10008.1.2.1.99")
     pressed = zlib.compressobj(wbits=-15)
-    start = bytes(128) + b"DICM" + _element(0x00020000, "UL", struct.pack("<L", len(meta) - 144))
-    del grown
-    return (
-        start
-        + _with_syntax(whole[144:at], "1.2.840.10008.1.2.1.99")
-        + pressed.compress(whole[at:])
-        + pressed.flush()
-    )
+    start = whole[:132] + _element(0x00020000, "UL", struct.pack("<L", len(meta)))
+    return start + meta + pressed.compress(whole[at:]) + pressed.flush()
 
 
 def _with_syntax(meta: bytes, syntax: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Growing inputs, the short form of `make test-long`: a few of each sort, small, by the work that they take."""
+"""Growing inputs, the short form of `make test-long`: a few of each sort, small."""
 
 import pytest
 from tests.hostile.growing import Kind, kinds, measured, overrun, recipe_of
