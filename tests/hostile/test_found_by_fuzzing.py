@@ -22,6 +22,7 @@ from beamstop.leaks.search import search
 from beamstop.recipe.load import load_recipe
 from beamstop.recipe.model import Recipe
 from beamstop.steps.apply_recipe import apply_recipe
+from beamstop.testing import make_instance
 from beamstop.words.clean_text import clean_text
 from beamstop.words.identifiers import Identifiers
 
@@ -189,3 +190,14 @@ def test_a_value_that_nobody_can_write_costs_no_more_where_it_lies_deep(make_dat
     for recipe in (BASIC, RESEARCH, STRICT):
         assert judge(file.data + unknown + start * 12 + rows + end * 13, recipe) == "failed unreadable"
     assert process_time() - before < 2
+
+
+def test_a_uid_in_an_item_that_ends_in_a_control_character_is_one() -> None:
+    """pydicom takes such an end away, the harvest does not; verify called it a wrong one."""
+    item, uid = Dataset(), "1.2.123.456.78.9.0123.77"
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = "1.2.840.10008.5.1.4.1.1.481.5", uid
+    data = encode(make_instance(ReferencedRTPlanSequence=Sequence([item]))).data
+    assert data.count(uid.encode()) == 1
+    for end in (b"\xff\xfe0\x0c\0", b"\xff\x0c"):
+        broken = (uid.encode()[: -len(end)] + end).ljust(len(uid), b"\0")
+        assert judge(data.replace(uid.encode(), broken), load_recipe("basic")) == "written"

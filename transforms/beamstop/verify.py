@@ -167,7 +167,8 @@ class _Look:
 
     @cached_property
     def _derived_uids(self) -> set[str]:
-        return {self._identity.uid(uid) for uid in self._everything.uids}
+        # Control characters at the end belong to a UID for the harvest, but not for pydicom.
+        return {self._identity.uid(uid) for uid in self._everything.uids | self._all_uids}
 
     @cached_property
     def _moved_dates(self) -> set[date]:
