@@ -28,7 +28,7 @@ from beamstop.words.vocabulary import eponyms, fold, medicine, ordinary, vocabul
 TARGET = Path(__file__).parent.parent / "transforms" / "beamstop" / "data"
 # How often a word must occur; the lists are of unequal length.
 MIN_COUNT = {"en": 300, "de": 60, "fr": 200, "es": 200, "it": 200, "pt": 200, "nl": 200, "ru": 100}
-COMMONEST = 1500  # words of each language, which stay words though somebody may bear them as a family name
+COMMONEST = 700  # words of each language, which stay words though somebody may bear them as a family name
 MIN_LETTERS = 3
 MIN_STEM, MAX_ENDING = 4, 3
 MAX_SHORT = 4
