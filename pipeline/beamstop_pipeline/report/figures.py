@@ -399,7 +399,7 @@ _ADDED = [*SUMS, *FLAGS, "n"]
 def _grouped(table: pa.Table) -> pd.DataFrame:
     grouped = table.group_by(KEYS, use_threads=False).aggregate([(name, "sum") for name in _ADDED])
     names = [name.removesuffix("_sum") for name in grouped.column_names]
-    cells: pd.DataFrame = grouped.rename_columns(names).to_pandas()
+    cells: pd.DataFrame = grouped.rename_columns(names).to_pandas(use_threads=False)
     return cells
 
 

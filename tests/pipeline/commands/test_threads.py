@@ -39,27 +39,10 @@ def test_commands_that_read_an_audit_start_no_thread_that_stays(run, archive, ke
     (archive / "cut.dcm").write_bytes((archive / "1.dcm").read_bytes()[:300])
     ran = run(archive)
     of = ["--input", archive, "--key", key_file]
-    commands = [
-        (["sources", ran.audit, *of], "0"),
-        (["report", ran.audit, "-o", tmp_path / "report.html"], "0"),
-        (
-            [
-                "verify",
-                "--output",
-                ran.output,
-                "--audit",
-                ran.audit,
-                "--recipe",
-                "basic",
-                *of,
-                "--workers",
-                1,
-            ],
-            "0",
-        ),
-    ]
-    for command, code in commands:
-        assert told(*command) == (code, ALONE, 0), command[0]
+    looks = ["--output", ran.output, "--audit", ran.audit, "--recipe", "basic", "--workers", 1]
+    report = ["report", ran.audit, "-o", tmp_path / "report.html"]
+    for command in (["sources", ran.audit, *of], report, ["verify", *looks, *of]):
+        assert told(*command) == ("0", ALONE, 0), command[0]
 
 
 @pytest.mark.workers
