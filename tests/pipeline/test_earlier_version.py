@@ -79,9 +79,9 @@ def test_verify_finds_a_row_that_was_changed(told: Callable[..., dict[str, int]]
     rows = table.to_pylist()
     rows[0]["bytes_in"] = 7
     pq.write_table(pa.Table.from_pylist(rows, table.schema), path)
-    assert told("verify")["checks"] == {"root": 1, "row_changed": 1}
+    assert told("verify")["checks"] == {"root": 1, "row_changed": 1, "table_changed": 1}
     pq.write_table(table.drop_columns(["leaks_found"]), path)
-    assert told("verify")["checks"] == {"root": 1, "row_changed": len(rows)}
+    assert told("verify")["checks"] == {"root": 1, "row_changed": len(rows), "table_changed": 1}
 
 
 def test_report_and_sources_read_it(old: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,7 +35,12 @@ INSTANCES = _schema(
     ("source_id", _TEXT, "keyed digest of the source path"),
     ("source_digest", _TEXT, "keyed digest of the source's bytes; null where they could not be read"),
     ("source_size", _WHOLE, "bytes, as listed"),
-    ("source_version", _TEXT, "generation on gs://, modification time in nanoseconds locally"),
+    (
+        "source_version",
+        _TEXT,
+        "keyed digest of the source's path and its generation on gs:// or time of modification locally; "
+        "empty where neither is known",
+    ),
     ("outcome", _TEXT, "written, rejected (by policy), quarantined (not proved clean) or failed"),
     ("step", _TEXT, "the step that decided"),
     ("reason", _TEXT, "a code; null where written"),
