@@ -199,3 +199,10 @@ def test_a_number_never_survives_however_it_is_written(number, mark, zeros, befo
 def test_words_of_the_vocabulary_stay_as_they_are(text: str) -> None:
     assert clean_text(text, PATIENT) is text
     assert clean_text(text, PATIENT, "remove") is text
+
+
+def test_pieces_of_a_number_are_joined_over_separators_alone() -> None:
+    identifiers = identifiers_of(PatientID="1234567")
+    assert clean_text("T1 123-4567 axial", identifiers) == "T1 axial"
+    apart = "T1 123 (+) 4567 axial"
+    assert clean_text(apart, identifiers) == apart
