@@ -234,7 +234,6 @@ STAY = (
     "Phone",
     "ID: 3",
     "age: 45",
-    "99 J. alt",
     "45 yo M",
     "90 year old",
     "89 year old",

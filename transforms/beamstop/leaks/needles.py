@@ -8,8 +8,18 @@ from typing import Any
 from unicodedata import combining, normalize
 
 from beamstop.dicom.deadline import check_time
-from beamstop.words.identifiers import Identifiers, Name, Words, runs_of, telephone_numbers
-from beamstop.words.vocabulary import is_common_word, is_placeholder, is_syllabic, vocabulary
+from beamstop.words.identifiers import Identifiers, Name, Words, address_numbers, runs_of, telephone_numbers
+from beamstop.words.national_numbers import packed_births
+from beamstop.words.vocabulary import (
+    is_common_word,
+    is_letters,
+    is_placeholder,
+    is_syllabic,
+    is_unparted,
+    vocabulary,
+)
+from beamstop.words.writings import NameWords, OwnWritings, apart
+from beamstop.words.written_dates import other_years
 
 MIN_LENGTH = 4
 MIN_DIGITS = 4
@@ -18,6 +28,7 @@ YEARS = range(1900, 2100)
 MIN_PLACE_WORD = 5
 MIN_UID_LENGTH = 10
 MIN_SYLLABLES = 2
+MIN_POINTED = 6
 MIN_PHONE = 7
 MAX_JOINED = 192  # letters: three components of a name (PS3.5 6.2)
 
@@ -35,6 +46,11 @@ class Needles:
         spellings: words that are not plain ASCII, lower case, with their accents and without.
         digits: the numbers, and the dates without separators.
         years: of the dates.
+        other_years: of the dates, in other calendars and numerals; of births, of two digits.
+        births: the dates of birth as national numbers say them, and with a year of two digits.
+        pointed: of the numbers, those found with points and underscores between their digits.
+        forms: the words of persons' names, however they are written.
+        writings: of the names, in texts that part no words or have lost letters.
         count: of identifiers that gave at least one needle.
     """
 
@@ -48,9 +64,15 @@ class Needles:
     spellings: set[str] = field(default_factory=set)
     digits: set[str] = field(default_factory=set)
     years: set[str] = field(default_factory=set)
+    other_years: set[str] = field(default_factory=set)
+    births: set[str] = field(default_factory=set)
+    pointed: set[str] = field(default_factory=set)
+    forms: NameWords = field(default_factory=NameWords)
+    writings: OwnWritings = field(default_factory=OwnWritings)
     count: int = 0
 
     def __post_init__(self) -> None:
+        self._persons: set[str] = set()
         makers: list[tuple[Iterable[Any], Any]] = [
             (self.identifiers.names, self._add_name),
             (self.identifiers.ids, self._add_id),
@@ -66,10 +88,23 @@ class Needles:
         dates = self.identifiers.dates
         self.digits = self.numbers.union(*map(_packed, dates))
         self.years = {f"{day.year}" for day in dates}
+        self.other_years = {sign for day in dates for sign in other_years(day)}
+        self.other_years |= {f"{day:%y}" for day in self.identifiers.births}
+        self.births = {
+            form for day in self.identifiers.births for form in (*packed_births(day), f"{day:%m%d%y}")
+        }
+        self.pointed = {number for number in self.numbers if len(number) >= MIN_POINTED}
+        self.forms = NameWords(self._persons, self.identifiers.kept)
+        self.phrases.update(pair for word in self._persons for pair in apart(word))
         spellings = self.identifiers.spellings
-        without_accents = {_without_accents(word) for word in spellings if not is_syllabic(word)}
+        self.writings = OwnWritings(
+            self.identifiers.names, spellings, self.identifiers.misread, self.words, MIN_LENGTH
+        )
+        parted = {word for word in spellings if not is_unparted(word)}
         self.spellings = {
-            word for word in spellings | without_accents if not word.isascii() and _is_long_enough(word)
+            word
+            for word in parted | set(map(_without_accents, parted))
+            if not word.isascii() and len(word) >= MIN_LENGTH
         }
 
     def _add_name(self, name: Name) -> bool:
@@ -77,6 +112,7 @@ class Needles:
         singles = {word for word in parts if self._tells(word)}
         singles |= {joined for component in name if self._tells(joined := "".join(component))}
         self.words |= singles | self._joined(name)
+        self._persons |= singles
         if singles.issuperset(parts) or len(name) < 2:  # each word is looked for by itself
             return bool(singles)
         family, given = name[0], name[1]
@@ -111,7 +147,7 @@ class Needles:
             return False
         if joined.isdecimal():
             return self._add_number(joined)
-        if joined.isalpha():
+        if is_letters(joined):
             if len(words) == 1:
                 return self._add_word(joined)
             return self._add_phrase(words)
@@ -129,8 +165,9 @@ class Needles:
 
     def _add_place(self, words: Words) -> bool:
         for word in words:
-            if len(word) >= MIN_PLACE_WORD and word.isalpha() and word not in vocabulary():
+            if len(word) >= MIN_PLACE_WORD and is_letters(word) and word not in vocabulary():
                 self._add_word(word)
+        self.phrases.update(address_numbers(words))
         return self._add_phrase(words)
 
     def _add_contact(self, words: Words) -> bool:
@@ -164,7 +201,7 @@ class Needles:
     def _tells(self, word: str) -> bool:
         if word.isdecimal() or is_common_word(word) or word in self.identifiers.kept:
             return False
-        return _is_long_enough(word)
+        return len(word) >= MIN_LENGTH or (is_syllabic(word) and len(word) >= MIN_SYLLABLES)
 
 
 def _packed(day: date) -> tuple[str, str, str]:
@@ -176,7 +213,3 @@ def _packed(day: date) -> tuple[str, str, str]:
 def _without_accents(word: str) -> str:
     """Return a word in the case it has, where `fold` would make a Greek final sigma another letter."""
     return normalize("NFC", "".join(it for it in normalize("NFD", word) if not combining(it)))
-
-
-def _is_long_enough(word: str) -> bool:
-    return len(word) >= (MIN_SYLLABLES if is_syllabic(word) else MIN_LENGTH)

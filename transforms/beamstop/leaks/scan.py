@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from beamstop.dicom.deadline import check_time
 from beamstop.leaks.needles import Needles
 from beamstop.words.identifiers import Words
+from beamstop.words.normal_form import UNSEEN, normal_form
 from beamstop.words.text_search import LONGEST
-from beamstop.words.vocabulary import fold
+from beamstop.words.vocabulary import fold, in_katakana
 from beamstop.words.written_dates import MONTHS
 
 # A value is followed by the next tag, whose first two bytes can look like letters or digits (group
@@ -49,20 +50,46 @@ def _class_of(byte: int) -> str:
         return "c"
     if 0xC3 <= byte <= 0xC5:
         return "a"
+    if 0xCC <= byte <= 0xF0:
+        return "n"
     return " " if byte else "0"
 
 
 _FOLD = bytes(map(_folded_byte, range(256)))  # small letters; accents of Latin-1 taken off
-# To tell which encodings occur: w of a word, a first and c second byte of an accented letter in UTF-8.
+# To tell which encodings occur: w of a word, a first and c second byte of an accented letter in UTF-8, n the
+# first of a letter that is not Latin.
 _CLASSES = bytes(ord(_class_of(byte)) for byte in range(256))
 _UTF_8, _UTF_16 = (b"wac", b"acw"), b"w0w0w"
 _MONTH_NAMES = sorted((name.encode() for name in MONTHS if name.isascii()), key=len, reverse=True)
-_MONTH = re.compile(rb"(?<![a-z])(?:" + b"|".join(_MONTH_NAMES) + rb")(?![a-z]{3})")
+_MONTH = re.compile(rb"(?<![a-z])(?=[a-z])(?:" + b"|".join(_MONTH_NAMES) + rb"|[ivx]{1,4})(?![a-z]{3})")
+_MONTH_AND_SHORT_YEAR = re.compile(_MONTH.pattern + rb"[.]?[-/ ]'?[0-9]{2}")
 _SEPARATED = re.compile(
     rb"([0-9]{4})([-/. _])([0-9]{1,2})\2([0-9]{1,2})|([0-9]{1,2})([-/. _])([0-9]{1,2})\6([0-9]{4})"
 )
 _APART = bytes(byte for byte in range(256) if byte not in _LETTERS and byte not in _DIGITS)
 _SEPARATORS_OF_NUMBERS = b"-/ "
+_POINTS = b"._"
+_SHORT_WINDOW, _LONGEST_NUMBER = 8, 30
+_SHORT_DATE = re.compile(rb"(?<![0-9.])[0-9]{1,2}([-/.])[0-9]{1,2}\1[0-9]{1,2}(?![0-9.])")
+_LONG_NUMBER = re.compile(rb"(?<![0-9.])[0-9](?:[-/ .+a]?[0-9]){8,}")
+_SMALL_LETTERS = re.compile(rb"[a-z]*")
+_HIGH = 0x80
+_JOINTS = ("", " ", "^", ",", ", ", "\u3000", "・", "=")
+_LEAD = 5  # letters of a name by which its parts and forms are found
+_LONGEST_LOSS = 12  # bytes in place of letters: escapes, or each as two in UTF-8 read as Latin-1
+_LETTER_IN_UTF_8 = rb"(?:[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|\xf0[\x80-\xbf]{3})"
+_BETWEEN_LETTERS, _LONGEST_LETTER = b"cn", 4
+_UTF_8_RUN = re.compile(rb"(?:%b[ -~]{0,3}){2,}" % _LETTER_IN_UTF_8)
+_IS_TWICE_IN_UTF_8 = re.compile(rb"[\xc2\xc3][\x80-\xbf][\xc2\xc3][\x80-\xbf]")
+_TWICE_IN_UTF_8 = re.compile(rb"(?:[ -~]{0,16}[\xc2\xc3][\x80-\xbf]){2,}[ -~]{0,16}")
+_UNSEEN = tuple(letter.encode() for letter in UNSEEN)
+_UNSEEN_PATTERN = re.compile(b"|".join(_UNSEEN))
+_TWO_BYTES = ("2022", "gb", "euc", "shift_jis", "big5", "cp949")
+_SHIFT_JIS, _SMALL_IN_SHIFT_JIS = 0x82, 0x81
+_FULL_WIDTH = re.compile(
+    rb"(?:\xa3[\xb0-\xb9\xc1-\xda\xe1-\xfa]){2,}|(?:\x82[\x4f-\x58\x60-\x79\x81-\x9a]){2,}"
+    rb"|(?:\x23[\x30-\x39\x41-\x5a\x61-\x7a]){2,}"
+)
 _SEPARATORS_OF_PHONES = b"-/. ()"
 
 
@@ -106,9 +133,19 @@ class LeakScan:
 
     def __init__(self, needles: Needles) -> None:
         self._checks: dict[bytes, list[_Check]] = {}
+        leads: dict[str, set[str]] = {}
+        for word in (*needles.forms.stems, *needles.forms.whole):
+            leads.setdefault(word[:_LEAD], set()).add(word)
+        for lead, words in leads.items():
+            self._add(lead, partial(_begins_form, words, tuple(words & needles.forms.stems)))
         for word in needles.words:
-            self._add(word, _is_word)
+            if word[:_LEAD] not in leads:
+                self._add(word, _is_word)
         crowded = self._add_phrases(needles.phrases)
+        for pieces in needles.writings.lost.values():
+            self._add(max(pieces, key=len), partial(_is_in_pieces, pieces))
+        for form in needles.births:
+            self._add(form, _is_in_long_number)
         for literal in needles.literals:
             self._add(literal, _counts)
         for number in needles.digits:
@@ -119,16 +156,39 @@ class LeakScan:
         packed = frozenset(b"%04d%02d%02d" % (day.year, day.month, day.day) for day in days)
         for year in needles.years:
             self._add(year, partial(_is_in_date, days, packed))
+        for year in needles.other_years:
+            self._add(year.lower(), _is_in_short_date)
         self._anchors = list(self._checks)
         self._search = _Search(self._anchors)
         self._crowded = _Search(crowded)
         self._digits = {number.encode() for number in needles.digits}
+        self._births = {form.encode() for form in needles.births}
+        self._has_pointed = bool(needles.pointed or needles.births)
+        self._is_national = any(map(_is_of_two_bytes, needles.identifiers.encodings))
         self._phones = _Search([phone.encode() for phone in needles.phones])
         self._spelled = _Search(list(_spelled(needles)))
 
     def may_hold(self, data: bytes) -> bool:
         """Say whether any needle may be in there, in any encoding."""
-        return any(map(self._finds, one_byte_forms(data))) or any(self._spelled.matches(data))
+        if any(map(self._finds, one_byte_forms(data))) or any(self._spelled.matches(data)):
+            return True
+        return any(self._finds(form) or any(self._spelled.matches(form)) for form in self._normal_forms(data))
+
+    def _normal_forms(self, data: bytes) -> Iterator[bytes]:
+        """Yield the text that is not of Latin letters, in its folded normal form, where there is any."""
+        if data.isascii():
+            return
+        runs = [match[0].decode("utf-8", "replace") for match in _runs_of_utf_8(data)]
+        if runs:
+            yield in_katakana(fold(normal_form("\n".join(runs)))).encode()
+        if any(unseen in data for unseen in _UNSEEN):
+            yield _UNSEEN_PATTERN.sub(b"", data)
+        if _IS_TWICE_IN_UTF_8.search(data):
+            twice = (match[0].decode("utf-8") for match in _TWICE_IN_UTF_8.finditer(data))
+            once = b"\n".join(text.encode("latin-1") for text in twice)
+            yield from (*one_byte_forms(once), *self._normal_forms(once))
+        if self._is_national:
+            yield _FULL_WIDTH.sub(_in_half_width, data)
 
     def _add_phrases(self, phrases: Iterable[Words]) -> list[bytes]:
         """Look for each phrase from its longest word; return, joined, those that share it with many."""
@@ -163,14 +223,20 @@ class LeakScan:
             return True
         if self._phones and any(self._phones.matches(data.translate(None, _SEPARATORS_OF_PHONES))):
             return True
-        return bool(self._digits) and self._finds_spaced(data.translate(None, _SEPARATORS_OF_NUMBERS))
+        if (self._digits or self._births) and self._finds_spaced(
+            data.translate(None, _SEPARATORS_OF_NUMBERS)
+        ):
+            return True
+        return self._has_pointed and self._finds_spaced(data.translate(None, _POINTS))
 
     def _finds_spaced(self, data: bytes) -> bool:
         """Look for numbers in data that have no separators any more."""
         return any(
             end - start == LONGEST
-            or (self._anchors[index] in self._digits and _is_number(data, data, start, end))
+            or ((anchor in self._digits or anchor in self._births) and _is_number(data, data, start, end))
+            or (anchor in self._births and _is_in_long_number(data, data, start, end))
             for index, start, end in self._search.matches(data)
+            for anchor in [self._anchors[index]]
         )
 
 
@@ -196,6 +262,38 @@ def _counts(raw: bytes, folded: bytes, start: int, end: int) -> bool:
 def _is_word(raw: bytes, folded: bytes, start: int, end: int) -> bool:
     """Say whether no letters stand beside a word but what may be no part of it."""
     return _stands_alone(raw, start, end, _LETTERS)
+
+
+def _runs_of_utf_8(data: bytes) -> Iterator[re.Match[bytes]]:
+    """Yield the runs of letters that are not Latin."""
+    classes = data.translate(_CLASSES)
+    at = classes.find(_BETWEEN_LETTERS)
+    while at >= 0:
+        before = classes.rfind(b"n", max(0, at - _LONGEST_LETTER), at)
+        match = _UTF_8_RUN.match(data, before if before >= 0 else at + 1)
+        if match:
+            yield match
+        at = classes.find(_BETWEEN_LETTERS, max(at + 1, match.end() if match else 0))
+
+
+def _begins_form(
+    words: set[str], stems: tuple[str, ...], raw: bytes, folded: bytes, start: int, end: int
+) -> bool:
+    """Say whether what stands there is a leading part of one of some words, or a stem with an ending."""
+    before = raw[max(0, start - _BEFORE - 1) : start]
+    if len(before) > _BEFORE and _LETTERS.issuperset(before):
+        return False
+    match = _SMALL_LETTERS.match(folded, start)
+    found = match[0].decode() if match else ""
+    parts = tuple(found[:length] for length in range(max(0, len(found) - _BEHIND), len(found) + 1))
+    return found.startswith(stems) or any(word.startswith(parts) for word in words)
+
+
+def _is_in_long_number(raw: bytes, folded: bytes, start: int, end: int) -> bool:
+    """Say whether digits are part of as many as a national number has."""
+    first = max(0, start - _LONGEST_NUMBER)
+    found = _LONG_NUMBER.finditer(raw, first, end + _LONGEST_NUMBER)
+    return any(match.start() <= start < match.end() for match in found)
 
 
 def _is_uid(raw: bytes, folded: bytes, start: int, end: int) -> bool:
@@ -231,6 +329,32 @@ def _is_in_phrase(words: Words, raw: bytes, folded: bytes, start: int, end: int)
     return any(re.search(pattern, text) for text in (folded[around], raw[around].lower()))
 
 
+def _is_in_pieces(pieces: Words, raw: bytes, folded: bytes, start: int, end: int) -> bool:
+    """Say whether the pieces of a name that lost letters stand there, near one another."""
+    reach = sum(map(len, pieces)) + len(pieces) * _LONGEST_LOSS
+    window = raw[max(0, start - reach) : end + reach].lower()
+    gap = rb"[\x00-\xff]{0,%d}" % _LONGEST_LOSS
+    return re.search(gap.join(re.escape(piece.encode()) for piece in pieces), window) is not None
+
+
+def _is_in_short_date(raw: bytes, folded: bytes, start: int, end: int) -> bool:
+    """Say whether a year of two digits or of an era is part of a date."""
+    window = folded[max(0, start - _SHORT_WINDOW) : end + _SHORT_WINDOW]
+    return _SHORT_DATE.search(window) is not None or _MONTH_AND_SHORT_YEAR.search(window) is not None
+
+
+def _is_of_two_bytes(encoding: str) -> bool:
+    return any(name in encoding for name in _TWO_BYTES)
+
+
+def _in_half_width(match: re.Match[bytes]) -> bytes:
+    """Return letters and digits of full width in GB 2312, KS X 1001, JIS X 0208 or Shift-JIS as ASCII."""
+    text = match[0]
+    if text[0] != _SHIFT_JIS:
+        return bytes(byte & 0x7F for byte in text[1::2])
+    return bytes(byte - (0x20 if byte >= _SMALL_IN_SHIFT_JIS else 0x1F) for byte in text[1::2])
+
+
 def _is_in_date(
     days: frozenset[date], packed: frozenset[bytes], raw: bytes, folded: bytes, start: int, end: int
 ) -> bool:
@@ -238,7 +362,8 @@ def _is_in_date(
     if folded[start : start + len("20040826")] in packed:  # a time follows
         return _is_number(raw, folded, start, len(raw))
     window = folded[max(0, start - _WINDOW) : end + _WINDOW]
-    return _MONTH.search(window) is not None or not days.isdisjoint(_separated_dates(window))
+    is_foreign = any(byte >= _HIGH for byte in window)  # a month in another script, 年
+    return is_foreign or _MONTH.search(window) is not None or not days.isdisjoint(_separated_dates(window))
 
 
 def _separated_dates(text: bytes) -> Iterator[date]:
@@ -274,15 +399,25 @@ _LETTER_OF = _letters_of()
 
 
 def _spelled(needles: Needles) -> Iterator[bytes]:
-    """Yield the words that are not plain ASCII in every encoding that has them, in three cases."""
+    """Yield what of names is not plain ASCII in every encoding that has it, words in three cases."""
     encodings = {"utf-8", "latin-1", "utf-16-le", "utf-16-be", *needles.identifiers.encodings}
-    for word in needles.spellings:
-        whole = {word, word.upper(), word.capitalize()}
-        for spelling in whole | {normalize("NFD", it) for it in whole}:  # accents as characters of their own
-            for encoding in encodings:
-                try:
-                    encoded = spelling.encode(encoding)
-                except UnicodeEncodeError:
-                    continue
-                # ISO 2022 ends with the escape back to ASCII; the word may go on before it.
-                yield encoded.removesuffix(b"\x1b(B") if encoded.startswith(b"\x1b") else encoded
+    forms = needles.forms
+    leads = {word[:_LEAD] for word in (*forms.whole, *forms.stems, *needles.spellings) if not word.isascii()}
+    spelled = {
+        case
+        for lead in leads
+        for word in (lead, lead.upper(), lead.capitalize())
+        for case in (word, normalize("NFD", word))
+    }
+    spelled |= {joint.join(name) for name in needles.writings.unparted for joint in _JOINTS}
+    spelled |= {year for year in needles.other_years if not year.isascii()}
+    ways = [(spelling, encodings) for spelling in spelled]
+    ways += [(text, {"utf-8", "latin-1"}) for text in needles.writings.misread]
+    for spelling, all_encodings in ways:
+        for encoding in all_encodings:
+            try:
+                encoded = spelling.encode(encoding)
+            except UnicodeEncodeError:
+                continue
+            # ISO 2022 ends with the escape back to ASCII; the word may go on before it.
+            yield encoded.removesuffix(b"\x1b(B") if encoded.startswith(b"\x1b") else encoded

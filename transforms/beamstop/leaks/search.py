@@ -4,7 +4,8 @@ What is searched for, and what is not (rules by number; each has a test of the s
 
 1.  A needle has at least four letters or digits. Ideographs and syllables (CJK, kana, hangul) say
     more each: there two are enough.
-2.  A word of a name is a needle unless it is an ordinary word (`vocabulary.ordinary`: attribute
+2.  A word of a name, in any writing of `words/writings` (cut short, inflected, with a prefix, its accents
+    dropped, replaced or misread), is a needle unless it is an ordinary word (`vocabulary.ordinary`: attribute
     names, code meanings, modalities, placeholders such as ANONYMOUS or PHANTOM, plain English).
 3.  A whole name is a needle in either order, with any separator or joined, in full or with initials ("Li
     Wu", "wu^li", "LIWU", "Grant Brown", "JSMITH", "smithj"). One of ordinary words, among them one that
@@ -12,7 +13,8 @@ What is searched for, and what is not (rules by number; each has a test of the s
     means nothing.
 4.  A number (identifier, telephone) needs four digits, leading zeros not counted, and is no year of our
     time (1900 to 2099); it is found with
-    any of `-/ ` between its digits, with and without leading zeros. A telephone number of seven digits may
+    any of `-/ ` between its digits, with and without leading zeros, from six digits on also with `_` or two
+    points or more, in groups of two digits or more. A telephone number of seven digits may
     have points, parentheses or four separators between them, and a country code with its + or a zero before
     it; one of ten digits or more is found without its country code, too.
 5.  An identifier of letters and digits is found with any or no separators, between letters and digits
@@ -20,14 +22,17 @@ What is searched for, and what is not (rules by number; each has a test of the s
     99123 of ACC0099123); unless it is an ordinary word with up to three digits (CT01, 4MR1, SCANNER2).
 6.  An identifier of letters alone counts as a word (rule 2).
 7.  A place is a needle as a whole unless all its words are ordinary (RADIOLOGY), and so is each of its words
-    of five letters or more that is in no vocabulary.
-8.  A date is found in all the ways `written_dates` reads, when it names a day and has a four-digit
-    year; dates that stand for none (1900-01-01) are not needles.
+    of five letters or more that is in no vocabulary; postal code and house number are one where they stand
+    together.
+8.  A date is found in all the ways `written_dates` reads, when it names a day and has a four-digit year or
+    one of an era; a date of birth with a year of two digits as well, and inside national numbers. Dates that
+    stand for none (1900-01-01) are not needles.
 9.  Digits stand alone: no digit and no decimal point beside them. So 20040826 is not in
     2.25.99820040826771 nor in 1.20040826; followed by a time of day (20040826185059) it is a date.
 10. A UID is found as a whole and never in part; it has at least ten characters.
 11. Values the recipe keeps are no needles, nor are the words in them.
-12. Words are whole words: no letter beside them (SMITH01 and Smith_1 hold Smith, Smithsonian does not).
+12. Words are whole words: no letter beside them (SMITH01 and Smith_1 hold Smith, Smithsonian does not). In
+    scripts that part no words they are found anywhere.
 13. Numbers are no identifiers: a kept 1234567 in DS, IS or TM is a measure by chance. What is no number
     there is a text.
 14. In OB, OW, UN and numbers in binary (AT FD FL OD OF OL OV SL SS SV UL US UV) a needle counts inside
@@ -39,8 +44,8 @@ What is searched for, and what is not (rules by number; each has a test of the s
     PDF, hexadecimal, and what is escaped as in XML, URLs, quoted-printable or JSON) counts as OB does
     (rule 14): of four letters read wrongly as base64, one in 10^8 is a given word.
 
-Encodings: ASCII, Latin-1 (accents folded), UTF-8, UTF-16 in both orders, and the instance's own
-character sets.
+Encodings: ASCII, Latin-1 (accents folded), UTF-8, UTF-16 in both orders, the instance's own character sets,
+and for names those in which people write their script. Texts are compared in their `normal_form`.
 
 Method: `scan` looks for all needles at once, in the bytes as they are and unpacked. Only when that
 finds something is the file parsed and each element looked at with its boundaries and VR, which decides.
@@ -67,8 +72,11 @@ from beamstop.leaks.embedded_text import unpacked
 from beamstop.leaks.needles import Needles
 from beamstop.leaks.scan import LeakScan, one_byte_forms, without_case
 from beamstop.words.identifiers import Identifiers, Words, decode_leniently
+from beamstop.words.national_numbers import own_numbers
+from beamstop.words.normal_form import MARKS, WORD, normal_form
 from beamstop.words.text_search import TextSearch
-from beamstop.words.vocabulary import fold, is_syllabic
+from beamstop.words.vocabulary import fold
+from beamstop.words.writings import read_as_utf_8
 from beamstop.words.written_dates import find_dates
 
 MIN_PRINTABLE = 8
@@ -81,10 +89,10 @@ _PREAMBLE_END, _META_START = 128, 132
 
 
 _LETTERS = re.compile(r"[^\W\d_]+")
-_WORD = re.compile(r"[^\W_]+")
 _UIDS = re.compile(r"(?<![0-9])[0-9]+(?:\.[0-9]+)+")
 _SEPARATORS = re.compile(r"[-/ ]")
-_PARTS = re.compile(r"[\W_]+")  # what parts words
+_NO_PART = re.compile(rf"[^\W_]|[{MARKS}]")
+_PARTS = re.compile(rf"(?:(?![{MARKS}])[\W_])+")  # what parts words
 _WIDEST_GAP = 3  # characters between the words of a phrase
 _PHONE_SEPARATORS = frozenset("-/. ()")
 _NO_PHONE_SEPARATORS = dict.fromkeys(map(ord, _PHONE_SEPARATORS))
@@ -93,6 +101,14 @@ _BEFORE_PHONE = re.compile(r"(?<![0-9])(?<![0-9]\.)(?:\+[0-9]{1,3}[-/. ()]{0,4})
 _LONGEST_BEFORE = 13  # characters that it can match
 _BEHIND_PHONE = re.compile(r"(?![0-9])(?!\.[0-9])")
 _SPACED_DIGITS = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9](?:[ /-]?[0-9])*(?![0-9])(?!\.[0-9])")
+# As people group digits; UIDs have more groups, and of one digit.
+_POINTED_DIGITS = re.compile(
+    r"(?<![0-9._])(?:[0-9]{1,6}(?:[._][0-9]{2,6}){2,5}|[0-9]+_[0-9]+)(?![0-9]|[._][0-9])"
+)
+_POINTS = re.compile(r"[._]")
+_BROKEN_UTF_8 = re.compile(
+    "[\udc80-\udcff]"
+)  # no lost letter: that Möller in Latin-1 is no UTF-8 says nothing
 _BYTES = np.arange(256)
 _IS_PRINTABLE = (ord(" ") <= _BYTES) & (ord("~") >= _BYTES)
 _IS_ALNUM = np.isin(_BYTES, list((string.ascii_letters + string.digits).encode()))
@@ -145,26 +161,30 @@ class _Judge:
         self._spellings = TextSearch(needles.spellings)
         self._phones = TextSearch(needles.phones)
 
-    def holds(self, text: str) -> bool:
+    def holds(self, as_written: str) -> bool:
         check_time()
-        needles, folded = self._needles, fold(text)
-        words = set(_WORD.findall(folded))
+        needles, text = self._needles, normal_form(as_written)
+        folded = fold(text)
+        words = set(WORD.findall(folded))
         words.update(*(_LETTERS.findall(word) for word in tuple(words) if not word.isalpha()))
         return (
             not needles.words.isdisjoint(words)
+            or any(word in needles.forms for word in words)
             or self._has_phrase(folded)
             or any(self._literals.matches(folded))
             or not needles.uids.isdisjoint(_UIDS.findall(text))
             or _has_number(text, needles)
             or self._has_phone(text)
+            or any(own_numbers(text, needles.identifiers.births))
             or _has_date(text, needles)
             or self._has_spelling(text.lower())
+            or any(needles.writings.find(as_written))
         )
 
     def _has_phrase(self, folded: str) -> bool:
         """Look for phrases where nothing parts words, then see what parts them in the text."""
         found = list(self._joined.matches(_PARTS.sub("", folded)))
-        places = [at for at, letter in enumerate(folded) if letter.isalnum()] if found else []
+        places = [match.start() for match in _NO_PART.finditer(folded)] if found else []
         return any(
             _is_phrase(folded, places[start:end], phrase)
             for joined, start, end in found
@@ -178,7 +198,7 @@ class _Judge:
 
     def _has_spelling(self, lowered: str) -> bool:
         found = {word for word, *_ in self._spellings.matches(lowered)}
-        return any(map(is_syllabic, found)) or not found.isdisjoint(_WORD.findall(lowered) if found else ())
+        return not found.isdisjoint(WORD.findall(lowered) if found else ())
 
 
 def _is_phrase(folded: str, places: list[int], words: Words) -> bool:
@@ -209,17 +229,17 @@ def _has_number(text: str, needles: Needles) -> bool:
         joined = "".join(pieces)
         if not needles.numbers.isdisjoint({*pieces, joined, joined.lstrip("0")}):
             return True
-    return False
+    return any(_POINTS.sub("", match[0]) in needles.pointed for match in _POINTED_DIGITS.finditer(text))
 
 
 def _has_date(text: str, needles: Needles) -> bool:
-    dates = needles.identifiers.dates
-    years = [year for year in needles.years if year in text]
-    lines = text.split("\n") if years else ()
+    dates, births = needles.identifiers.dates, needles.identifiers.births
+    signs = [sign for sign in (*needles.years, *needles.other_years) if sign in text]
+    lines = text.split("\n") if signs else ()
     return any(
-        found.whole and found.has_century and not dates.isdisjoint(found.readings)
+        found.whole and not (dates if found.has_century else births).isdisjoint(found.readings)
         for line in lines
-        if any(year in line for year in years)
+        if any(sign in line for sign in signs)
         for found in find_dates(line)
     )
 
@@ -275,7 +295,10 @@ def _as_they_stand(value: bytes, vr: str, encodings: tuple[str, ...]) -> Iterato
 
 def _decoded(value: bytes, encodings: tuple[str, ...]) -> Iterator[str]:
     yield value.decode("latin-1")
-    yield value.decode("utf-8", "replace")
+    text = _BROKEN_UTF_8.sub("\0", value.decode("utf-8", "surrogateescape"))
+    yield text
+    if right := read_as_utf_8(text):  # what was UTF-8 twice
+        yield right
     if encodings and (b"\x1b" in value or not value.isascii()):
         yield decode_leniently(value, encodings)
     if b"\0" in value.strip(b"\0"):

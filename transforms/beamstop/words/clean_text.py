@@ -3,17 +3,21 @@
 What goes:
 
 1. words of this instance's own names, in any order, case and accents, joined (SmithJohn), with what
-   hangs on (Smith's, SMITH01), and initials beside one (J. Smith). A name that is an ordinary word
+   hangs on (Smith's, SMITH01), initials beside one (J. Smith), and in every writing of `writings`: cut short,
+   inflected, transliterated, misread, in scripts that part no words. A name that is an ordinary word
    (Brown, Hand) goes only beside another word, an initial (M. Brown) or a title of the same name, and
    so does a particle (von);
-2. its identifiers and telephone numbers, with any or no separators, with or without leading zeros;
+2. its identifiers and telephone numbers, with any or no separators, with or without leading zeros, in
+   digits of any script; national numbers that hold its date of birth;
 3. its institutions and addresses as a whole, unless they are two ordinary words (Nuclear Medicine), and
-   each word of them that no vocabulary knows;
+   each word of them that no vocabulary knows; a postal code beside its house number;
 4. its UIDs, and anything else in the shape of one;
 5. dates in every way that `written_dates` reads, this patient's or not, with the time beside them;
    with `shift_date` they are moved and written as they were instead; what may be a version (3.11.63)
    only where it is one of its dates;
 6. what has the shape of an identifier whoever it belongs to, see `shapes`; an age over 89 becomes 90.
+
+What is cut is whole letters: no vowel sign and no half of a letter stays behind.
 
 Everything else stays, in order: T1, L5-S1, 8/10, 2/3, 10.5, 120kVp, and Wilson when the patient is not
 called so. PS3.15 wants no more. Where unknown words are judged, those go that nobody vouches for, see
@@ -22,18 +26,20 @@ called so. PS3.15 wants no more. Where unknown words are judged, those go that n
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property, lru_cache
 from itertools import groupby
 from typing import Literal, NamedTuple
 
-from beamstop.words.identifiers import Identifiers, Name, Words, runs_of, telephone_numbers
-from beamstop.words.shapes import WORD, Span, find_shapes
-from beamstop.words.text_search import TextSearch
+from beamstop.words.identifiers import Identifiers, Name, Words, address_numbers, runs_of, telephone_numbers
+from beamstop.words.national_numbers import own_numbers
+from beamstop.words.normal_form import WORD, in_digits_of, located_normal_form, whole_letters
+from beamstop.words.shapes import Span, find_shapes
 from beamstop.words.unknown_words import find_unknown
-from beamstop.words.vocabulary import fold, is_common_word, is_placeholder, is_syllabic, particles, vocabulary
+from beamstop.words.vocabulary import fold, is_common_word, is_letters, is_placeholder, particles, vocabulary
+from beamstop.words.writings import NameWords, OwnWritings, apart, misread_utf_8, read_as_utf_8
 from beamstop.words.written_dates import find_dates
 
 UnknownWords = Literal["keep", "judge", "remove"]
@@ -106,13 +112,32 @@ def clean_text(
     >>> clean_text("CT CHEST W/CONTRAST for Mr. Smith DOB 1/2/1970 seen by Dr. Wood", Identifiers())
     'CT CHEST W/CONTRAST for DOB seen by'
     """
-    dates = list(_dates(text, identifiers, shift_date))
-    spans = [*dates, *find_shapes(text, modality), *_own(text, _terms(identifiers))]
+    right = read_as_utf_8(text)
+    if right is not None:
+        clean = clean_text(right, identifiers, unknown_words, extra_words, shift_date, modality)
+        return text if clean is right else misread_utf_8(clean, text)
+    terms = _terms(identifiers)
+    normal, places = located_normal_form(text)
+    dates = list(_dates(normal, identifiers, shift_date))
+    spans = [*dates, *find_shapes(normal, modality), *_own(normal, terms)]
     if unknown_words == "judge":
-        spans += _outside(dates, find_unknown(text, dates, extra_words))
+        spans += _outside(dates, find_unknown(normal, dates, extra_words))
     elif unknown_words == "remove":
-        spans += _unknown_words(text, extra_words)
+        spans += _unknown_words(normal, extra_words)
+    if places is not None:
+        spans = [_as_written(text, places, span) for span in spans]
+    spans += ((start, end, "") for start, end in terms.writings.find(text))
+    spans += ((start, end, "") for start, end in terms.writings.find_titled(text))
     return _without(text, spans) if spans else text
+
+
+def _as_written(text: str, places: Sequence[int], span: Span) -> Span:
+    """Return a span of a text's normal form as one of the text, which it covers letter by letter."""
+    start, end, instead = span
+    while start < end < len(places) - 1 and places[end] == places[end - 1]:
+        end += 1
+    first, last = places[start], places[end]
+    return first, last, in_digits_of(instead, text[first:last]) if instead else ""
 
 
 class _Sequences:
@@ -143,10 +168,13 @@ class _Terms:
         sequences: by first word, words that go when they follow one another.
         careted: as sequences, but only where a caret or comma stands between the first two.
         joined: letters and digits that go whatever stands between them.
-        syllabic: words of scripts that do not part words.
+        forms: of the words of persons' names, however they are written.
+        writings: of the names, in texts that part no words or have lost letters.
         uids: as they are.
+        births: dates of birth, which national numbers hold.
     """
 
+    persons: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
     common_names: set[str] = field(default_factory=set)
     initials: set[str] = field(default_factory=set)
@@ -154,8 +182,10 @@ class _Terms:
     sequences: dict[str, "_Sequences"] = field(default_factory=dict)
     careted: dict[str, "_Sequences"] = field(default_factory=dict)
     joined: set[str] = field(default_factory=set)
-    syllabic: TextSearch = field(default_factory=lambda: TextSearch(()))
+    forms: NameWords = field(default_factory=NameWords)
+    writings: OwnWritings = field(default_factory=OwnWritings)
     uids: frozenset[str] = frozenset()
+    births: frozenset[date] = frozenset()
 
     def may_begin(self, word: str) -> bool:
         """Say whether one of `joined` may begin with a word, leading zeros not counted."""
@@ -174,13 +204,17 @@ class _Terms:
             - particles()
         )
         self.names |= telling
+        self.persons |= telling
+        for word in telling:
+            for pair in apart(word):
+                self.sequences.setdefault(pair[0], _Sequences()).add(pair)
         if telling:
-            self.common_names.update(word for word in words if word.isalpha() and word not in telling)
-        self.initials.update(word[0] for word in words if word.isalpha())
+            self.common_names.update(word for word in words if is_letters(word) and word not in telling)
+        self.initials.update(word[0] for word in words if is_letters(word))
         if len(name) < 2:
             return
         family, given, *_ = name
-        self.initialed.setdefault(family[-1], set()).update(word[0] for word in given if word.isalpha())
+        self.initialed.setdefault(family[-1], set()).update(word[0] for word in given if is_letters(word))
         is_nobody = not telling and any(map(is_placeholder, (*family, *given)))
         for order in ((*family, *given), (*given, *family)):
             kind = self.careted if is_nobody else self.sequences
@@ -195,7 +229,7 @@ class _Terms:
         joined = "".join(words)
         if joined.isdecimal():
             self.add_number(joined)
-        elif joined.isalpha():
+        elif is_letters(joined):
             self.add_sequence(words)
         elif len(joined) >= MIN_JOINED and not is_common_word(joined):
             self.joined.add(joined)
@@ -215,9 +249,11 @@ class _Terms:
 
     def add_place(self, words: Words, kept: frozenset[str]) -> None:
         self.add_sequence(words, is_named=len(words) >= MIN_PLACE_WORDS)
+        for pair in address_numbers(words):
+            self.sequences.setdefault(pair[0], _Sequences()).add(pair)
         known = vocabulary() | kept
         self.names.update(
-            word for word in words if len(word) >= MIN_PLACE_WORD and word.isalpha() and word not in known
+            word for word in words if len(word) >= MIN_PLACE_WORD and is_letters(word) and word not in known
         )
 
     def add_contact(self, words: Words) -> None:
@@ -236,8 +272,7 @@ class _Terms:
 @lru_cache(maxsize=2)
 def _terms(identifiers: Identifiers) -> _Terms:
     """Return the terms of one instance; its texts are cleaned one after another."""
-    syllabic = TextSearch(word for word in identifiers.spellings if is_syllabic(word))
-    terms = _Terms(uids=identifiers.uids, syllabic=syllabic)
+    terms = _Terms(uids=identifiers.uids, births=identifiers.births)
     for name in identifiers.names:
         terms.add_name(name, identifiers.kept)
     for words in identifiers.ids:
@@ -246,6 +281,8 @@ def _terms(identifiers: Identifiers) -> _Terms:
         terms.add_place(words, identifiers.kept)
     for words in identifiers.contacts:
         terms.add_contact(words)
+    terms.forms = NameWords(terms.persons, identifiers.kept)
+    terms.writings = OwnWritings(identifiers.names, identifiers.spellings, identifiers.misread, terms.names)
     return terms
 
 
@@ -282,13 +319,12 @@ def _own(text: str, terms: _Terms) -> Iterator[Span]:
     for match in _UID.finditer(text) if terms.uids else ():
         if match[0] in terms.uids:
             yield *match.span(), ""
-    if terms.syllabic:
-        for _, start, end in terms.syllabic.matches(text.lower()):
-            yield start, end, ""
+    for start, end in own_numbers(text, terms.births):
+        yield start, end, ""
 
 
 def _is_name(word: str, terms: _Terms) -> bool:
-    if word in terms.names:
+    if word in terms.names or word in terms.forms:
         return True
     return not word.isalpha() and any(
         run in terms.names for run in _LETTERS.findall(word) if len(run) >= MIN_JOINED
@@ -326,7 +362,7 @@ def _initial_and_name_at(text: str, tokens: list[_Token], first: int, terms: _Te
 
 def _add_neighbours(text: str, tokens: list[_Token], gone: set[int], terms: _Terms) -> None:
     """Add initials and ordinary words of a name that stand beside a word of it that goes."""
-    beside = [number for number in gone if tokens[number].word in terms.names]
+    beside = [number for number in gone if _is_name(tokens[number].word, terms)]
     while beside:
         number = beside.pop()
         for other in (number - 1, number + 1):
@@ -381,6 +417,7 @@ def _without(text: str, spans: list[Span]) -> str:
     """Cut spans out, and with them the separators and brackets that have lost their use."""
     parts, done = [], 0
     for start, end, instead in sorted(spans, key=lambda span: (span[0], -span[1])):
+        start, end = whole_letters(text, start, end)
         if start >= done:
             parts.append(text[done:start].replace(_CUT, " ") + (instead or _CUT))
         done = max(done, end)

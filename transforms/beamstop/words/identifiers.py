@@ -44,13 +44,14 @@ from beamstop.dicom.limits import DEEPEST
 from beamstop.dicom.tags import private_block_start
 from beamstop.standard.defined_terms import is_body_part
 from beamstop.standard.uids import is_well_known_uid
+from beamstop.words.normal_form import WORD, normal_form
 from beamstop.words.vocabulary import fold, titles, two_letter_umlauts
+from beamstop.words.writings import is_misread, readings
 
 Path = tuple[int, ...]  # tags from the top level to an attribute, item numbers left out
 Words = tuple[str, ...]  # of a value, folded: "O'Brien-Smith 7" is ("o", "brien", "smith", "7")
 Name = tuple[Words, ...]  # components as PS3.5 6.2.1 orders them: family, given, middle, prefix, suffix
 
-_WORD = re.compile(r"[^\W_]+")
 _RUN = re.compile(r"[^\W\d_]+|\d+")
 _COUNTRY_CODES = (1, 2, 3)  # digits (ITU-T E.164)
 _MIN_NATIONAL = 8  # digits
@@ -59,8 +60,13 @@ _LONGEST_PRIVATE_VALUE = 1 << 18  # bytes; what is longer is a picture
 _WRITTEN_UID = re.compile(rb"(?<![0-9.])[0-2](?:\.[0-9]+){5,}(?![0-9.])")
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+){3,}\Z")
 _NAME_GROUPS = re.compile(r"[=\\]")
+_NAME_PARTS = re.compile(r"[=\\^ ]")
 _DELIMITERS = {ord("\\"), ord("^"), ord("=")}  # reset ISO 2022 escapes (PS3.5 6.1.2.5.3)
 _SPECIFIC_CHARACTER_SET = 0x00080005
+_MAX_OF_ONE_ADDRESS = 4
+_MIN_POSTAL_CODE, _MAX_HOUSE_NUMBER = 4, 4  # digits; digits and letters
+_BIRTH_DATES = frozenset({0x00100030, 0x00100033})  # the second in another calendar
+_SCHEMES = re.compile(r"(?i)\A\s*(?:mailto|tel|fax|sip|sms)\s*:")
 _CODE_TAGS = frozenset({0x00080100, 0x00080119, 0x00080120, 0x00080104})  # three forms of value; meaning
 _PLACEHOLDER_DATES = frozenset({date(1900, 1, 1), date(1899, 12, 30), date(1899, 12, 31), date(1911, 11, 11)})
 _EARLIEST_YEAR, _LATEST_YEAR = 1850, 2150  # 00010101, 17530101, 99991231 stand for no date
@@ -156,7 +162,9 @@ class Identifiers:
         contacts: telephone numbers and mail addresses.
         dates: days, without those that stand for none (1900-01-01).
         uids: those not well known.
+        births: of the dates, those of birth.
         spellings: words of names and places that are not plain ASCII, lower case, accents kept.
+        misread: names that look as if their bytes were read in the wrong character set, as they stand.
         kept: words of names, ids and places that the recipe keeps, of products, and body parts.
         kept_dates: days that the recipe keeps.
         encodings: Python's names of the character sets the instance says it uses.
@@ -168,7 +176,9 @@ class Identifiers:
     contacts: frozenset[Words] = frozenset()
     dates: frozenset[date] = frozenset()
     uids: frozenset[str] = frozenset()
+    births: frozenset[date] = frozenset()
     spellings: frozenset[str] = frozenset()
+    misread: frozenset[str] = frozenset()
     kept: frozenset[str] = frozenset()
     kept_dates: frozenset[date] = frozenset()
     encodings: tuple[str, ...] = ()
@@ -178,7 +188,7 @@ class Identifiers:
 
         A shifted date may by chance be another date of the original.
         """
-        return replace(self, dates=self.dates.difference(dates))
+        return replace(self, dates=self.dates.difference(dates), births=self.births.difference(dates))
 
 
 def harvest(dataset: Dataset, is_kept: Callable[[Path], bool]) -> Identifiers:
@@ -207,7 +217,7 @@ def words_of(text: str) -> Words:
     ('o', 'brien', 'smith', '7')
     """
     check_time()
-    return tuple(_WORD.findall(fold(text)))
+    return tuple(WORD.findall(fold(normal_form(text))))
 
 
 def runs_of(words: Words) -> Words:
@@ -231,6 +241,20 @@ def telephone_numbers(words: Words) -> set[str]:
     return {digits, *(number for number in national if len(number) >= _MIN_NATIONAL)}
 
 
+def address_numbers(words: Words) -> Iterator[Words]:
+    """Yield the postal code and the house number of an address, in either order: neither tells alone.
+
+    >>> sorted(address_numbers(("hauptstr", "12", "69120", "heidelberg")))
+    [('12', '69120'), ('69120', '12')]
+    """
+    codes = [word for word in words if word.isdecimal() and len(word) >= _MIN_POSTAL_CODE]
+    houses = [word for word in words if word[:1].isdecimal() and len(word) <= _MAX_HOUSE_NUMBER]
+    for code in codes[:_MAX_OF_ONE_ADDRESS]:
+        for house in houses[:_MAX_OF_ONE_ADDRESS]:
+            if house != code:
+                yield from ((code, house), (house, code))
+
+
 class _Values:
     """Values by kind: one of these for what goes, one for what the recipe keeps."""
 
@@ -238,28 +262,34 @@ class _Values:
         self.names: set[Name] = set()
         self.words: dict[_Kind, set[Words]] = {_Kind.ID: set(), _Kind.PLACE: set(), _Kind.CONTACT: set()}
         self.dates: set[date] = set()
+        self.births: set[date] = set()
+        self.misread: set[str] = set()
         self.uids: set[str] = set()
         self.spellings: set[str] = set()
 
-    def add(self, kind: _Kind, text: str) -> None:
+    def add(self, kind: _Kind, text: str, is_birth: bool = False) -> None:
         if kind is _Kind.DATE:
-            self._add_dates(text)
+            self._add_dates(text, is_birth)
         elif kind is _Kind.NAME:
-            self.names.update(_names(text))
-            self._add_spellings(text)
+            for reading in (text, *_readings(text)):
+                self.names.update(_names(reading))
+                self._add_spellings(reading)
+            self.misread.update(part for part in _NAME_PARTS.split(text) if is_misread(part))
         else:
             for value in _split(text):
                 check_time()
-                self._add_value(kind, value)
+                self._add_value(kind, _SCHEMES.sub("", value) if kind is _Kind.CONTACT else value)
             if kind is _Kind.PLACE:
                 self._add_spellings(text)
 
-    def _add_dates(self, text: str) -> None:
+    def _add_dates(self, text: str, is_birth: bool) -> None:
         for value in _split(text):
             check_time()
             matches = _DATE.finditer(value) if "-" in value[:9] else filter(None, [_DATE.match(value)])
             days = [day for day in map(_day, matches) if day]
             self.dates.update(days)
+            if is_birth:
+                self.births.update(days)
             if not days and not _DATE.match(value):
                 self._add_value(_Kind.ID, value)  # 12/03/2004 in a DA: unparsable, telling all the same
 
@@ -271,7 +301,8 @@ class _Values:
 
     def _add_spellings(self, text: str) -> None:
         if not text.isascii():
-            self.spellings.update(word for word in _WORD.findall(text.lower()) if not word.isascii())
+            words = WORD.findall(normal_form(text).lower())
+            self.spellings.update(word for word in words if not word.isascii())
 
 
 class _Harvester:
@@ -334,7 +365,9 @@ class _Harvester:
             contacts=frozenset(gone.words[_Kind.CONTACT] - kept.words[_Kind.CONTACT]),
             dates=frozenset(gone.dates - kept.dates),
             uids=frozenset(gone.uids - kept.uids),
+            births=frozenset(gone.births - kept.dates),
             spellings=frozenset(gone.spellings - kept.spellings),
+            misread=frozenset(gone.misread - kept.misread),
             kept=frozenset(kept_words),
             kept_dates=frozenset(kept.dates),
             encodings=tuple(self._encodings),
@@ -348,12 +381,13 @@ class _Harvester:
         if kind is _Kind.UID:
             self._take_uids(text, path, int(element.tag))
             return
+        is_birth = int(element.tag) in _BIRTH_DATES
         if path is not None and self._is_kept(path):
-            self._kept.add(kind, text)
+            self._kept.add(kind, text, is_birth)
         elif int(element.tag) in _called_so():
             self._called_so.add(kind, text)
         else:
-            self._gone.add(kind, text)
+            self._gone.add(kind, text, is_birth)
 
     def _take_nobodys(self, kind: _Kind, item: Dataset, element: Any, encodings: tuple[str, ...]) -> None:
         """Take a product, a code that says its scheme, or a body part."""
@@ -506,6 +540,13 @@ def _day(match: re.Match[str]) -> date | None:
         return None
     is_real = _EARLIEST_YEAR <= day.year <= _LATEST_YEAR and day not in _PLACEHOLDER_DATES
     return day if is_real else None
+
+
+def _readings(text: str) -> Iterator[str]:
+    """Yield what names read in the wrong character set can be read as."""
+    if not text.isascii():
+        for group in _NAME_GROUPS.split(text):
+            yield from readings(group)
 
 
 def _names(text: str) -> Iterator[Name]:

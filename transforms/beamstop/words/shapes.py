@@ -9,12 +9,13 @@ import re
 from collections.abc import Iterator
 
 from beamstop.dicom.deadline import check_time
+from beamstop.words.national_numbers import national_numbers
+from beamstop.words.normal_form import WORD
 from beamstop.words.vocabulary import eponyms, fold, is_common_word, name_words, ordinary, vocabulary
 from beamstop.words.word_forms import is_known, is_medicine
 
 Span = tuple[int, int, str]  # start, end, what comes instead
 
-WORD = re.compile(r"[^\W_]+")
 OLDEST = 90  # ages over 89 are one category: HIPAA 164.514(b)(2)(i)(C)
 MIN_AREA = 2  # letters of a British postal area that is no level of the spine
 MAX_ABBREVIATION = 4
@@ -155,10 +156,32 @@ _MODALITIES = {
     "DR": frozenset({"CR", "DR", "DX", "IO", "MG", "PX", "RF", "RG", "XA"}),
 }
 _OTHER_MODALITIES = frozenset({"CT", "ECG", "ES", "GM", "NM", "OP", "OPT", "SM", "US", "XC"})
+# Years, in the languages of Europe and East Asia; "let" and "lat" are English and anatomy without a number.
+_YEARS_OLD = (
+    r"years?|yrs?|y/?\s?o\b|y\.\s?o\.|jahre?n?\b|j(?:ä|ae)hrige?[nrsm]?\b|jahr\b|jaar\b|jarige?\b|ans\b|años|anni\b|anos\b|enne\b|"
+    r"år(?:ig|ing|s)?\b|aar(?:ig)?\b|åring\b|(?-i:lat)\b(?!\s*(?:decub|view|proj))|letn\w{1,4}\b|let(?:ý|á|ni|nia|á\w?)?\b|rok(?:ów|u|y)?\b|r\.\s?ż|"
+    r"éves|eves\b|éve|vuotta\b|vuotias\b|v\.\s?ikä|лет\b|года?\b|років|yaş|χρον|ετών|godin\w{0,3}\b|let[ani]\b|de\s+ani\b|ani\b|"
+    r"سنة|عام|שנה|岁|歲|歳|才\b|세|살|ปี|tuổi"
+)
 _AGE = re.compile(
-    r"(?i)(?<![\w.,/-])(?P<age>0?9[0-9]|1[0-2][0-9])(?=[\s-]{0,2}(?:year|yr|y/?\s?o\b|y\.o\.|jahre|jährige|jaar|jarige|ans\b|"
-    r"años|anni|anos)|Y(?!\w)|\s?[FM](?:,|\s+(?:with|w/|s/p|c/o|h/o|presents|p/w)))"
-    r"|\b(?:age|aged|alter|âge|edad|leeftijd)\b\s*[:=]?\s*(?P<named>9[0-9]|1[0-2][0-9])(?![\w.]|\s*(?:days?|weeks?|months?|d|w|m)\b)"
+    rf"(?i)(?<![\w.,/-])(?P<age>0?9[0-9]|1[0-2][0-9])(?=[\s-]{{0,2}}(?:{_YEARS_OLD})|Y(?!\w)|\s?[FMfm](?:,|\s+(?:with|w/|s/p|c/o|h/o|presents|p/w)))"
+    r"|\b(?:age|aged|alter|âge|edad|eta|età|wiek|věk|ålder|alder|leeftijd|idade|возраст|[eé]letkor|年龄|年齢|年齡|나이)\s*[:=]?\s*"
+    r"(?P<named>9[0-9]|1[0-2][0-9])(?![\w.]|\s*(?:days?|weeks?|months?|d|w|m)\b)"
+)
+# In short: 95 J., 95J; of sex and age 95F, 95/F, F/95; in the 95th year of life. Units have the same letters.
+_AGE_IN_SHORT = re.compile(
+    r"(?<![\w.,/-])(?:(?P<years>9[0-9]|1[01][0-9])(?=\s?J(?:\.|(?![\w/.])))"
+    r"|(?P<sexed>9[0-9]|1[01][0-9])(?=[FM](?![\w./+-])|\s?/\s?[FMWK](?![\w.]))"
+    r"|[FMWK]\s?/\s?(?P<behind>9[0-9]|1[01][0-9])(?![\w.,/%-])"
+    r"|(?P<life>9[0-9]|1[01][0-9])(?=\.?\s?(?:Lebensjahr|LJ\b|levensjaar|levnadsår|roku\s+życia|année|rok\s+života|life\s?year)))"
+)
+_ONES = "one|two|three|four|five|six|seven|eight|nine"
+_AGE_IN_WORDS = re.compile(
+    rf"(?i)\b(?P<word>ninety[- ]?(?:{_ONES})|(?:one\s+|a\s+)?hundred(?:[- ](?:and[- ])?(?:{_ONES}|ten))?|"
+    r"(?:ein|zwei|drei|vier|fünf|fuenf|sechs|sieben|acht|neun)undneunzig|hundert(?:eins?|zwei|drei)?|"
+    r"quatre-vingt-(?:onze|douze|treize|quatorze|quinze|seize|dix-(?:sept|huit|neuf))|noventa\s+y\s+\w{3,6}|novant\w{3,7}|"
+    r"dziewięćdziesiąt\s+\w{3,8}|devadesát\s+\w{2,5}|devadesáti\w{3,5}|nittio\w{2,4}|negentig|\w{3,6}ënnegentig|kilencven\w{2,5}|девяносто\s+\w{3,6})"
+    r"(?=[\s-]{0,2}(?:jährig|jaehrig|year|ans\b|años|anni\b|lat\b|let\b|år|jaar|jahre|éves|лет\b|года?\b))"
 )
 
 
@@ -210,6 +233,7 @@ def _numbered(text: str) -> Iterator[Span]:
         # L5 1SE and M1 2ND could be medicine.
         if len(match["area"]) >= MIN_AREA or fold(match["end"]) not in vocabulary():
             yield *match.span(), ""
+    yield from ((start, end, "") for start, end in national_numbers(text))
     if _ANY_LABEL.search(text):
         for label in _RECORD_LABELS:
             for match in label.finditer(text):
@@ -253,10 +277,13 @@ def _streets(text: str) -> Iterator[Span]:
 
 
 def _ages(text: str) -> Iterator[Span]:
-    for match in _AGE.finditer(text):
-        group = "age" if match["age"] else "named"
-        if int(match[group]) > OLDEST:
-            yield *match.span(group), "0" * match[group].startswith("0") + str(OLDEST)
+    for pattern in (_AGE, _AGE_IN_SHORT):
+        for match in pattern.finditer(text):
+            group = match.lastgroup or ""
+            if int(match[group]) > OLDEST:
+                yield *match.span(group), "0" * match[group].startswith("0") + str(OLDEST)
+    for match in _AGE_IN_WORDS.finditer(text):
+        yield *match.span("word"), str(OLDEST)
 
 
 def _people(text: str, modality: str) -> Iterator[Span]:

@@ -14,16 +14,11 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence, Set
 from itertools import pairwise
 
-from beamstop.words.shapes import WORD, Span
+from beamstop.words.normal_form import WORD
+from beamstop.words.shapes import Span
 from beamstop.words.vocabulary import eponyms, fold, is_syllabic, kin, known_words, name_words, particles
 from beamstop.words.word_forms import is_known, unknown_syllables
 
-# As WORD, but with the vowels and tones that scripts of Asia write as marks.
-_MARKS = (
-    "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u0900-\u0dff\u0e31-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ebc\u0ec8-\u0ecd"
-    "\u0f18-\u0fbc\u102b-\u103e\u17b4-\u17d3\u3099\u309a"
-)
-_MARKED_WORD = re.compile(rf"[^\W_](?:[^\W_]|[{_MARKS}])*")
 _MAX_INITIALS, _LONGEST_INITIALS = 3, 12
 _SURE_PARTICLES = frozenset({"van", "von", "bin", "ibn"})
 _MIN_NAME, _MAX_SHORT_NAME = 3, 4
@@ -66,7 +61,7 @@ def find_unknown(text: str, dates: Sequence[Span], extra_words: Set[str] = froze
     >>> [text[start:end] for start, end, _ in find_unknown(text, ())]
     ['Rosalva', 'Quandt', '12A']
     """
-    words = list((WORD if text.isascii() else _MARKED_WORD).finditer(text))
+    words = list(WORD.finditer(text))
     unknown = set()
     for number, word in enumerate(words):
         if is_known(word[0], extra_words) or _is_fraction(text, word):

@@ -26,9 +26,24 @@ from importlib import resources
 from beamstop.standard.defined_terms import modalities_in_use
 
 _DATA = resources.files("beamstop") / "data"
-_MARKS = re.compile("[\u0300-\u036f]+")
+# Accents; the points of Hebrew and the vowels of Arabic, its long stroke, and joiners
+_MARKS = re.compile(
+    "[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u200c\u200d]+"
+)
 _LETTER_RUNS = re.compile(r"[^\W\d_]+")
-_SYLLABIC = (("\u1100", "\u11ff"), ("\u2e80", "\ud7ff"), ("\uf900", "\ufaff"), ("\uff66", "\uffdc"))
+_DIGIT = re.compile(r"\d")
+_SYLLABIC = (
+    *(("\u1100", "\u11ff"), ("\u2e80", "\ud7ff"), ("\uf900", "\ufaff"), ("\uff66", "\uffdc")),
+    ("\U00020000", "\U0003ffff"),
+)
+# Thai, Lao, Tibetan; Burmese; Khmer; and their kin of China and Java
+_UNPARTED = (
+    ("\u0e00", "\u0fff"),
+    ("\u1000", "\u109f"),
+    ("\u1780", "\u17ff"),
+    ("\u1950", "\u1aad"),
+    ("\ua980", "\uaadf"),
+)
 MAX_ORDINARY_DIGITS = 3
 _OTHER_KNOWN = (
     "eponyms",
@@ -45,7 +60,11 @@ _COMPOUND_PARTS = (" stems", " heads")
 _TWO_LETTERS = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "å": "aa", "ø": "oe"}
 )
-_LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"})
+_LETTERS = str.maketrans(
+    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"}
+    | {"ى": "ي", "ة": "ه", "ک": "ك", "ی": "ي"}
+)
+_TO_KATAKANA = str.maketrans({chr(kana): chr(kana + 0x60) for kana in range(0x3041, 0x3097)})
 
 
 def fold(text: str) -> str:
@@ -159,7 +178,26 @@ def is_placeholder(word: str) -> bool:
 
 def is_syllabic(word: str) -> bool:
     """Say whether a word has ideographs, kana or hangul: two of them tell, and nothing parts words."""
-    return any(low <= letter <= high for letter in word for low, high in _SYLLABIC)
+    return _is_in(word, _SYLLABIC)
+
+
+def is_unparted(word: str) -> bool:
+    """Say whether nothing parts words in a word's script: as `is_syllabic`, Thai, Lao, Khmer, Burmese."""
+    return not word.isascii() and (_is_in(word, _SYLLABIC) or _is_in(word, _UNPARTED))
+
+
+def in_katakana(text: str) -> str:
+    """Return a text with katakana in place of hiragana."""
+    return text.translate(_TO_KATAKANA)
+
+
+def is_letters(word: str) -> bool:
+    """Say whether a word has no digit; vowel signs are no letters to Python."""
+    return word.isalpha() or (not word.isascii() and not _DIGIT.search(word))
+
+
+def _is_in(word: str, ranges: tuple[tuple[str, str], ...]) -> bool:
+    return any(low <= letter <= high for letter in word for low, high in ranges)
 
 
 @cache

@@ -1,0 +1,144 @@
+"""One normal form of a text: width, composition and digits of every script, and where each letter stood.
+
+Letters and digits of full width become plain ones, katakana of half width full ones, presentation forms of
+Arabic and ligatures their letters (Unicode's NFKC), accents one character with their letter, digits of any
+script 0 to 9. What cannot be seen (soft hyphens, spaces of no width) goes. Latin-1 has nothing to change, so
+that its texts cost nothing.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import cache
+
+_LAST_OF_LATIN_1 = "ÿ"
+UNSEEN = "\u00ad\u200b\u2060\ufeff"
+_MARK_BLOCKS = (
+    *((0x0300, 0x1E00), (0x20D0, 0x2100), (0x302A, 0x3030), (0x3099, 0x309B), (0xA66F, 0xAC00)),
+    *((0xFB1E, 0xFB1F), (0xFE00, 0xFE30)),
+)
+_JOINERS = "\u200c\u200d"
+_HALF_WIDTH_VOICE = "\uff9e\uff9f"
+# Vowels of Thai and Lao that are letters to Unicode but stand behind or before the consonant they belong to.
+_VOWELS_BEHIND, _VOWELS_BEFORE = "\u0e30\u0e32\u0e33\u0e45\u0eb0\u0eb2\u0eb3", "\u0e40-\u0e44\u0ec0-\u0ec4"
+# Signs that bind the next consonant to the one before: virama of India, Burmese, Khmer.
+_STACKERS = "\u094d\u09cd\u0a4d\u0acd\u0b4d\u0bcd\u0c4d\u0ccd\u0d4d\u0dca\u1039\u17d2"
+
+
+def _marks() -> str:
+    """Return the combining marks as ranges of a character class."""
+    numbers = (number for first, last in _MARK_BLOCKS for number in range(first, last))
+    runs: list[list[int]] = []
+    for number in numbers:
+        if unicodedata.category(chr(number)).startswith("M"):
+            if runs and runs[-1][1] == number - 1:
+                runs[-1][1] = number
+            else:
+                runs.append([number, number])
+    return "".join(f"{chr(first)}-{chr(last)}" for first, last in runs) + _JOINERS
+
+
+MARKS = _marks()
+# Scripts in which nothing parts words: East Asian, Thai to Tibetan, Burmese, Khmer and their kin
+_UNPARTED = (
+    "\u0e00-\u0fff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u1950-\u1aad\u2e80-\ud7ff\ua980-\uaadf\uf900-\ufaff"
+    "\uff66-\uffdc\U00020000-\U0003ffff"
+)
+# A run of letters and digits of one kind of script, with the signs, points and accents that belong to them.
+WORD = re.compile(
+    rf"[^\W_{_UNPARTED}]+(?:[{MARKS}]+[^\W_{_UNPARTED}]*)*|(?:(?=[^\W_]|[{MARKS}])[{_UNPARTED}])+"
+)
+_CLUSTER = re.compile(
+    rf"[^\x00-\x7f][{MARKS}{_HALF_WIDTH_VOICE}]*|[\x00-\x7f][{MARKS}{_HALF_WIDTH_VOICE}]+", re.DOTALL
+)
+_BEHIND = re.compile(rf"(?:(?<=[{_STACKERS}])[^\W_]|[{MARKS}{_VOWELS_BEHIND}{_HALF_WIDTH_VOICE}])*")
+_BEFORE = re.compile(rf"[{_VOWELS_BEFORE}{_STACKERS}]")
+_MARK = re.compile(rf"[{MARKS}{_HALF_WIDTH_VOICE}]")
+_FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
+
+
+def normal_form(text: str) -> str:
+    """Return a text in its normal form, which is itself for most.
+
+    >>> normal_form("ﾔﾏﾀﾞ ５５０３ ٢٠٢١ Mu\u0308ller")
+    'ヤマダ 5503 2021 Müller'
+    """
+    return located_normal_form(text)[0]
+
+
+def located_normal_form(text: str) -> tuple[str, Sequence[int] | None]:
+    """Return a text's normal form, and for each of its characters and its end where that stands in the text.
+
+    None stands for a text that is its own normal form.
+    """
+    if text.isascii() or _is_normal(text):
+        return text, None
+    parts: list[str] = []
+    places: list[int] = []
+    done = 0
+    for match in _CLUSTER.finditer(text):
+        start, end = match.span()
+        parts.append(text[done:start])
+        places.extend(range(done, start))
+        plain = _plain(match[0])
+        parts.append(plain)
+        places.extend([start] * len(plain))
+        done = end
+    parts.append(text[done:])
+    places.extend(range(done, len(text) + 1))
+    return "".join(parts), places
+
+
+def _is_normal(text: str) -> bool:
+    if any(map(text.__contains__, UNSEEN)):
+        return False
+    if max(text) <= _LAST_OF_LATIN_1:
+        return True
+    return unicodedata.is_normalized("NFKC", text) and not _FOREIGN_DIGIT.search(text)
+
+
+def _plain(cluster: str) -> str:
+    if max(cluster) <= _LAST_OF_LATIN_1:  # ², ½ and ª say something else than their letters
+        return "" if cluster in UNSEEN else cluster
+    plain = unicodedata.normalize("NFKC", cluster)
+    if len(plain) == 1:
+        return "" if plain in UNSEEN else plain.translate(_digits())
+    return plain.translate(_digits())
+
+
+@cache
+def _digits() -> dict[int, str]:
+    """Return the digits of other scripts and what they stand for."""
+    found = (number for number in range(0x80, 0x1FBFA) if chr(number).isdecimal())
+    return {number: str(unicodedata.decimal(chr(number))) for number in found}
+
+
+def in_digits_of(text: str, original: str) -> str:
+    """Return a text with its digits in the script of another's.
+
+    >>> in_digits_of("2021", "٢٠٠٤")
+    '٢٠٢١'
+    """
+    foreign = _FOREIGN_DIGIT.search(original)
+    if foreign is None:
+        return text
+    zero = ord(foreign[0]) - unicodedata.decimal(foreign[0])
+    return text.translate({ord("0") + digit: chr(zero + digit) for digit in range(10)})
+
+
+def whole_letters(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return a span widened so that what is left on both sides has no sign of a letter that is cut out.
+
+    >>> whole_letters("ผู้ป่วย", 0, 1)
+    (0, 3)
+    """
+    if text[end : end + 1] > _LAST_OF_LATIN_1 or text[end - 1 : end] > _LAST_OF_LATIN_1:
+        behind = _BEHIND.match(text, end)
+        end = behind.end() if behind else end
+    while (
+        start
+        and text[start - 1] > _LAST_OF_LATIN_1
+        and (_BEFORE.match(text, start - 1) or _MARK.match(text[start : start + 1]))
+    ):
+        start -= 1
+    return start, end
