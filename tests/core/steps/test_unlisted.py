@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from pydicom._dicom_dict import DicomDictionary
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
@@ -91,3 +92,25 @@ def test_an_unlisted_sequence_of_type_2_is_emptied():
 def test_strict_keeps_what_an_approved_structure_set_needs():
     dataset = applied(load_recipe("strict"), SOPClassUID=RT_STRUCTURE_SET, ApprovalStatus="APPROVED")
     assert dataset.ApprovalStatus == "APPROVED"
+
+
+RETIRED = {
+    tag: entry[4]
+    for tag, entry in DicomDictionary.items()
+    if entry[3] == "Retired" and entry[0] in {"CS", "LO", "LT", "SH", "ST"} and tag >> 16 > 8
+}
+
+
+@pytest.mark.parametrize("name", ["basic", "default"])
+def test_what_the_standard_retired_goes_whatever_it_says(name: str) -> None:
+    dataset = make_instance()
+    for tag in RETIRED:
+        dataset.add_new(tag, DicomDictionary[tag][0], "QUESSENBRAND")
+    apply_recipe(dataset, load_recipe(name), Identity(KEY))
+    assert [RETIRED[tag] for tag in RETIRED if "QUESSENBRAND" in str(dataset.get(tag, ""))] == []
+
+
+def test_a_recipe_may_keep_what_is_retired_by_name_or_as_unknown() -> None:
+    for text in ("attributes: {TherapyType: K}", "unknown: keep"):
+        dataset = applied(parse_recipe(text), TherapyType="HEAT")
+        assert dataset.TherapyType == "HEAT"

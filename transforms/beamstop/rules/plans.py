@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from pydicom.datadict import dictionary_has_tag, repeater_has_tag, tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_is_retired, repeater_has_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 
 from beamstop.dicom.tags import vr_of
@@ -68,6 +68,16 @@ _NO_FREE_TEXT = {
 _REMOVED = frozenset({Action.X, Action.Z})
 _PIXEL_GROUP, _IMAGE_PIXEL_GROUP = 0x7FE0, 0x0028
 _IMAGE_PIXEL_ELEMENTS = (range(0x0002, 0x0122), range(0x1040, 0x1224))  # how to show them, not what was done
+
+
+def is_unknown(tag: int) -> bool:
+    """Say whether PS3.6 has no attribute of this tag any more: it never had one, or retired it.
+
+    >>> [is_unknown(tag) for tag in (0x00080060, 0x00284000, 0x00091001)]
+    [False, True, True]
+    """
+    is_known = dictionary_has_tag(tag) or repeater_has_tag(tag)
+    return not is_known or dictionary_is_retired(tag)
 
 
 class Plan(NamedTuple):
@@ -289,7 +299,7 @@ class Planner:
     def _unlisted(self, path: tuple[int, ...], vr: str, sop_class: str) -> Plan:
         """Decide for an attribute that no rule names."""
         tag = path[-1]
-        if not dictionary_has_tag(tag) and not repeater_has_tag(tag):
+        if is_unknown(tag):
             if not self.keep_unknown:
                 return Plan(Action.X, BY_ACTION[Action.X], "unknown")
         elif not self.keep_unlisted and not _is_structure(path):
