@@ -106,7 +106,7 @@ def test_a_stream_has_a_sealed_record_for_each_window(
     assert kept == {
         "20260101T120100Z-00a1b2c3d4e": [2, 1, 1],
         "20260101T120200Z-00a1b2c3d4e": [2, 1, 1],
-        "20260101T120200Z-00a1b2c3d4e-late1": [1, 1, 0],
+        "20260101T120200Z-00a1b2c3d4e-late000001": [1, 1, 0],
     }
     rows = pq.read_table(tmp_path / "audit" / "instances").to_pylist()
     assert [row["reason"] for row in sorted(rows, key=lambda it: it["run_id"]) if row["reason"]] == [

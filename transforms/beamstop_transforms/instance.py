@@ -17,6 +17,7 @@ from beamstop.audit import CHANGES, Outcome, Row, refused, registered_uid
 from beamstop.dicom.elements import MALFORMED, text_of
 from beamstop.identity import Identity
 from beamstop.standard.defined_terms import defined_modality
+from beamstop_transforms.stores.base import is_remote
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset, FileDataset
@@ -108,7 +109,7 @@ class Placed(NamedTuple):
     unchanged: bool
 
 
-GENERATION = "generation"  # of a row, not of a table: by it a stream knows the newest of several
+GENERATION = "generation"  # of an object's row, in no table: by it a stream knows the newest of several
 
 
 class FromStep(Generic[_T]):
@@ -206,7 +207,6 @@ class Instance:
             "source_digest": self.source_digest,
             "source_size": self.source.size,
             "source_version": self.source_version,
-            GENERATION: self.source.version,
             "bytes_in": self.bytes_in,
             "engine": self.engine,
             "identifiers_checked": self.identifiers_checked,
@@ -214,6 +214,8 @@ class Instance:
             "methods": list(self.methods),
             **self.milliseconds,
         }
+        if is_remote(self.source.path):
+            row[GENERATION] = self.source.version
         if self.has("dataset"):
             row |= _codes(self.dataset)
         if self.pixels is not None:

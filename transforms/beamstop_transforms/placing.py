@@ -1,7 +1,8 @@
 """Placing: a clean file is put in its place once, whatever is retried or comes twice."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from enum import Enum
 
@@ -9,7 +10,7 @@ from beamstop.dicom.elements import MALFORMED, text_of
 from beamstop.errors import PixelError, Quarantined, Refusal
 from beamstop.pixels.content import content_digest
 from beamstop_transforms.instance import Instance, Lost, Placed
-from beamstop_transforms.ledger.claims import Claim, Claimant
+from beamstop_transforms.ledger.claims import CLAIM_CHANGED, Claim, Claimant
 from beamstop_transforms.ledger.target import Target, open_claims
 from beamstop_transforms.ledger.writers import Ledger
 from beamstop_transforms.paths import INSTANCE, clean_path
@@ -36,6 +37,7 @@ class Place(Enum):
 
 _REPLACEABLE = frozenset({Place.FREE, Place.FROM_THIS_RUN, Place.FROM_THIS_SOURCE, Place.FROM_A_DEAD_RUN})
 _MOST_NAMED = 16  # other sources in the detail of one row
+_WAITS = 20  # times half a second, for the first of two that come at once to be written
 
 
 class Placing:
@@ -109,6 +111,8 @@ class Placing:
                 return claim, False
             is_alone = False
             claim = self._claims.read(uid)  # another worker was here, or a try before: look again
+            if source_id not in claim.claimants:
+                raise StoreError(CLAIM_CHANGED)
 
     def _look_at(
         self, path: str, found: Found | None, sha256: str, uid: str, claim: Claim, source_id: str
@@ -140,6 +144,11 @@ class Placing:
         """Return why a source is not written where another one was first."""
         first = claim.claimants[claim.winner].path if claim is not None else path
         found = self._store.read(first)
+        for _ in range(_WAITS if found is None else 0):
+            time.sleep(0.5)
+            found = self._store.read(first)
+            if found is not None:
+                break
         is_equal = first == path and found is not None and self._are_equal([data, found[1]])
         return Lost("duplicate" if is_equal else "duplicate_conflict", claim.winner if claim else "")
 
@@ -177,7 +186,7 @@ class Placing:
             if source_id not in claim.claimants and self._stands(claimant):
                 claim = self._claims.join(sop_instance_uid, source_id, claimant)
         if not claim.claimants:
-            raise StoreError("a claim of this run was changed: nobody else may write to OUTPUT/.partial")
+            raise StoreError(CLAIM_CHANGED)
         if claim.agreed is None:
             claim.agreed = self._is_one_instance(sop_instance_uid, claim)
             self._claims.settle(sop_instance_uid, claim.agreed)
@@ -194,40 +203,42 @@ class Placing:
         paths = {it.path for it in claim.claimants.values()}
         if len(paths) > 1:
             return False
-        (path,) = paths
+        return self._are_equal(self._contents(uid, claim, *paths))
+
+    def _contents(self, uid: str, claim: Claim, path: str) -> Iterator[bytes | None]:
+        """Yield what has to be one instance, a file at a time; None for what is not there to compare."""
         of = {it.sha256: source_id for source_id, it in claim.claimants.items()}
-        contents, standing = dict[str, bytes](), self._store.read(path)
+        standing = self._store.read(path)
         if standing is not None:
             sha256 = hashlib.sha256(standing[1]).hexdigest()
             is_former = claim.made(path, sha256) or any(
                 self._ledger.is_writer(it, path, sha256) for it in claim.claimants
             )
-            if sha256 in of or (not is_former and self._ledger.wrote(path, sha256)):
-                contents[sha256] = standing[1]
+            if of.pop(sha256, None) or (not is_former and self._ledger.wrote(path, sha256)):
+                yield standing[1]
             elif not is_former and not self._claims.made_before(uid, path, sha256):
-                return False  # somebody else put it there since
+                yield None  # somebody else put it there since
         for sha256, source_id in of.items():
-            if sha256 not in contents:
-                waiting = self._aside.read(_aside(self._run_id, uid, source_id))
-                if waiting is None or hashlib.sha256(waiting[1]).hexdigest() != sha256:
-                    return False  # nothing is left to compare
-                contents[sha256] = waiting[1]
-        return self._are_equal(list(contents.values()))
+            waiting = self._aside.read(_aside(self._run_id, uid, source_id))
+            is_whole = waiting is not None and hashlib.sha256(waiting[1]).hexdigest() == sha256
+            yield waiting[1] if waiting is not None and is_whole else None
 
-    def _earlier(self, claim: Claim) -> set[str]:
-        """Return the sources, whether this run saw them or not, of what an earlier run left at the paths."""
-        found = {it.path: self._store.find(it.path) for it in claim.claimants.values()}
-        sources = (self._ledger.source_of(path, it.sha256) for path, it in found.items() if it is not None)
-        return set(filter(None, sources))
-
-    def _are_equal(self, contents: list[bytes]) -> bool:
+    def _are_equal(self, contents: Iterable[bytes | None]) -> bool:
         """Say whether clean files hold one instance; False where that cannot be told."""
-        if len(set(contents)) == 1:
-            return True
-        try:
-            return len({self._digest(it) for it in contents}) == 1
-        except (Refusal, PixelError, *MALFORMED):
-            return False
+        first: tuple[bytes, str | None] | None = None
+        for content in contents:
+            if content is None:
+                return False
+            if first is None:
+                first = content, None
+            elif content != first[0]:
+                try:
+                    first = first[0], first[1] or self._digest(first[0])
+                    if self._digest(content) != first[1]:
+                        return False
+                except (Refusal, PixelError, *MALFORMED):
+                    return False
+        return True
 
     def _put_winner(self, uid: str, claim: Claim) -> None:
         winner = claim.claimants[claim.winner]

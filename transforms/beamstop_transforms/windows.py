@@ -58,7 +58,7 @@ def window_id(stream: str, end: datetime, part: int) -> str:
     '20260102T031000Z-00a1b2c3d4e'
     """
     name = f"{end.strftime('%Y%m%dT%H%M%SZ')}-{stream.partition('-')[2]}"
-    return f"{name}-late{part}" if part else name
+    return f"{name}-late{part:06}" if part else name  # as texts they sort by number
 
 
 class _WriteWindowFn(beam.DoFn):

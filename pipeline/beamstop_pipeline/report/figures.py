@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 
 from beamstop.audit import Outcome
 from beamstop_pipeline.job import ConfigurationError
-from beamstop_pipeline.verify.audit import FOLDER, read_records
+from beamstop_pipeline.verify.audit import FOLDER
 from beamstop_transforms.ledger.numbers import digest_numbers
+from beamstop_transforms.ledger.sealed import read_records
 from beamstop_transforms.parquet_files import open_parquet, whole_of
 from beamstop_transforms.stores import open_seekable, paths_in
 from beamstop_transforms.stores.ahead import ahead

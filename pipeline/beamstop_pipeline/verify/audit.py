@@ -1,7 +1,5 @@
 """The audit's integrity: whether any row or record of a finished run was changed, dropped or added."""
 
-import json
-import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -22,13 +20,13 @@ from beamstop.audit import (
 )
 from beamstop.identity import Identity
 from beamstop.recipe.model import Recipe
-from beamstop_transforms.ledger.sealed import PRUNED
+from beamstop_transforms.ledger.sealed import INSTANCES as _INSTANCES
+from beamstop_transforms.ledger.sealed import PRUNED, RUNS, read_records
 from beamstop_transforms.ledger.target import is_run_id
 from beamstop_transforms.parquet_files import batches_of, open_parquet, whole_of
 from beamstop_transforms.stores import PARTIAL, open_seekable, open_store, paths_in
 from beamstop_transforms.tables import run_of
 
-RUNS, _INSTANCES = "runs", "instances"
 FOLDER = "verify"  # of AUDIT, where findings are
 _TABLES = (_INSTANCES, "changes", PRUNED)  # a record seals each of their files
 _FOLDERS = (*_TABLES, RUNS, FOLDER, PARTIAL)
@@ -190,29 +188,6 @@ def finding(check: str, **more: Any) -> Row:
         "check": check,
         **more,
     }
-
-
-def read_records(audit: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield run_id and record of every run that ended; a record that cannot be read is empty."""
-    store = open_store(audit)
-    for name in store.names(RUNS):
-        run_id, ending = os.path.splitext(os.path.basename(name))
-        found = store.read(name) if ending == ".json" and is_run_id(run_id) else None
-        if found is None:
-            continue
-        try:
-            record = json.loads(found[1], object_pairs_hook=_once)
-        except ValueError:
-            record = {}
-        yield run_id, record if isinstance(record, dict) else {}
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON; raise ValueError if a name stands twice: the seal is over the last."""
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        raise ValueError("a name stands twice")
-    return result
 
 
 class _Run:

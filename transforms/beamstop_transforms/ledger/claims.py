@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from beamstop.identity import Identity
 from beamstop_transforms.paths import is_clean_path
-from beamstop_transforms.stores import PARTIAL, Store
+from beamstop_transforms.stores import PARTIAL, Store, StoreError
 
 _CLAIMS = "claims"
+CLAIM_CHANGED = "a claim of this run was changed: nobody else may write to OUTPUT/.partial"
 
 
 class Claimant(NamedTuple):
@@ -133,6 +134,8 @@ class Claims:
         name = _name(self._run_id, sop_instance_uid)
         while True:
             version, claim = self._read(name)
+            if not claim.claimants:
+                raise StoreError(CLAIM_CHANGED)
             claim.agreed = agreed
             if self._store.write(name, self._sealed(name, claim), version, durable=False):
                 return

@@ -36,18 +36,34 @@ class SealedTable(NamedTuple):
         return self.name.startswith(f"{PRUNED}/")
 
 
+def read_records(audit: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield run_id and record of every run that ended, oldest first; what cannot be read is empty.
+
+    Args:
+        audit: the AUDIT folder or prefix.
+    """
+    store = open_store(audit)
+    names = {_run_named(it): it for it in store.names(RUNS) if it.endswith(".json")}
+    run_ids = sorted(names)
+    for run_id, found in zip(run_ids, ahead(store.read, [names[it] for it in run_ids]), strict=True):
+        if found is not None:
+            yield run_id, _parsed(found[1])
+
+
+def is_sealed(run_id: str, record: dict[str, Any], identity: Identity) -> bool:
+    """Say whether a key sealed a record as that of a run."""
+    return record.get("run_id") == run_id and record.get("mac") == record_mac(record, identity)
+
+
 def sealed_records(audit: str, identity: Identity) -> Iterator[dict[str, Any]]:
-    """Yield the records whose `mac` this key made, oldest run first.
+    """Yield the records that a key sealed, oldest run first.
 
     Args:
         audit: the AUDIT folder or prefix.
         identity: of the runs' key.
     """
-    store = open_store(audit)
-    names = sorted(store.names(RUNS))
-    for name, found in zip(names, ahead(store.read, names), strict=True):
-        record = _parsed(found[1]) if found is not None else {}
-        if record.get("run_id") == _run_named(name) and record.get("mac") == record_mac(record, identity):
+    for run_id, record in read_records(audit):
+        if is_sealed(run_id, record, identity):
             yield record
 
 
@@ -88,7 +104,15 @@ def _run_named(name: str) -> str:
 
 def _parsed(data: bytes) -> dict[str, Any]:
     try:
-        record = json.loads(data)
+        record = json.loads(data, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; raise ValueError if a name stands twice: the seal is over the last."""
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        raise ValueError("a name stands twice")
+    return result
