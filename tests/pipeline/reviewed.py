@@ -66,7 +66,7 @@ def write_reviewed(audit: Path, clean: Path) -> None:
     }
     rows = []
     for uid, picture in pictures.items():
-        path = clean / "P" / f"{uid}.dcm"
+        path = clean / "P" / "1.2" / "1.2.3" / f"{uid}.dcm"
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.save_as(path, enforce_file_format=True)
         ours = [box for box in boxes if box["sop_instance_uid"] == uid]
@@ -76,7 +76,7 @@ def write_reviewed(audit: Path, clean: Path) -> None:
                 modality=picture.Modality,
                 sop_class_uid=picture.SOPClassUID,
                 sop_instance_uid=uid,
-                output_path=f"P/{uid}.dcm",
+                output_path=f"P/1.2/1.2.3/{uid}.dcm",
                 output_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
                 frames=9 if uid == CINE else 1,
                 text_boxes_hidden=sum(box["action"] == "X" for box in ours),

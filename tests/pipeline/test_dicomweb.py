@@ -125,9 +125,9 @@ def test_what_the_server_has_stays_and_what_it_cannot_take_has_a_row(
     other.save_as(archive / "0.dcm", enforce_file_format=True)
     recipe = tmp_path / "mine.yaml"
     recipe.write_text("profile: basic\noptions: [retain-patient-characteristics]\n")
-    run_id = told("--recipe", str(recipe), code=1)["run_id"]
+    run_id = told("--recipe", str(recipe), "--accept-changed-recipe", code=1)["run_id"]
     found = Counter((row["outcome"], row["reason"], row["detail"]) for row in rows_of(tmp_path, run_id))
-    assert found == {("failed", "not_stored", "kept"): 3, ("rejected", "duplicate_conflict", None): 1}
+    assert found == {("failed", "not_stored", "kept"): 3, ("quarantined", "duplicate_conflict", None): 1}
     assert orthanc.instances() == 3
 
 

@@ -102,11 +102,12 @@ def test_a_stream_has_a_sealed_record_for_each_window(
     assert [
         [(it["manufacturer"], it["written"]) for it in record["devices"]] for record in records.values()
     ] == [[("Acme", 1)], [(None, 1)], [(None, 1)]]
-    kept = {run_id: [it[n] for n in ("sources", "written", "rejected")] for run_id, it in counts.items()}
+    names = ("sources", "written", "rejected", "quarantined")
+    kept = {run_id: [it[name] for name in names] for run_id, it in counts.items()}
     assert kept == {
-        "20260101T120100Z-00a1b2c3d4e": [2, 1, 1],
-        "20260101T120200Z-00a1b2c3d4e": [2, 1, 1],
-        "20260101T120200Z-00a1b2c3d4e-late000001": [1, 1, 0],
+        "20260101T120100Z-00a1b2c3d4e": [2, 1, 1, 0],
+        "20260101T120200Z-00a1b2c3d4e": [2, 1, 0, 1],
+        "20260101T120200Z-00a1b2c3d4e-late000001": [1, 1, 0, 0],
     }
     rows = pq.read_table(tmp_path / "audit" / "instances").to_pylist()
     assert [row["reason"] for row in sorted(rows, key=lambda it: it["run_id"]) if row["reason"]] == [

@@ -205,6 +205,12 @@ class Placing:
             return False
         return self._are_equal(self._contents(uid, claim, *paths))
 
+    def _earlier(self, claim: Claim) -> set[str]:
+        """Return the sources, whether this run saw them or not, of what an earlier run left at the paths."""
+        found = {it.path: self._store.find(it.path) for it in claim.claimants.values()}
+        sources = (self._ledger.source_of(path, it.sha256) for path, it in found.items() if it is not None)
+        return set(filter(None, sources))
+
     def _contents(self, uid: str, claim: Claim, path: str) -> Iterator[bytes | None]:
         """Yield what has to be one instance, a file at a time; None for what is not there to compare."""
         of = {it.sha256: source_id for source_id, it in claim.claimants.items()}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, NamedTuple
 
 from beamstop.audit import (
     INSTANCES,
@@ -66,6 +66,32 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
         },
         "kskit": recipe.kskit is not None,
     }
+
+
+class Recorded(NamedTuple):
+    """What a record says of its recipe.
+
+    Attributes:
+        name: a word for people.
+        digest: of what that version of beamstop read out of it.
+        given: see `Recipe.given`; None in audits before 0.2.0.
+    """
+
+    name: str
+    digest: str
+    given: str | None
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> "Recorded":
+        """Return what a record says, malformed or not."""
+        recipe = record.get("recipe")
+        said = recipe if isinstance(recipe, dict) else {}
+        given = said.get("given")
+        return cls(str(said.get("name")), str(said.get("digest")), None if given is None else str(given))
+
+    def is_what_was_given(self, recipe: Recipe) -> bool:
+        """Say whether the user gave this recipe, as far as the record tells: before 0.2.0 by its name."""
+        return self.name == recipe.name if self.given is None else self.given == recipe.given
 
 
 def _now() -> str:

@@ -1,6 +1,5 @@
 """What AUDIT remembers: one key, one OUTPUT and one recipe; a run that has others must mean it."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -9,9 +8,9 @@ from beamstop.audit import record_mac
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
 from beamstop_pipeline.job import ConfigurationError, Job
-from beamstop_transforms.ledger.sealed import RUNS, SealedTable, rows_of, sealed_tables
+from beamstop_transforms.ledger.sealed import SealedTable, read_records, rows_of, sealed_tables
 from beamstop_transforms.ledger.target import Target, is_run_id, open_claims
-from beamstop_transforms.record import output_digest
+from beamstop_transforms.record import Recorded, output_digest
 from beamstop_transforms.stores import open_store
 
 _LOOKED_AT = 10  # clean files that tell one OUTPUT from another
@@ -34,24 +33,15 @@ def check_earlier_runs(job: Job, accept_changed_recipe: bool, accept_moved_outpu
         return ()
     identity = Identity(resolve_key(job.key))
     _check_key(record, identity)
-    changed = _check_recipe(record, job, accept_changed_recipe)
+    changed = tuple(_check_recipe(record, job, accept_changed_recipe))
     _check_output(record, job, identity, accept_moved_output)
     return (*changed, *_changed_tables(record, job))
 
 
 def _newest_record(audit: str) -> dict[str, Any] | None:
     """Return the newest record that has a seal, whoever made it."""
-    store = open_store(audit)
-    names = {it: it.removeprefix(f"{RUNS}/").removesuffix(".json") for it in store.names(RUNS)}
-    for name in sorted((it for it, run_id in names.items() if is_run_id(run_id)), reverse=True):
-        found = store.read(name)
-        try:
-            record = json.loads(found[1]) if found is not None else None
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(record, dict) and "mac" in record:
-            return record
-    return None
+    sealed = [it for run_id, it in read_records(audit) if is_run_id(run_id) and "mac" in it]
+    return sealed[-1] if sealed else None
 
 
 def _check_key(record: Mapping[str, Any], identity: Identity) -> None:
@@ -68,21 +58,20 @@ def _check_key(record: Mapping[str, Any], identity: Identity) -> None:
 
 def _check_recipe(record: Mapping[str, Any], job: Job, is_accepted: bool) -> Iterator[str]:
     """Check the recipe as the user gave it; return what is to be said of it."""
-    found = record.get("recipe")
-    earlier: dict[str, Any] = found if isinstance(found, dict) else {}
-    is_same = earlier.get("name") == job.recipe.name  # all that audits before 0.2.0 tell
-    if "given" in earlier:
-        is_same = earlier["given"] == job.recipe.given
+    earlier = Recorded.of(record)
+    is_same = earlier.is_what_was_given(job.recipe)
     if not is_same and not is_accepted:
         raise ConfigurationError(
-            f"--recipe {job.recipe.name}: the newest run in AUDIT had another one, {earlier.get('name')}; "
+            f"--recipe {job.recipe.name}: the newest run in AUDIT had another one, {earlier.name}; "
             "name that one, or add --accept-changed-recipe to de-identify every source again by this one"
         )
-    is_changed = is_same and earlier.get("digest") != job.recipe.digest
-    return iter([_NEWER.format(job.recipe.name)] if is_changed else [])
+    if is_same and earlier.digest != job.recipe.digest:
+        why = _NEWER if earlier.given is not None else _UNKNOWN
+        yield f"recipe {job.recipe.name}: {why}; every source is de-identified again"
 
 
-_NEWER = "recipe {}: it means something else in this version of beamstop; every source is de-identified again"
+_NEWER = "it means something else in this version of beamstop"
+_UNKNOWN = "the runs in AUDIT had one of this name, but not its content or not this version of beamstop"
 
 
 def _check_output(record: Mapping[str, Any], job: Job, identity: Identity, is_accepted: bool) -> None:
@@ -125,16 +114,17 @@ def _standing(job: Job, written: Sequence[_Written]) -> Iterator[bool]:
 
 
 def _newest_files(audit: str, identity: Identity) -> Iterator[_Written]:
-    """Yield clean files that must stand in OUTPUT, the newest first."""
-    seen, pruned = set[str](), set[str]()
+    """Yield clean files that must stand in OUTPUT, the newest first; of each path what was written last."""
+    seen, done = set[str](), set[str]()
     for table in reversed(sealed_tables(audit, identity)):
         if table.is_pruned:
-            pruned.update(row["output_path"] for row in _rows(audit, table, ["output_path"]))
+            done.update(row["output_path"] for row in _rows(audit, table, ["output_path"]))
             continue
         for row in _rows(audit, table, list(_Written._fields)):
             if row["source_id"] not in seen:
                 seen.add(row["source_id"])
-                if row["output_path"] is not None and row["output_path"] not in pruned:
+                if row["output_path"] is not None and row["output_path"] not in done:
+                    done.add(row["output_path"])
                     yield _Written(**row)
 
 

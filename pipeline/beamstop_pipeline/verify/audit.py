@@ -19,11 +19,11 @@ from beamstop.audit import (
     row_mac,
 )
 from beamstop.identity import Identity
-from beamstop.recipe.model import Recipe
 from beamstop_transforms.ledger.sealed import INSTANCES as _INSTANCES
 from beamstop_transforms.ledger.sealed import PRUNED, RUNS, read_records
 from beamstop_transforms.ledger.target import is_run_id
 from beamstop_transforms.parquet_files import batches_of, open_parquet, whole_of
+from beamstop_transforms.record import Recorded
 from beamstop_transforms.stores import PARTIAL, open_seekable, open_store, paths_in
 from beamstop_transforms.tables import run_of
 
@@ -56,17 +56,6 @@ class Newest(NamedTuple):
     disputed: tuple[str, str] | None = None
 
 
-class Recorded(NamedTuple):
-    """What a record says of its recipe: its name, and what the user gave; None in audits before 0.2.0."""
-
-    name: str
-    given: str | None
-
-    def is_what_was_given(self, recipe: Recipe) -> bool:
-        """Say whether the user gave this recipe, whatever a version of beamstop reads out of it."""
-        return self.name == recipe.name if self.given is None else self.given == recipe.given
-
-
 @dataclass
 class Audit:
     """What reading an audit gives.
@@ -81,7 +70,7 @@ class Audit:
 
     findings: list[Row] = field(default_factory=list)
     newest: dict[str, Newest] = field(default_factory=dict)
-    recipes: dict[str, "Recorded"] = field(default_factory=dict)
+    recipes: dict[str, Recorded] = field(default_factory=dict)
     rows: int = 0
     fits: int = 0
 
@@ -98,7 +87,7 @@ def read_audit(audit: str, identity: Identity | None) -> Audit:
             write to AUDIT can forge.
     """
     result = Audit()
-    records = dict(read_records(audit))
+    records = {run_id: record for run_id, record in read_records(audit) if is_run_id(run_id)}
     tables: dict[str, list[str]] = defaultdict(list)
     for folder in _TABLES:
         for path in paths_in(audit, folder, ".parquet"):
@@ -204,8 +193,8 @@ class _Run:
         """Read the run's rows and compare what they say together with the record."""
         recipe = record.get("recipe")
         if isinstance(recipe, dict):
-            recorded = Recorded(str(recipe.get("name")), recipe.get("given"))
-            self._result.recipes[str(recipe.get("digest"))] = recorded
+            recorded = Recorded.of(record)
+            self._result.recipes[recorded.digest] = recorded
         for path in files:
             try:
                 self._read(path)

@@ -97,7 +97,8 @@ def test_a_clean_file_that_is_not_what_the_run_wrote_is_not_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_reviewed(tmp_path / "audit", tmp_path / "clean")
-    a_picture(STILL, "US", PatientName="Somebody^Else").save_as(tmp_path / "clean" / "P" / f"{STILL}.dcm")
+    (clean,) = (tmp_path / "clean").rglob(f"{STILL}.dcm")
+    a_picture(STILL, "US", PatientName="Somebody^Else").save_as(clean)
     places = ["-o", str(tmp_path / "r.html"), "--review", str(tmp_path / "clean")]
     assert main(["report", str(tmp_path / "audit"), *places]) == 0
     text = (tmp_path / "r-review.html").read_text()
@@ -211,7 +212,7 @@ def test_a_box_of_a_verdict_that_is_not_inside_its_picture_is_refused(
     (tmp_path / "v.json").write_text(said(missed(when, box))[0].model_dump_json())
     new = tmp_path / "new.yaml"
     assert main(["recipe", "amend", "default", str(tmp_path / "v.json"), "-o", str(new)]) == 2
-    assert f"a box that is not inside its picture, by {side}" in capsys.readouterr().err
+    assert f"a box that does not lie inside its picture, by {side}" in capsys.readouterr().err
     assert not new.exists()
 
 

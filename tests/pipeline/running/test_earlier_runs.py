@@ -11,6 +11,7 @@ from tests.sealing import seal
 
 from beamstop.recipe.load import load_recipe, parse_recipe
 from beamstop_pipeline.cli import main
+from beamstop_pipeline.running.earlier_runs import _newest_files
 from beamstop_transforms.record import record_name
 
 Run = Callable[..., tuple[int, str]]
@@ -191,3 +192,21 @@ def test_a_table_that_comes_or_goes_is_a_warning(go: Run, tmp_path: Path) -> Non
     code, said = go("--incremental", *table)
     assert code == 0
     assert said.startswith("--attributes is new: it gets nothing of sources that --incremental skips")
+
+
+def test_of_a_path_that_two_sources_held_the_last_content_counts(tmp_path: Path, key: bytes) -> None:
+    audit, path = tmp_path / "audit", "P/1.2/1.2.3/1.2.3.4.dcm"
+    (audit / "instances").mkdir(parents=True)
+    for number, source_id in enumerate(("a" * 64, "b" * 64)):
+        run_id = f"20260101T00000{number}Z-00000000001"
+        row = {
+            "source_id": source_id,
+            "sop_instance_uid": "1.2.3.4",
+            "output_path": path,
+            "output_sha256": str(number),
+        }
+        table = pa.Table.from_pylist([row], INSTANCES)
+        pq.write_table(table, audit / "instances" / f"{run_id}-00000-of-00001.parquet")
+        seal(audit, run_id, key)
+    (newest,) = _newest_files(str(audit), Identity(key))
+    assert (newest.output_path, newest.output_sha256) == (path, "1")
