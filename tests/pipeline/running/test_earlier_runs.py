@@ -6,9 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.sealing import seal
 
+from beamstop.audit import INSTANCES
+from beamstop.identity import Identity
 from beamstop.recipe.load import load_recipe, parse_recipe
 from beamstop_pipeline.cli import main
 from beamstop_pipeline.running.earlier_runs import _newest_files
