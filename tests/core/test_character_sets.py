@@ -121,6 +121,17 @@ def test_a_rule_on_the_character_set_changes_no_letter(action):
     assert dataset.RequestAttributesSequence[0].ScheduledProcedureStepDescription == "Череп"
 
 
+@pytest.mark.parametrize("charset", ["Not Supplied", "XXX XXXX", "ISO IR 192", "ISO 2022 IR 6\\IS"])
+def test_a_character_set_that_nobody_knows_costs_no_file_and_hides_no_name(charset):
+    """Devices and earlier de-identification put such words there."""
+    known = written_in("ISO 2022 IR 100", "MR knee Haverlandt", PatientName="Haverlandt^Anna")
+    data = known.replace(b"ISO 2022 IR 100 ", charset.ljust(16).encode())
+    assert data != known
+    file = deidentify_bytes(data, parse_recipe("options: [clean-descriptors]"), KEY, load_no_text_detector)
+    assert b"Haverlandt" not in file
+    assert pydicom.dcmread(BytesIO(file)).StudyDescription == "MR knee"
+
+
 def undeclared(value):
     """Return a file that says nothing of its character set, with a description of any bytes."""
     return (

@@ -201,3 +201,33 @@ def test_a_group_that_may_follow_is_a_cut_element(make_dataset):
 def test_so_it_is_in_every_encoding(name):
     data = file_bytes(name)
     assert read_dicom(data + b"\r\n") == read_dicom(data)
+
+
+def encapsulated(fragment, end):
+    """Return a file whose pixel data are one fragment behind an empty table, and what ends them."""
+    dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    del dataset[0xFFFCFFFC]
+    dataset.PixelData = b"\xfe\xff\x00\xe0" + bytes(4) + b"\xfe\xff\x00\xe0\x10\0\0\0" + fragment
+    dataset["PixelData"].is_undefined_length = True
+    return saved(dataset).removesuffix(DELIMITER + bytes(4)) + end
+
+
+DELIMITER = b"\xfe\xff\xdd\xe0"
+
+
+@pytest.mark.parametrize("after", [b"3333", bytes(4), b"\xff" * 4])
+def test_the_bytes_of_a_delimiter_inside_a_fragment_end_nothing(after):
+    fragment = b"1111" + DELIMITER + after + b"4444"
+    read = read_dicom(encapsulated(fragment, DELIMITER + bytes(4)))
+    assert read.PixelData.endswith(fragment)
+
+
+@pytest.mark.parametrize("length", [bytes(4), b"\xff" * 4, b"\x10\0\0\0"])
+def test_the_delimiter_behind_the_last_fragment_ends_the_pixels_whatever_length_it_claims(length):
+    assert read_dicom(encapsulated(bytes(range(16)), DELIMITER + length)).PixelData.endswith(bytes(range(16)))
+
+
+@pytest.mark.parametrize("end", [b"", bytes(8)])
+def test_fragments_without_a_delimiter_behind_them_may_not_be_all(end):
+    assert reason(encapsulated(bytes(range(16)), end)) == ("Failed", "truncated")

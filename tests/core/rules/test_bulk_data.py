@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,11 @@ from pydicom.data import get_palette_files
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
 
-from beamstop import deidentify
+from beamstop import deidentify, encode
 from beamstop.errors import Quarantined
 from beamstop.recipe.load import load_recipe, parse_recipe
 from beamstop.rules.icc_profiles import clean_icc_profile
-from beamstop.testing import GREY_BYTES, load_no_text_detector
+from beamstop.testing import GREY_BYTES, as_bytes, load_no_text_detector
 
 KEY = bytes(range(32))
 ECG, VOICE, CT, SURFACE, SPECTRA = (
@@ -155,6 +156,16 @@ def test_a_window_table_is_as_long_as_its_descriptor_says(make_dataset: MakeData
     item.LUTDescriptor, item.LUTExplanation = [4, 0, 16], "sigmoid"
     item["LUTData"] = DataElement("LUTData", "US", [1, 2, 3, 4, 5, 6])
     assert list(clean(make_dataset(VOILUTSequence=[item])).VOILUTSequence[0].LUTData) == [1, 2, 3, 4]
+
+
+def test_a_window_table_of_32768_entries_over_signed_pixels_stays(make_dataset: MakeDataset) -> None:
+    """Only the second number of its descriptor has the sign that the VR claims for all three."""
+    item = Dataset()
+    item["LUTDescriptor"] = DataElement("LUTDescriptor", "SS", [32768, -1024, 16])
+    item["LUTData"] = DataElement("LUTData", "OW", NOISE[:32768].tobytes())
+    source = dcmread(BytesIO(as_bytes(make_dataset(PixelRepresentation=1, VOILUTSequence=[item]))))
+    found = dcmread(BytesIO(encode(clean(source)).data)).VOILUTSequence[0]
+    assert (list(found.LUTDescriptor), found.LUTData) == ([32768, -1024, 16], NOISE[:32768].tobytes())
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def test_shifting_preserves_intervals(one, other, days):
         ("20040301-20040302", "20040229-20040301"),
         ("-20040301", "-20040229"),
         ("20041301", None),
+        ("2004/03/01", None),
         ("2004031", None),
         ("today", None),
         ("", None),

@@ -124,6 +124,47 @@ def test_safe_private_elements_stay_with_their_creator_and_no_others(make_datase
     assert 0x00191077 not in dataset
 
 
+def test_a_private_element_that_a_rule_keeps_keeps_its_creator_in_whatever_block(make_dataset, key):
+    recipe = parse_recipe("attributes: {'0029,[SIEMENS CSA HEADER]10': K}")
+    dataset = make_dataset()
+    dataset.add_new(0x00290021, "LO", "SIEMENS CSA HEADER")
+    dataset.add_new(0x00292110, "OB", b"SV10")
+    dataset.add_new(0x00292120, "OB", b"SV10")
+    applied(dataset, recipe, key)
+    private = [(int(each.tag), each.value) for each in dataset if each.tag.is_private]
+    assert private == [(0x00290021, "SIEMENS CSA HEADER"), (0x00292110, b"SV10")]
+
+
+def test_a_creator_that_has_reserved_two_blocks_is_known_in_both(make_dataset, key):
+    """PS3.5 7.8.1 forbids it; there are devices that do so all the same."""
+    dataset = make_dataset()
+    for block in (0x10, 0x11):
+        dataset.add_new((0x0019, block), "LO", "SIEMENS MR HEADER")
+        dataset.add_new((0x0019, block << 8 | 0x0C), "IS", 1000)
+        dataset.add_new((0x0019, block << 8 | 0x77), "LO", "secret")
+    applied(dataset, SAFE_PRIVATE, key)
+    assert [int(each.tag) for each in dataset if each.tag.is_private] == [
+        0x00190010,
+        0x00190011,
+        0x0019100C,
+        0x0019110C,
+    ]
+
+
+def test_a_date_in_a_private_text_moves_where_a_rule_cleans_it_and_is_a_leak_where_one_keeps_it(
+    make_dataset, key
+):
+    dated = "options: [retain-longitudinal-modified-dates]\nattributes: {'0029,[ACME 1.1]19': "
+    dataset = make_dataset()
+    dataset.private_block(0x0029, "ACME 1.1", create=True).add_new(0x19, "LO", "20240229")
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    clean = pydicom.dcmread(io.BytesIO(deidentify_bytes(buffer.getvalue(), parse_recipe(dated + "C}"), key)))
+    assert clean[0x00291019].value == clean.StudyDate != "20240229"
+    with pytest.raises(Quarantined, match="leak"):
+        deidentify_bytes(buffer.getvalue(), parse_recipe(dated + "K}"), key)
+
+
 def test_unknown_elements_go_and_unlisted_ones_stay_or_go_as_the_recipe_says(make_dataset, key):
     def made():
         dataset = make_dataset(Rows=4, SliceThickness="2", KVP="120", GantryDetectorTilt="0")

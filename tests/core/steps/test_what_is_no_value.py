@@ -48,6 +48,8 @@ KVP, EXPOSURE, ACQUISITION_NUMBER, CONTENT_TIME = 0x00180060, 0x00181152, 0x0020
         (KVP, "DS", b"1,5", True),
         (KVP, "DS", b"nan", True),
         (EXPOSURE, "IS", b"12.0", True),
+        (EXPOSURE, "IS", b"4.1", True),
+        (EXPOSURE, "IS", b"456115117112105110101", True),
         (EXPOSURE, "IS", b"12 May", False),
     ],
 )
