@@ -160,12 +160,12 @@ def test_a_window_table_is_as_long_as_its_descriptor_says(make_dataset: MakeData
 
 def test_a_window_table_of_32768_entries_over_signed_pixels_stays(make_dataset: MakeDataset) -> None:
     """Only the second number of its descriptor has the sign that the VR claims for all three."""
-    item = Dataset()
+    item, curve = Dataset(), np.arange(32768, dtype="<u2").tobytes()
     item["LUTDescriptor"] = DataElement("LUTDescriptor", "SS", [32768, -1024, 16])
-    item["LUTData"] = DataElement("LUTData", "OW", NOISE[:32768].tobytes())
+    item["LUTData"] = DataElement("LUTData", "OW", curve)
     source = dcmread(BytesIO(as_bytes(make_dataset(PixelRepresentation=1, VOILUTSequence=[item]))))
     found = dcmread(BytesIO(encode(clean(source)).data)).VOILUTSequence[0]
-    assert (list(found.LUTDescriptor), found.LUTData) == ([32768, -1024, 16], NOISE[:32768].tobytes())
+    assert (list(found.LUTDescriptor), found.LUTData) == ([32768, -1024, 16], curve)
 
 
 @pytest.mark.parametrize(
