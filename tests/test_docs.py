@@ -45,6 +45,21 @@ def test_recipe_names_every_recipe_that_ships() -> None:
     assert [name for name in recipe_names() if f"| `{name}` |" not in text] == []
 
 
+def test_reports_name_tests_that_exist() -> None:
+    text = (DOCS / "reports.md").read_text()
+    named = set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text))
+    assert named
+    assert [(path, test) for path, test in named if f"def {test}(" not in (ROOT / path).read_text()] == []
+
+
+def test_reports_are_linked_under_their_names_and_counted() -> None:
+    text = (DOCS / "reports.md").read_text()
+    linked = re.findall(r"\[`([^`]+)#(\d+)`\]\(https://github\.com/([^)]+)/(?:issues|pull)/(\d+)\)", text)
+    assert [each for each in linked if each[:2] != each[2:]] == []
+    assert len(set(linked)) == len(linked) == text.count("https://github.com/")
+    assert f"\n{len(linked)} public bug reports and questions" in text
+
+
 _OTHER_PROGRAMS = r"^ *(?:docker|gcloud|kubectl|systemctl) (?:.*\\\n)*.*"
 
 

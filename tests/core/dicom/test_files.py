@@ -144,7 +144,8 @@ def test_an_instance_without_its_uids_cannot_be_written(make_dataset, keyword, e
         encode(make_dataset(**{keyword: None}))
 
 
-BEHIND = [b"\r\n", b"\n", b"\x1a", b" ", b"\r\n\x1a", b"\0\0\0", b"  \r\n", b"\t"]
+ITEM_ENDS, SEQUENCE_ENDS = b"\xfe\xff\x0d\xe0" + bytes(4), b"\xfe\xff\xdd\xe0" + bytes(4)
+BEHIND = [b"\r\n", b"\n", b"\x1a", b" ", b"\r\n\x1a", b"\0\0\0", b"  \r\n", b"\t", ITEM_ENDS, SEQUENCE_ENDS]
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])

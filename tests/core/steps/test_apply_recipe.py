@@ -10,7 +10,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.uid import BasicTextSRStorage, ImplicitVRLittleEndian
 
 from beamstop import deidentify, deidentify_bytes
 from beamstop.dicom.files import encode, read_dicom
@@ -122,6 +122,19 @@ def test_safe_private_elements_stay_with_their_creator_and_no_others(make_datase
     assert dataset[0x0019100C].value == 1000
     assert dataset[0x00190010].value == "SIEMENS MR HEADER"
     assert 0x00191077 not in dataset
+
+
+def test_findings_of_a_report_stay_and_who_they_are_about_goes(make_dataset, key):
+    finding = item(CodeValue="121071", CodingSchemeDesignator="DCM", CodeMeaning="Finding")
+    text = item(
+        ValueType="TEXT", ConceptNameCodeSequence=[finding], TextValue="Roe: fracture of the left wrist"
+    )
+    dataset = make_dataset(
+        SOPClassUID=BasicTextSRStorage, Modality="SR", ValueType="CONTAINER", ContentSequence=[text]
+    )
+    applied(dataset, parse_recipe("options: [clean-structured-content, clean-descriptors]"), key)
+    assert dataset.ContentSequence[0].TextValue == "fracture of the left wrist"
+    assert dataset.ContentSequence[0].ConceptNameCodeSequence[0].CodeMeaning == "Finding"
 
 
 def test_a_private_element_that_a_rule_keeps_keeps_its_creator_in_whatever_block(make_dataset, key):
