@@ -15,7 +15,7 @@ RECIPE = "profile: basic\noptions: [retain-patient-characteristics]\n"  # anothe
 
 
 def plant(archive: Path, plain: int = 4) -> list[Path]:
-    """Write an archive; return the sources that win against a duplicate with other content.
+    """Write an archive; return the sources that come later, whose SOP Instance UIDs others have.
 
     Args:
         archive: a folder that is not there yet.
@@ -60,7 +60,10 @@ def versions(source: Path, folder: Path) -> Iterator[tuple[str, Path, Path]]:
 
 
 def _rivals(archive: Path, name: str, patient: str, other: str) -> Iterator[Path]:
-    """Write two sources of one SOP Instance UID with unequal content; yield the one that wins."""
+    """Write two sources of one SOP Instance UID; yield the one with the lower digest.
+
+    Under one path they are one instance, since their pixels agree; under two they are disputed.
+    """
     paths = [archive / f"{name}-{number}.dcm" for number in (1, 2)]
     for path, patient_id, kvp in zip(paths, (patient, other), ("100", "120"), strict=True):
         uid = "1.2.4.1" if name == "one-path" else "1.2.4.2"

@@ -11,7 +11,7 @@ from tests.reliability import archives
 from tests.reliability.trials import Ended, Job, Snapshot, copied, run, snapshot
 
 from beamstop.identity import Identity
-from beamstop_transforms.instance import Source, source_id_of
+from beamstop_transforms.instance import Source, source_id_of, version_digest
 
 ALL = ("--crosswalk", "--attributes", "--png")
 
@@ -147,7 +147,11 @@ def untrue(home: Path, change: Change) -> list[str]:
     tables = (pq.read_table(path).to_pylist() for path in (home / "audit" / "instances").glob("*.parquet"))
     (row,) = (row for rows in tables for row in rows if row["source_id"] == source_id)
     before, after = (
-        (identity.digest("source", it.read_bytes()).hex(), it.stat().st_size, str(it.stat().st_mtime_ns))
+        (
+            identity.digest("source", it.read_bytes()).hex(),
+            it.stat().st_size,
+            version_digest(source_id, str(it.stat().st_mtime_ns), identity),
+        )
         for it in (change.before, change.after)
     )
     said = row["source_digest"], row["bytes_in"], row["source_version"]

@@ -196,6 +196,8 @@ def snapshot(home: Path) -> Snapshot:
             found.tree[where + "/" * path.is_dir()] = "" if path.is_dir() else _sha256(path)
     finished = {path.stem for path in (home / "audit" / "runs").glob("*.json")}
     newest: dict[str, str] = {}  # source_id, output path and UID of a clean file → the run whose row holds
+    names: dict[str, set[str]] = {}  # source_id → all that its rows ever named
+    disputed: dict[str, set[str]] = {}  # source_id → its rivals, as its newest row has them
     for table in _TABLES:
         rows: dict[str, list[str]] = {}
         for path in sorted((home / table).glob("*.parquet")):
@@ -206,13 +208,20 @@ def snapshot(home: Path) -> Snapshot:
             for row in pq.read_table(path).to_pylist():
                 if table == "audit/instances":
                     rows[row["source_id"]] = [_said(row)]
-                    newest |= {row[name]: run_id for name in _NAMES if row[name]}
+                    named = {row[name]: run_id for name in _NAMES if row[name]}
+                    newest |= named
+                    names.setdefault(row["source_id"], set()).update(named)
+                    rivals = (row["detail"] or "").split() if row["reason"] == "duplicate_conflict" else []
+                    disputed[row["source_id"]] = set(rivals)
                 else:
                     # What a run says more of a source holds as long as its row does.
                     known = next(row[name] for name in (*_NAMES, "SOPInstanceUID") if row.get(name))
                     if newest.get(known) == run_id:
                         rows.setdefault(known, []).append(_said(row))
-        found.rows[table] = {known: sorted(said) for known, said in rows.items()}
+        # A skipped source whose file is disputed keeps its row; after a crash it is read again, and disputed.
+        sources = set().union(*({it, *rivals} for it, rivals in disputed.items() if rivals))
+        left_out = set().union(*(names.get(it, set()) for it in sources))
+        found.rows[table] = {known: sorted(said) for known, said in rows.items() if known not in left_out}
     found.strays += [
         str(path.relative_to(home)) for path in home.rglob("*") if path.name == ".partial" or _is_left(path)
     ]
