@@ -400,6 +400,18 @@ CLEANED = (
     ("x@y.co.uk", ""),
     ("passport AB1234567", "passport"),
 )
+# Numbers of specimens and orders, and what looks like them.
+SPECIMENS = (
+    ("S21-1234", ""),
+    ("liver biopsy S21-1234", "liver biopsy"),
+    ("S12-345, left breast", "left breast"),
+    ("SR1274-908A", ""),
+    ("SP2021-00123 margin", "margin"),
+    *(
+        (text, text)
+        for text in ("C5-C6 disc", "L4-5 disc", "T12-L1", "DWI B0-1000", "B50-800", "TE80-160", "CT64-128")
+    ),
+)
 # Clinical sentences with somebody in them: exactly that goes.
 SENTENCES = (
     ("CT CHEST W CONTRAST for Mrs. O'Brien, r/o PE", "CT CHEST W CONTRAST for, r/o PE"),
@@ -431,7 +443,7 @@ def test_a_description_without_identifiers_stays_as_it_is(text: str) -> None:
     assert clean_text(text, NOBODY) is text
 
 
-@pytest.mark.parametrize(("text", "clean"), [*CLEANED, *SENTENCES])
+@pytest.mark.parametrize(("text", "clean"), [*CLEANED, *SENTENCES, *SPECIMENS])
 def test_what_has_the_shape_of_an_identifier_goes_and_nothing_else(text: str, clean: str) -> None:
     assert clean_text(text, NOBODY) == clean
 

@@ -60,6 +60,9 @@ _IN_SHAPE = tuple(
         r"(?<![\w.-])(?:A|B|CH|D|DK|E|F|I|L|NL)-[0-9]{4,5}\s+[A-ZÄÖÜ][a-zäöüßéè]+\b",  # D-10117 Berlin
         r"(?<![\w-])(?!T[12]W)[ABCEGHJ-NPRSTVXY][0-9][ABCEGHJ-NPRSTV-Z][ -]"
         r"[0-9][ABCEGHJ-NPRSTV-Z][0-9](?![\w-])",
+        # Numbers of specimens and orders: S21-1234, SP2021-00123, SR1274-908A; not B50-800, TE80-160.
+        r"(?<![\w.-])(?!(?:CT|ET|FA|FOV|HU|KV|MA|MR|SL|TA|TE|TI|TR)[0-9]|B[0-9]{2,4}-[0-9]{0,2}[05]0\b)"
+        r"[A-Z]{1,3}[0-9]{2,6}-(?:[0-9]{3,7}|(?<=[0-9]{4}-)[0-9]{2})[A-Z]?(?![\w-])",
     )
 )
 # Hauptstr. 12; Kerkstraat 12
