@@ -14,8 +14,10 @@ from pydicom.dataset import Dataset, FileDataset
 
 from beamstop import deidentify, encode
 from beamstop.errors import Quarantined
-from beamstop.recipe.load import load_recipe, parse_recipe
+from beamstop.identity import Identity
+from beamstop.recipe.load import load_recipe, parse_recipe, recipe_names
 from beamstop.rules.icc_profiles import clean_icc_profile
+from beamstop.steps.apply_recipe import apply_recipe
 from beamstop.testing import GREY_BYTES, as_bytes, load_no_text_detector
 
 KEY = bytes(range(32))
@@ -166,6 +168,47 @@ def test_a_window_table_of_32768_entries_over_signed_pixels_stays(make_dataset: 
     source = dcmread(BytesIO(as_bytes(make_dataset(PixelRepresentation=1, VOILUTSequence=[item]))))
     found = dcmread(BytesIO(encode(clean(source)).data)).VOILUTSequence[0]
     assert (list(found.LUTDescriptor), found.LUTData) == ([32768, -1024, 16], curve)
+
+
+@pytest.mark.parametrize(
+    ("vr", "value"),
+    [
+        *((vr, "Grabowski lives here") for vr in ("LT", "UT", "ST", "LO", "SH", "UC", "UR")),
+        ("LO", ["Grabowski", "Anna", "Roe", "Jane"]),
+        ("PN", "Grabowski^Anna"),
+        ("CS", "GRABOWSKI"),
+        ("UI", "1.2.3.4.5.6.7"),
+        ("DA", "20210906"),
+        ("AS", "095Y"),
+        ("IS", "5503177"),
+        ("DS", "5503177"),
+        ("UL", 5503177),
+        ("FD", 5503177.0),
+    ],
+)
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_a_lookup_table_in_a_vr_of_another_kind_is_none(
+    make_dataset: MakeDataset, vr: str, value: Any, recipe: str
+) -> None:
+    item = Dataset()
+    item.LUTDescriptor, item.LUTExplanation = [64, 0, 16], "sigmoid"
+    item["LUTData"] = DataElement("LUTData", vr, value)
+    dataset = make_dataset(VOILUTSequence=[item], SeriesDescription="Grabowski")
+    apply_recipe(dataset, load_recipe(recipe), Identity(KEY))
+    left = dataset.VOILUTSequence[0].get("LUTData") if "VOILUTSequence" in dataset else None
+    is_number = vr in {"IS", "DS", "UL", "FD"} and recipe in {"strict", "mammography-kskit"}  # a rule: K
+    assert is_number or left not in (value, [*str(value)])
+    assert "Grabowski" not in str(left)
+
+
+@pytest.mark.parametrize("keyword", ["LargestImagePixelValue", "LUTData", "WaveformData"])
+def test_text_where_numbers_or_bytes_belong_goes_although_a_rule_keeps_them(
+    make_dataset: MakeDataset, keyword: str
+) -> None:
+    dataset = make_dataset()
+    dataset[keyword] = DataElement(keyword, "LT", "Grabowski lives here")
+    apply_recipe(dataset, parse_recipe(f"attributes: {{{keyword}: K}}"), Identity(KEY))
+    assert keyword not in dataset
 
 
 @pytest.mark.parametrize(

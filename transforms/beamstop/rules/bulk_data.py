@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from beamstop.dicom.elements import MALFORMED
 from beamstop.errors import Quarantined
@@ -30,6 +31,7 @@ _DESCRIPTORS = {
     0x00283006: 0x00283002,
     0x00281408: 0x00281407,
 }
+_TABLE_VRS = frozenset({"OB", "OW", "SS", "UN", "US", "US or OW", "OB or OW"})  # whatever else the file says
 _SEGMENTED = range(0x00281221, 0x00281225)
 _MAX_ENTRIES = 1 << 16
 _FEW_ENTRIES = 1 << 11
@@ -88,7 +90,7 @@ class CutLookupTable(Operator):
     """C: a lookup table as long as its descriptor says.
 
     Raises:
-        CannotCleanError: nothing describes it, it cannot be read, or it is no curve.
+        CannotCleanError: nothing describes it, it is neither bytes nor integers in binary, or it is no curve.
     """
 
     action = Action.C
@@ -96,10 +98,12 @@ class CutLookupTable(Operator):
     def apply(self, element: DataElement, context: Context) -> DataElement | None:
         if element.is_empty:
             return element
+        if element.VR not in _TABLE_VRS:
+            raise CannotCleanError
         entries, bits = _described(context.dataset, _DESCRIPTORS[element.tag])
         value = element.value
         if not isinstance(value, bytes):
-            numbers = [value] if isinstance(value, int) else list(value)
+            numbers = _integers(value)
             if _is_noise(np.array(numbers[:entries])):
                 raise CannotCleanError
             return (
@@ -162,6 +166,14 @@ class RefuseSound(Operator):
 
 _CUT_TABLE, _CUT_WAVEFORM, _REFUSE_SOUND = CutLookupTable(), CutWaveform(), RefuseSound()
 BULK_OPERATORS: tuple[Operator, ...] = (_CUT_TABLE, _CUT_WAVEFORM, _REFUSE_SOUND)
+
+
+def _integers(value: Any) -> list[int]:
+    """Return the numbers of a value; text that the file calls by a VR of numbers is none."""
+    numbers = [value] if isinstance(value, int) else value
+    if not isinstance(numbers, MultiValue | list) or not all(isinstance(number, int) for number in numbers):
+        raise CannotCleanError
+    return list(numbers)
 
 
 def _number(item: Dataset, keyword: str) -> int:

@@ -5,7 +5,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from pydicom.datadict import dictionary_has_tag, dictionary_is_retired, repeater_has_tag, tag_for_keyword
+from pydicom.datadict import (
+    dictionary_has_tag,
+    dictionary_is_retired,
+    dictionary_VR,
+    repeater_has_tag,
+    tag_for_keyword,
+)
 from pydicom.dataset import Dataset
 
 from beamstop.dicom.tags import vr_of
@@ -50,6 +56,7 @@ _STRUCTURE = {0x00080005, 0x00080016, 0x00080018, 0x0020000D, 0x0020000E}
 CONTENT_VALUES = frozenset({0x0040A120, 0x0040A121, 0x0040A122, 0x0040A123, 0x0040A124, 0x0040A160})
 # What people or stations write into, listed or not; in code strings only what is no defined term.
 _FREE_TEXT_VRS = frozenset({"CS", "LO", "LT", "SH", "ST", "UC", "UR", "UT"})
+_TELLING_VRS = TEXT_VRS | {"DA", "DT", "PN", "UI"}
 _NO_FREE_TEXT = {
     tag_for_keyword(keyword)
     for keyword in (
@@ -261,6 +268,9 @@ class Planner:
             return Plan(operation.action, _fitted(path, operation), rule.origin, fallback)
         action = _still_valid(resolve(operation, sop_class, path), sop_class, path, vr)
         if action is Action.K and path[-1] != BIRTH_DATE:
+            if _is_disguised(path[-1], vr):
+                gone = _still_valid(Action.X, sop_class, path, vr)
+                return Plan(gone, BY_ACTION[gone], rule.origin, gone)
             return self._keep(vr, rule.origin)
         return Plan(action, _fitted(path, BY_ACTION[action]), rule.origin, fallback)
 
@@ -371,6 +381,13 @@ class Planner:
             return Plan(Action.C, BY_ACTION[Action.C], rule.origin, Action.X, override)
         # Numbers whose VR the file does not say must look like numbers all the same.
         return Plan(Action.K, None, rule.origin, Action.X, grammar=_GRAMMARS.get(vr))
+
+
+def _is_disguised(tag: int, vr: str) -> bool:
+    """Say whether a file has text, a name, a date or a UID where the standard has numbers or bytes."""
+    if vr not in _TELLING_VRS or tag & 0x10000 or not dictionary_has_tag(tag):
+        return False
+    return (NUMBER_VRS | BYTES_VRS).issuperset(dictionary_VR(tag).split(" or "))
 
 
 def _cleans(rule: Rule) -> bool:
