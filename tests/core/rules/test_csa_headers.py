@@ -5,11 +5,14 @@ import struct
 import pytest
 
 import beamstop
+from beamstop.dicom.files import encode
 from beamstop.identity import Identity
+from beamstop.recipe.load import parse_recipe
 from beamstop.rules.csa_headers import csa_physics
 from beamstop.steps.apply_recipe import apply_recipe
 from beamstop.testing import make_instance
 
+KEY = b"k" * 32
 RESEARCH = beamstop.load_recipe("research")
 
 
@@ -25,8 +28,8 @@ def header(**values):
     return b"".join(parts)
 
 
-def instance(data):
-    dataset = make_instance(Modality="MR", Manufacturer="SIEMENS")
+def instance(data, **attributes):
+    dataset = make_instance(Modality="MR", Manufacturer="SIEMENS", **attributes)
     dataset.private_block(0x0029, "SIEMENS CSA HEADER", create=True).add_new(0x10, "OB", data)
     return dataset
 
@@ -59,10 +62,88 @@ def test_numbers_of_the_acquisition_are_found():
         {"DiffusionDirectionality": ["Roe Jane"]},
         {"DiffusionGradientDirection": ["1", "0", "Roe"]},
         {"B_value": []},
+        {"B_value": ["1000.5"]},
+        {"B_value": ["2147483648"]},
+        {"B_value": ["1e999"]},
+        {"NumberOfImagesInMosaic": ["65536"]},
+        {"NumberOfImagesInMosaic": ["-1"]},
+        {"TimeAfterStart": ["1e999"]},
+        {"DiffusionDirectionality": ["GRABOWSKI"]},
+        {"DiffusionDirectionality": ["directional"]},
     ],
 )
 def test_what_is_no_value_of_its_kind_is_left_out(values):
     assert kept(header(**values)) == {}
+
+
+def test_one_value_that_cannot_be_held_leaves_the_others():
+    data = header(NumberOfImagesInMosaic=["5503177"], B_value=["1e999"], RealDwellTime=["2600"])
+    dataset = instance(data)
+    apply_recipe(dataset, RESEARCH, Identity(KEY))
+    assert encode(dataset).data
+    assert [(it.tag, it.value) for it in dataset if it.tag.group == 0x0019] == [
+        (0x00190010, "SIEMENS MR HEADER"),
+        (0x00191018, 2600),
+    ]
+
+
+def test_a_long_decimal_is_rounded_and_not_cut():
+    assert kept(header(TimeAfterStart=["1.2345678901234567e-5"])) == {0x16: "1.23456789e-05"}
+
+
+@pytest.mark.parametrize("term", ["DIRECTIONAL", "ISOTROPIC", "NONE", "BMATRIX"])
+@pytest.mark.parametrize("recipe", ["research", "tcia"])
+def test_the_vendors_terms_stay(term, recipe):
+    dataset = instance(header(DiffusionDirectionality=[term]))
+    apply_recipe(dataset, beamstop.load_recipe(recipe), Identity(KEY))
+    assert dataset.private_block(0x0019, "SIEMENS MR HEADER")[0x0D].value == term
+
+
+@pytest.mark.parametrize("number", ["5503177", "5503177.0", "5.503177e6", "20210906"])
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("RealDwellTime", ["{}"]),
+        ("B_value", ["{}"]),
+        ("TimeAfterStart", ["{}"]),
+        ("BandwidthPerPixelPhaseEncode", ["{}"]),
+        ("ImaRelTablePosition", ["0", "{}", "0"]),
+        ("B_matrix", ["0", "0", "0", "{}", "0", "0"]),
+        ("MosaicRefAcqTimes", ["0.5"] * 2000 + ["{}"]),
+    ],
+)
+def test_a_value_that_is_an_own_identifier_or_date_is_left_out(number, name, values):
+    texts = [value.format(number) for value in values]
+    dataset = instance(header(**{name: texts}), PatientID="5503177", PatientBirthDate="20210906")
+    report = apply_recipe(dataset, RESEARCH, Identity(KEY))
+    assert not any(element.tag.is_private for element in dataset)
+    assert not [it for it in report.changes if it.rule == "beamstop:physics of a CSA header"]
+
+
+def test_a_rule_for_the_element_holds_for_what_is_added():
+    rule = "options: [retain-safe-private]\nattributes: {'(0019,[SIEMENS MR HEADER]18)': X}"
+    dataset = instance(header(B_value=["1000"], RealDwellTime=["2600"]))
+    apply_recipe(dataset, parse_recipe(rule), Identity(KEY))
+    block = dataset.private_block(0x0019, "SIEMENS MR HEADER")
+    assert (0x0C in block, 0x18 in block) == (True, False)
+
+
+def test_what_is_added_is_counted_once_and_has_one_row():
+    dataset = instance(header(B_value=["1000"], DiffusionDirectionality=["DIRECTIONAL"]))
+    dataset.add_new(0x00190010, "LO", "SIEMENS MR HEADER")  # a block of nothing
+    before = len(dataset)
+    report = apply_recipe(dataset, RESEARCH, Identity(KEY))
+    assert len({change.path for change in report.changes}) == len(report.changes)
+    counted = report.removed + report.emptied + report.replaced + report.kept
+    assert counted == before + 2 + 1  # and the file meta
+
+
+def test_a_group_without_a_free_block_takes_nothing():
+    dataset = instance(header(B_value=["1000"]))
+    for block in range(0x10, 0x100):
+        dataset.add_new(0x00190000 | block, "LO", f"MAKER {block}")
+    apply_recipe(dataset, RESEARCH, Identity(KEY))
+    assert not any(element.tag.is_private for element in dataset)
 
 
 @pytest.mark.parametrize("cut", range(4, 200, 7))
@@ -73,7 +154,7 @@ def test_a_header_that_ends_early_says_nothing(cut):
 def test_an_element_of_the_file_is_not_overwritten_and_the_header_goes():
     dataset = instance(header(B_value=["1000"], RealDwellTime=["2600"], PatientName=["Roe^Jane"]))
     dataset.private_block(0x0019, "SIEMENS MR HEADER", create=True).add_new(0x0C, "IS", 50)
-    apply_recipe(dataset, RESEARCH, Identity(b"k" * 32))
+    apply_recipe(dataset, RESEARCH, Identity(KEY))
     block = dataset.private_block(0x0019, "SIEMENS MR HEADER")
     assert (block[0x0C].value, block[0x18].value) == (50, 2600)
     assert not any(element.tag.group == 0x0029 for element in dataset)
@@ -81,5 +162,5 @@ def test_an_element_of_the_file_is_not_overwritten_and_the_header_goes():
 
 def test_recipes_that_keep_no_private_element_add_none():
     dataset = instance(header(B_value=["1000"]))
-    apply_recipe(dataset, beamstop.load_recipe("default"), Identity(b"k" * 32))
+    apply_recipe(dataset, beamstop.load_recipe("default"), Identity(KEY))
     assert not any(element.tag.is_private for element in dataset)

@@ -5,6 +5,7 @@ values that diffusion, slice timing and distortion correction need are numbers; 
 elements of their own, and so they are kept.
 """
 
+import math
 import re
 import struct
 from collections.abc import Iterator
@@ -19,7 +20,9 @@ _TAG = struct.Struct("<64si4sii4x")
 _ITEM = struct.Struct("<4i")
 _MAX_TAGS, _MAX_ITEMS = 1024, 2048
 _NUMBER = re.compile(r"[-+]?[0-9]{1,12}(?:\.[0-9]{1,16})?(?:[eE][-+]?[0-9]{1,3})?\Z")
-_TERM = re.compile(r"[A-Z]{3,16}\Z")
+_TERMS = frozenset({"BMATRIX", "DIRECTIONAL", "ISOTROPIC", "NONE"})
+_MAX_DS = 16  # characters (PS3.5 6.2)
+_RANGES = {"US": range(1 << 16), "IS": range(-(1 << 31), 1 << 31)}
 _HEADER, _SDI = "SIEMENS MR HEADER", "SIEMENS MR SDI 02"
 # By name: group, creator, element, VR, how many values (0: any number).
 _KEPT = {
@@ -51,7 +54,8 @@ class Physics(NamedTuple):
 def csa_physics(dataset: Dataset) -> list[Physics]:
     """Return what the CSA image header of an instance says of its acquisition.
 
-    Raw elements stay raw. A header that cannot be read says nothing.
+    Raw elements stay raw. A header that cannot be read says nothing, and a value that is no number in the range
+    of its VR or none of the vendor's terms is left out; whether it tells who or when, the caller has to ask.
     """
     data = _image_header(dataset)
     if not data.startswith(_MAGIC):
@@ -61,7 +65,7 @@ def csa_physics(dataset: Dataset) -> list[Physics]:
         for name, texts in _values(data):
             if name in _KEPT and (physics := _physics(name, texts)) is not None:
                 found.append(physics)
-    except (struct.error, ValueError, OverflowError):
+    except (struct.error, ValueError):
         return []
     return found
 
@@ -112,12 +116,16 @@ def _physics(name: str, texts: list[str]) -> Physics | None:
     if not texts or (many and len(texts) != many):
         return None
     if vr == "CS":
-        return Physics(group, creator, element, vr, texts[0]) if _TERM.match(texts[0]) else None
+        return Physics(group, creator, element, vr, texts[0]) if texts[0] in _TERMS else None
     if not all(map(_NUMBER.match, texts)):
         return None
     values: list[Any] = [float(text) for text in texts]
-    if vr in {"IS", "US"}:
+    if not all(map(math.isfinite, values)):
+        return None
+    if vr in _RANGES:
+        if not all(value.is_integer() and int(value) in _RANGES[vr] for value in values):
+            return None
         values = [int(value) for value in values]
     elif vr == "DS":
-        values = [text[:16] for text in texts]
+        values = [text if len(text) <= _MAX_DS else f"{float(text):.9g}" for text in texts]
     return Physics(group, creator, element, vr, values if len(values) > 1 else values[0])

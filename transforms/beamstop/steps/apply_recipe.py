@@ -1,7 +1,7 @@
 """ApplyRecipe: walks a dataset once and does to every element what the recipe says."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -200,9 +200,9 @@ class _Walk:
         if self._planner.guards_birth_date:
             _ = self._is_old  # while dates and age are there
         lists = filled_lists(self._dataset, self._sop_class)
-        physics = csa_physics(self._dataset) if self._planner.keeps_safe_private else ()
+        physics = self._add_physics() if self._planner.keeps_safe_private else []
         self._visit(self._dataset, (), "")
-        self._add_physics(physics)
+        self._record_physics(physics)
         for tag in emptied_lists(self._dataset, lists):
             gone = self._dataset._dict[BaseTag(tag)]
             self._remove(self._dataset, gone, (tag,), "", "beamstop:references gone")
@@ -242,19 +242,45 @@ class _Walk:
         if creators:
             self._drop_empty_blocks(dataset, creators, label)
 
-    def _add_physics(self, physics: Iterable[Physics]) -> None:
-        """Add what a Siemens header that is removed said of the acquisition, if no element says it."""
-        for value in physics:
-            block = self._dataset.private_block(value.group, value.creator, create=True)
-            if value.element in block:
+    def _add_physics(self) -> list[BaseTag]:
+        """Add what a Siemens header that is removed says of the acquisition, if no element says it.
+
+        The walk treats these elements as any other. What it would not keep as it is, is not added.
+
+        Returns:
+            their tags.
+        """
+        added = []
+        for physics in filter(self._is_kept, csa_physics(self._dataset)):
+            try:
+                block = self._dataset.private_block(physics.group, physics.creator, create=True)
+            except StopIteration:  # none of the 240 blocks is free
                 continue
-            block.add_new(value.element, value.vr, value.value)
-            element = block[value.element]
-            self._report.kept += 1
-            if self._detail:
-                path, after = (int(element.tag),), self._value(element)
-                name = tag_name(element.tag)
-                self._record(name, path, value.vr, Action.C, "beamstop:physics of a CSA header", None, after)
+            if physics.element not in block:
+                block.add_new(physics.element, physics.vr, physics.value)
+                added.append(block.get_tag(physics.element))
+        return added
+
+    def _is_kept(self, physics: Physics) -> bool:
+        """Say whether the walk keeps a value as it is, in whatever VR its number would tell who or when."""
+        tag = BaseTag(physics.group << 16 | 0x1000 | physics.element)
+        element = DataElement(tag, physics.vr, physics.value)
+        plan = self._planner.plan((tag,), physics.creator, physics.vr, self._sop_class)
+        if physics.vr != "CS" and self._tells(_in_full(physics.value)):
+            return False
+        if plan.grammar is not None and not self._is_a_value(element, plan.grammar):
+            return False
+        alone = Dataset()
+        alone[tag] = element
+        return self._operate(alone, element, (int(tag),), plan)[1] is element
+
+    def _record_physics(self, tags: list[BaseTag]) -> None:
+        for tag in tags if self._detail else ():
+            if (element := self._dataset._dict.get(tag)) is not None:
+                name, after = tag_name(tag), self._value(element)
+                self._record(
+                    name, (tag,), element.VR, Action.C, "beamstop:physics of a CSA header", None, after
+                )
 
     def _element(
         self,
@@ -300,10 +326,12 @@ class _Walk:
             return True  # contours and curves: a million coordinates take a second to be looked at one by one
         if not grammar.fullmatch(text):
             return False
-        if grammar is not NUMBER or len(text) < _LONG:
-            return True
-        long, identifiers = _LONG_NUMBER.findall(text), self._report.identifiers
-        return not any((it,) in identifiers.ids or _as_day(it) in identifiers.dates for it in long)
+        return grammar is not NUMBER or len(text) < _LONG or not self._tells(text)
+
+    def _tells(self, numbers: str) -> bool:
+        """Say whether a long one of some numbers is an identifier or a date of the instance."""
+        long, identifiers = _LONG_NUMBER.findall(numbers), self._report.identifiers
+        return any((it,) in identifiers.ids or _as_day(it) in identifiers.dates for it in long)
 
     def _remove(
         self, dataset: Dataset, element: Element, path: tuple[int, ...], label: str, origin: str
@@ -524,6 +552,12 @@ def _plain_text(element: Element) -> str:
     if isinstance(value, bytes):
         return value.decode("latin-1")
     return "\\".join(map(str, value)) if isinstance(value, MultiValue | list) else str(value)
+
+
+def _in_full(value: Any) -> str:
+    """Return numbers as text, whole ones without point or exponent."""
+    numbers = [float(number) for number in (value if isinstance(value, list) else [value])]
+    return " ".join(f"{number:.0f}" if number.is_integer() else str(number) for number in numbers)
 
 
 def _as_day(digits: str) -> date | None:
