@@ -54,8 +54,9 @@ class Physics(NamedTuple):
 def csa_physics(dataset: Dataset) -> list[Physics]:
     """Return what the CSA image header of an instance says of its acquisition.
 
-    Raw elements stay raw. A header that cannot be read says nothing, and a value that is no number in the range
-    of its VR or none of the vendor's terms is left out; whether it tells who or when, the caller has to ask.
+    Raw elements stay raw. A header that cannot be read says nothing, and a value that is no number in the
+    range of its VR or none of the vendor's terms is left out; whether it tells who or when, the caller has
+    to ask.
     """
     data = _image_header(dataset)
     if not data.startswith(_MAGIC):

@@ -76,6 +76,7 @@ _MAX_BYTES = 4  # of a character
 _LONG_LIST = 4096  # characters
 _WITHOUT_NUMERALS = dict.fromkeys(map(ord, "0123456789+-.eE\\ \0"))
 _LONG_NUMBER = re.compile(rf"(?<![\d.])\d{{{_LONG},}}(?![\d.])")
+_CSA_PHYSICS = "beamstop:physics of a CSA header"
 _UNWRITABLE = b"unwritable"  # stands for a value that no bytes can be made of
 _MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
 
