@@ -286,6 +286,42 @@ def test_rule_5_letters_and_digits_may_be_parted(clean: Clean, text: str, found:
     assert leaks(clean(ImageComments=text), identifiers) == found
 
 
+def kept_serial(serial: str, **attributes: Any) -> Identifiers:
+    dataset = Dataset()
+    for keyword, value in {"DeviceSerialNumber": serial, **attributes}.items():
+        setattr(dataset, keyword, value)
+    return harvest(dataset, lambda path: path == (0x00181000,))
+
+
+@pytest.mark.parametrize("serial", ["25641", "0025641"])
+@pytest.mark.parametrize("station", ["MRC25641", "MRC-25641", "MRC 0025641"])
+def test_rule_5_digits_that_are_a_kept_number_of_a_device_are_no_needle(
+    clean: Clean, serial: str, station: str
+) -> None:
+    identifiers = kept_serial(serial, StationName=station)
+    assert leaks(clean(DeviceSerialNumber=serial, ImageComments="no. 25641"), identifiers) is None
+    assert leaks(clean(ImageComments=f"at {station}"), identifiers) == "ImageComments"
+
+
+@pytest.mark.parametrize(
+    ("serial", "other"),
+    [
+        ("25641", {"PatientID": "QX25641"}),
+        ("25641", {"PatientID": "QX-25641"}),
+        ("25641", {"AccessionNumber": "25641A", "StationName": "MRC25641"}),
+        ("25641", {"PatientTelephoneNumbers": "25641", "StationName": "MRC25641"}),
+        ("125641", {"StationName": "MRC25641"}),
+        ("SN25641", {"StationName": "MRC25641"}),
+        ("25641\\77777", {"PatientID": "QX25641"}),
+    ],
+)
+def test_rule_5_digits_of_a_person_or_of_another_number_stay_a_needle(
+    clean: Clean, serial: str, other: dict[str, str]
+) -> None:
+    identifiers = kept_serial(serial, **other)
+    assert leaks(clean(ImageComments="no. 25641"), identifiers) == "ImageComments"
+
+
 @pytest.mark.parametrize(
     "text",
     ["0478 55 12 90", "0478/551290", "0478.55.12.90", "(0478) 551290", "478551290", "+32 (0)478 55 12 90"],

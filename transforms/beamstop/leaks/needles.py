@@ -157,11 +157,15 @@ class Needles:
         self.phrases.add(runs if max(map(len, runs)) >= MIN_LENGTH else words)
         for part in words:
             if part.isdecimal():
-                self._add_number(part)
+                self._add_part(part)
         for run in runs:
             if run.isdecimal() and len(run.lstrip("0")) >= MIN_RUN:
-                self._add_number(run)
+                self._add_part(run)
         return True
+
+    def _add_part(self, digits: str) -> None:
+        if digits.lstrip("0") not in self.identifiers.kept_devices:
+            self._add_number(digits)
 
     def _add_place(self, words: Words) -> bool:
         for word in words:

@@ -19,7 +19,9 @@ What is searched for, and what is not (rules by number; each has a test of the s
     it; one of ten digits or more is found without its country code, too.
 5.  An identifier of letters and digits is found with any or no separators, between letters and digits
     too where there are four of a kind together, and so are five or more of its digits alone (ACC-0099123 and
-    99123 of ACC0099123); unless it is an ordinary word with up to three digits (CT01, 4MR1, SCANNER2).
+    99123 of ACC0099123); unless it is an ordinary word with up to three digits (CT01, 4MR1, SCANNER2). Those
+    digits alone are not, if they are all of a device's number that the recipe keeps (MRC25641 where 25641 is
+    a kept Device Serial Number) and in no identifier of anything but devices.
 6.  An identifier of letters alone counts as a word (rule 2).
 7.  A place is a needle as a whole unless all its words are ordinary (RADIOLOGY), and so is each of its words
     of five letters or more that is in no vocabulary; postal code and house number are one where they stand

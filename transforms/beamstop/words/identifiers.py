@@ -17,6 +17,9 @@ A maker's or model's name and a code of a coding scheme are nobody's: a station,
 step called so (`_CALLED_SO`) is no identifier, unless a person or a person's number is called so, too, or the
 value names an institution. Nor is a body part that the instance says it shows, in whatever identifier it is.
 
+A number of a device that the recipe keeps (`_DEVICES`) is no part of a station's name either: see
+`Identifiers.kept_devices`.
+
 What the recipe keeps is no identifier at all, neither for descriptors nor for the leak check: a
 value in a kept element of the kinds above is dropped wherever else it stands (a kept StudyDate
 equal to a birth date; a kept InstitutionName in a description), since the clean file says it
@@ -136,6 +139,13 @@ _CALLED_SO = """StudyID RequestedProcedureID ScheduledProcedureStepID PerformedP
     InstitutionName InstitutionalDepartmentName RequestingService
     ResponsibleOrganization VerifyingOrganization HumanPerformerOrganization ClinicalTrialSponsorName
     ModifyingSystem"""
+# What tells one device from another and nobody's identity; a UDI may be an implant's.
+_DEVICES = """DeviceSerialNumber DeviceID ManufacturerDeviceIdentifier LensSerialNumber SourceSerialNumber
+    DetectorID GantryID GeneratorID XRayDetectorID XRaySourceID HardcopyCreationDeviceID
+    SecondaryCaptureDeviceID ModifyingDeviceID StationName PerformedStationName ScheduledStationName
+    TreatmentMachineName StationAETitle RetrieveAETitle ScheduledStationAETitle PerformedStationAETitle
+    ScheduledStudyLocationAETitle DestinationAE RequestingAE ReceivingAE Originator
+    SourceApplicationEntityTitle SendingApplicationEntityTitle ReceivingApplicationEntityTitle"""
 _INSTITUTION = re.compile(
     r"hosp|spital|szpital|clini(?:c|ca|que|cum)?$|klini|krankenh|sjukhus|ziekenh|universi|praxis|praktijk|sanator"
     r"|cabinet|polyclin|radiolog|cent(?:er|re|rum|ro)$|zentrum$"
@@ -167,6 +177,8 @@ class Identifiers:
         misread: names that look as if their bytes were read in the wrong character set, as they stand.
         kept: words of names, ids and places that the recipe keeps, of products, and body parts.
         kept_dates: days that the recipe keeps.
+        kept_devices: numbers of devices that the recipe keeps, without leading zeros; none of them is also a
+            part of an identifier of anything else.
         encodings: Python's names of the character sets the instance says it uses.
     """
 
@@ -181,6 +193,7 @@ class Identifiers:
     misread: frozenset[str] = frozenset()
     kept: frozenset[str] = frozenset()
     kept_dates: frozenset[date] = frozenset()
+    kept_devices: frozenset[str] = frozenset()
     encodings: tuple[str, ...] = ()
 
     def without_dates(self, dates: Iterable[date]) -> "Identifiers":
@@ -313,6 +326,8 @@ class _Harvester:
         self._products: set[Words] = set()
         self._codes: set[Words] = set()
         self._body_parts: set[str] = set()
+        self._devices: list[str] = []  # kept values of devices
+        self._others: list[str] = []  # identifiers of anything else that go
         self._encodings: dict[str, None] = {}
 
     def visit(self, top: Dataset, is_meta: bool = False) -> None:
@@ -370,6 +385,7 @@ class _Harvester:
             misread=frozenset(gone.misread - kept.misread),
             kept=frozenset(kept_words),
             kept_dates=frozenset(kept.dates),
+            kept_devices=frozenset(self._kept_devices()),
             encodings=tuple(self._encodings),
         )
 
@@ -382,12 +398,22 @@ class _Harvester:
             self._take_uids(text, path, int(element.tag))
             return
         is_birth = int(element.tag) in _BIRTH_DATES
-        if path is not None and self._is_kept(path):
+        is_kept = path is not None and self._is_kept(path)
+        if kind is _Kind.ID and is_kept == (is_device := int(element.tag) in _devices()):
+            (self._devices if is_device else self._others).append(text)
+        if is_kept:
             self._kept.add(kind, text, is_birth)
         elif int(element.tag) in _called_so():
             self._called_so.add(kind, text)
         else:
             self._gone.add(kind, text, is_birth)
+
+    def _kept_devices(self) -> set[str]:
+        if not self._devices:
+            return set()
+        values = {"".join(words_of(value)).lstrip("0") for text in self._devices for value in _split(text)}
+        parts = {run.lstrip("0") for text in self._others for run in runs_of(words_of(text))}
+        return {value for value in values - parts if value.isdecimal()}
 
     def _take_nobodys(self, kind: _Kind, item: Dataset, element: Any, encodings: tuple[str, ...]) -> None:
         """Take a product, a code that says its scheme, or a body part."""
@@ -453,6 +479,11 @@ class _Harvester:
 @cache
 def _called_so() -> frozenset[int]:
     return frozenset(tag for keyword in _CALLED_SO.split() if (tag := tag_for_keyword(keyword)) is not None)
+
+
+@cache
+def _devices() -> frozenset[int]:
+    return frozenset(tag for keyword in _DEVICES.split() if (tag := tag_for_keyword(keyword)) is not None)
 
 
 def _is_in(words: Words, of: Words) -> bool:
