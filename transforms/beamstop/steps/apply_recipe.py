@@ -1,7 +1,7 @@
 """ApplyRecipe: walks a dataset once and does to every element what the recipe says."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -112,6 +112,15 @@ class AttributeReport:
     uids_remapped: int = 0
     dates_shifted: int = 0
 
+    def add(self, other: "AttributeReport") -> None:
+        """Add the counts and changes of another to this one."""
+        self.changes += other.changes
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+_COUNTS = ("removed", "emptied", "replaced", "kept", "uids_remapped", "dates_shifted")
+
 
 def apply_recipe(
     dataset: Dataset,
@@ -202,25 +211,60 @@ class _Walk:
             _ = self._is_old  # while dates and age are there
         lists = filled_lists(self._dataset, self._sop_class)
         physics = self._add_physics() if self._planner.keeps_safe_private else []
-        self._visit(self._dataset, (), "")
+        self._visit(self._dataset, (), "", later=lists)
+        self._visit_lists(lists)
         self._record_physics(physics)
-        for tag in emptied_lists(self._dataset, lists):
-            gone = self._dataset._dict[BaseTag(tag)]
-            self._remove(self._dataset, gone, (tag,), "", "beamstop:references gone")
         # What we wrote may by chance be another date of the original.
         self._report.identifiers = self._report.identifiers.without_dates(self._new_dates)
         self._rebuild_file_meta(self._dataset)
 
+    def _visit_lists(self, lists: list[int]) -> None:
+        """Visit the lists of references, and take out those of which nothing elsewhere is left.
+
+        Whether something is left shows when all is visited; what was done inside of a list that goes then is
+        forgotten, so that each element has one count and one row.
+        """
+        report, visited = self._report, {}
+        for tag in lists:
+            before = self._value(self._dataset._dict[BaseTag(tag)]) if self._detail else None
+            self._report = AttributeReport(identifiers=report.identifiers)
+            self._element(self._dataset, BaseTag(tag), (), "", None)
+            visited[tag] = before, self._report
+        self._report = report
+        gone = emptied_lists(self._dataset, lists)
+        for tag, (before, done) in visited.items():
+            if tag not in gone:
+                report.add(done)
+                continue
+            del self._dataset._dict[BaseTag(tag)]
+            report.removed += 1
+            if self._detail:
+                self._record(tag_name(tag), (tag,), "SQ", Action.X, "beamstop:references gone", before)
+
     def _visit(
-        self, dataset: Dataset, path: tuple[int, ...], label: str, content: Action | None = None
+        self,
+        dataset: Dataset,
+        path: tuple[int, ...],
+        label: str,
+        content: Action | None = None,
+        later: Iterable[int] = (),
     ) -> None:
-        """Act on every element of a dataset or item; `content` is what happens to a content item's value."""
+        """Act on every element of a dataset or item.
+
+        Args:
+            dataset: or the item.
+            path: tags to it.
+            label: the names of its place.
+            content: what happens to a content item's value.
+            later: tags of elements that are not acted on yet.
+        """
         if len(path) > self._max_depth:
             raise Failed("too_deep", f"more than {self._max_depth} items in items")
         elements = dataset._dict
         dependents = upheld(dataset)
         creators: dict[int, str] = {}
-        for tag in sorted(elements, key=int):
+        now = elements.keys() - {*dependents, *later} if dependents or later else elements
+        for tag in sorted(now, key=int):
             check_time()
             if tag & 0x10000:
                 if is_private_creator(tag):
@@ -236,10 +280,12 @@ class _Walk:
                 self._remove(dataset, elements[tag], (*path, int(tag)), label, "beamstop:nested pixel data")
             else:
                 self._element(dataset, tag, path, label, None, content)
-        for dependent in dependents:
-            if dependent in elements and not is_upheld(dataset, dependent):
-                gone = elements[BaseTag(dependent)]
-                self._remove(dataset, gone, (*path, dependent), label, "beamstop:depends on what is gone")
+        for dependent in map(BaseTag, dependents):
+            if is_upheld(dataset, dependent):
+                self._element(dataset, dependent, path, label, None, content)
+            else:
+                here, origin = (*path, int(dependent)), "beamstop:depends on what is gone"
+                self._remove(dataset, elements[dependent], here, label, origin)
         if creators:
             self._drop_empty_blocks(dataset, creators, label)
 
