@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from pydicom.datadict import tag_for_keyword
+
 from beamstop.verify import Finding
 from beamstop_pipeline.job import ConfigurationError
 
@@ -85,8 +87,12 @@ def new_errors(original: bytes, clean: bytes, program: str) -> Iterator[Finding]
         yield Finding("conformance", "", "too slow to tell")
         return
     for message in added.elements():
-        element, type_ = _ELEMENT.search(message), _TYPE.search(message)
+        type_ = _TYPE.search(message)
         kind = next((said for start, said in _KINDS.items() if start in message), "other")
-        yield Finding(
-            "conformance", element[1] if element else "", f"{kind}, Type {type_[1]}" if type_ else kind
-        )
+        yield Finding("conformance", _keyword(message), f"{kind}, Type {type_[1]}" if type_ else kind)
+
+
+def _keyword(message: str) -> str:
+    """Return the keyword of the element that a message names; the rest of one may be a value."""
+    found = _ELEMENT.search(message)
+    return found[1] if found and tag_for_keyword(found[1]) is not None else ""

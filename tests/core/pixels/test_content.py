@@ -1,9 +1,11 @@
 """What duplicates are compared by: class and pixel values, or the dataset."""
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import DataElement, config
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
@@ -75,3 +77,19 @@ def test_what_cannot_be_decoded_or_read_is_told() -> None:
         content_digest(as_bytes(dataset))
     with pytest.raises(Refusal):
         content_digest(b"nothing")
+
+
+def test_a_dataset_that_pydicom_would_warn_of_is_digested_without_a_word(
+    caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
+) -> None:
+    name = "Wubbleford" * 8  # a Short String is 16 letters at most
+    dataset = make_instance()
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    dataset.add(DataElement("AccessionNumber", "SH", name, validation_mode=config.IGNORE))
+    dataset.add(DataElement("SliceThickness", "DS", "1" * 17, validation_mode=config.IGNORE))
+    data = as_bytes(dataset)
+    recwarn.clear()
+    caplog.clear()
+    with suppress(PixelError):
+        content_digest(data)
+    assert (caplog.text, [str(warning.message) for warning in recwarn]) == ("", [])

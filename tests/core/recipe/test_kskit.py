@@ -305,3 +305,9 @@ def test_a_verb_can_be_asked_of_any_recipe() -> None:
         ["PSEUDONYMISER", "RETIRER", "RETIRER", "RETIRER", "RETIRER", "RETIRER"],
         ["PSEUDONYMISER", "RETIRER", "EFFACER", "RETIRER", "CONSERVER", "RETIRER"],
     ]
+
+
+def test_pseudonymiser_leaves_a_sop_class_newer_than_the_table_in_its_attribute_alone():
+    newer, identity = "1.2.840.10008.5.1.4.1.1.999", Identity(b"k" * 32)
+    assert pseudonymise("UI", 0x00080016, newer, identity) == newer
+    assert pseudonymise("UI", 0x00080018, newer, identity) == identity.uid(newer) != newer

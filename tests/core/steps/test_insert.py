@@ -85,3 +85,14 @@ def test_identity_is_not_said_to_be_removed_beside_burned_in_text(make_dataset, 
     dataset = make_dataset(BurnedInAnnotation="YES")
     insert(dataset, load_recipe(recipe), pixels_examined=examined)
     assert dataset.PatientIdentityRemoved == ("YES" if examined else "NO")
+
+
+@pytest.mark.parametrize("key", ["PatientBirthDate", "0010,0030"])
+def test_the_year_of_birth_is_no_longitudinal_information_however_its_key_is_written(key):
+    recipe = parse_recipe(f'attributes: {{"{key}": {{keep: year}}}}')
+    assert not recipe.keeps_years
+
+
+def test_the_year_of_any_other_date_is():
+    recipe = parse_recipe('attributes: {"0008,0020": {keep: year}, "0010,0030": {keep: year}}')
+    assert recipe.keeps_years

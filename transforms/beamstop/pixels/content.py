@@ -9,12 +9,14 @@ from pydicom.filewriter import write_dataset
 
 from beamstop.dicom.elements import MALFORMED, text_of
 from beamstop.dicom.files import read_dicom
+from beamstop.dicom.pydicom_guards import guarded
 from beamstop.errors import PixelError
 from beamstop.pixels.frames import open_frames
 
 _SOP_CLASS_UID = 0x00080016
 
 
+@guarded()
 def content_digest(clean: bytes) -> str:
     """Return a SHA-256, in hex, that equal instances share, whatever their transfer syntax.
 

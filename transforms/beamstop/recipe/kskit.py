@@ -224,7 +224,7 @@ def pseudonymise(vr: str, tag: int, value: str | bytes, identity: Identity) -> s
     if vr in ("SH", "LO"):
         return identity.pseudonym("kskit", value, _PSEUDONYM_LENGTH)
     if vr == "UI":
-        return identity.uid(value)
+        return identity.uid(value, tag)
     return identity.digest("kskit", value)[:16].hex() if tag == _X_RAY_SOURCE_ID else None
 
 

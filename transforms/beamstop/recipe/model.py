@@ -38,7 +38,7 @@ from beamstop.rules.bouncers import (
     RejectPresentationState,
 )
 from beamstop.rules.operators import BY_ACTION, AgeBand, KeepYear, Operator, SetFixedValue
-from beamstop.rules.plans import Planner
+from beamstop.rules.plans import BIRTH_DATE, Planner
 from beamstop.rules.profile import (
     BASIC,
     CLEAN_GRAPHICS,
@@ -52,7 +52,7 @@ from beamstop.rules.profile import (
     option,
 )
 from beamstop.rules.rules import Profile, Rule, RuleSet
-from beamstop.rules.tag_identifiers import Identifier, TagPath
+from beamstop.rules.tag_identifiers import Identifier, TagPath, parse_identifier
 from beamstop.standard.actions import Action
 from beamstop.text.burned_words import word_test
 from beamstop.text.detector import TextPolicy
@@ -405,7 +405,7 @@ class Recipe(_Part):
             isinstance(it, Year)
             for key, entry in self.attributes.items()
             for it in (entry if isinstance(entry, list) else [entry])
-            if key != "PatientBirthDate"
+            if _last_tag(parse_identifier(key)) != BIRTH_DATE
         )
 
     @property
@@ -467,7 +467,7 @@ class Recipe(_Part):
 
 def _check_fit(key: str, identifier: Identifier, entry: object) -> None:
     """Raise where an attribute cannot be what an entry makes of it."""
-    tag = identifier.last if isinstance(identifier, TagPath) else getattr(identifier, "tag", 0)
+    tag = _last_tag(identifier)
     vr = vr_of(tag, None)
     if isinstance(entry, Replacement) and vr != "UN":
         _check_letters(key, tag, entry.value)
@@ -475,6 +475,11 @@ def _check_fit(key: str, identifier: Identifier, entry: object) -> None:
         raise RecipeError(f"{key}: band is for ages (VR AS) alone, such as PatientAge")
     if isinstance(entry, Year) and vr not in ("DA", "DT"):
         raise RecipeError(f"{key}: keep: year is for dates (VR DA and DT) alone, such as PatientBirthDate")
+
+
+def _last_tag(identifier: Identifier) -> int:
+    """Return the tag of the attribute that an identifier names; 0 where it names several."""
+    return identifier.last if isinstance(identifier, TagPath) else getattr(identifier, "tag", 0)
 
 
 def _check_letters(name: str, tag: int, value: object) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from pydicom._dicom_dict import DicomDictionary
 
@@ -16,8 +17,14 @@ _NEWER_SYNTAX = re.compile(r"1\.2\.840\.10008\.1\.2(\.[0-9]{1,3}){1,3}")
 
 
 @cache
+def _document() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((files("beamstop") / "data" / "uids.json").read_text(encoding="utf-8"))
+    return found
+
+
+@cache
 def _listed() -> frozenset[str]:
-    document = json.loads((files("beamstop") / "data" / "uids.json").read_text(encoding="utf-8"))
+    document = _document()
     listed = {uid for uids in document["uids"].values() for uid in uids}
     for root, ranges in document["ranges"].items():
         listed.update(f"{root}.{number}" for first, last in ranges for number in range(first, last + 1))
@@ -27,8 +34,7 @@ def _listed() -> frozenset[str]:
 @cache
 def sop_classes() -> frozenset[str]:
     """Return the UIDs of the SOP classes that PS3.6 registers, those retired among them."""
-    document = json.loads((files("beamstop") / "data" / "uids.json").read_text(encoding="utf-8"))
-    return frozenset(document["uids"]["SOP Class"])
+    return frozenset(_document()["uids"]["SOP Class"])
 
 
 @cache
