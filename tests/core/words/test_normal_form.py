@@ -2,7 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beamstop.words.normal_form import WORD, in_digits_of, located_normal_form, normal_form, whole_letters
+from beamstop.words.normal_form import (
+    WORD,
+    in_digits_of,
+    located_normal_form,
+    normal_form,
+    small_letters,
+    whole_letters,
+)
 
 
 @pytest.mark.parametrize("text", ["Müller 5² ½", "CT Thorax", "患者", "ヤマダ", ""])
@@ -60,3 +67,12 @@ def test_no_sign_of_a_letter_that_is_cut_stays(
     text: str, span: tuple[int, int], whole: tuple[int, int]
 ) -> None:
     assert whole_letters(text, *span) == whole
+
+
+def test_small_letters_stand_where_the_capitals_stood():
+    every = [chr(number) for number in range(0x110000)]
+    assert [letter for letter in every if len(small_letters(letter)) != 1] == []
+    text = "".join(every[:0xD800])
+    assert len(small_letters(text)) == len(text)
+    for at in (0x41, 0x130, 0x178, 0x416, 0x1E9E):
+        assert small_letters(text)[at] == small_letters(every[at])

@@ -198,3 +198,11 @@ def test_a_leading_part_counts_from_five_letters_on() -> None:
     assert [word in names for word in ("skiw", "skiwr", "skiwrant", "skiwranths", "skiwrantha")] == [
         *(False, True, True, True, True)
     ]
+
+
+@pytest.mark.parametrize("name", WRITINGS)
+def test_letters_that_grow_in_small_ones_do_not_move_what_is_cut(name: str) -> None:
+    identifiers, before = named(name), "İ" * 400 + " "
+    for text in (f"Thorax {writing}" for writing in WRITINGS[name].split("|")):
+        assert clean_text(before + text, identifiers) == before + clean_text(text, identifiers)
+        assert leaks(before + text, identifiers)

@@ -113,6 +113,15 @@ def _digits() -> dict[int, str]:
     return {number: str(unicodedata.decimal(chr(number))) for number in found}
 
 
+def small_letters(text: str) -> str:
+    """Return a text in small letters, each where it was: of all capitals İ alone becomes two by `lower`.
+
+    >>> small_letters("İstanbul ÖZ")
+    'istanbul öz'
+    """
+    return text.replace("İ", "i").lower()
+
+
 def in_digits_of(text: str, original: str) -> str:
     """Return a text with its digits in the script of another's.
 

@@ -22,7 +22,7 @@ from functools import cached_property, lru_cache
 from itertools import accumulate, pairwise
 from unicodedata import normalize
 
-from beamstop.words.normal_form import MARKS, located_normal_form
+from beamstop.words.normal_form import MARKS, located_normal_form, small_letters
 from beamstop.words.text_search import TextSearch
 from beamstop.words.vocabulary import (
     fold,
@@ -415,7 +415,7 @@ class OwnWritings:
 
     def _find_lost(self, text: str) -> Iterator[tuple[int, int]]:
         if self.lost:
-            for piece, start, end in self._pieces.matches(text.lower()):
+            for piece, start, end in self._pieces.matches(small_letters(text)):
                 for word in self._by_piece[piece]:
                     reach = len(word) * _LONGEST_LOSS
                     found = lost_letters_pattern(word).finditer(text, max(0, start - reach), end + reach)
