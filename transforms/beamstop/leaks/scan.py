@@ -8,14 +8,13 @@ from functools import partial
 from unicodedata import normalize
 
 import numpy as np
-from ahocorasick_rs import BytesAhoCorasick, Implementation
 from numpy.typing import NDArray
 
 from beamstop.dicom.deadline import check_time
 from beamstop.leaks.needles import Needles
 from beamstop.words.identifiers import Words
 from beamstop.words.normal_form import UNSEEN, normal_form
-from beamstop.words.text_search import LONGEST
+from beamstop.words.text_search import LONGEST, TextSearch
 from beamstop.words.vocabulary import fold, in_katakana
 from beamstop.words.written_dates import MONTHS
 
@@ -23,8 +22,6 @@ from beamstop.words.written_dates import MONTHS
 # 3130 is "01"); in big endian it is preceded by the second byte of its length.
 _BEFORE, _BEHIND = 1, 2
 _WINDOW = 28  # bytes beside a year within which the rest of its date stands
-_AT_ONCE, _BYTES_AT_ONCE = 1 << 14, 1 << 20  # patterns, and bytes of what they are looked for in
-_KIND = Implementation.ContiguousNFA  # the others search a little faster but take longer to build
 _WORDS_BESIDE = 4  # of a phrase are looked for on either side of its longest one
 _CROWD = (
     16  # phrases that share their longest word; more are looked for in what is left of letters and digits
@@ -93,37 +90,6 @@ _FULL_WIDTH = re.compile(
 _SEPARATORS_OF_PHONES = b"-/. ()"
 
 
-class _Search:
-    """Finds many patterns in one pass, or one for each few thousands of them.
-
-    An automaton is built in 80 µs for 60 patterns, but in a time that grows by the square of their number:
-    160,000 took 21 seconds.
-
-    Args:
-        patterns: what is searched for.
-    """
-
-    def __init__(self, patterns: list[bytes]) -> None:
-        patterns = [pattern[:LONGEST] for pattern in patterns]
-        self._parts: dict[int, BytesAhoCorasick] = {}
-        for begin in range(0, len(patterns), _AT_ONCE):
-            check_time()
-            self._parts[begin] = BytesAhoCorasick(patterns[begin : begin + _AT_ONCE], implementation=_KIND)
-
-    def __bool__(self) -> bool:
-        return bool(self._parts)
-
-    def matches(self, data: bytes) -> Iterator[tuple[int, int, int]]:
-        """Yield number of a pattern, start and end of every place where one stands, overlapping ones too."""
-        for offset in range(0, len(data), _BYTES_AT_ONCE):
-            piece = data[offset : offset + _BYTES_AT_ONCE + LONGEST]  # its matches come as one list
-            for begin, part in self._parts.items():
-                check_time()
-                for index, start, end in part.find_matches_as_indexes(piece, overlapping=True):
-                    if start < _BYTES_AT_ONCE:
-                        yield begin + index, offset + start, offset + end
-
-
 class LeakScan:
     """Says of bytes whether a needle may be in them; never no where the answer is yes.
 
@@ -158,15 +124,14 @@ class LeakScan:
             self._add(year, partial(_is_in_date, days, packed))
         for year in needles.other_years:
             self._add(year.lower(), _is_in_short_date)
-        self._anchors = list(self._checks)
-        self._search = _Search(self._anchors)
-        self._crowded = _Search(crowded)
+        self._search = TextSearch(self._checks)
+        self._crowded = TextSearch(crowded)
         self._digits = {number.encode() for number in needles.digits}
         self._births = {form.encode() for form in needles.births}
         self._has_pointed = bool(needles.pointed or needles.births)
         self._is_national = any(map(_is_of_two_bytes, needles.identifiers.encodings))
-        self._phones = _Search([phone.encode() for phone in needles.phones])
-        self._spelled = _Search(list(_spelled(needles)))
+        self._phones = TextSearch([phone.encode() for phone in needles.phones])
+        self._spelled = TextSearch(_spelled(needles))
 
     def may_hold(self, data: bytes) -> bool:
         """Say whether any needle may be in there, in any encoding."""
@@ -215,9 +180,9 @@ class LeakScan:
 
     def _finds(self, data: bytes) -> bool:
         folded = without_case(data)
-        for index, start, end in self._search.matches(folded):
+        for anchor, start, end in self._search.matches(folded):
             check_time()
-            if any(check(data, folded, start, end) for check in self._checks[self._anchors[index]]):
+            if any(check(data, folded, start, end) for check in self._checks[anchor]):
                 return True
         if self._crowded and any(self._crowded.matches(folded.translate(None, _APART))):
             return True
@@ -235,8 +200,7 @@ class LeakScan:
             end - start == LONGEST
             or ((anchor in self._digits or anchor in self._births) and _is_number(data, data, start, end))
             or (anchor in self._births and _is_in_long_number(data, data, start, end))
-            for index, start, end in self._search.matches(data)
-            for anchor in [self._anchors[index]]
+            for anchor, start, end in self._search.matches(data)
         )
 
 

@@ -1,38 +1,44 @@
-"""A search for many texts at once, in one pass over the text they may stand in."""
+"""A search for many texts, or bytes, at once, in one pass over what they may stand in."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any, Generic, TypeVar
 
-from ahocorasick_rs import AhoCorasick, Implementation
+from ahocorasick_rs import AhoCorasick, BytesAhoCorasick, Implementation
 
 from beamstop.dicom.deadline import check_time
 
 _KIND = Implementation.ContiguousNFA  # the others search a little faster but take longer to build
 LONGEST = 512  # letters or bytes that are looked for; of what is longer the first are, and then the rest
-_LETTERS_AT_ONCE = 1 << 20  # of what they are looked for in
-_AT_ONCE = 1 << 14  # texts: an automaton is built in a time that grows by the square of their number
+_LETTERS_AT_ONCE = 1 << 20  # letters or bytes of what they are looked for in
+_AT_ONCE = 1 << 14  # texts that are looked for
+
+_Text = TypeVar("_Text", str, bytes)
 
 
-class TextSearch:
+class TextSearch(Generic[_Text]):
     """Finds many texts in one in one pass, or one for each few thousands of them.
 
+    An automaton is built in 80 µs for 60 texts, but in a time that grows by the square of their number:
+    160,000 took 21 seconds.
+
     Args:
-        texts: what is searched for.
+        texts: what is searched for: all of them text, or all of them bytes.
     """
 
-    def __init__(self, texts: Iterable[str]) -> None:
-        self._whole: dict[str, list[str]] = {}
-        for text in sorted(texts):
+    def __init__(self, texts: Iterable[_Text]) -> None:
+        self._whole: dict[_Text, list[_Text]] = {}
+        for text in sorted(set(texts)):
             self._whole.setdefault(text[:LONGEST], []).append(text)
         self._texts = list(self._whole)
-        self._parts: dict[int, AhoCorasick] = {}
+        self._parts: dict[int, Any] = {}
         for begin in range(0, len(self._texts), _AT_ONCE):
             check_time()
-            self._parts[begin] = AhoCorasick(self._texts[begin : begin + _AT_ONCE], implementation=_KIND)
+            self._parts[begin] = _automaton(self._texts[begin : begin + _AT_ONCE])
 
     def __bool__(self) -> bool:
         return bool(self._parts)
 
-    def matches(self, text: str) -> Iterator[tuple[str, int, int]]:
+    def matches(self, text: _Text) -> Iterator[tuple[_Text, int, int]]:
         """Yield text, start and end of every place where one stands, overlapping ones too."""
         for offset in range(0, len(text), _LETTERS_AT_ONCE):
             piece = text[offset : offset + _LETTERS_AT_ONCE + LONGEST]  # its matches come as one list
@@ -41,5 +47,10 @@ class TextSearch:
                 for index, start, _ in part.find_matches_as_indexes(piece, overlapping=True):
                     at = offset + start
                     for whole in self._whole[self._texts[begin + index]] if start < _LETTERS_AT_ONCE else ():
-                        if text.startswith(whole, at):
+                        if len(whole) <= LONGEST or text.startswith(whole, at):
                             yield whole, at, at + len(whole)
+
+
+def _automaton(texts: list[_Text]) -> Any:
+    kind: Any = BytesAhoCorasick if isinstance(texts[0], bytes) else AhoCorasick
+    return kind(texts, implementation=_KIND)
