@@ -33,6 +33,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from beamstop.dicom.character_sets import CHARACTER_SET_VRS
 from beamstop.dicom.elements import MALFORMED, UNDEFINED_LENGTH, text_of
 from beamstop.dicom.files import FIRST_PIXEL_TAG, IMPLEMENTATION_CLASS_UID, LAST_PIXEL_TAG, read_dicom
 from beamstop.dicom.tags import is_private_creator
@@ -77,7 +78,6 @@ _SHORTEST_SPELLED = 6
 _NUMBERS = frozenset({_PATIENT_ID, 0x00080050, 0x00101000, 0x00380010, 0x00200010, 0x00400009, 0x00401001})
 _MAY_BE_CODES = frozenset({0x00200010, 0x00400009, 0x00401001})  # procedures may bear the code of their kind
 _CODES = frozenset({0x00080100, 0x00080119, 0x00080120})
-_TEXT_VRS = frozenset({"LO", "LT", "SH", "ST", "UC", "UT", "PN"})
 
 
 class Finding(NamedTuple):
@@ -405,7 +405,7 @@ def _days(element: _Element) -> Iterator[date]:
             for year, month, day in _DAY.findall(text):
                 with suppress(ValueError):
                     yield date(int(year), int(month), int(day))
-    elif element.vr in _TEXT_VRS:
+    elif element.vr in CHARACTER_SET_VRS:
         for text in _texts(element.value):
             yield from (day for found in find_dates(text) for day in found.readings)
 

@@ -17,7 +17,8 @@ from pydicom.tag import BaseTag
 from beamstop.dicom.tags import is_private_creator, tag_text, vr_of
 from beamstop.errors import Quarantined
 
-TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})  # PS3.5 6.1.2.2
+# Text that is in the character set of the instance (PS3.5 6.1.2.2); any other is ASCII.
+CHARACTER_SET_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 ASCII = (default_encoding,)  # where nothing is declared: pydicom's name for it is that of Latin-1
 UTF_8 = ("UTF8",)
 _UTF_8_TERM = "ISO_IR 192"
@@ -84,7 +85,7 @@ def as_read(element: Any, dataset: Dataset) -> Any:
     that stay are what they were.
     """
     implicit, little = dataset.original_encoding
-    is_ours = element is None or element.is_raw or element.VR not in TEXT_VRS
+    is_ours = element is None or element.is_raw or element.VR not in CHARACTER_SET_VRS
     if is_ours or implicit is None or little is None or read_encodings(dataset) != ASCII:
         return element
     try:
@@ -128,7 +129,7 @@ def _is_foreign(element: Any) -> bool:
     """Say whether an element is raw text that other character sets would read as other letters."""
     if not element.is_raw or not element.value:
         return False
-    is_text = vr_of(element.tag, element.VR) in TEXT_VRS or is_private_creator(element.tag)
+    is_text = vr_of(element.tag, element.VR) in CHARACTER_SET_VRS or is_private_creator(element.tag)
     return is_text and (not element.value.isascii() or _ESCAPE in element.value)
 
 

@@ -17,7 +17,7 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from beamstop.dicom.character_sets import (
     ASCII,
-    TEXT_VRS,
+    CHARACTER_SET_VRS,
     UTF_8,
     Encodings,
     check_raw_text,
@@ -51,8 +51,9 @@ _ITEM, _ITEM_END, _SEQUENCE_END = 0xE000, 0xE00D, 0xE0DD
 _FIRST_ITEM = b"\xfe\xff\0\xe0"
 UNKNOWN_VRS = frozenset({None, "UN"})
 _MAYBE_SEQUENCE = frozenset({"SQ", "UN"})
-_TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "SH", "ST", "TM", "UI", "UT"})
-_WRITTEN_VRS = _TEXT_VRS | TEXT_VRS | {"DS", "IS", "UR"}  # the same bytes in every encoding of numbers
+# One value in ASCII is written as it is; what is raw has the same bytes in every encoding of numbers.
+_PLAIN_VRS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "SH", "ST", "TM", "UI", "UT"})
+_WRITTEN_VRS = _PLAIN_VRS | CHARACTER_SET_VRS | {"DS", "IS", "UR"}
 _BYTES_VRS = frozenset({"OB", "OW"})
 _LAST_SHORT_LENGTH = 0xFFFF
 _FIRST_GROUP_WITHOUT_LENGTH = 8  # PS3.5 7.2: group lengths are retired from here on
@@ -203,7 +204,7 @@ class ElementWriter:
             self._add_bytes(parts, element)
             return
         value = b"" if element.is_empty else plain_text(element)
-        if value is None and element.VR in TEXT_VRS:
+        if value is None and element.VR in CHARACTER_SET_VRS:
             value = text_bytes(element, charset)
         head = self._head(element.tag, element.VR, len(value)) if value is not None else b""
         parts += (head, value) if head and value is not None else (self._by_pydicom(element, charset),)
@@ -290,7 +291,7 @@ def value_bytes(element: Any) -> bytes:
     text = plain_text(element)
     if text is not None:
         return text
-    if element.VR in TEXT_VRS:
+    if element.VR in CHARACTER_SET_VRS:
         return text_bytes(element, UTF_8)
     parts: list[bytes] = []
     _FOR_DIGESTS._add(parts, Dataset(), element, UTF_8)
@@ -300,7 +301,7 @@ def value_bytes(element: Any) -> bytes:
 def plain_text(element: Any) -> bytes | None:
     """Return the padded value of an element with one ASCII text, None for any other."""
     value = element.value
-    if element.VR not in _TEXT_VRS or not isinstance(value, str) or not value.isascii():
+    if element.VR not in _PLAIN_VRS or not isinstance(value, str) or not value.isascii():
         return None
     data = value.encode()
     return data + (b"\0" if element.VR == "UI" else b" ") * (len(data) % 2)

@@ -86,7 +86,7 @@ MIN_PRINTABLE_WORD = 6
 
 _WRITTEN_NUMBERS = frozenset(("DS", "IS", "TM"))
 _NUMBERS = re.compile(rb"[0-9+.:eE\\ \0-]*")
-_TEXT_VRS = frozenset(("AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "UC", "UI", "UR", "UT"))
+_DECODED_VRS = frozenset(("AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "UC", "UI", "UR", "UT"))
 _PREAMBLE_END, _META_START = 128, 132
 
 
@@ -289,7 +289,7 @@ def _readings(value: bytes, vr: str, encodings: tuple[str, ...]) -> Iterator[str
 def _as_they_stand(value: bytes, vr: str, encodings: tuple[str, ...]) -> Iterator[str]:
     if vr == "UI":
         yield value.decode("latin-1")
-    elif vr not in _TEXT_VRS and not _TEXT.match(value):
+    elif vr not in _DECODED_VRS and not _TEXT.match(value):
         yield from (_printable(without_case(form)) for form in one_byte_forms(value))
     else:
         yield from _decoded(value, encodings)

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydicom.datadict import tag_for_keyword
 
-from beamstop.dicom.character_sets import TEXT_VRS
+from beamstop.dicom.character_sets import CHARACTER_SET_VRS
 from beamstop.dicom.tags import vr_of
 from beamstop.errors import RecipeError
 from beamstop.identity import DEFAULT_SHIFT_RANGE, Identity
@@ -485,7 +485,7 @@ def _last_tag(identifier: Identifier) -> int:
 def _check_letters(name: str, tag: int, value: object) -> None:
     """Raise where a VR that has no character set but ASCII (PS3.5 6.1.2.2) cannot hold a value."""
     vr = vr_of(tag, None)
-    if vr not in TEXT_VRS and not str(value).isascii():
+    if vr not in CHARACTER_SET_VRS and not str(value).isascii():
         raise RecipeError(f"{name}: a value of VR {vr} has letters of ASCII alone: write it in these")
 
 

@@ -19,9 +19,9 @@ from beamstop.rules.bulk_data import has_no_place, operator_of
 from beamstop.rules.operators import (
     BY_ACTION,
     BYTES_VRS,
+    CLEANED_VRS,
     ICC_PROFILE,
     NUMBER_VRS,
-    TEXT_VRS,
     Clean,
     GuardBirthDate,
     Keep,
@@ -55,8 +55,8 @@ _PATIENT_ID_DUMMY = PseudonymisePatientID(Action.D)
 _STRUCTURE = {0x00080005, 0x00080016, 0x00080018, 0x0020000D, 0x0020000E}
 CONTENT_VALUES = frozenset({0x0040A120, 0x0040A121, 0x0040A122, 0x0040A123, 0x0040A124, 0x0040A160})
 # What people or stations write into, listed or not; in code strings only what is no defined term.
-_FREE_TEXT_VRS = frozenset({"CS", "LO", "LT", "SH", "ST", "UC", "UR", "UT"})
-_TELLING_VRS = TEXT_VRS | {"DA", "DT", "PN", "UI"}
+_FREE_TEXT_VRS = CLEANED_VRS - {"AE"}
+_TELLING_VRS = CLEANED_VRS | {"DA", "DT", "PN", "UI"}
 _NO_FREE_TEXT = {
     tag_for_keyword(keyword)
     for keyword in (
@@ -377,7 +377,7 @@ class Planner:
             return self._unlisted_date(rule.origin)._replace(vr=override)
         if vr == "SQ":
             return Plan(Action.K, BY_ACTION[Action.K], rule.origin, Action.X, override)
-        if vr in TEXT_VRS:
+        if vr in CLEANED_VRS:
             return Plan(Action.C, BY_ACTION[Action.C], rule.origin, Action.X, override)
         # Numbers whose VR the file does not say must look like numbers all the same.
         return Plan(Action.K, None, rule.origin, Action.X, grammar=_GRAMMARS.get(vr))

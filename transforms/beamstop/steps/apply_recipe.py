@@ -40,8 +40,8 @@ from beamstop.rules.dependents import emptied_lists, filled_lists, is_upheld, up
 from beamstop.rules.foreign import apply_foreign, is_foreign
 from beamstop.rules.operators import (
     BY_ACTION,
+    CLEANED_VRS,
     MAX_CLEANED,
-    TEXT_VRS,
     CannotCleanError,
     Clean,
     Context,
@@ -588,7 +588,7 @@ class _Walk:
 
 def _is_beyond_cleaning(element: Element) -> bool:
     """Say whether the bytes of a text are so many that decoding them alone would take long."""
-    if len(element.value) <= MAX_ESCAPES or vr_of(element.tag, element.VR) not in TEXT_VRS:
+    if len(element.value) <= MAX_ESCAPES or vr_of(element.tag, element.VR) not in CLEANED_VRS:
         return False
     return len(element.value) > _MAX_BYTES * MAX_CLEANED or element.value.count(b"\x1b") > MAX_ESCAPES
 

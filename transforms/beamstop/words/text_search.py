@@ -29,7 +29,7 @@ class TextSearch(Generic[_Text]):
         self._whole: dict[_Text, list[_Text]] = {}
         for text in sorted(set(texts)):
             self._whole.setdefault(text[:LONGEST], []).append(text)
-        self._texts = list(self._whole)
+        self._texts: list[_Text] = list(self._whole)
         self._parts: dict[int, Any] = {}
         for begin in range(0, len(self._texts), _AT_ONCE):
             check_time()

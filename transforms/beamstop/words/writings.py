@@ -371,15 +371,15 @@ class OwnWritings:
             self._by_joined.setdefault("".join(words), set()).add(words)
 
     @cached_property
-    def _pieces(self) -> TextSearch:
+    def _pieces(self) -> TextSearch[str]:
         return TextSearch(self._by_piece)
 
     @cached_property
-    def _misread(self) -> TextSearch:
+    def _misread(self) -> TextSearch[str]:
         return TextSearch(self.misread)
 
     @cached_property
-    def _joined(self) -> TextSearch:
+    def _joined(self) -> TextSearch[str]:
         return TextSearch(self._by_joined)
 
     def find(self, text: str) -> Iterator[tuple[int, int]]:
