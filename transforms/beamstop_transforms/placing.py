@@ -249,7 +249,7 @@ class Placing:
     def _put_winner(self, uid: str, claim: Claim) -> None:
         winner = claim.claimants[claim.winner]
         waiting = self._aside.read(_aside(self._run_id, uid, claim.winner))
-        if waiting is not None:
+        if waiting is not None and hashlib.sha256(waiting[1]).hexdigest() == winner.sha256:
             found = self._store.find(winner.path)
             if found is None or found.sha256 != winner.sha256:
                 self._store.write(winner.path, waiting[1], found and found.version)
