@@ -201,9 +201,10 @@ def test_a_lookup_table_in_a_vr_of_another_kind_is_none(
     assert "Grabowski" not in str(left)
 
 
+@pytest.mark.parametrize("kept", ["K", "beamstop.rules.operators.Keep"])
 @pytest.mark.parametrize("keyword", ["LargestImagePixelValue", "LUTData", "WaveformData"])
 def test_text_where_numbers_or_bytes_belong_goes_although_a_rule_keeps_them(
-    make_dataset: MakeDataset, keyword: str
+    make_dataset: MakeDataset, keyword: str, kept: str
 ) -> None:
     dataset = make_dataset()
     dataset[keyword] = DataElement(keyword, "LT", "Grabowski lives here")

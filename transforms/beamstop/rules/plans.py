@@ -264,13 +264,13 @@ class Planner:
     def _by_rule(self, rule: Rule, path: tuple[int, ...], vr: str, sop_class: str) -> Plan:
         operation = rule.operation
         fallback = _still_valid(resolve(rule.fallback, sop_class, path), sop_class, path, vr)
+        if (operation is Action.K or type(operation) is Keep) and _is_disguised(path[-1], vr):
+            gone = _still_valid(Action.X, sop_class, path, vr)
+            return Plan(gone, BY_ACTION[gone], rule.origin, gone)
         if isinstance(operation, Operator):
             return Plan(operation.action, _fitted(path, operation), rule.origin, fallback)
         action = _still_valid(resolve(operation, sop_class, path), sop_class, path, vr)
         if action is Action.K and path[-1] != BIRTH_DATE:
-            if _is_disguised(path[-1], vr):
-                gone = _still_valid(Action.X, sop_class, path, vr)
-                return Plan(gone, BY_ACTION[gone], rule.origin, gone)
             return self._keep(vr, rule.origin)
         return Plan(action, _fitted(path, BY_ACTION[action]), rule.origin, fallback)
 
