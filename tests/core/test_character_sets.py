@@ -1,5 +1,6 @@
 """What letters a clean instance has: its own as they were, new ones as given, in one character set."""
 
+import json
 from io import BytesIO
 
 import pydicom
@@ -135,11 +136,7 @@ def test_a_character_set_that_nobody_knows_costs_no_file_and_hides_no_name(chars
 
 def undeclared(value):
     """Return a file that says nothing of its character set, with a description of any bytes."""
-    return (
-        written_in("ISO_IR 100", "x" * len(value))
-        .replace(b"ISO_IR 100", b"ISO_IR 6  ")
-        .replace(b"x" * len(value), value)
-    )
+    return written_in("ISO_IR 6", "x" * len(value)).replace(b"x" * len(value), value)
 
 
 def test_what_is_left_of_a_text_without_character_set_stays_the_bytes_it_was():
@@ -164,6 +161,59 @@ def test_text_of_which_nobody_knows_the_letters_is_not_widened(data):
     with pytest.raises(Quarantined) as no:
         deidentify_bytes(data, recipe, KEY)
     assert (no.value.reason, no.value.detail) == ("character_set", "(0008,1030)")
+
+
+ASKED = {
+    "a rule": "{KEEPING}, StationName: {{action: K, when: {criterion}}}}}}}",
+    "a bouncer": "{KEEPING}}}, bouncers: [{{reject: {criterion}}}]}}",
+    "a bouncer, after the pixels": "{KEEPING}}}, bouncers: [{{reject: {burned_in}}}]}}",
+    "a region": "{KEEPING}}}, text: {{regions: [{{when: {criterion}, areas: [[0, 0, 9, 9]]}}]}}}}",
+}
+
+
+@pytest.mark.parametrize(
+    "value", ["Schädel ".encode("latin-1"), b"Sch\x84del ", "頭蓋骨".encode("shift_jis")]
+)
+@pytest.mark.parametrize("keyword", ["StudyDescription", "RequestAttributesSequence"])
+@pytest.mark.parametrize("who", ASKED)
+def test_text_that_a_criterion_asks_about_keeps_its_bytes(who, keyword, value):
+    criterion = f"{keyword}.contains('nothing')"
+    burned_in = json.dumps(f"{criterion} and BurnedInAnnotation.equals('YES')")
+    text = ASKED[who].format(KEEPING=KEEPING[:-2], criterion=json.dumps(criterion), burned_in=burned_in)
+    data, recipe = undeclared(value), parse_recipe(text)
+    for source in (data, read_dicom_again(data)):
+        file = deidentify_bytes(source, recipe, KEY, load_no_text_detector)
+        assert file.count(value) == 2
+    assert clean(data, recipe).SpecificCharacterSet == "ISO_IR 6"
+
+
+def read_dicom_again(data):
+    """Return a file with a sequence of undefined length: no raw element once it is read."""
+    dataset = pydicom.dcmread(BytesIO(data))
+    dataset["RequestAttributesSequence"].value  # noqa: B018  is not raw from then on
+    dataset["RequestAttributesSequence"].is_undefined_length = True
+    return as_bytes(dataset)
+
+
+def test_the_code_of_a_content_item_keeps_its_bytes():
+    concept, item = Dataset(), Dataset()
+    concept.CodeValue, concept.CodingSchemeDesignator = "121106", "99XXXXXX"
+    item.ValueType, item.TextValue, item.ConceptNameCodeSequence = "TEXT", "nativ", [concept]
+    source = as_bytes(make_instance(SpecificCharacterSet="ISO_IR 6", ContentSequence=[item]))
+    value = "99KÖLN  ".encode("latin-1")
+    recipe = parse_recipe("options: [clean-descriptors, clean-structured-content]")
+    file = deidentify_bytes(source.replace(b"99XXXXXX", value), recipe, KEY, load_no_text_detector)
+    assert (file.count(value), pydicom.dcmread(BytesIO(file)).SpecificCharacterSet) == (1, "ISO_IR 6")
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "IssuerOfPatientID", "AccessionNumber", "Modality"])
+def test_an_identifier_that_stays_keeps_its_bytes(keyword):
+    value = "Schädel ".encode("latin-1")
+    data = as_bytes(make_instance(SpecificCharacterSet="ISO_IR 6", **{keyword: "XXXXXXXX"}))
+    recipe = parse_recipe(f"{{pseudonyms: {{with_issuer: true}}, attributes: {{{keyword}: K}}}}")
+    file = deidentify_bytes(data.replace(b"XXXXXXXX", value), recipe, KEY, load_no_text_detector)
+    assert file.count(value) == 1
+    assert pydicom.dcmread(BytesIO(file)).SpecificCharacterSet == "ISO_IR 6"
 
 
 @pytest.mark.parametrize(

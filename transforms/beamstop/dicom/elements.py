@@ -27,6 +27,7 @@ from beamstop.dicom.character_sets import (
 from beamstop.dicom.deadline import check_time
 from beamstop.dicom.pydicom_guards import guarded
 from beamstop.dicom.tags import vr_of
+from beamstop.dicom.views import view_of
 from beamstop.errors import Failed
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -107,7 +108,7 @@ def as_sequence(element: Any) -> Any:
 
 
 def text_of(dataset: Dataset, tag: int) -> str:
-    """Return the text of an element, or nothing; a raw one of plain letters stays raw.
+    """Return the text of an element, or nothing; a raw one stays raw.
 
     Several values are joined by backslashes; bytes that are no letters are no text.
     """
@@ -118,7 +119,7 @@ def text_of(dataset: Dataset, tag: int) -> str:
     if isinstance(value, bytes):
         if value.isascii() and b"\\" not in value and b"\x1b" not in value:
             return value.decode().rstrip(" \0")
-        value = dataset[tag].value
+        value = view_of(dataset)[tag].value
     if isinstance(value, MultiValue):
         return "\\".join(map(str, value))
     return "" if not value or isinstance(value, bytes) else str(value)

@@ -1,6 +1,7 @@
 """Tags: their names and VRs, and whose private creator an element belongs to."""
 
 from functools import lru_cache
+from typing import Any
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag
 
@@ -47,6 +48,12 @@ def _dictionary_vr(tag: int) -> str:
 def private_block_start(tag: int) -> int:
     """Return the tag of the creator element of a private element's block (PS3.5 7.8.1)."""
     return (tag & 0xFFFF0000) | ((tag >> 8) & 0xFF)
+
+
+def creator_text(element: Any) -> str:
+    """Return the text of a private creator (LO, PS3.5 7.8.1), raw or not."""
+    value = element.value or b""
+    return (value.decode("latin-1") if isinstance(value, bytes) else str(value)).strip(" \0")
 
 
 def is_private_creator(tag: int) -> bool:

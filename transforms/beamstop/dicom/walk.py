@@ -13,7 +13,7 @@ from pydicom.tag import BaseTag
 
 from beamstop.dicom.deadline import check_time
 from beamstop.dicom.elements import MALFORMED
-from beamstop.dicom.tags import private_block_start, tag_name, vr_of
+from beamstop.dicom.tags import creator_text, private_block_start, tag_name, vr_of
 
 
 class Place(NamedTuple):
@@ -40,9 +40,9 @@ class Place(NamedTuple):
         """The private creator of the element's block; empty where nobody reserved it, None if standard."""
         if not self.tag & 0x10000:
             return None
-        start: Any = private_block_start(self.tag)
-        there = start in self.dataset and start != self.tag
-        return str(self.dataset[start].value or "").strip(" \0") if there else ""
+        start = private_block_start(self.tag)
+        element = self.dataset._dict.get(BaseTag(start)) if start != self.tag else None
+        return "" if element is None else creator_text(element)
 
     @property
     def vr(self) -> str:

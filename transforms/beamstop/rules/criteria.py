@@ -7,6 +7,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from beamstop.dicom.views import view_of
 from beamstop.errors import RecipeError
 
 
@@ -47,7 +48,7 @@ def parse_criterion(text: str) -> Callable[[Dataset], bool]:
             `equals` or `contains`.
 
     Returns:
-        a function that says whether a dataset fits.
+        a function that says whether a dataset fits, whose raw elements stay raw.
 
     Raises:
         RecipeError: anything else.
@@ -61,7 +62,8 @@ def parse_criterion(text: str) -> Callable[[Dataset], bool]:
         tree = ast.parse(words, mode="eval").body
     except SyntaxError as error:
         raise RecipeError(f"criterion {text!r}: cannot be read at column {error.offset}") from None
-    return _compiled(tree, text)
+    fits = _compiled(tree, text)
+    return lambda dataset: fits(view_of(dataset))
 
 
 def _compiled(node: ast.expr, text: str) -> Callable[[Dataset], bool]:

@@ -16,6 +16,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
 from beamstop.dicom.tags import tag_name
+from beamstop.dicom.views import view_of
 from beamstop.identity import Identity
 from beamstop.rules.dates import band_age, cap_age, shift_da, shift_dt
 from beamstop.rules.icc_profiles import clean_icc_profile
@@ -236,7 +237,7 @@ class PseudonymisePatientID(Operator):
         self.action = action
 
     def apply(self, element: DataElement, context: Context) -> DataElement | None:
-        issuer = str(context.dataset.get("IssuerOfPatientID") or "")
+        issuer = str(view_of(context.dataset).get("IssuerOfPatientID") or "")
         return _element(element, context.identity.patient_id(str(element.value or ""), issuer))
 
 

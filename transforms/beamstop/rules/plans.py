@@ -14,7 +14,9 @@ from pydicom.datadict import (
 )
 from pydicom.dataset import Dataset
 
+from beamstop.dicom.elements import text_of
 from beamstop.dicom.tags import vr_of
+from beamstop.dicom.views import view_of
 from beamstop.rules.bulk_data import has_no_place, operator_of
 from beamstop.rules.operators import (
     BY_ACTION,
@@ -49,6 +51,7 @@ from beamstop.words.clean_text import UnknownWords
 
 _MAX_PLANS, _MAX_VARIANTS = 100_000, 64
 BIRTH_DATE, _PATIENT_ID = 0x00100030, 0x00100020
+_CODE_VALUE, _CODING_SCHEME_DESIGNATOR, _VALUE_TYPE = 0x00080100, 0x00080102, 0x0040A040
 _PATIENT_ID_DUMMY = PseudonymisePatientID(Action.D)
 
 # Without these no reader could open the object; a profile that removes what it does not list keeps them.
@@ -150,12 +153,13 @@ class Planner:
         """Return the planner for an instance, by which of the rules' conditions it fits.
 
         Args:
-            dataset: before anything in it is changed.
+            dataset: before anything in it is changed; its raw elements stay raw.
         """
         conditions = self._conditions
         if not conditions:
             return self
-        fitting = frozenset(condition for condition in conditions if condition(dataset))
+        view = view_of(dataset)
+        fitting = frozenset(condition for condition in conditions if condition(view))
         if not fitting:
             return self
         variant = self._variants.get(fitting)
@@ -282,11 +286,8 @@ class Planner:
         if CLEAN_STRUCTURED_CONTENT not in self.options:
             return None
         for concept in item.get("ConceptNameCodeSequence") or ():
-            code, scheme = (
-                str(concept.get("CodeValue") or ""),
-                str(concept.get("CodingSchemeDesignator") or ""),
-            )
-            row = find_content_item(code, scheme, str(item.get("ValueType") or ""))
+            code, scheme = text_of(concept, _CODE_VALUE), text_of(concept, _CODING_SCHEME_DESIGNATOR)
+            row = find_content_item(code, scheme, text_of(item, _VALUE_TYPE))
             if row is not None:
                 chosen = [
                     row.options[name] for name in OPTIONS if name in self.options and name in row.options

@@ -29,7 +29,14 @@ from beamstop.dicom.elements import (
 )
 from beamstop.dicom.files import BLANK_PREAMBLE, clean_file_meta
 from beamstop.dicom.limits import MAX_DEPTH
-from beamstop.dicom.tags import is_private_creator, private_block_start, tag_name, tag_text, vr_of
+from beamstop.dicom.tags import (
+    creator_text,
+    is_private_creator,
+    private_block_start,
+    tag_name,
+    tag_text,
+    vr_of,
+)
 from beamstop.errors import Failed
 from beamstop.identity import Identity
 from beamstop.recipe.model import Recipe
@@ -268,7 +275,7 @@ class _Walk:
             check_time()
             if tag & 0x10000:
                 if is_private_creator(tag):
-                    creators[int(tag)] = _text(elements[tag])
+                    creators[int(tag)] = creator_text(elements[tag])
                 else:
                     self._element(dataset, tag, path, label, creators.get(private_block_start(tag), ""))
             elif tag & 0xFFFF == 0 or tag >> 16 < 8 or tag >> 16 == _DELIMITERS:
@@ -622,12 +629,6 @@ def _days(element: Element) -> Iterator[date]:
     for year, month, day in re.findall(r"(?<!\d)(\d{4})(\d{2})(\d{2})", str(element.value)):
         with suppress(ValueError):
             yield date(int(year), int(month), int(day))
-
-
-def _text(element: Element) -> str:
-    """Return the text of a private creator (LO, PS3.5 7.8.1)."""
-    value = element.value or b""
-    return (value.decode("latin-1") if isinstance(value, bytes) else str(value)).strip(" \0")
 
 
 @lru_cache(maxsize=65536)

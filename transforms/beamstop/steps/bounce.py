@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pydicom.dataset import Dataset
 
 from beamstop.dicom.elements import failing_if_malformed
+from beamstop.dicom.views import view_of
 from beamstop.rules.bouncers import Bouncer
 from beamstop.rules.foreign import blaming, is_foreign
 
@@ -14,7 +15,7 @@ def bounce(dataset: Dataset, bouncers: Iterable[Bouncer], pixels_cleaned: bool |
     """Ask every bouncer.
 
     Args:
-        dataset: the instance, before its attributes are changed.
+        dataset: the instance, before its attributes are changed; its raw elements stay raw.
         bouncers: of the recipe.
         pixels_cleaned: None is the first look, at which BurnedInAnnotation is taken to be NO.
             After HideText, True or False says whether its pixels were cleaned; only bouncers
@@ -29,11 +30,8 @@ def bounce(dataset: Dataset, bouncers: Iterable[Bouncer], pixels_cleaned: bool |
     asked = [bouncer for bouncer in bouncers if bouncer.reads_burned_in or not second_look]
     if not asked:
         return
-    view = dataset
+    view = view_of(dataset)
     if not second_look or pixels_cleaned:
-        view = Dataset({**dataset._dict})
-        implicit, little = dataset.original_encoding
-        view.set_original_encoding(implicit, little, dataset._character_set)
         view.add_new("BurnedInAnnotation", "CS", "NO")
     for bouncer in asked:
         if is_foreign(type(bouncer)):
