@@ -18,6 +18,7 @@ from beamstop.dicom.files import encode, read_dicom
 from beamstop.dicom.tags import tag_name
 from beamstop.errors import Quarantined
 from beamstop.recipe.load import load_recipe, recipe_names
+from beamstop.rules.plans import is_unknown
 from beamstop.rules.profile import table
 from beamstop.steps.apply_recipe import apply_recipe
 from beamstop.testing import load_no_text_detector
@@ -154,7 +155,7 @@ def unlisted():
     """Return standard attributes of the image modules that no rule of any recipe's profile names."""
     starts = [group << 16 for group in (0x0008, 0x0018, 0x0020, 0x0028, 0x0054)]
     tags = [tag for start in starts for tag in range(start, start + 0x9999)]
-    known = [tag for tag in tags if tag & 0xFFFF and dictionary_has_tag(tag)]
+    known = [tag for tag in tags if tag & 0xFFFF and not is_unknown(tag)]
     plain = [tag for tag in known if dictionary_VR(tag) in PLAIN_VALUES and tag_name(tag) not in BASE]
     rules = recipe_of("research").rules
     return [tag for tag in plain if rules.rule_for((tag,)) is None]
