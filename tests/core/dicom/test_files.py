@@ -230,5 +230,31 @@ def test_the_delimiter_behind_the_last_fragment_ends_the_pixels_whatever_length_
 
 
 @pytest.mark.parametrize("end", [b"", bytes(8)])
-def test_fragments_without_a_delimiter_behind_them_may_not_be_all(end):
-    assert reason(encapsulated(bytes(range(16)), end)) == ("Failed", "truncated")
+def test_fragments_need_no_delimiter_behind_them_if_there_is_one_for_each_frame(end):
+    whole = read_dicom(encapsulated(bytes(range(16)), DELIMITER + bytes(4)))
+    read = read_dicom(encapsulated(bytes(range(16)), end))
+    assert read == whole
+    assert encode(read).data == encode(whole).data
+
+
+@pytest.mark.parametrize("cut", [1, 8, 16, 23, 24])
+def test_fragments_that_are_cut_or_too_few_are_truncated(cut):
+    assert reason(encapsulated(bytes(range(16)), b"")[:-cut]) == ("Failed", "truncated")
+    dataset = read_dicom(encapsulated(bytes(range(16)), DELIMITER + bytes(4)))
+    dataset.NumberOfFrames = "2"
+    several = saved(dataset).removesuffix(DELIMITER + bytes(4))
+    assert reason(several) == ("Failed", "truncated")
+
+
+@pytest.mark.parametrize("missing", range(1, 12))
+def test_pixels_that_are_not_compressed_are_truncated_however_little_is_missing(missing):
+    dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+    del dataset[0xFFFCFFFC]
+    assert reason(saved(dataset)[:-missing]) == ("Failed", "truncated")
+
+
+def test_a_sequence_without_its_end_is_not_read(make_dataset):
+    dataset = make_dataset(RequestAttributesSequence=[pydicom.Dataset()])
+    dataset.RequestAttributesSequence[0].ScheduledProcedureStepID = "1"
+    dataset["RequestAttributesSequence"].is_undefined_length = True
+    assert reason(saved(dataset).removesuffix(DELIMITER + bytes(4)))[0] == "Failed"

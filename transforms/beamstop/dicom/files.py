@@ -4,8 +4,11 @@ import copy
 import re
 import zlib
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any
 
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
@@ -44,6 +47,8 @@ LAST_PIXEL_TAG = 0x7FE00010
 _SOP_CLASS_UID, _SOP_INSTANCE_UID = 0x00080016, 0x00080018
 
 _TRANSFER_SYNTAX_UID = 0x00020010
+_PIXEL_DATA, _NUMBER_OF_FRAMES = 0x7FE00010, 0x00280008
+_FRAGMENTS_END = b"\xfe\xff\xdd\xe0" + bytes(4)  # PS3.5 A.4
 _PREFIX_AT = 128
 BLANK_PREAMBLE = bytes(_PREFIX_AT)
 _META_WITHIN = 1 << 16  # where a file meta group ends, whatever private information it holds
@@ -77,7 +82,8 @@ def read_dicom(
 ) -> FileDataset:
     """Read one instance: Part 10 with or without preamble, or a bare dataset (PS3.10 7).
 
-    What a transfer left behind it (the boundary of a multipart message, a record filled up) is no part of it.
+    What a transfer left behind it (the boundary of a multipart message, a record filled up) is no part of it,
+    and fragments of pixel data may lack the delimiter behind them if there is one for each frame at least.
 
     Args:
         data: the whole file.
@@ -91,10 +97,41 @@ def read_dicom(
     try:
         return _read_whole(data, max_inflated_bytes, max_elements)
     except Failed as failure:
-        part = _without_additions(data) if failure.reason == "truncated" else data
-        if len(part) == len(data):
+        if failure.reason != "truncated":
             raise
-        return _read_whole(part, max_inflated_bytes, max_elements)
+        for part, is_closed in _other_ends(data):
+            with suppress(Failed):
+                dataset = _read_whole(part, max_inflated_bytes, max_elements)
+                if not is_closed or _has_a_fragment_for_each_frame(dataset):
+                    return dataset
+        raise
+
+
+def _other_ends(data: bytes) -> Iterator[tuple[bytes, bool]]:
+    """Yield a file as it may have been meant, and whether its last fragments got a delimiter here."""
+    part = _without_additions(data)
+    if len(part) < len(data):
+        yield part, False
+    if data[-8:] == bytes(8):
+        yield data[:-8] + _FRAGMENTS_END, True
+    yield data + _FRAGMENTS_END, True
+
+
+def _has_a_fragment_for_each_frame(dataset: FileDataset) -> bool:
+    """Say whether pixel data are the last element, and of as many fragments as frames behind their table.
+
+    Whether each frame is whole shows when it is looked at.
+    """
+    element: Any = dataset._dict.get(BaseTag(_PIXEL_DATA))
+    if element is None or max(dataset._dict) != _PIXEL_DATA or not isinstance(element.value, bytes):
+        return False
+    if not (element.length == UNDEFINED_LENGTH if element.is_raw else element.is_undefined_length):
+        return False
+    at, items = 0, 0
+    while at + 8 <= len(element.value):
+        at, items = at + 8 + int.from_bytes(element.value[at + 4 : at + 8], "little"), items + 1
+    frames = text_of(dataset, _NUMBER_OF_FRAMES).strip()
+    return at == len(element.value) and items > int(frames if frames.isdecimal() else 1)
 
 
 def _without_additions(data: bytes) -> bytes:
