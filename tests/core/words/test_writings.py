@@ -58,6 +58,8 @@ WRITINGS = {
     "Voüziox^Ida": "Voziox|Vo?ziox|Vo??ziox|VoÃ¼ziox|Vo\ufffdziox|Vo_ziox|Voueziox|VOZIOX"
     "|Vou\u0308ziox|Vo&uuml;ziox|{\\rtf1 Vo\\'fcziox}|{\\rtf1 Vo\\u252?ziox}|Vo%C3%BCziox|Voüzioxs Knie",
     "Dvořák^Jan": "Dvořáka|Dvořákovi|Dvorakem|Dvo?ák|Dvo?ak|DvoÅ™Ã¡k|Dvoøák",
+    "Nuñez^José": "Nu?ez|NUÑEZ|Nu\ufffdez|NuÃ±ez|Nu&ntilde;ez|Nu\\'f1ez|Nunez",
+    "Muñoz^Ana": "Mu?oz|Mu_oz",
     "Zielińska^Ewa": "Zielińskiej|Zielinską|ZIELIŃSKĄ",
     "Kowalski^Jan": "Kowalskiego|z Kowalskim",
     "Quessenbrand^Otto": "Quessenbrands|Quessenbrandsche|Ｑｕｅｓｓｅｎｂｒａｎｄ|Quessen\u00adbrand"
@@ -104,6 +106,8 @@ def test_the_rest_of_the_text_stays_with_no_half_of_a_letter(name: str, text: st
     ("name", "text"),
     [
         ("Klein^Anna", "kleine Zyste"),
+        ("Muñoz^Ana", "mu oz"),
+        ("Muñoz^Ana", "mu-oz"),
         ("Spinelli^Ada", "Spine"),
         ("Brainerd^Ada", "Brain"),
         ("Liverpool^Ada", "Liver"),

@@ -41,7 +41,9 @@ MIN_CUT = 5  # letters of a name that was cut short
 _MIN_STEM, _MIN_LATIN_STEM = 4, 5
 _LONGEST_ENDING = 5
 _MIN_BARE = 3  # letters behind a prefix of Arabic or Hebrew
-_MIN_LEFT, _MIN_PIECE = 4, 3  # ASCII letters of a name that lost the others, and of its longest piece
+# ASCII letters of a name that lost the others, and of its longest piece: of shorter ones a mark has to tell
+# that something was lost.
+_MIN_LEFT, _MIN_PIECE, _MIN_MARKED_PIECE = 4, 3, 2
 
 
 def _folded(text: str) -> frozenset[str]:
@@ -115,10 +117,11 @@ _PARTS = re.compile(rf"(?:(?![{MARKS}])[\W_])+")
 _LONGEST_LOSS = 12  # characters in place of a letter
 
 # What stands in place of a letter: nothing, a mark, a letter's bytes misread, an escape.
-_LOST = (
-    r"[?_*#.~'\"^` -]{0,3}|[^\x00-\x7f\u00c0-\u024f]{1,4}|(?:\\'[0-9a-f]{2}){1,3}"
+_SURELY_LOST = (
+    r"[?_*#]{1,3}|[^\x00-\x7f\u00c0-\u024f]{1,4}|(?:\\'[0-9a-f]{2}){1,3}"
     r"|\\u-?[0-9]{1,5}\ ?\??|&\#?[0-9a-z]{2,8};|(?:[%=][0-9a-f]{2}){1,4}"
 )
+_LOST = rf"[?_*#.~'\"^` -]{{0,3}}|{_SURELY_LOST}"
 
 
 class NameWords:
@@ -216,30 +219,33 @@ def apart(word: str) -> Iterator[Words]:
 def lost_letters(word: str) -> Words:
     """Return the pieces of a name between its letters with accents; none if too little is left to know it by.
 
-    >>> lost_letters("voüziox"), lost_letters("østergård"), lost_letters("jörg"), lost_letters("лебедев")
-    (('vo', 'ziox'), ('', 'sterg', 'rd'), (), ())
+    >>> lost_letters("voüziox"), lost_letters("østergård"), lost_letters("nuñez"), lost_letters("jörg")
+    (('vo', 'ziox'), ('', 'sterg', 'rd'), ('nu', 'ez'), ())
     """
     if len(word) > _MAX_NAME or not all(it.isascii() or fold(it).isascii() for it in word):
         return ()
     pieces = tuple(re.split(r"[^\x00-\x7f]+", word))
-    enough = sum(map(len, pieces)) >= _MIN_LEFT and max(map(len, pieces)) >= _MIN_PIECE
+    enough = sum(map(len, pieces)) >= _MIN_LEFT and max(map(len, pieces)) >= _MIN_MARKED_PIECE
     return pieces if enough and len(pieces) > 1 and not is_common_word("".join(pieces)) else ()
 
 
 @lru_cache(maxsize=64)
 def lost_letters_pattern(word: str) -> re.Pattern[str]:
     """Return what finds a name of which letters with accents are something else or missing."""
-    letters = (it if it.isascii() else _lost_letter(it) for it in normalize("NFC", word))
+    whole = normalize("NFC", word)
+    longest = max(map(len, re.split(r"[^\x00-\x7f]+", whole)))
+    lost = _LOST if longest >= _MIN_PIECE else _SURELY_LOST
+    letters = (it if it.isascii() else _lost_letter(it, lost) for it in whole)
     return re.compile(rf"(?<![^\W_]){''.join(letters)}(?![^\W_])", re.IGNORECASE)
 
 
-def _lost_letter(letter: str) -> str:
+def _lost_letter(letter: str, lost: str) -> str:
     """Return the pattern of one letter: as it is, without its accent, misread once or twice, or lost."""
     both = (letter, letter.upper())
     once = {text for case in both for text in misread(case) if not text.isspace()}
     twice = {_in_latin_1(text.encode()) for text in once}
     ways = sorted({*both, fold(letter), *once, *twice}, key=len, reverse=True)
-    return f"(?:{'|'.join(map(re.escape, ways))}|{_LOST})"
+    return f"(?:{'|'.join(map(re.escape, ways))}|{lost})"
 
 
 def misread(word: str) -> Iterator[str]:
