@@ -3,6 +3,8 @@ import io
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
@@ -258,3 +260,15 @@ def test_a_sequence_without_its_end_is_not_read(make_dataset):
     dataset.RequestAttributesSequence[0].ScheduledProcedureStepID = "1"
     dataset["RequestAttributesSequence"].is_undefined_length = True
     assert reason(saved(dataset).removesuffix(DELIMITER + bytes(4)))[0] == "Failed"
+
+
+@pytest.mark.parametrize("vr", ["CS", "LO", "UI", "US", "UT"])
+def test_an_element_whose_vr_has_no_undefined_length_is_not_written_with_one(make_dataset, vr):
+    dataset = read_dicom(saved(make_dataset()))
+    tag = BaseTag(0x00282114)
+    dataset._dict[tag] = RawDataElement(tag, vr, 0xFFFFFFFF, b"ISO_10918_1 ", 0, False, True)
+    with pytest.raises(Failed, match="unreadable"):
+        encode(dataset)
+    dataset[tag].is_undefined_length = True  # converted by now
+    with pytest.raises(Failed, match="unreadable"):
+        encode(dataset)

@@ -56,6 +56,7 @@ _MAYBE_SEQUENCE = frozenset({"SQ", "UN"})
 _PLAIN_VRS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "SH", "ST", "TM", "UI", "UT"})
 _WRITTEN_VRS = _PLAIN_VRS | CHARACTER_SET_VRS | {"DS", "IS", "UR"}
 _BYTES_VRS = frozenset({"OB", "OW"})
+_OPEN_VRS = frozenset({"OB", "OB or OW", "OW", "SQ", "UN"})  # may be of undefined length (PS3.5 7.1.2, 7.1.3)
 _LAST_SHORT_LENGTH = 0xFFFF
 _FIRST_GROUP_WITHOUT_LENGTH = 8  # PS3.5 7.2: group lengths are retired from here on
 
@@ -196,11 +197,16 @@ class ElementWriter:
             return
         value = element.value or b""
         head = b""
-        if element.length != UNDEFINED_LENGTH:
+        if element.length == UNDEFINED_LENGTH:
+            if vr_of(element.tag, element.VR) not in _OPEN_VRS:
+                raise ValueError("an element of undefined length whose VR has none")
+        else:
             head = self._head(element.tag, element.VR, len(value))
         parts += (head, value) if head else (self._by_pydicom(element, charset),)
 
     def _add_converted(self, parts: list[bytes], element: Any, charset: Encodings) -> None:
+        if element.is_undefined_length and element.VR not in _OPEN_VRS:
+            raise ValueError("an element of undefined length whose VR has none")
         if element.VR in _BYTES_VRS and isinstance(element.value, bytes) and element.value:
             self._add_bytes(parts, element)
             return
