@@ -34,11 +34,12 @@ def secrets_of(data: bytes) -> set[bytes]:
     Without what the audit says of its own: keywords, and few digits, which digests have by chance.
     """
     try:
-        needles = Needles(harvest(read_dicom(data), lambda path: False))
+        identifiers = harvest(read_dicom(data), lambda path: False)
     except Refusal:
         return set()
+    needles = Needles(identifiers)
     joined = {"".join(phrase) for phrase in needles.phrases}
-    words = needles.words | joined | needles.uids | needles.numbers
+    words = needles.words | joined | identifiers.uids | needles.numbers
     telling = {word for word in words if len(word) >= (LONGEST_CHANCE if word.isdecimal() else SHORTEST)}
     return {word.encode() for word in telling if word not in _KEYWORDS}
 

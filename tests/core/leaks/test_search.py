@@ -24,6 +24,8 @@ from pydicom.uid import (
 from beamstop.dicom.files import encode
 from beamstop.errors import Quarantined
 from beamstop.leaks.embedded_text import unpacked
+from beamstop.leaks.needles import Needles
+from beamstop.leaks.scan import LeakScan
 from beamstop.leaks.search import search
 from beamstop.words.identifiers import Identifiers, harvest
 
@@ -402,6 +404,20 @@ def test_needles_begin_at_the_length_that_the_rules_say(
     identifiers = identifiers_of(**{keyword: value})
     searched = text or value.partition("^")[0].rpartition(" ")[2]
     assert leaks(clean(ImageComments=f"a {searched} b"), identifiers) == (text and "ImageComments")
+
+
+def test_rule_10_each_instance_of_a_patient_has_uids_of_its_own(clean: Clean) -> None:
+    dataset = clean(ManufacturerModelName="2.25.98765432101")
+    for uids in (frozenset({"2.25.98765432102"}), frozenset({"2.25.98765432101"}), frozenset[str]()):
+        found = leaks(dataset, replace(PATIENT, uids=uids))
+        assert found == ("ManufacturerModelName" if "2.25.98765432101" in uids else None)
+
+
+@pytest.mark.parametrize("behind", ["", "\0", ".", "1\0", "01", " x"])
+def test_rule_10_whatever_stands_behind_a_uid_does_not_hide_it(behind: str) -> None:
+    scan = LeakScan(Needles(PATIENT)).with_uids(["2.25.98765432101"])
+    assert scan.may_hold(f"x2.25.98765432101{behind}".encode())
+    assert not scan.may_hold(f"x2.25.98765432000{behind}".encode())
 
 
 def test_rule_10_uids_are_searched_whole(clean: Clean) -> None:

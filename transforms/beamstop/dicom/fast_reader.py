@@ -76,7 +76,7 @@ def read_fast(data: bytes, stream: BytesIO, stop_when: StopWhen) -> FileDataset 
     charset = elements.get(BaseTag(_SPECIFIC_CHARACTER_SET))
     encoding = default_encoding if charset is None else _encodings(charset)
     if len(data) - at < _SHORTEST_ELEMENT:
-        if is_cut(data[at:], max(elements)):
+        if at < len(data) and is_cut(data[at:], max(elements, key=int)):
             raise Failed("truncated")
     else:
         stream.seek(at)

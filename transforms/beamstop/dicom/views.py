@@ -30,7 +30,7 @@ def view_of(dataset: Dataset) -> Dataset:
 
     Elements may be set in it, too. Values are shared: they must not be changed in place.
     """
-    view = _View()
+    view = _View.__new__(_View)  # pydicom's `__init__` sets what comes from the dataset anyway
     vars(view).update(vars(dataset))
     view._dict, view._private_blocks = {**dataset._dict}, {}
     return view

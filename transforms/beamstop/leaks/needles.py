@@ -51,7 +51,7 @@ class Needles:
         pointed: of the numbers, those found with points and underscores between their digits.
         forms: the words of persons' names, however they are written.
         writings: of the names, in texts that part no words or have lost letters.
-        count: of identifiers that gave at least one needle.
+        count: of identifiers that gave at least one needle; UIDs are not among them.
     """
 
     identifiers: Identifiers
@@ -59,7 +59,6 @@ class Needles:
     phrases: set[Words] = field(default_factory=set)
     literals: set[str] = field(default_factory=set)
     numbers: set[str] = field(default_factory=set)
-    uids: set[str] = field(default_factory=set)
     phones: set[str] = field(default_factory=set)
     spellings: set[str] = field(default_factory=set)
     digits: set[str] = field(default_factory=set)
@@ -78,7 +77,6 @@ class Needles:
             (self.identifiers.ids, self._add_id),
             (self.identifiers.places, self._add_place),
             (self.identifiers.contacts, self._add_contact),
-            (self.identifiers.uids, self._add_uid),
         ]
         for values, add in makers:
             for value in values:
@@ -178,11 +176,6 @@ class Needles:
         self.phones.update(digits for digits in telephone_numbers(words) if len(digits) >= MIN_PHONE)
         joined = "".join(words)
         return self._add_number(joined) if joined.isdecimal() else self._add_phrase(words)
-
-    def _add_uid(self, uid: str) -> bool:
-        if len(uid) >= MIN_UID_LENGTH:
-            self.uids.add(uid)
-        return len(uid) >= MIN_UID_LENGTH
 
     def _add_word(self, word: str) -> bool:
         if self._tells(word):

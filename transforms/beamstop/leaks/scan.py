@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from copy import copy
 from datetime import date
 from functools import partial
 from unicodedata import normalize
@@ -11,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beamstop.dicom.deadline import check_time
-from beamstop.leaks.needles import Needles
+from beamstop.leaks.needles import MIN_UID_LENGTH, Needles
 from beamstop.words.identifiers import Words
+from beamstop.words.national_numbers import may_hold_birth
 from beamstop.words.normal_form import UNSEEN, normal_form
 from beamstop.words.text_search import LONGEST, TextSearch
 from beamstop.words.vocabulary import fold, in_katakana
@@ -66,9 +68,10 @@ _SEPARATED = re.compile(
 _APART = bytes(byte for byte in range(256) if byte not in _LETTERS and byte not in _DIGITS)
 _SEPARATORS_OF_NUMBERS = b"-/ "
 _POINTS = b"._"
-_SHORT_WINDOW, _LONGEST_NUMBER = 8, 30
+_SHORT_WINDOW = 8
 _SHORT_DATE = re.compile(rb"(?<![0-9.])[0-9]{1,2}([-/.])[0-9]{1,2}\1[0-9]{1,2}(?![0-9.])")
-_LONG_NUMBER = re.compile(rb"(?<![0-9.])[0-9](?:[-/ .+a]?[0-9]){8,}")
+_UID = re.compile(rb"[0-9]+(?:\.[0-9]+)*")
+_UID_HEAD = MIN_UID_LENGTH  # characters by which UIDs are found: they share their roots
 _SMALL_LETTERS = re.compile(rb"[a-z]*")
 _HIGH = 0x80
 _JOINTS = ("", " ", "^", ",", ", ", "\u3000", "・", "=")
@@ -111,13 +114,11 @@ class LeakScan:
         for pieces in needles.writings.lost.values():
             self._add(max(pieces, key=len), partial(_is_in_pieces, pieces))
         for form in needles.births:
-            self._add(form, _is_in_long_number)
+            self._checks.setdefault(form.encode(), [])  # looked for without separators alone
         for literal in needles.literals:
             self._add(literal, _counts)
         for number in needles.digits:
             self._add(number, _is_number)
-        for uid in needles.uids:
-            self._add(uid, _is_uid)
         days = needles.identifiers.dates
         packed = frozenset(b"%04d%02d%02d" % (day.year, day.month, day.day) for day in days)
         for year in needles.years:
@@ -128,10 +129,20 @@ class LeakScan:
         self._crowded = TextSearch(crowded)
         self._digits = {number.encode() for number in needles.digits}
         self._births = {form.encode() for form in needles.births}
-        self._has_pointed = bool(needles.pointed or needles.births)
+        self._separators = [_SEPARATORS_OF_NUMBERS] if self._digits or self._births else []
+        self._separators += [_POINTS] if needles.pointed or needles.births else []
         self._is_national = any(map(_is_of_two_bytes, needles.identifiers.encodings))
         self._phones = TextSearch([phone.encode() for phone in needles.phones])
         self._spelled = TextSearch(_spelled(needles))
+        self._uids: frozenset[bytes] = frozenset()
+        self._begin_uids = TextSearch[bytes](())
+
+    def with_uids(self, uids: Iterable[str]) -> "LeakScan":
+        """Return a search for some UIDs as well; all else that it needs is made already."""
+        scan = copy(self)
+        scan._uids = frozenset(uid.encode() for uid in uids)
+        scan._begin_uids = TextSearch({uid[:_UID_HEAD] for uid in scan._uids})
+        return scan
 
     def may_hold(self, data: bytes) -> bool:
         """Say whether any needle may be in there, in any encoding."""
@@ -184,24 +195,32 @@ class LeakScan:
             check_time()
             if any(check(data, folded, start, end) for check in self._checks[anchor]):
                 return True
+        if any(self._is_uid(data, start) for _, start, _ in self._begin_uids.matches(data)):
+            return True
         if self._crowded and any(self._crowded.matches(folded.translate(None, _APART))):
             return True
         if self._phones and any(self._phones.matches(data.translate(None, _SEPARATORS_OF_PHONES))):
             return True
-        if (self._digits or self._births) and self._finds_spaced(
-            data.translate(None, _SEPARATORS_OF_NUMBERS)
-        ):
-            return True
-        return self._has_pointed and self._finds_spaced(data.translate(None, _POINTS))
+        return self._finds_number(data)
 
-    def _finds_spaced(self, data: bytes) -> bool:
-        """Look for numbers in data that have no separators any more."""
-        return any(
-            end - start == LONGEST
-            or ((anchor in self._digits or anchor in self._births) and _is_number(data, data, start, end))
-            or (anchor in self._births and _is_in_long_number(data, data, start, end))
-            for anchor, start, end in self._search.matches(data)
-        )
+    def _finds_number(self, data: bytes) -> bool:
+        """Look for numbers and dates of birth in data without their separators."""
+        has_birth = False
+        for separators in self._separators:
+            joined = data.translate(None, separators)
+            for anchor, start, end in self._search.matches(joined):
+                is_birth = anchor in self._births
+                if end - start == LONGEST:
+                    return True
+                if (is_birth or anchor in self._digits) and _is_number(joined, joined, start, end):
+                    return True
+                has_birth |= is_birth
+        return has_birth and may_hold_birth(data, self._births)
+
+    def _is_uid(self, data: bytes, start: int) -> bool:
+        match = _UID.match(data, start)
+        found = match[0] if match else b""
+        return any(found[: len(found) - behind] in self._uids for behind in range(_BEHIND + 1))
 
 
 def one_byte_forms(data: bytes) -> Iterator[bytes]:
@@ -253,17 +272,6 @@ def _begins_form(
     return found.startswith(stems) or any(word.startswith(parts) for word in words)
 
 
-def _is_in_long_number(raw: bytes, folded: bytes, start: int, end: int) -> bool:
-    """Say whether digits are part of as many as a national number has."""
-    first = max(0, start - _LONGEST_NUMBER)
-    found = _LONG_NUMBER.finditer(raw, first, end + _LONGEST_NUMBER)
-    return any(match.start() <= start < match.end() for match in found)
-
-
-def _is_uid(raw: bytes, folded: bytes, start: int, end: int) -> bool:
-    return _stands_alone(raw, start, end, _DIGITS)
-
-
 def _stands_alone(raw: bytes, start: int, end: int, kind: frozenset[int]) -> bool:
     behind = raw[end : end + _BEHIND + 1]
     before = raw[max(0, start - _BEFORE - 1) : start]
@@ -304,6 +312,8 @@ def _is_in_pieces(pieces: Words, raw: bytes, folded: bytes, start: int, end: int
 def _is_in_short_date(raw: bytes, folded: bytes, start: int, end: int) -> bool:
     """Say whether a year of two digits or of an era is part of a date."""
     window = folded[max(0, start - _SHORT_WINDOW) : end + _SHORT_WINDOW]
+    if window.isdigit():  # within a UID
+        return False
     return _SHORT_DATE.search(window) is not None or _MONTH_AND_SHORT_YEAR.search(window) is not None
 
 

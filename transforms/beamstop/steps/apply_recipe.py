@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
 from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
@@ -80,7 +80,7 @@ _DELIMITERS, _PIXELS = 0xFFFE, 0x7FE0
 _ICON_IMAGE_SEQUENCE = 0x00880200
 _LONG = 5  # digits; shorter numbers are counts and sizes of anybody's
 _MAX_BYTES = 4  # of a character
-_LONG_LIST = 4096  # characters
+_SHORT_LIST, _LONG_LIST = 64, 4096  # characters
 _WITHOUT_NUMERALS = dict.fromkeys(map(ord, "0123456789+-.eE\\ \0"))
 _LONG_NUMBER = re.compile(rf"(?<![\d.])\d{{{_LONG},}}(?![\d.])")
 _CSA_PHYSICS = "beamstop:physics of a CSA header"
@@ -271,8 +271,8 @@ class _Walk:
         dependents = upheld(dataset)
         creators: dict[int, str] = {}
         now = elements.keys() - {*dependents, *later} if dependents or later else elements
+        check_time()
         for tag in sorted(now, key=int):
-            check_time()
             if tag & 0x10000:
                 if is_private_creator(tag):
                     creators[int(tag)] = creator_text(elements[tag])
@@ -320,7 +320,7 @@ class _Walk:
         tag = BaseTag(physics.group << 16 | 0x1000 | physics.element)
         element = DataElement(tag, physics.vr, physics.value)
         plan = self._planner.plan((tag,), physics.creator, physics.vr, self._sop_class)
-        if physics.vr != "CS" and self._tells(_in_full(physics.value)):
+        if physics.vr != "CS" and self._are_own(_LONG_NUMBER.findall(_in_full(physics.value))):
             return False
         if plan.grammar is not None and not self._is_a_value(element, plan.grammar):
             return False
@@ -376,16 +376,18 @@ class _Walk:
     def _is_a_value(self, element: Element, grammar: re.Pattern[str]) -> bool:
         """Say whether a number, time or age is one, and none that tells who or when: an own id or date."""
         text = _plain_text(element)
-        if len(text) > _LONG_LIST and not text.translate(_WITHOUT_NUMERALS):
+        if len(text) <= _SHORT_LIST:
+            long = _long_numbers(text, grammar)
+        elif len(text) > _LONG_LIST and not text.translate(_WITHOUT_NUMERALS):
             return True  # contours and curves: a million coordinates take a second to be looked at one by one
-        if not grammar.fullmatch(text):
-            return False
-        return grammar is not NUMBER or len(text) < _LONG or not self._tells(text)
+        else:
+            long = _long_numbers.__wrapped__(text, grammar)
+        return long is not None and not self._are_own(long)
 
-    def _tells(self, numbers: str) -> bool:
-        """Say whether a long one of some numbers is an identifier or a date of the instance."""
-        long, identifiers = _LONG_NUMBER.findall(numbers), self._report.identifiers
-        return any((it,) in identifiers.ids or _as_day(it) in identifiers.dates for it in long)
+    def _are_own(self, numbers: Iterable[str]) -> bool:
+        """Say whether one of some numbers is an identifier or a date of the instance."""
+        identifiers = self._report.identifiers
+        return any((it,) in identifiers.ids or _as_day(it) in identifiers.dates for it in numbers)
 
     def _remove(
         self, dataset: Dataset, element: Element, path: tuple[int, ...], label: str, origin: str
@@ -404,6 +406,7 @@ class _Walk:
         plan: Plan,
         creator: str | None,
     ) -> None:
+        check_time()  # what is kept or removed as it is takes a microsecond
         tag = element.tag
         # A sequence that stays is no change: its bytes need not be made. Raw ones are there anyway.
         stays = element.VR == "SQ" and plan.action in _VISITED and type(plan.operator) in _NEVER_IN_PLACE
@@ -515,8 +518,9 @@ class _Walk:
 
     def _rebuild_file_meta(self, dataset: Dataset) -> None:
         """Keep what says how to read the file, nothing else (PS3.10 7.1); pydicom can save it then."""
-        old, new = getattr(dataset, "file_meta", FileMetaDataset()), clean_file_meta(dataset)
-        for tag in sorted(old._dict, key=int):
+        old: Any = getattr(dataset, "file_meta", None)
+        new = clean_file_meta(dataset)
+        for tag in sorted(old._dict if old is not None else (), key=int):
             if tag == _MEDIA_STORAGE_SOP_INSTANCE_UID:
                 if text_of(old, tag) != text_of(new, tag):
                     self._note_meta(Action.U, old._dict[tag], new._dict[tag])
@@ -598,6 +602,17 @@ def _is_beyond_cleaning(element: Element) -> bool:
     if len(element.value) <= MAX_ESCAPES or vr_of(element.tag, element.VR) not in CLEANED_VRS:
         return False
     return len(element.value) > _MAX_BYTES * MAX_CLEANED or element.value.count(b"\x1b") > MAX_ESCAPES
+
+
+@lru_cache(maxsize=4096)
+def _long_numbers(text: str, grammar: re.Pattern[str]) -> tuple[str, ...] | None:
+    """Return the long ones of some numbers, nothing of times and ages; None for a text that is none of these.
+
+    Most of a series' instances say the same numbers.
+    """
+    if not grammar.fullmatch(text):
+        return None
+    return tuple(_LONG_NUMBER.findall(text)) if grammar is NUMBER else ()
 
 
 def _plain_text(element: Element) -> str:

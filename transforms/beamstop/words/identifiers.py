@@ -229,7 +229,6 @@ def words_of(text: str) -> Words:
     >>> words_of("O'Brien-Smith_7")
     ('o', 'brien', 'smith', '7')
     """
-    check_time()
     return tuple(WORD.findall(fold(normal_form(text))))
 
 
@@ -337,8 +336,8 @@ class _Harvester:
         while stack:
             dataset, code_kind, encodings, path = stack.pop()
             encodings = self._encodings_of(dataset) or encodings
+            check_time()
             for key, element in list(dataset._dict.items()):
-                check_time()
                 tag = int(key)  # pydicom's tags are compared in Python
                 kind, said = by_tag.get(tag), _BY_VR.get(element.VR)  # type: ignore[arg-type]
                 # The file says a VR that tells, the standard another: a rule for the tag excuses nothing.
@@ -488,6 +487,8 @@ def _devices() -> frozenset[int]:
 
 def _is_in(words: Words, of: Words) -> bool:
     """Say whether some words stand one after the other in others."""
+    if words[0] not in of:
+        return False
     return any(of[start : start + len(words)] == words for start in range(len(of) - len(words) + 1))
 
 

@@ -6,19 +6,24 @@ Those of this patient are found by the birth date in them, at the places where s
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import date
 from functools import lru_cache
+
+from beamstop.dicom.deadline import check_time
 
 _DIGITS = re.compile(
     r"(?<![0-9])(?<![0-9]\.)[0-9](?:[-/ +A]?[0-9]|\.[0-9](?=[0-9]{1,2}(?![0-9]))){8,17}X?(?![0-9])(?!\.[0-9])"
 )
 _NO_DIGIT = re.compile(r"[^0-9]")
+_RUN_OF_DIGITS = re.compile(rb"[0-9](?:[-/ +A.]?[0-9]){8,}")
+_SEPARATOR = re.compile(rb"[^0-9]")
 # Added to months for a century or a sex (Poland, Bulgaria, Czech Republic), to days for women (Indonesia) or
 # guests (Norway).
 _MONTH_SHIFTS, _DAY_SHIFTS = (0, 20, 40, 50, 70), (0, 40)
 # By the place where the date begins, the digits that the whole number may have.
 _STARTS = {0: range(9, 15), 1: range(11, 16), 6: range(16, 19)}
+_FEWEST_DIGITS, _MOST_DIGITS = 9, 20  # two of them can be the tag of the next element
 _SIZES = (6, 7, 8)  # digits of a date
 
 _CHINESE = re.compile(r"(?<![0-9])[1-8][0-9]{5}(?P<date>(?:19|20)[0-9]{6})[0-9]{3}[0-9Xx](?![0-9A-Za-z])")
@@ -52,6 +57,35 @@ def own_numbers(text: str, births: Iterable[date]) -> Iterator[tuple[int, int]]:
         starts = [start for start, counts in _STARTS.items() if len(digits) in counts]
         if any(digits[start : start + size] in packed for start in starts for size in _SIZES):
             yield match.span()
+
+
+def may_hold_birth(data: bytes, packed: Collection[bytes]) -> bool:
+    """Say whether bytes may hold what `own_numbers` finds, whatever stands before and behind it.
+
+    Args:
+        data: text of one byte a letter, among other bytes.
+        packed: what `packed_births` makes of the dates of birth.
+    """
+    for match in _RUN_OF_DIGITS.finditer(data):
+        check_time()
+        pieces = _SEPARATOR.split(match[0])
+        for first, piece in enumerate(pieces):
+            if len(piece) > _MOST_DIGITS:  # of a UID
+                continue
+            digits = _as_many_as_a_number_has(pieces[first : first + _MOST_DIGITS])
+            if any(digits[place : place + size] in packed for place in _STARTS for size in _SIZES):
+                return True
+    return False
+
+
+def _as_many_as_a_number_has(pieces: list[bytes]) -> bytes:
+    """Return the digits of the first piece and of those behind it, nothing if a number has more."""
+    digits = b""
+    for piece in pieces:
+        if len(digits) + len(piece) > _MOST_DIGITS:
+            break
+        digits += piece
+    return digits if len(digits) >= _FEWEST_DIGITS else b""
 
 
 @lru_cache(maxsize=256)
