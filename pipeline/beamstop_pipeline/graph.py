@@ -18,6 +18,7 @@ from beamstop_transforms.read import ReadDicom
 from beamstop_transforms.record import Run
 from beamstop_transforms.redistribute import Redistribute
 from beamstop_transforms.resolve_duplicates import ResolveDuplicates
+from beamstop_transforms.sample import Sample
 from beamstop_transforms.skip_decided import SkipDecided
 from beamstop_transforms.stores import is_dicomweb
 from beamstop_transforms.tables import PER_BUNDLE
@@ -35,6 +36,8 @@ def build(pipeline: beam.Pipeline, job: Job) -> Any:
         return build_stream(pipeline | "ReadNotifications" >> ReadNotifications(job.subscription), job)
     target = Target(job.output, job.audit, job.key, job.run_id, first_wins=is_dicomweb(job.output))
     sources = pipeline | "Match" >> Match(job.inputs)
+    if job.limit is not None:
+        sources = sources | "Sample" >> Sample(job.limit)
     decisions = _decisions(job, target)
     skipping = sources | "SkipDecided" >> SkipDecided(decisions, job.key)
     listed = skipping.fresh | "NoteListed" >> NoteListed(job.progress)
@@ -106,7 +109,8 @@ def _run(job: Job, target: Target) -> Run:
         png=job.png,
         detail=job.audit_detail == "changes",
         inputs=job.inputs,
-        prune=job.prune if job.incremental else None,
+        # What a sample leaves out is not gone.
+        prune=job.prune if job.incremental and job.limit is None else None,
         options={
             # How many, not which: names of folders and files often hold those of patients.
             "inputs": len(job.inputs),
@@ -117,6 +121,7 @@ def _run(job: Job, target: Target) -> Run:
             "ephemeral_key": job.ephemeral,
             "incremental": job.incremental,
             "prune": job.prune,
+            "limit": job.limit,
             "audit_detail": job.audit_detail,
             "limits": asdict(job.limits),
             "workers": job.workers,

@@ -44,6 +44,7 @@ class Job:
         window: of a stream, seconds for which there is one record.
         incremental: leave out what an earlier run has decided.
         prune: remove clean files that no source stands for any more.
+        limit: so many sources at most, spread over the archive; None for all.
         ephemeral: the key lives for this run only.
         audit_detail: `changes` for a row per element acted on, `instances` for none of these.
         limits: what is beyond them is failed.
@@ -69,6 +70,7 @@ class Job:
     png: str | None = None
     incremental: bool = False
     prune: bool = False
+    limit: int | None = None
     ephemeral: bool = False
     audit_detail: AuditDetail = "changes"
     limits: Limits = field(default_factory=Limits)
@@ -190,7 +192,12 @@ def check_stream(job: Job, here: bool) -> None:
         return
     if not re.fullmatch("projects/[^/]+/subscriptions/[^/]+", job.subscription):
         raise ConfigurationError("--subscription: name it as projects/…/subscriptions/…")
-    refused = {"--incremental": job.incremental, "--attributes": job.attributes, "--png": job.png}
+    refused = {
+        "--incremental": job.incremental,
+        "--limit": job.limit,
+        "--attributes": job.attributes,
+        "--png": job.png,
+    }
     for option, given in refused.items():
         if given:
             raise ConfigurationError(f"{option} is for runs that end: leave it out beside --subscription")

@@ -87,6 +87,14 @@ def run(
             rich_help_panel=_WHAT,
         ),
     ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="a first look: so many sources at most, spread over the archive, the same each time",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
     accept_changed_recipe: Annotated[
         bool,
         typer.Option(
@@ -189,6 +197,8 @@ def run(
                 raise jobs.ConfigurationError("--prune goes by the earlier runs: name --incremental, too")
             if prune and output.startswith("dicomweb:"):
                 raise jobs.ConfigurationError("--prune removes files: what an imaging server has is its own")
+            if prune and limit is not None:
+                raise jobs.ConfigurationError("--prune needs to see every source: leave out --limit")
             if quiet and as_json:
                 raise jobs.ConfigurationError("--quiet and --json exclude each other: name one")
             started = jobs.start_time()
@@ -205,6 +215,7 @@ def run(
                 png=png,
                 incremental=incremental,
                 prune=prune,
+                limit=limit,
                 ephemeral=ephemeral_key,
                 audit_detail=audit_detail,
                 limits=Limits(

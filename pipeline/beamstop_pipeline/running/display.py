@@ -131,6 +131,7 @@ def summary(record: Mapping[str, Any], figures: Mapping[str, StepFigures], outpu
         table.add_row(str(outcome), _with_reasons(outcome, counts))
     if record["options"]["incremental"]:
         table.add_row("skipped", f"{counts['skipped']} that an earlier run decided")
+    if "since" in record:
         table.add_row("since then", _since(record["since"]))
     table.add_row("text boxes hidden", str(counts["text_boxes_hidden"]))
     if "png" in record:

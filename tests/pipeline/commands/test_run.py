@@ -109,6 +109,24 @@ def test_another_recipe_decides_again(run: Any, archive: Path, tmp_path: Path) -
     }  # the newest row was another's
 
 
+def test_a_first_look_takes_some_sources_and_a_later_run_the_others(run: Any, archive: Path) -> None:
+    look = run(archive, more=("--limit", "2", *ONLY_NEW))
+    assert (look.code, counted(look)) == (0, {"sources": 2, "written": 2})
+    assert look.record["options"]["limit"] == 2
+    again = run(archive, more=("--limit", "2", *ONLY_NEW))
+    assert counted(again) == {"sources": 2, "skipped": 2}
+    rest = run(archive, more=(*ONLY_NEW, "--prune"))
+    assert counted(rest) == {"sources": 3, "skipped": 2, "written": 1}
+    assert len(rest.tree) == 3
+
+
+def test_what_a_first_look_leaves_out_is_not_gone(run: Any, archive: Path) -> None:
+    whole = run(archive, more=ONLY_NEW)
+    look = run(archive, more=("--limit", "1", *ONLY_NEW))
+    assert "since" not in look.record
+    assert look.tree == whole.tree
+
+
 def test_a_run_that_left_no_record_decides_nothing(run: Any, archive: Path) -> None:
     first = run(archive)
     (first.audit / "runs" / f"{first.record['run_id']}.json").unlink()
