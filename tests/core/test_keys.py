@@ -1,6 +1,9 @@
 import stat
+import sys
+from types import ModuleType
 
 import pytest
+from google.auth.exceptions import DefaultCredentialsError
 
 from beamstop.errors import KeyReferenceError
 from beamstop.keys import generate_key, resolve_key
@@ -33,6 +36,20 @@ def test_a_key_comes_from_the_environment(monkeypatch):
     assert resolve_key("env:BEAMSTOP_TEST_KEY") == b"0123456789abcdef" * 2
     with pytest.raises(KeyReferenceError, match="no such environment variable"):
         resolve_key("env:BEAMSTOP_NO_SUCH_KEY")
+
+
+def test_what_google_says_of_a_secret_is_said_in_one_line(monkeypatch):
+    class SecretManagerServiceClient:
+        def access_secret_version(self, name):
+            raise DefaultCredentialsError("Your default credentials\n were not found. See ".ljust(1000, "x"))
+
+    module = ModuleType("google.cloud.secretmanager")
+    module.SecretManagerServiceClient = SecretManagerServiceClient
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    with pytest.raises(KeyReferenceError) as refusal:
+        resolve_key("secret:projects/p/secrets/s/versions/1")
+    assert str(refusal.value).startswith("--key secret:…: Your default credentials were not found. See x")
+    assert len(str(refusal.value)) < 350
 
 
 def test_a_short_or_missing_key_is_refused(tmp_path):

@@ -10,6 +10,7 @@ from beamstop.errors import KeyReferenceError
 from beamstop.identity import MIN_KEY_LENGTH
 
 KEY_LENGTH = 32
+_LONGEST_REASON = 300  # characters of what Google says
 _FEWEST_DIFFERENT = 8  # of 32 random bytes 30 differ, of 16 hexadecimal digits 10
 
 
@@ -91,6 +92,13 @@ def _from_secret_manager(name: str) -> bytes:
         secretmanager = importlib.import_module("google.cloud.secretmanager")
     except ImportError as error:
         raise KeyReferenceError("--key secret:…: pip install 'beamstop[gcp]', or use file:PATH") from error
-    client = secretmanager.SecretManagerServiceClient()
-    payload: bytes = client.access_secret_version(name=name).payload.data
+    from google.api_core.exceptions import GoogleAPIError
+    from google.auth.exceptions import GoogleAuthError
+
+    try:
+        client = secretmanager.SecretManagerServiceClient()
+        payload: bytes = client.access_secret_version(name=name).payload.data
+    except (GoogleAPIError, GoogleAuthError) as error:
+        said = " ".join(str(error).split()).rstrip(".")[:_LONGEST_REASON]
+        raise KeyReferenceError(f"--key secret:…: {said or type(error).__name__}") from None
     return payload

@@ -5,6 +5,8 @@ takes instances and returns `Branches`: the instances that go on, and an audit r
 docs/own-pipeline.md has the whole way from reading to the audit.
 """
 
+from beamstop_transforms import quiet_beam  # noqa: F401, I001  before anything imports Beam
+
 from beamstop_transforms.apply_recipe import ApplyRecipe
 from beamstop_transforms.audit import JobOutputs, WriteAudit
 from beamstop_transforms.bounce import Bounce

@@ -189,6 +189,7 @@ def run(
             from beamstop_pipeline import job as jobs
             from beamstop_pipeline.running.beam_options import is_local
             from beamstop_pipeline.running.earlier_runs import check_earlier_runs
+            from beamstop_pipeline.running.engines import check_engine
             from beamstop_pipeline.running.targets import sole_run
             from beamstop_transforms.ledger.target import new_run_id
 
@@ -230,6 +231,8 @@ def run(
             jobs.check_places(job.inputs, job.targets)
             options = _beam_options(context, job)
             jobs.check_stream(job, is_local(options))
+            if not is_local(options):
+                check_engine(options)
             jobs.check_stores(job.inputs, job.targets)
             warnings = (
                 *job.recipe.warnings,
@@ -267,15 +270,16 @@ def _beam_options(context: typer.Context, job: Any) -> Any:
 def _run(job: Any, options: Any, quiet: bool, as_json: bool) -> int:
     from beamstop_pipeline.running.beam_options import is_local
     from beamstop_pipeline.running.display import display
+    from beamstop_pipeline.running.engines import SubmissionError
     from beamstop_pipeline.running.runner import RunError, run_elsewhere, run_locally
 
     shown = display(quiet or as_json)
     try:
         result = run_locally(job, options, shown) if is_local(options) else run_elsewhere(job, options)
-    except RunError as error:
+    except (RunError, SubmissionError) as error:
         shown.close()
         typer.echo(f"beamstop: {error}", err=True)
-        return Exit.BROKEN
+        return Exit.BROKEN if isinstance(error, RunError) else Exit.BAD_CONFIGURATION
     shown.close()
     if result is not None and job.subscription is None:
         return _conclude(job, result, quiet, as_json)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.running.engines import import_runner
 
 LOCAL_RUNNERS = ("", "directrunner", "fnapirunner", "switchingdirectrunner", "fnapilocalrunner")
 _OURS = ("--direct_num_workers", "--direct_running_mode")
@@ -30,9 +31,12 @@ def parse_beam_options(arguments: Sequence[str], known: Sequence[str] = ()) -> A
         known: our own options, to suggest one where an option is unknown.
 
     Raises:
-        ConfigurationError: an option that is none of Beam's either, or one with a bad value.
+        ConfigurationError: an option that is none of Beam's either, one with a bad value, or a runner whose
+            module is not there.
     """
     from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
+
+    import_runner(arguments)
 
     class Parser(_BeamArgumentParser):
         def error(self, message: str) -> NoReturn:

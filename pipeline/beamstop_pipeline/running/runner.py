@@ -23,6 +23,7 @@ from beamstop_pipeline.exit_codes import Exit
 from beamstop_pipeline.graph import build
 from beamstop_pipeline.job import Job
 from beamstop_pipeline.running.beam_options import fit_for_workers
+from beamstop_pipeline.running.engines import SubmissionError, is_a_submitter, reason_of
 from beamstop_pipeline.running.local_workers import (
     WORKER_MODULE,
     LostWorkerError,
@@ -92,6 +93,7 @@ def run_elsewhere(job: Job, options: Any) -> Any:
         and where a template is launched.
 
     Raises:
+        SubmissionError: the runner does not take it.
         RunError: it broke.
     """
     fit_for_workers(options)
@@ -106,6 +108,7 @@ def run_elsewhere(job: Job, options: Any) -> Any:
 
 def _run(job: Job, runner: Any, options: Any, waits: bool = True) -> Any:
     running = None
+    submits = runner is None and is_a_submitter(options)
     try:
         pipeline = beam.Pipeline(runner=runner, options=options)
         build(pipeline, job)
@@ -116,6 +119,8 @@ def _run(job: Job, runner: Any, options: Any, waits: bool = True) -> Any:
             raise RunError("interrupted; the job keeps running on its runner") from None
         raise RunError(_broke(_INTERRUPTED)) from None
     except Exception as error:  # noqa: BLE001  whatever Beam raises ends the run, and may quote a value
+        if submits and running is None:
+            raise SubmissionError(f"the runner did not take the job: {reason_of(error)}") from None
         raise RunError(_broke(_cause(error))) from None
     if state not in (None, "DONE", "DRAINED"):  # a stream that was told to end
         raise RunError(f"the run ended in state {state}")
