@@ -66,6 +66,8 @@ class Picture:
     photometric: str
     bits_stored: int
     words: tuple[Word, ...]
+    sop_class: str = ""
+    stays: Mask | None = None  # what is no text and has to stay
 
     def dataset(self) -> Dataset:
         """Return it as an instance with native pixel data."""
@@ -74,6 +76,8 @@ class Picture:
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         dataset.SOPInstanceUID = generate_uid(entropy_srcs=[self.name])
+        if self.sop_class:
+            dataset.SOPClassUID = self.sop_class
         dataset.Modality = self.modality
         dataset.Rows, dataset.Columns = values.shape[:2]
         dataset.SamplesPerPixel = 3 if values.ndim == 3 else 1

@@ -32,6 +32,7 @@ from beamstop.rules.tag_identifiers import (
 from beamstop.standard.actions import Action
 from beamstop.steps.insert import PATIENT_IDENTITY_REMOVED
 from beamstop.text.detector import DetectorLoader, TextPolicy
+from beamstop.text.regions import Region
 from beamstop.text.where_text import why_no_text
 
 _VALUE_LENGTH = 60
@@ -128,8 +129,14 @@ def _text_settings(policy: TextPolicy) -> Iterator[tuple[str, str]]:
     if policy.ultrasound_regions == "keep":
         yield "ultrasound", "text found inside a scan is kept, unless it is the instance's own"
     for region in policy.regions:
-        areas = "; ".join(_area(box.x, box.y, box.width, box.height) for box in region.boxes)
-        yield "region", f"{areas}: where {region.when}"
+        yield "region", _region(region)
+    for region in policy.leave:
+        yield "leave", f"{_region(region)}; 113101 is not claimed where text is found there"
+
+
+def _region(region: Region) -> str:
+    areas = "; ".join(_area(box.x, box.y, box.width, box.height) for box in region.boxes)
+    return f"{areas}: where {region.when}"
 
 
 def _area(x: int | None, y: int | None, width: int | None, height: int | None) -> str:

@@ -14,7 +14,8 @@ REMEDIES = {
     "criterion": "Nothing: the recipe turns it away.",
     "pixels_undecodable": "Look at the original in a viewer; ask its archive for another copy.",
     "pixels_unsupported": "Convert the original to a plain transfer syntax, and run again.",
-    "text_remains": "Name the area in text.regions of the recipe, or leave the instance out.",
+    "text_remains": "Look at the boxes in the detail: text goes into text.regions of the recipe, "
+    "what is none into text.leave.",
     "leak": "Name the element in attributes of the recipe (X removes it), and run again.",
     "unsafe_path": "Look at the identifiers of the original: one of them cannot be part of a path.",
     "occupied": "Something else stands at the output path: move it away, or choose another OUTPUT.",

@@ -50,6 +50,20 @@ def test_what_is_hidden_shows_grey_and_casts_no_shadow() -> None:
     assert np.ptp(local_contrast(plane)) > 100
 
 
+def test_what_is_hidden_amid_noise_shows_noise_like_it() -> None:
+    plane = np.random.default_rng(1).normal(1000, 5, (100, 120)).astype(np.float32)
+    hidden = np.zeros(plane.shape, bool)
+    hidden[20:60, 10:90] = True
+    plane[hidden] = -1024
+    picture = local_contrast(plane, hidden=hidden).astype(float)
+    inside, around = picture[hidden], picture[~hidden]
+    assert abs(inside.mean() - around.mean()) < 3
+    assert 0.85 < inside.std() / around.std() < 1.15
+    plane[30:34, 40:60] = 1000  # anything but black shows there, too
+    shown = local_contrast(plane, hidden=hidden)[30:34, 40:60]
+    assert shown.mean() > 200
+
+
 def test_red_text_on_blue_of_the_same_brightness_shows_in_one_rendition() -> None:
     colours = np.zeros((100, 120, 3), np.uint8)
     colours[..., 2] = 255

@@ -97,6 +97,9 @@ def test_text_policy_has_what_the_recipe_says():
           regions:
             - when: Modality.equals('US')
               areas: [[0, 1, 20, 10], {left: 5, top: 6, right: 7, bottom: 6}]
+          leave:
+            - when: Modality.equals('CT')
+              boxes: [[3, 4, 5, 6]]
         """
     )
     assert recipe.text_policy == TextPolicy(
@@ -104,6 +107,7 @@ def test_text_policy_has_what_the_recipe_says():
         regions=(Region("Modality.equals('US')", (Box(0, 1, 20, 10), Box(5, 6, 3, 1))),),
         ultrasound_regions="keep",
         look_again=False,
+        leave=(Region("Modality.equals('CT')", (Box(3, 4, 5, 6),)),),
     )
     assert load_recipe("default").text_policy == TextPolicy(markers=MARKERS)
 

@@ -9,11 +9,13 @@ from tests.core.pixel_fixtures import BLOCK, HIDDEN, StubbornDetector, ground, h
 
 from beamstop.changes import Change
 from beamstop.errors import PixelError
+from beamstop.pixels.box import Box
 from beamstop.pixels.renditions import Picture
 from beamstop.testing import BlockDetector, make_image
 from beamstop.text.boxes import TextBox
 from beamstop.text.detector import TextPolicy
-from beamstop.text.hiding import PixelReport
+from beamstop.text.hiding import _MARGIN, PixelReport
+from beamstop.text.regions import Region
 
 
 def stored(dataset: Dataset, dtype: Any) -> np.ndarray[Any, Any]:
@@ -265,3 +267,48 @@ def test_what_is_seen_at_the_second_look_is_hidden_too(looks: int, hidden: int) 
 def test_what_is_still_new_at_the_third_look_quarantines() -> None:
     with pytest.raises(PixelError, match="text_remains"):
         hide(make_image(ground().astype("u1")), TextPolicy(), LaterDetector(3))
+
+
+def test_boxes_that_a_recipe_leaves_stay_and_113101_is_not_claimed() -> None:
+    frame = with_block(200).astype("u1")
+    dataset = make_image(frame)
+    policy = TextPolicy(leave=(Region(None, (Box(28, 18, 44, 18),)),))
+    report = hide(dataset, policy, BlockDetector())
+    assert [(change.action, change.why) for change in report.changes] == [("K", "left")]
+    assert (report.examined, report.pixels_changed) == (False, False)
+
+
+def test_what_reaches_beyond_a_box_that_a_recipe_leaves_is_hidden() -> None:
+    dataset = make_image(with_block(200).astype("u1"))
+    policy = TextPolicy(leave=(Region(None, (Box(30, 20, 34, 14),)),))
+    report = hide(dataset, policy, BlockDetector())
+    assert [(change.action, change.why) for change in report.changes] == [("X", "text")]
+    assert report.examined
+
+
+def test_the_error_names_the_boxes_and_a_recipe_that_leaves_them_ends_it() -> None:
+    with pytest.raises(PixelError) as caught:
+        hide(make_image(ground().astype("u1")), TextPolicy(), LaterDetector(3))
+    assert caught.value.detail == "PixelData frame 0: [60, 40, 8, 8]"
+    policy = TextPolicy(leave=(Region(None, (Box(60, 40, 8, 8),)),))
+    report = hide(make_image(ground().astype("u1")), policy, LaterDetector(3))
+    assert [change.action for change in report.changes] == ["X", "X", "K"]
+
+
+class StripDetector(BlockDetector):
+    """Sees a block, and at the next looks what is beside it, so many pixels high."""
+
+    def __init__(self, height: int) -> None:
+        super().__init__()
+        self.looks = [TextBox(20, 30, 40, 12), TextBox(20, 46, 40, height + _MARGIN)]
+
+    def find(self, picture: Picture) -> list[TextBox]:
+        return [self.looks.pop(0)] if len(self.looks) > 1 else self.looks
+
+
+@pytest.mark.parametrize(("height", "hidden"), [(4, 1), (5, 2)])
+def test_a_strip_beside_what_was_blanked_counts_only_where_a_letter_would_fit(
+    height: int, hidden: int
+) -> None:
+    report = hide(make_image(ground().astype("u1")), TextPolicy(), StripDetector(height))
+    assert report.text_boxes_hidden == hidden

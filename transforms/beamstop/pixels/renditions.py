@@ -1,6 +1,8 @@
 """What a decoded frame looks like: grey renditions in which text shows, and what is black in it."""
 
 from dataclasses import dataclass
+from functools import cache
+from hashlib import shake_256
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ class Renditions:
         ground: grey of what is like its surroundings.
         gain: grey of one deviation from the local mean.
         window: pixels, of the local mean and deviation; the widest net measured.
+        fill: pixels, of where the noise is measured that stands in for what was blanked.
         colourful: spread of the channels, 0 to 1, from which on a pixel counts as coloured.
         coloured: share of coloured pixels from which on a second rendition is made.
         luma: weights of red, green and blue.
@@ -30,6 +33,7 @@ class Renditions:
     ground: int = 96
     gain: int = 48
     window: int = 63
+    fill: int = 63
     colourful: float = 32 / 255
     coloured: float = 0.001
     luma: tuple[float, float, float] = (0.299, 0.587, 0.114)
@@ -37,6 +41,7 @@ class Renditions:
 
 RENDITIONS = Renditions()
 GROUND = RENDITIONS.ground
+_GRAIN = 509  # pixels after which noise repeats; prime, so that no tile shows the same twice
 _LUMA = np.array(RENDITIONS.luma, np.float32)
 
 
@@ -48,8 +53,9 @@ def local_contrast(
     Args:
         plane: (rows, columns), finite.
         unit: a difference that may be noise.
-        hidden: (rows, columns), what was blanked. It shows grey and casts no shadow around,
-            so that its edges are not taken for letters; anything but black in it would show.
+        hidden: (rows, columns), what was blanked. It casts no shadow around, and shows noise like that
+            around: beside even grey, noise in what is left between blanked boxes looks like letters.
+            Anything but black in it would show, too.
 
     Returns:
         uint8 (rows, columns); what is like its surroundings is GROUND.
@@ -68,10 +74,40 @@ def local_contrast(
         square = cv2.sqrBoxFilter(centred * seen, -1, size) / share
         mean[hidden] = np.median(centred[hidden])
     deviation = np.sqrt(np.maximum(square - mean * mean, 0))
-    picture: Picture = np.clip(
-        (centred - mean) / (deviation + unit) * RENDITIONS.gain + GROUND, 0, 255
-    ).astype(np.uint8)
+    contrast = (centred - mean) / (deviation + unit) * RENDITIONS.gain
+    if hidden is not None and hidden.any():
+        contrast += _noise_like(contrast, hidden)
+    picture: Picture = np.clip(contrast + GROUND, 0, 255).astype(np.uint8)
     return picture
+
+
+def _noise_like(contrast: NDArray[np.floating[Any]], hidden: Mask) -> NDArray[np.float32]:
+    """Return noise for what was blanked as strong as around it, none elsewhere.
+
+    Letters around make it no stronger than one deviation.
+    """
+    import cv2
+
+    size = (RENDITIONS.fill, RENDITIONS.fill)
+    seen = (~hidden).astype(np.float32)
+    share = cv2.boxFilter(seen, -1, size)
+    strength = np.minimum(np.abs(contrast), RENDITIONS.gain).astype(np.float32) * seen
+    # Of normal noise the mean of the absolute is 0.8 deviations.
+    deviation = cv2.boxFilter(strength, -1, size) / np.maximum(share, 1e-6) / 0.8
+    deviation[(share < 1e-6) | ~hidden] = 0
+    rows, columns = contrast.shape
+    times = -(-rows // _GRAIN), -(-columns // _GRAIN)
+    noise: NDArray[np.float32] = deviation * np.tile(_grain(), times)[:rows, :columns]
+    return noise
+
+
+@cache
+def _grain() -> NDArray[np.float32]:
+    """Return noise of deviation 1, nearly normal, the same in every process and version of numpy."""
+    drawn = np.frombuffer(shake_256(b"grain").digest(4 * _GRAIN**2), np.uint8).reshape(4, _GRAIN, _GRAIN)
+    total = drawn.sum(axis=0, dtype=np.float32) - np.float32(4 * 127.5)
+    noise: NDArray[np.float32] = total / np.float32(np.sqrt(4 * (256**2 - 1) / 12))
+    return noise
 
 
 def noise_unit(values: Values, bits_stored: int) -> float:

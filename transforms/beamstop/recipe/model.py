@@ -162,17 +162,35 @@ class Edges(_Part):
         return Box.of_edges(self.left, self.top, self.right + 1, self.bottom + 1)
 
 
+_Areas = Annotated[list[Edges | tuple[Corner, Corner, Size, Size]], Field(min_length=1)]
+
+
+def _region(when: str, areas: _Areas) -> Region:
+    return Region(when, tuple(area.box if isinstance(area, Edges) else Box(*area) for area in areas))
+
+
 class RegionPart(_Part):
     """Where a device writes text."""
 
     when: str
-    areas: Annotated[list[Edges | tuple[Corner, Corner, Size, Size]], Field(min_length=1)]
+    areas: _Areas
 
     @property
     def region(self) -> Region:
         """What HideText needs to know."""
-        boxes = (area.box if isinstance(area, Edges) else Box(*area) for area in self.areas)
-        return Region(self.when, tuple(boxes))
+        return _region(self.when, self.areas)
+
+
+class LeavePart(_Part):
+    """What a person has seen to be no text."""
+
+    when: str
+    boxes: _Areas
+
+    @property
+    def region(self) -> Region:
+        """What HideText needs to know."""
+        return _region(self.when, self.boxes)
 
 
 class TextPart(_Part):
@@ -185,6 +203,7 @@ class TextPart(_Part):
     regions: list[RegionPart] = []
     ultrasound_regions: Literal["search", "keep"] = "search"
     look_again: bool = True
+    leave: list[LeavePart] = []
 
     @field_validator("authorized_words")
     @classmethod
@@ -391,6 +410,7 @@ class Recipe(_Part):
             tuple(part.region for part in text.regions),
             text.ultrasound_regions,
             text.look_again,
+            tuple(part.region for part in text.leave),
         )
 
     @property

@@ -39,6 +39,7 @@ class TextPolicy:
         regions: boxes that are blanked before the detector runs.
         ultrasound_regions: `keep` text that is found inside a scan, or `search` the scan like the rest.
         look_again: search again what was hidden, and quarantine where there is still text.
+        leave: boxes that a person has called no text; what is found inside one stays.
     """
 
     hide: Literal["all", "identifying"] = "all"
@@ -48,3 +49,4 @@ class TextPolicy:
     regions: tuple[Region, ...] = ()
     ultrasound_regions: Literal["search", "keep"] = "search"
     look_again: bool = True
+    leave: tuple[Region, ...] = ()

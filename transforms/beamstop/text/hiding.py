@@ -22,6 +22,10 @@ from beamstop.text.judge import TextJudge
 from beamstop.text.regions import boxes_of, scan_boxes
 
 _LOOKS = 3  # look, look again, look once more
+_MARGIN = 2  # pixels beside what was blanked that are not looked at alone
+_LETTER = 5  # pixels that a letter has at least, down and across
+_SLACK = 4  # pixels that boxes differ by from frame to frame
+_LISTED = 20  # boxes that an error names
 _REACH = 64  # pixels that a change can tell on: twice the reach of renditions.local_contrast
 
 
@@ -36,7 +40,8 @@ class PixelReport:
         text_boxes_hidden, text_boxes_kept: over all frames, device regions among the hidden.
         text_residue: boxes "found" again inside hidden areas; a flag, since detectors see edges.
         pixels_changed: pixel data are not what they were.
-        examined: every frame of this instance was examined, so that 113101 may be claimed.
+        examined: every frame of this instance was examined, and no box left because the recipe says so:
+            113101 may be claimed.
         changes: one per box; action X hidden, K kept. And one per icon removed.
     """
 
@@ -92,6 +97,11 @@ class Search:
     kept: list[tuple[TextBox, str]] = field(default_factory=list)
     residue: int = 0
 
+    @property
+    def left(self) -> bool:
+        """Whether a box stays because the recipe says that it is no text."""
+        return any(why == "left" for _, why in self.kept)
+
     def changes(self, tag: str, vr: str, frame: int) -> list[Change]:
         """Return one change per box; frames count from 0."""
         rows = [(box, "X", why) for box, why in self.hidden] + [(box, "K", why) for box, why in self.kept]
@@ -135,6 +145,7 @@ def hide_text_in_frames(dataset: Dataset, judge: TextJudge, detector: TextDetect
     report = PixelReport(frames=len(frames), frames_examined=len(frames), examined=True)
     regions = boxes_of(dataset, judge.policy.regions)
     scans = scan_boxes(dataset) if judge.policy.ultrasound_regions == "keep" else ()
+    leave = boxes_of(dataset, judge.policy.leave)
     searches: dict[bytes, tuple[int, Search]] = {}
     for index in range(len(frames)):
         check_time()
@@ -143,10 +154,11 @@ def hide_text_in_frames(dataset: Dataset, judge: TextJudge, detector: TextDetect
             first, search = searches[digest]
             frames.repeat(first, index)
         else:
-            search = _hide_text_in_frame(frames, index, judge, detector, regions, scans)
+            search = _hide_text_in_frame(frames, index, judge, detector, regions, scans, leave)
             searches[digest] = index, search
         report.add_boxes(search.changes(frames.tag, frames.vr, index))
         report.text_residue += search.residue
+        report.examined &= not search.left
     frames.write()
     report.pixels_changed = frames.changed
     if report.text_boxes_hidden and "IconImageSequence" in dataset:
@@ -162,12 +174,13 @@ def _hide_text_in_frame(
     detector: TextDetector,
     regions: tuple[Box, ...],
     scans: tuple[Box, ...],
+    leave: tuple[Box, ...],
 ) -> Search:
     frame: Frame = frames.decode(index)
     cleared = frame.clear_unused_bits()
     frames.range.see(frame.values())
     where = f"{frames.keyword} frame {index}"
-    search = search_and_hide(frame, judge, detector, where, regions, scans)
+    search = search_and_hide(frame, judge, detector, where, regions, scans, leave)
     frames.range.see_again(frame.values())
     if cleared or search.hidden:
         frames.put(index, frame)
@@ -181,6 +194,7 @@ def search_and_hide(
     where: str,
     regions: Iterable[Box] = (),
     scans: tuple[Box, ...] = (),
+    leave: tuple[Box, ...] = (),
 ) -> Search:
     """Blank regions, hide text on one canvas, search again, and hide what is new; in place.
 
@@ -191,12 +205,14 @@ def search_and_hide(
         where: keyword and frame, for the error.
         regions: that are blanked before the first search.
         scans: in which text of a device may stay.
+        leave: boxes in which nothing is text, as a person has seen.
 
     Raises:
-        PixelError: `text_remains`.
+        PixelError: `text_remains`, with the boxes in question.
     """
     search = Search()
     rows, columns = canvas.shape
+    leave = tuple(area.grown(_SLACK, rows, columns) for area in leave)
     black = _blank_regions(canvas, search, regions)
     settled = black.copy()  # hidden, or kept on purpose
     changed = black  # since the last look
@@ -212,11 +228,16 @@ def search_and_hide(
                 picture[beyond] = GROUND
         boxes = within([box for picture in pictures for box in detector.find(picture)], rows, columns)
         boxes = [box for box in boxes if near is None or is_mostly_in(near, box)]
-        fresh = [box for box in boxes if not is_mostly_in(settled, box)]
+        fresh = [box for box in boxes if not is_mostly_in(settled, box) and not _is_sliver(box, black)]
         search.residue = len(boxes) - len(fresh) if look or search.hidden else 0
+        left = [box for box in fresh if any(area.holds(box) for area in leave)]
+        fresh = [box for box in fresh if box not in left]
         if fresh and look and look == looks - 1:
-            raise PixelError("text_remains", where)
+            raise PixelError("text_remains", f"{where}: {_listed(fresh)}")
         changed = np.zeros_like(black)
+        for box in left:
+            search.kept.append((box, "left"))
+            mark(settled, box)
         for box, kept, why in judge.decide(pictures[0], fresh, detector, scans):
             if kept:
                 search.kept.append((box, why))
@@ -250,6 +271,27 @@ def _blank_regions(canvas: Canvas, search: Search, regions: Iterable[Box]) -> Ma
             search.hidden.append((box, "region"))
             mark(black, box)
     return black
+
+
+def _is_sliver(box: TextBox, black: Mask) -> bool:
+    """Say whether what a box shows beside what was blanked is too thin for a letter."""
+    import cv2
+
+    beside = black[box.grown(_MARGIN, *black.shape).pixels]
+    if not beside.any():
+        return False
+    kernel = np.ones((2 * _MARGIN + 1, 2 * _MARGIN + 1), np.uint8)
+    near = cv2.dilate(beside.astype(np.uint8), kernel).astype(bool)
+    top, left = box.y - max(box.y - _MARGIN, 0), box.x - max(box.x - _MARGIN, 0)
+    shown = ~near[top : top + box.height, left : left + box.width]
+    padded = np.pad(shown, _LETTER).astype(np.uint8)
+    return not cv2.erode(padded, np.ones((_LETTER, _LETTER), np.uint8)).any()
+
+
+def _listed(boxes: list[TextBox]) -> str:
+    """Return boxes as `text.leave` of a recipe takes them, the first twenty."""
+    rows = [f"[{box.x}, {box.y}, {box.width}, {box.height}]" for box in boxes[:_LISTED]]
+    return ", ".join(rows) + (f" and {len(boxes) - _LISTED} more" if len(boxes) > _LISTED else "")
 
 
 def _blank(canvas: Canvas, box: TextBox) -> TextBox:
