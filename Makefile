@@ -97,8 +97,8 @@ clean:
 # 3. torch: the CPU build where pip is set up to find one, by its version alone; otherwise what the package
 #    index has, as locked (on Linux x86-64 the CUDA build, some gigabytes more, which works as well).
 # 4. The project, editable.
-# 5. The small detector, for its file of weights alone: beside the packages, since what it depends on
-#    (opencv-python) would take the place of opencv-python-headless.
+# 5. The small detector and the recogniser, for their files of weights alone: beside the packages, since what
+#    they depend on (opencv-python, and more that nothing here uses) stays out.
 $(STAMP): pyproject.toml Makefile $(wildcard requirements/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "beamstop needs Python 3.11 or newer; try: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV) || { \

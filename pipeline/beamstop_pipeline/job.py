@@ -223,7 +223,7 @@ def check_networks(recipe: Recipe, here: bool) -> tuple[str, ...]:
     if here and recipe.needs_detector:
         from beamstop.ocr.detector import prepare
 
-        unread = prepare(recipe.text_policy.languages)
+        unread = prepare(*recipe.text_policy.reading)
         if unread:
             return (f"no weights to read {', '.join(unread)}: its words are hidden, authorised or not",)
     return ()

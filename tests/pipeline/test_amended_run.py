@@ -32,7 +32,8 @@ class HalfBlindDetector(BlockDetector):
 def scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[np.ndarray[Any, Any]]:
     """Store a picture with a word that the detector sees and one that it misses; return its pixels."""
     monkeypatch.setattr("beamstop.ocr.detector.prepare", lambda languages: ())
-    monkeypatch.setattr("beamstop.ocr.detector.make_detector", lambda languages: HalfBlindDetector(["LIVER"]))
+    detector = HalfBlindDetector(["LIVER"])
+    monkeypatch.setattr("beamstop.ocr.detector.make_detector", lambda languages, recognizer: detector)
     load_detector.cache_clear()
     pixels = with_block(250).astype("u1")
     pixels[MISSED] = 250

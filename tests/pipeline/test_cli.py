@@ -91,14 +91,14 @@ def test_limits_that_nobody_gives_are_those_of_the_core() -> None:
 def test_a_language_that_nobody_reads_is_said_once(
     good: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    recipe, foreign = tmp_path / "french.yaml", tmp_path / "foreign.dcm"
+    recipe, foreign = tmp_path / "russian.yaml", tmp_path / "foreign.dcm"
     recipe.write_text(
         "profile: basic\noptions: [clean-pixel-data]\n"
-        "text: {languages: [en, fr], authorized_words: [GAUCHE]}\n"
+        "text: {languages: [en, ru], authorized_words: [GAUCHE]}\n"
     )
     foreign.write_bytes(b"no DICOM")
     assert main(command({**good, "--recipe": str(recipe), "--input": str(foreign)}, "--json")) == 0
-    said = "no weights to read fr: its words are hidden, authorised or not"
+    said = "no weights to read ru: its words are hidden, authorised or not"
     assert capfd.readouterr().err.count(said) == 1
 
 

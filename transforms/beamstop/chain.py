@@ -171,4 +171,4 @@ def deidentify_bytes(
 
 def detector_for(recipe: Recipe, load_detector: DetectorLoader) -> TextDetector | None:
     """Return the text detector that a recipe needs, None for one that leaves pixels alone."""
-    return load_detector(recipe.text_policy.languages) if recipe.needs_detector else None
+    return load_detector(*recipe.text_policy.reading) if recipe.needs_detector else None

@@ -32,8 +32,8 @@ class HideText(Step):
         """Return the work on an instance; a detector that cannot be loaded breaks the run here."""
         if not self.recipe.needs_detector:
             return self._without_detector
-        languages = self.recipe.text_policy.languages
-        detector = self._shared.acquire(partial(self.load_detector, languages))
+        reading = self.recipe.text_policy.reading
+        detector = self._shared.acquire(partial(self.load_detector, *reading))
         return partial(self._with_detector, detector)
 
     def _without_detector(self, instance: Instance) -> None:

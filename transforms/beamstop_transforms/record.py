@@ -62,6 +62,7 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
             "authorized_words": len(recipe.text.authorized_words),
             "regions": len(recipe.text.regions),
             "languages": list(recipe.text.languages),
+            "recognizer": recipe.text.recognizer,
             "ultrasound_regions": recipe.text.ultrasound_regions,
         },
         "kskit": recipe.kskit is not None,

@@ -18,7 +18,7 @@ from beamstop.ocr import networks
 from beamstop.ocr.detector import EasyOcrDetector, make_detector, prepare
 from beamstop.ocr.networks import exported
 from beamstop.ocr.thresholds import THRESHOLDS, Thresholds
-from beamstop.ocr.weights import CRAFT, DBNET, DIGESTS, ENGLISH, proposer_weights, weights_folder
+from beamstop.ocr.weights import CRAFT, DBNET, DIGESTS, ENGLISH, PP_OCR, proposer_weights, weights_folder
 from beamstop.pixels.frames import open_frames
 from beamstop.pixels.renditions import RENDITIONS, Renditions, local_contrast
 from beamstop.testing import make_image
@@ -170,20 +170,22 @@ def test_uniform_picture_costs_nothing_and_holds_nothing(detector: EasyOcrDetect
 
 
 def test_language_without_weights_is_still_detected_and_said() -> None:
-    french = make_detector(("fr",))
-    assert french.unread_languages == ("fr",)
-    report = hide(as_kind("MONOCHROME2", drawn()), TextPolicy(authorized_words=("MLO",)), french)
+    russian = make_detector(("ru",))
+    assert russian.unread_languages == ("ru",)
+    assert "unread" in russian.fingerprint
+    report = hide(as_kind("MONOCHROME2", drawn()), TextPolicy(authorized_words=("MLO",)), russian)
     assert (report.text_boxes_hidden, report.text_boxes_kept) == (3, 0)
 
 
 def test_preparing_a_run_says_which_languages_nobody_reads(detector: EasyOcrDetector) -> None:
-    assert prepare(("en", "fr", "ja")) == ("fr", "ja")
+    assert prepare(("en", "fr", "ru", "ko")) == ("ru", "ko")
+    assert prepare(("en", "fr"), "easyocr") == ("fr",)
 
 
 def test_fingerprint_names_engine_weights_and_precision(detector: EasyOcrDetector) -> None:
     words = detector.fingerprint.split()
     assert words[0].startswith("opencv-")
-    assert words[1:3] == [f"craft-{DIGESTS[CRAFT][:12]}", f"english_g2-{DIGESTS[ENGLISH][:12]}"]
+    assert words[1:3] == [f"craft-{DIGESTS[CRAFT][:12]}", f"{PP_OCR[:-5]}-{DIGESTS[PP_OCR][:12]}"]
     assert words[3].startswith(f"dbnet-{DIGESTS[DBNET][:12]}")
     assert words[4] == f"thresholds-{THRESHOLDS.digest}"
     assert words[5] == MEASURED.get(version("openvino"), words[5])

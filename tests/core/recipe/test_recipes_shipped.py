@@ -146,7 +146,7 @@ def test_the_mammography_recipe_does_what_the_ancestors_rules_say(make_dataset, 
 def test_the_mammography_recipe_hides_all_text():
     recipe = load_recipe("mammography-kskit")
     assert recipe.hides_text
-    assert (recipe.text_policy.hide, recipe.text_policy.languages) == ("all", ("en",))
+    assert (recipe.text_policy.hide, recipe.text_policy.languages) == ("all", ("fr",))
 
 
 @cache

@@ -41,7 +41,7 @@ TextArea = tuple[Quad, str, float]
 _MARGIN = 8  # pixels around a box: accents and punctuation reach out of it
 _SAMPLES = (3, 4)
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-_LANGUAGES = ("en",)
+_LANGUAGES = ("fr",)
 
 
 @guarded()
@@ -110,9 +110,9 @@ def get_text_areas(
 
     Args:
         pixels: (rows, columns) or (rows, columns, 3 or 4), any numeric dtype.
-        languages: EasyOCR's codes; the networks for them are loaded once per process. kskit's was `fr`, for
-            which there are no weights: text of any language is found, that of English is read.
-        detector: used instead of EasyOCR.
+        languages: EasyOCR's codes; the networks for them are loaded once per process. Text of any language is
+            found; what is written in Latin letters, Chinese and Japanese is read.
+        detector: used instead of beamstop's.
     """
     return _text_areas(pixels, _detector(languages, detector))
 
@@ -128,7 +128,7 @@ def _text_areas(pixels: Pixels, detector: "TextDetector") -> list[TextArea]:
 
 
 def _detector(languages: Sequence[str], detector: "TextDetector | None") -> "TextDetector":
-    """Return the detector given, else EasyOCR's; a warning says which languages it cannot read."""
+    """Return the detector given, else beamstop's; a warning says which languages it cannot read."""
     if detector is not None:
         return detector
     found = load_detector(tuple(languages))
@@ -225,7 +225,7 @@ def deidentify_image_ndarray(
         dataset: stays as it is.
         authorized_words: words, or whole lines, that stay; compared without regard to case.
         languages: EasyOCR's codes.
-        detector: used instead of EasyOCR.
+        detector: used instead of beamstop's.
 
     Raises:
         PixelError: no pixels, pixels that cannot be decoded, or text that remains.

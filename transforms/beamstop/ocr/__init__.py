@@ -8,15 +8,16 @@ if TYPE_CHECKING:
 
 
 @cache
-def load_detector(languages: tuple[str, ...] = ("en",)) -> "TextDetector":
+def load_detector(languages: tuple[str, ...] = ("en",), recognizer: str = "ppocr") -> "TextDetector":
     """Return the text detector; its networks are loaded once per process, nothing is downloaded.
 
     Args:
         languages: EasyOCR's codes of the languages that authorised words are read in.
+        recognizer: `ppocr`, or `easyocr`, which reads English alone.
 
     Raises:
-        DeidError: there are no weights, or they are not those that were published.
+        DeidError: there are no weights, or they are not those that were published; or no such recogniser.
     """
     from beamstop.ocr.detector import make_detector
 
-    return make_detector(languages)
+    return make_detector(languages, recognizer=recognizer)

@@ -1,4 +1,4 @@
-"""The text detector: a small network proposes, EasyOCR's CRAFT confirms, its recogniser reads."""
+"""The text detector: a small network proposes, EasyOCR's CRAFT confirms, a recogniser reads."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -12,16 +12,14 @@ import numpy as np
 from beamstop.ocr import networks
 from beamstop.ocr.networks import Network
 from beamstop.ocr.places import Place, around, joined, resized, shrunk
-from beamstop.ocr.recognizer import Recognizer
+from beamstop.ocr.recognizer import Readable, Recognizer, load_recognizer, readable
 from beamstop.ocr.sharpness import sharp, stands_out
 from beamstop.ocr.thresholds import THRESHOLDS, Thresholds
 from beamstop.ocr.tiles import Scores, halved, inside, run_padded, tiles
-from beamstop.ocr.weights import CRAFT, DBNET, DIGESTS, ENGLISH, proposer_weights, weights_folder
+from beamstop.ocr.weights import CRAFT, DBNET, DIGESTS, proposer_weights, weights_folder
 from beamstop.pixels.box import Box
 from beamstop.pixels.renditions import GROUND, Mask, Picture
 from beamstop.text.boxes import TextBox
-
-_RECOGNIZERS = {"en": ENGLISH}
 
 
 class EasyOcrDetector:
@@ -33,7 +31,7 @@ class EasyOcrDetector:
 
     Args:
         folder: of the weights.
-        languages: EasyOCR's codes of the languages that are read.
+        reader: what reads.
         proposer: file of DBNet's weights; None where it is not installed.
         thresholds: decide what is found.
 
@@ -46,22 +44,20 @@ class EasyOcrDetector:
     def __init__(
         self,
         folder: Path,
-        languages: tuple[str, ...],
+        reader: Readable,
         proposer: Path | None,
         thresholds: Thresholds = THRESHOLDS,
     ) -> None:
         self._craft = networks.load(folder / CRAFT)
         self._dbnet = networks.load(proposer) if proposer and networks.has_openvino() else None
-        self._folder = folder
         self._thresholds = thresholds
-        self.unread_languages = _unread(languages, folder)
-        readable = [language for language in languages if language not in self.unread_languages]
-        self._recognizer = _RECOGNIZERS[readable[0]] if readable else None
+        self._reader = reader.weights
+        self.unread_languages = reader.unread
         self.fingerprint = " ".join(
             (
                 f"opencv-python-headless-{version('opencv-python-headless')}",
                 f"craft-{DIGESTS[CRAFT][:12]}",
-                f"{self._recognizer[:-4]}-{DIGESTS[self._recognizer][:12]}" if self._recognizer else "unread",
+                f"{self._reader.stem}-{DIGESTS[self._reader.name][:12]}" if self._reader else "unread",
                 f"dbnet-{DIGESTS[DBNET][:12]}" if self._dbnet else "unproposed",
                 f"thresholds-{thresholds.digest}",
                 "exports-" + "-".join(it.digest[:8] for it in (self._craft, self._dbnet) if it),
@@ -97,14 +93,17 @@ class EasyOcrDetector:
 
     def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
         """Return the same boxes with what they say; as they are where no language can be read."""
-        if self._recognizer is None:
+        if self._reader is None:
             return list(boxes)
-        recognizer = _load_recognizer(self._folder / self._recognizer, self._thresholds)
+        recognizer = _load_recognizer(self._reader, self._thresholds)
+        read = (recognizer(picture[self._shown(box, picture.shape)]) for box in boxes)
         return [
-            replace(box, text=text, confidence=sure)
-            for box in boxes
-            for text, sure in [recognizer(picture[box.pixels])]
+            replace(box, text=text, confidence=sure) for box, (text, sure) in zip(boxes, read, strict=True)
         ]
+
+    def _shown(self, box: TextBox, shape: tuple[int, ...]) -> tuple[slice, slice]:
+        """Return the part of a picture that is read for a box, with what of the letters reaches out of it."""
+        return around(box, self._thresholds.above * min(box.width, box.height), shape).pixels
 
     def _proposed(self, picture: Picture, sharp_parts: Mask | None) -> "_Proposed":
         """Return lines that both networks see, where CRAFT has to look, and what DBNet takes for text."""
@@ -241,7 +240,7 @@ def _boxes(text: Scores, link: Scores, thresholds: Thresholds) -> list[tuple[Tex
     return boxes
 
 
-def prepare(languages: tuple[str, ...] = ("en",)) -> tuple[str, ...]:
+def prepare(languages: tuple[str, ...] = ("en",), recognizer: str = "ppocr") -> tuple[str, ...]:
     """Make ready once what every detector on this machine reads; see `networks.prepare`.
 
     Returns:
@@ -251,20 +250,16 @@ def prepare(languages: tuple[str, ...] = ("en",)) -> tuple[str, ...]:
         DeidError: there are no weights, or they are not those that were published.
     """
     folder, proposer = weights_folder(), proposer_weights()
-    unread = _unread(languages, folder)
-    readers = dict.fromkeys(folder / _RECOGNIZERS[name] for name in languages if name not in unread)
-    networks.prepare([folder / CRAFT, *([proposer] if proposer else []), *readers])
-    return unread
-
-
-def _unread(languages: tuple[str, ...], folder: Path) -> tuple[str, ...]:
-    return tuple(name for name in languages if not (folder / _RECOGNIZERS.get(name, "none")).is_file())
+    reader = readable(languages, recognizer, folder)
+    networks.prepare(path for path in (folder / CRAFT, proposer, reader.weights) if path)
+    return reader.unread
 
 
 def make_detector(
     languages: tuple[str, ...] = ("en",),
     weights: str | Path | None = None,
     thresholds: Thresholds = THRESHOLDS,
+    recognizer: str = "ppocr",
 ) -> EasyOcrDetector:
     """Load the networks from this machine; nothing is downloaded.
 
@@ -274,13 +269,16 @@ def make_detector(
         languages: EasyOCR's codes of the languages that authorised words are read in.
         weights: folder of the weights; see `weights_folder` for where they are looked for without it.
         thresholds: decide what is found.
+        recognizer: `ppocr`, or `easyocr`, which reads English alone.
 
     Raises:
-        DeidError: there are no weights, or they are not those that were published.
+        DeidError: there are no weights, or they are not those that were published; or no such recogniser.
     """
-    return EasyOcrDetector(weights_folder(weights), languages, proposer_weights(weights), thresholds)
+    folder = weights_folder(weights)
+    reader = readable(languages, recognizer, folder)
+    return EasyOcrDetector(folder, reader, proposer_weights(weights), thresholds)
 
 
 @cache
 def _load_recognizer(weights: Path, thresholds: Thresholds) -> Recognizer:
-    return Recognizer(weights, thresholds)
+    return load_recognizer(weights, thresholds)

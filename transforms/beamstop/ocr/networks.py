@@ -52,6 +52,17 @@ def load(weights: Path) -> Network:
     return _compiled(exported(weights)) if has_openvino() else _in_torch(weights)
 
 
+def letters_of(weights: Path) -> list[str]:
+    """Return what the outputs of a recogniser of PaddleOCR stand for, as its file of weights says.
+
+    Raises:
+        DeidError: see `load`.
+    """
+    model = _openvino().Core().read_model(str(exported(weights)))
+    letters: str = model.get_rt_info(["framework", "character"]).astype(str)
+    return letters.split("\n")
+
+
 def prepare(weights: Iterable[Path]) -> None:
     """Make what `load` needs, once per machine, so that worker processes only read it."""
     for path in weights if has_openvino() else ():

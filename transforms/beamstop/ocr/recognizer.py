@@ -1,31 +1,140 @@
-"""Reads one line of text: EasyOCR's english_g2 with what EasyOCR does before and after it."""
+"""The recognisers: each reads one line of text, and says how sure it is.
+
+PP-OCR's reads what is written in Latin letters, with and without diacritics, Chinese and Japanese; EasyOCR's
+english_g2 reads English.
+"""
 
 from math import ceil
 from pathlib import Path
+from typing import NamedTuple, Protocol
+from unicodedata import normalize
 
 import numpy as np
+from numpy.typing import NDArray
 
-from beamstop.ocr.networks import load
+from beamstop.errors import DeidError
+from beamstop.ocr.networks import has_openvino, letters_of, load
 from beamstop.ocr.thresholds import THRESHOLDS, Thresholds
-from beamstop.ocr.weights import ENGLISH
+from beamstop.ocr.weights import ENGLISH, PP_OCR, reader_weights
 from beamstop.pixels.renditions import Picture
 
-# What the network's outputs stand for, the first for nothing (easyocr.config, gen2).
-_LETTERS = {
-    ENGLISH: "0123456789!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ €"
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-}
+Reading = tuple[str | None, float | None]
+
+_PPOCR_LANGUAGES = (
+    "af az bs ca ch_sim ch_tra cs cy da de en es et eu fi fr ga gl hr hu id is it ja ku la lb lt lv mi ms mt "
+    "nl no oc pl pt ro rs_latin sk sl sq sv sw tl tr uz"
+)
+PPOCR_LANGUAGES = frozenset(_PPOCR_LANGUAGES.split())
+"""EasyOCR's codes, and ISO 639's where it has none, of what PP-OCR's recogniser has all letters of."""
+
+# What english_g2's outputs stand for, the first for nothing (easyocr.config, gen2).
+_ENGLISH_LETTERS = (
+    "0123456789!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ €ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+)
 
 
-class Recognizer:
+class Recognizer(Protocol):
     """Reads crops of a grey picture."""
+
+    def __call__(self, crop: Picture) -> Reading:
+        """Return the text and how sure it is, 0 to 1; None where there is too little to be read.
+
+        Of what is no text nearly nothing is read with more than 0.3, but for single letters.
+        """
+
+
+class Readable(NamedTuple):
+    """What can be read on this machine.
+
+    Attributes:
+        weights: of the recogniser; None where no language that was asked for can be read.
+        unread: languages that were asked for and cannot.
+    """
+
+    weights: Path | None
+    unread: tuple[str, ...]
+
+
+def readable(languages: tuple[str, ...], recognizer: str = "ppocr", folder: Path | None = None) -> Readable:
+    """Return which file of weights reads some languages, and which of them it does not.
+
+    Args:
+        languages: EasyOCR's codes.
+        recognizer: `ppocr`, or `easyocr`, whose English one also reads where PP-OCR's is not installed.
+        folder: of EasyOCR's weights.
+
+    Raises:
+        DeidError: no such recogniser.
+    """
+    if recognizer not in ("ppocr", "easyocr"):
+        raise DeidError(f"no recognizer {recognizer!r}: ppocr or easyocr")
+    ppocr = reader_weights(folder) if recognizer == "ppocr" and has_openvino() else None
+    english = folder / ENGLISH if folder else None
+    weights = ppocr or (english if english and english.is_file() else None)
+    read = PPOCR_LANGUAGES if ppocr else frozenset({"en"} if weights else ())
+    unread = tuple(language for language in languages if language not in read)
+    return Readable(weights if len(unread) < len(languages) else None, unread)
+
+
+def load_recognizer(weights: Path, thresholds: Thresholds = THRESHOLDS) -> Recognizer:
+    """Return the recogniser that a file of weights is for.
+
+    Raises:
+        DeidError: the weights are not those that were published.
+    """
+    kind = PpOcrRecognizer if weights.name == PP_OCR else EasyOcrRecognizer
+    return kind(weights, thresholds)
+
+
+class PpOcrRecognizer:
+    """PP-OCR's recogniser, with what PaddleOCR does before and after it."""
 
     def __init__(self, weights: Path, thresholds: Thresholds = THRESHOLDS) -> None:
         self._thresholds = thresholds
         self._network = load(weights)
-        self._letters = _LETTERS[weights.name]
+        self._letters = ["", *letters_of(weights), " "]
 
-    def __call__(self, crop: Picture) -> tuple[str | None, float | None]:
+    def __call__(self, crop: Picture) -> Reading:
+        """Return the text and how sure it is, 0 to 1; None where there is too little to be read.
+
+        Of a crop that is higher than wide, turned a quarter either way, what is read with most confidence.
+        """
+        rows, columns = crop.shape
+        if min(rows, columns) < self._thresholds.least:
+            return None, None
+        readings = [self._read(crop)]
+        if rows > columns and readings[0][1] < self._thresholds.upright:
+            readings += [self._read(np.rot90(crop, turns)) for turns in (1, 3)]
+        return max(readings, key=lambda reading: reading[1])
+
+    def _read(self, crop: Picture) -> tuple[str, float]:
+        odds = self._network.run(self._batch(crop))[0]
+        best, sure = odds.argmax(axis=1), odds.max(axis=1).astype(np.float64)
+        fresh = np.insert(best[1:] != best[:-1], 0, True) & (best > 0)
+        text = "".join(self._letters[number] for number in best[fresh])
+        # Full-width letters, and a raised 2 as in cm²: as a keyboard writes them.
+        return normalize("NFKC", text).strip(), _together(sure[fresh])
+
+    def _batch(self, crop: Picture) -> NDArray[np.float32]:
+        import cv2
+
+        height, step = self._thresholds.height, self._thresholds.columns
+        rows, columns = crop.shape
+        size = max(round(height * columns / rows), 1), height
+        line = cv2.resize(crop, size, interpolation=cv2.INTER_AREA if rows > height else cv2.INTER_LINEAR)
+        wide = ceil(size[0] / step) * step  # the last column fills up
+        grey = np.pad(line.astype(np.float32) / 127.5 - 1, ((0, 0), (0, wide - size[0])), mode="edge")
+        return np.broadcast_to(grey, (1, 3, height, wide)).copy()
+
+
+class EasyOcrRecognizer:
+    """EasyOCR's english_g2, with what EasyOCR does before and after it."""
+
+    def __init__(self, weights: Path, thresholds: Thresholds = THRESHOLDS) -> None:
+        self._thresholds = thresholds
+        self._network = load(weights)
+
+    def __call__(self, crop: Picture) -> Reading:
         """Return the text and how sure it is, 0 to 1; None where there is too little to be read."""
         line = _line(crop, self._thresholds.line)
         if line is None:
@@ -47,9 +156,13 @@ class Recognizer:
         odds /= odds.sum(axis=1, keepdims=True)
         best, sure = odds.argmax(axis=1), odds.max(axis=1)
         fresh = best[np.insert(best[1:] != best[:-1], 0, True)]
-        text = "".join(self._letters[number - 1] for number in fresh if number)
-        written = sure[best > 0]
-        return text, float(written.prod() ** (2 / np.sqrt(len(written)))) if len(written) else 0.0
+        text = "".join(_ENGLISH_LETTERS[number - 1] for number in fresh if number)
+        return text, _together(sure[best > 0])
+
+
+def _together(sure: NDArray[np.float64]) -> float:
+    """Return the confidence in a line from that in each of its letters, 0 where it has none."""
+    return float(sure.prod() ** (2 / np.sqrt(len(sure)))) if len(sure) else 0.0
 
 
 def _line(crop: Picture, height: int) -> Picture | None:

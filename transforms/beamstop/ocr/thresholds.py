@@ -49,9 +49,14 @@ class Thresholds:
         sizes: up to which length sides of a tile are padded to a multiple of what: for each new size a
             network is made ready, which costs a run or two.
         mean, spread: of ImageNet, which both detectors were trained with.
-        line: height that a line is brought to for reading.
-        unsure, contrast: what is read with less confidence is read again with more contrast, where there is
+        line: height that a line is brought to for EasyOCR's recogniser.
+        unsure, contrast: what it reads with less confidence it reads again with more contrast, where there is
             less.
+        height, columns: height that a line is brought to for PP-OCR's recogniser, and the number of columns
+            that its width is a multiple of.
+        above: so much of its height around a box is shown to it as well: accents reach out of boxes.
+        least: nothing is read in what is narrower or lower.
+        upright: what is higher than wide and read with less confidence is turned, too.
     """
 
     text: float = 0.5
@@ -93,6 +98,11 @@ class Thresholds:
     line: int = 64
     unsure: float = 0.1
     contrast: float = 0.5
+    height: int = 48
+    columns: int = 8
+    above: float = 0.1
+    least: int = 3
+    upright: float = 0.8
 
     @cached_property
     def digest(self) -> str:

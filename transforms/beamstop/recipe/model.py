@@ -200,6 +200,7 @@ class TextPart(_Part):
     authorized_words: list[str] = []
     markers: list[str] = list(MARKERS)
     languages: list[str] = ["en"]
+    recognizer: Literal["ppocr", "easyocr"] = "ppocr"
     regions: list[RegionPart] = []
     ultrasound_regions: Literal["search", "keep"] = "search"
     look_again: bool = True
@@ -411,6 +412,7 @@ class Recipe(_Part):
             text.ultrasound_regions,
             text.look_again,
             tuple(part.region for part in text.leave),
+            text.recognizer,
         )
 
     @property

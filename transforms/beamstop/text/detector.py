@@ -23,8 +23,9 @@ class TextDetector(Protocol):
         """Return the same boxes in the same order, read where it can."""
 
 
-# From EasyOCR's codes of languages to what finds and reads text.
-DetectorLoader = Callable[[tuple[str, ...]], TextDetector]
+# From EasyOCR's codes of languages to what finds and reads text. Where a recipe names a recogniser other than
+# the default, its name is the second argument.
+DetectorLoader = Callable[..., TextDetector]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class TextPolicy:
         ultrasound_regions: `keep` text that is found inside a scan, or `search` the scan like the rest.
         look_again: search again what was hidden, and quarantine where there is still text.
         leave: boxes that a person has called no text; what is found inside one stays.
+        recognizer: what reads, `ppocr` or `easyocr`.
     """
 
     hide: Literal["all", "identifying"] = "all"
@@ -50,3 +52,9 @@ class TextPolicy:
     ultrasound_regions: Literal["search", "keep"] = "search"
     look_again: bool = True
     leave: tuple[Region, ...] = ()
+    recognizer: Literal["ppocr", "easyocr"] = "ppocr"
+
+    @property
+    def reading(self) -> tuple[tuple[str, ...]] | tuple[tuple[str, ...], str]:
+        """The arguments of a `DetectorLoader`."""
+        return (self.languages,) if self.recognizer == "ppocr" else (self.languages, self.recognizer)
