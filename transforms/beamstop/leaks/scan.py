@@ -205,7 +205,7 @@ class LeakScan:
 
     def _finds_number(self, data: bytes) -> bool:
         """Look for numbers and dates of birth in data without their separators."""
-        has_birth = False
+        births = set()
         for separators in self._separators:
             joined = data.translate(None, separators)
             for anchor, start, end in self._search.matches(joined):
@@ -214,8 +214,9 @@ class LeakScan:
                     return True
                 if (is_birth or anchor in self._digits) and _is_number(joined, joined, start, end):
                     return True
-                has_birth |= is_birth
-        return has_birth and may_hold_birth(data, self._births)
+                if is_birth:
+                    births.add(anchor)
+        return bool(births) and may_hold_birth(data, births)
 
     def _is_uid(self, data: bytes, start: int) -> bool:
         match = _UID.match(data, start)

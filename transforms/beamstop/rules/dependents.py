@@ -6,8 +6,10 @@ from typing import Any
 
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from beamstop.dicom.elements import text_of
+from beamstop.dicom.views import view_of
 from beamstop.dicom.walk import Place, is_readable, walk
 from beamstop.standard.iods import attribute_type
 
@@ -28,6 +30,7 @@ _LISTS = {
     "SourceImageEvidenceSequence": "SourceImageSequence",
 }
 _REFERENCED_SOP_INSTANCE_UID = 0x00081155
+_FRAME_INCREMENT_POINTER = 0x00280009  # names what tells frames apart
 
 
 def _tags(keywords: str) -> frozenset[int]:
@@ -46,14 +49,22 @@ def _lists() -> dict[int, frozenset[int]]:
 
 def upheld(dataset: Dataset) -> list[int]:
     """Return the tags of a dataset or item that are there because of another attribute of it."""
-    dependents = _dependents()
-    found = dependents.keys() & dataset._dict.keys()
-    return sorted(int(tag) for tag in found if any(_has_value(dataset, needed) for needed in dependents[tag]))
+    found = (_dependents().keys() | {_FRAME_INCREMENT_POINTER}) & dataset._dict.keys()
+    return sorted(int(tag) for tag in found if is_upheld(dataset, tag))
 
 
 def is_upheld(dataset: Dataset, tag: int) -> bool:
     """Say whether what an attribute is there for has a value."""
+    if tag == _FRAME_INCREMENT_POINTER:
+        named = _named(dataset)
+        return bool(named) and all(it in dataset._dict for it in named)
     return any(_has_value(dataset, needed) for needed in _dependents()[tag])
+
+
+def _named(dataset: Dataset) -> list[int]:
+    """Return the tags that an instance's Frame Increment Pointer names."""
+    value = view_of(dataset)[_FRAME_INCREMENT_POINTER].value
+    return [int(it) for it in (value if isinstance(value, MultiValue | list) else [value]) if it is not None]
 
 
 def filled_lists(dataset: Dataset, sop_class: str) -> list[int]:

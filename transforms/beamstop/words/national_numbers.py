@@ -17,7 +17,8 @@ _DIGITS = re.compile(
 )
 _NO_DIGIT = re.compile(r"[^0-9]")
 _RUN_OF_DIGITS = re.compile(rb"[0-9](?:[-/ +A.]?[0-9]){8,}")
-_SEPARATOR = re.compile(rb"[^0-9]")
+_SEPARATORS, _SEPARATOR = b"-/ +A.", re.compile(rb"[^0-9]")
+_FEW = 16
 # Added to months for a century or a sex (Poland, Bulgaria, Czech Republic), to days for women (Indonesia) or
 # guests (Norway).
 _MONTH_SHIFTS, _DAY_SHIFTS = (0, 20, 40, 50, 70), (0, 40)
@@ -68,6 +69,9 @@ def may_hold_birth(data: bytes, packed: Collection[bytes]) -> bool:
     """
     for match in _RUN_OF_DIGITS.finditer(data):
         check_time()
+        digits = match[0].translate(None, _SEPARATORS)
+        if len(packed) <= _FEW and not any(form in digits for form in packed):
+            continue  # what follows takes three microseconds a UID
         pieces = _SEPARATOR.split(match[0])
         for first, piece in enumerate(pieces):
             if len(piece) > _MOST_DIGITS:  # of a UID
