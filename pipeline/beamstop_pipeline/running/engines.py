@@ -31,7 +31,7 @@ def import_runner(arguments: Sequence[str]) -> None:
         ConfigurationError: there is no such module.
     """
     named = ""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         name, equals, value = argument.partition("=")
         if name == "--runner":
             named = value if equals else following

@@ -120,6 +120,10 @@ def test_options_of_a_runner_from_elsewhere_are_known(monkeypatch: pytest.Monkey
     assert options.get_all_options()["their_cluster"] == "one"
 
 
+def test_a_run_without_options_of_beam_names_no_runner() -> None:
+    assert parse_beam_options([]).get_all_options()["runner"] is None
+
+
 def test_a_reason_is_one_line_of_bearable_length() -> None:
     assert engines.reason_of(ValueError("one\n  two." + "x" * 1000)) == ("one two." + "x" * 1000)[:300]
     assert engines.reason_of(ValueError()) == "ValueError"
