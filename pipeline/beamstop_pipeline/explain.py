@@ -13,7 +13,7 @@ from beamstop.changes import Change
 from beamstop.dicom.elements import MALFORMED
 from beamstop.dicom.files import read_dicom
 from beamstop.dicom.pydicom_guards import guarded
-from beamstop.dicom.tags import is_private_creator, tag_name, tag_text, vr_of
+from beamstop.dicom.tags import is_private_creator, private_block_start, tag_name, tag_text, vr_of
 from beamstop.dicom.walk import Place, is_readable, walk
 from beamstop.errors import RecipeError, Refusal, Rejected
 from beamstop.ocr import load_detector
@@ -339,16 +339,25 @@ def _lines(original: Dataset, recipe: Recipe, changes: dict[str, Change]) -> Ite
     inside_items = tuple(f"{change.path}." for change in items)
 
     def stays(place: Place) -> bool:
-        change = changes.get(place.label)
+        change = _change_of(place, changes)
         return is_readable(place) and (change is None or change.action not in _REMOVED)
 
     for place in walk(original, stays):
         if place.label.startswith(inside_items):
             continue
-        yield _element_line(place, planner, sop_class, changes.get(place.label))
+        yield _element_line(place, planner, sop_class, _change_of(place, changes))
         for change in items:
             if change.path.rpartition("[")[0] == place.label:
                 yield _line(change.path, place.tag, "SQ", change, change.rule, "")
+
+
+def _change_of(place: Place, changes: dict[str, Change]) -> Change | None:
+    """Return what was done to an element, alone or with its private block."""
+    if not place.tag & 0x10000 or is_private_creator(place.tag) or place.label in changes:
+        return changes.get(place.label)
+    around = place.label.removesuffix(tag_name(place.tag))
+    block = changes.get(around + tag_text(private_block_start(place.tag)))
+    return block if block is not None and block.why else None
 
 
 def _element_line(place: Place, planner: Planner, sop_class: str, change: Change | None) -> Line:

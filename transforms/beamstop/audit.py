@@ -99,7 +99,7 @@ CHANGES = _schema(
     ("y", _WHOLE, "of a text box: first row, in stored pixels"),
     ("width", _WHOLE, "of a text box, in stored pixels"),
     ("height", _WHOLE, "of a text box, in stored pixels"),
-    ("why", _TEXT, "of a text box: why it was hidden or kept, a code"),
+    ("why", _TEXT, "of a text box: why it was hidden or kept, a code; of a private block: how many elements"),
 )
 
 CROSSWALK = _schema(

@@ -15,7 +15,8 @@ class Change(NamedTuple):
         rule: rule set and line that decided.
         before_digest, after_digest: truncated HMAC bound to source and path; None for an empty value.
         frame, x, y, width, height: of a text box, in pixels of the stored frame; frames count from 0.
-        why: of a text box, why it was hidden or kept (a code, never the words).
+        why: of a text box, why it was hidden or kept (a code, never the words); of a private block, which is one
+            change if nothing of it is left, how many elements it had (`block_size`).
     """
 
     path: str
@@ -31,3 +32,22 @@ class Change(NamedTuple):
     width: int | None = None
     height: int | None = None
     why: str | None = None
+
+
+def block_size(count: int) -> str:
+    """Return what a change of a removed private block says of how many elements it had, its creator not counted.
+
+    >>> block_size(24), elements_in("24 elements"), elements_in(None), elements_in("found")
+    ('24 elements', 25, 1, 0)
+    """
+    return f"{count}{_ELEMENTS}"
+
+
+def elements_in(why: str | None) -> int:
+    """Return how many elements a change is about, a block's creator among them; 0 for a text box or icon."""
+    if why is None:
+        return 1
+    return int(why.removesuffix(_ELEMENTS)) + 1 if why.endswith(_ELEMENTS) else 0
+
+
+_ELEMENTS = " elements"

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beamstop.audit import Outcome
+from beamstop.changes import elements_in
 from beamstop_pipeline.job import ConfigurationError
 from beamstop_pipeline.verify.audit import FOLDER
 from beamstop_transforms.ledger.numbers import digest_numbers
@@ -439,8 +440,8 @@ def _changes(reader: _Reader, run_id: str) -> tuple[list[Rule], dict[str, int], 
     for table in _together(table for _, table in reader.read(paths, [*columns, "source_id"])):
         faint.append(table.filter(pc.equal(table["why"], "faint_text"))["source_id"])
         for row in table.group_by(columns, use_threads=False).aggregate([([], "count_all")]).to_pylist():
-            if row["why"] is None:
-                rules[row["rule"] or "", row["action"]] += row["count_all"]
+            if elements := elements_in(row["why"]):
+                rules[row["rule"] or "", row["action"]] += row["count_all"] * elements
             else:
                 why[row["why"]] += row["count_all"]
     named = [Rule(rule, action, count) for (rule, action), count in rules.most_common(_RULES)]

@@ -113,6 +113,48 @@ def test_private_elements_and_their_creators_go(make_dataset, key):
     assert not [tag for tag in dataset if tag.tag.is_private]
 
 
+def test_a_private_block_that_goes_is_one_change_that_says_how_many_elements(make_dataset, key):
+    dataset = make_dataset(ReferencedStudySequence=[item(ReferencedSOPClassUID="1.2.840.10008.5.1.4.1.1.2")])
+    for where in (dataset, dataset.ReferencedStudySequence[0]):
+        for number in (0x10, 0x11, 0x12):
+            where.private_block(0x0019, "Roe^Jane", create=True).add_new(number, "LO", f"secret {number}")
+    where.private_block(0x0021, "of nothing", create=True)
+    report = applied(dataset, parse_recipe("attributes: {ReferencedStudySequence: K}"), key)
+    private = [change for change in report.changes if int(change.tag[4]) % 2]
+    assert sorted((it.path, it.tag, it.vr, it.action, it.why) for it in private) == [
+        ("(0019,0010)", "(0019,0010)", "LO", "X", "3 elements"),
+        ("ReferencedStudySequence[0].(0019,0010)", "(0019,0010)", "LO", "X", "3 elements"),
+        ("ReferencedStudySequence[0].(0021,0010)", "(0021,0010)", "LO", "X", "0 elements"),
+    ]
+    assert len({it.before_digest for it in private}) == 3
+    assert report.removed >= 9
+
+
+def test_the_digest_of_a_private_block_tells_a_change_of_any_of_its_values(make_dataset, key):
+    def digest(*values):
+        dataset = make_dataset()
+        for number, value in enumerate(values, 0x10):
+            dataset.private_block(0x0019, "Roe^Jane", create=True).add_new(number, "LO", value)
+        report = applied(dataset, BASIC, key)
+        return next(it.before_digest for it in report.changes if it.tag == "(0019,0010)")
+
+    assert digest("a", "b") == digest("a", "b")
+    assert len({digest("a", "b"), digest("a", "c"), digest("ab", ""), digest("a")}) == 4
+
+
+def test_private_elements_without_a_creator_or_of_a_block_that_stays_have_changes_of_their_own(
+    make_dataset, key
+):
+    dataset = make_dataset()
+    safe = dataset.private_block(0x0019, "SIEMENS MR HEADER", create=True)
+    safe.add_new(0x0C, "IS", "1000")
+    safe.add_new(0x77, "LO", "secret")
+    dataset.add_new(0x00211077, "LO", "of nobody")
+    report = applied(dataset, SAFE_PRIVATE, key)
+    private = [(it.path, it.why) for it in report.changes if int(it.tag[4]) % 2]
+    assert private == [("(0019,1077)", None), ("(0021,1077)", None)]
+
+
 def test_safe_private_elements_stay_with_their_creator_and_no_others(make_dataset, key):
     dataset = make_dataset()
     safe = dataset.private_block(0x0019, "SIEMENS MR HEADER", create=True)

@@ -14,7 +14,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
-from beamstop.changes import Change
+from beamstop.changes import Change, block_size
 from beamstop.dicom.character_sets import CannotHoldError, as_read
 from beamstop.dicom.deadline import check_time
 from beamstop.dicom.elements import (
@@ -169,6 +169,14 @@ def apply_plans(
     return report
 
 
+class _Removal(NamedTuple):
+    """An element that was removed, and by which rule."""
+
+    path: tuple[int, ...]
+    element: Element
+    origin: str
+
+
 class _Walk:
     """One pass over one instance."""
 
@@ -196,6 +204,7 @@ class _Walk:
         self._owner = identity.owner_of(dataset)
         self._new_dates: set[date] = set()
         self._around: tuple[str | None, ...] = ()  # private creators, inside a private sequence
+        self._private: list[_Removal] = []  # private elements of the dataset or item that are gone already
 
     @cached_property
     def _is_old(self) -> bool:
@@ -270,6 +279,7 @@ class _Walk:
         elements = dataset._dict
         dependents = upheld(dataset)
         creators: dict[int, str] = {}
+        around, self._private = self._private, []
         now = elements.keys() - {*dependents, *later} if dependents or later else elements
         check_time()
         for tag in sorted(now, key=int):
@@ -295,6 +305,9 @@ class _Walk:
                 self._remove(dataset, elements[dependent], here, label, origin)
         if creators:
             self._drop_empty_blocks(dataset, creators, label)
+        for gone in self._private:
+            self._record_removal(gone, label)
+        self._private = around
 
     def _add_physics(self) -> list[BaseTag]:
         """Add what a Siemens header that is removed says of the acquisition, if no element says it.
@@ -395,7 +408,15 @@ class _Walk:
         del dataset._dict[element.tag]
         self._report.removed += 1
         if self._detail:
-            self._record(label + tag_name(path[-1]), path, element.VR, Action.X, origin, self._value(element))
+            gone = _Removal(path, element, origin)
+            if path[-1] & 0x10000:
+                self._private.append(gone)  # until it is known whether all of its block goes
+            else:
+                self._record_removal(gone, label)
+
+    def _record_removal(self, gone: "_Removal", label: str) -> None:
+        name, value = label + tag_name(gone.path[-1]), self._value(gone.element)
+        self._record(name, gone.path, gone.element.VR, Action.X, gone.origin, value)
 
     def _act(
         self,
@@ -503,10 +524,16 @@ class _Walk:
             element.value = Sequence(kept)
 
     def _drop_empty_blocks(self, dataset: Dataset, creators: dict[int, str], label: str) -> None:
-        """Take out the private creators whose block holds nothing any more: a creator can tell, too."""
+        """Take out the private creators whose block holds nothing any more: a creator can tell, too.
+
+        Such a block is one row of the changes, whatever it held.
+        """
         in_use = {
             private_block_start(tag) for tag in dataset._dict if tag & 0x10000 and not is_private_creator(tag)
         }
+        blocks: dict[int, list[_Removal]] = {}
+        for gone in self._private:
+            blocks.setdefault(private_block_start(gone.path[-1]), []).append(gone)
         for tag in creators:
             if tag in in_use:
                 self._report.kept += 1
@@ -514,7 +541,25 @@ class _Walk:
             element = dataset._dict.pop(BaseTag(tag))
             self._report.removed += 1
             if self._detail:
-                self._record(label + tag_text(tag), (tag,), "LO", Action.X, "private", self._value(element))
+                self._record_block(tag, element, blocks.pop(tag, []), label)
+        self._private = [gone for block in blocks.values() for gone in block]
+
+    def _record_block(self, tag: int, creator: Element, block: "list[_Removal]", label: str) -> None:
+        """Record a private block that was removed as a whole, under its creator, with all of its values."""
+        path = (*(block[0].path[:-1] if block else ()), tag)
+        origins = {gone.origin for gone in block}
+        values = (self._value(element) or b"" for element in (creator, *(gone.element for gone in block)))
+        before = self._digests.digest(_place(path), *values).hex()[:16]
+        change = Change(
+            label + tag_text(tag),
+            tag_text(tag),
+            "LO",
+            str(Action.X),
+            origins.pop() if len(origins) == 1 else "private",
+            before,
+            why=block_size(len(block)),
+        )
+        self._report.changes.append(change)
 
     def _rebuild_file_meta(self, dataset: Dataset) -> None:
         """Keep what says how to read the file, nothing else (PS3.10 7.1); pydicom can save it then."""
