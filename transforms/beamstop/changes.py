@@ -15,8 +15,8 @@ class Change(NamedTuple):
         rule: rule set and line that decided.
         before_digest, after_digest: truncated HMAC bound to source and path; None for an empty value.
         frame, x, y, width, height: of a text box, in pixels of the stored frame; frames count from 0.
-        why: of a text box, why it was hidden or kept (a code, never the words); of a private block, which is one
-            change if nothing of it is left, how many elements it had (`block_size`).
+        why: of a text box, why it was hidden or kept (a code, never the words); of a private block, which is
+            one change if nothing of it is left, how many elements it had (`block_size`).
     """
 
     path: str
@@ -35,7 +35,7 @@ class Change(NamedTuple):
 
 
 def block_size(count: int) -> str:
-    """Return what a change of a removed private block says of how many elements it had, its creator not counted.
+    """Return what a change of a removed private block says: how many elements it had besides its creator.
 
     >>> block_size(24), elements_in("24 elements"), elements_in(None), elements_in("found")
     ('24 elements', 25, 1, 0)

@@ -165,12 +165,15 @@ _SHORT = 4096  # bytes
 
 
 def _taking(mac: hmac.HMAC, parts: Iterable[bytes | str]) -> hmac.HMAC:
+    short: list[bytes] = []  # a call is what short ones cost
     for part in parts:
         if isinstance(part, str):
             part = part.encode("utf-8", "surrogatepass")
         if len(part) <= _SHORT:
-            mac.update(b"\0%d:%b" % (len(part), part))  # one call is what a short one costs
+            short.append(b"\0%d:%b" % (len(part), part))
         else:
-            mac.update(b"\0%d:" % len(part))
+            mac.update(b"".join((*short, b"\0%d:" % len(part))))
             mac.update(part)  # uncopied: a part may be a whole file
+            short = []
+    mac.update(b"".join(short))
     return mac
