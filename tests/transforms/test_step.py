@@ -15,7 +15,7 @@ from pydicom.dataset import FileDataset
 from beamstop import load_recipe
 from beamstop.errors import Failed, PixelError, Quarantined, Rejected
 from beamstop.text.boxes import TextBox
-from beamstop.text.hiding import Picture
+from beamstop.text.hiding import Picture, PixelReport
 from beamstop_transforms import Bounce, HideText, Instance, ReadDicom, Source
 from beamstop_transforms.step import attempt
 
@@ -75,6 +75,13 @@ def test_a_row_has_only_codes_of_what_was_read(make_dataset: Callable[..., FileD
     dataset.SOPClassUID = "1.2.3.4"
     assert Instance(Source(SENTINEL, 1, "v"), "ab", dataset=dataset).row()["sop_class_uid"] is None
     assert SENTINEL not in str(row)
+
+
+def test_a_row_says_which_decoders_stood_in_for_the_usual_one() -> None:
+    source = Source(SENTINEL, 1, "v")
+    assert "detail" not in Instance(source, "ab", pixels=PixelReport()).row()
+    row = Instance(source, "ab", pixels=PixelReport(decoders=("charls", "openjpeg"))).row()
+    assert row["detail"] == "PixelData: read by charls, openjpeg"
 
 
 def _modality(instance: Instance) -> str:

@@ -44,7 +44,7 @@ INSTANCES = _schema(
     ("outcome", _TEXT, "written, rejected (by policy), quarantined (not proved clean) or failed"),
     ("step", _TEXT, "the step that decided"),
     ("reason", _TEXT, "a code; null where written"),
-    ("detail", _TEXT, "more for a person: keywords, tags, classes of exceptions; never a value"),
+    ("detail", _TEXT, "more for a person: keywords, tags, classes of exceptions, decoders; never a value"),
     ("sop_class_uid", _TEXT, "null unless registered in PS3.6"),
     ("modality", _TEXT, "null unless a defined term of PS3.3 C.7.3.1.1.1"),
     ("transfer_syntax_uid", _TEXT, "of the source, of the clean file where written; null unless registered"),

@@ -220,6 +220,8 @@ class Instance:
             row |= _codes(self.dataset)
         if self.pixels is not None:
             row |= {name: getattr(self.pixels, name) for name in _PIXEL_COLUMNS}
+            if self.pixels.decoders:
+                row["detail"] = f"PixelData: read by {', '.join(self.pixels.decoders)}"
         if self.has("report"):
             row |= {column: getattr(self.report, name) for column, name in _ATTRIBUTE_COLUMNS.items()}
         return row

@@ -14,6 +14,7 @@ REMEDIES = {
     "criterion": "Nothing: the recipe turns it away.",
     "pixels_undecodable": "Look at the original in a viewer; ask its archive for another copy.",
     "pixels_unsupported": "Convert the original to a plain transfer syntax, and run again.",
+    "decoders_disagree": "Look at the original in two viewers; ask its archive for another copy.",
     "text_remains": "Look at the boxes in the detail: text goes into text.regions of the recipe, "
     "what is none into text.leave.",
     "leak": "Name the element in attributes of the recipe (X removes it), and run again.",

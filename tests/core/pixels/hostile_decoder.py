@@ -8,10 +8,10 @@ import sys
 
 import numpy as np
 
-from beamstop.pixels.decoder_child import Cells, PixelDescription, serve
+from beamstop.pixels.decoder_child import Decoded, DisputedError, PixelDescription, serve
 
 
-def obey(codestream: bytearray, stated: PixelDescription) -> tuple[Cells, str]:
+def obey(codestream: bytearray, stated: PixelDescription, compare: bool) -> Decoded:
     order = codestream.decode()
     cells = np.zeros(stated.shape, stated.dtype)
     if order == "segfault":
@@ -33,7 +33,15 @@ def obey(codestream: bytearray, stated: PixelDescription) -> tuple[Cells, str]:
         os.write(1, b"patient")
         os.write(2, b"patient")
     if order == "lie":
-        os.write(int(sys.argv[1]), bytes([1]) + b"\xff" * 12)
+        os.write(int(sys.argv[1]), bytes([1]) + b"\xff" * 16)
+    if order == "boast":
+        return Decoded(cells, "MONOCHROME2", "Roe^Jane")
+    if order == "disagree" and compare:
+        raise DisputedError
+    if order == "second crashes" and compare:
+        os.abort()
+    if order == "second hangs" and compare:
+        signal.pause()
     if order == "poison":
         os.environ["POISONED"] = "1"
     if order == "suffer" and "POISONED" in os.environ:
@@ -45,8 +53,8 @@ def obey(codestream: bytearray, stated: PixelDescription) -> tuple[Cells, str]:
     if order == "pid":
         cells[:] = os.getpid()
     if order == "environment":
-        return cells, " ".join(name for name in os.environ if name.startswith("SECRET")) or "none"
-    return cells, "MONOCHROME2"
+        return Decoded(cells, " ".join(name for name in os.environ if name.startswith("SECRET")) or "none")
+    return Decoded(cells, "MONOCHROME2")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def refusal(decoder: Decoder, order: bytes) -> str:
     return str(refused.value)
 
 
-@pytest.mark.parametrize("order", [b"segfault", b"abort", b"exit", b"lie"])
+@pytest.mark.parametrize("order", [b"segfault", b"abort", b"exit", b"lie", b"boast"])
 def test_a_decoder_that_dies_costs_its_frame_and_is_replaced(decoder, order):
     before = pid(decoder)
     assert refusal(decoder, order) == "decoder_crashed: PixelData: 1.2.840.10008.1.2.4.90"
@@ -64,6 +64,22 @@ def test_a_frame_that_does_not_decode_leaves_the_process_alone(decoder, order):
     assert pid(decoder) == before
 
 
+def test_two_decoders_that_disagree_leave_the_process_alone(decoder):
+    before = pid(decoder)
+    with pytest.raises(PixelError, match=r"^decoders_disagree: PixelData: 1\.2\.840\.10008\.1\.2\.4\.90$"):
+        decoder.decode(b"disagree", STATED, compare=True)
+    assert decoder.decode(b"disagree", STATED).photometric == "MONOCHROME2"
+    assert pid(decoder) == before
+
+
+@pytest.mark.parametrize("order", [b"second crashes", b"second hangs"])
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_second_decoder_that_dies_costs_the_comparison_alone(decoder, order, is_new):
+    if not is_new:
+        pid(decoder)
+    assert decoder.decode(order, STATED, compare=True).photometric == "MONOCHROME2"
+
+
 def test_memory_is_had_below_the_limit():
     decoder = Decoder(DecoderLimits(memory=1 << 14), HOSTILE)
     try:
@@ -74,7 +90,7 @@ def test_memory_is_had_below_the_limit():
 
 def test_a_frame_does_not_suffer_from_an_earlier_one(decoder):
     decoder.decode(b"poison", STATED)
-    cells, photometric = decoder.decode(b"suffer", STATED)
+    cells, photometric, _ = decoder.decode(b"suffer", STATED)
     assert (cells.tolist(), photometric) == (np.zeros((4, 4)).tolist(), "MONOCHROME2")
 
 

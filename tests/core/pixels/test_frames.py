@@ -1,6 +1,7 @@
 """Frames of every kind: decoded, blanked, put back, the others untouched."""
 
 import struct
+import zlib
 from collections.abc import Callable
 from functools import partial
 from io import BytesIO
@@ -13,7 +14,7 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_fragmented_frames, generate_frames
+from pydicom.encaps import encapsulate, generate_fragmented_frames, generate_frames
 from pydicom.pixels import pixel_array
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
 from tests.core.pixel_fixtures import (
@@ -378,6 +379,71 @@ def test_subsampled_jpeg_stays_as_it_is_beyond_the_reach_of_its_chrominance() ->
     )
     assert difference.max() == 0
     assert pixel_array(dataset)[HIDDEN].max() < 20
+
+
+def test_an_odd_number_of_columns_is_cleaned_in_subsampled_jpeg() -> None:
+    dataset = lossy(colour()[:-1, :-1], "YBR_FULL_422")
+    before = pixel_array(dataset).astype(int)
+    clean(dataset)
+    difference = np.abs(pixel_array(dataset).astype(int) - before).max(axis=-1)
+    difference[12:44, 12:84] = 0
+    assert dataset.file_meta.TransferSyntaxUID == JPEG_BASELINE
+    assert difference.max() == 0
+    assert pixel_array(dataset)[HIDDEN].max() < 20
+
+
+def test_an_odd_number_of_columns_without_text_keeps_its_bytes() -> None:
+    dataset = lossy(np.repeat(ground()[:-1, :-1, None], 3, axis=-1).astype("u1"), "YBR_FULL_422")
+    before = dataset.PixelData
+    assert clean(dataset).pixels_changed is False
+    assert dataset.PixelData == before
+
+
+def test_an_odd_number_of_columns_that_is_not_compressed_is_refused() -> None:
+    dataset = make_image(colour()[:, :-1], "YBR_FULL_422")
+    with pytest.raises(PixelError, match="pixels_undecodable: Columns of YBR_FULL_422"):
+        clean(dataset)
+
+
+@pytest.mark.parametrize("said", [b"\0\0\0", b"\1\x3f\0", b"\0\x3f\1"])
+def test_a_sequential_scan_that_says_which_coefficients_it_has_keeps_its_syntax(said: bytes) -> None:
+    """Ss, Se, Ah and Al have one value there, and decoders heed no other."""
+    dataset = lossy(with_block(200).astype("u1"), "MONOCHROME2")
+    (stream,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    at = stream.index(b"\xff\xda") + 7
+    assert stream[at : at + 3] == b"\0\x3f\0"
+    dataset.PixelData = encapsulate([stream[:at] + said + stream[at + 3 :]])
+    clean(dataset)
+    (after,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    assert dataset.file_meta.TransferSyntaxUID == JPEG_BASELINE
+    assert after[after.index(b"\xff\xda") + 7 :][:3] == b"\0\x3f\0"
+    assert pixel_array(dataset)[HIDDEN].max() < 20
+    assert len(after) < 1.1 * len(stream)
+
+
+@pytest.mark.parametrize("planar", [0, 1])
+def test_deflated_colour_stays_by_pixels_or_by_planes(planar: int) -> None:
+    """What is deflated is native beneath: there Planar Configuration counts."""
+    dataset = make_image(colour(), "RGB", PlanarConfiguration=planar)
+    frame = np.moveaxis(colour(), -1, 0) if planar else colour()
+    stream = encode_frame(UID("1.2.840.10008.1.2.8.1"), frame, 8, "RGB")
+    compressed(dataset, "1.2.840.10008.1.2.8.1", codestreams=[stream])
+    clean(dataset)
+    (after,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    wanted = hidden(colour(), 0)
+    assert dataset.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.8.1"
+    assert dataset.PlanarConfiguration == planar
+    assert zlib.decompress(after, wbits=-15) == (np.moveaxis(wanted, -1, 0) if planar else wanted).tobytes()
+
+
+def test_frames_that_name_their_colours_differently_leave_the_header_as_it_was() -> None:
+    named = imagecodecs.jpeg8_encode(colour(), level=95, colorspace="RGB", outcolorspace="YCBCR")
+    other = np.ascontiguousarray(np.flip(colour(), axis=1))
+    unnamed = imagecodecs.jpeg8_encode(other, level=95, colorspace="RGB", outcolorspace="RGB")
+    dataset = make_image(np.stack([colour(), other]), "RGB")
+    compressed(dataset, JPEG_BASELINE, codestreams=[bytes(named), bytes(unnamed)])
+    clean(dataset)
+    assert dataset.PhotometricInterpretation == "RGB"
 
 
 def progressive(frame: np.ndarray[Any, Any], photometric: str) -> Dataset:

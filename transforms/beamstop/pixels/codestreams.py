@@ -19,6 +19,7 @@ _JPEG_LS_FRAME = 0xF7
 _JPEG_FRAMES = frozenset({*range(0xC0, 0xD0), _JPEG_LS_FRAME} - {0xC4, 0xC8, 0xCC})
 _JPEG_DCT = _JPEG_FRAMES - {0xC3, 0xC7, 0xCB, 0xCF, _JPEG_LS_FRAME}
 _COD, _IRREVERSIBLE = 0x52, 0  # how JPEG 2000 is coded; its wavelet
+_JFIF, _ADOBE = 0xE0, 0xEE
 _END = 0xD9  # of a JPEG image and of a JPEG 2000 codestream
 _MARKER = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")  # that ends a scan: not D0 to D7, which restart it
 _PADDING = b"\0\xff"
@@ -90,6 +91,48 @@ def jpeg_size(codestream: bytes) -> tuple[int, int] | None:
             lines, samples = struct.unpack_from(">HH", body, 1)
             return lines, samples
     return None
+
+
+def jpeg_colour(codestream: bytes) -> str | None:
+    """Return RGB or YBR where a JPEG or JPEG-LS of three components says which; None where it does not.
+
+    As pydicom reads it: components named R, G and B, else a JFIF segment. Adobe's segment says nothing, since
+    neither pydicom nor DCMTK nor GDCM heeds it.
+    """
+    if not codestream.startswith(_JPEG):
+        return None
+    has_jfif = False
+    for marker, body in _headers(codestream, _JPEG_LAST):
+        if marker in _JPEG_FRAMES and body[6::3].lower() == b"rgb":
+            return "RGB"
+        has_jfif = has_jfif or (marker == _JFIF and body.startswith(b"JFIF"))
+    return "YBR" if has_jfif else None
+
+
+def with_colour_of(codestream: bytes, original: bytes) -> bytes:
+    """Return a JPEG that names its components, and says of their colour space, what another one does.
+
+    Raises:
+        LookupError, ValueError: the other one has other components, or one of the two is broken.
+    """
+    segments, names = [b"\xff\xd8"], b""
+    for marker, body in _headers(original, _JPEG_LAST):
+        if (marker, body[:4]) == (_JFIF, b"JFIF") or (marker, body[:5]) == (_ADOBE, b"Adobe"):
+            segments.append(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body)
+        if marker in _JPEG_FRAMES:
+            names = body[6::3]
+    at = 2
+    for marker, body in _headers(codestream, _JPEG_LAST):
+        at += 4 + len(body)
+        if marker in _JPEG_TEXT:
+            continue
+        named = bytearray(body)
+        if marker in _JPEG_FRAMES:
+            named[6::3] = names
+        elif marker == _JPEG_LAST:
+            named[1 : 1 + 2 * body[0] : 2] = names
+        segments.append(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + named)
+    return b"".join(segments) + codestream[at:]
 
 
 def _said(fragment: bytes) -> Iterator[bytes]:

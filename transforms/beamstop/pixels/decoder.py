@@ -19,10 +19,19 @@ import numpy as np
 
 from beamstop.errors import PixelError
 from beamstop.pixels import decoder_child as decoding
-from beamstop.pixels.decoder_child import REPLY, REQUEST, Cells, PixelDescription, receive
+from beamstop.pixels.decoder_child import (
+    DECODERS,
+    DISPUTED,
+    REFUSED,
+    REPLY,
+    REQUEST,
+    Decoded,
+    PixelDescription,
+    receive,
+)
 
 _MEGABYTE = 1 << 20
-_LONGEST_CODE = 16  # of a Code String (PS3.5 6.2)
+_LONGEST = 16  # of a Code String (PS3.5 6.2); no decoder's name is longer
 _SCRIPT = Path(decoding.__file__)
 # All that it needs of the environment: a codec that is taken over must not find a key there.
 _ENVIRONMENT = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH")
@@ -65,35 +74,40 @@ class Decoder:
         self._process: subprocess.Popen[bytes] | None = None
         self._link: socket.socket | None = None
 
-    def decode(self, codestream: bytes, stated: PixelDescription) -> tuple[Cells, str]:
+    def decode(self, codestream: bytes, stated: PixelDescription, compare: bool = False) -> Decoded:
         """Decode one frame.
 
         Args:
             codestream: all fragments of the frame, joined.
             stated: what the header says of it.
+            compare: have a second decoder read it, too. If one of the two crashes or hangs, it is decoded
+                without comparison.
 
         Returns:
-            cells of `stated.shape` and `stated.dtype`, and their photometric interpretation.
+            cells of `stated.shape` and `stated.dtype`, their photometric interpretation, and which decoder
+            read them if it is not the usual one.
 
         Raises:
-            PixelError: `pixels_undecodable`, `decoder_crashed`, or `decoder_timeout`.
+            PixelError: `pixels_undecodable`, `decoders_disagree`, `decoder_crashed`, or `decoder_timeout`.
         """
         named = f"PixelData: {stated.syntax}"
         with self._lock:
-            for _ in range(1 if self._process is None else 2):
+            tries = [compare, False] if compare else [False]
+            if self._process is not None:
+                tries.insert(0, compare)
+            while tries:
+                compared = tries.pop(0)
                 try:
-                    answer = self._ask(codestream, stated)
+                    return self._ask(codestream, stated, compared)
                 except ConnectionError:
                     timeout = self._end() == -signal.SIGALRM
                     if timeout:
-                        break
+                        tries = [False] * compared
+                except PixelError:
+                    raise
                 except BaseException:  # an answer that nobody reads would be taken for the next
                     self._end()
                     raise
-                else:
-                    if answer is None:
-                        raise PixelError("pixels_undecodable", named)
-                    return answer
         raise PixelError("decoder_timeout" if timeout else "decoder_crashed", named)
 
     def close(self) -> None:
@@ -101,18 +115,22 @@ class Decoder:
         with self._lock:
             self._end()
 
-    def _ask(self, codestream: bytes, stated: PixelDescription) -> tuple[Cells, str] | None:
+    def _ask(self, codestream: bytes, stated: PixelDescription, compare: bool) -> Decoded:
         link = self._link or self._start()
         about = json.dumps(stated).encode()
-        link.sendall(REQUEST.pack(len(about), len(codestream)) + about)
+        link.sendall(REQUEST.pack(compare, len(about), len(codestream)) + about)
         link.sendall(codestream)
-        decoded, named, size = REPLY.unpack(_received(link, REPLY.size))
-        if not decoded:
-            return None
-        if named > _LONGEST_CODE or size != prod(stated.shape) * stated.dtype.itemsize:
+        verdict, photometric, name, size = REPLY.unpack(_received(link, REPLY.size))
+        if verdict in (REFUSED, DISPUTED):
+            reason = "pixels_undecodable" if verdict == REFUSED else "decoders_disagree"
+            raise PixelError(reason, f"PixelData: {stated.syntax}")
+        if max(photometric, name) > _LONGEST or size != prod(stated.shape) * stated.dtype.itemsize:
             raise ConnectionAbortedError
-        photometric = _received(link, named).decode(errors="replace")
-        return np.frombuffer(_received(link, size), stated.dtype).reshape(stated.shape), photometric
+        words = [_received(link, length).decode(errors="replace") for length in (photometric, name)]
+        if words[1] not in DECODERS:
+            raise ConnectionAbortedError
+        cells = np.frombuffer(_received(link, size), stated.dtype).reshape(stated.shape)
+        return Decoded(cells, *words)
 
     def _start(self) -> socket.socket:
         self._link, theirs = socket.socketpair()
@@ -176,6 +194,6 @@ def limit_decoder(limits: DecoderLimits) -> None:
         shared.renew()
 
 
-def decode_frame(codestream: bytes, stated: PixelDescription) -> tuple[Cells, str]:
+def decode_frame(codestream: bytes, stated: PixelDescription, compare: bool = False) -> Decoded:
     """Decode one frame in the decoding process of this process; see `Decoder.decode`."""
-    return _shared().decoder.decode(codestream, stated)
+    return _shared().decoder.decode(codestream, stated, compare)

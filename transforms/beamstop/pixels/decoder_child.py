@@ -11,7 +11,7 @@ import struct
 import sys
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,14 +24,15 @@ Cells = NDArray[Any]
 
 DEFLATED_FRAMES = UID("1.2.840.10008.1.2.8.1")
 JPEG_LOSSY = frozenset({"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"})
-REQUEST = struct.Struct("<LQ")  # bytes of what is stated, of the codestream
-REPLY = struct.Struct("<?LQ")  # decoded at all, bytes of the photometric interpretation, of the cells
-# The reference decoder of each family, so that all workers decode alike; else pydicom's order.
-_PLUGIN = {
-    UID(f"1.2.840.10008.1.2.4.{number}"): {"decoding_plugin": plugin}
-    for plugin, numbers in {"pyjpegls": (80, 81), "pylibjpeg": (90, 91, 201, 202, 203)}.items()
-    for number in numbers
-}
+# Decoders need not agree to the bit on these: ISO leaves rounding and the enlarging of chrominance to them.
+_LOSSY = JPEG_LOSSY | {"1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203"}
+REQUEST = struct.Struct("<?LQ")  # compare two decoders; bytes of what is stated, of the codestream
+REPLY = struct.Struct(
+    "<BLLQ"
+)  # verdict; bytes of the photometric interpretation, of the decoder's name, of the cells
+REFUSED, DECODED, DISPUTED = range(3)  # verdicts: no decoder reads it, one does, two do and disagree
+_BLOCK = 8  # rows and columns whose mean is compared where decoders may round
+_FURTHEST = 1 / 16  # of the range of values, that two means may be apart
 # What pydicom and the codecs raise on pixel data that are not what they claim to be.
 DECODER_ERRORS = (
     ArithmeticError,
@@ -73,47 +74,225 @@ class PixelDescription(NamedTuple):
         return (self.rows, self.columns, self.samples)[: 2 + (self.samples > 1)]
 
 
-Decode = Callable[[bytearray, PixelDescription], tuple[Cells, str]]
+class Decoded(NamedTuple):
+    """A frame that was decoded.
+
+    Attributes:
+        cells: of the shape and type that the header says.
+        photometric: their photometric interpretation, which decoding may have changed (YBR_RCT gives RGB).
+        decoder: name of the one that read it where the first of the syntax does not; else empty.
+    """
+
+    cells: Cells
+    photometric: str
+    decoder: str = ""
 
 
-def decode_codestream(codestream: bytes | bytearray, stated: PixelDescription) -> tuple[Cells, str]:
-    """Decode one frame.
+class DisputedError(Exception):
+    """Two decoders read one codestream and see different pictures."""
+
+
+Decode = Callable[[bytearray, PixelDescription, bool], Decoded]
+_OneDecoder = Callable[[bytes, PixelDescription], tuple[Cells, str]]
+_Decoders = tuple[tuple[str, _OneDecoder], ...]  # with their names; the first is the reference
+
+
+def decode_codestream(
+    codestream: bytes | bytearray, stated: PixelDescription, compare: bool = False
+) -> Decoded:
+    """Decode one frame with the first decoder of its syntax, or with two others that agree.
 
     Args:
         codestream: all fragments of the frame, joined.
-        stated: what the header says of it.
-
-    Returns:
-        cells and their photometric interpretation, which decoding may have changed (YBR_RCT gives RGB).
+        stated: what the header says of it; Planar Configuration counts for what is native beneath alone.
+        compare: have another decoder read it, too, if one can.
 
     Raises:
+        DisputedError: two decoders see different pictures.
         Exception: one of `DECODER_ERRORS`; what it says may quote the codestream.
     """
-    syntax = UID(stated.syntax)
-    if syntax == DEFLATED_FRAMES:
-        return _inflated(codestream, stated), stated.photometric
-    if syntax == JPEGExtended12Bit and stated.bits_stored > 8:
-        return _twelve_bits(bytes(codestream)), stated.photometric
-    about: dict[str, Any] = {
-        "correct_unused_bits": False,
-        "number_of_frames": 1,
-        "rows": stated.rows,
-        "columns": stated.columns,
-        "samples_per_pixel": stated.samples,
-        "photometric_interpretation": stated.photometric,
-        "planar_configuration": int(stated.planar),
-        "bits_allocated": stated.bits_allocated,
-        "bits_stored": stated.bits_stored,
-        "pixel_representation": int(stated.signed),
-        "pixel_keyword": "PixelData",
-    } | _PLUGIN.get(syntax, {})
-    source = encapsulate([bytes(codestream)], has_bot=False)
-    raw = syntax not in JPEG_LOSSY
-    cells, properties = get_decoder(syntax).as_array(source, index=0, raw=raw, **about)
-    return cells, str(properties["photometric_interpretation"])
+    whole = bytes(codestream)
+    decoders = _decoders(stated)
+    reading = _reading(decoders, whole, stated)
+    first = next(reading)
+    fallback = first.decoder if first.decoder != decoders[0][0] else ""
+    if not compare and not fallback:
+        return first._replace(decoder="")
+    try:
+        other = next(reading)
+    except DECODER_ERRORS:
+        if fallback:  # not believed alone: some paint over what they cannot read
+            raise
+    else:
+        if not _agree(first.cells, other.cells, stated):
+            raise DisputedError
+    return first._replace(decoder=fallback)
 
 
-def _inflated(codestream: bytes | bytearray, stated: PixelDescription) -> Cells:
+def _reading(decoders: _Decoders, codestream: bytes, stated: PixelDescription) -> Iterator[Decoded]:
+    """Yield what each decoder gives that reads a codestream; then raise what one of them raised."""
+    failure: Exception = NotImplementedError()
+    for name, decode in decoders:
+        try:
+            cells, photometric = decode(codestream, stated)
+            decoded = Decoded(_conformed(cells, stated), photometric, name)
+        except DECODER_ERRORS as error:
+            failure = error
+        else:
+            yield decoded
+    raise failure
+
+
+def _conformed(cells: Cells, stated: PixelDescription) -> Cells:
+    """Return cells in the type that is stated.
+
+    Raises:
+        ValueError: they have another shape, or do not fit.
+    """
+    if cells.shape != stated.shape:
+        raise ValueError
+    if cells.dtype == stated.dtype:
+        return cells
+    if cells.dtype.itemsize > stated.dtype.itemsize and cells.size:
+        top = 1 << 8 * stated.dtype.itemsize
+        if int(cells.max()) >= top or int(cells.min()) < -top // 2:
+            raise ValueError
+    if not stated.signed or cells.dtype.kind == "i":
+        return cells.astype(stated.dtype)
+    above = 8 * stated.dtype.itemsize - stated.bits_stored  # decoders that know of no sign
+    return (cells.astype(stated.dtype) << above) >> above
+
+
+def _agree(one: Cells, other: Cells, stated: PixelDescription) -> bool:
+    """Say whether two decoders see the same: to the bit, or where they may round, in the means of blocks."""
+    above = 8 * stated.dtype.itemsize - stated.bits_stored
+    one, other = ((cells << above) >> above for cells in (one, other))  # whatever is in unused bits
+    if stated.syntax not in _LOSSY:
+        return np.array_equal(one, other)
+    apart = np.abs(_block_means(one) - _block_means(other))
+    return bool(apart.max() <= _FURTHEST * (1 << stated.bits_stored))
+
+
+def _block_means(cells: Cells) -> Cells:
+    """Return the mean of each block of 8 by 8 pixels, those at the edges filled up with the last ones."""
+    rows, columns = cells.shape[:2]
+    edges = ((0, -rows % _BLOCK), (0, -columns % _BLOCK), *((0, 0),) * (cells.ndim - 2))
+    whole = np.pad(cells, edges, mode="edge")
+    blocks = whole.reshape(whole.shape[0] // _BLOCK, _BLOCK, whole.shape[1] // _BLOCK, _BLOCK, -1)
+    means: Cells = blocks.mean(axis=(1, 3), dtype=np.float64)
+    return means
+
+
+def _decoders(stated: PixelDescription) -> _Decoders:
+    """Return the decoders of a syntax: the same first one everywhere, so that all workers decode alike."""
+    if stated.syntax == JPEGExtended12Bit and stated.bits_stored > 8:
+        return ("libjpeg-turbo", _libjpeg_turbo), ("gdcm", _gdcm_twelve_bits)
+    return _DECODERS.get(stated.syntax, ())
+
+
+def _pydicom(plugin: str) -> _OneDecoder:
+    """Return a decoder that goes through one of pydicom's plugins."""
+
+    def decode(codestream: bytes, stated: PixelDescription) -> tuple[Cells, str]:
+        about: dict[str, Any] = {
+            "correct_unused_bits": False,
+            "number_of_frames": 1,
+            "rows": stated.rows,
+            "columns": stated.columns,
+            "samples_per_pixel": stated.samples,
+            "photometric_interpretation": stated.photometric,
+            "planar_configuration": 0,  # the codestream says how its components lie (PS3.5 8.2)
+            "bits_allocated": stated.bits_allocated,
+            "bits_stored": stated.bits_stored,
+            "pixel_representation": int(stated.signed),
+            "pixel_keyword": "PixelData",
+            "decoding_plugin": plugin,
+        }
+        source = encapsulate([codestream], has_bot=False)
+        raw = stated.syntax not in JPEG_LOSSY
+        cells, properties = get_decoder(UID(stated.syntax)).as_array(source, index=0, raw=raw, **about)
+        return cells, str(properties["photometric_interpretation"])
+
+    return decode
+
+
+def _libjpeg_turbo(codestream: bytes, stated: PixelDescription) -> tuple[Cells, str]:
+    """Decode a JPEG: components as they are, but of a lossy one full-range YBR as RGB, as pydicom does."""
+    import imagecodecs
+
+    if stated.samples == 1:
+        return imagecodecs.jpeg8_decode(codestream), stated.photometric
+    if stated.syntax in JPEG_LOSSY and stated.photometric in ("YBR_FULL", "YBR_FULL_422"):
+        return imagecodecs.jpeg8_decode(codestream, colorspace="YCBCR", outcolorspace="RGB"), "RGB"
+    return imagecodecs.jpeg8_decode(codestream, colorspace="RGB", outcolorspace="RGB"), stated.photometric
+
+
+def _gdcm_twelve_bits(codestream: bytes, stated: PixelDescription) -> tuple[Cells, str]:
+    """Decode grey JPEG Extended of 12 bits, which pydicom does not ask GDCM for."""
+    import gdcm
+
+    if stated.samples > 1:
+        raise NotImplementedError
+    fragment = gdcm.Fragment()
+    fragment.SetByteStringValue(codestream)
+    fragments = gdcm.SequenceOfFragments.New()
+    fragments.AddFragment(fragment)
+    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
+    element.SetValue(fragments.__ref__())
+    image = gdcm.Image()
+    image.SetNumberOfDimensions(2)
+    image.SetDimensions((stated.columns, stated.rows, 1))
+    image.SetDataElement(element)
+    grey = gdcm.PhotometricInterpretation.GetPIType("MONOCHROME2")
+    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(grey))
+    syntax = gdcm.TransferSyntax.GetTSType(str.__str__(JPEGExtended12Bit))
+    image.SetTransferSyntax(gdcm.TransferSyntax(syntax))
+    bits = stated.bits_stored
+    image.SetPixelFormat(gdcm.PixelFormat(1, 16, bits, bits - 1, int(stated.signed)))
+    decoded = image.GetBuffer().encode("utf-8", "surrogateescape")
+    return np.frombuffer(decoded, "<u2").reshape(stated.shape), stated.photometric
+
+
+def _jpegsof3(codestream: bytes, stated: PixelDescription) -> tuple[Cells, str]:
+    import imagecodecs
+
+    return imagecodecs.jpegsof3_decode(codestream), stated.photometric
+
+
+def _charls(codestream: bytes, stated: PixelDescription) -> tuple[Cells, str]:
+    import imagecodecs
+
+    return imagecodecs.jpegls_decode(codestream), stated.photometric
+
+
+def _openjpeg(codestream: bytes, stated: PixelDescription) -> tuple[Cells, str]:
+    import imagecodecs
+
+    return imagecodecs.jpeg2k_decode(codestream, planar=False), _without_transform(stated)
+
+
+def _openjph(codestream: bytes, stated: PixelDescription) -> tuple[Cells, str]:
+    import imagecodecs
+
+    return imagecodecs.htj2k_decode(codestream, planar=False), _without_transform(stated)
+
+
+def _without_transform(stated: PixelDescription) -> str:
+    """Return the photometric interpretation of components after JPEG 2000's own transform was undone."""
+    return "RGB" if stated.photometric in ("YBR_RCT", "YBR_ICT") else stated.photometric
+
+
+def _packbits(codestream: bytes, stated: PixelDescription) -> tuple[Cells, str]:
+    """Decode RLE Lossless: one plane behind the other."""
+    import imagecodecs
+
+    little = stated.dtype.newbyteorder("<")
+    flat = np.frombuffer(imagecodecs.dicomrle_decode(codestream, little), little)
+    planes = flat.reshape(stated.samples, stated.rows, stated.columns)
+    return np.moveaxis(planes, 0, -1).reshape(stated.shape), stated.photometric
+
+
+def _inflated(codestream: bytes, stated: PixelDescription) -> tuple[Cells, str]:
     """Inflate a frame that is native beneath (PS3.5 A.4); it may not grow beyond what is stated."""
     size = int(np.prod(stated.shape)) * stated.dtype.itemsize
     inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
@@ -122,15 +301,36 @@ def _inflated(codestream: bytes | bytearray, stated: PixelDescription) -> Cells:
         raise ValueError
     flat = np.frombuffer(native, stated.dtype.newbyteorder("<"), size // stated.dtype.itemsize)
     if stated.planar:
-        return np.moveaxis(flat.reshape(stated.samples, stated.rows, stated.columns), 0, -1)
-    return flat.reshape(stated.shape)
+        cells = np.moveaxis(flat.reshape(stated.samples, stated.rows, stated.columns), 0, -1)
+    else:
+        cells = flat.reshape(stated.shape)
+    return cells, stated.photometric
 
 
-def _twelve_bits(codestream: bytes) -> Cells:
-    import imagecodecs
+_GDCM, _TURBO = ("gdcm", _pydicom("gdcm")), ("libjpeg-turbo", _libjpeg_turbo)
+_DECODERS: dict[str, _Decoders] = {
+    DEFLATED_FRAMES: (("zlib", _inflated),),
+    "1.2.840.10008.1.2.5": (("pydicom", _pydicom("pydicom")), ("imagecodecs", _packbits)),
+    **{
+        f"1.2.840.10008.1.2.4.{number}": decoders
+        for numbers, decoders in {
+            (50, 51): (_GDCM, _TURBO, ("pillow", _pydicom("pillow"))),
+            (57, 70): (_GDCM, _TURBO, ("jpegsof3", _jpegsof3)),
+            (80, 81): (("pyjpegls", _pydicom("pyjpegls")), ("charls", _charls), _GDCM),
+            (90, 91): (("pylibjpeg", _pydicom("pylibjpeg")), ("openjpeg", _openjpeg), _GDCM),
+            (201, 202): (
+                ("pylibjpeg", _pydicom("pylibjpeg")),
+                ("openjph", _openjph),
+                ("openjpeg", _openjpeg),
+            ),
+            (203,): (("pylibjpeg", _pydicom("pylibjpeg")), ("openjpeg", _openjpeg)),  # OpenJPH: 256 becomes 0
+        }.items()
+        for number in numbers
+    },
+}
 
-    cells: Cells = imagecodecs.jpeg8_decode(codestream)
-    return cells
+# Names of those that may stand in for the first of a syntax.
+DECODERS = frozenset({"", *(name for decoders in _DECODERS.values() for name, _ in decoders[1:])})
 
 
 def receive(link: socket.socket, size: int) -> bytearray:
@@ -163,18 +363,21 @@ def serve(decode: Decode) -> None:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _answer(link: socket.socket, decode: Decode, stated_size: int, size: int) -> None:
+def _answer(link: socket.socket, decode: Decode, compare: bool, stated_size: int, size: int) -> None:
     stated = PixelDescription(*json.loads(receive(link, stated_size)))
     try:
-        cells, photometric = decode(receive(link, size), stated)
-        if cells.shape != stated.shape:
+        decoded = decode(receive(link, size), stated, compare)
+        if decoded.cells.shape != stated.shape:
             raise ValueError
-        flat = np.ascontiguousarray(cells, stated.dtype).reshape(-1).view(np.uint8)
-    except DECODER_ERRORS:
-        link.sendall(REPLY.pack(False, 0, 0))
+        flat = np.ascontiguousarray(decoded.cells, stated.dtype).reshape(-1).view(np.uint8)
+    except DisputedError:
+        link.sendall(REPLY.pack(DISPUTED, 0, 0, 0))
         return
-    named = photometric.encode()
-    link.sendall(REPLY.pack(True, len(named), flat.size) + named)
+    except DECODER_ERRORS:
+        link.sendall(REPLY.pack(REFUSED, 0, 0, 0))
+        return
+    photometric, name = decoded.photometric.encode(), decoded.decoder.encode()
+    link.sendall(REPLY.pack(DECODED, len(photometric), len(name), flat.size) + photometric + name)
     link.sendall(flat.data)
 
 

@@ -2,18 +2,28 @@
 
 import struct
 from contextlib import suppress
+from hashlib import blake2b
 from io import BytesIO
 
 import numpy as np
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, RLELossless
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    RLELossless,
+)
 
 from beamstop.dicom.elements import MALFORMED
 from beamstop.errors import PixelError
-from beamstop.pixels.codestreams import end_of, is_lossy, jpeg_size
+from beamstop.pixels.codestreams import end_of, is_lossy, jpeg_colour, jpeg_size
 from beamstop.pixels.decoder import decode_frame
-from beamstop.pixels.decoder_child import JPEG_LOSSY, PixelDescription
+from beamstop.pixels.decoder_child import DEFLATED_FRAMES, JPEG_LOSSY, PixelDescription
 from beamstop.pixels.encapsulation import Offsets, Split, join, split
 from beamstop.pixels.encoders import encode_frame
 from beamstop.pixels.frame import Cells, Frame, Frames
@@ -31,7 +41,19 @@ _METHODS = {  # PS3.3 C.7.6.1.1.5.1; what is not here is JPEG
 }
 
 
+# Where Planar Configuration may be 1 (PS3.5 8.2).
+_BY_PLANES = frozenset({RLELossless, DEFLATED_FRAMES})
+# Where a second decoder is dear it reads one instance in eight: frames of a million samples, and JPEG 2000.
+_ONE_IN = 8
+_MANY_SAMPLES = 1 << 20
+_DEAR = frozenset({JPEG2000, JPEG2000Lossless})
+
+
 _CHROMA_REACH = 4  # pixels that smooth enlargement of subsampled chrominance reaches
+
+
+# Lossless JPEG is written with all of its chrominance.
+_WHOLE = {syntax: {"YBR_FULL_422": "YBR_FULL"} for syntax in (JPEGLossless, JPEGLosslessSV1)}
 
 
 _QUANTISED = 16  # of 256: how far the coarsest quantisation of DC can miss a level
@@ -43,10 +65,15 @@ class _EncapsulatedFrames(Frames):
     In sequential JPEG, lossy by nature, the blocks are blanked and all others keep their bits. Where
     neither can be had, all frames are decoded and the whole instance goes to Explicit VR Little Endian,
     which every reader can read.
+
+    With `compare` a second decoder reads the first frame that is decoded; where that is dear, only if the SOP
+    Instance UID says so.
     """
 
-    def __init__(self, dataset: Dataset, layout: Layout, syntax: UID) -> None:
+    def __init__(self, dataset: Dataset, layout: Layout, syntax: UID, compare: bool) -> None:
         super().__init__(dataset, layout)
+        is_dear = syntax in _DEAR or layout.cells >= _MANY_SAMPLES
+        self._compare = compare and (not is_dear or _is_chosen(dataset))
         if layout.floating or layout.bits_allocated == 1:
             raise PixelError("pixels_undecodable", f"{layout.keyword}: {syntax}")
         self._syntax = syntax
@@ -58,25 +85,29 @@ class _EncapsulatedFrames(Frames):
         self._put: set[int] = set()
         self._lossy = False  # what was put had lost something before
         self._photometric: str | None = None
+        self._stated: set[str] = set()  # of the codestreams that were decoded
 
     def stored(self, index: int) -> bytes:
         return b"".join(self._frames[index])
 
     def decode(self, index: int) -> Frame:
-        frame = self._decoded(self.stored(index))
+        codestream = self.stored(index)
+        frame = self._decoded(codestream, self._compare)
+        self._compare = False
         if frame.photometric != (self._photometric or frame.photometric):
             raise self._undecodable()
         self._photometric = frame.photometric
+        self._stated.add(self._stated_photometric(codestream))
         if self._syntax in JPEG_LOSSY:
             with suppress(UnsupportedError):  # such a frame is not blanked by blocks
-                frame.unit = model(self.stored(index)).unit
+                frame.unit = model(codestream).unit
         return frame
 
     def put(self, index: int, frame: Frame) -> None:
         self.changed = True
         self._put.add(index)
         self._lossy = self._lossy or is_lossy(self.stored(index))
-        encoded = self._blanked(index, frame) if self._syntax in JPEG_LOSSY else self._encoded(frame)
+        encoded = self._blanked(index, frame) if self._syntax in JPEG_LOSSY else self._encoded(index, frame)
         if encoded is None:
             self._plain[index] = frame.cells
         else:
@@ -89,12 +120,15 @@ class _EncapsulatedFrames(Frames):
             if first in self._plain:
                 self._plain[index] = self._plain[first]
 
-    def _encoded(self, frame: Frame) -> bytes | None:
+    def _encoded(self, index: int, frame: Frame) -> bytes | None:
         """Encode a frame in the syntax of the instance; None if that does not give it back exactly."""
-        stated = self._layout.photometric.replace("YBR_ICT", "YBR_RCT")  # the codestream says which
+        original = self.stored(index)
+        stated = self._stated_photometric(original).replace("YBR_ICT", "YBR_RCT")  # the codestream says which
         if frame.photometric != stated and (stated, frame.photometric) != ("YBR_RCT", "RGB"):
             return None
-        encoded = encode_frame(self._syntax, frame.cells, self._layout.bits_stored, stated)
+        is_by_planes = self._layout.planar and self._syntax == DEFLATED_FRAMES
+        cells = np.moveaxis(frame.cells, -1, 0) if is_by_planes else frame.cells
+        encoded = encode_frame(self._syntax, cells, self._layout.bits_stored, stated, original)
         if encoded is None or not np.array_equal(self._decoded(encoded).cells, frame.cells):
             return None
         return encoded + bytes(len(encoded) % 2)
@@ -110,7 +144,7 @@ class _EncapsulatedFrames(Frames):
             middle = 1 << (layout.bits_stored - 1)
             if layout.samples == 1:
                 levels = [int(frame.black)]
-            elif colour.transform == 0 or colour.identifiers == b"RGB" or layout.photometric == "RGB":
+            elif self._stated_photometric(original) == "RGB":
                 levels = [0, 0, 0]
             else:
                 levels = [0, middle, middle]
@@ -127,7 +161,7 @@ class _EncapsulatedFrames(Frames):
             return None
         return encoded + bytes(len(encoded) % 2)
 
-    def _decoded(self, encoded: bytes) -> Frame:
+    def _decoded(self, encoded: bytes, compare: bool = False) -> Frame:
         layout = self._layout
         if not _size_agrees(encoded, layout.rows, layout.columns):
             raise self._undecodable()
@@ -136,14 +170,26 @@ class _EncapsulatedFrames(Frames):
             rows=layout.rows,
             columns=layout.columns,
             samples=layout.samples,
-            photometric=layout.photometric,
+            photometric=self._stated_photometric(encoded),
             planar=layout.planar,
             bits_allocated=layout.bits_allocated,
             bits_stored=layout.bits_stored,
             signed=layout.signed,
         )
-        cells, photometric = decode_frame(encoded, stated)
+        cells, photometric, decoder = decode_frame(encoded, stated, compare)
+        if decoder:
+            self.decoders.add(decoder)
         return Frame(cells, layout, photometric, self._dataset)
+
+    def _stated_photometric(self, codestream: bytes) -> str:
+        """Return the photometric interpretation of components: the codestream's word, else the header's."""
+        stated = self._layout.photometric
+        colour = jpeg_colour(codestream) if self._layout.samples > 1 else None
+        if colour == "RGB":
+            return "RGB"
+        if colour == "YBR" and not stated.startswith("YBR"):
+            return "YBR_FULL_422" if self._syntax == JPEGBaseline8Bit else "YBR_FULL"
+        return stated
 
     def _split(self, data: bytes) -> Split:
         extended = None
@@ -175,8 +221,7 @@ class _EncapsulatedFrames(Frames):
         if self._plain:
             self._write_native()
             return
-        if self._layout.photometric == "YBR_ICT" and len(self._put) == len(self):
-            self._dataset.PhotometricInterpretation = "YBR_RCT"
+        self._state_colour()
         self._state_lossy()
         self._dataset[self.keyword].value, offsets = join(self._frames, self._has_table)
         if "ExtendedOffsetTable" in self._dataset:
@@ -204,12 +249,31 @@ class _EncapsulatedFrames(Frames):
             dataset.PlanarConfiguration = 0
         self._state_lossy()
 
+    def _state_colour(self) -> None:
+        """Let the header say of colour what the codestreams say, where frames were put."""
+        dataset, stated = self._dataset, self._layout.photometric
+        if not self._put:
+            return
+        if self._layout.planar and self._syntax not in _BY_PLANES:
+            dataset.PlanarConfiguration = 0  # PS3.5 8.2
+        if len(self._stated) == 1:
+            (stated,) = self._stated
+        if len(self._put) == len(self):
+            stated = {"YBR_ICT": "YBR_RCT", **_WHOLE.get(self._syntax, {})}.get(stated, stated)
+        if stated != self._layout.photometric:
+            dataset.PhotometricInterpretation = stated
+
     def _state_lossy(self) -> None:
         """Once lossy, always lossy, however it is written now (PS3.3 C.7.6.1.1.5)."""
         if self._lossy:
             self._dataset.LossyImageCompression = "01"
             if "LossyImageCompressionMethod" not in self._dataset:
                 self._dataset.LossyImageCompressionMethod = _METHODS.get(self._syntax, "ISO_10918_1")
+
+
+def _is_chosen(dataset: Dataset) -> bool:
+    uid = str(dataset.get("SOPInstanceUID") or "").encode()
+    return blake2b(uid, digest_size=1).digest()[0] % _ONE_IN == 0
 
 
 def _grown(area: Mask, reach: int) -> Mask:

@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 from pydicom.pixels.encoders.base import get_encoder
 from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless
 
+from beamstop.pixels.codestreams import with_colour_of
 from beamstop.pixels.decoder_child import DEFLATED_FRAMES
 
 Cells = NDArray[Any]
 
 
-def encode_frame(syntax: UID, cells: Cells, bits_stored: int, photometric: str) -> bytes | None:
+def encode_frame(
+    syntax: UID, cells: Cells, bits_stored: int, photometric: str, original: bytes = b""
+) -> bytes | None:
     """Encode a frame so that it decodes to exactly the same, or return None where that cannot be had.
 
     A lossy syntax of a family that has a lossless mode (JPEG-LS, JPEG 2000, HTJ2K) is written in that
@@ -25,13 +28,21 @@ def encode_frame(syntax: UID, cells: Cells, bits_stored: int, photometric: str) 
         cells: (rows, columns) or (rows, columns, 3), integers.
         bits_stored: of the dataset.
         photometric: of the dataset; with YBR_RCT the cells are RGB.
+        original: what is replaced; lossless JPEG says of colour what that says.
     """
     encoder = _ENCODERS.get(syntax)
     if encoder is None:
         return None
     try:
-        return encoder(np.ascontiguousarray(cells), bits_stored, photometric)
-    except (NotImplementedError, RuntimeError, TypeError, ValueError):  # beyond what this encoder can do
+        encoded = encoder(np.ascontiguousarray(cells), bits_stored, photometric)
+        return with_colour_of(encoded, original) if encoder is _jpeg_lossless and original else encoded
+    except (
+        LookupError,
+        NotImplementedError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ):  # beyond what this encoder can do
         return None
 
 
@@ -104,7 +115,7 @@ def _jpeg_lossless(cells: Cells, bits_stored: int, _photometric: str) -> bytes:
     """Encode by first-order prediction, selection value 1: the one value that .57 and .70 share."""
     import imagecodecs
 
-    colour = "RGB" if cells.ndim == 3 else None  # no conversion
+    colour = "UNKNOWN" if cells.ndim == 3 else None  # no conversion, and no word of it
     encoded = imagecodecs.jpeg8_encode(
         cells.view(f"u{cells.dtype.itemsize}"),
         lossless=True,

@@ -110,6 +110,7 @@ class Frames(ABC):
         keyword, tag, vr: of the pixel data element.
         range: of the pixel values that the dataset states; wants to see each distinct frame.
         changed: something was put or cut, so that `write` has something to do.
+        decoders: those that read frames which the first one of the syntax does not.
     """
 
     def __init__(self, dataset: Dataset, layout: Layout) -> None:
@@ -121,6 +122,7 @@ class Frames(ABC):
         self.tag = PIXEL_TAGS[layout.keyword]
         self.vr = element.VR if element.VR in ("OB", "OW", "OF", "OD") else "OW"
         self.changed = False
+        self.decoders: set[str] = set()
 
     def __len__(self) -> int:
         return self._layout.frames

@@ -16,8 +16,12 @@ _VIDEO = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?")
 _STANDARD = re.compile(r"1\.2\.840\.10008\.[0-9.]+")
 
 
-def open_frames(dataset: Dataset) -> Frames | None:
+def open_frames(dataset: Dataset, compare: bool = False) -> Frames | None:
     """Return the frames of the top-level pixel data, None where there are none.
+
+    Args:
+        dataset: one instance.
+        compare: have a second decoder read the first compressed frame, too (see `encapsulated`).
 
     Raises:
         PixelError: `pixels_undecodable`, or `pixels_unsupported` for video.
@@ -35,8 +39,10 @@ def open_frames(dataset: Dataset) -> Frames | None:
     except ValueError:  # not one that pydicom knows
         named = syntax if _STANDARD.fullmatch(syntax) else "private transfer syntax"
         raise PixelError("pixels_undecodable", f"{present[0]}: {named}") from None
-    layout = Layout.of(dataset)
-    return (_EncapsulatedFrames if encapsulated else _NativeFrames)(dataset, layout, syntax)
+    layout = Layout.of(dataset, compressed=encapsulated)
+    if encapsulated:
+        return _EncapsulatedFrames(dataset, layout, syntax, compare)
+    return _NativeFrames(dataset, layout, syntax)
 
 
 def is_video(syntax: str) -> bool:

@@ -224,8 +224,10 @@ class _Transcoder:
         """Return a scan, its tables in front where they had to grow, with what is touched filled."""
         count = segment[0]
         chosen = [self._components[identifier] for identifier in segment[1 : 1 + 2 * count : 2]]
-        if segment[1 + 2 * count :] != b"\0\x3f\0":
+        if len(segment) != 4 + 2 * count:
             raise UnsupportedError
+        # Ss, Se, Ah and Al have one value here (table B.3); decoders heed no other.
+        whole = whole[:-3] + b"\0\x3f\0"
         tables = [(both >> 4, 0x10 | both & 15) for both in segment[2 : 2 + 2 * count : 2]]
         order = [
             index

@@ -38,10 +38,15 @@ class Layout:
     signed: bool
     photometric: str
     planar: bool
+    compressed: bool = False
 
     @classmethod
-    def of(cls, dataset: Dataset) -> "Layout":
+    def of(cls, dataset: Dataset, compressed: bool = False) -> "Layout":
         """Read and check it.
+
+        Args:
+            dataset: one instance.
+            compressed: its codestreams say how components and subsampled chrominance lie.
 
         Raises:
             PixelError: `pixels_undecodable`, naming the attribute.
@@ -63,6 +68,7 @@ class Layout:
             signed=not bits and number_of(dataset, "PixelRepresentation", 0) == 1,
             photometric=str(dataset.get("PhotometricInterpretation") or ""),
             planar=samples > 1 and number_of(dataset, "PlanarConfiguration", 0) == 1,
+            compressed=compressed,
         )
         layout._check()
         return layout
@@ -79,7 +85,7 @@ class Layout:
             "HighBit": self.bits_stored - 1 <= self.high_bit < self.bits_allocated,
             "PhotometricInterpretation": colour
             or self.photometric in ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"),
-            "Columns of YBR_FULL_422": not self.halved or self.columns % 2 == 0,
+            "Columns of YBR_FULL_422": not self.halved or self.compressed or self.columns % 2 == 0,
         }
         for keyword, holds in checks.items():
             if not holds:

@@ -43,6 +43,7 @@ class PixelReport:
         examined: every frame of this instance was examined, and no box left because the recipe says so:
             113101 may be claimed.
         changes: one per box; action X hidden, K kept. And one per icon removed.
+        decoders: those that read compressed frames which the first one of their syntax does not.
     """
 
     frames: int = 0
@@ -54,6 +55,7 @@ class PixelReport:
     pixels_changed: bool = False
     examined: bool = False
     changes: list[Change] = field(default_factory=list)
+    decoders: tuple[str, ...] = ()
 
     @property
     def text_hidden(self) -> bool:
@@ -139,7 +141,7 @@ def hide_text_in_frames(dataset: Dataset, judge: TextJudge, detector: TextDetect
         PixelError: `pixels_undecodable`, `pixels_unsupported` (video), or `text_remains` when there is
             still new text after two rounds of hiding.
     """
-    frames = open_frames(dataset)
+    frames = open_frames(dataset, compare=True)
     if frames is None:
         return PixelReport()
     report = PixelReport(frames=len(frames), frames_examined=len(frames), examined=True)
@@ -161,6 +163,7 @@ def hide_text_in_frames(dataset: Dataset, judge: TextJudge, detector: TextDetect
         report.examined &= not search.left
     frames.write()
     report.pixels_changed = frames.changed
+    report.decoders = tuple(sorted(frames.decoders))
     if report.text_boxes_hidden and "IconImageSequence" in dataset:
         del dataset.IconImageSequence
         report.changes.append(Change("IconImageSequence", "(0088,0200)", "SQ", "X", "text", why="icon"))
