@@ -3,11 +3,12 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 
-from beamstop_pipeline.commands import keygen, recipe, report, run, sources, verify
+from beamstop_pipeline.commands import crosswalk, keygen, recipe, report, run, sources, verify
 from beamstop_pipeline.exit_codes import Exit
 
 app = typer.Typer(
@@ -66,8 +67,19 @@ def with_repeated_inputs(arguments: Sequence[str]) -> list[str]:
     return result
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"beamstop {version('beamstop')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _beamstop() -> None:
+def _beamstop(
+    is_told: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Say the version and exit."),
+    ] = False,
+) -> None:
     """De-identify DICOM archives, header and pixels, and prove it.
 
     A first run:
@@ -86,6 +98,7 @@ app.command(name="run", rich_help_panel=_DO, context_settings=_RUN)(run.run)
 app.command(name="report", rich_help_panel=_CHECK)(report.report)
 app.command(name="verify", rich_help_panel=_CHECK)(verify.verify)
 app.command(name="sources", rich_help_panel=_CHECK)(sources.sources)
+app.command(name="crosswalk", rich_help_panel=_CHECK)(crosswalk.crosswalk)
 app.command(name="keygen", rich_help_panel=_SET_UP)(keygen.keygen)
 app.command(name="explain", rich_help_panel=_SET_UP)(recipe.explain_file)
 app.add_typer(recipe.app, name="recipe", rich_help_panel=_SET_UP)

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -245,6 +246,11 @@ def test_a_command_that_is_wrong_is_told_in_one_sentence(
 ) -> None:
     assert main(arguments) == 2
     assert capsys.readouterr() == ("", sentence)
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"beamstop {version('beamstop')}\n"
 
 
 def test_no_command_is_answered_by_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,6 @@
 """`beamstop sources`: from rows of the audit back to the files they are about; needs the key."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -23,7 +23,9 @@ def sources(
     ] = None,
     outcome: Annotated[
         list[Outcome] | None,
-        typer.Option(help="several times  [default: quarantined, failed]", show_default=False),
+        typer.Option(
+            help="several times  [default: quarantined, failed; with --reason all]", show_default=False
+        ),
     ] = None,
     reason: Annotated[
         list[str] | None, typer.Option(metavar="CODE", help="these alone; several times")
@@ -43,12 +45,14 @@ def sources(
     """
     with silenced():
         with refusing_bad_configuration():
-            wanted = outcome or [Outcome.QUARANTINED, Outcome.FAILED]
-            identity, rows = _rows_wanted(audit, inputs or [], key, wanted, reason or [])
-        left = dict(rows)
-        for source_id, path in _listed(inputs or [], identity):
+            from beamstop_pipeline.originals import identity_of, originals
+
+            set_aside = list(Outcome) if reason else [Outcome.QUARANTINED, Outcome.FAILED]
+            identity = identity_of(audit, inputs or [], key)
+            left = _wanted(audit, identity, outcome or set_aside, reason or [])
+        for source_id, source in originals(inputs or [], identity):
             if source_id in left:
-                typer.echo("\t".join((*left.pop(source_id), path)))
+                typer.echo("\t".join((*left.pop(source_id), _in_one_line(source.raw_path))))
     if left:
         typer.echo(f"{len(left)} more in the audit, which are not among --input", err=True)
 
@@ -57,26 +61,6 @@ class _Why(NamedTuple):
     outcome: str
     reason: str
     detail: str
-
-
-def _rows_wanted(
-    audit: str, inputs: Sequence[str], key: str, outcomes: Sequence[str], reasons: Sequence[str]
-) -> "tuple[Identity, Mapping[str, _Why]]":
-    """Check the options; return the key's identity, and source_id → why of the rows that are wanted."""
-    from beamstop.identity import Identity
-    from beamstop.keys import resolve_key
-    from beamstop_pipeline.job import ConfigurationError, check_inputs
-    from beamstop_transforms.ledger.sealed import RUNS, sealed_records
-    from beamstop_transforms.stores import check_remote, paths_in
-
-    identity = Identity(resolve_key(key))
-    check_remote([*inputs, audit], [])
-    check_inputs(inputs)
-    if not paths_in(audit, RUNS, ".json"):
-        raise ConfigurationError(f"AUDIT {audit}: no run has ended there; check the path")
-    if not any(sealed_records(audit, identity)):
-        raise ConfigurationError("--key: it made not one seal of this audit; name the key of the run")
-    return identity, _wanted(audit, identity, outcomes, reasons)
 
 
 def _wanted(
@@ -104,16 +88,6 @@ def _wanted(
         for source_id, *why in zip(*(it.to_pylist() for it in table.filter(is_wanted).columns), strict=True):
             found[source_id] = _Why(*(text or "" for text in why))
     return found
-
-
-def _listed(inputs: Sequence[str], identity: "Identity") -> Iterator[tuple[str, str]]:
-    """Yield source_id and path of every original."""
-    from beamstop_transforms.instance import source_id_of
-    from beamstop_transforms.match import find_sources
-
-    for pattern in inputs:
-        for source in find_sources(pattern):
-            yield source_id_of(source, identity), _in_one_line(source.raw_path)
 
 
 def _in_one_line(path: bytes) -> str:

@@ -15,6 +15,7 @@ from beamstop_transforms.stores import open_store
 
 _LOOKED_AT = 10  # clean files that tell one OUTPUT from another
 _TABLES = ("crosswalk", "attributes", "png")
+_FILL = dict.fromkeys(_TABLES, "run once without") | {"crosswalk": "beamstop crosswalk makes one of all"}
 
 
 def check_earlier_runs(job: Job, accept_changed_recipe: bool, accept_moved_output: bool) -> tuple[str, ...]:
@@ -139,9 +140,10 @@ def _changed_tables(record: Mapping[str, Any], job: Job) -> Iterator[str]:
     for name in _TABLES:
         has_now = getattr(job, name) is not None
         if has_now and not earlier.get(name) and job.incremental:
-            yield f"--{name} is new: it gets nothing of sources that --incremental skips; run once without"
+            yield f"--{name} is new: it gets nothing of sources that --incremental skips; {_FILL[name]}"
         if not has_now and earlier.get(name):
-            yield f"--{name}: the newest run in AUDIT had it; what it wrote is not kept up to date now"
+            how = f"; {_FILL[name]}" if name == "crosswalk" else ""
+            yield f"--{name}: the newest run in AUDIT had it; what it wrote is not kept up to date now{how}"
 
 
 def _options(record: Mapping[str, Any]) -> Mapping[str, Any]:

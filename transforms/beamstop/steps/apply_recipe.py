@@ -164,7 +164,7 @@ def apply_plans(
 ) -> AttributeReport:
     """Do as `apply_recipe` does, under a planner of one's own."""
     planner = planner.for_instance(dataset)
-    report = AttributeReport(_original_ids(dataset), harvest(dataset, planner.keeps))
+    report = AttributeReport(original_ids(dataset), harvest(dataset, planner.keeps))
     _Walk(dataset, planner, identity, source_id, detail, max_depth, report).run()
     return report
 
@@ -680,7 +680,8 @@ def _as_day(digits: str) -> date | None:
     return None
 
 
-def _original_ids(dataset: Dataset) -> OriginalIds:
+def original_ids(dataset: Dataset) -> OriginalIds:
+    """Return what the crosswalk has of an original."""
     return OriginalIds(*(text_of(dataset, tag) or None for tag in _ORIGINAL_IDS))
 
 

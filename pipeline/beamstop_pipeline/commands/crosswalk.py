@@ -1,0 +1,150 @@
+"""`beamstop crosswalk`: which original each clean file was made of; needs the key."""
+
+import csv
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from beamstop_pipeline.exit_codes import Exit, refusing_bad_configuration
+from beamstop_pipeline.silence import silenced
+
+if TYPE_CHECKING:
+    from beamstop_pipeline.crosswalk import Tie
+
+_AT_ONCE = 10_000  # rows
+_UID_COLUMNS = ("original_uid", "uid")
+
+
+def crosswalk(
+    audit: Annotated[
+        str, typer.Argument(metavar="AUDIT", help="AUDIT of the runs, a folder or gs:// prefix")
+    ],
+    key: Annotated[str, typer.Option(help="that of the runs; file:PATH, env:NAME or secret:projects/…")],
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", help="the originals, as the runs were given them")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="FILE.csv or FILE.parquet; else it is printed"),
+    ] = None,
+    find: Annotated[
+        str | None, typer.Option(metavar="PSEUDONYM", help="a clean PatientID or UID: its originals alone")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="that of the runs: write FILE-uids, too, with all UIDs that it remaps"),
+    ] = None,
+) -> None:
+    """Tie clean files to their originals, now rather than in a run; needs the key.
+
+    It reads the originals again, but no pixels, and has a row for every clean file that the audit names,
+    whichever of its runs had --crosswalk. **It leads to the patients: keep it where the originals are.**
+
+        beamstop crosswalk /audit --input /archive --key study.key -o crosswalk.csv
+
+        beamstop crosswalk /audit --input /archive --key study.key --find DLAYQ5PBKB67QFWM
+
+    With --recipe, a second table beside it, crosswalk-uids.csv, has each remapped UID once, of frames of
+    reference, references and the rest, and what stands for it.
+
+    Exit codes: 0 all are tied; 1 originals are missing or changed since; 2 bad configuration.
+    """
+    with silenced(), refusing_bad_configuration():
+        from beamstop.recipe.load import load_recipe
+        from beamstop_pipeline.crosswalk import Crosswalk
+        from beamstop_pipeline.originals import identity_of
+
+        _check_output(output, recipe)
+        identity = identity_of(audit, inputs or [], key)
+        loaded = load_recipe(recipe) if recipe is not None else None
+        found = Crosswalk(audit, inputs or [], identity, loaded, find)
+        if output is None:
+            _print(found.ties())
+        else:
+            _write(output, found.ties(), with_uids=loaded is not None)
+    for count, what in (
+        (found.missing, "not among --input"),
+        (found.changed, "not what they were, or cannot be read any more"),
+    ):
+        if count:
+            typer.echo(f"clean files without a row, since their originals are {what}: {count}", err=True)
+    raise typer.Exit(Exit.SET_ASIDE if found.missing or found.changed else Exit.OK)
+
+
+def _check_output(output: Path | None, recipe: str | None) -> None:
+    from beamstop_pipeline.job import ConfigurationError
+
+    if output is None and recipe is not None:
+        raise ConfigurationError("--recipe: its UIDs are a second table; name a file with -o")
+    if output is not None and output.suffix not in (".csv", ".parquet"):
+        raise ConfigurationError(f"-o {output}: the file must end in .csv or .parquet")
+    if output is not None and not output.absolute().parent.is_dir():
+        raise ConfigurationError(f"-o {output}: there is no such folder; make it first")
+
+
+def _print(ties: "Iterable[Tie]") -> None:
+    from beamstop.audit import CROSSWALK
+
+    writer = csv.writer(sys.stdout)
+    writer.writerow(CROSSWALK.names)
+    for tie in ties:
+        writer.writerow(tie.row.values())
+
+
+def _write(output: Path, ties: "Iterable[Tie]", with_uids: bool) -> None:
+    """Write one table, or two, for their owner alone, whole or not at all."""
+    from beamstop.audit import CROSSWALK
+
+    uids: dict[str, str] = {}
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for tie in ties:
+            uids.update(tie.uids)
+            yield tie.row
+
+    _write_table(output, CROSSWALK.names, rows())
+    if with_uids:
+        place = output.with_name(f"{output.stem}-uids{output.suffix}")
+        pairs = (dict(zip(_UID_COLUMNS, pair, strict=True)) for pair in sorted(uids.items()))
+        _write_table(place, list(_UID_COLUMNS), pairs)
+
+
+def _write_table(path: Path, columns: list[str], rows: Iterable[dict[str, Any]]) -> None:
+    with _private_file(path) as file:
+        if path.suffix == ".csv":
+            with os.fdopen(os.dup(file.fileno()), "w", encoding="utf-8", newline="") as text:
+                lines = csv.DictWriter(text, columns)
+                lines.writeheader()
+                lines.writerows(rows)
+        else:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            schema, left = pa.schema([(name, pa.string()) for name in columns]), iter(rows)
+            with pq.ParquetWriter(file, schema) as writer:
+                while batch := list(islice(left, _AT_ONCE)):
+                    writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
+
+
+@contextmanager
+def _private_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that is there under its name only once it is whole.
+
+    Raises:
+        ConfigurationError: it cannot be written there.
+    """
+    from beamstop_pipeline.job import ConfigurationError
+
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            yield file
+        os.replace(partial, path)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}; choose another place") from None
