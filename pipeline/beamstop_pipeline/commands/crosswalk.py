@@ -70,7 +70,7 @@ def crosswalk(
             _write(output, found.ties(), with_uids=loaded is not None)
     for count, what in (
         (found.missing, "not among --input"),
-        (found.changed, "not what they were, or cannot be read any more"),
+        (found.changed, "no longer what they were"),
     ):
         if count:
             typer.echo(f"clean files without a row, since their originals are {what}: {count}", err=True)

@@ -105,7 +105,7 @@ def test_what_is_gone_or_changed_has_no_row(
     assert len(read_csv(tmp_path / "x.csv")) == ran.record["counts"]["written"] - 2
     assert capsys.readouterr().err.splitlines() == [
         "clean files without a row, since their originals are not among --input: 1",
-        "clean files without a row, since their originals are not what they were, or cannot be read any more: 1",
+        "clean files without a row, since their originals are no longer what they were: 1",
     ]
 
 
