@@ -373,6 +373,34 @@ EVERY: dict[str, Callable[[], bytes]] = {
 }
 
 
+def jpeg_2000_without_length(frame: bytes) -> bytes:
+    """Let the tile part go up to the end, as its length 0 says."""
+    at = frame.index(b"\xff\x90") + 6
+    return frame[:at] + bytes(4) + frame[at + 4 :]
+
+
+TWO_PICTURES = {
+    "JPEG": lambda: saved()[:-2] + saved(),
+    "JPEG, two frame headers": lambda: saved()[:-2] + saved()[saved().index(b"\xff\xc0") :],
+    "JPEG-LS": lambda: jpeg_ls()[:-2] + jpeg_ls(),
+    "JPEG-LS, two frame headers": lambda: jpeg_ls()[:-2] + jpeg_ls()[2:],
+    "JPEG 2000": lambda: j2k()[:-2] + j2k(),
+    "JPEG 2000, two tile parts for one tile": lambda: jpeg_2000_without_length(j2k())[:-2] + j2k(),
+    "JPEG 2000, in the packets": lambda: jpeg_2000_without_length(j2k()[:-12] + j2k() + j2k()[-12:]),
+}
+
+
+@pytest.mark.parametrize("what", TWO_PICTURES)
+def test_two_pictures_in_one_are_refused(what: str) -> None:
+    with pytest.raises(ValueError, match=r"picture|marker|tile part"):
+        bare(TWO_PICTURES[what]())
+
+
+@pytest.mark.parametrize("make", [saved, lambda: jpeg_ls(), lambda: j2k()])
+def test_a_second_picture_behind_the_first_is_cut(make: Callable[[], bytes]) -> None:
+    assert bare(make() + make()) == bare(make())
+
+
 def malformed() -> Iterator[tuple[str, bytes]]:
     for syntax, make in EVERY.items():
         frame = make()

@@ -141,6 +141,52 @@ def test_pictures_in_items_go_unless_they_are_icons(make_dataset: MakeDataset) -
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
+def test_overlay_planes_in_items_go(make_dataset: MakeDataset, recipe: str) -> None:
+    """No module has them there, and nobody looks at them; not in an icon either."""
+    item = Dataset()
+    for element, vr, value in (
+        (0x10, "US", 8),
+        (0x11, "US", 8),
+        (0x40, "CS", "G"),
+        (0x3000, "OW", b"RoeRoe."),
+    ):
+        item.add_new((0x6000, element), vr, value)
+    dataset = make_dataset(
+        AnatomicRegionSequence=[item], ReferencedImageSequence=[item], IconImageSequence=[item]
+    )
+    clean = deidentify(dataset, load_recipe(recipe), KEY, load_no_text_detector).dataset
+    assert not [it for it in clean.iterall() if it.tag.group == 0x6000]
+    assert b"RoeRoe" not in as_bytes(clean)
+
+
+def test_the_icon_of_an_icon_goes(make_dataset: MakeDataset) -> None:
+    """Icons are looked at; what is in their items is not."""
+    inner, icon = Dataset(), Dataset()
+    for it in (inner, icon):
+        it.Rows = it.Columns = 2
+        for keyword, value in GREY_BYTES.items():
+            setattr(it, keyword, value)
+        it["PixelData"] = DataElement("PixelData", "OB", bytes(range(4)))
+    icon.IconImageSequence = [inner]
+    icon.ReferencedImageSequence = [Dataset(inner)]
+    dataset = make_dataset(IconImageSequence=[icon])
+    clean = deidentify(dataset, parse_recipe("attributes: {IconImageSequence: K}"), KEY).dataset
+    (outer,) = clean.IconImageSequence
+    assert "PixelData" in outer
+    assert [it.keyword for it in outer.iterall() if it.keyword == "PixelData"] == ["PixelData"]
+
+
+@pytest.mark.parametrize("tag", [0x7F000010, 0x7FE00020, 0x7FFE0010])
+def test_retired_pixel_data_go_even_if_unknown_elements_stay(make_dataset: MakeDataset, tag: int) -> None:
+    dataset = make_dataset(Manufacturer="ACME")
+    dataset.add_new(tag, "OW", bytes(range(64)))
+    recipe = parse_recipe("profile: none\nunknown: keep")
+    clean = deidentify(dataset, recipe, KEY, load_no_text_detector).dataset
+    assert tag not in clean
+    assert clean.Manufacturer == "ACME"
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_bytes_behind_the_last_frame_are_cut_whatever_the_picture_is(
     make_dataset: MakeDataset, recipe: str
 ) -> None:

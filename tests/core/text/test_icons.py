@@ -1,11 +1,15 @@
 """Icons of instances whose recipe keeps them."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from tests.core.pixel_fixtures import compressed, ground, with_block
 
 from beamstop.changes import Change
+from beamstop.pixels.frame_extras import has_extras
 from beamstop.testing import BlockDetector, make_image
 from beamstop.text.icons import remove_icons_with_text
 
@@ -60,6 +64,17 @@ def test_icon_with_bytes_behind_its_picture_goes() -> None:
     assert (
         len(remove_icons_with_text(make_image(STAYS, IconImageSequence=[icon]), BlockDetector(), never)) == 1
     )
+
+
+def test_icon_with_a_comment_in_its_codestream_goes() -> None:
+    icon = make_image(STAYS)
+    (stream,) = compressed(icon, JPEG_LS)
+    dataset = make_image(STAYS, IconImageSequence=[icon])
+    compressed(dataset, JPEG_LS)
+    extras = partial(has_extras, clean_profile=bytes)
+    assert remove_icons_with_text(dataset, BlockDetector(), never, extras) == []
+    icon.PixelData = encapsulate([stream[:2] + b"\xff\xfe\0\x0aRoe^Jane" + stream[2:]])
+    assert len(remove_icons_with_text(dataset, BlockDetector(), never, extras)) == 1
 
 
 def test_icon_with_an_overlay_in_its_unused_bits_goes() -> None:

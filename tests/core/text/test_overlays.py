@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian
 from tests.core.pixel_fixtures import BLOCK, COLUMNS, HIDDEN, ROWS
 
 from beamstop.changes import Change
-from beamstop.errors import PixelError
 from beamstop.testing import BlockDetector
 from beamstop.text.detector import TextPolicy
 from beamstop.text.judge import TextJudge
@@ -73,12 +73,30 @@ def test_bits_beyond_the_last_plane_are_cleared() -> None:
     assert not any(dataset[0x6002, 0x3000].value)
 
 
-@pytest.mark.parametrize("rows", [0, 4000, None])
-def test_plane_that_does_not_fit_its_data_is_refused(rows: int | None) -> None:
-    dataset = overlay(np.zeros((1, ROWS, COLUMNS), "u1"))
-    dataset[0x6002, 0x0010].value = rows
-    with pytest.raises(PixelError, match=r"pixels_undecodable: \(6002,3000\)"):
-        hide_overlay_text(dataset, TextJudge(TextPolicy(), dataset), BlockDetector())
+@pytest.mark.parametrize("rows", [0, 4000, None, -4, "many"])
+def test_plane_that_does_not_fit_its_data_goes_with_its_group(rows: object) -> None:
+    dataset = overlay(np.ones((1, ROWS, COLUMNS), "u1"))
+    dataset.add_new(0x60000022, "LO", "another group")
+    dataset[0x6002, 0x0010] = DataElement(0x60020010, "LO" if rows == "many" else "SS", rows)
+    changes = hide_overlay_text(dataset, TextJudge(TextPolicy(), dataset), BlockDetector())
+    assert changes == [Change("", "(6002,3000)", "OW", "X", "text", why="overlay")]
+    assert [tag >> 16 for tag in dataset._dict] == [0x6000]
+
+
+@pytest.mark.parametrize("short", [1, 2, 900])
+def test_plane_whose_data_are_cut_short_goes_with_its_group(short: int) -> None:
+    dataset = overlay(np.ones((1, ROWS, COLUMNS), "u1"))
+    dataset[0x6002, 0x3000].value = dataset[0x6002, 0x3000].value[:-short]
+    changes = hide_overlay_text(dataset, TextJudge(TextPolicy(), dataset), BlockDetector())
+    assert [change.why for change in changes] == ["overlay"]
+    assert not dataset._dict
+
+
+def test_plane_whose_data_are_no_bytes_goes() -> None:
+    dataset = overlay(np.ones((1, ROWS, COLUMNS), "u1"))
+    dataset[0x6002, 0x3000] = DataElement(0x60023000, "US", [65535] * 600)
+    changes = hide_overlay_text(dataset, TextJudge(TextPolicy(), dataset), BlockDetector())
+    assert [(change.vr, change.why) for change in changes] == [("OW", "overlay")]
 
 
 def test_instance_without_overlays_is_left_alone() -> None:

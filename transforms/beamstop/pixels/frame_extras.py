@@ -50,6 +50,7 @@ _SOT, _SOD, _EOC, _TLM = 0xFF90, 0xFF93, 0xFFD9, 0xFF55
 _J2K_NEEDED = frozenset(
     {*range(0xFF50, 0xFF54), *range(0xFF55, 0xFF5A), *range(0xFF5C, 0xFF62), *range(0xFF72, 0xFF7A)}
 )
+_TILE_PART = b"\xff\x90\0\x0a"  # SOT and its length; no packet has FF90 inside
 _J2K_DROPPED = frozenset({0xFF63, 0xFF64})  # CRG, COM
 _JP2_BOXES = frozenset({b"jP  ", b"ftyp", b"jp2h", b"jp2c"})
 _JP2_HEADERS = frozenset({b"ihdr", b"bpcc", b"colr", b"pclr", b"cmap", b"cdef"})
@@ -246,6 +247,8 @@ def _bare_jpeg(frame: bytes, clean_profile: Cleaner) -> bytes:
             raise ValueError("a segment of an unknown kind")
     if _SOS not in seen:
         raise ValueError("no scan")
+    if sum(it.marker in _FRAME_HEADERS for it in segments) > 1 and seen.isdisjoint(_HIERARCHICAL):
+        raise ValueError("a picture behind the picture")
     _mark_used(segments)
     if where is not None:
         segments[where:where] = _profile_segments(profile, clean_profile)
@@ -389,6 +392,8 @@ def _tile_part(frame: bytes, start: int) -> tuple[int, _TilePart]:
         if marker not in _J2K_DROPPED:
             kept.append(frame[begin:at])
     header, packets = b"".join(kept), frame[at:end]
+    if _TILE_PART in packets:
+        raise ValueError("a tile part in a tile part")
     said = struct.unpack_from(">L", frame, start + 6)[0] and 12 + len(header) + len(packets)
     head = frame[start : start + 6] + struct.pack(">L", said) + frame[start + 10 : start + 12] + header
     return end, _TilePart(head, packets)

@@ -47,6 +47,7 @@ _ICC_PROFILE, _POLYGON = 0x00282000, 0x00181638
 _ANYWHERE = frozenset({*_DESCRIPTORS, _ICC_PROFILE, _POLYGON})
 _OVERLAYS, _OVERLAY_DATA = 0x6000, 0x3000
 _PIXELS = range(0x7FE00001, 0x7FE00011)
+_PIXEL_GROUPS, _PIXEL_GROUP, _ICON_IMAGE_SEQUENCE = range(0x7F00, 0x8000), 0x7FE0, 0x00880200
 # Groups of sequences that hold bulk data of another group: surfaces and tracks in annotations and back, the
 # channels of waveforms.
 _KIN = {
@@ -73,6 +74,28 @@ def has_no_place(path: tuple[int, ...], is_bytes: bool, sop_class: str) -> bool:
         return path[-2] >> 16 not in _KIN.get(group, {group})
     is_overlay = group & 0xFF01 == _OVERLAYS and tag & 0xFFFF == _OVERLAY_DATA
     return not is_overlay and not (tag in _SPECTRA and sop_class == _SPECTROSCOPY)
+
+
+def is_unseen_picture(path: tuple[int, ...]) -> bool:
+    """Say whether an attribute is of a picture that nobody looks at, and that no module has.
+
+    Those are pixel data and overlays in items, but for an icon's own pixels; and what stood in groups 7Fxx
+    before the standard retired it.
+
+    Args:
+        path: tags from the top level to it, standard ones.
+    """
+    tag = path[-1]
+    group, sequences = tag >> 16, path[:-1]
+    if group & 0xFF01 == _OVERLAYS:
+        return bool(sequences)
+    if group not in _PIXEL_GROUPS:
+        return False
+    if group != _PIXEL_GROUP or tag not in _PIXELS:
+        return True
+    return bool(sequences) and (
+        sequences[-1] != _ICON_IMAGE_SEQUENCE or sequences.count(_ICON_IMAGE_SEQUENCE) > 1
+    )
 
 
 def operator_of(tag: int, sop_class: str) -> Operator | None:

@@ -40,7 +40,7 @@ from beamstop.dicom.tags import (
 from beamstop.errors import Failed
 from beamstop.identity import Identity
 from beamstop.recipe.model import Recipe
-from beamstop.rules.bulk_data import BULK_OPERATORS
+from beamstop.rules.bulk_data import BULK_OPERATORS, is_unseen_picture
 from beamstop.rules.csa_headers import Physics, csa_physics
 from beamstop.rules.dates import OVER_AGE, cap_age, is_over_age
 from beamstop.rules.dependents import emptied_lists, filled_lists, is_upheld, upheld
@@ -76,8 +76,7 @@ _PATIENT_AGE = 0x00101010
 _DAYS_OF_EXAMINATION = (0x00080020, 0x00080021, 0x00080022, 0x00080023)  # study, series, acquisition, content
 _ORIGINAL_IDS = (0x00100020, 0x0020000D, 0x0020000E, 0x00080018)  # of patient, study, series, instance
 _CONTENT_SEQUENCE = 0x0040A730
-_DELIMITERS, _PIXELS = 0xFFFE, 0x7FE0
-_ICON_IMAGE_SEQUENCE = 0x00880200
+_DELIMITERS, _FIRST_PICTURE = 0xFFFE, 0x60000000
 _LONG = 5  # digits; shorter numbers are counts and sizes of anybody's
 _MAX_BYTES = 4  # of a character
 _SHORT_LIST, _LONG_LIST = 64, 4096  # characters
@@ -292,9 +291,8 @@ class _Walk:
                 # Group lengths are not written (PS3.5 7.2); command and meta groups have no place here, and
                 # neither have delimiters, which are no elements (PS3.5 7.5).
                 del elements[tag]
-            elif path and tag >> 16 == _PIXELS and path[-1] != _ICON_IMAGE_SEQUENCE:
-                # No module has pixel data in an item but an icon's, and nobody looked at these.
-                self._remove(dataset, elements[tag], (*path, int(tag)), label, "beamstop:nested pixel data")
+            elif tag >= _FIRST_PICTURE and is_unseen_picture((*path, int(tag))):
+                self._remove(dataset, elements[tag], (*path, int(tag)), label, "beamstop:unseen picture")
             else:
                 self._element(dataset, tag, path, label, None, content)
         for dependent in map(BaseTag, dependents):

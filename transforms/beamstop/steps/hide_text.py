@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from beamstop.dicom.elements import MALFORMED
 from beamstop.dicom.pydicom_guards import guarded
 from beamstop.errors import PixelError, Quarantined
-from beamstop.pixels.frame_extras import clean_frames
+from beamstop.pixels.frame_extras import clean_frames, has_extras
 from beamstop.pixels.frames import frame_count
 from beamstop.recipe.model import Recipe
 from beamstop.rules.icc_profiles import clean_icc_profile
@@ -74,7 +74,8 @@ def _hide_text(dataset: Dataset, recipe: Recipe, detector: TextDetector | None) 
     is_removed = partial(_is_removed, planner, str(dataset.get("SOPClassUID") or ""))
     report.add_boxes(hide_overlay_text(dataset, judge, detector, is_removed))
     if recipe.hides_text:
-        report.changes += remove_icons_with_text(dataset, detector, is_removed)
+        extras = partial(has_extras, clean_profile=clean_icc_profile)
+        report.changes += remove_icons_with_text(dataset, detector, is_removed, extras)
     return report
 
 

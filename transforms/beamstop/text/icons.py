@@ -20,14 +20,20 @@ _ICON_IMAGE_SEQUENCE = 0x00880200
 
 
 def remove_icons_with_text(
-    dataset: Dataset, detector: TextDetector, is_removed: Callable[[tuple[int, ...]], bool]
+    dataset: Dataset,
+    detector: TextDetector,
+    is_removed: Callable[[tuple[int, ...]], bool],
+    has_extras: Callable[[Dataset], bool] = lambda icon: False,
 ) -> list[Change]:
     """Remove every icon, at any depth, in which text is found or that cannot be looked at; in place.
+
+    An icon's own icons are not looked at: the rules engine removes them.
 
     Args:
         dataset: one instance.
         detector: finds text.
         is_removed: says of a path of tags whether the recipe removes what is there; such icons are skipped.
+        has_extras: says of an icon whether its frames carry anything beside their pictures; such icons go.
 
     Returns:
         one change per IconImageSequence removed.
@@ -35,7 +41,7 @@ def remove_icons_with_text(
     changes = []
     icons = (place for place in walk(dataset, _may_hold_icons) if place.tag == _ICON_IMAGE_SEQUENCE)
     for icon in list(icons):
-        if not is_removed(icon.path) and _show_text(icon.dataset, dataset, detector):
+        if not is_removed(icon.path) and _show_text(icon.dataset, dataset, detector, has_extras):
             del icon.dataset[_ICON_IMAGE_SEQUENCE]
             changes.append(Change(icon.label, "(0088,0200)", "SQ", "X", "text", why="icon"))
     return changes
@@ -46,10 +52,12 @@ def _may_hold_icons(place: Place) -> bool:
     return place.tag != _ICON_IMAGE_SEQUENCE and place.depth < DEEPEST and is_readable(place)
 
 
-def _show_text(place: Dataset, top: Dataset, detector: TextDetector) -> bool:
+def _show_text(
+    place: Dataset, top: Dataset, detector: TextDetector, has_extras: Callable[[Dataset], bool]
+) -> bool:
     try:
         icons = list(place[_ICON_IMAGE_SEQUENCE].value or ())
-        return any(_shows_text(icon, top, detector) for icon in icons)
+        return any(_shows_text(icon, top, detector, has_extras) for icon in icons)
     except (PixelError, *MALFORMED):  # cannot tell
         return True
 
@@ -59,7 +67,9 @@ def _value(icon: Dataset) -> bytes:
     return bytes(icon.PixelData or b"") if "PixelData" in icon else b""
 
 
-def _shows_text(icon: Dataset, top: Dataset, detector: TextDetector) -> bool:
+def _shows_text(
+    icon: Dataset, top: Dataset, detector: TextDetector, has_extras: Callable[[Dataset], bool]
+) -> bool:
     view = Dataset({**icon._dict})
     implicit, little = top.original_encoding
     view.set_original_encoding(implicit, little, top._character_set)
@@ -70,7 +80,7 @@ def _shows_text(icon: Dataset, top: Dataset, detector: TextDetector) -> bool:
     frames = open_frames(view)
     if frames is None:
         return False
-    if frames.changed:  # there are bytes behind the last frame
+    if frames.changed or has_extras(view):  # there are bytes behind the last frame, or beside a picture
         return True
     decoded = (frames.decode(index) for index in range(len(frames)))
     return any(frame.clear_unused_bits() or shows_text(frame, detector) for frame in decoded)

@@ -1,5 +1,6 @@
 """Overlay planes (60xx, PS3.3 C.9.2): text in them, and what is kept of them in the pixel data."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -63,11 +64,11 @@ def hide_overlay_text(
         is_removed: says of a path of tags whether the recipe removes what is there; such planes are skipped.
 
     Returns:
-        one change per box, with the tag of its Overlay Data.
+        one change per box, with the tag of its Overlay Data; and one per plane that was removed because its
+        data do not fit its rows and columns, or nothing says how many it has.
 
     Raises:
-        PixelError: `pixels_undecodable` where the data do not fit the plane's rows and columns,
-            `text_remains` where text was found twice more after hiding.
+        PixelError: `text_remains` where text was found twice more after hiding.
     """
     changes = []
     for group in _GROUPS:
@@ -104,39 +105,49 @@ def clear_embedded_overlays(dataset: Dataset) -> bool:
 def _clean_group(dataset: Dataset, group: int, judge: TextJudge, detector: TextDetector) -> list[Change]:
     name = f"({group:04X},3000)"
     element = dataset[group, _DATA]
-    if not element.value:  # a plane without data is none, whatever else the group says
-        for tag in [tag for tag in dataset._dict if tag >> 16 == group]:
-            del dataset[tag]
-        return []
-    rows, columns = _number(dataset, group, _ROWS), _number(dataset, group, _COLUMNS)
-    frames = _number(dataset, group, _FRAMES, 1)
-    data = element.value or b""
-    count = rows * columns
-    if not (
-        rows > 0
-        and columns > 0
-        and frames > 0
-        and count <= MAX_FRAME_BYTES
-        and frames * count <= len(data) * 8
-    ):
-        raise PixelError("pixels_undecodable", name)
     vr = element.VR if element.VR in ("OB", "OW") else "OW"
+    if not element.value:  # a plane without data is none, whatever else the group says
+        _remove_group(dataset, group)
+        return []
+    shape = _shape(dataset, group, element.value)
+    if shape is None:  # each reader makes of it what it likes, and none of them what was drawn
+        _remove_group(dataset, group)
+        return [Change("", name, vr, "X", "text", why="overlay")]
+    count = math.prod(shape)
     big = vr == "OW" and not transfer_syntax_of(dataset).is_little_endian
-    stored = pairs_swapped(data) if big else data
+    stored = pairs_swapped(element.value) if big else element.value
     bits = np.unpackbits(np.frombuffer(stored, np.uint8), bitorder="little")
-    planes = bits[: frames * count].reshape(frames, rows, columns)
     changes: list[Change] = []
-    for index, plane in enumerate(planes):
+    for index, plane in enumerate(bits[:count].reshape(shape)):
         check_time()
         if plane.any():
             search = search_and_hide(_Plane(plane), judge, detector, f"{name} frame {index}")
             changes += search.changes(name, vr, index)
-    beyond = bits[frames * count :]
+    beyond = bits[count:]
     if any(change.action == "X" for change in changes) or beyond.any():
         beyond[:] = 0
         cleared = np.packbits(bits, bitorder="little").tobytes()
         element.value = pairs_swapped(cleared) if big else cleared
     return changes
+
+
+def _shape(dataset: Dataset, group: int, data: Any) -> tuple[int, int, int] | None:
+    """Return frames, rows and columns of a plane; None where its data are no such bits."""
+    try:
+        shape = (
+            _number(dataset, group, _FRAMES, 1),
+            _number(dataset, group, _ROWS),
+            _number(dataset, group, _COLUMNS),
+        )
+    except PixelError:
+        return None
+    fits = isinstance(data, bytes) and min(shape) > 0 and math.prod(shape) <= len(data) * 8
+    return shape if fits and math.prod(shape[1:]) <= MAX_FRAME_BYTES else None
+
+
+def _remove_group(dataset: Dataset, group: int) -> None:
+    for tag in [tag for tag in dataset._dict if tag >> 16 == group]:
+        del dataset[tag]
 
 
 def _number(dataset: Dataset, group: int, element: int, default: int | None = None) -> int:
