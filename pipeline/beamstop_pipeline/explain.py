@@ -45,6 +45,7 @@ _IN_WORDS = {
     "U": "gets a new UID",
 }
 _REMOVED = {"X", "Z"}
+_DATE_VRS = {"DA", "DT"}
 
 
 def table(rows: Iterable[tuple[str, ...]], indent: str = "  ") -> Iterator[str]:
@@ -376,7 +377,7 @@ def _line(name: str, tag: int, vr: str, change: Change | None, origin: str, valu
     shown = repr(value)[:_VALUE_LENGTH] if value not in ("", None) else ""
     if change is None:
         return Line(name, tag_text(tag), vr, Action.K.value, "is kept", origin, shown)
-    happens = _IN_WORDS[change.action]
+    happens = "is shifted" if change.action == Action.C and vr in _DATE_VRS else _IN_WORDS[change.action]
     if change.action == Action.Z and change.after_digest is not None:
         happens = "gets a pseudonym"
     return Line(name, tag_text(tag), vr, change.action, happens, change.rule, shown)

@@ -1,6 +1,7 @@
 """`beamstop recipe …` and `beamstop explain`: what a recipe does, without a run."""
 
 import json
+import os
 import secrets
 import sys
 from pathlib import Path
@@ -162,7 +163,8 @@ def explain_file(
         try:
             data = file.read_bytes()
         except OSError as error:
-            raise DeidError(f"FILE: cannot be read ({type(error).__name__}); name one DICOM file") from None
+            why = (os.strerror(error.errno) if error.errno else type(error).__name__).lower()
+            raise DeidError(f"FILE: {why}; name one DICOM file") from None
         found = explain_instance(data, loaded, secrets.token_bytes(32))
         for line in describe_instance(found, show_values):
             typer.echo(line)

@@ -228,7 +228,7 @@ def test_exit_codes_say_rejected_quarantined_or_no_file(tmp_path, saved, told):
     assert (code, lines[-1].partition(" leak")[0]) == (1, "would be quarantined:")
     code, lines, err = told("explain", tmp_path / "none.dcm", "--recipe", "basic")
     assert (code, lines) == (2, [])
-    assert err.startswith("beamstop: FILE: cannot be read")
+    assert err == "beamstop: FILE: no such file or directory; name one DICOM file"
     assert told("explain", leak, "--recipe", "none")[0] == 2
 
 
@@ -284,6 +284,13 @@ def test_show_tells_markers_and_regions(told, tmp_path):
     assert "text hide all, languages en" in shown
     assert "markers R" in shown
     assert "region x 0 y 0 width 20 height 8: where Modality.equals('CT')" in shown
+
+
+@pytest.mark.parametrize("recipe", ["research", "basic"])
+def test_explain_says_that_a_date_is_shifted_where_it_is(recipe):
+    found = explain_instance(pixels(StudyDate="20200101"), load_recipe(recipe), bytes(32))
+    (line,) = (line for line in found.elements if line.path == "StudyDate")
+    assert line.happens == {"research": "is shifted", "basic": "is emptied"}[recipe]
 
 
 def test_explain_tells_regions_kept_boxes_and_pixels_that_nobody_looks_at():
