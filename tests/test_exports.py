@@ -17,7 +17,14 @@ import beamstop.kskit
 import beamstop.testing
 import beamstop_transforms
 
-OF_THE_HOUSE = {"OriginalIds", "apply_plans", "clean_frames_of", "code_items", "method_meanings"}
+OF_THE_HOUSE = {
+    "OriginalIds",
+    "original_ids",
+    "apply_plans",
+    "clean_frames_of",
+    "code_items",
+    "method_meanings",
+}
 VERBS = {"read_dicom", "bounce", "hide_text", "apply_recipe", "insert", "check_leaks", "encode"}
 TRANSFORMS = {
     *("ApplyRecipe", "Bounce", "CheckLeaks", "Deidentify", "DeidentifyFiles", "HideText", "Insert", "Match"),

@@ -12,80 +12,9 @@ import importlib
 import warnings
 from typing import Any
 
-from beamstop.chain import Deidentified, deidentify, deidentify_bytes
-from beamstop.changes import Change
-from beamstop.dicom.files import Encoded, encode, read_dicom
-from beamstop.dicom.limits import Limits
-from beamstop.errors import (
-    DeidError,
-    Failed,
-    KeyReferenceError,
-    PixelError,
-    Quarantined,
-    RecipeError,
-    Refusal,
-    Rejected,
-)
-from beamstop.identity import Identity
-from beamstop.keys import generate_key, resolve_key
-from beamstop.ocr import load_detector
-from beamstop.pixels.box import Box
-from beamstop.recipe.load import load_recipe, parse_recipe, recipe_schema
-from beamstop.recipe.model import Recipe
-from beamstop.rules.bouncers import Bouncer
-from beamstop.rules.operators import Context, Operator
-from beamstop.standard.actions import Action
-from beamstop.steps.apply_recipe import AttributeReport, apply_recipe
-from beamstop.steps.bounce import bounce
-from beamstop.steps.check_leaks import check_leaks
-from beamstop.steps.hide_text import hide_text
-from beamstop.steps.insert import insert
-from beamstop.text.boxes import TextBox
-from beamstop.text.detector import DetectorLoader, TextDetector, TextPolicy
-from beamstop.text.hiding import PixelReport
+import lazy_loader
 
-__all__ = [
-    "Action",
-    "AttributeReport",
-    "Bouncer",
-    "Box",
-    "Change",
-    "Context",
-    "DeidError",
-    "Deidentified",
-    "DetectorLoader",
-    "Encoded",
-    "Failed",
-    "Identity",
-    "KeyReferenceError",
-    "Limits",
-    "Operator",
-    "PixelError",
-    "PixelReport",
-    "Quarantined",
-    "Recipe",
-    "RecipeError",
-    "Refusal",
-    "Rejected",
-    "TextBox",
-    "TextDetector",
-    "TextPolicy",
-    "apply_recipe",
-    "bounce",
-    "check_leaks",
-    "deidentify",
-    "deidentify_bytes",
-    "encode",
-    "generate_key",
-    "hide_text",
-    "insert",
-    "load_detector",
-    "load_recipe",
-    "parse_recipe",
-    "read_dicom",
-    "recipe_schema",
-    "resolve_key",
-]
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 # Names of 0.1 that live elsewhere now; they go with the next version but one.
 _MOVED = {
@@ -145,5 +74,5 @@ def __getattr__(name: str) -> Any:
             return getattr(importlib.import_module(module), name)
     if name == "TextFinder":
         warnings.warn("beamstop.TextFinder is beamstop.TextDetector now", DeprecationWarning, stacklevel=2)
-        return TextDetector
-    raise AttributeError(f"module 'beamstop' has no attribute {name!r}")
+        name = "TextDetector"
+    return _load(name)

@@ -1,27 +1,18 @@
-"""The audit's tables: their schemas, the outcome of a source, and the seal over a run's rows."""
+"""The audit's tables: their schemas, and the seal over a run's rows."""
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from typing import Any, AnyStr
 
 import pyarrow as pa
 
 from beamstop.errors import DeidError, PixelError, Quarantined, Rejected
 from beamstop.identity import Identity
+from beamstop.outcome import Outcome as Outcome
 from beamstop.standard.uids import is_registered
 
 Row = dict[str, Any]
-
-
-class Outcome(StrEnum):
-    """What became of a source; every source has exactly one in every run."""
-
-    WRITTEN = "written"
-    REJECTED = "rejected"
-    QUARANTINED = "quarantined"
-    FAILED = "failed"
 
 
 def _schema(*fields: tuple[str, pa.DataType, str]) -> pa.Schema:

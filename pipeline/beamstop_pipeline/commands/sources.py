@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from beamstop.audit import Outcome
+from beamstop.outcome import Outcome
 from beamstop_pipeline.exit_codes import refusing_bad_configuration
 from beamstop_pipeline.silence import silenced
 
