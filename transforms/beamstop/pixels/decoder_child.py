@@ -31,8 +31,9 @@ REPLY = struct.Struct(
     "<BLLQ"
 )  # verdict; bytes of the photometric interpretation, of the decoder's name, of the cells
 REFUSED, DECODED, DISPUTED = range(3)  # verdicts: no decoder reads it, one does, two do and disagree
-_BLOCK = 8  # rows and columns whose mean is compared where decoders may round
+_BLOCK, _COLOUR_BLOCK = 8, 16  # rows and columns whose mean is compared where decoders may round
 _FURTHEST = 1 / 16  # of the range of values, that two means may be apart
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # What pydicom and the codecs raise on pixel data that are not what they claim to be.
 DECODER_ERRORS = (
     ArithmeticError,
@@ -164,23 +165,29 @@ def _conformed(cells: Cells, stated: PixelDescription) -> Cells:
 
 
 def _agree(one: Cells, other: Cells, stated: PixelDescription) -> bool:
-    """Say whether two decoders see the same: to the bit, or where they may round, in the means of blocks."""
+    """Say whether two decoders see the same: to the bit, or where they may round, in the means of blocks.
+
+    Luminance is compared in smaller blocks than colour, which decoders enlarge in their own ways where it is
+    subsampled.
+    """
     above = 8 * stated.dtype.itemsize - stated.bits_stored
     one, other = ((cells << above) >> above for cells in (one, other))  # whatever is in unused bits
     if stated.syntax not in _LOSSY:
         return np.array_equal(one, other)
-    apart = np.abs(_block_means(one) - _block_means(other))
-    return bool(apart.max() <= _FURTHEST * (1 << stated.bits_stored))
+    apart = one.astype(np.float32) - other
+    furthest = _FURTHEST * (1 << stated.bits_stored)
+    grey = apart if apart.ndim == 2 else apart @ _LUMA
+    return _most(grey, _BLOCK) <= furthest and (apart.ndim == 2 or _most(apart, _COLOUR_BLOCK) <= furthest)
 
 
-def _block_means(cells: Cells) -> Cells:
-    """Return the mean of each block of 8 by 8 pixels, those at the edges filled up with the last ones."""
-    rows, columns = cells.shape[:2]
-    edges = ((0, -rows % _BLOCK), (0, -columns % _BLOCK), *((0, 0),) * (cells.ndim - 2))
-    whole = np.pad(cells, edges, mode="edge")
-    blocks = whole.reshape(whole.shape[0] // _BLOCK, _BLOCK, whole.shape[1] // _BLOCK, _BLOCK, -1)
-    means: Cells = blocks.mean(axis=(1, 3), dtype=np.float64)
-    return means
+def _most(apart: NDArray[np.float32], side: int) -> float:
+    """Return the largest mean of a block; what is left at the edges belongs to the last one."""
+    for axis in range(2):
+        starts = np.arange(0, max(apart.shape[axis] - side, 0) + 1, side)
+        lengths = np.diff(starts, append=apart.shape[axis]).astype(np.float32)
+        sums = np.add.reduceat(apart, starts, axis=axis)
+        apart = sums / lengths.reshape(-1, *(1,) * (apart.ndim - 1 - axis))
+    return float(np.abs(apart).max())
 
 
 def _decoders(stated: PixelDescription) -> _Decoders:
