@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, RLELossless
+from pydicom.encaps import encapsulate
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from beamstop.errors import PixelError, RecipeError
 from beamstop.kskit import Config
@@ -20,6 +21,7 @@ from beamstop.kskit.images import (
     remove_authorized_words_from,
     save_deidentified_image_png,
 )
+from beamstop.pixels.encoders import encode_frame
 from beamstop.text.boxes import TextBox
 from beamstop.text.hiding import Picture
 
@@ -66,6 +68,22 @@ def make_image(pixels: np.ndarray, frames: int = 1, photometric: str = "MONOCHRO
     dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
     dataset.add_new("PixelData", "OB" if bits == 8 else "OW", pixels.tobytes())
     return dataset
+
+
+@pytest.mark.parametrize("planar", [0, 1])
+def test_components_of_a_codestream_lie_as_it_says_itself(planar: int) -> None:
+    colours = np.full((40, 60, 3), (20, 40, 90), np.uint8)
+    colours[20:, :30] = 120, 30, 20
+    dataset = make_image(colours, photometric="RGB")
+    stream = encode_frame(JPEG2000Lossless, colours, 8, "RGB")
+    assert stream is not None
+    dataset.PixelData = encapsulate([stream + bytes(len(stream) % 2)])
+    dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    dataset.PlanarConfiguration = planar
+    shown = get_PIL_image(dataset)
+    assert shown is not None
+    assert np.array_equal(np.asarray(shown), colours)
+    assert np.array_equal(deidentify_image_ndarray(dataset, detector=PatchDetector()), colours)
 
 
 def picture_with_text(dtype: type = np.uint8, low: int = 10, high: int = 250) -> np.ndarray:

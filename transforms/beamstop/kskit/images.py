@@ -23,6 +23,7 @@ from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply
 from pydicom.pixels.utils import pixel_array
 
 from beamstop.dicom.elements import MALFORMED
+from beamstop.dicom.files import transfer_syntax_of
 from beamstop.dicom.pydicom_guards import guarded
 from beamstop.errors import PixelError
 from beamstop.ocr import load_detector
@@ -301,8 +302,11 @@ def save_deidentified_image_png(pixels: Pixels, outfile: str | PathLike[str]) ->
 
 def _decode(dataset: Dataset, index: int | None = None) -> Pixels:
     """Return the pixels of all frames, or of one."""
+    syntax = transfer_syntax_of(dataset)
     try:
-        pixels: Pixels = dataset.pixel_array if index is None else pixel_array(dataset, index=index)
+        # A codestream says how its components lie, whatever Planar Configuration says (PS3.5 8.2).
+        options = {"planar_configuration": 0} if syntax.is_encapsulated else {}
+        pixels: Pixels = pixel_array(dataset, index=index, **options)
     except DECODER_ERRORS as error:
         raise PixelError("pixels_undecodable", type(error).__name__) from None
     return pixels
