@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any
 
 import apache_beam as beam
 
@@ -16,12 +16,13 @@ from beamstop_transforms.match import Match
 from beamstop_transforms.notifications import Notified, ReadNotifications
 from beamstop_transforms.read import ReadDicom
 from beamstop_transforms.record import Run
-from beamstop_transforms.redistribute import Redistribute
+from beamstop_transforms.redistribute import HEADERS, TEXT, Redistribute, Work
 from beamstop_transforms.resolve_duplicates import ResolveDuplicates
 from beamstop_transforms.sample import Sample
+from beamstop_transforms.seal_parts import SealParts
 from beamstop_transforms.skip_decided import SkipDecided
+from beamstop_transforms.step import Attempted
 from beamstop_transforms.stores import is_dicomweb
-from beamstop_transforms.tables import PER_BUNDLE
 from beamstop_transforms.windows import WriteWindows, into_windows
 from beamstop_transforms.write import WriteDicom, Written
 
@@ -34,7 +35,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> Any:
     """
     if job.subscription is not None:
         return build_stream(pipeline | "ReadNotifications" >> ReadNotifications(job.subscription), job)
-    target = Target(job.output, job.audit, job.key, job.run_id, first_wins=is_dicomweb(job.output))
+    target = target_of_job(job)
     sources = pipeline | "Match" >> Match(job.inputs)
     if job.limit is not None:
         sources = sources | "Sample" >> Sample(job.limit)
@@ -42,20 +43,17 @@ def build(pipeline: beam.Pipeline, job: Job) -> Any:
     skipping = sources | "SkipDecided" >> SkipDecided(decisions, job.key)
     listed = skipping.fresh | "NoteListed" >> NoteListed(job.progress)
     # Only paths cross this; from reading to writing is one fused chain.
-    chain = _deidentify(listed | "Redistribute" >> Redistribute(), job, target)
-    resolved = chain.written.claims | "ResolveDuplicates" >> ResolveDuplicates(
-        target, decisions, skipping.skipped
-    )
-    rows = (*chain.rows, resolved.overturned) | "NoteOutcomes" >> NoteOutcomes(job.progress)
+    written = _deidentify(listed | "Redistribute" >> Redistribute(_work(job)), job, target)
+    run = run_of_job(job, target)
+    finished = written.rows | "NoteOutcomes" >> NoteOutcomes(job.progress)
+    resolved = written.claims | "ResolveDuplicates" >> ResolveDuplicates(target, decisions, skipping.skipped)
     return JobOutputs(
-        rows=rows,
+        rows=resolved.overturned,
         sources=sources,
         skipped=skipping.skipped,
-        changes=chain.written.changes,
-        crosswalk=chain.written.crosswalk,
-        attributes=chain.written.attributes,
         losers=resolved.losers,
-    ) | "WriteAudit" >> WriteAudit(_run(job, target))
+        parts=finished | "SealParts" >> SealParts(run),
+    ) | "WriteAudit" >> WriteAudit(run)
 
 
 def build_stream(messages: Any, job: Job) -> Any:
@@ -72,35 +70,39 @@ def build_stream(messages: Any, job: Job) -> Any:
     sources = messages | "Notified" >> Notified(job.targets.values())
     # Windows come after it: a Reshuffle drops what is late for its window.
     shuffled = sources | "Reshuffle" >> beam.Reshuffle() | "Window" >> into_windows(job.window)
-    chain = _deidentify(shuffled, job, target)
-    return chain.rows | "Rows" >> beam.Flatten() | "WriteWindows" >> WriteWindows(_run(job, target))
+    written = _deidentify(shuffled, job, target)
+    return written.rows | "WriteWindows" >> WriteWindows(run_of_job(job, target))
 
 
-class Chain(NamedTuple):
-    """What comes of sources: what WriteDicom returns, and the rows of every step."""
-
-    written: Written
-    rows: tuple[Any, ...]
-
-
-def _deidentify(sources: Any, job: Job, target: Target) -> Chain:
+def _deidentify(sources: Any, job: Job, target: Target) -> Written:
+    """Return what WriteDicom returns; its rows are those of every step, each with what belongs to it."""
     detail = job.audit_detail == "changes"
-    read = sources | "ReadDicom" >> ReadDicom(job.key, job.limits, job.suspects, job.progress)
-    clean = read.instances | "Deidentify" >> Deidentify(
-        job.recipe, job.key, job.load_detector, detail, job.limits
-    )
-    written = clean.instances | "WriteDicom" >> WriteDicom(
-        target, job.attributes is not None, job.incremental, job.subscription is not None
-    )
-    # Not joined: runners carry out a join after the steps that feed it, and hold what is joined as a whole.
-    return Chain(written, (read.refused, clean.refused, written.rows))
+    read = ReadDicom(job.key, job.limits, job.suspects, job.progress)
+    clean = Deidentify(job.recipe, job.key, job.load_detector, detail, job.limits)
+    is_stream = job.subscription is not None
+    write = WriteDicom(target, job.attributes is not None, job.incremental, together=True, at_once=is_stream)
+    # What a step refuses stays with the others: nothing is joined, which runners would do after all the work.
+    instances = sources | "ReadDicom" >> Attempted(read)
+    written: Written = instances | "Deidentify" >> Attempted(clean) | "WriteDicom" >> write
+    return written
+
+
+def _work(job: Job) -> Work:
+    return TEXT if job.recipe.needs_detector else HEADERS
 
 
 def _decisions(job: Job, target: Target) -> Decisions | None:
     return Decisions(target, job.recipe.digest, version("beamstop")) if job.incremental else None
 
 
-def _run(job: Job, target: Target) -> Run:
+def target_of_job(job: Job) -> Target:
+    """Return where a job over inputs writes to."""
+    first_wins = is_dicomweb(job.output)
+    return Target(job.output, job.audit, job.key, job.run_id, first_wins, job.recovered)
+
+
+def run_of_job(job: Job, target: Target) -> Run:
+    """Return what the record says of a job."""
     return Run(
         target=target,
         recipe=job.recipe,
@@ -129,5 +131,4 @@ def _run(job: Job, target: Target) -> Run:
             "stall_timeout": job.stall_timeout,
         },
         started=job.started,
-        shards=PER_BUNDLE if job.progress is not None else 16,
     )

@@ -34,14 +34,12 @@ CHAIN = [
     "Redistribute/Unpack",
     "ReadDicom/Begin",
     "ReadDicom/Attempt",
-    "ReadDicom/Branch",
     "Deidentify/Bounce",
     "Deidentify/HideText",
     "Deidentify/BounceAgain",
     "Deidentify/ApplyRecipe",
     "Deidentify/Insert",
     "Deidentify/CheckLeaks",
-    "Deidentify/Branch",
     "WriteDicom/WriteDicom",
 ]
 

@@ -9,7 +9,8 @@ import pytest
 from apache_beam.pvalue import AsDict
 from pydicom.dataset import Dataset
 
-from beamstop_transforms.attributes import WriteAttributes, attributes_of
+from beamstop_transforms.attributes import WriteAttributes, attributes_of, narrow_table
+from beamstop_transforms.tables import WritePartialFiles
 
 
 def instance(source_id: str, **attributes: Any) -> tuple[str, Dataset]:
@@ -24,7 +25,8 @@ def write(folder: Path, instances: list[tuple[str, Dataset]], losers: dict[str, 
     with beam.Pipeline(runner="FnApiRunner", argv=["--direct_runner_bundle_repeat=1"]) as pipeline:
         rows = pipeline | "Rows" >> beam.Create(drafts)
         lost = AsDict(pipeline | "Losers" >> beam.Create(list(losers.items())))
-        _ = rows | WriteAttributes(str(folder), "r1", lost)
+        partials = rows | WritePartialFiles(narrow_table(str(folder), "r1"))
+        _ = partials | WriteAttributes(str(folder), "r1", lost)
     assert not list(folder.glob(".partial/r1/rows/*.wide"))
     files = sorted(folder.glob("r1-*.parquet"))
     assert len({str(pq.read_schema(file)) for file in files}) == 1

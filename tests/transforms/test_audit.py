@@ -55,7 +55,6 @@ def write(
         crosswalk=str(folder / "cross"),
         inputs=("/archive",),
         started="2026-01-01T00:00:00+00:00",
-        shards=1,
     )
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         inputs = {

@@ -249,3 +249,10 @@ def record_mac(record: Mapping[str, Any], identity: Identity) -> str:
     said = {name: value for name, value in record.items() if name != "mac"}
     text = json.dumps(said, sort_keys=True, separators=(",", ":"))
     return identity.digest("audit-record", text).hex()
+
+
+def part_mac(part: Mapping[str, Any], identity: Identity) -> str:
+    """Return the keyed digest, in hex, of all that the record of a part of a run says but `mac`."""
+    said = {name: value for name, value in part.items() if name != "mac"}
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    return identity.digest("audit-part", text).hex()

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from beamstop.audit import Row
 from beamstop.kskit.attributes import attributes_row
 from beamstop_transforms.step import Transform
-from beamstop_transforms.tables import PER_BUNDLE, PartialFile, Put, Table, WritePartialFiles, without_losers
+from beamstop_transforms.tables import NumberFiles, Partial, PartialFile, Put, Table, without_losers
 
 _MAP = "attributes"
 _NARROW = pa.schema([("source_id", pa.string()), (_MAP, pa.map_(pa.string(), pa.string()))])
@@ -41,7 +41,7 @@ def attributes_schema(names: Iterable[str]) -> pa.Schema:
 
 @dataclass(eq=False)
 class WriteAttributes(Transform):
-    """Write ATTRIBUTES/<run_id>-*.parquet: one row per clean instance, the same columns in every file.
+    """Make ATTRIBUTES/<run_id>-*.parquet: one row per clean instance, the same columns in every file.
 
     Attributes:
         target: the ATTRIBUTES folder or prefix.
@@ -53,10 +53,10 @@ class WriteAttributes(Transform):
     run_id: str
     losers: Any
 
-    def expand(self, rows: PCollection[Row]) -> PCollection[Put]:
-        """From the rows of `attributes_of`, return `Put` for every file."""
-        table = Table(self.target, "", self.run_id, _NARROW, PER_BUNDLE)
-        partial = rows | "PartialFiles" >> WritePartialFiles(table)
+    def expand(self, partials: PCollection[Partial]) -> PCollection[Put]:
+        """From partial files with the rows of `attributes_of`, return `Put` for every file."""
+        table = narrow_table(self.target, self.run_id)
+        partial = partials | "NumberFiles" >> NumberFiles(table)
         names = (
             partial
             | "Names" >> beam.Map(_names, table, self.losers)
@@ -65,12 +65,19 @@ class WriteAttributes(Transform):
         return partial | "Widen" >> beam.Map(_publish, table, AsSingleton(names), self.losers)
 
 
+def narrow_table(target: str, run_id: str) -> Table:
+    """Return the table of the partial files, which take the rows of `attributes_of`."""
+    return Table(target, "", run_id, _NARROW)
+
+
 def _names(file: PartialFile, table: Table, losers: Mapping[str, Any]) -> frozenset[str]:
-    """Return the names that occur in one partial file."""
-    found: set[str] = set()
-    for batch in _rows(file, table, losers).to_batches():
-        found.update(batch[_MAP].keys.unique().to_pylist())
-    return frozenset(found)
+    """Return the names that occur in the partial files of one file."""
+    return frozenset().union(*(names_in(without_losers(rows, losers)) for rows in table.read(file)))
+
+
+def names_in(rows: Any) -> frozenset[str]:
+    """Return the names that occur in some rows of partial files."""
+    return frozenset(name for it in rows.to_batches() for name in it[_MAP].keys.unique().to_pylist())
 
 
 def _union(sets: Iterable[frozenset[str]]) -> frozenset[str]:
@@ -78,16 +85,15 @@ def _union(sets: Iterable[frozenset[str]]) -> frozenset[str]:
 
 
 def _publish(file: PartialFile, table: Table, names: frozenset[str], losers: Mapping[str, Any]) -> Put:
-    """Widen one partial file and give it its name; may be repeated."""
+    """Widen the partial files of one file and give it its name; may be repeated."""
+    rows = (without_losers(it, losers) for it in table.read(file))
     schema = attributes_schema(names)
-    batches = _rows(file, table, losers).to_batches(max_chunksize=1000)
-    wide = pa.Table.from_batches([_widened(batch, schema) for batch in batches], schema)
-    return table.put(file.final, wide)
+    return table.put(file.final, (widened(it, schema) for it in rows), schema)
 
 
-def _rows(file: PartialFile, table: Table, losers: Mapping[str, Any]) -> Any:
-    rows = _NARROW.empty_table() if file.partial is None else table.read(file.partial)
-    return without_losers(rows, losers)
+def widened(rows: Any, schema: pa.Schema) -> Any:
+    """Return rows of partial files as a table that has every column."""
+    return pa.Table.from_batches([_widened(it, schema) for it in rows.to_batches(max_chunksize=1000)], schema)
 
 
 def _widened(batch: Any, schema: pa.Schema) -> Any:

@@ -12,8 +12,6 @@ from apache_beam.pvalue import AsDict, AsList, AsSingleton, PCollection
 from apache_beam.transforms.combiners import Count
 
 from beamstop.audit import (
-    CHANGES,
-    CROSSWALK,
     INSTANCES,
     Outcome,
     Row,
@@ -26,14 +24,26 @@ from beamstop_transforms.attributes import WriteAttributes
 from beamstop_transforms.devices import Device, Seen, added, as_recorded, commonest, seen_by_device
 from beamstop_transforms.instance import Lost
 from beamstop_transforms.ledger.numbers import numbers_in
+from beamstop_transforms.ledger.sealed import INSTANCES as SEALED_INSTANCES
+from beamstop_transforms.ledger.sealed import rows_of, sealed_tables
 from beamstop_transforms.ledger.target import open_claims
 from beamstop_transforms.png import NOT_RENDERED, OCCUPIED, PICTURES, WritePng
 from beamstop_transforms.prune import FindLeftovers, Prune
-from beamstop_transforms.record import MARKS, Run, complete, counts, counts_of, put_record
+from beamstop_transforms.record import Run, complete, counts, counts_of, put_record
 from beamstop_transforms.release import Release
+from beamstop_transforms.seal_parts import Parts, tables_of
+from beamstop_transforms.skip_decided import nothing_skipped
 from beamstop_transforms.step import Transform
 from beamstop_transforms.stores import PARTIAL, open_store
-from beamstop_transforms.tables import PER_BUNDLE, PartialFile, Put, Table, WritePartialFiles, WriteTable
+from beamstop_transforms.tables import (
+    NumberFiles,
+    Partial,
+    PartialFile,
+    Put,
+    Table,
+    WritePartialFiles,
+    WriteTable,
+)
 
 
 class UnreconciledError(DeidError):
@@ -45,13 +55,14 @@ class JobOutputs(NamedTuple):
 
     Attributes:
         rows: one row per source that was not skipped, and one per skipped source whose earlier row holds no
-            longer; one collection, or a tuple of several that need not be joined.
+            longer; one collection, or a tuple of several that need not be joined. Those in `parts` are none.
         sources: every `Source` that was found; None where nothing else knows them than the rows.
-        skipped: which sources were left out, as an earlier run's row holds; one element, see `numbers_in`.
+        skipped: which sources were left out, as an earlier run's row holds; see `numbers_in`.
         changes: rows of `changes`, in batches.
         crosswalk: rows of the crosswalk.
         attributes: rows of the table of attributes, as `attributes_of` has them.
         losers: source_id and `Lost` of the sources that are duplicates and not written.
+        parts: what `SealParts` returns, with rows of all tables.
     """
 
     rows: Any
@@ -61,6 +72,7 @@ class JobOutputs(NamedTuple):
     crosswalk: Any = None
     attributes: Any = None
     losers: Any = None
+    parts: Parts | None = None
 
 
 @dataclass(eq=False)
@@ -79,40 +91,53 @@ class WriteAudit(Transform):
         _, inputs = super()._extract_input_pvalues(pvalueish)
         return pvalueish, {name: it for name, it in inputs.items() if it is not None}
 
+    def _partials(self, outputs: JobOutputs, tables: Mapping[str, Table]) -> dict[str, PCollection[Partial]]:
+        """Return the partial files of each table that is wanted, of rows that come alone and in parts."""
+        found = {}
+        for name, table in tables.items():
+            rows = outputs.rows if name == "instances" else getattr(outputs, name)
+            alone = [] if rows is None else [rows | f"Partial_{name}" >> WritePartialFiles(table)]
+            in_parts = [] if outputs.parts is None else [getattr(outputs.parts, name)]
+            if alone or in_parts:
+                found[name] = (*alone, *in_parts) | f"Both_{name}" >> beam.Flatten()
+        return found
+
     def expand(self, outputs: JobOutputs) -> PCollection[dict[str, Any]]:
         """Return one element: the counts of the run.
 
         Raises:
             ValueError: the run wants a crosswalk or a table of attributes and `outputs` has no rows for it.
         """
-        run = self.run
+        run, tables = self.run, tables_of(self.run)
+        partials = self._partials(outputs, tables)
         for name in ("crosswalk", "attributes"):
-            if getattr(run, name) is not None and getattr(outputs, name) is None:
+            if name in tables and name not in partials:
                 raise ValueError(f"the run wants {name}: pass WriteDicom's as JobOutputs.{name}")
         losers: Any = {} if outputs.losers is None else AsDict(outputs.losers)
         # Rows wait on disk for the losers' verdict, not in a runner's memory.
-        table = Table(run.target.audit, "instances", run.target.run_id, _WITH_MARKS, run.shards)
-        partial = outputs.rows | "PartialInstances" >> WritePartialFiles(table)
+        numbered = partials["instances"] | "NumberFiles" >> NumberFiles(tables["instances"])
         skipped = outputs.skipped
         if skipped is None:
-            skipped = partial.pipeline | "NothingSkipped" >> beam.Create([b""])
+            skipped = nothing_skipped(numbered.pipeline)
         tags = (_TALLY, _NODES, _CLEAN, _DEVICES)
-        instances = partial | "WriteInstances" >> beam.ParDo(
-            _WriteInstancesFn(run, table), losers
+        instances = numbered | "WriteInstances" >> beam.ParDo(
+            _WriteInstancesFn(run, tables["instances"]), losers
         ).with_outputs(*tags, main="files")
         files = [instances["files"]]
-        if run.detail and outputs.changes is not None:
-            table = Table(run.target.audit, "changes", run.target.run_id, CHANGES, PER_BUNDLE)
-            files.append(outputs.changes | "WriteChanges" >> WriteTable(table, losers))
+        if "changes" in partials:
+            files.append(partials["changes"] | "WriteChanges" >> WriteTable(tables["changes"], losers))
         if run.crosswalk is not None:
-            table = Table(run.crosswalk, "", run.target.run_id, CROSSWALK, run.shards, private=True)
-            files.append(outputs.crosswalk | "WriteCrosswalk" >> WriteTable(table, losers))
+            files.append(partials["crosswalk"] | "WriteCrosswalk" >> WriteTable(tables["crosswalk"], losers))
         if run.attributes is not None:
             table_of_attributes = WriteAttributes(run.attributes, run.target.run_id, losers)
-            files.append(outputs.attributes | "WriteAttributes" >> table_of_attributes)
+            files.append(partials["attributes"] | "WriteAttributes" >> table_of_attributes)
         pictures: Any = {}
         if run.png is not None:
-            pictures = AsDict(instances[_CLEAN] | "WritePng" >> WritePng(run.png, run.target.output))
+            clean = instances[_CLEAN]
+            if run.target.recovered:
+                kept = numbered.pipeline | "Recovered" >> beam.Create([run.target.recovered])
+                clean = (clean, kept | "Kept" >> beam.FlatMap(_clean_files, run)) | "Clean" >> beam.Flatten()
+            pictures = AsDict(clean | "WritePng" >> WritePng(run.png, run.target.output))
         devices = (
             instances[_DEVICES]
             | "ByDevice" >> beam.CombinePerKey(added)
@@ -137,13 +162,13 @@ class WriteAudit(Transform):
         if outputs.sources is not None:
             sources = AsSingleton(outputs.sources | "CountSources" >> Count.Globally())
         recorded = (
-            partial.pipeline
+            numbered.pipeline
             | "Once" >> beam.Create([None])
             | "WriteRecord"
             >> beam.ParDo(
                 _WriteRecordFn(run),
                 sources,
-                AsSingleton(skipped),
+                AsList(skipped),
                 AsSingleton(instances[_TALLY] | "Tally" >> beam.CombineGlobally(_add)),
                 AsDict(nodes),
                 AsSingleton(devices),
@@ -160,7 +185,7 @@ class WriteAudit(Transform):
 
 
 class _WriteInstancesFn(beam.DoFn):
-    """Complete every row of a partial file (losers' verdict, run's columns, MAC) and give it its name.
+    """Complete every row of partial files (losers' verdict, run's columns, MAC) and give them their name.
 
     Yields the file; to the tally the counts; to the nodes, for each bucket of the Merkle tree, source_ids and
     leaves in 64 bytes a row; to the clean ones path and SHA-256 of every file that is written; to the
@@ -179,17 +204,18 @@ class _WriteInstancesFn(beam.DoFn):
         tally, nodes = Counter[str](), defaultdict[int, list[bytes]](list)
         batches: list[pa.RecordBatch] = []
         devices: list[tuple[Device, Seen]] = []
-        rows = _WITH_MARKS.empty_table() if file.partial is None else self._table.read(file.partial)
-        for batch in rows.to_batches(max_chunksize=_AT_ONCE):
-            rows_of_batch = [self._complete(row, losers) for row in batch.to_pylist()]
-            for row in rows_of_batch:
-                tally.update(counts_of(row))
-                nodes[bucket_of(row["source_id"])] += [bytes.fromhex(row["source_id"]), leaf(row)]
-                if self._run.png is not None and row["outcome"] == Outcome.WRITTEN:
-                    yield pvalue.TaggedOutput(_CLEAN, (row["output_path"], row["output_sha256"]))
-            devices += seen_by_device(rows_of_batch).items()
-            batches.append(pa.RecordBatch.from_pylist(rows_of_batch, INSTANCES))
-        yield self._table.put(file.final, pa.Table.from_batches(batches, INSTANCES))
+        for rows in self._table.read(file):
+            for batch in rows.to_batches(max_chunksize=_AT_ONCE):
+                rows_of_batch = [self._complete(row, losers) for row in batch.to_pylist()]
+                for row in rows_of_batch:
+                    tally.update(counts_of(row))
+                    nodes[bucket_of(row["source_id"])] += [bytes.fromhex(row["source_id"]), leaf(row)]
+                    if self._run.png is not None and row["outcome"] == Outcome.WRITTEN:
+                        yield pvalue.TaggedOutput(_CLEAN, (row["output_path"], row["output_sha256"]))
+                devices += seen_by_device(rows_of_batch).items()
+                batches.append(pa.RecordBatch.from_pylist(rows_of_batch, INSTANCES))
+        whole = pa.Table.from_batches(batches, INSTANCES)
+        yield self._table.put(file.final, [whole], INSTANCES)
         yield pvalue.TaggedOutput(_TALLY, tally)
         for number, parts in nodes.items():
             yield pvalue.TaggedOutput(_NODES, (number, b"".join(parts)))
@@ -204,10 +230,16 @@ class _WriteInstancesFn(beam.DoFn):
 
 
 _TALLY, _NODES, _CLEAN, _DEVICES = "tally", "nodes", "clean", "devices"
-_WITH_MARKS = pa.schema(
-    [*INSTANCES, *((name, pa.bool_()) for name in MARKS), ("device", pa.list_(pa.string()))]
-)
 _AT_ONCE = 1_000  # rows held as dicts
+
+
+def _clean_files(run_ids: tuple[str, ...], run: Run) -> Iterator[tuple[str, str]]:
+    """Yield path and SHA-256 of every file that a row of some earlier runs tells of."""
+    for table in sealed_tables(run.target.audit, run.target.identity(), [SEALED_INSTANCES]):
+        if table.run_id in run_ids:
+            for batch in rows_of(run.target.audit, table, ["output_path", "output_sha256"]):
+                written = batch.filter(batch["output_path"].is_valid())
+                yield from zip(*(column.to_pylist() for column in written.columns), strict=True)
 
 
 def _one_device(found: tuple[Device, Seen]) -> dict[Device, Seen]:
@@ -240,7 +272,7 @@ class _WriteRecordFn(beam.DoFn):
         self,
         _: None,
         sources: int | None,
-        left_out: bytes,
+        left_out: list[bytes],
         totals: Mapping[str, int],
         buckets: Mapping[int, bytes],
         devices: Mapping[Device, Seen],

@@ -1,7 +1,6 @@
 """Deidentify, DeidentifyFiles: the whole chain from instances, or from patterns, to clean instances."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import apache_beam as beam
 from apache_beam.pipeline import Pipeline
@@ -20,7 +19,7 @@ from beamstop_transforms.instance import Instance
 from beamstop_transforms.match import Match
 from beamstop_transforms.read import ReadDicom
 from beamstop_transforms.redistribute import Redistribute
-from beamstop_transforms.step import Branches, Step, Transform, branches
+from beamstop_transforms.step import Attempted, Branches, Step, Transform, branches
 
 
 @dataclass(eq=False)
@@ -56,22 +55,13 @@ class Deidentify(Transform):
 
     def expand(self, instances: PCollection[Instance]) -> Branches:
         """From instances that were read, return those that are clean, and the audit rows of all others."""
+        return branches(self.attempted(instances))
+
+    def attempted(self, instances: PCollection[Instance]) -> PCollection[Instance]:
+        """Return all instances, refused ones among them."""
         for label, step in self.steps().items():
-            instances = instances | label >> _Attempt(step)
-        return branches(instances)
-
-
-@dataclass(eq=False)
-class _Attempt(Transform):
-    """A step that leaves what it refuses among the instances: a chain branches once, at its end."""
-
-    step: Step
-
-    def expand(self, instances: PCollection[Instance]) -> PCollection[Instance]:
-        return self.step.attempted(instances)
-
-    def display_data(self) -> dict[str, Any]:
-        return self.step.display_data()
+            instances = instances | label >> Attempted(step)
+        return instances
 
 
 @dataclass(eq=False)

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from enum import Enum
 
@@ -56,6 +56,9 @@ class Placing:
         self._aside = open_store(target.workspace)
         self._claims = open_claims(target)
         self._ledger = Ledger(target.audit, target.identity())
+        self._ended = (
+            Ledger(target.audit, target.identity(), target.recovered) if target.recovered else self._ledger
+        )
 
     def together(self, instances: Iterable[Instance]) -> AbstractContextManager[None]:
         """Place these instances cheaply within; all of them are durable when it ends."""
@@ -158,7 +161,10 @@ class Placing:
         self._aside.write(name, data, found and found.version)
 
     def resolve(
-        self, sop_instance_uid: str, holders: Mapping[str, Claimant] | None = None
+        self,
+        sop_instance_uid: str,
+        holders: Mapping[str, Claimant] | None = None,
+        recovered: Collection[str] = (),
     ) -> dict[str, Lost]:
         """Finish one contested UID when every source has been seen; may be repeated.
 
@@ -169,10 +175,12 @@ class Placing:
             sop_instance_uid: the UID.
             holders: sources that this run skipped and that have it, by source_id; each is a claimant
                 if its file stands.
+            recovered: those of them whose run broke before it resolved anything: it is as if this run had
+                written their files.
 
         Returns:
             source_id → why it is not written, of all that are not; holders among them only where a duplicate
-            is written in their place.
+            is written in their place, or their run broke.
 
         Raises:
             StoreError: the claim was changed by somebody else.
@@ -195,7 +203,7 @@ class Placing:
             return {it: Lost("duplicate", claim.winner) for it in claim.claimants if it != claim.winner}
         self._take_back(sop_instance_uid, claim)
         every = claim.claimants.keys() | self._earlier(claim)
-        mine = claim.claimants.keys() - holders.keys()
+        mine = claim.claimants.keys() - (holders.keys() - set(recovered))
         return {it: Lost("duplicate_conflict", _named(every - {it})) for it in mine}
 
     def _is_one_instance(self, uid: str, claim: Claim) -> bool:
@@ -263,7 +271,7 @@ class Placing:
         for path, sha256 in claim.files():
             made.setdefault(path, set()).add(sha256)
         for it in claim.claimants.values():
-            if not self._ledger.wrote(it.path, it.sha256) and self._claims.made_before(
+            if not self._ended.wrote(it.path, it.sha256) and self._claims.made_before(
                 uid, it.path, it.sha256
             ):
                 made.setdefault(it.path, set()).add(it.sha256)

@@ -1,13 +1,12 @@
 """FindLeftovers, Prune: clean files that no source stands for any more, removed only when asked."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-import pyarrow as pa
 from apache_beam import pvalue
-from apache_beam.pvalue import AsList, AsSingleton, PCollection
+from apache_beam.pvalue import AsList, PCollection
 
 from beamstop.audit import PRUNED_FILES, Outcome, Row
 from beamstop_transforms.ledger.history import History, Leftover
@@ -17,10 +16,9 @@ from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.paths import is_clean_path
 from beamstop_transforms.step import Transform
 from beamstop_transforms.stores import open_store
-from beamstop_transforms.tables import PER_BUNDLE, Put, Table
+from beamstop_transforms.tables import Put, Table, WritePartialFiles, WriteTable
 
 _SINCE = "since"
-_AT_ONCE = 100_000  # rows in one file that says what was pruned
 
 
 class Leftovers(NamedTuple):
@@ -54,7 +52,7 @@ class FindLeftovers(Transform):
 
     def expand(self, files: PCollection[Put]) -> Leftovers:
         """From this run's tables of instances, which must stand, return `Leftovers`."""
-        find = beam.ParDo(_FindFn(self.target, self.inputs), AsList(files), AsSingleton(self.skipped))
+        find = beam.ParDo(_FindFn(self.target, self.inputs), AsList(files), AsList(self.skipped))
         once = files.pipeline | "Once" >> beam.Create([None])
         outputs = once | "Find" >> find.with_outputs(_SINCE, main="found")
         return Leftovers(outputs["found"], outputs[_SINCE])
@@ -66,7 +64,7 @@ class _FindFn(beam.DoFn):
         self._target = target
         self._inputs = inputs
 
-    def process(self, _: None, files: list[Put], skipped: bytes) -> Iterator[Any]:
+    def process(self, _: None, files: list[Put], skipped: list[bytes]) -> Iterator[Any]:
         own = [SealedTable(it.name, self._target.run_id, it.sha256) for it in sorted(files)]
         history = History(self._target, own, self._inputs, numbers_in(skipped))
         yield from history.leftovers()
@@ -84,19 +82,15 @@ class Prune(Transform):
 
     def expand(self, found: PCollection[Leftover]) -> tuple[PCollection[Put], PCollection[int]]:
         """From `Leftover`, return the lists in AUDIT, and one element for each file removed."""
-        table = Table(self.target.audit, PRUNED, self.target.run_id, PRUNED_FILES, PER_BUNDLE)
+        table = Table(self.target.audit, PRUNED, self.target.run_id, PRUNED_FILES)
         ours = (
             found
             | "Redistribute" >> beam.Reshuffle()
             | "Ours" >> beam.FlatMap(_ours, self.target)
             | "Keep" >> beam.Reshuffle()  # what is listed and what is removed must be the same
         )
-        lists = (
-            ours
-            | "AsOne" >> beam.Map(lambda row: (0, row))
-            | "Group" >> beam.GroupByKey()
-            | "List" >> beam.FlatMap(_list, table)
-        )
+        written = ours | "List" >> WritePartialFiles(table)
+        lists = written | "WriteLists" >> WriteTable(table, even_empty=False)
         return lists, ours | "Remove" >> beam.Map(_remove, self.target.output, AsList(lists))
 
 
@@ -114,15 +108,6 @@ def _ours(left: Leftover, target: Target) -> Iterator[Row]:
             "output_sha256": left.sha256,
             "why": left.why,
         }
-
-
-def _list(group: tuple[int, Iterable[Row]], table: Table) -> Iterator[Put]:
-    """Write the lists: none if nothing is removed."""
-    listed = sorted(group[1], key=lambda row: row["output_path"])
-    for begin in range(0, len(listed), _AT_ONCE):
-        number, count = begin // _AT_ONCE, -(-len(listed) // _AT_ONCE)
-        part = pa.Table.from_pylist(listed[begin : begin + _AT_ONCE], table.schema)
-        yield table.put(f"{table.folder}/{table.run_id}-{number:05}-of-{count:05}.parquet", part)
 
 
 def _remove(row: Mapping[str, Any], output: str, _lists: list[Put]) -> int:

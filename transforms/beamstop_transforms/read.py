@@ -44,8 +44,12 @@ class ReadDicom(Transform):
 
     def expand(self, sources: PCollection[Source]) -> Branches:
         """Return the instances, and the rows of what is no readable DICOM."""
+        return branches(self.attempted(sources))
+
+    def attempted(self, sources: PCollection[Source]) -> PCollection[Instance]:
+        """Return all instances, refused ones among them."""
         begun = sources | "Begin" >> beam.ParDo(_BeginFn(self.key, self.limits, self.progress))
-        return branches(attempted("ReadDicom", "ms_read", self.begin, begun))
+        return attempted("ReadDicom", "ms_read", self.begin, begun)
 
     def begin(self) -> Work:
         """Return the work on an instance."""

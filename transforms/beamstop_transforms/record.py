@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+
 from beamstop.audit import (
     INSTANCES,
     Outcome,
@@ -24,7 +26,7 @@ from beamstop.rules.profile import edition
 from beamstop_transforms.ledger.history import input_digests
 from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.stores import is_dicomweb, is_remote, open_store
-from beamstop_transforms.tables import PER_BUNDLE, Put
+from beamstop_transforms.tables import Put
 
 _PACKAGES = ("beamstop", "apache-beam", "pydicom", "numpy", "pyarrow")
 _CODECS = ("imagecodecs", "pyjpegls", "pylibjpeg-openjpeg", "python-gdcm")
@@ -114,7 +116,6 @@ class Run:
         prune: whether clean files that no source stands for are removed; None if they are not looked for.
         options: how the run was asked for, without names of files and folders.
         started: UTC, ISO 8601.
-        shards: Parquet files per table of rows, at least; or `PER_BUNDLE`.
         versions: of what can change a result.
     """
 
@@ -128,7 +129,6 @@ class Run:
     prune: bool | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     started: str = field(default_factory=_now)
-    shards: int = PER_BUNDLE
     versions: Mapping[str, str] = field(default_factory=versions)
 
     @property
@@ -142,6 +142,15 @@ class Run:
 
 
 MARKS = ("unchanged", "overturned")  # for the counts alone
+# Of the rows that wait in partial files: not complete, and with what only the record or `conclude` asks.
+WITH_MARKS = pa.schema(
+    [
+        *INSTANCES,
+        *((name, pa.bool_()) for name in MARKS),
+        ("device", pa.list_(pa.string())),
+        ("contested", pa.string()),
+    ]
+)
 
 
 def complete(row: Row, columns: Mapping[str, str], identity: Identity) -> Row:
@@ -188,31 +197,100 @@ def put_record(
         files: all other files; those of AUDIT, which lie in a folder of it, are sealed.
         more: what it says beside.
     """
-    run_id, identity, ended = run.target.run_id, run.target.identity(), datetime.now(UTC)
-    put = sorted(files)
-    record = {
-        "run_id": run_id,
+    identity = run.target.identity()
+    ended = datetime.now(UTC)
+    return put_sealed(
+        run.target.audit,
+        {
+            **head_of(run, identity),
+            "engines": _details(tally, "engine"),
+            "counts": dict(counted),
+            "ended": ended.isoformat(timespec="milliseconds"),
+            "seconds": round((ended - datetime.fromisoformat(run.started)).total_seconds(), 3),
+            **_seals(files, buckets, tally["rows"], run.target.run_id, identity),
+            **more,
+        },
+        identity,
+    )
+
+
+def head_of(run: Run, identity: Identity) -> dict[str, Any]:
+    """Return what the record of a run says that is known when it starts."""
+    return {
+        "run_id": run.target.run_id,
         "versions": dict(run.versions),
         "recipe": settings_of(run.recipe),
         "standard": edition(),
         "options": dict(run.options),
         "inputs": input_digests(run.inputs, identity),
         "output": output_digest(run.target.output, identity),
-        "engines": _details(tally, "engine"),
-        "counts": dict(counted),
         "started": run.started,
-        "ended": ended.isoformat(timespec="milliseconds"),
-        "seconds": round((ended - datetime.fromisoformat(run.started)).total_seconds(), 3),
+    }
+
+
+def _seals(
+    files: Iterable[Put], buckets: Mapping[int, bytes], rows: int, run_id: str, identity: Identity
+) -> dict[str, Any]:
+    put = sorted(files)
+    return {
         "files": [it.name for it in put],
         "sha256": {it.name: it.sha256 for it in put if "/" in it.name},
-        "integrity": seal(buckets, tally["rows"], run_id, identity),
+        "integrity": seal(buckets, rows, run_id, identity),
+    }
+
+
+def put_broken_record(
+    audit: str,
+    head: Mapping[str, Any],
+    tally: Mapping[str, int],
+    buckets: Mapping[int, bytes],
+    files: Iterable[Put],
+    more: Mapping[str, Any],
+    identity: Identity,
+) -> dict[str, Any]:
+    """Write the record of a run that broke, about the rows that it had sealed; return it.
+
+    Args:
+        audit: the AUDIT folder or prefix.
+        head: see `head_of`.
+        tally: see `put_record`.
+        buckets: likewise.
+        files: likewise.
+        more: likewise.
+        identity: of the run's key.
+    """
+    rows = tally["rows"]
+    record = {
+        **head,
+        "broken": True,
+        "engines": _details(tally, "engine"),
+        "counts": counts(rows, 0, Counter(tally)),
+        "ended": None,
+        "seconds": None,
+        **_seals(files, buckets, rows, head["run_id"], identity),
         **more,
     }
+    return put_sealed(audit, record, identity)
+
+
+def put_sealed(audit: str, record: dict[str, Any], identity: Identity) -> dict[str, Any]:
+    """Seal a record and write it, in place of what a try before left; return it."""
     record["mac"] = record_mac(record, identity)
-    store, name = open_store(run.target.audit), record_name(run_id)
+    store, name = open_store(audit), record_name(record["run_id"])
     found = store.find(name)
     store.write(name, json.dumps(record, indent=1).encode(), found and found.version)
     return record
+
+
+def place_digests(run: Run, identity: Identity) -> dict[str, str]:
+    """Return a keyed digest of every place that a run writes to, by name."""
+    places = {
+        "output": run.target.output,
+        "crosswalk": run.crosswalk,
+        "attributes": run.attributes,
+        "png": run.png,
+    }
+    return {name: output_digest(it, identity) for name, it in places.items() if it is not None}
 
 
 def output_digest(output: str, identity: Identity) -> str:

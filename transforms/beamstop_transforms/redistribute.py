@@ -3,7 +3,7 @@
 import pickle
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
@@ -15,37 +15,93 @@ from beamstop_transforms.step import Transform
 
 _MOST = 32  # sources in one pack
 _ALONE = 256  # sources that go alone, so that a small archive has work for every worker
+_LARGEST = 64 << 20  # bytes of the sources of one pack
+_LONGEST = 120.0  # seconds of estimated work in one pack: who has the last one keeps all others waiting
+_OPEN = 8  # packs that are filled in turn
+_MEGABYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Work:
+    """How long a source takes, by what is known before it is read: its bytes.
+
+    Attributes:
+        each: seconds for any.
+        megabyte: seconds for each megabyte.
+    """
+
+    each: float
+    megabyte: float
+
+    def of(self, source: Source) -> float:
+        """Return about how many seconds a source takes."""
+        return self.each + self.megabyte * source.size / _MEGABYTE
+
+
+# As measured, a CPU that is shared: docs/performance.md. A frame in which text is looked for takes 0.3 s, and
+# the frames of a compressed cine have some 50 kB.
+HEADERS, TEXT = Work(0.005, 0.05), Work(0.4, 6.0)
 
 
 @dataclass(eq=False)
 class Redistribute(Transform):
-    """Share sources out among workers, whoever found them; only paths cross this shuffle."""
+    """Share sources out among workers, whoever found them; only paths cross this shuffle.
+
+    Attributes:
+        work: how long a source is thought to take.
+    """
+
+    work: Work = field(default=HEADERS)
 
     def expand(self, sources: PCollection[Source]) -> PCollection[Source]:
         """Return the sources."""
-        packs = sources | "Pack" >> beam.ParDo(_PackFn())
+        packs = sources | "Pack" >> beam.ParDo(_PackFn(self.work))
         return packs | "Reshuffle" >> beam.Reshuffle() | "Unpack" >> beam.FlatMap(unpack)
 
 
 class Packing:
-    """Puts sources into packs, more in one the more there are. Names that are alike take little room."""
+    """Puts sources into packs, more in one the more there are. Names that are alike take little room.
 
-    def __init__(self) -> None:
-        self._waiting: list[Source] = []
+    A pack is closed by its number of sources, their bytes and their work. Neighbours go into different ones:
+    a series of large instances is shared out.
+
+    Args:
+        work: how long a source is thought to take.
+    """
+
+    def __init__(self, work: Work = HEADERS) -> None:
+        self._work = work
+        self._open: list[list[Source]] = [[] for _ in range(_OPEN)]
+        self._loads = [(0, 0.0)] * _OPEN  # bytes and seconds
         self._seen = 0
 
     def add(self, source: Source) -> Iterator[bytes]:
-        """Take a source; yield a pack when it is full."""
-        self._waiting.append(source)
+        """Take a source; yield packs that are full."""
+        number = self._seen % _OPEN
         self._seen += 1
-        if len(self._waiting) >= min(self._seen // _ALONE + 1, _MOST):
-            yield from self.finish()
+        size, seconds = self._loads[number]
+        load = size + source.size, seconds + self._work.of(source)
+        if self._open[number] and _is_too_much(load):
+            yield from self._close(number)
+            load = source.size, self._work.of(source)
+        self._open[number].append(source)
+        self._loads[number] = load
+        if len(self._open[number]) >= min(self._seen // _ALONE + 1, _MOST) or _is_too_much(load):
+            yield from self._close(number)
 
     def finish(self) -> Iterator[bytes]:
         """Yield what waits, if anything does."""
-        if self._waiting:
-            yield pack(self._waiting)
-        self._waiting = []
+        for number in range(_OPEN):
+            yield from self._close(number)
+
+    def _close(self, number: int) -> Iterator[bytes]:
+        if self._open[number]:
+            yield pack(self._open[number])
+        self._open[number], self._loads[number] = [], (0, 0.0)
+
+
+def _is_too_much(load: tuple[int, float]) -> bool:
+    return load[0] > _LARGEST or load[1] > _LONGEST
 
 
 def pack(sources: Iterable[Source]) -> bytes:
@@ -60,8 +116,12 @@ def unpack(packed: bytes) -> Iterator[Source]:
 
 
 class _PackFn(beam.DoFn):
+    def __init__(self, work: Work) -> None:
+        super().__init__()
+        self._work = work
+
     def start_bundle(self) -> None:
-        self._packing = Packing()
+        self._packing = Packing(self._work)
 
     def process(self, source: Source) -> Iterator[bytes]:
         return self._packing.add(source)

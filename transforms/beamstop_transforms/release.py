@@ -7,7 +7,7 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.pvalue import AsSingleton, PCollection
+from apache_beam.pvalue import AsList, PCollection
 
 from beamstop_transforms.ledger.claims import Claim
 from beamstop_transforms.ledger.numbers import digest_number, digest_numbers, numbers_in
@@ -37,7 +37,7 @@ class Release(Transform):
     def expand(self, parts: PCollection[str]) -> PCollection[None]:
         """From the parts of the claims; return nothing."""
         # A claim for each instance is more than one worker could remove in time.
-        release = beam.ParDo(_ReleaseFn(self.target), AsSingleton(self.skipped))
+        release = beam.ParDo(_ReleaseFn(self.target), AsList(self.skipped))
         return parts | "RedistributeParts" >> beam.Reshuffle() | "Release" >> release
 
 
@@ -50,7 +50,7 @@ class _ReleaseFn(beam.DoFn):
         self._claims = open_claims(self._target)
         self._verdicts: _Verdicts | None = None
 
-    def process(self, part: str, skipped: bytes) -> Iterator[None]:
+    def process(self, part: str, skipped: list[bytes]) -> Iterator[None]:
         # Once for all parts: a run that died may have left claims in each, and there may be millions of rows.
         verdicts = self._verdicts = self._verdicts or _Verdicts(self._target, skipped)
         for dead in self._claims.of_the_dead(part):
@@ -81,7 +81,7 @@ class _Verdicts:
         skipped: the sources that it left out, as an earlier row holds.
     """
 
-    def __init__(self, target: Target, skipped: bytes) -> None:
+    def __init__(self, target: Target, skipped: list[bytes]) -> None:
         self._target = target
         self._skipped = skipped
 

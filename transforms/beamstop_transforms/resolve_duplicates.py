@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import numpy as np
 from apache_beam import pvalue
-from apache_beam.pvalue import AsSingleton, PCollection
+from apache_beam.pvalue import AsList, PCollection
 
 from beamstop_transforms.ledger.decisions import Decisions
 from beamstop_transforms.ledger.numbers import numbers_in
 from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.placing import Placing
+from beamstop_transforms.skip_decided import nothing_skipped
 from beamstop_transforms.step import Transform
 from beamstop_transforms.write import STEP
 
@@ -49,8 +50,8 @@ class ResolveDuplicates(Transform):
         """From SOP Instance UIDs, each with whether it must be resolved, return which sources lost."""
         skipped = self.skipped
         if skipped is None:
-            skipped = claims.pipeline | "Nothing" >> beam.Create([b""])
-        resolve = beam.ParDo(_ResolveFn(self.target, self.decisions), AsSingleton(skipped))
+            skipped = nothing_skipped(claims.pipeline)
+        resolve = beam.ParDo(_ResolveFn(self.target, self.decisions), AsList(skipped))
         if self.decisions is not None:
             claims = claims | "Contestable" >> beam.ParDo(_ContestableFn(self.decisions))
         grouped = claims | "ByUid" >> beam.GroupByKey()
@@ -82,19 +83,20 @@ class _ResolveFn(beam.DoFn):
     def setup(self) -> None:
         self._placing = Placing(self._target)
         self._decisions = self._pickled and self._pickled.shared()
-        self._skipped: tuple[bytes, Any] = b"", np.empty(0, np.uint64)
+        self._skipped: tuple[list[bytes], Any] = [], np.empty(0, np.uint64)
 
-    def process(self, claims: tuple[str, Iterable[bool]], skipped: bytes) -> Iterator[Any]:
+    def process(self, claims: tuple[str, Iterable[bool]], skipped: list[bytes]) -> Iterator[Any]:
         uid, contested = claims[0], any(claims[1])
         if self._skipped[0] is not skipped:
             self._skipped = skipped, numbers_in(skipped)
         held = list(self._decisions.holders(uid, self._skipped[1])) if self._decisions else []
         if not (held or contested):
             return
-        earlier = {row["source_id"]: (row, claimant) for row, claimant in held}
-        holders = {source_id: claimant for source_id, (_, claimant) in earlier.items()}
-        losers = self._placing.resolve(uid, holders)
+        earlier = {it.row["source_id"]: it for it in held}
+        holders = {source_id: it.claimant for source_id, it in earlier.items()}
+        recovered = {source_id for source_id, it in earlier.items() if it.is_recovered}
+        losers = self._placing.resolve(uid, holders, recovered)
         yield from losers.items()
         for source_id in losers.keys() & earlier.keys():
-            row = {**earlier[source_id][0], "bytes_in": 0, "overturned": True}
+            row = {**earlier[source_id].row, "bytes_in": 0, "overturned": True}
             yield pvalue.TaggedOutput(_OVERTURNED, losers[source_id].row(row, STEP))

@@ -1,6 +1,6 @@
 """SkipDecided: leave out the sources that an earlier run has decided."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from beamstop_transforms.ledger.numbers import digest_number
 from beamstop_transforms.step import Transform
 
 _SKIPPED = "skipped"
+_MOST = 100_000  # sources in one element
 
 
 class Skipping(NamedTuple):
@@ -26,7 +27,7 @@ class Skipping(NamedTuple):
 
     Attributes:
         fresh: the sources to be worked on.
-        skipped: one element, see `numbers_in`: which are the others, in 8 bytes each.
+        skipped: which are the others, see `numbers_in`: in 8 bytes each, many in an element.
     """
 
     fresh: Any
@@ -48,10 +49,15 @@ class SkipDecided(Transform):
     def expand(self, sources: PCollection[Source]) -> Skipping:
         """Return the sources to be worked on, and which were left out."""
         if self.decisions is None:
-            return Skipping(sources, sources.pipeline | "Nothing" >> beam.Create([b""]))
+            return Skipping(sources, nothing_skipped(sources.pipeline))
         skip = beam.ParDo(_SkipFn(self.decisions, self.key))
         outputs = sources | skip.with_outputs(_SKIPPED, main="fresh")
-        return Skipping(outputs["fresh"], outputs[_SKIPPED] | "Together" >> beam.CombineGlobally(_joined))
+        return Skipping(outputs["fresh"], outputs[_SKIPPED])
+
+
+def nothing_skipped(pipeline: Any) -> Any:
+    """Return the collection of a run that skips nothing."""
+    return pipeline | "NothingSkipped" >> beam.Create([], reshuffle=False).with_output_types(bytes)
 
 
 class _SkipFn(beam.DoFn):
@@ -72,14 +78,17 @@ class _SkipFn(beam.DoFn):
         source_version = version_digest(source_id, source.version, self._identity)
         if self._decisions.holds(source_id, source.size, source_version):
             self._skipped.append(digest_number(source_id))
+            if len(self._skipped) == _MOST:
+                yield pvalue.TaggedOutput(_SKIPPED, self._packed())
         else:
             yield source
 
     def finish_bundle(self) -> Iterator[Any]:
         window = GlobalWindow()
-        numbers = np.array(self._skipped, np.uint64).tobytes()
-        yield pvalue.TaggedOutput(_SKIPPED, WindowedValue(numbers, window.max_timestamp(), (window,)))
+        if self._skipped:
+            packed = WindowedValue(self._packed(), window.max_timestamp(), (window,))
+            yield pvalue.TaggedOutput(_SKIPPED, packed)
 
-
-def _joined(parts: Iterable[bytes]) -> bytes:
-    return b"".join(parts)
+    def _packed(self) -> bytes:
+        numbers, self._skipped = self._skipped, []
+        return np.array(numbers, np.uint64).tobytes()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from time import perf_counter
 from typing import Any, NamedTuple, get_origin
 
@@ -96,6 +96,26 @@ class Step(Transform):
     def attempted(self, instances: PCollection[Instance]) -> PCollection[Instance]:
         """Return all instances, refused ones among them: a chain of steps branches once, at its end."""
         return attempted(type(self).__name__, self.column, self.begin, instances)
+
+
+@dataclass(eq=False)
+class Attempted(Transform):
+    """A transform that has `attempted`, without its branch: what it refuses stays among the instances.
+
+    A chain branches once, at its end.
+    """
+
+    step: Any
+
+    def expand(self, elements: PCollection[Any]) -> PCollection[Instance]:
+        """Return all instances, those with a refusal among them."""
+        result: PCollection[Instance] = self.step.attempted(elements)
+        return result
+
+    def display_data(self) -> dict[str, Any]:
+        """Return what the transform shows."""
+        shown: dict[str, Any] = self.step.display_data()
+        return shown
 
 
 def attempted(

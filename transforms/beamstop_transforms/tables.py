@@ -4,10 +4,8 @@ import hashlib
 import io
 import os
 import uuid
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -22,11 +20,13 @@ from beamstop.audit import Row
 from beamstop_transforms.parquet_files import open_parquet, whole_of
 from beamstop_transforms.step import Transform
 from beamstop_transforms.stores import PARTIAL, open_store
+from beamstop_transforms.stores.ahead import ahead
 
 _CODEC = "zstd"
-PER_BUNDLE = 0  # as number of files: as many as come, and no rows are held to be shared out
 _AT_ONCE = 1_000  # rows that wait as dicts
-_LARGEST = 16 << 20  # bytes of rows, as Arrow holds them, in one file
+_LARGEST = 16 << 20  # bytes of rows, as Arrow holds them, in one partial file
+_TOGETHER = 32 << 20  # bytes of partial files that become one file
+_MOST_TOGETHER = 1_000  # partial files that do: their names are one element
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,16 @@ class Table:
         folder: in the target; empty for none.
         run_id: how the names of the files begin.
         schema: of the rows.
-        shards: number of files, more where they grow large; or `PER_BUNDLE`.
         private: local files of it are their owner's alone (mode 0600).
+        together: bytes of partial files that become one file.
     """
 
     target: str
     folder: str
     run_id: str
     schema: pa.Schema
-    shards: int
     private: bool = False
+    together: int = _TOGETHER
 
     @property
     def partial_schema(self) -> pa.Schema:
@@ -61,34 +61,45 @@ class Table:
         """The folder of the partial files, below the target."""
         return f"{PARTIAL}/{self.run_id}/{self.folder or 'rows'}"
 
-    def read(self, partial: str) -> pa.Table:
-        """Return the rows of a partial file.
+    def read(self, file: "PartialFile") -> Iterator[pa.Table]:
+        """Yield the rows of the partial files that become a file, one after the other.
 
         Raises:
-            FileNotFoundError: it is gone.
+            FileNotFoundError: one is gone.
         """
-        return whole_of(open_parquet(io.BytesIO(self.content(partial))))
+        for content in ahead(self._content, file.partials):
+            yield whole_of(open_parquet(io.BytesIO(content)))
 
-    def content(self, partial: str) -> bytes:
-        """Return a partial file as it is; raise as `read` does."""
+    def _content(self, partial: str) -> bytes:
         found = open_store(self.target).read(partial)
         if found is None:
             raise FileNotFoundError("a partial file is gone")
         return found[1]
 
-    def put(self, name: str, rows: pa.Table) -> "Put":
-        """Put a file in its place, whatever stands there."""
+    def put(self, name: str, parts: Iterable[pa.Table], schema: pa.Schema | None = None) -> "Put":
+        """Put a file with all rows in its place, whatever stands there.
+
+        Args:
+            name: below the target.
+            parts: the rows, which are held one part at a time.
+            schema: of the rows, if not that of the table.
+        """
         buffer = io.BytesIO()
-        pq.write_table(rows, buffer, compression=_CODEC)
+        with pq.ParquetWriter(buffer, schema or self.schema, compression=_CODEC) as out:
+            for part in parts:
+                out.write_table(part)
         return self.put_content(name, buffer.getvalue())
 
-    def put_all(self, rows: Iterable[Row]) -> "Put":
-        """Put all rows into one file, whatever stands there."""
-        buffer, left = io.BytesIO(), iter(rows)
-        with pq.ParquetWriter(buffer, self.schema, compression=_CODEC) as out:
-            while some := list(islice(left, _AT_ONCE)):
-                out.write_batch(pa.RecordBatch.from_pylist(some, self.schema))
-        return self.put_content(self.name(0, 1), buffer.getvalue())
+    def put_partial(self, rows: pa.Table) -> "Partial":
+        """Put rows into a partial file of their own.
+
+        It need not survive a loss of power: nothing is believed of one that has not.
+        """
+        buffer, name = io.BytesIO(), f"{self.partial_folder}/{uuid.uuid4().hex}.parquet"
+        pq.write_table(rows, buffer, compression=_CODEC)
+        content = buffer.getvalue()
+        open_store(self.target, self.private).write(name, content, None, durable=False)
+        return Partial(name, len(content), hashlib.sha256(content).hexdigest())
 
     def name(self, number: int, files: int) -> str:
         """Return the name of one of so many files, below the target."""
@@ -110,10 +121,18 @@ class Put(NamedTuple):
     sha256: str
 
 
-class PartialFile(NamedTuple):
-    """A file on its way: where it is until it is whole, None for no rows; the name it ends under."""
+class Partial(NamedTuple):
+    """A partial file: its name below the target, its bytes, and the SHA-256 of it, in hex."""
 
-    partial: str | None
+    name: str
+    size: int
+    sha256: str
+
+
+class PartialFile(NamedTuple):
+    """A file on its way: the partial files that it is made of, none for no rows; the name it ends under."""
+
+    partials: tuple[str, ...]
     final: str
 
 
@@ -121,60 +140,53 @@ class PartialFile(NamedTuple):
 class WritePartialFiles(Transform):
     """Write rows to partial files; each try of a bundle writes files of its own, so that it may be repeated.
 
-    For a table of `PER_BUNDLE`, rows may come in batches. Of several collections of rows each has files of
-    its own then: a join of rows would be held by a runner as a whole.
+    Rows may come in batches. Of several collections of rows each has files of its own: a join of rows would
+    be held by a runner as a whole. Nothing but names crosses to other workers.
     """
 
     table: Table
 
-    def expand(self, rows: PCollection[Any] | tuple[PCollection[Any], ...]) -> PCollection[PartialFile]:
-        """Return every `PartialFile`, at least one."""
+    def expand(self, rows: PCollection[Any] | tuple[PCollection[Any], ...]) -> PCollection[Partial]:
+        """Return every `Partial`."""
         every = rows if isinstance(rows, tuple) else (rows,)
-        if self.table.shards == PER_BUNDLE:
-            write = beam.ParDo(_PartialFileFn(self.table))
-            written = (
-                tuple(it | f"Write{number}" >> write for number, it in enumerate(every)) | beam.Flatten()
-            )
-        else:
-            shared = every | beam.Flatten() | "Shard" >> beam.Map(_shard, self.table)
-            written = (
-                shared | "Group" >> beam.GroupByKey() | "Write" >> beam.FlatMap(_write_group, self.table)
-            )
-        once = written.pipeline | "Once" >> beam.Create([self.table])
-        return (
-            once
-            | "List" >> beam.FlatMap(_partial_files, AsList(written))
-            | "Redistribute" >> beam.Reshuffle()
-        )
+        write = beam.ParDo(_PartialFileFn(self.table))
+        return tuple(it | f"Write{number}" >> write for number, it in enumerate(every)) | beam.Flatten()
+
+
+@dataclass(eq=False)
+class NumberFiles(Transform):
+    """Say which partial files become which file of a table: small ones many together."""
+
+    table: Table
+
+    def expand(self, partials: PCollection[Partial]) -> PCollection[PartialFile]:
+        """Return every `PartialFile`, at least one."""
+        once = partials.pipeline | "Once" >> beam.Create([self.table])
+        listed = once | "List" >> beam.FlatMap(_partial_files, AsList(partials))
+        return listed | "Redistribute" >> beam.Reshuffle()
 
 
 @dataclass(eq=False)
 class WriteTable(Transform):
-    """Write rows to Parquet under `.partial`, then the whole files under their names.
+    """Make of partial files the whole files of a table, under their names.
 
     Attributes:
         table: which.
         losers: side input; by source_id, the sources that are duplicates and have no row.
+        even_empty: there is a file where there are no rows.
     """
 
     table: Table
     losers: Any = None
+    even_empty: bool = True
 
-    def expand(self, rows: PCollection[Any]) -> PCollection[Put]:
+    def expand(self, partials: PCollection[Partial]) -> PCollection[Put]:
         """Return `Put` for every file."""
-        partial = rows | "PartialFiles" >> WritePartialFiles(self.table)
-        return partial | "Publish" >> beam.Map(_publish, self.table, self.losers or {})
+        files = partials | "NumberFiles" >> NumberFiles(self.table)
+        return files | "Publish" >> beam.FlatMap(_publish, self.table, self.even_empty, self.losers or {})
 
 
-def write_rows(table: Table, rows: Iterable[Row]) -> Iterator[str]:
-    """Write rows to partial files; yield where they are, below the target."""
-    waiting = _Waiting(table)
-    for row in rows:
-        yield from waiting.add(row)
-    yield from waiting.finish()
-
-
-class _Waiting:
+class Waiting:
     """Rows that wait to be written."""
 
     def __init__(self, table: Table) -> None:
@@ -183,7 +195,8 @@ class _Waiting:
         self._batches: list[pa.RecordBatch] = []
         self._bytes = 0
 
-    def add(self, rows: Row | pa.RecordBatch) -> Iterator[str]:
+    def add(self, rows: Row | pa.RecordBatch) -> Iterator[Partial]:
+        """Take rows; yield a partial file when there are enough for one."""
         if isinstance(rows, pa.RecordBatch):
             self._keep(rows)
         else:
@@ -193,7 +206,8 @@ class _Waiting:
         if self._bytes > _LARGEST:
             yield self._write()
 
-    def finish(self) -> Iterator[str]:
+    def finish(self) -> Iterator[Partial]:
+        """Yield the partial file of what waits, if anything does."""
         self._pack()
         if self._batches:
             yield self._write()
@@ -207,9 +221,9 @@ class _Waiting:
         self._batches.append(batch)
         self._bytes += batch.get_total_buffer_size()  # nbytes takes 25 times as long
 
-    def _write(self) -> str:
+    def _write(self) -> Partial:
         rows, self._batches, self._bytes = pa.Table.from_batches(self._batches), [], 0
-        return self._table.put(f"{self._table.partial_folder}/{uuid.uuid4().hex}.parquet", rows).name
+        return self._table.put_partial(rows)
 
 
 class _PartialFileFn(beam.DoFn):
@@ -218,15 +232,15 @@ class _PartialFileFn(beam.DoFn):
         self._table = table
 
     def start_bundle(self) -> None:
-        self._waiting = _Waiting(self._table)
+        self._waiting = Waiting(self._table)
 
-    def process(self, rows: Row | pa.RecordBatch) -> Iterator[str]:
+    def process(self, rows: Row | pa.RecordBatch) -> Iterator[Partial]:
         return self._waiting.add(rows)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         window = GlobalWindow()
-        for name in self._waiting.finish():
-            yield WindowedValue(name, window.max_timestamp(), (window,))
+        for partial in self._waiting.finish():
+            yield WindowedValue(partial, window.max_timestamp(), (window,))
 
 
 def run_of(path: str) -> str:
@@ -238,30 +252,36 @@ def run_of(path: str) -> str:
     return os.path.basename(path).rsplit("-", 3)[0]
 
 
-def _shard(row: Row, table: Table) -> tuple[int, Row]:
-    return zlib.crc32(row["source_id"].encode()) % table.shards, row
+def grouped(partials: Iterable[Partial], together: int) -> Iterator[tuple[Partial, ...]]:
+    """Yield partial files that become one file, in groups of so many bytes."""
+    waiting: list[Partial] = []
+    size = 0
+    for it in partials:
+        if waiting and (size + it.size > together or len(waiting) == _MOST_TOGETHER):
+            yield tuple(waiting)
+            waiting, size = [], 0
+        waiting.append(it)
+        size += it.size
+    if waiting:
+        yield tuple(waiting)
 
 
-def _write_group(group: tuple[int, Iterable[Row]], table: Table) -> Iterator[str]:
-    return write_rows(table, group[1])
+def _partial_files(table: Table, written: list[Partial]) -> Iterator[PartialFile]:
+    groups = list(grouped((Partial(*it) for it in sorted(written)), table.together)) or [()]
+    for number, group in enumerate(groups):
+        yield PartialFile(tuple(it.name for it in group), table.name(number, len(groups)))
 
 
-def _partial_files(table: Table, written: list[str]) -> Iterator[PartialFile]:
-    names: list[str | None] = [*sorted(written)] or [None]
-    for number, name in enumerate(names):
-        yield PartialFile(name, table.name(number, len(names)))
-
-
-def _publish(file: PartialFile, table: Table, losers: Mapping[str, Any]) -> Put:
-    if file.partial is None:
-        return table.put(file.final, table.schema.empty_table())
-    if not losers and table.schema == table.partial_schema:
-        return table.put_content(file.final, table.content(file.partial))
-    rows = without_losers(table.read(file.partial), losers)
-    return table.put(file.final, rows.select(table.schema.names))
+def _publish(file: PartialFile, table: Table, even_empty: bool, losers: Mapping[str, Any]) -> Iterator[Put]:
+    if file.partials or even_empty:
+        parts = (without_losers(rows, losers) for rows in table.read(file))
+        yield table.put(file.final, (rows.select(table.schema.names) for rows in parts))
 
 
 def without_losers(rows: Any, losers: Mapping[str, Any]) -> Any:
     """Return a table without the rows of sources that lost to a duplicate."""
-    lost = pa.array(sorted(losers), pa.string())
+    if not losers:
+        return rows
+    here = pc.unique(rows["source_id"]).to_pylist()  # of millions of losers, few are here
+    lost = pa.array([it for it in here if it in losers], pa.string())
     return rows.filter(pc.invert(pc.is_in(rows["source_id"], value_set=lost)))

@@ -1,24 +1,40 @@
 """WriteWindows: from the rows of a stream to Parquet files and a record for each window."""
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 from apache_beam.transforms.trigger import AccumulationMode, AfterCount, AfterWatermark
 from apache_beam.transforms.window import FixedWindows
+from apache_beam.utils.windowed_value import WindowedValue
 
-from beamstop.audit import CHANGES, CROSSWALK, INSTANCES, Row, bucket_digest, bucket_of, leaf
+from beamstop.audit import CHANGES, INSTANCES, Row, bucket_digest, bucket_of, leaf
 from beamstop_transforms.devices import as_recorded, commonest, seen_by_device
+from beamstop_transforms.finished import Finished
 from beamstop_transforms.instance import GENERATION
-from beamstop_transforms.record import Run, columns_of, complete, counts, counts_of, put_record
+from beamstop_transforms.record import (
+    WITH_MARKS,
+    Run,
+    columns_of,
+    complete,
+    counts,
+    counts_of,
+    put_record,
+    record_name,
+)
+from beamstop_transforms.seal_parts import rows_of_tables, tables_of
 from beamstop_transforms.step import Transform
-from beamstop_transforms.tables import Put, Table
+from beamstop_transforms.stores import open_store
+from beamstop_transforms.tables import PartialFile, Table
 
+_LARGEST = 16 << 20  # bytes of changes, as Arrow holds them, in one partial file
 _LATEST = 31 * 24 * 3600  # seconds: no message is older, so that none comes too late to be written
 
 
@@ -36,19 +52,24 @@ def into_windows(seconds: float) -> Any:
 class WriteWindows(Transform):
     """Write AUDIT/instances, /changes and CROSSWALK; for each window with rows, last AUDIT/runs/<id>.json.
 
-    To whoever reads the audit, each window is a run: its id, its files, its record with counts and seal.
+    To whoever reads the audit, each window is a run: its id, its files, its record with counts and seal. Rows
+    wait in partial files; the names of these alone are brought together, window by window.
     """
 
     run: Run
 
-    def expand(self, rows: PCollection[Row]) -> PCollection[dict[str, Any]]:
-        """From rows with what belongs to them, return the counts of each window when its record stands."""
-        grouped = rows | "Key" >> beam.Map(_alone) | "ByWindow" >> beam.GroupByKey()
+    def expand(self, finished: PCollection[Finished]) -> PCollection[dict[str, Any]]:
+        """From what is known of sources, return the counts of each window when its record stands."""
+        pieces = finished | "Keep" >> beam.ParDo(_KeepFn(self.run)).with_output_types(Piece)
+        grouped = pieces | "Key" >> beam.Map(_alone) | "ByWindow" >> beam.GroupByKey()
         return grouped | "Write" >> beam.ParDo(_WriteWindowFn(self.run))
 
 
-def _alone(row: Row) -> tuple[str, Row]:
-    return "", row
+Piece = dict[str, str]  # name of a table → name of a partial file of it
+
+
+def _alone(piece: Piece) -> tuple[str, Piece]:
+    return "", piece
 
 
 def window_id(stream: str, end: datetime, part: int) -> str:
@@ -61,6 +82,47 @@ def window_id(stream: str, end: datetime, part: int) -> str:
     return f"{name}-late{part:06}" if part else name  # as texts they sort by number
 
 
+def _tables(run: Run) -> dict[str, Table]:
+    """Return the tables of a stream or window; rows of instances have their object's generation beside."""
+    tables = tables_of(run)
+    with_generation = WITH_MARKS.append(pa.field(GENERATION, pa.string()))
+    return tables | {"instances": replace(tables["instances"], schema=with_generation)}
+
+
+class _KeepFn(beam.DoFn):
+    """Put what a bundle brings of a window into partial files."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run = run
+
+    def setup(self) -> None:
+        self._tables = _tables(self._run)
+
+    def start_bundle(self) -> None:
+        self._waiting: dict[Any, dict[str, Finished]] = {}
+        self._bytes = 0
+
+    def process(self, finished: Finished, window: Any = beam.DoFn.WindowParam) -> Iterator[WindowedValue]:
+        newest = self._waiting.setdefault(window, {})
+        source_id = finished.row["source_id"]
+        if source_id not in newest or _is_newer(finished.row, newest[source_id].row):
+            newest[source_id] = finished
+        if finished.changes is not None:
+            self._bytes += finished.changes.get_total_buffer_size()
+        if self._bytes > _LARGEST:
+            yield from self.finish_bundle()
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        waiting, self._waiting, self._bytes = self._waiting, {}, 0
+        for window, newest in waiting.items():
+            rows = rows_of_tables(list(newest.values()), self._tables)
+            piece = {
+                name: self._tables[name].put_partial(it).name for name, it in rows.items() if it.num_rows
+            }
+            yield WindowedValue(piece, window.max_timestamp(), (window,))
+
+
 class _WriteWindowFn(beam.DoFn):
     def __init__(self, run: Run) -> None:
         super().__init__()
@@ -68,26 +130,48 @@ class _WriteWindowFn(beam.DoFn):
 
     def setup(self) -> None:
         self._identity = self._run.target.identity()
+        self._partial = _tables(self._run)
 
     def process(
         self,
-        group: tuple[str, Iterable[Row]],
+        group: tuple[str, Iterable[Piece]],
         window: Any = beam.DoFn.WindowParam,
         pane: Any = beam.DoFn.PaneInfoParam,
     ) -> Iterator[dict[str, Any]]:
         start, end = (at.to_utc_datetime().replace(tzinfo=UTC) for at in (window.start, window.end))
-        stream = self._run.target.run_id
-        run_id = window_id(stream, end, pane.index)
+        run_id = window_id(self._run.target.run_id, end, pane.index)
         run = replace(self._run, target=replace(self._run.target, run_id=run_id), started=start.isoformat())
-        columns = run.columns
-        newest = _newest(group[1])
-        rows = [complete(row, columns, self._identity) for row in newest]
-        files = [_table(run, "instances", INSTANCES).put_all(map(columns_of, rows))]
-        if run.detail:
-            files.append(_put_changes(_table(run, "changes", CHANGES), newest))
-        if run.crosswalk is not None:
-            ties = (_tie(row["crosswalk"]) for row in newest if "crosswalk" in row)
-            files.append(Table(run.crosswalk, "", run_id, CROSSWALK, 1, private=True).put_all(ties))
+        pieces = sorted(group[1], key=lambda it: it["instances"])
+        try:
+            counted = self._write(run, pieces, end)
+        except FileNotFoundError:
+            counted = self._counted_before(run)
+        for piece in pieces:
+            for name, partial in piece.items():
+                open_store(self._partial[name].target).remove(partial)
+        yield counted
+
+    def _counted_before(self, run: Run) -> dict[str, Any]:
+        """Return the counts of a window that a try before this one finished; raise if none did."""
+        found = open_store(run.target.audit).read(record_name(run.target.run_id))
+        if found is None:
+            raise FileNotFoundError("a partial file is gone")
+        counted: dict[str, Any] = json.loads(found[1])["counts"]
+        return counted
+
+    def _write(self, run: Run, pieces: list[Piece], end: datetime) -> dict[str, Any]:
+        newest = self._newest(pieces)
+        held = [newest[source_id] for source_id in sorted(newest)]
+        rows = [complete(row, run.columns, self._identity) for _, row in held]
+        files = []
+        for name, table in tables_of(run).items():
+            final = table.name(0, 1)
+            if name == "instances":
+                whole = pa.Table.from_pylist([columns_of(row) for row in rows], INSTANCES)
+                files.append(table.put(final, [whole], INSTANCES))
+            else:
+                kept = self._belonging(name, pieces, newest, run.target.run_id)
+                files.append(table.put(final, (it.select(table.schema.names) for it in kept)))
         tally: Counter[str] = Counter()
         leaves: dict[int, dict[str, bytes]] = {}
         for row in rows:
@@ -95,30 +179,39 @@ class _WriteWindowFn(beam.DoFn):
             leaves.setdefault(bucket_of(row["source_id"]), {})[row["source_id"]] = leaf(row)
         buckets = {number: bucket_digest(it) for number, it in leaves.items()}
         devices = as_recorded(commonest([seen_by_device(rows)]))
-        more = {"stream": stream, "window_end": end.isoformat(), "devices": devices}
-        yield put_record(run, counts(len(rows), 0, tally), tally, buckets, files, more)["counts"]
+        more = {"stream": self._run.target.run_id, "window_end": end.isoformat(), "devices": devices}
+        record = put_record(run, counts(len(rows), 0, tally), tally, buckets, files, more)
+        counted: dict[str, Any] = record["counts"]
+        return counted
+
+    def _newest(self, pieces: list[Piece]) -> dict[str, tuple[int, Row]]:
+        """Return of each source the row of its newest generation, and the number of the piece that has it."""
+        newest: dict[str, tuple[int, Row]] = {}
+        for number, piece in enumerate(pieces):
+            for rows in self._partial["instances"].read(PartialFile((piece["instances"],), "")):
+                for row in rows.to_pylist():
+                    known = newest.get(row["source_id"])
+                    if known is None or _is_newer(row, known[1]):
+                        newest[row["source_id"]] = number, row
+        return newest
+
+    def _belonging(
+        self, name: str, pieces: list[Piece], newest: Mapping[str, tuple[int, Row]], run_id: str
+    ) -> Iterator[pa.Table]:
+        """Yield what belongs to the newest rows in another table."""
+        of_piece: dict[int, list[str]] = {}
+        for source_id, (number, _) in newest.items():
+            of_piece.setdefault(number, []).append(source_id)
+        for number, piece in enumerate(pieces):
+            wanted = pa.array(of_piece.get(number, []), pa.string())
+            partials = (piece[name],) if name in piece else ()
+            for rows in self._partial[name].read(PartialFile(partials, "")):
+                kept = rows.filter(pc.is_in(rows["source_id"], value_set=wanted))
+                if name == "changes":
+                    kept = kept.set_column(0, CHANGES.field("run_id"), pa.repeat(run_id, len(kept)))
+                yield kept
 
 
-def _table(run: Run, name: str, schema: Any) -> Table:
-    return Table(run.target.audit, name, run.target.run_id, schema, 1)
-
-
-def _put_changes(table: Table, rows: Iterable[Row]) -> Put:
-    batches = [row["changes"] for row in rows if "changes" in row]
-    changes = pa.Table.from_batches(batches, CHANGES)
-    of_the_window = pa.repeat(table.run_id, len(changes))
-    return table.put(table.name(0, 1), changes.set_column(0, CHANGES.field("run_id"), of_the_window))
-
-
-def _newest(rows: Iterable[Row]) -> list[Row]:
-    """Return one row of each source, that of its newest generation, as the newest run's row would hold."""
-    newest: dict[str, Row] = {}
-    for row in rows:
-        known = newest.get(row["source_id"])
-        if known is None or int(known[GENERATION]) <= int(row[GENERATION]):
-            newest[row["source_id"]] = row
-    return [newest[source_id] for source_id in sorted(newest)]
-
-
-def _tie(row: Row) -> Row:
-    return {name: row[name] for name in CROSSWALK.names}
+def _is_newer(row: Row, known: Row) -> bool:
+    """Say whether a row is of a newer generation, or the same again, as the newest run's row would hold."""
+    return int(known[GENERATION]) <= int(row[GENERATION])

@@ -15,9 +15,11 @@ from beamstop.audit import Outcome, Row
 from beamstop.dicom.elements import text_of
 from beamstop_transforms.attributes import attributes_of
 from beamstop_transforms.devices import device_of
+from beamstop_transforms.finished import Finished
 from beamstop_transforms.instance import Instance, Placed
 from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.metrics import Counters
+from beamstop_transforms.pace import Pace
 from beamstop_transforms.paths import PATIENT_ID, SERIES, STUDY
 from beamstop_transforms.placing import Placing
 from beamstop_transforms.step import Transform, attempt
@@ -31,7 +33,8 @@ class Written(NamedTuple):
     """What WriteDicom returns.
 
     Attributes:
-        rows: one audit row per instance, written or not, before duplicates are resolved.
+        rows: one audit row per instance, written or not, before duplicates are resolved; `Finished` if what
+            belongs to them is left together.
         changes: rows of the audit's `changes`, a `pyarrow.RecordBatch` for each instance.
         crosswalk: rows that tie a source to its clean file.
         attributes: partial files of the table of attributes; none unless asked for.
@@ -49,22 +52,26 @@ class Written(NamedTuple):
 class WriteDicom(Transform):
     """Write every instance to OUTPUT/<PatientID>/<Study>/<Series>/<SOP Instance UID>.dcm.
 
+    An instance that a step before refused goes no further: its row is passed on.
+
     Attributes:
         target: where to.
         attributes: also yield what the table of attributes takes.
         incremental: yield every claim, not only contested ones: a skipped source may hold the UID.
-        together: leave what belongs to a row, under `changes` and `crosswalk`, in it; in a stream nothing
-            could tell when all of it has come.
+        together: leave what belongs to a row with it, as `Finished`.
+        at_once: let no instance wait for others: what comes in a window of a stream must stay in it.
     """
 
     target: Target
     attributes: bool = False
     incremental: bool = False
     together: bool = False
+    at_once: bool = False
 
     def expand(self, instances: PCollection[Instance]) -> Written:
         """From instances that CheckLeaks has finished, return what is known of each."""
-        work = beam.ParDo(_WriteDicomFn(self.target, self.attributes, self.incremental, self.together))
+        how = (self.attributes, self.incremental, self.together, self.at_once)
+        work = beam.ParDo(_WriteDicomFn(self.target, *how))
         tags = (_CHANGES, _CROSSWALK, _ATTRIBUTES, _CLAIMS)
         outputs = instances | STEP >> work.with_outputs(*tags, main="rows")
         return Written(outputs["rows"], *(outputs[tag] for tag in tags))
@@ -73,28 +80,33 @@ class WriteDicom(Transform):
 class _WriteDicomFn(beam.DoFn):
     """Place instances some at a time, so that the disk is synchronised once for all of them."""
 
-    def __init__(self, target: Target, attributes: bool, incremental: bool, together: bool) -> None:
+    def __init__(
+        self, target: Target, attributes: bool, incremental: bool, together: bool, at_once: bool
+    ) -> None:
         super().__init__()
         self._target = target
         self._attributes = attributes
         self._incremental = incremental
         self._together = together
+        self._at_once = at_once
 
     def setup(self) -> None:
         self._placing = Placing(self._target)
         self._counters = Counters(STEP)
+        self._pace = Pace(_LONGEST_WAIT)
 
     def start_bundle(self) -> None:
         self._waiting: list[Instance] = []
         self._bytes = 0
-        self._began = perf_counter()
+        self._pace.done()
 
     def process(self, instance: Instance) -> Iterator[Any]:
+        if instance.refusal is not None:
+            yield Finished(instance.refusal) if self._together else instance.refusal
+            return
         self._waiting.append(instance)
         self._bytes += len(instance.encoded.data)
-        late = perf_counter() - self._began > _LONGEST_WAIT
-        # What comes in a window must stay in it.
-        if self._together or late or len(self._waiting) == _MOST or self._bytes > _LARGEST:
+        if self._at_once or self._pace.is_due() or len(self._waiting) == _MOST or self._bytes > _LARGEST:
             yield from self._place_waiting()
 
     def finish_bundle(self) -> Iterator[Any]:
@@ -106,31 +118,35 @@ class _WriteDicomFn(beam.DoFn):
 
     def _place_waiting(self) -> Iterator[Any]:
         """Put all that wait in their places, and the disk to work once."""
-        waiting, self._waiting, self._bytes, self._began = self._waiting, [], 0, perf_counter()
+        waiting, self._waiting, self._bytes = self._waiting, [], 0
+        began = perf_counter()
         with self._placing.together(waiting):
             rows = [attempt(STEP, _COLUMN, self._work, instance) for instance in waiting]
-        each = 1000 * (perf_counter() - self._began) / max(len(waiting), 1)
-        for instance, row in zip(waiting, rows, strict=True):
+        each = 1000 * (perf_counter() - began) / max(len(waiting), 1)
+        for number, (instance, row) in enumerate(zip(waiting, rows, strict=True), start=1):
             if row is None:
                 instance.milliseconds[_COLUMN] = round(each, 3)
-            yield from self._outputs_of(instance, row, each)
-        self._began = perf_counter()
+            yield from self._outputs_of(instance, row, each, number == len(waiting))
+        self._pace.done()
 
-    def _outputs_of(self, instance: Instance, row: Row | None, milliseconds: float) -> Iterator[Any]:
+    def _outputs_of(
+        self, instance: Instance, row: Row | None, milliseconds: float, is_last: bool
+    ) -> Iterator[Any]:
         placed = instance.placed
         if row is None and placed is not None and placed.lost is not None:
             row = placed.lost.row(instance.row(), STEP)
         self._counters.count(instance, milliseconds, row, str(Outcome.WRITTEN))
         if placed is not None and (placed.contested or self._incremental):
             yield pvalue.TaggedOutput(_CLAIMS, (placed.sop_instance_uid, placed.contested))
+        contested = placed.sop_instance_uid if placed is not None and placed.contested else None
         if row is not None or placed is None:
-            yield row
+            yield Finished({**(row or {}), "contested": contested}, is_last) if self._together else row
             return
         row = written_row(instance, placed)
         changes = instance.change_rows(self._target.run_id, placed.sop_instance_uid)
         tie = crosswalk_row(instance, row)
         if self._together:
-            yield {**row, _CHANGES: changes, _CROSSWALK: tie}
+            yield Finished({**row, "contested": contested}, is_last, changes, tie, instance.table)
             return
         yield row
         if changes.num_rows:

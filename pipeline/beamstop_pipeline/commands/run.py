@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import typer
@@ -245,8 +246,23 @@ def run(
             if subscription is None:
                 jobs.check_inputs(job.inputs)
             for folder in jobs.prepare_folders(job.targets):
-                held.enter_context(sole_run(folder, job.audit, job.run_id))
+                held.enter_context(sole_run(folder, job.audit, job.run_id, keep_parts=incremental))
+            if incremental:
+                job = _conclude(job, quiet or as_json)
         raise typer.Exit(_run(job, options, quiet, as_json))
+
+
+def _conclude(job: Any, quiet: bool) -> Any:
+    """Let count what runs that broke had done; return the job, which does what they left undone."""
+    from beamstop_pipeline.graph import run_of_job, target_of_job
+    from beamstop_transforms.conclude import conclude
+    from beamstop_transforms.ledger.sealed import recovered_runs
+
+    target = target_of_job(job)
+    for run_id, rows in conclude(run_of_job(job, target)):
+        if not quiet:
+            typer.echo(f"run {run_id} broke: {rows} sources that it had done count", err=True)
+    return replace(job, recovered=recovered_runs(job.audit, target.identity()))
 
 
 def _beam_options(context: typer.Context, job: Any) -> Any:
@@ -282,7 +298,7 @@ def _run(job: Any, options: Any, quiet: bool, as_json: bool) -> int:
         return Exit.BROKEN if isinstance(error, RunError) else Exit.BAD_CONFIGURATION
     shown.close()
     if result is not None and job.subscription is None:
-        return _conclude(job, result, quiet, as_json)
+        return _summarise(job, result, quiet, as_json)
     return _submitted(job, quiet, as_json)
 
 
@@ -298,7 +314,7 @@ def _submitted(job: Any, quiet: bool, as_json: bool) -> int:
     return Exit.OK
 
 
-def _conclude(job: Any, result: Any, quiet: bool, as_json: bool) -> int:
+def _summarise(job: Any, result: Any, quiet: bool, as_json: bool) -> int:
     """Print what became of the sources; return the exit code."""
     from beamstop_transforms.record import record_name
     from beamstop_transforms.stores import open_store

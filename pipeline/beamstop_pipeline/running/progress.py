@@ -12,7 +12,8 @@ from typing import Any
 
 import apache_beam as beam
 
-from beamstop.audit import Outcome, Row
+from beamstop.audit import Outcome
+from beamstop_transforms.finished import Finished
 from beamstop_transforms.instance import Source
 
 LISTED = "listed"
@@ -42,22 +43,15 @@ class NoteListed(beam.PTransform):
 
 
 class NoteOutcomes(beam.PTransform):
-    """Note every row of several collections as it comes.
-
-    They are not joined: runners carry out a join after the steps that feed it, which would be after all the
-    work.
-    """
+    """Note every source whose outcome is known; pass it on."""
 
     def __init__(self, folder: str | None) -> None:
         super().__init__()
         self._folder = folder
 
-    def expand(self, rows: Any) -> Any:
-        """Return the collections."""
-        if self._folder is None:
-            return rows
-        note = _NoteFn(self._folder)
-        return tuple(branch | f"Note{number}" >> beam.ParDo(note) for number, branch in enumerate(rows))
+    def expand(self, finished: Any) -> Any:
+        """Return what is known of the sources."""
+        return finished if self._folder is None else finished | beam.ParDo(_NoteFn(self._folder))
 
 
 class _NoteFn(beam.DoFn):
@@ -69,8 +63,8 @@ class _NoteFn(beam.DoFn):
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         self._file = os.open(os.path.join(self._folder, f"{_OUTCOMES}{os.getpid()}"), flags, 0o600)
 
-    def process(self, element: Source | Row) -> Iterator[Any]:
-        os.write(self._file, _LETTERS[LISTED if isinstance(element, Source) else element["outcome"]])
+    def process(self, element: Source | Finished) -> Iterator[Any]:
+        os.write(self._file, _LETTERS[LISTED if isinstance(element, Source) else element.row["outcome"]])
         yield element
 
     def teardown(self) -> None:

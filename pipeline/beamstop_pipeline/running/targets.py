@@ -6,11 +6,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from enum import Enum
 from pathlib import Path
 from typing import IO
 
 from beamstop_pipeline.job import ConfigurationError
 from beamstop_pipeline.running.suspects import SUSPECTS
+from beamstop_transforms.ledger.claims import CLAIMS
+from beamstop_transforms.ledger.sealed import is_broken
 from beamstop_transforms.ledger.target import is_run_id
 from beamstop_transforms.record import record_name
 from beamstop_transforms.stores import PARTIAL, StoreError, open_store
@@ -21,13 +24,14 @@ SHORT_PLACE = "/tmp"  # noqa: S108  for what needs a short path; the folder in i
 
 
 @contextmanager
-def sole_run(folder: Path, audit: str, run_id: str) -> Iterator[None]:
+def sole_run(folder: Path, audit: str, run_id: str, keep_parts: bool = False) -> Iterator[None]:
     """Keep other runs of this machine out of a target; clear what runs that died left half-done.
 
     Args:
         folder: the target.
         audit: the AUDIT folder or prefix: a run that left a record there has ended.
         run_id: of this run; the lock tells the next one, which may find nothing else of it but tables.
+        keep_parts: leave what runs that died had sealed of their rows, for `conclude`.
 
     Raises:
         ConfigurationError: another run is writing there.
@@ -42,7 +46,8 @@ def sole_run(folder: Path, audit: str, run_id: str) -> Iterator[None]:
             left = {it.name for it in (folder / PARTIAL).iterdir() if it.is_dir()} - {SUSPECTS}
             named = lock.read(_LONGEST_NAME).decode(errors="replace")
             for name in sorted(left | {named} if is_run_id(named) else left):
-                _clear(folder, folder / PARTIAL / name, not is_run_id(name) or _has_ended(name, audit))
+                state = _state(name, audit) if is_run_id(name) else _State.ENDED
+                _clear(folder, folder / PARTIAL / name, state, keep_parts)
             lock.truncate(0)
             lock.write(run_id.encode())
             lock.flush()
@@ -56,7 +61,7 @@ def sole_run(folder: Path, audit: str, run_id: str) -> Iterator[None]:
             with suppress(
                 OSError, StoreError
             ):  # it may be read-only by now; what the run itself says matters
-                if next(_tables(folder, run_id), None) is None or _has_ended(run_id, audit):
+                if next(_tables(folder, run_id), None) is None or _state(run_id, audit) is not _State.DIED:
                     open_store(str(folder)).remove(f"{PARTIAL}/run")
 
 
@@ -91,8 +96,19 @@ def _is(file: IO[bytes], path: Path) -> bool:
         return False
 
 
-def _has_ended(run_id: str, audit: str) -> bool:
-    return open_store(audit).find(record_name(run_id)) is not None
+class _State(Enum):
+    """How far a run came."""
+
+    ENDED = "it has its record"
+    BROKE = "it has one that a later run gave it: what it claimed holds on"
+    DIED = "it has none"
+
+
+def _state(run_id: str, audit: str) -> _State:
+    found = open_store(audit).read(record_name(run_id))
+    if found is None:
+        return _State.DIED
+    return _State.BROKE if is_broken(found[1]) else _State.ENDED
 
 
 def _tables(folder: Path, run_id: str) -> Iterator[Path]:
@@ -101,15 +117,20 @@ def _tables(folder: Path, run_id: str) -> Iterator[Path]:
         yield from place.glob(f"{run_id}-*.parquet")
 
 
-def _clear(folder: Path, left: Path, ended: bool) -> None:
-    """Clear what one run left in `.partial`, and the tables that it published if it never ended."""
-    if not ended:
+def _clear(folder: Path, left: Path, state: _State, keep_parts: bool) -> None:
+    """Clear what one run left in `.partial`, and the tables that it published if it has no record."""
+    if state is _State.DIED:
         # Their rows decide nothing, no seal holds them, and this run makes them anew.
         for path in list(_tables(folder, left.name)):
             path.unlink()
     # What a dead run claimed stays: it says which files are ours. One that ended has rows for that.
-    claimed = not ended and any(path.is_file() for path in (left / "claims").rglob("*"))
-    shutil.rmtree(left / "aside" if claimed else left, ignore_errors=True)
+    is_claimed = state is not _State.ENDED and any(path.is_file() for path in (left / CLAIMS).rglob("*"))
+    stays = {CLAIMS} if is_claimed else set[str]()
+    if keep_parts and state is _State.DIED:
+        stays |= {path.name for path in left.glob("*")} - {"aside"}
+    for path in left.glob("*") if stays else [left]:
+        if path.name not in stays:
+            shutil.rmtree(path, ignore_errors=True)
     for below, _, files in os.walk(left, topdown=False):
         if not files and not os.listdir(below):
             os.rmdir(below)  # it died between a folder and the claim in it

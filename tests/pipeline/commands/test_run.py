@@ -16,6 +16,7 @@ from pydicom.dataset import FileDataset
 
 from beamstop.identity import Identity
 from beamstop_pipeline.cli import main
+from beamstop_transforms.stores import StoreError
 
 
 def rows(folder: Path, run_id: str) -> list[dict[str, Any]]:
@@ -337,3 +338,101 @@ def test_a_picture_that_we_made_is_replaced(
         with_pixels(make_dataset(), 1, grey).save_as(folder / "one", enforce_file_format=True)
         run(folder, more=("--png", str(png)))
         assert list(pictures(png).values()) == [grey]
+
+
+def broken_run(run: Any, archive: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> None:
+    """Let a run break when all is written and sealed but nothing of it published."""
+    with monkeypatch.context() as patch:
+        patch.setattr("beamstop_transforms.audit._WriteInstancesFn.process", broken)
+        with pytest.raises(ValueError, match="empty"):  # it leaves no record
+            run(archive, more=(*ONLY_NEW, *more))
+
+
+def broken(*_: Any) -> Any:
+    raise StoreError("the disk is full")
+
+
+def test_what_a_run_that_broke_had_sealed_is_skipped_by_the_next(
+    run: Any, archive: Path, monkeypatch: pytest.MonkeyPatch, key_file: Path, capsys: Any
+) -> None:
+    (archive / "notes.txt").write_bytes(b"not DICOM")
+    more = ("--crosswalk", str(archive.parent / "cross"), "--attributes", str(archive.parent / "attributes"))
+    broken_run(run, archive, monkeypatch, *more)
+    output, audit = archive.parent / "out1", archive.parent / "audit1"
+    assert not list(audit.glob("runs/*"))
+    dataset = dcmread(archive / "1.dcm")
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4.99"
+    dataset.save_as(archive / "new.dcm", enforce_file_format=True)
+    places = ["--input", str(archive), "--output", str(output), "--audit", str(audit)]
+    common = [*places, "--key", str(key_file), "--recipe", "basic", "--workers", "1"]
+    capsys.readouterr()
+    assert main(["run", *common, *ONLY_NEW, *more, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [told[name] for name in ("sources", "skipped", "written", "unchanged")] == [5, 4, 1, 0]
+    (former, newest) = sorted((audit / "runs").glob("*.json"))
+    record = json.loads(former.read_text())
+    assert (record["broken"], record["ended"], record["integrity"]["rows"]) == (True, None, 4)
+    assert record["counts"]["reasons"] == {"rejected/not_dicom": 1}
+    assert {row["run_id"] for row in rows(audit / "instances", former.stem)} == {former.stem}
+    assert len(rows(audit / "changes", former.stem)) == 30
+    assert len(rows(archive.parent / "cross", former.stem)) == 3
+    assert {row["Modality"] for row in rows(archive.parent / "attributes", former.stem)} == {"CT"}
+    assert main(["verify", *common]) == 0
+    assert not list(output.rglob(".partial")) + list(audit.rglob(".partial"))
+    assert newest.stem == told["run_id"]
+
+
+def test_pictures_of_what_a_run_that_broke_had_done_are_made_by_the_next(
+    run: Any, tmp_path: Path, make_dataset: Callable[..., FileDataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, png = tmp_path / "in", tmp_path / "png"
+    folder.mkdir()
+    with_pixels(make_dataset(), 1, 50).save_as(folder / "one", enforce_file_format=True)
+    broken_run(run, folder, monkeypatch, "--png", str(png))
+    after = run(folder, more=(*ONLY_NEW, "--png", str(png)))
+    assert counted(after) == {"sources": 1, "skipped": 1}
+    assert list(pictures(png).values()) == [50]
+
+
+def test_an_unequal_instance_that_comes_after_a_run_broke_leaves_neither(
+    run: Any, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the run had not broken: nobody had resolved its duplicates."""
+    for name in ("2.dcm", "sub/3.dcm"):
+        (archive / name).unlink()
+    broken_run(run, archive, monkeypatch)
+    forged = dcmread(archive / "1.dcm")
+    forged.KVP = "120"
+    forged.save_as(archive / "forged.dcm", enforce_file_format=True)
+    after = run(archive, more=ONLY_NEW)
+    assert (after.code, counted(after)) == (1, {"sources": 2, "quarantined": 2})
+    assert after.tree == {}
+
+
+def test_a_row_counts_only_if_its_part_is_sealed_with_the_key_and_whole(
+    run: Any, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken_run(run, archive, monkeypatch)
+    for part in (archive.parent / "audit1" / ".partial").glob("*/parts/*.json"):
+        said = json.loads(part.read_text())
+        said["head"]["started"] = "2026-01-01T00:00:00+00:00"
+        part.write_text(json.dumps(said))
+    assert counted(run(archive, more=ONLY_NEW)) == {"sources": 3, "written": 3, "unchanged": 3}
+
+
+def test_what_went_to_another_output_does_not_count(
+    run: Any, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken_run(run, archive, monkeypatch)
+    (archive.parent / "out1").rename(archive.parent / "out2")
+    after = run(archive, more=(*ONLY_NEW, "--output", str(archive.parent / "out2")))
+    assert counted(after) == {"sources": 3, "written": 3, "unchanged": 3}
+
+
+def test_a_run_that_is_not_incremental_does_all_again(
+    run: Any, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken_run(run, archive, monkeypatch)
+    after = run(archive)
+    assert counted(after) == {"sources": 3, "written": 3, "unchanged": 3}
+    assert len(list(after.audit.glob("runs/*"))) == 1

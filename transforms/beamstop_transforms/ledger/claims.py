@@ -11,7 +11,7 @@ from beamstop.identity import Identity
 from beamstop_transforms.paths import is_clean_path
 from beamstop_transforms.stores import PARTIAL, Store, StoreError
 
-_CLAIMS = "claims"
+CLAIMS = "claims"  # the folder of them, in that of their run in `.partial`
 CLAIM_CHANGED = "a claim of this run was changed: nobody else may write to OUTPUT/.partial"
 
 
@@ -150,17 +150,18 @@ class Claims:
             self._read(_name(run_id, sop_instance_uid))[1].made(path, sha256) for run_id in self._dead_runs
         )
 
-    def left_open(self) -> Iterator[bytes]:
-        """Yield the `uid_key` of every SOP Instance UID that a run which died may have written."""
-        for run_id in self._dead_runs:
-            for name in self._store.names(_folder(run_id)):
-                yield bytes.fromhex(_leaf(name))
+    def left_open(self) -> dict[str, frozenset[bytes]]:
+        """Return by run that died the `uid_key` of every SOP Instance UID that it may have written."""
+        return {
+            run_id: frozenset(bytes.fromhex(_leaf(it)) for it in self._store.names(_folder(run_id)))
+            for run_id in self._dead_runs
+        }
 
     def tidy(self) -> list[str]:
         """Empty `.partial` but for claims; return the parts in which there are any to be released."""
         for run_id in self._store.folders(PARTIAL):
             kept = self._store.folders(f"{PARTIAL}/{run_id}")
-            gone = [f"{run_id}/{it}" for it in kept if it != _CLAIMS] if _CLAIMS in kept else [run_id]
+            gone = [f"{run_id}/{it}" for it in kept if it != CLAIMS] if CLAIMS in kept else [run_id]
             for folder in gone:
                 self._store.clear(f"{PARTIAL}/{folder}")
         runs = (self._run_id, *self._dead_runs)
@@ -184,7 +185,7 @@ class Claims:
     @cached_property
     def _dead_runs(self) -> list[str]:
         others = (it for it in self._store.folders(PARTIAL) if it != self._run_id)
-        return [it for it in others if _CLAIMS in self._store.folders(f"{PARTIAL}/{it}")]
+        return [it for it in others if CLAIMS in self._store.folders(f"{PARTIAL}/{it}")]
 
     def _read(self, name: str) -> tuple[object | None, Claim]:
         found = self._store.read(name)
@@ -236,4 +237,4 @@ def _name(run_id: str, sop_instance_uid: str) -> str:
 
 
 def _folder(run_id: str, part: str = "") -> str:
-    return f"{PARTIAL}/{run_id}/{_CLAIMS}" + (f"/{part}" if part else "")
+    return f"{PARTIAL}/{run_id}/{CLAIMS}" + (f"/{part}" if part else "")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -49,13 +49,27 @@ _ENTRY = np.dtype(
 )
 
 
+class Holder(NamedTuple):
+    """A skipped source that has a UID.
+
+    Attributes:
+        row: what the ledger says of the source.
+        claimant: the claim that its file is.
+        is_recovered: its run broke before duplicates were resolved: it is as if this run had written it.
+    """
+
+    row: Row
+    claimant: Claimant
+    is_recovered: bool
+
+
 class Decisions:
     """What finished runs decided with one recipe and one version of beamstop.
 
     A source that failed is not decided, nor one whose place was occupied or disputed, nor one whose clean
     file was pruned; nor a duplicate, once anything was pruned: what it lost to may be gone. A run without a
     sealed record did not finish: its rows decide nothing, and where it may have written nothing is decided
-    any more.
+    any more, but by the rows of that very run, if it has a record by now (`conclude`).
 
     Args:
         target: OUTPUT, AUDIT, and the run that asks.
@@ -86,8 +100,8 @@ class Decisions:
         """Say whether anything was decided at all."""
         return len(self._entries) > 0
 
-    def holders(self, sop_instance_uid: str, skipped: Any) -> Iterator[tuple[Row, Claimant]]:
-        """Yield what the ledger says of each skipped source with this UID, and the claim that its file is.
+    def holders(self, sop_instance_uid: str, skipped: Any) -> Iterator["Holder"]:
+        """Yield what the ledger says of each skipped source with this UID.
 
         Args:
             sop_instance_uid: the UID.
@@ -101,7 +115,8 @@ class Decisions:
             found = int(np.searchsorted(skipped, entry["source"]))
             if found < len(skipped) and skipped[found] == entry["source"]:
                 table = self._tables[entry["table"]]
-                yield _held_row(self._target.audit, table, int(entry["source"]))
+                row, claimant = _held_row(self._target.audit, table, int(entry["source"]))
+                yield Holder(row, claimant, table.run_id in self._target.recovered)
 
     @cached_property
     def _sources(self) -> Any:
@@ -124,10 +139,17 @@ class Decisions:
     def _entries(self) -> Any:
         """The newest entry of every source, sorted by source."""
         pruned = max([number for number, it in enumerate(self._tables) if it.is_pruned], default=0)
-        left_open = frozenset(open_claims(self._target).left_open())
+        left_open = open_claims(self._target).left_open()
+        by_all = frozenset[bytes]().union(*left_open.values())
+        # What a run claims is no news to its own rows: those that others contested are not among them.
+        by_others = {
+            run_id: frozenset[bytes]().union(*(it for other, it in left_open.items() if other != run_id))
+            for run_id in left_open
+        }
 
         def read(number: int) -> Any:
-            return self._entries_in(number, number < pruned, left_open)
+            open_to = by_others.get(self._tables[number].run_id, by_all)
+            return self._entries_in(number, number < pruned, open_to)
 
         every = np.concatenate([np.empty(0, _ENTRY), *ahead(read, range(len(self._tables)))])
         every = every[np.argsort(every["source"], kind="stable")]

@@ -1,5 +1,6 @@
 """Numbers that stand for texts: 64 bits each, a whole column at once, the same in every process."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,6 @@ def version_numbers(rows: Any, identity: Identity) -> Any:
     return digest_numbers(versions)
 
 
-def numbers_in(skipped: bytes) -> Any:
+def numbers_in(skipped: Sequence[bytes]) -> Any:
     """Return the sorted `digest_number` of every source that was skipped."""
-    return np.sort(np.frombuffer(skipped, np.uint64))
+    return np.sort(np.frombuffer(b"".join(skipped), np.uint64))

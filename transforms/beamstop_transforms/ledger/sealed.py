@@ -50,6 +50,11 @@ def read_records(audit: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield run_id, _parsed(found[1])
 
 
+def is_broken(record: bytes) -> bool:
+    """Say whether a record was given to a run that broke, about what it had sealed."""
+    return _parsed(record).get("broken") is True
+
+
 def is_sealed(run_id: str, record: dict[str, Any], identity: Identity) -> bool:
     """Say whether a key sealed a record as that of a run."""
     return record.get("run_id") == run_id and record.get("mac") == record_mac(record, identity)
@@ -65,6 +70,18 @@ def sealed_records(audit: str, identity: Identity) -> Iterator[dict[str, Any]]:
     for run_id, record in read_records(audit):
         if is_sealed(run_id, record, identity):
             yield record
+
+
+def recovered_runs(audit: str, identity: Identity) -> tuple[str, ...]:
+    """Return the runs that broke after the last one that ended, and have a record all the same.
+
+    Nobody has done for their rows what is done at the end of a run: duplicates are not resolved, pictures
+    not made.
+    """
+    found: list[str] = []
+    for record in sealed_records(audit, identity):
+        found = [*found, record["run_id"]] if record.get("broken") is True else []
+    return tuple(found)
 
 
 def sealed_tables(

@@ -45,6 +45,7 @@ class Target:
         run_id: of this run; a new one unless given.
         first_wins: of several sources with one SOP Instance UID the first is written, not the one with the
             lowest digest: what is written stays.
+        recovered: see `recovered_runs`.
     """
 
     output: str
@@ -52,6 +53,7 @@ class Target:
     key: str = field(repr=False)
     run_id: str = field(default_factory=new_run_id)
     first_wins: bool = False
+    recovered: tuple[str, ...] = ()
 
     @property
     def workspace(self) -> str:

@@ -18,11 +18,13 @@ class Ledger:
     Args:
         audit: the AUDIT folder or prefix.
         identity: of the runs' key.
+        without: runs whose tables do not count.
     """
 
-    def __init__(self, audit: str, identity: Identity) -> None:
+    def __init__(self, audit: str, identity: Identity, without: tuple[str, ...] = ()) -> None:
         self._audit = audit
         self._identity = identity
+        self._without = without
 
     def wrote(self, path: str, sha256: str) -> bool:
         """Say whether a run wrote this content at this path."""
@@ -60,7 +62,8 @@ class Ledger:
 
     @cached_property
     def _tables(self) -> list[SealedTable]:
-        return sealed_tables(self._audit, self._identity, [INSTANCES])
+        tables = sealed_tables(self._audit, self._identity, [INSTANCES])
+        return [it for it in tables if it.run_id not in self._without]
 
     @cached_property
     def _highs(self) -> Any:
