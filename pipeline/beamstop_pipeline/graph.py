@@ -10,6 +10,7 @@ from beamstop_pipeline.job import Job
 from beamstop_pipeline.running.progress import NoteListed, NoteOutcomes
 from beamstop_transforms.audit import JobOutputs, WriteAudit
 from beamstop_transforms.deidentify import Deidentify
+from beamstop_transforms.ledger.attempts import Attempts
 from beamstop_transforms.ledger.decisions import Decisions
 from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.match import Match
@@ -43,7 +44,8 @@ def build(pipeline: beam.Pipeline, job: Job) -> Any:
     skipping = sources | "SkipDecided" >> SkipDecided(decisions, job.key)
     listed = skipping.fresh | "NoteListed" >> NoteListed(job.progress)
     # Only paths cross this; from reading to writing is one fused chain.
-    written = _deidentify(listed | "Redistribute" >> Redistribute(_work(job)), job, target)
+    shared_out = listed | "Redistribute" >> Redistribute(_work(job), _attempts(job, target))
+    written = _deidentify(shared_out, job, target)
     run = run_of_job(job, target)
     finished = written.rows | "NoteOutcomes" >> NoteOutcomes(job.progress)
     resolved = written.claims | "ResolveDuplicates" >> ResolveDuplicates(target, decisions, skipping.skipped)
@@ -89,6 +91,11 @@ def _deidentify(sources: Any, job: Job, target: Target) -> Written:
 
 def _work(job: Job) -> Work:
     return TEXT if job.recipe.needs_detector else HEADERS
+
+
+def _attempts(job: Job, target: Target) -> Attempts | None:
+    """Return where packs are noted; a run on this machine knows the very source that a worker is at."""
+    return Attempts(target, job.careful) if job.progress is None else None
 
 
 def _decisions(job: Job, target: Target) -> Decisions | None:

@@ -55,6 +55,7 @@ class Job:
         started: UTC, ISO 8601.
         progress: local folder where workers note what they do; None for a run elsewhere.
         suspects: source_id → reason of the sources that broke an earlier run.
+        careful: source_ids of what workers elsewhere were at when they died: see `Attempts`.
         recovered: see `recovered_runs`.
         load_detector: loads the text detector, once per worker process.
     """
@@ -82,6 +83,7 @@ class Job:
     started: str = ""
     progress: str | None = None
     suspects: Mapping[str, str] = field(default_factory=dict)
+    careful: frozenset[str] = field(default=frozenset(), repr=False)
     recovered: tuple[str, ...] = ()
     load_detector: DetectorLoader = load_detector
 

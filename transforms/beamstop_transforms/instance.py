@@ -38,11 +38,13 @@ class Source:
         path: local path or `gs://` address; bytes that are not UTF-8 are surrogate escapes.
         size: bytes, as listed.
         version: generation on gs://, modification time in nanoseconds locally, empty where unknown.
+        suspect: a reason not to touch it; empty for none.
     """
 
     path: str
     size: int
     version: str
+    suspect: str = ""
 
     @property
     def raw_path(self) -> bytes:

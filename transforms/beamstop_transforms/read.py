@@ -56,8 +56,8 @@ class ReadDicom(Transform):
         identity = Identity(resolve_key(self.key))
 
         def work(instance: Instance) -> None:
-            if instance.source_id in self.suspects:
-                raise Failed(self.suspects[instance.source_id])
+            if reason := instance.source.suspect or self.suspects.get(instance.source_id):
+                raise Failed(reason)
             data = read_source(instance.source, self.limits.bytes)
             instance.bytes_in = len(data)
             instance.source_digest = identity.digest("source", data).hex()

@@ -11,6 +11,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beamstop_transforms.instance import Source
+from beamstop_transforms.ledger.attempts import Attempts
 from beamstop_transforms.step import Transform
 
 _MOST = 32  # sources in one pack
@@ -49,14 +50,16 @@ class Redistribute(Transform):
 
     Attributes:
         work: how long a source is thought to take.
+        attempts: where it is noted which packs workers are at; None for no notes.
     """
 
     work: Work = field(default=HEADERS)
+    attempts: Attempts | None = None
 
     def expand(self, sources: PCollection[Source]) -> PCollection[Source]:
         """Return the sources."""
         packs = sources | "Pack" >> beam.ParDo(_PackFn(self.work))
-        return packs | "Reshuffle" >> beam.Reshuffle() | "Unpack" >> beam.FlatMap(unpack)
+        return packs | "Reshuffle" >> beam.Reshuffle() | "Unpack" >> beam.ParDo(_UnpackFn(self.attempts))
 
 
 class Packing:
@@ -130,3 +133,30 @@ class _PackFn(beam.DoFn):
         window = GlobalWindow()
         for packed in self._packing.finish():
             yield WindowedValue(packed, window.max_timestamp(), (window,))
+
+
+class _UnpackFn(beam.DoFn):
+    def __init__(self, attempts: Attempts | None) -> None:
+        super().__init__()
+        self._attempts = attempts
+        self._at: bytes | None = None
+
+    def start_bundle(self) -> None:
+        self._forget()
+
+    def process(self, packed: bytes) -> Iterator[Source]:
+        if self._attempts is None:
+            yield from unpack(packed)
+            return
+        self._at = packed
+        yield from self._attempts.sources(packed, list(unpack(packed)))  # the chain is fused: one is done
+        self._at = None
+
+    def teardown(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        """Remove the note of a pack that an exception ended: its worker lives."""
+        if self._attempts is not None and self._at is not None:
+            self._attempts.forget(self._at)
+        self._at = None

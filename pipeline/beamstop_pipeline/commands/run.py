@@ -124,8 +124,13 @@ def run(
         typer.Option(min=1, help="worker processes  [default: one per CPU]", rich_help_panel=_LIMITS),
     ] = None,
     max_bytes: Annotated[
-        int, typer.Option(min=1, help="fail larger sources unread", rich_help_panel=_LIMITS)
-    ] = 4 << 30,
+        int | None,
+        typer.Option(
+            min=1,
+            help="fail larger sources unread  [default: what a worker's memory suffices for, 4 GiB at most]",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = None,
     max_frames: Annotated[
         int, typer.Option(min=1, help="fail instances with more frames", rich_help_panel=_LIMITS)
     ] = 1_000_000,
@@ -221,7 +226,12 @@ def run(
                 ephemeral=ephemeral_key,
                 audit_detail=audit_detail,
                 limits=Limits(
-                    max_bytes, max_frames, max_pixels, max_seconds, decoder_memory, max_elements, max_depth
+                    frames=max_frames,
+                    pixels=max_pixels,
+                    seconds=max_seconds,
+                    decoder_memory=decoder_memory,
+                    elements=max_elements,
+                    depth=max_depth,
                 ),
                 workers=workers or os.cpu_count() or 1,
                 max_memory=max_memory,
@@ -231,6 +241,7 @@ def run(
             )
             jobs.check_places(job.inputs, job.targets)
             options = _beam_options(context, job)
+            job = _with_max_bytes(job, max_bytes, options)
             jobs.check_stream(job, is_local(options))
             if not is_local(options):
                 check_engine(options)
@@ -250,6 +261,17 @@ def run(
             if incremental:
                 job = _conclude(job, quiet or as_json)
         raise typer.Exit(_run(job, options, quiet, as_json))
+
+
+def _with_max_bytes(job: Any, given: int | None, options: Any) -> Any:
+    """Return the job with the largest source that its workers' memory suffices for, or that was asked for."""
+    from beamstop_pipeline.running import memory
+    from beamstop_pipeline.running.beam_options import is_local
+
+    is_here = is_local(options)
+    has = memory.memory_here(job.max_memory) if is_here else memory.memory_elsewhere(options)
+    fits = memory.fitting_max_bytes(given, has, job.recipe.needs_detector, is_here)
+    return replace(job, limits=replace(job.limits, bytes=fits))
 
 
 def _conclude(job: Any, quiet: bool) -> Any:

@@ -71,6 +71,13 @@ def is_local(options: Any) -> bool:
     return runner.rpartition(".")[2].casefold() in LOCAL_RUNNERS
 
 
+def is_on_dataflow(options: Any) -> bool:
+    """Say whether the run is for Dataflow."""
+    from apache_beam.options.pipeline_options import StandardOptions
+
+    return (options.view_as(StandardOptions).runner or "").endswith("DataflowRunner")
+
+
 def check_elsewhere(
     options: Any, key: str, places: Mapping[str, Sequence[str]], given: Sequence[str]
 ) -> None:
@@ -85,12 +92,10 @@ def check_elsewhere(
     Raises:
         ConfigurationError: it does.
     """
-    from apache_beam.options.pipeline_options import StandardOptions
-
     for option, remedy in LOCAL_ONLY.items():
         if option in given:
             raise ConfigurationError(f"{option} is for runs on one machine: {remedy}")
-    if not (options.view_as(StandardOptions).runner or "").endswith("DataflowRunner"):
+    if not is_on_dataflow(options):
         return  # Flink's workers may share folders and secrets with this machine
     for option, named in places.items():
         if not all(re.match("[a-z]+:", place) for place in named):

@@ -20,7 +20,7 @@ from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
 
 from beamstop.errors import DeidError
 from beamstop_pipeline.exit_codes import Exit
-from beamstop_pipeline.graph import build
+from beamstop_pipeline.graph import build, target_of_job
 from beamstop_pipeline.job import Job
 from beamstop_pipeline.running.beam_options import fit_for_workers
 from beamstop_pipeline.running.engines import SubmissionError, is_a_submitter, reason_of
@@ -34,6 +34,7 @@ from beamstop_pipeline.running.local_workers import (
 from beamstop_pipeline.running.progress import LISTED, read_progress
 from beamstop_pipeline.running.suspects import begun, note_suspect, read_suspects, worked_on
 from beamstop_pipeline.running.targets import scratch
+from beamstop_transforms.ledger.attempts import KILLED, left_behind
 from beamstop_transforms.record import record_name
 from beamstop_transforms.stores import open_store
 
@@ -71,7 +72,7 @@ def run_locally(job: Job, options: Any, report: Report) -> Any:
     """
     options.view_as(DirectOptions).direct_num_workers = job.workers
     with scratch() as folder:
-        job = replace(job, progress=folder, suspects=read_suspects(job.audit))
+        job = replace(_with_suspects(job), progress=folder)
         with Watchdog(job, folder, report) as watchdog:
             try:
                 with unix_sockets(folder):
@@ -100,10 +101,17 @@ def run_elsewhere(job: Job, options: Any) -> Any:
     waits = not options.view_as(StandardOptions).no_wait_until_finish
     former = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as from the keyboard
     try:
-        result = _run(replace(job, suspects=read_suspects(job.audit)), None, options, waits)
+        result = _run(_with_suspects(job), None, options, waits)
     finally:
         signal.signal(signal.SIGTERM, former)
     return result if waits else None
+
+
+def _with_suspects(job: Job) -> Job:
+    """Return the job with what earlier runs died at, here or elsewhere."""
+    killers, careful = left_behind(target_of_job(job))
+    suspects = {**dict.fromkeys(killers, KILLED), **read_suspects(job.audit)}
+    return replace(job, suspects=suspects, careful=careful)
 
 
 def _run(job: Job, runner: Any, options: Any, waits: bool = True) -> Any:

@@ -12,6 +12,7 @@ from typing import IO
 
 from beamstop_pipeline.job import ConfigurationError
 from beamstop_pipeline.running.suspects import SUSPECTS
+from beamstop_transforms.ledger.attempts import ATTEMPTS
 from beamstop_transforms.ledger.claims import CLAIMS
 from beamstop_transforms.ledger.sealed import is_broken
 from beamstop_transforms.ledger.target import is_run_id
@@ -126,6 +127,8 @@ def _clear(folder: Path, left: Path, state: _State, keep_parts: bool) -> None:
     # What a dead run claimed stays: it says which files are ours. One that ended has rows for that.
     is_claimed = state is not _State.ENDED and any(path.is_file() for path in (left / CLAIMS).rglob("*"))
     stays = {CLAIMS} if is_claimed else set[str]()
+    if state is _State.DIED and (left / ATTEMPTS).exists():
+        stays.add(ATTEMPTS)
     if keep_parts and state is _State.DIED:
         stays |= {path.name for path in left.glob("*")} - {"aside"}
     for path in left.glob("*") if stays else [left]:

@@ -220,6 +220,7 @@ def test_a_worker_that_takes_more_memory_than_it_may_is_ended_and_its_source_lef
     inflates_to(400, archive / "eater.dcm")
     places = ["--input", str(archive), "--output", str(tmp_path / "out"), "--audit", str(tmp_path / "audit")]
     settings = ["--key", str(key_file), "--recipe", "basic", "--workers", workers, "--max-memory", "512"]
+    settings += ["--max-bytes", str(1 << 30)]  # more than the memory suffices for
     command = [sys.executable, "-m", "beamstop_pipeline", "run", *places, *settings, "--quiet"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as broken:
         peak = peak_of_workers(broken)

@@ -1,0 +1,97 @@
+"""Memory: what a worker process has of it, and how large a source it can take."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.running.beam_options import MIN_RAM, is_on_dataflow
+
+# A process takes 2.0 to 2.4 times the bytes of a source for pixels, beside what it takes for a tiny one
+# (docs/reliability.md, docs/scale.md): with and without networks that look for text.
+_TIMES = 2.4
+_BASE_WITH_NETWORKS, _BASE = 1_000_000_000, 300_000_000
+_MOST = 4 << 30  # bytes of a source, however much memory there is
+_LEAST = 16 << 20
+_GIB = 1 << 30
+_PROCESSES = 2  # of a machine that has MIN_RAM
+# GiB for each vCPU, and so for each process, by what Google calls the kinds of its machines.
+_OF_A_VCPU = {"standard": 4.0, "highmem": 8.0, "highcpu": 1.0}
+_OF_A_VCPU_OF_N1 = {"standard": 3.75, "highmem": 6.5, "highcpu": 0.9}
+
+
+def fitting_max_bytes(given: int | None, memory: int | None, looks_for_text: bool, is_here: bool) -> int:
+    """Return how large a source may be, in bytes.
+
+    Args:
+        given: `--max-bytes`, if it was.
+        memory: bytes of a worker process; None if nobody knows.
+        looks_for_text: whether a process holds networks, too.
+        is_here: whether workers are on this machine, where who runs the job sees what becomes of it.
+
+    Raises:
+        ConfigurationError: more than workers elsewhere can take, which one after the other would die of it.
+    """
+    base = _BASE_WITH_NETWORKS if looks_for_text else _BASE
+    fits = _MOST if memory is None else max(int((memory - base) / _TIMES), _LEAST)
+    if given is None:
+        return min(fits, _MOST)
+    if memory is not None and given > fits and not is_here:
+        raise ConfigurationError(
+            f"--max-bytes {given}: a worker process has {memory / _GIB:.1f} GiB, which suffice for sources of"
+            f" {fits} bytes; name that or less, or give workers more memory (--machine_type, --resource_hint)"
+        )
+    return given
+
+
+def memory_here(max_memory: int | None) -> int:
+    """Return the bytes that a worker of this machine may take: `--max-memory`, else all there is."""
+    if max_memory is not None:
+        return max_memory << 20
+    return min(psutil.virtual_memory().total, _of_the_container())
+
+
+def _of_the_container() -> int:
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        return 1 << 62
+    return int(limit) if limit.isdecimal() else 1 << 62
+
+
+def memory_elsewhere(options: Any) -> int | None:
+    """Return the bytes that Beam's options promise a worker process; None if they do not tell."""
+    from apache_beam.options.pipeline_options import StandardOptions, WorkerOptions
+
+    machine = options.view_as(WorkerOptions).machine_type
+    if is_on_dataflow(options) and machine:
+        return _of_machine(machine)
+    hints = options.view_as(StandardOptions).resource_hints or ()
+    promised = [_bytes(it) for it in hints if it.startswith("min_ram=")]
+    if is_on_dataflow(options):
+        return (promised or [_bytes(MIN_RAM)])[-1] // _PROCESSES
+    return promised[-1] if promised else None
+
+
+def _bytes(hint: str) -> int:
+    from apache_beam.transforms.resources import MinRamHint
+
+    try:
+        return int(MinRamHint.parse(hint.partition("=")[2]).popitem()[1])
+    except ValueError:
+        raise ConfigurationError(
+            f"--resource_hint {hint}: no amount of memory, such as min_ram=16GB"
+        ) from None
+
+
+def _of_machine(name: str) -> int | None:
+    """Return the bytes of a process, one for each vCPU, on a machine of Google's; None if it is unknown."""
+    kind = name.rpartition("/")[2]
+    if custom := re.fullmatch(r"(?:\w+-)?custom-(\d+)-(\d+)(?:-ext)?", kind):
+        return (int(custom[2]) << 20) // int(custom[1])
+    family, _, rest = kind.partition("-")
+    sizes = _OF_A_VCPU_OF_N1 if family == "n1" else _OF_A_VCPU
+    gib = sizes.get(rest.partition("-")[0])
+    return None if gib is None else int(gib * _GIB)
