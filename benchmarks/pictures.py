@@ -19,7 +19,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 TUNING_SEED, REPORTING_SEED = 11, 2029  # the first to choose thresholds by, the second for figures alone
 
 FONTS = Path("/usr/share/fonts/truetype/dejavu")
-_FACES = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuSerif.ttf")
+FACES = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuSerif.ttf")
 _LATIN = (
     "SMITH^JOHN A", "Meier, Hannelore", "Jürgen Müller-Lüdenscheidt", "DOE JANE", "François Lefèvre",
     "García Núñez, Íñigo", "O'Brien Siobhán", "Østergård, Åse", "Nowak Łukasz", "KOWALSKI^PIOTR",
@@ -129,22 +129,64 @@ def draw(seed: int, counts: dict[str, tuple[int, int]]) -> Iterator[Picture]:
             yield _picture(random, modality, f"{modality}-{seed}-blank-{index:03}", False)
 
 
-def _picture(random: np.random.Generator, modality: str, name: str, written: bool) -> Picture:
-    kind = _KINDS[modality]
-    real = _real(modality)
+def ground(random: np.random.Generator, modality: str) -> NDArray[np.float32]:
+    """Return a picture without text, 0..1, drawn or of pydicom's."""
+    real, kind = _real(modality), _KINDS[modality]
     if real and random.random() < 0.4:
         plane = real[random.integers(len(real))].copy()
-        plane = plane[:: -1 if random.random() < 0.5 else 1]
-    else:
-        shape = kind.shapes[random.integers(len(kind.shapes))]
-        plane = kind.ground(random, shape)
+        return plane[:: -1 if random.random() < 0.5 else 1]
+    return kind.ground(random, kind.shapes[random.integers(len(kind.shapes))])
+
+
+def finished(
+    random: np.random.Generator,
+    modality: str,
+    name: str,
+    plane: NDArray[np.float32],
+    words: list[Word],
+    photometric: str | None = None,
+) -> Picture:
+    """Return a plane that was written on as a picture of its modality."""
+    kind = _KINDS[modality]
+    photometric = photometric or str(random.choice(kind.photometric))
+    return Picture(name, modality, _stored(plane, kind, photometric), photometric, kind.bits, tuple(words))
+
+
+def burn_line(
+    plane: NDArray[np.float32],
+    text: str,
+    top: int,
+    left: int,
+    height: int,
+    face: str,
+    colour: float,
+    kind: str,
+) -> Word:
+    """Burn one line into a plane, as one word."""
+    glyphs, _ = _glyphs((text,), height, face)
+    under = plane[top : top + glyphs.shape[0], left : left + glyphs.shape[1]]
+    glyphs = glyphs[: under.shape[0], : under.shape[1]]
+    if under.mean() > 0.6:
+        colour = 1 - colour
+    under += glyphs * (colour - under)
+    return Word(top, left, glyphs > 0.4, kind, "line", height)
+
+
+def length(text: str, height: int, face: str) -> int:
+    """Return how many columns a line takes."""
+    return _glyphs((text,), height, face)[0].shape[1]
+
+
+def _picture(random: np.random.Generator, modality: str, name: str, written: bool) -> Picture:
+    kind = _KINDS[modality]
+    plane = ground(random, modality)
     photometric = str(random.choice(kind.photometric))
     words: list[Word] = []
     if written:
         words = _write(random, plane, kind)
     elif modality in ("CR", "DX", "MG") and random.random() < 0.5:
         words = [word for word in _line(random, plane, str(random.choice(_MARKERS)), 40, "marker") if word]
-    return Picture(name, modality, _stored(plane, kind, photometric), photometric, kind.bits, tuple(words))
+    return finished(random, modality, name, plane, words, photometric)
 
 
 def _stored(plane: NDArray[np.float32], kind: _Kind, photometric: str) -> Values:
@@ -168,7 +210,7 @@ def _write(random: np.random.Generator, plane: NDArray[np.float32], kind: _Kind)
         height = int(random.integers(*kind.fonts))
         turns = int(random.choice([0, 0, 0, 0, 0, 1, 2, 3]))
         style = str(random.choice(["bright", "bright", "white", "faint", "dark", "boxed"]))
-        face = str(random.choice(_FACES))
+        face = str(random.choice(FACES))
         other = random.random() < 0.15
         lines = list(random.choice(_OTHER if other else _LATIN, size=random.integers(1, 6), replace=True))
         words += _block(
@@ -180,7 +222,7 @@ def _write(random: np.random.Generator, plane: NDArray[np.float32], kind: _Kind)
 def _line(
     random: np.random.Generator, plane: NDArray[np.float32], text: str, height: int, kind: str
 ) -> list[Word]:
-    return _block(random, plane, [text], height, 0, "white", _FACES[1], kind, [])
+    return _block(random, plane, [text], height, 0, "white", FACES[1], kind, [])
 
 
 def _block(

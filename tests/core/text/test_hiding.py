@@ -312,3 +312,19 @@ def test_a_strip_beside_what_was_blanked_counts_only_where_a_letter_would_fit(
 ) -> None:
     report = hide(make_image(ground().astype("u1")), TextPolicy(), StripDetector(height))
     assert report.text_boxes_hidden == hidden
+
+
+def test_a_line_that_stays_is_not_clipped_by_the_padding_of_one_that_goes() -> None:
+    frame = ground().astype("u1")
+    gone, kept = (slice(20, 34), slice(30, 70)), (slice(36, 50), slice(30, 70))
+    frame[gone] = frame[kept] = 200
+    dataset = make_image(frame)
+    report = hide(dataset, TextPolicy(hide="identifying"), BlockDetector(["SMITH", "65 dB"]))
+    after = stored(dataset, "u1")
+    assert [(change.action, change.why) for change in report.changes] == [
+        ("X", "unknown"),
+        ("K", "device_setting"),
+    ]
+    assert (after[gone] == 10).all()
+    assert np.array_equal(after[kept], frame[kept])
+    assert (after[16:36, 26:74] == 10).all()

@@ -17,6 +17,7 @@ from beamstop.text.regions import Region, scan_boxes
 
 PICTURE = np.zeros((400, 400), np.uint8)
 KEPT = ("marker", "device_setting", "medical_word")
+WIDTH, STEP = 20, 24  # of words that stand beside each other
 
 
 class Reader(BlockDetector):
@@ -28,10 +29,16 @@ class Reader(BlockDetector):
 
     def read(self, picture: Any, boxes: Any) -> list[TextBox]:
         self.asked += len(boxes)
-        return [replace(box, text=self.texts[box.height - 10], confidence=self.confidence) for box in boxes]
+        return [replace(box, text=self._text(box), confidence=self.confidence) for box in boxes]
+
+    def _text(self, box: TextBox) -> str:
+        if box.width <= WIDTH:
+            return self.texts[box.height - 10]
+        places = ((number * STEP, text) for number, text in enumerate(self.texts))
+        return " ".join(text for left, text in places if box.x <= left and left + WIDTH <= box.right)
 
 
-def box(number: int, x: int = 0, y: int = 0, width: int = 20) -> TextBox:
+def box(number: int, x: int = 0, y: int = 0, width: int = WIDTH) -> TextBox:
     return TextBox(x, y, width, 10 + number)
 
 
@@ -49,7 +56,7 @@ def whys(
     policy: TextPolicy, *texts: str, confidence: float = 0.9, dataset: Dataset | None = None
 ) -> list[str]:
     """Return why each of some words, side by side in one line, goes or stays."""
-    boxes = [box(number, x=24 * number) for number in range(len(texts))]
+    boxes = [box(number, x=STEP * number) for number in range(len(texts))]
     instance = person() if dataset is None else dataset
     scans = scan_boxes(instance) if policy.ultrasound_regions == "keep" else ()
     reader = Reader(*texts, confidence=confidence)
@@ -66,7 +73,7 @@ def test_a_line_of_markers_stays() -> None:
 
 def test_a_letter_beside_a_name_is_an_initial_and_no_marker() -> None:
     assert whys(MARKING, "L", "Smith") == ["text", "text"]
-    assert whys(IDENTIFYING, "L", "Smith") == ["unknown", "unknown"]
+    assert whys(IDENTIFYING, "L", "Smith") == ["unknown"]
 
 
 def test_a_marker_read_in_doubt_goes() -> None:
@@ -111,35 +118,55 @@ def test_an_authorised_word_is_compared_letter_by_letter_with_the_names() -> Non
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        (["120", "kV"], ["device_setting"] * 2),
-        (["kV:120", "50mA"], ["device_setting"] * 2),
-        (["W", "350", "L", "40"], ["device_setting", "device_setting", "marker", "device_setting"]),
-        (["MI", "0.9", "TIs", "0.4"], ["device_setting"] * 4),
-        (["DFOV", "25.0cm"], ["device_setting"] * 2),
-        (["AXIAL"], ["medical_word"]),
-        (["R", "KIDNEY"], ["marker", "medical_word"]),
-        (["Rose"], ["unknown"]),
-        (["SMITH", "120", "kV"], ["unknown", "device_setting", "unknown"]),
-        (["17"], ["number"]),
-        (["10:15:30"], ["number"]),
-        (["8812"], ["number"]),
-        (["88", "123"], ["number"] * 2),
-        (["77", "9076655"], ["number"] * 2),
-        (["12.03.2024"], ["date"]),
-        (["12", "MAR", "2024"], ["date"] * 3),
-        (["ROE^JANE"], ["name"]),
-        (["KIDNEY,", "AXIAL"], ["name"] * 2),
-        (["Dr.", "Kidney"], ["name"] * 2),
-        (["0liver"], ["identifier"]),
-        (["WR1GHF"], ["identifier"]),
-        (["AB", "12345"], ["identifier"] * 2),
-        (["A8-I2345"], ["identifier"]),
-        (["Name:", "KIDNEY"], ["label"] * 2),
-        (["Acc", "77"], ["label"] * 2),
+        (["120", "kV"], "device_setting"),
+        (["kV:120", "50mA"], "device_setting"),
+        (["W", "350", "L", "40"], "device_setting"),
+        (["MI", "0.9", "TIs", "0.4"], "device_setting"),
+        (["DFOV", "25.0cm"], "device_setting"),
+        (["PSV", "84.2", "cm/s"], "device_setting"),
+        (["Gain"], "device_setting"),
+        (["SPLEEN"], "medical_word"),
+        (["R", "KIDNEY"], "medical_word"),
+        (["Rose"], "unknown"),
+        (["SMITH", "120", "kV"], "unknown"),
+        (["120", "kV", "SMITH"], "unknown"),
+        (["17"], "number"),
+        (["10:15:30"], "number"),
+        (["8812"], "number"),
+        (["88", "123"], "number"),
+        (["77", "9076655"], "number"),
+        (["12.03.2024"], "date"),
+        (["12", "MAR", "2024"], "date"),
+        (["ROE^JANE"], "name"),
+        (["KIDNEY,", "SPLEEN"], "medical_word"),
+        (["QUANDT,", "SPLEEN"], "name"),
+        (["Dr.", "Kidney"], "name"),
+        (["0liver"], "identifier"),
+        (["WR1GHF"], "identifier"),
+        (["AB", "12345"], "identifier"),
+        (["A8-I2345"], "identifier"),
+        (["Name:", "KIDNEY"], "label"),
+        (["Acc", "77"], "label"),
     ],
 )
-def test_what_may_identify_goes(line: list[str], expected: list[str]) -> None:
-    assert whys(IDENTIFYING, *line) == expected
+def test_what_may_identify_goes(line: list[str], expected: str) -> None:
+    assert whys(IDENTIFYING, *line) == [expected]
+
+
+def test_the_same_words_seen_twice_are_read_and_judged_once() -> None:
+    reader = Reader("120 kV")
+    seen = [TextBox(0, 10, 18, 10), TextBox(1, 10, 18, 10), TextBox(2, 10, 18, 10), TextBox(6, 12, 9, 6)]
+    verdicts = TextJudge(IDENTIFYING, person()).decide(PICTURE, seen, reader)
+    assert [(verdict.box.x, verdict.box.width, verdict.why) for verdict in verdicts] == [
+        (0, 20, "device_setting")
+    ]
+
+
+def test_a_label_with_its_value_beside_it_announces_nothing_below() -> None:
+    reader = Reader("MRN 4471208", "KIDNEY")
+    boxes = [box(0), box(1, y=14)]
+    verdicts = TextJudge(IDENTIFYING, person()).decide(PICTURE, boxes, reader)
+    assert [verdict.why for verdict in verdicts] == ["label", "medical_word"]
 
 
 def test_words_read_in_doubt_or_not_at_all_go() -> None:
@@ -147,14 +174,21 @@ def test_words_read_in_doubt_or_not_at_all_go() -> None:
     assert whys(IDENTIFYING, "") == ["unread"]
 
 
-def test_a_letter_beside_what_cannot_be_read_goes() -> None:
-    assert whys(IDENTIFYING, "R", "") == ["unknown", "unread"]
-    assert whys(IDENTIFYING, "12cm", "") == ["device_setting", "unread"]
+def test_what_stands_beside_what_cannot_be_read_goes() -> None:
+    boxes = [box(0), replace(box(1, x=STEP), height=40)]  # too high to be read as one with the first
+    reader = Reader("12cm", *[""] * 40)
+    verdicts = TextJudge(IDENTIFYING, person()).decide(PICTURE, boxes, reader)
+    assert [verdict.why for verdict in verdicts] == ["unread", "unread"]
+
+
+def test_an_authorised_word_in_a_line_that_goes_stays() -> None:
+    policy = TextPolicy(hide="identifying", authorized_words=("left breast",))
+    assert whys(policy, "Smith", "left breast") == ["unknown", "authorized_word"]
 
 
 def test_what_a_label_announces_goes_with_it() -> None:
     def outcome(*boxes: TextBox) -> list[str]:
-        reader = Reader("Patient", "KIDNEY", "AXIAL")
+        reader = Reader("Patient", "KIDNEY", "SPLEEN")
         return [verdict.why for verdict in TextJudge(IDENTIFYING, person()).decide(PICTURE, boxes, reader)]
 
     label = box(0)

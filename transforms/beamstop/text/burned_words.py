@@ -1,37 +1,31 @@
-"""What words burned into a picture say: whose they may be, and which are a device's own.
+"""What words burned into a picture say: whose they may be.
 
 Readers mistake O for 0 and l for 1, so words are compared by their looks (`looks`) and with a few
-letters wrong. What is not known to be harmless is taken to identify.
+letters wrong. What may stay is said by `device_lines`.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 
 from beamstop.words.clean_text import clean_text
 from beamstop.words.identifiers import Identifiers
-from beamstop.words.vocabulary import fold, is_common_word, ordinary, titles, word_lists
+from beamstop.words.vocabulary import fold, is_common_word, word_lists
 from beamstop.words.written_dates import MONTHS, find_dates
 
 _MAX_WORD = 64  # characters; no longer word is compared with a pattern
 _MAX_PATTERN, _MAX_REPEATS = 100, 4
 _MIN_OWN, _MIN_OWN_DIGITS = 2, 3
-_MIN_KNOWN = 3  # letters: shorter ones may be initials, unless they are listed
 
 # Readers take each of these for the letter it is mapped to.
 _LOOK = str.maketrans(
     {"0": "o", "1": "l", "i": "l", "|": "l", "!": "l", "5": "s", "$": "s", "8": "b", "2": "z"}
 )
 
-_NUMBER = r"[<>~±+-]?\d{1,4}(?:[.,]\d{1,4})?(?:[x*/×]\d{1,4}(?:[.,]\d{1,3})?){0,2}"
-_BARE = re.compile(_NUMBER)
-_MEASURE = re.compile(rf"({_NUMBER})([^\W\d_]\S*|%|°|/\S+)")
-_SETTING = re.compile(r"([a-z]+)[:=.]?(\d\S*)")
 _LONG_NUMBER = re.compile(r"\d(?:[-/:_#]?\d){4,}")
 _CARETS = re.compile(r"[^\W\d_]\^|\^[^\W\d_]")
 _NAME_AND_GIVEN = re.compile(r"[^\W\d_][\w'’-]*\s*,\s*[^\W\d_]")
 _TITLE = re.compile(r"(?:^|\s)(?:dr|mr|mrs|ms|prof|miss|frau|herr|mme)\b\.?\s+[^\W\d_]", re.IGNORECASE)
-_EDGES = ".,;:=()[]{}<>\"'’*#-_ "
 
 
 def looks(text: str) -> str:
@@ -118,7 +112,7 @@ class OwnWords:
 
 
 def why_identifying(line: str, own: OwnWords) -> str | None:
-    """Return why a line as a whole may identify, None where its words are to be asked one by one.
+    """Return why a line may identify by what it has in it, None where nothing in it says so.
 
     Returns:
         `identifier`, `date`, `label`, `name` or `number`.
@@ -141,58 +135,16 @@ def is_label(line: str) -> bool:
     return not _list("labels").isdisjoint(_pieces(fold(line)))
 
 
-def why_harmless(words: Iterable[str], is_marker: Callable[[str], bool]) -> tuple[str, ...]:
-    """Return for each word of a line why it may stay or may not.
-
-    Returns:
-        `marker`, `device_setting`, `medical_word`; or `number` (without unit) or `unknown`, which may not.
-    """
-    line = [fold(word).strip(_EDGES) if len(word.strip(_EDGES)) else fold(word) for word in words]
-    whys = []
-    for place, word in enumerate(line):
-        before = line[place - 1] if place else ""
-        after = line[place + 1] if place + 1 < len(line) else ""
-        whys.append("marker" if is_marker(word) else _why_word(word, before, after))
-    return tuple(whys)
-
-
-def _why_word(word: str, before: str, after: str) -> str:
-    if _BARE.fullmatch(word):
-        return "device_setting" if after in _list("units") or before in _list("settings") else "number"
-    if _is_measure(word):
-        return "device_setting"
-    if word in _list("units") and _BARE.fullmatch(before):
-        return "device_setting"
-    if word in _list("single"):
-        return "device_setting" if _BARE.fullmatch(after) else "unknown"
-    if word in _list("settings"):
-        return "device_setting"
-    return "medical_word" if word in _harmless() else "unknown"
-
-
-def _is_measure(word: str) -> bool:
-    """Say whether a word is a number with its unit (120kV) or a setting with its number (kV:120, W350)."""
-    measure = _MEASURE.fullmatch(word)
-    if measure:
-        return measure[2] in _list("units")
-    setting = _SETTING.fullmatch(word)
-    if not setting or setting[1] not in _list("settings"):
-        return False
-    inner = _MEASURE.fullmatch(setting[2])
-    return inner[2] in _list("units") if inner else bool(_BARE.fullmatch(setting[2]))
+def is_bare_label(line: str) -> bool:
+    """Say whether a line is nothing but labels: what they announce stands beside or below it."""
+    words = re.findall(r"[^\W_]+", fold(line))
+    return bool(words) and _list("labels").issuperset(words)
 
 
 @cache
 def _list(name: str) -> frozenset[str]:
     """Return a list of data/burned_words.txt by its name."""
     return word_lists("burned_words.txt")[name]
-
-
-@cache
-def _harmless() -> frozenset[str]:
-    """Return the folded words of medicine and plain English that nobody is called."""
-    known = ordinary() - _list("also names") - titles() - MONTHS - _list("labels")
-    return frozenset(word for word in known if len(word) >= _MIN_KNOWN)
 
 
 def _tells(word: str) -> bool:

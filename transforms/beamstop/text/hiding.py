@@ -241,12 +241,15 @@ def search_and_hide(
         for box in left:
             search.kept.append((box, "left"))
             mark(settled, box)
-        for box, kept, why in judge.decide(pictures[0], fresh, detector, scans):
+        verdicts = judge.decide(pictures[0], fresh, detector, scans)
+        for box, kept, why in verdicts:
             if kept:
                 search.kept.append((box, why))
                 mark(settled, box)
-            else:
-                blanked = _blank(canvas, box.padded(rows, columns))
+        spared = [box for box, _ in search.kept]
+        for box, kept, why in verdicts:
+            if not kept:
+                blanked = _blank(canvas, box.beside(spared, rows, columns))
                 search.hidden.append((blanked, why))
                 mark(changed, blanked)
         black |= changed

@@ -13,13 +13,14 @@ from beamstop.text.boxes import TextBox
 from beamstop.text.burned_words import (
     OwnWords,
     folded,
-    is_label,
+    is_bare_label,
     is_pattern,
-    why_harmless,
     why_identifying,
     word_test,
 )
 from beamstop.text.detector import TextDetector, TextPolicy
+from beamstop.text.device_lines import why_harmless
+from beamstop.text.lines import lines_of, merged, on_one_line, whole, without_blocks
 from beamstop.words.identifiers import harvest
 
 # View and laterality markers of radiography: text that says nothing about a person.
@@ -67,7 +68,9 @@ class TextJudge:
             detector: reads.
             scans: boxes in which text stays that is not the instance's own.
         """
-        lines = lines_of(boxes)
+        lines = lines_of(merged(without_blocks(boxes)) if self._reads_everything else boxes)
+        if self.policy.hide == "identifying" and not self.policy.authorized_words:
+            lines = [whole(line) for line in lines]
         readable = [box for line in lines if self._is_worth_reading(line, scans) for box in line]
         reads = {
             box: replace(box, text=read.text, confidence=read.confidence)
@@ -81,8 +84,12 @@ class TextJudge:
     def _own(self) -> OwnWords:
         return OwnWords(harvest(self._dataset, lambda path: False))
 
+    @property
+    def _reads_everything(self) -> bool:
+        return bool(self.policy.authorized_words) or self.policy.hide == "identifying"
+
     def _is_worth_reading(self, line: list[TextBox], scans: tuple[Box, ...]) -> bool:
-        if self.policy.authorized_words or self.policy.hide == "identifying":
+        if self._reads_everything:
             return True
         return all(map(self._may_be_marker, line)) or any(scan.holds(box) for scan in scans for box in line)
 
@@ -115,28 +122,26 @@ class TextJudge:
         return verdict
 
     def _identifying(self, line: list[TextBox], text: str) -> list[Verdict]:
-        """Decide on a line when only identifying text is hidden; what cannot be told is hidden, too."""
-        why = why_identifying(text, self._own)
-        if why:
-            return [Verdict(box, False, why) for box in line]
-        words = [(box, word) for box in line for word in (box.text or "").split()]
-        whys = why_harmless([word for _, word in words], lambda word: word in self._markers)
-        alone = _HARMLESS.issuperset(whys) and self._is_sure(line, _SURE)
-        found = list(zip(words, whys, strict=True))
-        return [self._box(box, [why for (of, _), why in found if of is box], alone) for box in line]
+        """Decide on a line when only identifying text is hidden: it stays if all of it is vouched for."""
+        why = self._why_identifying(line, text)
+        return [Verdict(box, why in _HARMLESS, why) for box in line]
 
-    def _box(self, box: TextBox, whys: list[str], alone: bool) -> Verdict:
-        """Decide on a box by its words; beside hidden words, letters may be initials."""
-        if not whys or not self._is_sure([box], _SURE):
-            return Verdict(box, False, "unread")
-        against = next((why for why in whys if why not in _HARMLESS), None)
-        if against is None and not alone and "medical_word" not in whys and not _has_digit(box.text or ""):
-            against = "unknown"
-        return Verdict(box, against is None, against or whys[0])
+    def _why_identifying(self, line: list[TextBox], text: str) -> str:
+        if not self._is_sure(line, _SURE):
+            return why_identifying(text, self._own) or "unread"
+        if self._own.has(text) or self._own.resembles(text):
+            return "identifier"
+        why = why_harmless(text, self._is_marker)
+        if why in _HARMLESS:
+            return "identifier" if self._own.in_line(text) else why
+        return why_identifying(text, self._own) or why
+
+    def _is_marker(self, word: str) -> bool:
+        return word in self._markers
 
     def _after_labels(self, verdicts: list[Verdict]) -> list[Verdict]:
-        """Hide what stands to the right of a label, or below one that ends its line."""
-        labels = [verdict.box for verdict in verdicts if is_label(verdict.box.text or "")]
+        """Hide what stands to the right of a label that has nothing beside it, or else below it."""
+        labels = [verdict.box for verdict in verdicts if is_bare_label(verdict.box.text or "")]
         boxes = [verdict.box for verdict in verdicts]
         reached = {box for label in labels for box in _announced(label, boxes)}
         return [
@@ -172,32 +177,9 @@ class TextJudge:
         return all(box.text and (box.confidence or 0) >= confidence for box in line)
 
 
-def lines_of(boxes: Iterable[TextBox]) -> list[list[TextBox]]:
-    """Group boxes that stand beside each other, closer than a line is high, from left to right."""
-    lines: list[list[TextBox]] = []
-    for box in sorted(boxes, key=lambda box: (box.x, box.y)):
-        for line in lines:
-            last = line[-1]
-            if _on_one_line(last, box) and box.x - last.x - last.width < last.height:
-                line.append(box)
-                break
-        else:
-            lines.append([box])
-    return lines
-
-
-def _has_digit(text: str) -> bool:
-    return any(map(str.isdecimal, text))
-
-
-def _on_one_line(one: TextBox, other: TextBox) -> bool:
-    overlap = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
-    return 2 * overlap > min(one.height, other.height)
-
-
 def _announced(label: TextBox, boxes: list[TextBox]) -> list[TextBox]:
     """Return the boxes to the right of a label on its line, or those right below it where there are none."""
-    right = [box for box in boxes if box.x > label.x and _on_one_line(label, box)]
+    right = [box for box in boxes if box.x > label.x and on_one_line(label, box)]
     if right:
         return right
     bottom = label.y + label.height
