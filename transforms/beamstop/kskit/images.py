@@ -305,7 +305,7 @@ def _decode(dataset: Dataset, index: int | None = None) -> Pixels:
     syntax = transfer_syntax_of(dataset)
     try:
         # A codestream says how its components lie, whatever Planar Configuration says (PS3.5 8.2).
-        options = {"planar_configuration": 0} if syntax.is_encapsulated else {}
+        options: dict[str, Any] = {"planar_configuration": 0} if syntax.is_encapsulated else {}
         pixels: Pixels = pixel_array(dataset, index=index, **options)
     except DECODER_ERRORS as error:
         raise PixelError("pixels_undecodable", type(error).__name__) from None

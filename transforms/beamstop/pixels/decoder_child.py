@@ -180,7 +180,7 @@ def _agree(one: Cells, other: Cells, stated: PixelDescription) -> bool:
     return _most(grey, _BLOCK) <= furthest and (apart.ndim == 2 or _most(apart, _COLOUR_BLOCK) <= furthest)
 
 
-def _most(apart: NDArray[np.float32], side: int) -> float:
+def _most(apart: NDArray[Any], side: int) -> float:
     """Return the largest mean of a block; what is left at the edges belongs to the last one."""
     for axis in range(2):
         starts = np.arange(0, max(apart.shape[axis] - side, 0) + 1, side)
