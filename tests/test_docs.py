@@ -60,7 +60,9 @@ def test_reports_are_linked_under_their_names_and_counted() -> None:
     assert f"\n{len(linked)} public bug reports and questions" in text
 
 
-_OTHER_PROGRAMS = r"^ *(?:docker|gcloud|kubectl|systemctl) (?:.*\\\n)*.*"
+_OTHER_PROGRAMS = (
+    r"^ *(?:docker|gcloud|kubectl|systemctl) (?:.*\\\n)*.*|`python (?:-m tests|benchmarks)[^`]*`"
+)
 
 
 def test_options_named_exist() -> None:

@@ -14,6 +14,19 @@
 No message carries a value of a dataset: keyword, tag, transfer syntax and class of the cause at most.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence about a word that is none of those known: the nearest one, or nothing.
+
+    >>> did_you_mean("PatientNam", ["PatientID", "PatientName"]), did_you_mean("x", ["PatientID"])
+    ('; did you mean PatientName?', '')
+    """
+    near = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
 
 class DeidError(Exception):
     """The base of everything beamstop raises on purpose."""

@@ -1,10 +1,10 @@
 """Beam's own options beside ours: parsed strictly, so that a misspelt one is never dropped."""
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
+from beamstop.errors import did_you_mean
 from beamstop_pipeline.job import ConfigurationError
 from beamstop_pipeline.running.engines import import_runner
 
@@ -59,8 +59,7 @@ def _unknown(argument: str, every: Sequence[str]) -> str:
     name = argument.partition("=")[0]
     if not name.startswith("-"):
         return "an argument that belongs to no option; quote values that hold blanks"
-    near = difflib.get_close_matches(name, every, n=1)
-    return f"no such option {name}" + (f"; did you mean {near[0]}?" if near else "; see beamstop run --help")
+    return f"no such option {name}" + (did_you_mean(name, every) or "; see beamstop run --help")
 
 
 def is_local(options: Any) -> bool:

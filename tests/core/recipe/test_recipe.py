@@ -39,6 +39,55 @@ def test_yaml_and_json_say_the_same(tmp_path):
     assert load_recipe(tmp_path / "r.json").digest == load_recipe(tmp_path / "r.yaml").digest
 
 
+def test_every_mistake_is_said_in_the_order_of_the_file_with_what_was_meant():
+    text = """
+name: ours
+option: [clean-pixel-data]
+options: [clean-pixeldata]
+text:
+  regions:
+    - {when: "Modality.equals('CT')", areas: [[0, 0, 9, 9]]}
+    - {when: "Modalty.equals('CT')", areas: [[0, 0, 9, 9]]}
+attributes:
+  PatientNam: X
+  PatientID: K
+  StudyDate: Q
+  Rows: {band: 10}
+bouncers: [key-object, {reject: "Rows.exists("}, nonsense, {when: x}]
+insert: {PatientComment: x}
+"""
+    with pytest.raises(RecipeError) as error:
+        parse_recipe(text, "r.yaml")
+    assert str(error.value).splitlines() == [
+        "r.yaml, line 3: option: no such field; did you mean options?",
+        "r.yaml, line 4: options.0: 'clean-pixeldata': no such value; did you mean clean-pixel-data?",
+        "r.yaml, line 8: text.regions.1: criterion \"Modalty.equals('CT')\": no attribute has the keyword "
+        "'Modalty'; did you mean Modality?",
+        "r.yaml, line 10: attributes.PatientNam: 'PatientNam': no such keyword; did you mean PatientName?",
+        "r.yaml, line 12: attributes.StudyDate: 'Q' is none of D, Z, X, K, C, U, Z/D, X/Z, X/D, "
+        "X/Z/D, X/Z/U*",
+        "r.yaml, line 13: attributes.Rows: Rows: band is for ages (VR AS) alone, such as PatientAge",
+        "r.yaml, line 14: bouncers.1: criterion 'Rows.exists(': cannot be read at column 12",
+        "r.yaml, line 14: bouncers.2: 'nonsense' is none of non-standard-sop-class, encapsulated-document, "
+        "key-object, presentation-state",
+        "r.yaml, line 14: bouncers.3: write one of non-standard-sop-class, encapsulated-document, "
+        "key-object, presentation-state, or a mapping with reject or bouncer",
+        "r.yaml, line 15: insert.PatientComment: 'PatientComment': no attribute has this keyword; did you "
+        "mean PatientComments?",
+    ]
+
+
+def test_of_very_many_mistakes_twenty_are_said():
+    text = "attributes:\n" + "".join(f"  Nonsense{number}: X\n" for number in range(50))
+    with pytest.raises(RecipeError) as error:
+        parse_recipe(text, "r.yaml")
+    assert str(error.value).splitlines()[-2:] == [
+        "r.yaml, line 21: attributes.Nonsense19: 'Nonsense19': no such keyword; see the DICOM data "
+        "dictionary, or write the tag as (gggg,eeee)",
+        "r.yaml: and 30 more",
+    ]
+
+
 def test_the_digest_changes_with_what_is_done_and_not_with_the_name():
     assert parse_recipe("name: a").digest == parse_recipe("name: b").digest
     assert parse_recipe("unlisted: remove").digest != parse_recipe("unlisted: keep").digest
@@ -48,7 +97,7 @@ def test_the_digest_changes_with_what_is_done_and_not_with_the_name():
     ("text", "message"),
     [
         ("options:\n  - clean-pixel-dta\n", r"r.yaml, line 2: options.0"),
-        ("profil: basic", r"line 1: profil: Extra inputs"),
+        ("profil: basic", r"line 1: profil: no such field; did you mean profile\?"),
         (
             "options: [retain-longitudinal-full-dates, retain-longitudinal-modified-dates]",
             "exclude each other",

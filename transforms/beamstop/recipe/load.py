@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import (
-    ValidationError,
-)
+from pydantic import ValidationError
 
 from beamstop.errors import RecipeError
 from beamstop.recipe import kskit as kskit_recipe
-from beamstop.recipe.model import KINDS_OF_ENTRIES, Recipe
-from beamstop.rules.profile import (
-    CLEAN_PIXEL_DATA,
-)
+from beamstop.recipe.mistakes import describe_mistakes
+from beamstop.recipe.model import Recipe
+from beamstop.rules.profile import CLEAN_PIXEL_DATA
 
 _RENAMED = {"unvouched": "unknown_words"}
 
@@ -129,10 +126,8 @@ def parse_recipe(text: str, file: str = "recipe", name: str = "recipe") -> Recip
         }
     try:
         recipe = Recipe.model_validate({"name": name, **document})
-    except ValidationError as error:
-        raise RecipeError(_readable(error, file, text)) from None
-    except RecipeError as error:
-        raise RecipeError(f"{file}: {error}") from None
+    except (ValidationError, RecipeError):
+        raise RecipeError(describe_mistakes({"name": name, **document}, file, text)) from None
     recipe._renamed, recipe._given = renamed, given
     for warning in recipe.warnings:
         warnings.warn(f"{file}: {warning}", stacklevel=2)
@@ -171,38 +166,3 @@ def _renamed(document: Mapping[Any, Any], file: str) -> tuple[dict[Any, Any], tu
 def recipe_schema() -> dict[str, Any]:
     """Return the JSON schema of a recipe."""
     return Recipe.model_json_schema()
-
-
-def _readable(error: ValidationError, file: str, text: str) -> str:
-    first = error.errors(include_url=False)[0]
-    field = ".".join(_shown(first["loc"]))
-    message = first["msg"].removeprefix("Value error, ")
-    if "clean-recognizable-visual-features" in str(first.get("input")):
-        message = "clean-recognizable-visual-features does not exist yet; leave it out"
-    return f"{file}, line {_line_of(text, first['loc'])}: {field}: {message}"
-
-
-def _shown(location: tuple[int | str, ...]) -> list[str]:
-    """Return the parts of a location that stand in the file: pydantic also names the kind of an entry."""
-    return [
-        str(part)
-        for number, part in enumerate(location)
-        if not str(part).startswith(("literal", "function"))
-        and (part not in KINDS_OF_ENTRIES or part in location[:number])
-    ]
-
-
-def _line_of(text: str, location: tuple[int | str, ...]) -> int:
-    """Return the line, from 1, of the deepest part of a location that stands in the text."""
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
-    line = 0
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            entry = next(((key, value) for key, value in node.value if key.value == str(part)), None)
-            if entry is None:
-                break
-            line, node = entry[0].start_mark.line, entry[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line
-    return line + 1

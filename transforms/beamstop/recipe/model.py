@@ -19,11 +19,11 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import keyword_dict, tag_for_keyword
 
 from beamstop.dicom.character_sets import CHARACTER_SET_VRS
 from beamstop.dicom.tags import vr_of
-from beamstop.errors import RecipeError
+from beamstop.errors import RecipeError, did_you_mean
 from beamstop.identity import DEFAULT_SHIFT_RANGE, Identity
 from beamstop.pixels.box import Box
 from beamstop.recipe import kskit as kskit_recipe
@@ -283,8 +283,29 @@ SingleEntry = (
 )
 _Several = Annotated[list[Annotated[SingleEntry, _BY_KIND]], Field(min_length=1)]
 AttributeEntry = Annotated[SingleEntry | Annotated[_Several, Tag("several")], _BY_KIND]
-KINDS_OF_ENTRIES = frozenset({"code", "several", *_ENTRIES})
-BouncerEntry = Literal["non-standard-sop-class", "encapsulated-document", "key-object", "presentation-state"]
+KINDS_OF_ENTRIES = frozenset({"code", "several", *_ENTRIES, "shipped", "reject", "bouncer"})
+BouncerName = Literal["non-standard-sop-class", "encapsulated-document", "key-object", "presentation-state"]
+
+
+def _kind_of_bouncer(entry: object) -> str | None:
+    if isinstance(entry, str):
+        return "shipped"
+    kinds = {"reject": Reject, "bouncer": CustomBouncer}
+    if isinstance(entry, Mapping):
+        return next((name for name in kinds if name in entry), None)
+    return next((name for name, kind in kinds.items() if isinstance(entry, kind)), None)
+
+
+BouncerEntry = Annotated[
+    Annotated[BouncerName, Tag("shipped")]
+    | Annotated[Reject, Tag("reject")]
+    | Annotated[CustomBouncer, Tag("bouncer")],
+    Discriminator(
+        _kind_of_bouncer,
+        custom_error_type="bouncer",
+        custom_error_message=f"write one of {', '.join(_BOUNCERS)}, or a mapping with reject or bouncer",
+    ),
+]
 
 
 class Recipe(_Part):
@@ -298,7 +319,7 @@ class Recipe(_Part):
     unknown: Literal["keep", "remove"] = "remove"
     unknown_words: UnknownWords = "keep"
     vocabulary: list[str] = Field(default=[], description="words that stay where unknown words are removed")
-    bouncers: list[BouncerEntry | Reject | CustomBouncer] = [
+    bouncers: list[BouncerEntry] = [
         "non-standard-sop-class",
         "encapsulated-document",
     ]
@@ -328,7 +349,8 @@ class Recipe(_Part):
         for keyword in insert:
             tag = tag_for_keyword(keyword)
             if tag is None:
-                raise ValueError(f"{keyword!r}: no attribute has this keyword")
+                near = did_you_mean(keyword, keyword_dict)
+                raise ValueError(f"{keyword!r}: no attribute has this keyword{near}")
             _check_letters(keyword, tag, insert[keyword])
         return insert
 
@@ -511,7 +533,7 @@ def _check_letters(name: str, tag: int, value: object) -> None:
         raise RecipeError(f"{name}: a value of VR {vr} has letters of ASCII alone: write it in these")
 
 
-def _bouncer(entry: BouncerEntry | Reject | CustomBouncer) -> Bouncer:
+def _bouncer(entry: BouncerEntry) -> Bouncer:
     if isinstance(entry, Reject):
         return CriterionBouncer(entry.reject, entry.because)
     if isinstance(entry, CustomBouncer):

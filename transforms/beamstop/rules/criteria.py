@@ -5,10 +5,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from pydicom.datadict import keyword_dict, tag_for_keyword
 from pydicom.dataset import Dataset
 
 from beamstop.dicom.views import view_of
-from beamstop.errors import RecipeError
+from beamstop.errors import RecipeError, did_you_mean
 
 
 class Criterion:
@@ -81,10 +82,9 @@ def _compiled(node: ast.expr, text: str) -> Callable[[Dataset], bool]:
 
 
 def _test(keyword: str, test: str, arguments: list[str], text: str) -> Callable[[Dataset], bool]:
-    from pydicom.datadict import tag_for_keyword
-
     if tag_for_keyword(keyword) is None:
-        raise RecipeError(f"criterion {text!r}: no attribute has the keyword {keyword!r}")
+        near = did_you_mean(keyword, keyword_dict)
+        raise RecipeError(f"criterion {text!r}: no attribute has the keyword {keyword!r}{near}")
     if test == "exists" and not arguments:
         return lambda dataset: keyword in dataset
     if test in {"equals", "contains"} and len(arguments) == 1:
@@ -93,7 +93,7 @@ def _test(keyword: str, test: str, arguments: list[str], text: str) -> Callable[
             return lambda dataset: _value(dataset, keyword) == wanted
         return lambda dataset: wanted in (_value(dataset, keyword) or "")
     raise RecipeError(
-        f"criterion {text!r}: no test {test!r} with {len(arguments)} values; use equals, contains, exists"
+        f"criterion {text!r}: no test {test!r} with {len(arguments)} values; use equals, contains or exists"
     )
 
 

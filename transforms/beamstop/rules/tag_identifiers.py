@@ -8,11 +8,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import keyword_dict, tag_for_keyword
 from pydicom.tag import Tag
 
 from beamstop.dicom.tags import tag_name
-from beamstop.errors import RecipeError
+from beamstop.errors import RecipeError, did_you_mean
 
 _HEX_TAG = re.compile(r"\(?(?:0x)?([0-9a-f]{4})(?:, ?|[_ ])?([0-9a-f]{4})\)?\Z", re.IGNORECASE)
 _GROUP = re.compile(r"\(?([0-9a-fx]{4})(?:, ?|[_ ])?([0-9a-fx]{4})\)?\Z", re.IGNORECASE)
@@ -288,7 +288,6 @@ def _to_tag(tag: str | int | tuple[int, int]) -> int:
         return int(match[1] + match[2], 16)
     found = tag_for_keyword(tag)
     if found is None:
-        raise RecipeError(
-            f"{tag!r}: no such keyword; see the DICOM data dictionary, or write the tag as (gggg,eeee)"
-        )
+        remedy = "; see the DICOM data dictionary, or write the tag as (gggg,eeee)"
+        raise RecipeError(f"{tag!r}: no such keyword{did_you_mean(tag, keyword_dict) or remedy}")
     return found
