@@ -31,6 +31,7 @@ from tests.core.pixel_fixtures import (
 
 from beamstop.errors import PixelError
 from beamstop.pixels.encoders import encode_frame
+from beamstop.pixels.frames import open_frames
 from beamstop.testing import BlockDetector, make_image
 from beamstop.text.detector import TextPolicy
 
@@ -331,6 +332,81 @@ def test_samples_of_32_bits_in_big_endian_words_are_refused() -> None:
     dataset = make_image(with_block(1 << 30).astype(">u4"))
     dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
     with pytest.raises(PixelError, match="pixels_undecodable: PixelData: 32 bits in words"):
+        clean(dataset)
+
+
+@pytest.mark.parametrize("syntax", [*LOSSLESS[1:], JPEG_LS_NEAR, J2K_LOSSY, HTJ2K_LOSSY, JPEG_EXTENDED])
+@pytest.mark.parametrize("allocated", [8, 16])
+def test_high_bit_is_not_heeded_where_the_codestream_says_how_many_bits_it_has(
+    syntax: str, allocated: int
+) -> None:
+    """Decoders give values from bit 0 on: read from bit 8 on, all of them would be black."""
+    bits = allocated * 3 // 4 if allocated == 16 else 8
+    frame = with_block(200 << (bits - 8)).astype(f"u{allocated // 8}")
+    dataset = make_image(frame, BitsStored=bits)
+    streams = None
+    if syntax == JPEG_EXTENDED:
+        streams = [bytes(imagecodecs.jpeg8_encode(frame, level=95, bitspersample=bits))]
+    compressed(dataset, syntax, codestreams=streams)
+    dataset.BitsAllocated, dataset.HighBit = 16, 15
+    report = clean(dataset)
+    assert report.text_boxes_hidden == 1
+    assert (dataset.file_meta.TransferSyntaxUID, dataset.HighBit) == (syntax, bits - 1)
+    frames = open_frames(dataset)
+    assert frames is not None
+    assert frames.decode(0).values()[HIDDEN].max() < 400
+
+
+@pytest.mark.parametrize("syntax", [JPEG_LS, J2K, HTJ2K])
+def test_high_bit_is_not_heeded_for_signed_values(syntax: str) -> None:
+    frame = (with_block(200) - 100).astype("<i2")
+    dataset = make_image(frame, BitsStored=12)
+    compressed(dataset, syntax)
+    dataset.HighBit = 15
+    clean(dataset)
+    assert (dataset.file_meta.TransferSyntaxUID, dataset.HighBit) == (syntax, 11)
+    assert np.array_equal(pixel_array(dataset), hidden(frame, -90))
+
+
+def test_a_black_frame_fits_every_high_bit() -> None:
+    frames = np.stack([with_block(3000), np.zeros_like(ground())]).astype("<u2")
+    dataset = make_image(frames, BitsStored=12)
+    compressed(dataset, HTJ2K)
+    dataset.HighBit = 15
+    clean(dataset)
+    assert (dataset.file_meta.TransferSyntaxUID, dataset.HighBit) == (HTJ2K, 11)
+
+
+@pytest.mark.parametrize("syntax", [JPEG_BASELINE, JPEG_EXTENDED, JPEG_LOSSLESS, JPEG_LOSSLESS_SV1])
+@pytest.mark.parametrize(("allocated", "stored"), [(16, 8), (8, 7)])
+def test_codestreams_of_8_bits_in_other_cells_stay_in_their_syntax(
+    syntax: str, allocated: int, stored: int
+) -> None:
+    frame = with_block(100).astype("u1")
+    lossless = {"lossless": True, "predictor": 1} if syntax in (JPEG_LOSSLESS, JPEG_LOSSLESS_SV1) else {}
+    dataset = make_image(frame)
+    compressed(dataset, syntax, codestreams=[bytes(imagecodecs.jpeg8_encode(frame, level=95, **lossless))])
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = allocated, stored, stored - 1
+    assert clean(dataset).text_boxes_hidden == 1
+    assert dataset.file_meta.TransferSyntaxUID == syntax
+
+
+@pytest.mark.parametrize("syntax", [JPEG_LOSSLESS, JPEG_LS, J2K, HTJ2K])
+def test_values_that_lie_high_in_codestreams_of_all_bits_stay_there(syntax: str) -> None:
+    frame = (with_block(3000) << 4).astype("<u2")
+    dataset = make_image(frame)
+    compressed(dataset, syntax)
+    dataset.BitsStored, dataset.HighBit = 12, 15
+    clean(dataset)
+    assert (dataset.file_meta.TransferSyntaxUID, dataset.HighBit) == (syntax, 15)
+    assert np.array_equal(pixel_array(dataset, raw=True), hidden(frame, 10 << 4))
+
+
+def test_codestreams_of_bits_that_fit_no_reading_are_refused() -> None:
+    dataset = make_image((with_block(3000) << 2).astype("<u2"), BitsStored=14)
+    compressed(dataset, JPEG_LS)
+    dataset.BitsStored, dataset.HighBit = 12, 15
+    with pytest.raises(PixelError, match="pixels_undecodable: HighBit"):
         clean(dataset)
 
 

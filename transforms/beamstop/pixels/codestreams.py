@@ -20,6 +20,7 @@ _JPEG_FRAMES = frozenset({*range(0xC0, 0xD0), _JPEG_LS_FRAME} - {0xC4, 0xC8, 0xC
 _JPEG_DCT = _JPEG_FRAMES - {0xC3, 0xC7, 0xCB, 0xCF, _JPEG_LS_FRAME}
 _COD, _IRREVERSIBLE = 0x52, 0  # how JPEG 2000 is coded; its wavelet
 _JFIF, _ADOBE = 0xE0, 0xEE
+_LONGEST_JP2_HEADER = 4096  # in which a codestream begins
 _END = 0xD9  # of a JPEG image and of a JPEG 2000 codestream
 _MARKER = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")  # that ends a scan: not D0 to D7, which restart it
 _PADDING = b"\0\xff"
@@ -91,6 +92,21 @@ def jpeg_size(codestream: bytes) -> tuple[int, int] | None:
             lines, samples = struct.unpack_from(">HH", body, 1)
             return lines, samples
     return None
+
+
+def precision_of(codestream: bytes) -> int | None:
+    """Return the bits of a sample of a JPEG, JPEG-LS or JPEG 2000, of the widest component; else None."""
+    if codestream.startswith(_JPEG):
+        for marker, body in _headers(codestream, _JPEG_LAST):
+            if marker in _JPEG_FRAMES and body:
+                return body[0]
+        return None
+    start = codestream.find(b"\xff\x4f\xff\x51", 0, _LONGEST_JP2_HEADER)
+    if start < 0 or len(codestream) < start + 42:
+        return None
+    (count,) = struct.unpack_from(">H", codestream, start + 40)
+    bits = codestream[start + 42 : start + 42 + 3 * count : 3]
+    return max(1 + (each & 0x7F) for each in bits) if bits else None
 
 
 def jpeg_colour(codestream: bytes) -> str | None:

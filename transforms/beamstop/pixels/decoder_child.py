@@ -201,6 +201,7 @@ def _pydicom(plugin: str) -> _OneDecoder:
     """Return a decoder that goes through one of pydicom's plugins."""
 
     def decode(codestream: bytes, stated: PixelDescription) -> tuple[Cells, str]:
+        allocated = 8 if stated.syntax in JPEG_LOSSY else stated.bits_allocated  # 12 bits do not come here
         about: dict[str, Any] = {
             "correct_unused_bits": False,
             "number_of_frames": 1,
@@ -209,8 +210,8 @@ def _pydicom(plugin: str) -> _OneDecoder:
             "samples_per_pixel": stated.samples,
             "photometric_interpretation": stated.photometric,
             "planar_configuration": 0,  # the codestream says how its components lie (PS3.5 8.2)
-            "bits_allocated": stated.bits_allocated,
-            "bits_stored": stated.bits_stored,
+            "bits_allocated": allocated,
+            "bits_stored": stated.bits_stored if allocated > 8 else 8,  # GDCM aborts over 7 of 8
             "pixel_representation": int(stated.signed),
             "pixel_keyword": "PixelData",
             "decoding_plugin": plugin,

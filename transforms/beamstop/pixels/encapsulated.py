@@ -2,6 +2,7 @@
 
 import struct
 from contextlib import suppress
+from dataclasses import replace
 from hashlib import blake2b
 from io import BytesIO
 
@@ -21,7 +22,7 @@ from pydicom.uid import (
 
 from beamstop.dicom.elements import MALFORMED
 from beamstop.errors import PixelError
-from beamstop.pixels.codestreams import end_of, is_lossy, jpeg_colour, jpeg_size
+from beamstop.pixels.codestreams import end_of, is_lossy, jpeg_colour, jpeg_size, precision_of
 from beamstop.pixels.decoder import decode_frame
 from beamstop.pixels.decoder_child import DEFLATED_FRAMES, JPEG_LOSSY, PixelDescription
 from beamstop.pixels.encapsulation import Offsets, Split, join, split
@@ -86,6 +87,7 @@ class _EncapsulatedFrames(Frames):
         self._lossy = False  # what was put had lost something before
         self._photometric: str | None = None
         self._stated: set[str] = set()  # of the codestreams that were decoded
+        self._high_bits: set[int] = set()
 
     def stored(self, index: int) -> bytes:
         return b"".join(self._frames[index])
@@ -98,6 +100,10 @@ class _EncapsulatedFrames(Frames):
             raise self._undecodable()
         self._photometric = frame.photometric
         self._stated.add(self._stated_photometric(codestream))
+        if frame.cells.any():  # else it fits every layout
+            self._high_bits.add(frame.layout.high_bit)
+        if len(self._high_bits) > 1:
+            raise PixelError("pixels_undecodable", "HighBit")
         if self._syntax in JPEG_LOSSY:
             with suppress(UnsupportedError):  # such a frame is not blanked by blocks
                 frame.unit = model(codestream).unit
@@ -136,7 +142,7 @@ class _EncapsulatedFrames(Frames):
     def _blanked(self, index: int, frame: Frame) -> bytes | None:
         """Blank the blocks of a JPEG; None where that cannot be done or does not decode as it should."""
         layout = self._layout
-        if frame.cleared or layout.shift or layout.signed or layout.photometric == "PALETTE COLOR":
+        if frame.cleared or frame.layout.shift or layout.signed or layout.photometric == "PALETTE COLOR":
             return None
         original = self.stored(index)
         try:
@@ -179,7 +185,25 @@ class _EncapsulatedFrames(Frames):
         cells, photometric, decoder = decode_frame(encoded, stated, compare)
         if decoder:
             self.decoders.add(decoder)
-        return Frame(cells, layout, photometric, self._dataset)
+        return Frame(cells, self._placed(encoded, cells), photometric, self._dataset)
+
+    def _placed(self, codestream: bytes, cells: Cells) -> Layout:
+        """Return the layout with the values where they are: from bit 0 on, whatever High Bit says.
+
+        It counts for native pixels, for what is native beneath, and for codestreams that have all bits of a
+        cell, if nothing is in those below the values.
+        """
+        layout = self._layout
+        if not layout.shift or self._syntax in _BY_PLANES:
+            return layout
+        precision = precision_of(codestream) or 0
+        bits, above = cells.view(f"u{layout.itemsize}"), layout.itemsize * 8 - layout.bits_stored
+        if precision > layout.high_bit and not np.any(bits & ((1 << layout.shift) - 1)):
+            return layout
+        fits = not np.any(bits >> layout.bits_stored) or np.array_equal(cells << above >> above, cells)
+        if not precision or not fits:
+            raise PixelError("pixels_undecodable", "HighBit")
+        return replace(layout, high_bit=layout.bits_stored - 1)
 
     def _stated_photometric(self, codestream: bytes) -> str:
         """Return the photometric interpretation of components: the codestream's word, else the header's."""
@@ -222,6 +246,8 @@ class _EncapsulatedFrames(Frames):
             self._write_native()
             return
         self._state_colour()
+        if self._put:
+            self._state_bits()
         self._state_lossy()
         self._dataset[self.keyword].value, offsets = join(self._frames, self._has_table)
         if "ExtendedOffsetTable" in self._dataset:
@@ -248,6 +274,11 @@ class _EncapsulatedFrames(Frames):
         if layout.samples > 1:
             dataset.PlanarConfiguration = 0
         self._state_lossy()
+        self._state_bits()
+
+    def _state_bits(self) -> None:
+        for high_bit in self._high_bits - {self._layout.high_bit}:
+            self._dataset.HighBit = high_bit
 
     def _state_colour(self) -> None:
         """Let the header say of colour what the codestreams say, where frames were put."""

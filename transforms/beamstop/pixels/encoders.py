@@ -116,6 +116,8 @@ def _jpeg_lossless(cells: Cells, bits_stored: int, _photometric: str) -> bytes:
     import imagecodecs
 
     colour = "UNKNOWN" if cells.ndim == 3 else None  # no conversion, and no word of it
+    if bits_stored <= 8 and cells.dtype.itemsize > 1:
+        cells = (cells & 0xFF).astype(np.uint8)
     encoded = imagecodecs.jpeg8_encode(
         cells.view(f"u{cells.dtype.itemsize}"),
         lossless=True,
