@@ -54,13 +54,24 @@ def why(line: str) -> str:
         "TR 12000",
         "Time 2.5 s",
         "Persist Med",
+        "TIS<0.4 MI=0.8 AO=100%",
+        "Dyn R 58",
+        "ABDOMEN C+",
+        "S/D 3.9",
+        "20dB/DR60",
+        "2D-100%",
+        "6C1 HD",
+        "MapE/ST2",
+        "-58.4",
     ],
 )
 def test_settings_and_measures_are_a_devices_own(line: str) -> None:
     assert why(line) == "device_setting"
 
 
-@pytest.mark.parametrize("line", ["Tl 2200", "T1 2200 ms", "Ml 0.8", "RI O.74", "TlS 0.5 Ml 0.8", "lmg 45"])
+@pytest.mark.parametrize(
+    "line", ["Tl 2200", "T1 2200 ms", "Ml 0.8", "RI O.74", "TISo.O", "TlS 0.5 Ml 0.8", "lmg 45"]
+)
 def test_settings_are_known_by_their_looks(line: str) -> None:
     assert why(line) == "device_setting"
 
@@ -102,6 +113,10 @@ def test_markers_and_directions_stay(line: str) -> None:
         "Max",
         "M",
         "Wilson",
+        "Neumann",
+        "J. Stringer",
+        "STRINGER, L",
+        "Stringer J",
     ],
 )
 def test_names_and_initials_may_not_stay_whatever_stands_beside_them(line: str) -> None:

@@ -25,6 +25,7 @@ from beamstop.words.word_forms import is_medicine
 from beamstop.words.written_dates import MONTHS
 
 _MIN_WORD = 3  # letters: shorter ones may be initials, unless something in their line is none
+_MIN_FORMED = 9  # of a word that its form alone makes one of medicine: Neumann is none
 _MAX_DIGITS, _MAX_PLACE_DIGITS = 4, 2  # of a setting, and of a letter that is a place: P 12
 _PLACES, _TIMES_OF_ECHOES = frozenset("ahp"), frozenset({"tr", "ti"})  # TR 12000
 
@@ -34,6 +35,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 _UMLAUTS = re.compile(r"([aou])e")  # Mueller
 _TOKEN = re.compile(r"[^\W_]{2,}")
 _OF_ITS_OWN = re.compile(r"[ ]?[:=]?[ ]?[0-9]")  # a number behind what might be a unit, or a setting
+_LETTER = re.compile(r"[ ][a-z][ ]")
 _MEASURED = re.compile(rf"{_NUMBER}{_TIMES}")
 _VALUE = re.compile(
     rf"[0-9]{{1,2}}w(?:[0-9]d)?(?![^\W_])|[0-9]{{1,4}}/[0-9]{{1,4}}(?![\w/.-])|{_NUMBER}{_TIMES}"
@@ -41,13 +43,18 @@ _VALUE = re.compile(
 _TO_VALUE = re.compile(r"[ ]{0,2}[:=.@#]?[ ]{0,2}")
 _LONGER = re.compile(r"[^\W\d_]|[0-9]|[./:-][0-9]")  # a number in groups, a date, a time
 _SIZE = re.compile(r"[0-9]{2,4}(?:[ ]?[x*×][ ]?[0-9]{2,4}){1,2}(?![\w.,/-])")
-_ANODE_AND_FILTER = re.compile(r"(?:mo|rh|w)/(?:mo|rh|ag|al|w)(?![^\W_])")
-# Probes, weightings, kernels, levels: C5-1, L12-3, T2, b1000, B30f.
+# Anode and filter; with contrast.
+_PAIR = re.compile(r"(?:mo|rh|w)/(?:mo|rh|ag|al|w)(?![^\W_])|[tc][+-](?![\w+-])")
+# Probes, weightings, kernels, levels: C5-1, L12-3, 6C1, T2, B30f.
 _CODE = re.compile(
-    r"(?:[a-z]{1,2}[0-9]{1,2}-[0-9]{1,2}|[a-z]{1,3}[0-9]{1,2}[a-z]?|[23]d)(?![^\W_]|[-.,][0-9])"
+    r"(?:[a-z]{1,2}[0-9]{1,2}-[0-9]{1,2}|[a-z]{1,3}[0-9]{1,2}[a-z]?|[0-9]{1,2}[a-z][0-9]{1,2})"
+    r"(?![^\W_]|[-.,][0-9])|[234]d(?![^\W_])"
 )
+_SYSTOLE_TO_DIASTOLE = re.compile(r"(?<![^\W_])s/d(?![^\W\d_])")
+_INITIAL = re.compile(r"[.](?![0-9])")  # J. Stringer
+_TICK = re.compile(r"[+-][0-9]{1,3}[.,][0-9]{1,2}(?![\w.,/-])")  # of a scale of velocities: -58.4
 _WEIGHTING = re.compile(r"t[12]|[23]d")
-_LETTER_FOR_ZERO = re.compile(r"o(?=[.,][0-9])")  # RI O.74
+_LETTER_FOR_ZERO = re.compile(r"o(?=[.,][0-9o])|(?<=[0-9o][.,])o(?![^\W\d_])")  # RI O.74, TIS 0.O
 _INDEX = re.compile(r"[0-9][ ]{1,2}(?=[^\W\d_])")  # of a caliper: 1 Dist 3.27 cm
 _BETWEEN = re.compile(r"[\s,;:|/()\[\]<>=+_.•·*-]")
 
@@ -75,6 +82,7 @@ def why_harmless(line: str, is_marker: Callable[[str], bool] = lambda word: Fals
     ['device_setting', 'device_setting', 'medical_word', 'unknown', 'number']
     """
     folded = _LETTER_FOR_ZERO.sub("0", fold(normalize("NFKC", line)).strip())
+    folded = _SYSTOLE_TO_DIASTOLE.sub("sd", folded)
     if _points(folded, is_marker):
         return "marker"
     parts: list[_Part] = []
@@ -114,17 +122,19 @@ def _part(line: str, at: int, is_marker: Callable[[str], bool]) -> _Part:
     word = _WORD.match(line, at)
     if setting := _setting(line, at):
         return setting
-    if size := _SIZE.match(line, at) or _ANODE_AND_FILTER.match(line, at):
+    if size := _SIZE.match(line, at) or _PAIR.match(line, at):
         return _Part("device_setting", size.end())
     if end := _measure(line, at):
         return _Part("device_setting", end)
+    if tick := _TICK.match(line, at):
+        return _Part("device_setting", tick.end())
     if code := _CODE.match(line, at):
         is_weak = len(code[0]) < _MIN_WORD and not _WEIGHTING.match(code[0])
         return _Part("device_setting", code.end(), is_weak)
     if word and word[0] in _list("levels") and _names_a_setting(line, word.end()):
         return _Part("device_setting", word.end(), True)
     if word:
-        return _word(word, is_marker)
+        return _word(line, word, is_marker)
     index = _INDEX.match(line, at) if at == 0 else None
     return _Part("device_setting", index.end(), True) if index else _Part("number", at)
 
@@ -156,11 +166,11 @@ def _setting(line: str, at: int) -> _Part | None:
 def _with_value(line: str, word: re.Match[str], name: str) -> _Part | None:
     start = _TO_VALUE.match(line, word.end())
     value = _VALUE.match(line, start.end()) if start else None
-    if value and value.start() == word.end() and not value[0][0].isdecimal():  # PL-77120: no sign, a dash
+    if value and value.start() == word.end() and value[0][0] in "+-":  # PL-77120: no sign, a dash
         return None
     if not value:
         end = _end_of_word(line, name, start.end()) if start else None
-        return _Part("device_setting", end) if end else None
+        return _Part("device_setting", end) if end else _with_letter(line, name, word.end())
     unit = _units().match(line, value.end())
     # W 400 L 40: of what has a number behind it, too, the name and no unit.
     if unit and looks(unit[0].strip()) in _names_by_looks() and _OF_ITS_OWN.match(line, unit.end()):
@@ -172,6 +182,15 @@ def _with_value(line: str, word: re.Match[str], name: str) -> _Part | None:
     if not unit and value[0].isdecimal() and len(value[0]) > _most_digits(name):
         return None
     return _Part("device_setting", (unit or value).end())
+
+
+def _with_letter(line: str, name: str, at: int) -> _Part | None:
+    """Return a setting of a word and a letter with its number: Dyn R 58."""
+    letter = _LETTER.match(line, at) if len(name) >= _MIN_WORD else None
+    value = _VALUE.match(line, letter.end()) if letter else None
+    if not value or _LONGER.match(line, value.end()) or len(value[0]) > _MAX_DIGITS:
+        return None
+    return _Part("device_setting", value.end())
 
 
 def _most_digits(name: str) -> int:
@@ -195,8 +214,10 @@ def _names_by_looks() -> dict[str, str]:
     return {looks(name): name for name in sorted(_list("settings") | _list("letters"))}
 
 
-def _word(word: re.Match[str], is_marker: Callable[[str], bool]) -> _Part:
+def _word(line: str, word: re.Match[str], is_marker: Callable[[str], bool]) -> _Part:
     text = word[0]
+    if len(text) == 1 and (_INITIAL.match(line, word.end()) or line[: word.start()].rstrip().endswith(",")):
+        return _Part("unknown", word.end())
     is_short = len(text) < _MIN_WORD
     if is_marker(text):
         return _Part("marker", word.end(), is_short)
@@ -204,6 +225,8 @@ def _word(word: re.Match[str], is_marker: Callable[[str], bool]) -> _Part:
         return _Part("medical_word", word.end(), True)
     if text in _list("settings") and not _is_name(text) and text not in _never():
         return _Part("device_setting", word.end(), is_short)
+    if len(text) == 1:
+        return _Part("unknown", word.end())
     if is_short:
         is_listed = text in ordinary() and text not in _never()
         return _Part("medical_word" if is_listed else "unknown", word.end(), True)
@@ -220,7 +243,8 @@ def _is_harmless(word: str) -> bool:
         or _is_name(word.replace("ae", "a").replace("oe", "o").replace("ue", "u"))
     ):
         return False
-    return word in ordinary() or word in vocabulary() or is_medicine(word)
+    is_listed = word in ordinary() or word in vocabulary() or word in medicine()
+    return is_listed or (len(word) >= _MIN_FORMED and is_medicine(word))
 
 
 def _is_name(word: str) -> bool:
@@ -240,7 +264,7 @@ def _never() -> frozenset[str]:
 @cache
 def _units() -> re.Pattern[str]:
     units = sorted(_list("units"), key=lambda unit: (-len(unit), unit))
-    return re.compile(rf"[ ]{{0,2}}(?:{'|'.join(map(re.escape, units))})(?![^\W\d_]|/[^\W_])")
+    return re.compile(rf"[ ]{{0,2}}(?:{'|'.join(map(re.escape, units))})(?![^\W\d_])")
 
 
 @cache
