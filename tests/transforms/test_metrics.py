@@ -16,7 +16,7 @@ import beamstop_transforms
 from beamstop import load_recipe
 from beamstop.testing import as_bytes, load_block_detector, make_image, make_instance
 from beamstop_transforms import Decisions, DeidentifyFiles, Run, Target, WriteDicom
-from beamstop_transforms.metrics import counts_by_step, figures_by_step
+from beamstop_transforms.metrics import counts_by_step, figures_by_step, progress_of
 
 SENTINEL = "Zzyzxqua"
 
@@ -45,9 +45,15 @@ def result(tmp_path: Path, key_file: Path) -> Any:
     return ran
 
 
+def test_metrics_tell_how_far_a_run_is(result: Any) -> None:
+    progress = progress_of(result)
+    assert progress == {"listed": 3, "written": 1, "rejected": 2, "quarantined": 0, "failed": 0}
+
+
 def test_each_step_counts_what_went_on_and_what_did_not_by_reason(result: Any) -> None:
     counts = {verb: dict(counters) for verb, counters in counts_by_step(result).items()}
     assert counts == {
+        "Redistribute": {"listed": 3},
         "ReadDicom": {"passed": 2, "rejected": 1, "rejected/not_dicom": 1},
         # asked before and after text is hidden
         "Bounce": {"passed": 2, "rejected": 1, "rejected/encapsulated_document": 1},

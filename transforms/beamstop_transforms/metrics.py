@@ -1,11 +1,12 @@
 """Beam metrics: what each step counts. Names are verbs, outcomes and reason codes, and nothing else.
 
 Namespace is the verb. Counters: `passed`; an outcome (`written`, `rejected`, `quarantined`, `failed`); an
-outcome with its reason (`rejected/encapsulated_document`). Distributions: `ms`, milliseconds an instance; of
+outcome with its reason (`rejected/encapsulated_document`); of Redistribute `listed`, the sources to be worked
+on. Distributions: `ms`, milliseconds an instance; of
 ReadDicom `bytes_in`; of HideText `text_boxes_hidden`.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from apache_beam.metrics.metric import Metrics, MetricsFilter
 from beamstop.audit import Outcome, Row
 from beamstop_transforms.instance import Instance
 
+LISTED = "listed"
 PASSED, MILLISECONDS, BYTES_IN, BOXES_HIDDEN = "passed", "ms", "bytes_in", "text_boxes_hidden"
 
 
@@ -89,7 +91,7 @@ def figures_by_step(result: Any) -> dict[str, StepFigures]:
 def counts_by_step(result: Any) -> Mapping[str, Mapping[str, int]]:
     """Return verb → counter → number, as the metrics of a pipeline's result have them."""
     counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    names: Iterable[str] = (PASSED, *map(str, Outcome))
+    names: Iterable[str] = (PASSED, LISTED, *map(str, Outcome))
     for it in result.metrics().query(MetricsFilter())["counters"]:
         name = it.key.metric.name
         if name.partition("/")[0] in names:
@@ -97,3 +99,16 @@ def counts_by_step(result: Any) -> Mapping[str, Mapping[str, int]]:
                 it.committed if it.committed is not None else it.attempted
             )
     return counts
+
+
+def progress_of(result: Any) -> Counter[str]:
+    """Return how many sources are listed, and how many ended in each outcome, as far as the metrics tell.
+
+    Sources of a bundle that was tried again may count twice.
+
+    Args:
+        result: of Beam's `Pipeline.run`, of a job that goes on or has ended.
+    """
+    by_step = counts_by_step(result)
+    names = (LISTED, *map(str, Outcome))
+    return Counter({name: sum(counts[name] for counts in by_step.values()) for name in names})

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import apache_beam as beam
+from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beamstop_transforms.instance import Source
 from beamstop_transforms.ledger.attempts import Attempts
+from beamstop_transforms.metrics import LISTED
 from beamstop_transforms.step import Transform
 
 _MOST = 32  # sources in one pack
@@ -123,10 +125,14 @@ class _PackFn(beam.DoFn):
         super().__init__()
         self._work = work
 
+    def setup(self) -> None:
+        self._listed = Metrics.counter("Redistribute", LISTED)
+
     def start_bundle(self) -> None:
         self._packing = Packing(self._work)
 
     def process(self, source: Source) -> Iterator[bytes]:
+        self._listed.inc()
         return self._packing.add(source)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:

@@ -313,7 +313,7 @@ def _run(job: Any, options: Any, quiet: bool, as_json: bool) -> int:
 
     shown = display(quiet or as_json)
     try:
-        result = run_locally(job, options, shown) if is_local(options) else run_elsewhere(job, options)
+        result = (run_locally if is_local(options) else run_elsewhere)(job, options, shown)
     except (RunError, SubmissionError) as error:
         shown.close()
         typer.echo(f"beamstop: {error}", err=True)

@@ -12,8 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from beamstop.audit import Outcome
-from beamstop_pipeline.running.progress import LISTED
-from beamstop_transforms.metrics import StepFigures
+from beamstop_transforms.metrics import LISTED, StepFigures
 
 _LOG_EVERY = 10.0  # seconds
 

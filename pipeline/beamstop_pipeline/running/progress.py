@@ -15,8 +15,8 @@ import apache_beam as beam
 from beamstop.audit import Outcome
 from beamstop_transforms.finished import Finished
 from beamstop_transforms.instance import Source
+from beamstop_transforms.metrics import LISTED
 
-LISTED = "listed"
 _OUTCOMES = "outcomes-"
 _LETTERS = {LISTED: b"l", **{str(outcome): str(outcome)[0].encode() for outcome in Outcome}}
 

@@ -8,8 +8,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -31,14 +31,16 @@ from beamstop_pipeline.running.local_workers import (
     pinned_runner,
     unix_sockets,
 )
-from beamstop_pipeline.running.progress import LISTED, read_progress
+from beamstop_pipeline.running.progress import read_progress
 from beamstop_pipeline.running.suspects import begun, note_suspect, read_suspects, worked_on
 from beamstop_pipeline.running.targets import scratch
 from beamstop_transforms.ledger.attempts import KILLED, left_behind
+from beamstop_transforms.metrics import LISTED, progress_of
 from beamstop_transforms.record import record_name
 from beamstop_transforms.stores import open_store
 
 _LOOK_EVERY = 0.25  # seconds
+_ASK_EVERY = 10.0  # seconds; of a runner elsewhere
 _WEIGHED = 12  # times between two looks; a process can fill some 50 MB from one to the next
 _MEGABYTE = 1 << 20
 _GRACE = 5.0  # seconds for the run to end by itself when a worker has gone
@@ -86,8 +88,13 @@ def run_locally(job: Job, options: Any, report: Report) -> Any:
                 end_idle_threads()
 
 
-def run_elsewhere(job: Job, options: Any) -> Any:
+def run_elsewhere(job: Job, options: Any, report: Report) -> Any:
     """Run a job on the runner that Beam's options name.
+
+    Args:
+        job: what is done.
+        options: Beam's PipelineOptions.
+        report: gets the counts now and then, as far as the runner's metrics tell them while it goes on.
 
     Returns:
         Beam's result if the run has ended; None if it was only submitted: with Beam's --no_wait_until_finish,
@@ -101,7 +108,8 @@ def run_elsewhere(job: Job, options: Any) -> Any:
     waits = not options.view_as(StandardOptions).no_wait_until_finish
     former = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as from the keyboard
     try:
-        result = _run(_with_suspects(job), None, options, waits)
+        told = None if job.subscription is not None else report  # a stream has no end to be told of
+        result = _run(_with_suspects(job), None, options, waits, told)
     finally:
         signal.signal(signal.SIGTERM, former)
     return result if waits else None
@@ -114,14 +122,15 @@ def _with_suspects(job: Job) -> Job:
     return replace(job, suspects=suspects, careful=careful)
 
 
-def _run(job: Job, runner: Any, options: Any, waits: bool = True) -> Any:
+def _run(job: Job, runner: Any, options: Any, waits: bool = True, report: Report | None = None) -> Any:
     running = None
     submits = runner is None and is_a_submitter(options)
     try:
         pipeline = beam.Pipeline(runner=runner, options=options)
         build(pipeline, job)
         running = pipeline.run()
-        state = running.wait_until_finish() if waits else None
+        with _reporting(running, report if waits else None):
+            state = running.wait_until_finish() if waits else None
     except KeyboardInterrupt:
         if runner is None and running is not None:
             raise RunError("interrupted; the job keeps running on its runner") from None
@@ -133,6 +142,28 @@ def _run(job: Job, runner: Any, options: Any, waits: bool = True) -> Any:
     if state not in (None, "DONE", "DRAINED"):  # a stream that was told to end
         raise RunError(f"the run ended in state {state}")
     return running
+
+
+@contextmanager
+def _reporting(running: Any, report: Report | None) -> Iterator[None]:
+    """Report what the metrics of a job elsewhere tell, from a thread, while it is waited for."""
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(_ASK_EVERY):
+            try:
+                counts = progress_of(running)
+            except Exception:  # noqa: BLE001, S112  metrics are for people alone, and not every runner has any
+                continue
+            if report is not None and not over.is_set():
+                report(counts)
+
+    if report is not None:
+        threading.Thread(target=look, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _broke(why: str) -> str:

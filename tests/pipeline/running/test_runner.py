@@ -5,11 +5,14 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 import zlib
+from collections import Counter
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -23,6 +26,7 @@ from beamstop.dicom.files import encode
 from beamstop.recipe.load import load_recipe
 from beamstop.testing import make_instance
 from beamstop_pipeline.job import Job
+from beamstop_pipeline.running import runner
 from beamstop_pipeline.running.runner import Watchdog
 
 BOUNCERS = """
@@ -238,3 +242,30 @@ def test_a_worker_that_takes_more_memory_than_it_may_is_ended_and_its_source_lef
         *[("written", "WriteDicom", None)] * 3,
     ]
     assert len(list((tmp_path / "out").rglob("*.dcm"))) == 3
+
+
+class Elsewhere:
+    """A job on another runner, which ends when its progress was asked for three times."""
+
+    def __init__(self) -> None:
+        self.asked, self.over = 0, threading.Event()
+
+    def metrics(self) -> Any:
+        self.asked += 1
+        if self.asked == 3:
+            self.over.set()
+        if self.asked == 1:
+            raise NotImplementedError  # it has none yet
+        return self
+
+    def query(self, _: object) -> dict[str, list[Any]]:
+        counter = SimpleNamespace(metric=SimpleNamespace(namespace="WriteDicom", name="written"))
+        return {"counters": [SimpleNamespace(key=counter, committed=None, attempted=self.asked)]}
+
+
+def test_the_progress_of_a_job_elsewhere_is_told_from_its_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "_ASK_EVERY", 0.01)
+    job, told = Elsewhere(), list[Counter[str]]()
+    with runner._reporting(job, told.append):
+        assert job.over.wait(10)
+    assert told[0]["written"] == 2
