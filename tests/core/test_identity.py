@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import hmac
 import uuid
 
@@ -8,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from beamstop.errors import KeyReferenceError
-from beamstop.identity import Identity
+from beamstop.identity import Identity, gen_dicom_uid
 from beamstop.recipe.load import parse_recipe
 
 KEY = b"0123456789abcdef0123456789abcdef"
@@ -141,3 +143,66 @@ def test_parts_of_a_digest_cannot_be_confused(parts):
 def test_a_short_key_is_refused():
     with pytest.raises(KeyReferenceError, match="at least 16"):
         Identity(b"short")
+
+
+def mac(purpose: str, *parts: str) -> bytes:
+    message = purpose.encode() + b"".join(b"\0%d:%b" % (len(part.encode()), part.encode()) for part in parts)
+    return hmac.digest(KEY, message, "sha256")
+
+
+def test_a_uid_is_made_of_the_first_16_bytes_or_of_all_digits_that_fit_behind_a_root():
+    digest = mac("uid", "1.2.3")
+    assert Identity(KEY).uid("1.2.3") == f"2.25.{uuid.UUID(bytes=digest[:16], version=4).int}"
+    digits = str(int.from_bytes(digest, "big"))
+    assert Identity(KEY, uid_root="9.9").uid("1.2.3") == f"9.9.{digits}"[:64]
+    long = "1.2.826.0.1.3680043.10.999.1234567890.1234567890"
+    assert Identity(KEY, uid_root=long).uid("1.2.3") == f"{long}.{digits}"[:64]
+
+
+def test_a_pseudonym_and_a_dummy_are_as_many_letters_as_asked_for():
+    letters = base64.b32encode(mac("purpose", "value")).decode()
+    assert Identity(KEY).pseudonym("purpose", "value") == letters[:16]
+    assert Identity(KEY).pseudonym("purpose", "value", 48) == letters[:48]
+    dummy = base64.b32encode(mac("dummy", "patient", "A", "00080050", "X1")).decode()
+    assert Identity(KEY).dummy(("patient", "A"), 0x00080050, "X1", 12) == dummy[:12]
+
+
+def test_a_patient_id_is_made_of_its_writing_and_of_its_issuer_where_the_recipe_says_so():
+    plain, asked = Identity(KEY), Identity(KEY, with_issuer=True)
+    alone = base64.b32encode(mac("patient", "A1")).decode()[:16]
+    assert plain.patient_id(" A1 ", "ONE") == asked.patient_id("A1", " ") == alone
+    assert asked.patient_id("A1", " ONE ") == base64.b32encode(mac("patient", "A1\\ONE")).decode()[:16]
+
+
+@pytest.mark.parametrize("shift_range", [(1, 3650), (1, 2), (30, 60), (7, 7)])
+def test_a_shift_is_drawn_by_the_first_8_bytes_from_all_days_of_its_range(shift_range):
+    fewest, most = shift_range
+    identity = Identity(KEY, shift_range=shift_range)
+    for number in range(20):
+        drawn = int.from_bytes(mac("shift", "patient", f"A{number}")[:8], "big")
+        assert identity.shift_days(patient(f"A{number}")) == -(fewest + drawn % (most - fewest + 1))
+    by_study = int.from_bytes(mac("shift", "study", "1.2.3")[:8], "big")
+    assert identity.shift_days(patient("", " 1.2.3 ")) == -(fewest + by_study % (most - fewest + 1))
+
+
+@pytest.mark.parametrize("length", [0, 15])
+def test_a_key_of_fewer_than_16_bytes_is_refused(length):
+    with pytest.raises(KeyReferenceError, match=f"key of {length} bytes; at least 16"):
+        Identity(bytes(length))
+    assert Identity(bytes(16)).patient_id("A")
+
+
+def test_the_key_is_in_no_text_of_an_identity():
+    assert repr(Identity(KEY)) == str(Identity(KEY)) == "Identity(key=<secret>)"
+
+
+@pytest.mark.parametrize("length", [4095, 4096, 4097])
+def test_a_long_part_counts_like_a_short_one(length):
+    assert Identity(KEY).digest("purpose", "a" * length) == mac("purpose", "a" * length)
+
+
+def test_kskits_uids_have_30_digits_of_an_unkeyed_digest():
+    made = str(int(hashlib.sha256(b"P1123").hexdigest(), 16))[:30]
+    assert gen_dicom_uid("P1", "1.2.3", "9.9") == f"9.9.{made}"
+    keyed = Identity(KEY, kskit_uids=True)
+    assert keyed.uid("1.2.3") == Identity(KEY).uid("1.2.3")  # without a root there is no such method

@@ -333,6 +333,12 @@ def test_rule_4_a_telephone_is_found_as_it_is_dialled_at_home(clean: Clean, text
     assert leaks(clean(ImageComments=text), identifiers) == "ImageComments"
 
 
+@pytest.mark.parametrize("text", ["+32 478 55 12 90", "+32478551290", "0032 478 551290", "478/55.12.90"])
+def test_rule_4_a_telephone_is_found_as_it_is_dialled_from_abroad(clean: Clean, text: str) -> None:
+    identifiers = identifiers_of(PatientTelephoneNumbers="0478 55 12 90")
+    assert leaks(clean(ImageComments=text), identifiers) == "ImageComments"
+
+
 def test_rule_6_identifiers_of_letters_count_as_words(clean: Clean) -> None:
     identifiers = identifiers_of(StationName="SCANNER", PatientID="QWERTZ")
     assert leaks(clean(ImageComments="scanner"), identifiers) is None

@@ -101,6 +101,21 @@ def test_a_report_keeps_what_was_found_and_loses_who_it_is_about():
     assert "<!--" not in clean
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("A <performer>Jane</performer> B", "<text>a  b</text>"),
+        ("<b/><performer>Jane</performer> B", "<text><b/> b</text>"),
+        ("<b/>A<performer>Jane</performer> B", "<text><b/>a b</text>"),
+        ("<performer>Jane</performer>", "<text></text>"),
+        ("<performer>Jane</performer><performer>Zora</performer>C", "<text>c</text>"),
+    ],
+)
+def test_the_text_behind_what_is_taken_out_stays_and_is_cleaned(before, after):
+    report = CDA.replace("<text>Dr.", f"<text>{before}</text><text>Dr.")
+    assert after in clean_cda(report.encode(), IDENTITY, str.lower, "keep", -10).decode()
+
+
 @pytest.mark.parametrize(("dates", "time"), [("remove", 'nullFlavor="MSK"'), ("keep", 'value="20240228"')])
 def test_dates_of_a_report_follow_the_recipe(dates, time):
     assert f"<low {time}/>" in clean_cda(CDA.encode(), IDENTITY, lambda text: text, dates, -10).decode()

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from beamstop.words.clean_text import clean_text
 from beamstop.words.identifiers import Identifiers, harvest
+from beamstop.words.shapes import find_shapes
 
 NOBODY = Identifiers()
 STAY = (
@@ -468,3 +469,41 @@ def test_a_date_that_moves_keeps_its_language() -> None:
         "12. April 2004",
         "1 septembre 2004",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "gone"),
+    [
+        ("seen by Dr. van B", ["Dr. van B"]),
+        ("Mrs. van K", ["Mrs. van K"]),
+        ("Dr. J. K.", ["Dr. J. K"]),
+        ("Dr. von B1", []),
+        ("Dr. de la T knee", []),
+    ],
+)
+def test_of_a_name_without_a_long_word_the_last_letter_decides(text: str, gone: list[str]) -> None:
+    assert [text[start:end] for start, end, _ in find_shapes(text)] == gone
+
+
+@pytest.mark.parametrize("at", [*range(734, 770), 990, 999, 1000, 1001])
+def test_what_stands_where_a_long_text_is_parted_is_found_and_no_part_of_a_word_is(at: int) -> None:
+    before = ("word " * 400)[: at - 1] + " "
+    assert set(find_shapes(before + "123-45-6789" + " word" * 200)) == {(at, at + 11, "")}
+    assert list(find_shapes(before + "9123-45-6789" + " word" * 200)) == []
+
+
+def test_a_long_text_without_blanks_is_looked_at_to_its_end() -> None:
+    text = "a," * 1200 + "123-45-6789" + ",b" * 300
+    assert set(find_shapes(text)) == {(2400, 2411, "")}
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("mail 2004-08-26@example.org now", "mail now"),  # a date, moved, and a longer address from there on
+        ("2004-08-26 and 2004-08-27", "2004-09-26 and 2004-09-27"),
+        ("95 J. Main Street now", "now"),
+    ],
+)
+def test_of_what_begins_at_one_place_the_longest_goes(text: str, clean: str) -> None:
+    assert clean_text(text, NOBODY, shift_date=lambda day: day.replace(month=day.month + 1)) == clean

@@ -119,6 +119,8 @@ class Needles:
             self.literals.add(" ".join(family) + "^" + " ".join(given))
         elif sum(map(len, family + given)) >= MIN_LENGTH:
             self.phrases |= pairs
+        else:
+            return bool(singles)
         return True
 
     def _joined(self, name: Name) -> set[str]:

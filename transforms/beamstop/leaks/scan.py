@@ -152,6 +152,8 @@ class LeakScan:
 
     def _normal_forms(self, data: bytes) -> Iterator[bytes]:
         """Yield the text that is not of Latin letters, in its folded normal form, where there is any."""
+        if self._is_national:  # letters of ISO 2022 are bytes of ASCII
+            yield _FULL_WIDTH.sub(_in_half_width, data)
         if data.isascii():
             return
         runs = [match[0].decode("utf-8", "replace") for match in _runs_of_utf_8(data)]
@@ -163,8 +165,6 @@ class LeakScan:
             twice = (match[0].decode("utf-8") for match in _TWICE_IN_UTF_8.finditer(data))
             once = b"\n".join(text.encode("latin-1") for text in twice)
             yield from (*one_byte_forms(once), *self._normal_forms(once))
-        if self._is_national:
-            yield _FULL_WIDTH.sub(_in_half_width, data)
 
     def _add_phrases(self, phrases: Iterable[Words]) -> list[bytes]:
         """Look for each phrase from its longest word; return, joined, those that share it with many."""

@@ -242,14 +242,17 @@ def runs_of(words: Words) -> Words:
 
 
 def telephone_numbers(words: Words) -> set[str]:
-    """Return the digits of a telephone number, and without the country code that it may begin with.
+    """Return the digits of a telephone number, and without the country code or zero that it may begin with.
 
     >>> sorted(telephone_numbers(("32", "478", "551290")))
     ['2478551290', '32478551290', '478551290', '78551290']
+    >>> sorted(telephone_numbers(("0478", "551290")))
+    ['0478551290', '478551290']
     """
     digits = "".join(filter(str.isdecimal, words))
     bare = digits.removeprefix("00")
-    national = {bare[code:].lstrip("0") for code in _COUNTRY_CODES if not bare.startswith("0")}
+    codes = (0,) if bare.startswith("0") else _COUNTRY_CODES
+    national = {bare[code:].lstrip("0") for code in codes}
     return {digits, *(number for number in national if len(number) >= _MIN_NATIONAL)}
 
 
