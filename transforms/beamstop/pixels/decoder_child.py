@@ -185,8 +185,8 @@ def _most(apart: NDArray[Any], side: int) -> float:
     for axis in range(2):
         starts = np.arange(0, max(apart.shape[axis] - side, 0) + 1, side)
         lengths = np.diff(starts, append=apart.shape[axis]).astype(np.float32)
-        sums = np.add.reduceat(apart, starts, axis=axis)
-        apart = sums / lengths.reshape(-1, *(1,) * (apart.ndim - 1 - axis))
+        apart = np.add.reduceat(apart, starts, axis=axis)
+        apart /= lengths.reshape(-1, *(1,) * (apart.ndim - 1 - axis))
     return float(np.abs(apart).max())
 
 
