@@ -8,6 +8,7 @@ from apache_beam.utils.shared import Shared
 from beamstop.ocr import load_detector
 from beamstop.recipe.model import Recipe
 from beamstop.steps.hide_text import hide_text
+from beamstop.text.codes import codes_fingerprint
 from beamstop.text.detector import DetectorLoader, TextDetector
 from beamstop_transforms.instance import Instance
 from beamstop_transforms.step import Step, Work
@@ -40,5 +41,5 @@ class HideText(Step):
         instance.pixels = hide_text(instance.dataset, self.recipe, None)
 
     def _with_detector(self, detector: TextDetector, instance: Instance) -> None:
-        instance.engine = detector.fingerprint
+        instance.engine = f"{detector.fingerprint} {codes_fingerprint()}"
         instance.pixels = hide_text(instance.dataset, self.recipe, detector)

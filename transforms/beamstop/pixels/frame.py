@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from beamstop.pixels.box import Box
 from beamstop.pixels.layout import PIXEL_TAGS, Layout
 from beamstop.pixels.pixel_value_range import PixelValueRange
-from beamstop.pixels.renditions import Mask, Picture, black, noise_unit, pictures
+from beamstop.pixels.renditions import Mask, Picture, Plane, black, noise_unit, pictures, planes
 
 Cells = NDArray[Any]
 
@@ -57,6 +57,10 @@ class Frame:
         """Return grey renditions in which text shows, whatever its brightness and ground."""
         stored = self.layout.bits_stored
         return pictures(self.values(), self.photometric, stored, self.dataset, self._unit, hidden)
+
+    def planes(self) -> list[Plane]:
+        """Return grey planes, as bright as they are."""
+        return planes(self.values(), self.photometric, self.layout.bits_stored, self.dataset)
 
     def blank(self, box: Box) -> Box:
         """Blank a box with what is black in this photometric interpretation; return what was blanked."""

@@ -14,6 +14,7 @@ from beamstop.dicom.elements import MALFORMED
 Values = NDArray[Any]
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+Plane = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,23 @@ def pictures(
     return [local_contrast(-plane if photometric == "MONOCHROME1" else plane, unit, hidden)]
 
 
+def planes(values: Values, photometric: str, bits_stored: int, dataset: Dataset) -> list[Plane]:
+    """Return grey planes of one frame, finite and as bright as they are; of colour, channels put together.
+
+    Args:
+        values: stored values, (rows, columns) or (rows, columns, 3).
+        photometric: of the values.
+        bits_stored: gives the range of colours.
+        dataset: has the palette.
+    """
+    table = _palette(dataset, bits_stored) if photometric == "PALETTE COLOR" else None
+    if table is not None:
+        return _colour_planes(table[_indices(values, len(table))])
+    if values.ndim == 3:
+        return _colour_planes(_rgb(values, photometric, bits_stored))
+    return [np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)]
+
+
 def black(
     cells: Values, values: Values, photometric: str, bits_stored: int, shift: int, dataset: Dataset
 ) -> Any:
@@ -224,8 +242,8 @@ def _rgb(values: Values, photometric: str, bits_stored: int) -> NDArray[np.float
     return rgb.clip(0, 1)
 
 
-def _colour_pictures(rgb: NDArray[np.float32], hidden: Mask | None) -> list[Picture]:
-    """Render the brightest channel; and luma where there is colour, for text as bright as its ground."""
+def _colour_planes(rgb: NDArray[np.float32]) -> list[Plane]:
+    """Return the brightest channel, 0 to 255; and luma where there is colour."""
     red, green, blue = (rgb[..., channel] for channel in range(3))  # along the last axis numpy is slow
     brightest = np.maximum(np.maximum(red, green), blue)
     planes = [brightest]
@@ -233,4 +251,9 @@ def _colour_pictures(rgb: NDArray[np.float32], hidden: Mask | None) -> list[Pict
         brightest - np.minimum(np.minimum(red, green), blue) > RENDITIONS.colourful
     ).mean() > RENDITIONS.coloured:
         planes.append(rgb @ _LUMA)
-    return [local_contrast(plane * 255, hidden=hidden) for plane in planes]
+    return [plane * 255 for plane in planes]
+
+
+def _colour_pictures(rgb: NDArray[np.float32], hidden: Mask | None) -> list[Picture]:
+    """Render the brightest channel; and luma where there is colour, for text as bright as its ground."""
+    return [local_contrast(plane, hidden=hidden) for plane in _colour_planes(rgb)]

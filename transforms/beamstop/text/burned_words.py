@@ -106,6 +106,11 @@ class OwnWords:
         pieces = _pieces(looks(text))
         return any(_alike(piece, own) for piece in pieces if len(piece) >= _MIN_OWN for own in self._looks)
 
+    def is_part_of(self, content: str) -> bool:
+        """Say whether one of them, of 3 characters or more, stands anywhere in a content."""
+        run = "".join(re.findall(r"[^\W_]+", looks(content)))
+        return any(own in run for own in self._looks if len(own) >= _MIN_OWN_DIGITS)
+
     def in_line(self, line: str) -> bool:
         """Say whether Clean Descriptors would take anything out of a line."""
         return clean_text(line, self._identifiers) is not line

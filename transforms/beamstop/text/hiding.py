@@ -1,4 +1,4 @@
-"""Hiding text on a canvas and in the frames of an instance: search, blank, search again."""
+"""Hiding text and codes on a canvas and in the frames of an instance: search, blank, search again."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,10 +15,11 @@ from beamstop.pixels.box import Box
 from beamstop.pixels.frame import Frame, Frames
 from beamstop.pixels.frames import open_frames
 from beamstop.pixels.layout import PIXEL_TAGS
-from beamstop.pixels.renditions import GROUND, Mask, Picture
+from beamstop.pixels.renditions import GROUND, Mask, Picture, Plane
 from beamstop.text.boxes import TextBox, is_mostly_in, mark, within
+from beamstop.text.codes import find_codes
 from beamstop.text.detector import TextDetector
-from beamstop.text.judge import TextJudge
+from beamstop.text.judge import CODE, TextJudge
 from beamstop.text.regions import boxes_of, scan_boxes
 
 _LOOKS = 3  # look, look again, look once more
@@ -83,6 +84,9 @@ class Canvas(Protocol):
         Args:
             hidden: bool (rows, columns), what has been blanked.
         """
+
+    def planes(self) -> list[Plane]:
+        """Return grey planes, finite and as bright as they are; all codes show in at least one of them."""
 
     def blank(self, box: Box) -> Box:
         """Blank a box that lies within the shape with what is black there; return the box that was blanked.
@@ -199,7 +203,7 @@ def search_and_hide(
     scans: tuple[Box, ...] = (),
     leave: tuple[Box, ...] = (),
 ) -> Search:
-    """Blank regions, hide text on one canvas, search again, and hide what is new; in place.
+    """Blank regions, hide text and codes on one canvas, search again, and hide what is new; in place.
 
     Args:
         canvas: changed only where something is hidden.
@@ -219,6 +223,7 @@ def search_and_hide(
     black = _blank_regions(canvas, search, regions)
     settled = black.copy()  # hidden, or kept on purpose
     changed = black  # since the last look
+    has_codes = True  # as far as is known
     looks = _LOOKS if judge.policy.look_again else 1
     for look in range(looks):
         check_time()
@@ -235,13 +240,18 @@ def search_and_hide(
         search.residue = len(boxes) - len(fresh) if look or search.hidden else 0
         left = [box for box in fresh if any(area.holds(box) for area in leave)]
         fresh = [box for box in fresh if box not in left]
-        if fresh and look and look == looks - 1:
-            raise PixelError("text_remains", f"{where}: {_listed(fresh)}")
+        codes = judge.decide_codes(find_codes(canvas.planes())) if has_codes else []
+        has_codes = any(not verdict.kept for verdict in codes)
+        if (fresh or has_codes) and look and look == looks - 1:
+            found = [*fresh, *(verdict.box for verdict in codes if not verdict.kept)]
+            raise PixelError("text_remains", f"{where}: {_listed(found)}")
         changed = np.zeros_like(black)
         for box in left:
             search.kept.append((box, "left"))
             mark(settled, box)
-        verdicts = judge.decide(pictures[0], fresh, detector, scans)
+        if look:
+            codes = [verdict for verdict in codes if not verdict.kept]  # those are listed
+        verdicts = [*judge.decide(pictures[0], fresh, detector, scans), *codes]
         for box, kept, why in verdicts:
             if kept:
                 search.kept.append((box, why))
@@ -249,7 +259,8 @@ def search_and_hide(
         spared = [box for box, _ in search.kept]
         for box, kept, why in verdicts:
             if not kept:
-                blanked = _blank(canvas, box.beside(spared, rows, columns))
+                padded = box if why == CODE else box.beside(spared, rows, columns)
+                blanked = _blank(canvas, padded)
                 search.hidden.append((blanked, why))
                 mark(changed, blanked)
         black |= changed
@@ -260,10 +271,11 @@ def search_and_hide(
 
 
 def shows_text(canvas: Canvas, detector: TextDetector) -> bool:
-    """Say whether any text is found on a canvas."""
+    """Say whether any text or code is found on a canvas."""
     rows, columns = canvas.shape
     check_time()
-    return any(within(detector.find(picture), rows, columns) for picture in canvas.pictures())
+    has_text = any(within(detector.find(picture), rows, columns) for picture in canvas.pictures())
+    return has_text or bool(find_codes(canvas.planes()))
 
 
 def _blank_regions(canvas: Canvas, search: Search, regions: Iterable[Box]) -> Mask:

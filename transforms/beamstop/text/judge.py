@@ -18,6 +18,7 @@ from beamstop.text.burned_words import (
     why_identifying,
     word_test,
 )
+from beamstop.text.codes import Code
 from beamstop.text.detector import TextDetector, TextPolicy
 from beamstop.text.device_lines import why_harmless
 from beamstop.text.lines import lines_of, merged, on_one_line, whole, without_blocks
@@ -29,6 +30,7 @@ MARKERS = tuple(_MARKERS.split())
 
 MIN_CONFIDENCE = 0.3  # a reading below it keeps nothing: 29 of 31 markers kept, 0 of 136 names
 _SURE = 0.5  # for words that are not authorised
+CODE = "code"  # why a machine-readable code is hidden
 _HARMLESS = frozenset({"marker", "device_setting", "medical_word"})
 
 
@@ -79,6 +81,17 @@ class TextJudge:
         read_lines = [[reads.get(box, box) for box in line] for line in lines]
         verdicts = [verdict for line in read_lines for verdict in self._line(line, scans)]
         return self._after_labels(verdicts) if self.policy.hide == "identifying" else verdicts
+
+    def decide_codes(self, codes: Iterable[Code]) -> list[Verdict]:
+        """Decide on machine-readable codes: one stays if a recipe authorises all that it says.
+
+        None is a marker or a device's setting, and one that holds an identifier of the instance never stays.
+        """
+        return [
+            Verdict(TextBox(box.x, box.y, box.width, box.height), kept, "authorized_word" if kept else CODE)
+            for box, content in codes
+            for kept in [self._is_authorized(content) and not self._own.is_part_of(content)]
+        ]
 
     @cached_property
     def _own(self) -> OwnWords:

@@ -19,7 +19,7 @@ from beamstop.pixels.box import Box
 from beamstop.pixels.frames import open_frames
 from beamstop.pixels.layout import MAX_FRAME_BYTES
 from beamstop.pixels.native import pairs_swapped
-from beamstop.pixels.renditions import Mask, Picture, local_contrast
+from beamstop.pixels.renditions import Mask, Picture, Plane, local_contrast
 from beamstop.text.detector import TextDetector
 from beamstop.text.hiding import search_and_hide
 from beamstop.text.judge import TextJudge
@@ -41,6 +41,9 @@ class _Plane:
 
     def pictures(self, hidden: Mask | None = None) -> list[Picture]:
         return [local_contrast(self.bits.astype(np.float32) * 255, hidden=hidden)]
+
+    def planes(self) -> list[Plane]:
+        return [self.bits.astype(np.float32) * 255]
 
     def blank(self, box: Box) -> Box:
         self.bits[box.pixels] = 0
