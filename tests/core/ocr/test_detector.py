@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from importlib.metadata import version
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
@@ -146,6 +147,23 @@ def test_what_dbnet_is_certain_of_counts_only_where_craft_sees_something(
     assert len(detector.find(picture)) == 3
     monkeypatch.setattr(detector, "_craft", networks.Network(blind, "blind", ""))
     assert detector.find(picture) == []
+
+
+@pytest.mark.skipif(not DEJAVU.is_file(), reason="needs Debian's fonts-dejavu-core")
+@pytest.mark.parametrize(("size", "blur", "noise"), [(56, 6.0, 80.0), (30, 3.0, 20.0)])
+def test_blurred_letters_of_a_large_picture_are_found(
+    detector: EasyOcrDetector, size: int, blur: float, noise: float
+) -> None:
+    """Sharpness decides nothing where letters are large: film, photos of a screen, scans are soft."""
+    canvas = Image.new("L", (1400, 1330))
+    ImageDraw.Draw(canvas).text((300, 600), "KOWALSKI 1961", fill=255, font=ImageFont.truetype(DEJAVU, size))
+    ink = np.asarray(canvas) / 255
+    soft = cv2.GaussianBlur(ink, None, blur)
+    values = 800 + 1500 * soft + np.random.default_rng(5).normal(0, noise, ink.shape)
+    report = hide(make_image(values.astype("<u2")), TextPolicy(), detector)
+    hidden = covered(report, ink.shape)
+    assert hidden[ink > 0.4].mean() > 0.95
+    assert hidden.mean() < 0.08
 
 
 def test_letters_of_a_hundred_pixels_are_found(detector: EasyOcrDetector) -> None:

@@ -10,16 +10,17 @@ from typing import NamedTuple
 import numpy as np
 
 from beamstop.ocr import networks
+from beamstop.ocr.doubts import with_doubts
 from beamstop.ocr.networks import Network
 from beamstop.ocr.places import Place, around, joined, resized, shrunk
 from beamstop.ocr.recognizer import Readable, Recognizer, load_recognizer, readable
-from beamstop.ocr.sharpness import sharp, stands_out
+from beamstop.ocr.sharpness import sharp, sharpened, stands_out
 from beamstop.ocr.thresholds import THRESHOLDS, Thresholds
 from beamstop.ocr.tiles import Scores, halved, inside, run_padded, tiles
 from beamstop.ocr.weights import CRAFT, DBNET, DIGESTS, proposer_weights, weights_folder
 from beamstop.pixels.box import Box
 from beamstop.pixels.renditions import GROUND, Mask, Picture
-from beamstop.text.boxes import TextBox
+from beamstop.text.boxes import TextBox, is_mostly_in, mark
 
 
 class EasyOcrDetector:
@@ -52,6 +53,7 @@ class EasyOcrDetector:
         self._dbnet = networks.load(proposer) if proposer and networks.has_openvino() else None
         self._thresholds = thresholds
         self._reader = reader.weights
+        self._verifier = readable(("en",), folder=folder).weights
         self.unread_languages = reader.unread
         self.fingerprint = " ".join(
             (
@@ -61,6 +63,7 @@ class EasyOcrDetector:
                 f"dbnet-{DIGESTS[DBNET][:12]}" if self._dbnet else "unproposed",
                 f"thresholds-{thresholds.digest}",
                 "exports-" + "-".join(it.digest[:8] for it in (self._craft, self._dbnet) if it),
+                f"doubts-{DIGESTS[self._verifier.name][:12]}" if self._verifier else "undoubting",
                 self._craft.fingerprint,
             )
         )
@@ -72,9 +75,47 @@ class EasyOcrDetector:
             picture: uint8 (rows, columns), as `renditions.local_contrast` makes it.
         """
         thresholds = self._thresholds
-        is_large = max(picture.shape) > thresholds.large
-        sharp_parts = sharp(picture, thresholds) if is_large else None
-        found = self._proposed(picture, sharp_parts)
+        longest = max(picture.shape)
+        if longest <= thresholds.large:
+            enlarge = next((scale for limit, scale in thresholds.enlarge if longest <= limit), 1.0)
+            boxes = self._found(picture, None, enlarge)
+        else:
+            boxes = self._found(picture, sharp(picture, thresholds))
+            boxes = _distinct((*boxes, *self._soft(picture, boxes)), thresholds.same)
+        return with_doubts(picture, boxes, self._verify, self._letters_in, thresholds)
+
+    def _soft(self, picture: Picture, boxes: list[TextBox]) -> list[TextBox]:
+        """Return the boxes of letters that are too blurred for the search of a large picture's sharp parts.
+
+        Blurred letters are large: the picture is reduced, and once more sharpened where that shows any.
+        """
+        scale = min(self._thresholds.coarse, self._thresholds.reduced / max(picture.shape))
+        coarse = resized(picture, scale)
+        known = np.zeros(coarse.shape, bool)
+        for box in boxes:
+            mark(known, shrunk(box.padded(*picture.shape), 1 / scale))
+        soft = self._found(coarse, None, known=known)
+        if soft:
+            soft += self._found(sharpened(coarse, self._thresholds), None, known=known)
+        return [it for box in soft if (it := shrunk(box, scale).cut(*picture.shape))]
+
+    def _found(
+        self,
+        picture: Picture,
+        sharp_parts: Mask | None,
+        enlarge: float = 1.0,
+        known: Mask | None = None,
+    ) -> list[TextBox]:
+        """Return the boxes on a picture, and on the picture enlarged.
+
+        Args:
+            picture: uint8 (rows, columns).
+            sharp_parts: where to look; None for everywhere.
+            enlarge: how much.
+            known: where text was found before and need not be found again.
+        """
+        thresholds = self._thresholds
+        found = self._proposed(picture, sharp_parts, enlarge, known)
 
         def is_believed(box: TextBox) -> bool:
             is_sharp = sharp_parts is None or bool(sharp_parts[box.pixels].mean() >= thresholds.throughout)
@@ -93,9 +134,15 @@ class EasyOcrDetector:
 
     def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
         """Return the same boxes with what they say; as they are where no language can be read."""
-        if self._reader is None:
+        return self._read(self._reader, picture, boxes)
+
+    def _verify(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
+        return self._read(self._verifier, picture, boxes)
+
+    def _read(self, weights: Path | None, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
+        if weights is None:
             return list(boxes)
-        recognizer = _load_recognizer(self._reader, self._thresholds)
+        recognizer = _load_recognizer(weights, self._thresholds)
         read = (recognizer(picture[self._shown(box, picture.shape)]) for box in boxes)
         return [
             replace(box, text=text, confidence=sure) for box, (text, sure) in zip(boxes, read, strict=True)
@@ -105,11 +152,11 @@ class EasyOcrDetector:
         """Return the part of a picture that is read for a box, with what of the letters reaches out of it."""
         return around(box, self._thresholds.above * min(box.width, box.height), shape).pixels
 
-    def _proposed(self, picture: Picture, sharp_parts: Mask | None) -> "_Proposed":
+    def _proposed(
+        self, picture: Picture, sharp_parts: Mask | None, enlarge: float, known: Mask | None
+    ) -> "_Proposed":
         """Return lines that both networks see, where CRAFT has to look, and what DBNet takes for text."""
         thresholds, shape = self._thresholds, picture.shape
-        limits = thresholds.enlarge
-        enlarge = next((scale for limit, scale in limits if max(shape) <= limit), 1.0)
         if self._dbnet is None:
             every = Place(TextBox(0, 0, shape[1], shape[0]), enlarge)
             return _Proposed([], [every], np.ones(shape, bool))
@@ -119,11 +166,15 @@ class EasyOcrDetector:
             cores, shown = _cores(scores, scale, shape, thresholds)
             marked |= shown
             for core, letter, mean in cores:
+                if known is not None and is_mostly_in(known, core):
+                    continue
                 margin = max(thresholds.context * letter, thresholds.near)
                 zoom = 2.0 if letter <= thresholds.small else 1.0
                 place = Place(around(core, margin, shape), zoom)
                 if _is_certain(letter, mean, thresholds) and self._confirms(picture, place, letter):
                     lines.append(around(core, thresholds.beside * letter, shape))
+                elif sharp_parts is None and self._is_read(picture, core, mean):
+                    lines.append(around(core, max(thresholds.blurred * letter, thresholds.blur), shape))
                 elif letter <= thresholds.huge or stands_out(picture, core, thresholds.far, thresholds):
                     places.append(place)
         return _Proposed(lines, joined(places, thresholds.sparse), marked)
@@ -145,9 +196,29 @@ class EasyOcrDetector:
 
     def _confirms(self, picture: Picture, place: Place, letter: float) -> bool:
         """Say whether CRAFT sees any text in a place, shown no larger than small letters need."""
-        coarse = place._replace(scale=min(self._thresholds.small / letter, 1.0))
+        return self._coarsely(picture, place.box, letter) >= self._thresholds.text
+
+    def _is_read(self, picture: Picture, core: TextBox, mean: float) -> bool:
+        """Say whether words are read in what DBNet takes for a line, and which may be too blurred for CRAFT."""
+        thresholds = self._thresholds
+        length = max(core.width, core.height) / min(core.width, core.height)
+        if self._verifier is None or mean < thresholds.likely or length < thresholds.wide:
+            return False
+        (read,) = self._verify(picture, [around(core, thresholds.blur, picture.shape)])
+        return (
+            len("".join((read.text or "").split())) >= thresholds.word
+            and (read.confidence or 0) >= thresholds.barely
+        )
+
+    def _coarsely(self, picture: Picture, box: TextBox, letter: float) -> float:
+        coarse = Place(box, min(self._thresholds.small / letter, 1.0))
         text, _ = self._scores(coarse.cut(picture))
-        return bool(text.max() >= self._thresholds.text)
+        return float(text.max())
+
+    def _letters_in(self, picture: Picture, box: TextBox) -> float:
+        """Return CRAFT's score of a box, shown no larger than small letters need."""
+        letter = min(box.width, box.height)
+        return self._coarsely(picture, around(box, self._thresholds.beside * letter, picture.shape), letter)
 
     def _boxes(self, picture: Picture, place: Place) -> list[tuple[TextBox, float]]:
         """Return CRAFT's boxes in a place with their scores."""
@@ -251,7 +322,9 @@ def prepare(languages: tuple[str, ...] = ("en",), recognizer: str = "ppocr") -> 
     """
     folder, proposer = weights_folder(), proposer_weights()
     reader = readable(languages, recognizer, folder)
-    networks.prepare(path for path in (folder / CRAFT, proposer, reader.weights) if path)
+    verifier = readable(("en",), folder=folder)
+    wanted = dict.fromkeys((folder / CRAFT, proposer, reader.weights, verifier.weights))
+    networks.prepare(path for path in wanted if path)
     return reader.unread
 
 

@@ -45,6 +45,15 @@ def sharp(picture: Picture, thresholds: Thresholds) -> Mask:
     return cv2.dilate(crowded.astype(np.uint8), np.ones((2 * crowd + 1,) * 2, np.uint8)).astype(bool)
 
 
+def sharpened(picture: Picture, thresholds: Thresholds) -> Picture:
+    """Return a picture in which blurred letters come apart."""
+    import cv2
+
+    grey = picture.astype(np.float32)
+    more = grey + thresholds.unblur * (grey - cv2.GaussianBlur(grey, None, thresholds.unblurred))
+    return np.asarray(np.clip(more, 0, 255), np.uint8)
+
+
 def _steps(picture: Picture) -> NDArray[np.int16]:
     """Return the larger of the grey steps down and across, over two pixels since text is smoothed."""
     grey = picture.astype(np.int16)

@@ -39,6 +39,13 @@ class Thresholds:
             out so far.
         same: a box that shares so much with a larger one is the same: the rest is no glyph.
         sparse: places are joined unless that adds so much that nothing proposed.
+        coarse, reduced: pictures beyond `large` are also searched everywhere, for blurred letters, which are
+            large: reduced by `coarse`, and to `reduced` pixels at most.
+        unblur, unblurred: where that shows any, once more with so much added of what blurring by so many pixels
+            takes away.
+        likely, wide, word, barely: where DBNet gives a core `likely` on average, so many times as long as it
+            is high, `word` letters read with `barely` any confidence are text, though too blurred for CRAFT.
+        blurred, blur: of such a line belong so much of a letter, or so many pixels, around the core.
         large, block, beyond, floor, crowd, share: in pictures beyond `large` only what changes within two
             pixels by more than the noise explains (`beyond` times what is usual in a block, `floor` at
             least), crowded on a `share` of the pixels around, is examined.
@@ -57,6 +64,10 @@ class Thresholds:
         above: so much of its height around a box is shown to it as well: accents reach out of boxes.
         least: nothing is read in what is narrower or lower.
         upright: what is higher than wide and read with less confidence is turned, too.
+        short, legible: boxes up to so many times as long as they are high are read: what is no word counts
+            only beside others. No word is what is read, of up to so many letters, with less confidence.
+        letter: from here on a single letter is read, which no second look of CRAFT makes a word.
+        big: longer boxes that are higher count alone only where a word is read, or CRAFT sees letters, small.
     """
 
     text: float = 0.5
@@ -83,6 +94,16 @@ class Thresholds:
     same: float = 0.95
     sparse: float = 1.3
     large: int = 1280
+    coarse: float = 0.5
+    reduced: int = 1200
+    unblur: float = 2.0
+    unblurred: float = 2.0
+    likely: float = 0.6
+    wide: float = 3.0
+    word: int = 5
+    barely: float = 0.05
+    blurred: float = 0.6
+    blur: float = 6.0
     block: int = 32
     beyond: float = 5.0
     floor: int = 12
@@ -103,6 +124,10 @@ class Thresholds:
     above: float = 0.1
     least: int = 3
     upright: float = 0.8
+    short: float = 2.2
+    big: int = 60
+    legible: tuple[tuple[int, float], ...] = ((2, 0.6), (5, 0.3), (10**9, 0.1))
+    letter: float = 0.3
 
     @cached_property
     def digest(self) -> str:

@@ -9,6 +9,8 @@ from beamstop.pixels.box import Box
 from beamstop.pixels.renditions import Mask
 
 _YIELDS = 0.15  # of its height a hidden box leaves to a line that stays, on each side at most
+_BESIDE = 1.5  # lengths of a box in which its line goes on
+_SIMILAR = 0.35  # heights of boxes of one line differ by no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +21,13 @@ class TextBox(Box):
         text: what it reads, None where it was not read.
         confidence: of the reading, 0 to 1.
         faint: the detector alone was not sure; something else confirmed the box.
+        doubted: no word on its own; counts only beside others.
     """
 
     text: str | None = None
     confidence: float | None = None
     faint: bool = field(default=False, compare=False)
+    doubted: bool = field(default=False, compare=False)
 
     def padded(self, rows: int, columns: int) -> "TextBox":
         """Return the box grown by 2 pixels and 15 % of its short side, 6 pixels at most, inside the picture.
@@ -31,7 +35,7 @@ class TextBox(Box):
         Boxes of small letters fall short; those of large ones reach into what is around.
 
         >>> TextBox(10, 1, 40, 20).padded(rows=100, columns=52)
-        TextBox(x=5, y=0, width=47, height=26, text=None, confidence=None, faint=False)
+        TextBox(x=5, y=0, width=47, height=26, text=None, confidence=None, faint=False, doubted=False)
         """
         return self.grown(min(2 + round(0.15 * min(self.width, self.height)), 6), rows, columns)
 
@@ -77,6 +81,33 @@ def _without_needless_doubt(boxes: list[TextBox], rows: int, columns: int) -> li
         if not box.faint:
             mark(sure, box.padded(rows, columns))
     return [replace(box, faint=box.faint and not is_mostly_in(sure, box)) for box in boxes]
+
+
+def believed(boxes: Iterable[TextBox], hidden: Mask) -> list[TextBox]:
+    """Leave out doubted boxes that stand alone: a letter beside words is one, alone it is anatomy.
+
+    Args:
+        boxes: inside the picture.
+        hidden: bool (rows, columns), where words were before.
+    """
+    found = list(boxes)
+    sure = [box for box in found if not box.doubted]
+    return [
+        box
+        for box in found
+        if not box.doubted
+        or hidden[_around(box, *hidden.shape).pixels].any()
+        or any(_is_beside(box, word, hidden.shape) for word in sure)
+    ]
+
+
+def _is_beside(box: TextBox, word: TextBox, shape: tuple[int, ...]) -> bool:
+    one, other = min(box.width, box.height), min(word.width, word.height)
+    return _SIMILAR * max(one, other) <= min(one, other) and _around(box, *shape).shared(word) > 0
+
+
+def _around(box: TextBox, rows: int, columns: int) -> TextBox:
+    return box.grown(round(_BESIDE * max(box.width, box.height)), rows, columns)
 
 
 def mark(mask: Mask, box: Box) -> None:

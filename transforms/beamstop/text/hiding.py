@@ -16,7 +16,7 @@ from beamstop.pixels.frame import Frame, Frames
 from beamstop.pixels.frames import open_frames
 from beamstop.pixels.layout import PIXEL_TAGS
 from beamstop.pixels.renditions import GROUND, Mask, Picture, Plane
-from beamstop.text.boxes import TextBox, is_mostly_in, mark, within
+from beamstop.text.boxes import TextBox, believed, is_mostly_in, mark, within
 from beamstop.text.codes import find_codes
 from beamstop.text.detector import TextDetector
 from beamstop.text.judge import CODE, TextJudge
@@ -235,7 +235,7 @@ def search_and_hide(
             for picture in pictures:
                 picture[beyond] = GROUND
         boxes = within([box for picture in pictures for box in detector.find(picture)], rows, columns)
-        boxes = [box for box in boxes if near is None or is_mostly_in(near, box)]
+        boxes = [box for box in believed(boxes, black) if near is None or is_mostly_in(near, box)]
         fresh = [box for box in boxes if not is_mostly_in(settled, box) and not _is_sliver(box, black)]
         search.residue = len(boxes) - len(fresh) if look or search.hidden else 0
         left = [box for box in fresh if any(area.holds(box) for area in leave)]
