@@ -1,7 +1,7 @@
 """Text hiding, measured: words leaked and hidden, area hidden wrongly, pictures touched, CPU seconds.
 
     python benchmarks/text.py [--seed 1987] [--engines beamstop easyocr tesseract] [--only CT MR] [--scale 1]
-        [--sheet sheet.png]
+        [--hard film teeth ...] [--sheet sheet.png]
 
 One thread, one process. Tesseract is left out where it is not installed (Debian: tesseract-ocr).
 Boxes of all engines are padded alike; looking again is left out.
@@ -14,22 +14,24 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hard_pictures import KINDS, draw_hard
 from numpy.typing import NDArray
 from pictures import REPORTING_SEED, Picture, draw
 from PIL import Image
 from text_files import Seen, sheet
 
 from beamstop.pixels.frames import open_frames
-from beamstop.text.boxes import TextBox
+from beamstop.text.boxes import TextBox, believed, within
 
 # Modality → pictures with text, and without.
 COUNTS = {"CT": (8, 4), "MR": (8, 4), "US": (6, 3), "SC": (6, 3), "CR": (2, 1), "DX": (2, 1), "MG": (3, 1)}
+HARD_COUNT = 3
 LEAKED, HIDDEN = 0.5, 0.95  # of the glyphs covered: less than that, at least that
 _BESIDE = 16  # pixels around words that may be covered, too: padding, and the space between lines
 
@@ -74,7 +76,9 @@ def beamstop_engine() -> Engine:
     def find(picture: Picture) -> list[TextBox]:
         frames = open_frames(picture.dataset())
         greys = frames.decode(0).pictures() if frames else []
-        return [box for grey in greys for box in detector.find(grey)]
+        rows, columns = picture.values.shape[:2]
+        boxes = within([box for grey in greys for box in detector.find(grey)], rows, columns)
+        return believed(boxes, np.zeros((rows, columns), bool))
 
     return find
 
@@ -191,12 +195,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=REPORTING_SEED)
     parser.add_argument("--engines", nargs="+", choices=sorted(ENGINES), default=list(ENGINES))
     parser.add_argument("--only", nargs="+", choices=list(COUNTS), default=list(COUNTS), help="modalities")
+    parser.add_argument("--hard", nargs="+", choices=list(KINDS), help="kinds of hard pictures, instead")
     parser.add_argument("--scale", type=int, default=1, help="so many times the pictures")
     parser.add_argument("--sheet", type=Path, help="PNG to write: before and after of the first engine")
     given = parser.parse_args()
-    counts = {
-        name: (given.scale * w, given.scale * b) for name, (w, b) in COUNTS.items() if name in given.only
-    }
     seen: list[Seen] = []
     for name in given.engines:
         if name == "tesseract" and not shutil.which("tesseract"):
@@ -207,20 +209,29 @@ def main() -> None:
         print("| | words leaked (95 %) | hidden | wrong area | text-free touched | CPU s a picture |")
         print("|---|--:|--:|--:|--:|--:|")
         tallies: list[Tally] = []
-        for modality, count in counts.items():
+        for kind, drawn in _drawn(given):
             tallies.append(Tally())
-            for picture in draw(given.seed, {modality: count}):
+            for picture in drawn:
                 started = cpu_seconds()
                 boxes = find(picture)
                 tallies[-1].add(picture, boxes, cpu_seconds() - started)
                 if given.sheet and name == given.engines[0]:
                     seen.append(_shown(picture, boxes))
-            print(row(modality, tallies[-1]), flush=True)
+            print(row(kind, tallies[-1]), flush=True)
         print(row("all", together(tallies)))
         used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         print(f"\npeak {max(usage.ru_maxrss for usage in used) >> 10} MB", flush=True)
     if given.sheet:
         sheet(seen).save(given.sheet)
+
+
+def _drawn(given: argparse.Namespace) -> Iterator[tuple[str, Iterator[Picture]]]:
+    """Yield what each row is about, and its pictures."""
+    for name in given.hard or ():
+        yield name, draw_hard(given.seed, {name: given.scale * HARD_COUNT})
+    for name in given.only if not given.hard else ():
+        written, blank = COUNTS[name]
+        yield name, draw(given.seed, {name: (given.scale * written, given.scale * blank)})
 
 
 def _shown(picture: Picture, boxes: list[TextBox]) -> Seen:

@@ -69,7 +69,7 @@ def test_red_text_on_blue_of_the_same_brightness_shows_in_one_rendition() -> Non
     colours[..., 2] = 255
     colours[STROKE] = (255, 0, 0)
     found = pictures(colours, "RGB", 8, Dataset())
-    assert len(found) == 2
+    assert len(found) == 4
     assert max(abs(int(picture[31, 50]) - int(picture[90, 110])) for picture in found) > 100
 
 
@@ -91,3 +91,23 @@ def test_grey_stored_as_colour_is_looked_at_once() -> None:
 )
 def test_noise_unit(values: np.ndarray, bits: int, unit: float) -> None:
     assert noise_unit(values, bits) == pytest.approx(unit)
+
+
+def test_text_as_bright_as_a_busy_ground_shows_by_its_colour() -> None:
+    random = np.random.default_rng(3)
+    ground = np.array([200.0, 120.0, 180.0]) + random.normal(0, 40, (100, 120, 1))  # brightness varies
+    ground[STROKE] = (ground[STROKE] @ [0.299, 0.587, 0.114])[..., None] + [-60.0, 31.0, 0.0]
+    found = pictures(np.clip(ground, 0, 255).astype(np.uint8), "RGB", 8, Dataset())
+
+    def contrast(picture: np.ndarray) -> float:
+        stroke = np.zeros(picture.shape, bool)
+        stroke[STROKE] = True
+        return abs(picture[stroke].mean() - picture[~stroke].mean()) / picture[~stroke].std()
+
+    assert [contrast(picture) > 3 for picture in found] == [False, False, False, True]
+
+
+def test_hues_are_not_rendered_of_a_grey_picture_with_a_few_coloured_letters() -> None:
+    grey = np.repeat(np.random.default_rng(3).integers(0, 200, (100, 120, 1)), 3, axis=-1)
+    grey[STROKE] = (255, 255, 0)
+    assert len(pictures(grey.astype(np.uint8), "RGB", 8, Dataset())) == 2

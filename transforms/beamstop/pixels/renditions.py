@@ -28,6 +28,9 @@ class Renditions:
         fill: pixels, of where the noise is measured that stands in for what was blanked.
         colourful: spread of the channels, 0 to 1, from which on a pixel counts as coloured.
         coloured: share of coloured pixels from which on a second rendition is made.
+        tinted: share of coloured pixels from which on hues are rendered, too.
+        hue: difference of a hue, of 255, that may be noise.
+        sampled: pixels by which the hues are chosen, about.
         luma: weights of red, green and blue.
     """
 
@@ -37,6 +40,9 @@ class Renditions:
     fill: int = 63
     colourful: float = 32 / 255
     coloured: float = 0.001
+    tinted: float = 0.05
+    hue: float = 2.0
+    sampled: int = 65536
     luma: tuple[float, float, float] = (0.299, 0.587, 0.114)
 
 
@@ -244,16 +250,40 @@ def _rgb(values: Values, photometric: str, bits_stored: int) -> NDArray[np.float
 
 def _colour_planes(rgb: NDArray[np.float32]) -> list[Plane]:
     """Return the brightest channel, 0 to 255; and luma where there is colour."""
-    red, green, blue = (rgb[..., channel] for channel in range(3))  # along the last axis numpy is slow
-    brightest = np.maximum(np.maximum(red, green), blue)
-    planes = [brightest]
-    if (
-        brightest - np.minimum(np.minimum(red, green), blue) > RENDITIONS.colourful
-    ).mean() > RENDITIONS.coloured:
-        planes.append(rgb @ _LUMA)
+    brightest, coloured = _brightest(rgb)
+    planes = [brightest, rgb @ _LUMA] if coloured > RENDITIONS.coloured else [brightest]
     return [plane * 255 for plane in planes]
 
 
+def _brightest(rgb: NDArray[np.float32]) -> tuple[Plane, float]:
+    """Return the brightest channel, and which share of the pixels is coloured."""
+    red, green, blue = (rgb[..., channel] for channel in range(3))  # along the last axis numpy is slow
+    brightest = np.maximum(np.maximum(red, green), blue)
+    coloured = brightest - np.minimum(np.minimum(red, green), blue) > RENDITIONS.colourful
+    return brightest, float(coloured.mean())
+
+
 def _colour_pictures(rgb: NDArray[np.float32], hidden: Mask | None) -> list[Picture]:
-    """Render the brightest channel; and luma where there is colour, for text as bright as its ground."""
-    return [local_contrast(plane, hidden=hidden) for plane in _colour_planes(rgb)]
+    """Render the brightest channel; luma where there is colour; and the hues where there is much of it.
+
+    Text may be as bright as its ground: the last two show it by its colour alone.
+    """
+    pictures = [local_contrast(plane, hidden=hidden) for plane in _colour_planes(rgb)]
+    if len(pictures) > 1 and _brightest(rgb)[1] > RENDITIONS.tinted:
+        seen = rgb if hidden is None else rgb[~hidden]
+        pictures += [
+            local_contrast(rgb @ axis * 255, RENDITIONS.hue, hidden) for axis in _hues(seen.reshape(-1, 3))
+        ]
+    return pictures
+
+
+def _hues(colours: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Return the two axes along which colours vary least, (3,) each: what is seldom stands out in them.
+
+    They are rounded, so that machines whose arithmetic differs in the last bit render alike.
+    """
+    some = colours[:: max(len(colours) // RENDITIONS.sampled, 1)].astype(np.float64)
+    centred = some - some.mean(axis=0)
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    rounded = np.round(axes[:, :2].T * 16) / 16
+    return [np.asarray(axis * np.sign(axis[np.argmax(np.abs(axis))]), np.float32) for axis in rounded]
