@@ -24,7 +24,7 @@ def doubts(boxes: list[TextBox], readings: list[tuple[str | None, float | None]]
             replace(box, text=text, confidence=sure) for box, (text, sure) in zip(asked, seen, strict=True)
         ]
 
-    found = with_doubts(PICTURE, boxes, read, lambda picture, box: score, THRESHOLDS)
+    found = with_doubts(PICTURE, boxes, read, lambda picture, box, lines: score / lines, THRESHOLDS)
     assert found == boxes
     assert not left
     return [box.doubted for box in found]
@@ -65,6 +65,17 @@ def test_a_large_long_box_is_doubted_where_neither_sees_letters(
     reading: tuple[str | None, float | None], score: float, doubted: bool
 ) -> None:
     assert doubts([LARGE], [reading], score) == [doubted]
+
+
+def test_two_lines_in_a_large_box_are_seen_where_each_would_be() -> None:
+    (box,) = with_doubts(
+        PICTURE,
+        [LARGE],
+        lambda picture, boxes: [replace(it, text="") for it in boxes],
+        lambda picture, box, lines: 0.95 if lines == 2 else 0.1,
+        THRESHOLDS,
+    )
+    assert not box.doubted
 
 
 def test_other_long_boxes_are_not_read() -> None:

@@ -2,26 +2,34 @@
 
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from tests.core.pixel_fixtures import hide
 
 from beamstop.ocr import load_detector
 from beamstop.pixels.frames import open_frames
+from beamstop.text.detector import TextPolicy
 
 FILE = Path(__file__).parents[3] / "benchmarks" / "pictures.py"
 
 
-@pytest.fixture(scope="module")
-def pictures() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("drawn_pictures", FILE)
+def loaded(file: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # its dataclasses look themselves up
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def pictures() -> ModuleType:
+    module = loaded(FILE, "drawn_pictures")
     if not module.FONTS.is_dir():
         pytest.skip("needs Debian's fonts-dejavu-core")
     return module
@@ -85,6 +93,39 @@ def test_coverage_of_a_word_is_that_of_its_glyphs(pictures: ModuleType) -> None:
 def test_pictures_without_text_have_no_words_but_markers(pictures: ModuleType) -> None:
     for picture in pictures.draw(5, {"CT": (0, 2), "US": (0, 1)}):
         assert all(word.kind == "marker" for word in picture.words)
+
+
+@pytest.fixture(scope="module")
+def hard(pictures: ModuleType) -> Iterator[ModuleType]:
+    sys.modules["pictures"] = pictures  # as a script finds it beside itself
+    yield loaded(FILE.with_name("hard_pictures.py"), "hard_pictures")
+    del sys.modules["pictures"]
+
+
+@pytest.mark.ocr
+@pytest.mark.parametrize("kind", ["teeth", "panoramic", "sulci", "ribs", "spine", "echo"])
+def test_anatomy_and_traces_that_look_like_letters_stay(hard: ModuleType, kind: str) -> None:
+    (picture,) = hard.draw_hard(5, {kind: 1})
+    report = hide(picture.dataset(), TextPolicy(), load_detector())
+    hidden = np.zeros(picture.values.shape[:2], bool)
+    for change in report.changes:
+        hidden[change.y : change.y + change.height, change.x : change.x + change.width] = True
+    assert all(word.covered(hidden) > 0.95 for word in picture.words)
+    if picture.stays is None:
+        assert not hidden.any()
+    else:
+        assert not (hidden & picture.stays).any()
+
+
+@pytest.mark.ocr
+@pytest.mark.parametrize("kind", ["film", "mucosa"])
+def test_soft_text_and_text_as_bright_as_its_ground_are_hidden(hard: ModuleType, kind: str) -> None:
+    (picture,) = hard.draw_hard(5, {kind: 1})
+    report = hide(picture.dataset(), TextPolicy(), load_detector())
+    hidden = np.zeros(picture.values.shape[:2], bool)
+    for change in report.changes:
+        hidden[change.y : change.y + change.height, change.x : change.x + change.width] = True
+    assert all(word.covered(hidden) > 0.95 for word in picture.words)
 
 
 @pytest.mark.ocr

@@ -328,3 +328,16 @@ def test_a_line_that_stays_is_not_clipped_by_the_padding_of_one_that_goes() -> N
     assert (after[gone] == 10).all()
     assert np.array_equal(after[kept], frame[kept])
     assert (after[16:36, 26:74] == 10).all()
+
+
+def test_a_doubted_letter_at_the_third_look_is_hidden_and_does_not_quarantine() -> None:
+    detector = LaterDetector(3)
+    detector.left[2] = TextBox(60, 40, 8, 8, doubted=True)
+    report = hide(make_image(ground().astype("u1")), TextPolicy(), detector)
+    assert report.text_boxes_hidden == 3
+
+
+def test_a_doubted_letter_that_stands_alone_stays() -> None:
+    detector = LaterDetector(1)
+    detector.left[0] = TextBox(60, 40, 8, 8, doubted=True)
+    assert hide(make_image(ground().astype("u1")), TextPolicy(), detector).pixels_changed is False

@@ -215,9 +215,9 @@ class EasyOcrDetector:
         text, _ = self._scores(coarse.cut(picture))
         return float(text.max())
 
-    def _letters_in(self, picture: Picture, box: TextBox) -> float:
+    def _letters_in(self, picture: Picture, box: TextBox, lines: int) -> float:
         """Return CRAFT's score of a box, shown no larger than small letters need."""
-        letter = min(box.width, box.height)
+        letter = min(box.width, box.height) / lines
         return self._coarsely(picture, around(box, self._thresholds.beside * letter, picture.shape), letter)
 
     def _boxes(self, picture: Picture, place: Place) -> list[tuple[TextBox, float]]:

@@ -9,7 +9,7 @@ from beamstop.text.boxes import TextBox
 from beamstop.text.judge import lines_of
 
 Read = Callable[[Picture, Sequence[TextBox]], list[TextBox]]
-Score = Callable[[Picture, TextBox], float]
+Score = Callable[[Picture, TextBox, int], float]
 
 # What rings and bars are read as.
 _ALIKE = {**dict.fromkeys("0OQDCUGO°(),.", "O"), **dict.fromkeys("1IL|[]!:;/'", "I")}
@@ -28,7 +28,8 @@ def with_doubts(
         picture: that the boxes were found in.
         boxes: unread.
         read: as a text detector reads.
-        letters_in: the detector's score of a box, 0 to 1, shown as small as letters can be read.
+        letters_in: the detector's score of a box, 0 to 1, with the letters of so many lines shown as small as they
+            can be read.
         thresholds: say what is short and what is large.
     """
     short = read(picture, [box for box in boxes if _is_short(box, thresholds)])
@@ -36,14 +37,16 @@ def with_doubts(
         box
         for box in short
         if not _is_word(box, thresholds)
-        and (_is_letter(box, thresholds) or letters_in(picture, box) < thresholds.sure)
+        and (_is_letter(box, thresholds) or letters_in(picture, box, 1) < thresholds.sure)
     ]
     wordless = {box for line in lines_of(doubted) if not _is_line(line) for box in map(_unread, line)}
     large = read(picture, [box for box in boxes if _is_large(box, thresholds)])
     wordless |= {
         _unread(box)
         for box in large
-        if not _is_word(box, thresholds) and letters_in(picture, box) < thresholds.text
+        if not _is_word(box, thresholds)
+        and letters_in(picture, box, 1) < thresholds.text
+        and letters_in(picture, box, 2) < thresholds.certain
     }
     return [replace(box, doubted=box in wordless) for box in boxes]
 

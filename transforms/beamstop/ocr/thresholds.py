@@ -41,8 +41,8 @@ class Thresholds:
         sparse: places are joined unless that adds so much that nothing proposed.
         coarse, reduced: pictures beyond `large` are also searched everywhere, for blurred letters, which are
             large: reduced by `coarse`, and to `reduced` pixels at most.
-        unblur, unblurred: where that shows any, once more with so much added of what blurring by so many pixels
-            takes away.
+        unblur, unblurred: where that shows any, once more with so much added of what blurring by so many
+            pixels takes away.
         likely, wide, word, barely: where DBNet gives a core `likely` on average, so many times as long as it
             is high, `word` letters read with `barely` any confidence are text, though too blurred for CRAFT.
         blurred, blur: of such a line belong so much of a letter, or so many pixels, around the core.
