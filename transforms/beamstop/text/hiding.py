@@ -242,7 +242,7 @@ def search_and_hide(
         fresh = [box for box in fresh if box not in left]
         codes = judge.decide_codes(find_codes(canvas.planes())) if has_codes else []
         has_codes = any(not verdict.kept for verdict in codes)
-        words = [box for box in fresh if not box.doubted]  # a letter beside what was hidden goes without a word
+        words = [box for box in fresh if not box.doubted]  # letters beside hidden ones quarantine nothing
         if (words or has_codes) and look and look == looks - 1:
             found = [*words, *(verdict.box for verdict in codes if not verdict.kept)]
             raise PixelError("text_remains", f"{where}: {_listed(found)}")
