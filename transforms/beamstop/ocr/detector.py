@@ -199,7 +199,7 @@ class EasyOcrDetector:
         return self._coarsely(picture, place.box, letter) >= self._thresholds.text
 
     def _is_read(self, picture: Picture, core: TextBox, mean: float) -> bool:
-        """Say whether words are read in what DBNet takes for a line, and which may be too blurred for CRAFT."""
+        """Say whether words are read in what DBNet takes for a line; they may be too blurred for CRAFT."""
         thresholds = self._thresholds
         length = max(core.width, core.height) / min(core.width, core.height)
         if self._verifier is None or mean < thresholds.likely or length < thresholds.wide:

@@ -28,7 +28,7 @@ def with_doubts(
         picture: that the boxes were found in.
         boxes: unread.
         read: as a text detector reads.
-        letters_in: the detector's score of a box, 0 to 1, with so many lines in it shown as small as can be read.
+        letters_in: the detector's score of a box of so many lines, 0 to 1, shown as small as can be read.
         thresholds: say what is short and what is large.
     """
     short = read(picture, [box for box in boxes if _is_short(box, thresholds)])
