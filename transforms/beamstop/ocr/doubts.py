@@ -6,7 +6,7 @@ from dataclasses import replace
 from beamstop.ocr.thresholds import Thresholds
 from beamstop.pixels.renditions import Picture
 from beamstop.text.boxes import TextBox
-from beamstop.text.judge import lines_of
+from beamstop.text.lines import lines_of
 
 Read = Callable[[Picture, Sequence[TextBox]], list[TextBox]]
 Score = Callable[[Picture, TextBox, int], float]

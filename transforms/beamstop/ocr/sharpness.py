@@ -50,7 +50,7 @@ def sharpened(picture: Picture, thresholds: Thresholds) -> Picture:
     import cv2
 
     grey = picture.astype(np.float32)
-    more = grey + thresholds.unblur * (grey - cv2.GaussianBlur(grey, None, thresholds.unblurred))
+    more = grey + thresholds.unblur * (grey - cv2.GaussianBlur(grey, (0, 0), thresholds.unblurred))
     return np.asarray(np.clip(more, 0, 255), np.uint8)
 
 
