@@ -1,8 +1,10 @@
-"""A Beam plugin: workers elsewhere import it before they work, and are silent from then on."""
+"""A Beam plugin that workers elsewhere import before they work: it silences them and imports the job."""
 
 import os
 
+from beamstop_pipeline.imports import import_job
 from beamstop_pipeline.silence import silence_worker
 
 if "CONTROL_API_SERVICE_DESCRIPTOR" in os.environ:  # Beam sets it for processes that work
     silence_worker()
+    import_job()

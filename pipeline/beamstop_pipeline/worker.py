@@ -18,9 +18,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     from apache_beam.runners.worker import sdk_worker_main
 
+    from beamstop_pipeline.imports import import_job
     from beamstop_pipeline.silence import silence_worker
 
     silence_worker()  # a start that fails is still heard
+    import_job()
     threading.Thread(target=_follow, args=(driver,), daemon=True).start()
     sdk_worker_main.main(sys.argv)
 

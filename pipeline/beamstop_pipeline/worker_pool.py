@@ -7,25 +7,123 @@ Whoever reaches a pool runs code as its user. Beam's own listens on every addres
 
 import argparse
 import atexit
+import socket
+import subprocess
+import sys
 import threading
+import time
+from typing import Any, NamedTuple
 
 import grpc
-from apache_beam.portability.api import beam_fn_api_pb2_grpc
+from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 from apache_beam.runners.worker.worker_pool_main import (
     BeamFnExternalWorkerPoolServicer,
     kill_process_gracefully,
 )
 from apache_beam.utils import thread_pool_executor
 
+from beamstop_pipeline.imports import import_job
+from beamstop_pipeline.silence import silence_worker
+
+_CLOSES_WITHIN = (
+    60.0  # seconds after which a task manager that ends a worker has closed the worker's endpoint
+)
+_LOOK_EVERY = 0.2
+
+
+class Worker(NamedTuple):
+    """A process of the pool and where on this machine the task manager listens that asked for it."""
+
+    process: "subprocess.Popen[bytes]"
+    endpoint: str
+
+
+class WorkerPool(BeamFnExternalWorkerPoolServicer):
+    """Beam's pool, for several task managers at once, whose workers are silent.
+
+    Task managers on one machine share a pool and give their workers the same names. Beam's own would end
+    the last of a name, whoever asks; this one ends that whose task manager has closed its endpoint.
+    """
+
+    def __init__(self, container_executable: str | None = None) -> None:
+        super().__init__(use_process=True, container_executable=container_executable)
+        self._lock = threading.Lock()
+        self._workers: dict[str, list[Worker]] = {}
+
+    def StartWorker(self, request: Any, context: Any) -> Any:  # noqa: N802  Beam's name
+        """Start a worker process: by Beam's boot, which imports the plugins of the job, or by `work`."""
+        response = beam_fn_api_pb2.StartWorkerResponse()
+        name, endpoint = request.worker_id, request.control_endpoint.url
+        with self._lock:
+            if self._container_executable:
+                response = super().StartWorker(request, context)
+                process = self._worker_processes.pop(
+                    name, None
+                )  # where the next of the name would take its place
+            else:
+                command = [sys.executable, "-m", "beamstop_pipeline.worker_pool", "--work", endpoint, name]
+                process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603  our own module
+            if process is not None:
+                living = [it for it in self._named(name) if it.process.poll() is None]
+                self._workers[name] = [*living, Worker(process, endpoint)]
+        return response
+
+    def StopWorker(self, request: Any, context: Any) -> Any:  # noqa: N802  Beam's name
+        """End the worker of this name whose endpoint closes."""
+        with self._lock:
+            for worker in self._named(request.worker_id):
+                threading.Thread(target=_end_when_left, args=(worker,), daemon=True).start()
+        return beam_fn_api_pb2.StopWorkerResponse()
+
+    def _named(self, worker_id: str) -> list[Worker]:
+        return self._workers.get(worker_id, [])
+
+    def end(self) -> None:
+        """End every worker."""
+        with self._lock:
+            for worker in (it for workers in self._workers.values() for it in workers):
+                kill_process_gracefully(worker.process)
+
+
+def _end_when_left(worker: Worker) -> None:
+    deadline = time.monotonic() + _CLOSES_WITHIN
+    while worker.process.poll() is None and time.monotonic() < deadline:
+        if not _listens(worker.endpoint):
+            kill_process_gracefully(worker.process)
+        time.sleep(_LOOK_EVERY)
+
+
+def _listens(endpoint: str) -> bool:
+    host, _, port = endpoint.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    except OSError:
+        return True  # cannot tell
+    return True
+
+
+def work(endpoint: str, worker_id: str) -> None:
+    """Be a worker until the task manager closes its endpoint."""
+    from apache_beam.runners.worker.sdk_worker import SdkHarness
+
+    silence_worker()
+    import_job()
+    SdkHarness(endpoint, worker_id=worker_id).run()
+
 
 def main() -> None:
     """Serve until the process is ended; the workers are ended with it."""
+    if sys.argv[1:2] == ["--work"]:
+        work(*sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(description="Start workers for an engine on this machine.")
     parser.add_argument("--service_port", type=int, required=True, help="where on localhost it listens")
     parser.add_argument("--container_executable", help="what starts a worker: in an image, Beam's boot")
     chosen = parser.parse_args()
-    pool = BeamFnExternalWorkerPoolServicer(True, chosen.container_executable)
-    atexit.register(_end, pool)
+    pool = WorkerPool(chosen.container_executable)
+    atexit.register(pool.end)
     server = grpc.server(
         thread_pool_executor.shared_unbounded_instance(),
         options=[("grpc.http2.max_pings_without_data", 0), ("grpc.http2.max_ping_strikes", 0)],
@@ -34,11 +132,6 @@ def main() -> None:
     server.add_insecure_port(f"localhost:{chosen.service_port}")
     server.start()
     threading.Event().wait()
-
-
-def _end(pool: BeamFnExternalWorkerPoolServicer) -> None:
-    for process in pool._worker_processes.values():
-        kill_process_gracefully(process)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Running a job: on this machine with a pinned runner and a watchdog, or on the runner that was named."""
 
+import atexit
+import logging
 import os
 import re
 import shutil
@@ -112,6 +114,9 @@ def run_elsewhere(job: Job, options: Any, report: Report) -> Any:
         result = _run(_with_suspects(job), None, options, waits, told)
     finally:
         signal.signal(signal.SIGTERM, former)
+        # Beam ends a job server that it started when the interpreter exits, and logs that. What is registered
+        # last is called first.
+        atexit.register(logging.disable)
     return result if waits else None
 
 

@@ -1,0 +1,190 @@
+"""The job on a real Flink, which `make test-flink` fetches: its output is that of a local run."""
+
+import base64
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from apache_beam.coders import VarIntCoder
+from PIL import Image, ImageDraw, ImageFont
+from tests.pipeline.conftest import Ran
+from tests.pipeline.engines.cluster import Cluster, JobServer, Pool, listening, until
+from tests.pipeline.engines.conftest import begin, left_by
+from tests.pipeline.engines.distribution import Distribution, installed
+
+from beamstop.testing import make_image
+
+FLINKS = installed()
+CLUSTER = pytest.mark.skipif("BEAMSTOP_CLUSTER" not in os.environ, reason="minutes: make test-flink runs it")
+LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+pytestmark = [
+    pytest.mark.workers,
+    pytest.mark.skipif(shutil.which("java") is None, reason="no Java for Flink"),
+    pytest.mark.skipif(not FLINKS, reason="no Flink in the cache: make test-flink fetches it"),
+]
+
+
+@pytest.fixture(params=FLINKS, ids=lambda it: it.flink)
+def flink(request: pytest.FixtureRequest) -> Distribution:
+    """Return one of the Flinks that the cache has."""
+    found: Distribution = request.param
+    return found
+
+
+@pytest.fixture
+def cluster(flink: Distribution, tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Cluster]:
+    """Yield a Flink with two task managers."""
+    running = Cluster(flink, tmp_path / "cluster", free_port)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def server(cluster: Cluster, tmp_path: Path, free_port: Callable[[], int]) -> Iterator[JobServer]:
+    """Yield a job server for the cluster."""
+    running = JobServer(cluster.distribution, tmp_path / "job-server", free_port, cluster.address)
+    yield running
+    running.stop()
+
+
+def test_a_flink_inside_the_job_server_leaves_what_a_local_run_leaves(
+    flink: Distribution,
+    pool: Pool,
+    archive_of: Callable[[int], Path],
+    submit: Callable[..., Ran],
+    assert_same: Callable[..., None],
+    free_port: Callable[[], int],
+    tmp_path: Path,
+) -> None:
+    archive = archive_of(50)
+    inside = JobServer(flink, tmp_path / "job-server", free_port)
+    try:
+        ran = submit(archive, inside.options(pool))
+    finally:
+        inside.stop()
+    assert ran.outcomes == {
+        ("written", None): 50,
+        ("rejected", "not_dicom"): 1,
+        ("rejected", "duplicate"): 1,
+    }
+    assert_same(archive, ran)
+
+
+@CLUSTER
+def test_a_cluster_leaves_what_a_local_run_leaves_and_a_second_run_nothing_more(
+    cluster: Cluster,
+    server: JobServer,
+    pool: Pool,
+    archive_of: Callable[[int], Path],
+    submit: Callable[..., Ran],
+    assert_same: Callable[..., None],
+) -> None:
+    archive = archive_of(50)
+    assert cluster.listening() | listening(pool.process.pid) <= LOOPBACK
+    # Beam's job server takes jobs from every address, whatever --job-host is: docs/flink.md says what to do.
+    assert "::" in listening(server.process.pid)
+    ran = submit(archive, server.options(pool), more=["--incremental"])
+    assert_same(archive, ran)
+    assert_flink_tells_what_the_audit_does(cluster, ran)
+    # Here Beam starts the job server and ends it.
+    own = [f"--flink_master={cluster.address}", f"--flink_version={cluster.distribution.flink}"]
+    own += [f"--flink_job_server_jar={cluster.distribution.jar}", "--runner=FlinkRunner", "--parallelism=2"]
+    again = submit(archive, [*own, *pool.options], more=["--incremental"])
+    assert again.record["counts"]["skipped"] == 52
+    assert (again.table("instances"), again.tree) == ([], ran.tree)
+
+
+def assert_flink_tells_what_the_audit_does(cluster: Cluster, ran: Ran) -> None:
+    """Read Beam's metrics back from Flink's REST interface, and what it shows of the job's settings."""
+    (job,) = cluster.jobs()
+    path = f"/jobs/{job['jid']}"
+    assert job["state"] == "FINISHED"
+    counted = counters(cluster.get(f"{path}/accumulators"))
+    written = ran.outcomes["written", None]
+    assert counted["WriteDicom", "written"] == written
+    assert (
+        counted["CheckLeaks", "passed"]
+        == counted["ApplyRecipe", "passed"]
+        == counted["WriteDicom", "written"]
+    )
+    assert counted["ReadDicom", "rejected/not_dicom"] == ran.outcomes["rejected", "not_dicom"]
+    plan = json.dumps(cluster.get(path))
+    assert "WriteDicom" in plan
+    for patients in ("Roe", "R-100", "notes", "twin"):
+        assert patients not in plan
+
+
+def counters(accumulators: dict[str, Any]) -> Counter[tuple[str, str]]:
+    """Return verb and name → value of the counters that Beam leaves with a job on Flink."""
+    total = Counter[tuple[str, str]]()
+    for accumulator in accumulators["user-task-accumulators"]:
+        if accumulator["name"] == "__metricscontainers":
+            for it in json.loads(accumulator["value"])["metrics"]["attempted"]:
+                if it["urn"] == "beam:metric:user:sum_int64:v1":
+                    named = (it["labels"]["NAMESPACE"], it["labels"]["NAME"])
+                    total[named] += VarIntCoder().decode(base64.b64decode(it["payload"]))
+    return total
+
+
+@pytest.mark.ocr
+@CLUSTER
+def test_a_cluster_hides_the_text_that_a_local_run_hides(
+    server: JobServer,
+    pool: Pool,
+    tmp_path: Path,
+    submit: Callable[..., Ran],
+    assert_same: Callable[..., None],
+) -> None:
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    for number, words in enumerate(("DOE JANE", "", "1961-03-17")):
+        canvas = Image.new("L", (256, 192), 10)
+        ImageDraw.Draw(canvas).text((20, 80), words, fill=240, font=ImageFont.load_default(24))
+        picture = make_image(np.asarray(canvas), PatientID="R-1001", SOPInstanceUID=f"1.2.3.{number}")
+        picture.save_as(archive / f"{number}.dcm", enforce_file_format=True)
+    ran = submit(archive, server.options(pool), recipe="default")
+    assert ran.outcomes == {("written", None): 3}
+    assert sum(row["text_boxes_hidden"] > 0 for row in ran.table("instances")) == 2
+    assert_same(archive, ran, recipe="default")
+
+
+@CLUSTER
+@pytest.mark.parametrize("lost", ["worker", "task-manager", "pool"])
+def test_a_job_that_loses_a_process_ends_right_or_the_next_run_goes_on_from_there(
+    lost: str,
+    cluster: Cluster,
+    server: JobServer,
+    pool: Pool,
+    archive_of: Callable[[int], Path],
+    submit: Callable[..., Ran],
+    assert_same: Callable[..., None],
+    tmp_path: Path,
+    key_file: Path,
+) -> None:
+    archive = archive_of(600)
+    job = begin(archive, tmp_path, key_file, server.options(pool))
+    out = tmp_path / "out-engine"
+    until(lambda: len(list(out.rglob("*.dcm"))) >= 40, 300, "nothing is written")
+    if lost == "worker":
+        max(pool.workers(), key=lambda it: it.cpu_times().user).kill()
+    elif lost == "pool":
+        pool.kill()
+        pool.start()
+    else:
+        cluster.task_managers.pop().kill()
+        cluster.add_task_manager()
+    said, _ = job.communicate(timeout=900)
+    (tmp_path / f"ended-with-{job.returncode}").touch()
+    if job.returncode == 0:
+        ran = left_by(said, job.returncode, tmp_path)
+    else:
+        assert job.returncode == 3
+        assert not list((tmp_path / "audit-engine" / "runs").glob("*.json"))
+        ran = submit(archive, server.options(pool))
+    assert_same(archive, ran)
