@@ -17,7 +17,7 @@ PYTEST_ARGS ?= -n 2
 IMAGE ?= REGION-docker.pkg.dev/PROJECT/REPOSITORY/beamstop:TAG
 PLACE ?= gs://BUCKET/beamstop/template.json
 
-.PHONY: setup test test-long test-flink check fmt docs demo bench fuzz stress mutants lock sbom template clean
+.PHONY: setup test test-long test-flink test-prism check fmt docs demo bench fuzz stress mutants lock sbom template clean
 
 setup: $(STAMP)
 
@@ -31,9 +31,16 @@ test-long: test
 	$(BIN)/python -m tests.hostile.growing --recipe keeping --only CDA $(GROWING_ARGS)
 	$(BIN)/python -m tests.hostile.growing --largest 8192 --seconds 1 $(GROWING_ARGS)
 
-# On a real Flink inside the job server whose jar BEAMSTOP_FLINK_JOB_SERVER_JAR names; skipped without.
+# On a cluster of Flink, half an hour: needs Java, and Maven for Beam's job server; what it fetches, some 500 MB, stays
+# in BEAMSTOP_FLINK_CACHE (~/.cache/beamstop/flink).
 test-flink: $(STAMP)
-	$(BIN)/pytest -rs tests/pipeline/test_portable.py -k flink
+	$(BIN)/python -m tests.pipeline.engines.distribution flink
+	BEAMSTOP_CLUSTER=1 $(BIN)/pytest -rs --durations=0 tests/pipeline/engines/test_flink.py $(FLINK_ARGS)
+
+# On Beam's Prism, which Go builds into the same folder, and on Beam's portable job service.
+test-prism: $(STAMP)
+	$(BIN)/python -m tests.pipeline.engines.distribution prism
+	$(BIN)/pytest -rs tests/pipeline/engines/test_prism.py tests/pipeline/engines/test_portable.py
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -1,7 +1,6 @@
 """The manifest and the compose file for Flink: they agree with one another and with what is pinned."""
 
 import re
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 from apache_beam.options.pipeline_options import FlinkRunnerOptions, PortableOptions
+from tests.pipeline.engines.cluster import NETWORK
+from tests.pipeline.engines.distribution import PARTS, RELEASES
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "templates" / "flink"
@@ -51,18 +52,29 @@ def submitting(manifest: dict[tuple[str, str], Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["kubernetes.yaml", "compose.yaml"])
-def test_images_are_of_the_pinned_beam_and_one_flink_that_it_supports(name: str) -> None:
-    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    (beam,) = (it.removeprefix("apache-beam==") for it in dependencies if it.startswith("apache-beam=="))
+def test_images_are_those_that_the_tests_on_flink_ran_with(name: str) -> None:
     images = IMAGES.findall((HERE / name).read_text())
-    (flink,) = {it.partition(":")[2] for it in images if it.startswith("flink:")}
+    (release,) = {it.partition(":")[2] for it in images if it.startswith("flink:")}
+    flink, beam = PARTS
+    assert release == RELEASES[flink]
     assert flink in FlinkRunnerOptions.PUBLISHED_FLINK_VERSIONS
     assert f"apache/beam_flink{flink}_job_server:{beam}" in images
 
 
 def test_the_operator_is_told_the_version_of_its_image(manifest: dict[tuple[str, str], Any]) -> None:
     spec = manifest["FlinkDeployment", "beamstop"]["spec"]
-    assert spec["flinkVersion"] == "v" + spec["image"].partition(":")[2].replace(".", "_")
+    flink = spec["image"].partition(":")[2].rpartition(".")[0]
+    assert spec["flinkVersion"] == "v" + flink.replace(".", "_")
+
+
+def test_both_give_flink_the_memory_and_the_restarts_that_the_tests_on_flink_do(
+    manifest: dict[tuple[str, str], Any], services: dict[str, Any]
+) -> None:
+    told = manifest["FlinkDeployment", "beamstop"]["spec"]["flinkConfiguration"]
+    composed = yaml.safe_load(services["taskmanager"]["environment"]["FLINK_PROPERTIES"])
+    for name in ("taskmanager.memory.network.min", "taskmanager.memory.network.max"):
+        assert told[name] == composed[name] == NETWORK
+    assert told["restart-strategy.type"] == composed["restart-strategy.type"] == "fixed-delay"
 
 
 def test_the_manifests_command_is_understood_and_leads_to_its_services(

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 import urllib.request
@@ -28,7 +29,6 @@ class Cluster:
     Args:
         distribution: which.
         folder: for configuration, logs and what Flink writes.
-        free_port: names ports.
         heap: megabytes of a task manager's heap for tasks.
         managers: how many task managers, with a slot each.
     """
@@ -37,7 +37,6 @@ class Cluster:
         self,
         distribution: Distribution,
         folder: Path,
-        free_port: Callable[[], int],
         heap: int = 256,
         managers: int = 2,
     ) -> None:
@@ -161,13 +160,10 @@ class JobServer:
     Args:
         distribution: of which Flink.
         folder: for its log and what it stages.
-        free_port: names ports.
         master: where Flink is; `[local]` for one inside the job server.
     """
 
-    def __init__(
-        self, distribution: Distribution, folder: Path, free_port: Callable[[], int], master: str = "[local]"
-    ) -> None:
+    def __init__(self, distribution: Distribution, folder: Path, master: str = "[local]") -> None:
         folder.mkdir(parents=True)
         (folder / "conf").mkdir()
         for name in ("flink-conf.yaml", "config.yaml"):  # of the Flink inside
@@ -251,6 +247,14 @@ class Pool:
         """End it and its workers."""
         if self.process.poll() is None:
             self.kill()
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody uses."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 def listening(pid: int, port: int | None = None) -> set[str]:
