@@ -34,6 +34,7 @@ from beamstop.steps.insert import PATIENT_IDENTITY_REMOVED
 from beamstop.text.detector import DetectorLoader, TextPolicy
 from beamstop.text.regions import Region
 from beamstop.text.where_text import why_no_text
+from beamstop_pipeline.report.reasons import REMEDIES
 
 _VALUE_LENGTH = 60
 _IN_WORDS = {
@@ -274,6 +275,7 @@ class Explanation:
     Attributes:
         outcome: `written`, or the class of the refusal in small letters.
         why: reason and detail of a refusal.
+        remedy: what would let an instance pass that is set aside.
         elements: one line each; none where it was turned away before.
         boxes: changes in pixels, overlay planes and icons.
         unexamined: why the pixels were not looked at, though the recipe says so.
@@ -282,6 +284,7 @@ class Explanation:
 
     outcome: str = "written"
     why: str = ""
+    remedy: str = ""
     elements: list[Line] = field(default_factory=list)
     boxes: list[Change] = field(default_factory=list)
     unexamined: str = ""
@@ -312,6 +315,8 @@ def explain_instance(
     except Refusal as refusal:
         found.outcome = type(refusal).__name__.lower()
         found.why = str(refusal)
+        if is_set_aside(found):
+            found.remedy = REMEDIES.get(refusal.reason, "")
     if original is not None:
         _describe(found, original, recipe, finished)
     return found
@@ -397,6 +402,8 @@ def describe_instance(found: Explanation, values: bool) -> Iterator[str]:
     if found.methods:
         yield f"methods {' '.join(found.methods)}"
     yield f"would be {found.outcome}" + (f": {found.why}" if found.why else "")
+    if found.remedy:
+        yield found.remedy
 
 
 def _box(change: Change) -> tuple[str, ...]:

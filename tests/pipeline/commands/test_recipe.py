@@ -225,7 +225,8 @@ def test_exit_codes_say_rejected_quarantined_or_no_file(tmp_path, saved, told):
     assert told("explain", text, "--recipe", "basic")[:2] == (0, ["would be rejected: not_dicom"])
     leak = saved(Rows=4, ImageType=["ORIGINAL", "ROE"], PatientName="Roe^Wubbleford", Modality="WUBBLEFORD")
     code, lines, _ = told("explain", leak, "--recipe", "basic")
-    assert (code, lines[-1].partition(" leak")[0]) == (1, "would be quarantined:")
+    assert (code, lines[-2].partition(" leak")[0]) == (1, "would be quarantined:")
+    assert lines[-1] == "Name the element in attributes of the recipe (X removes it), and run again."
     code, lines, err = told("explain", tmp_path / "none.dcm", "--recipe", "basic")
     assert (code, lines) == (2, [])
     assert err == "beamstop: FILE: no such file or directory; name one DICOM file"
