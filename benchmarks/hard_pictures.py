@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pictures import _FACES, _LATIN, Picture, Word, _ellipse, _glyphs, _smooth
+from pictures import FACES, _LATIN, Picture, Word, _ellipse, _glyphs, _smooth
 from pydicom.uid import (
     CTImageStorage,
     MRImageStorage,
@@ -41,7 +41,7 @@ def _write(
     colour: Any,
 ) -> list[Word]:
     """Blend lines into an image, (rows, columns) or (rows, columns, 3); return the words."""
-    face = str(random.choice(_FACES))
+    face = str(random.choice(FACES))
     glyphs, boxes = _glyphs(tuple(lines), height, face)
     top, left = place
     rows, columns = min(glyphs.shape[0], image.shape[0] - top), min(glyphs.shape[1], image.shape[1] - left)
@@ -288,7 +288,7 @@ def _ultrasound(random: Random) -> Picture:
         height = int(random.integers(12, 22))
         lines = _lines(random, int(random.integers(1, 3)))
         high, gap = int(len(lines) * height * 1.3) + 4, int(random.integers(1, 12))
-        glyphs, _ = _glyphs(tuple(lines), height, _FACES[0])
+        glyphs, _ = _glyphs(tuple(lines), height, FACES[0])
         top = gap if corner < 2 else shape[0] - high - gap
         left = gap if corner % 2 == 0 else max(shape[1] - glyphs.shape[1] - gap, 0)
         words += _write(random, plane, lines, (top, left), height, random.uniform(0.6, 1))
