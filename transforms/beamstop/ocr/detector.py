@@ -173,7 +173,7 @@ class EasyOcrDetector:
                 place = Place(around(core, margin, shape), zoom)
                 if _is_certain(letter, mean, thresholds) and self._confirms(picture, place, letter):
                     lines.append(around(core, thresholds.beside * letter, shape))
-                elif sharp_parts is None and self._is_read(picture, core, mean):
+                elif known is not None and self._is_read(picture, core, mean):
                     lines.append(around(core, max(thresholds.blurred * letter, thresholds.blur), shape))
                 elif letter <= thresholds.huge or stands_out(picture, core, thresholds.far, thresholds):
                     places.append(place)
