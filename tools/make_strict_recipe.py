@@ -177,6 +177,7 @@ unknown_words: remove
 bouncers:
   - non-standard-sop-class
   - encapsulated-document
+  - slide-label
   - {reject: "SOPClassUID.equals('1.2.840.10008.5.1.4.1.1.9.4.1')", because: a voice identifies}
   - {reject: "SOPClassUID.equals('1.2.840.10008.5.1.4.1.1.9.4.2')", because: audio may hold a voice}
   - {reject: "RecognizableVisualFeatures.equals('YES')", because: a face identifies}

@@ -11,6 +11,7 @@ REMEDIES = {
     "encapsulated_document": "If it is wanted and no PDF, set encapsulated: clean in the recipe.",
     "key_object": "If it is wanted, take the bouncer out of the recipe.",
     "presentation_state": "If it is wanted, take the bouncer out of the recipe.",
+    "slide_label": "Nothing: its letters, codes and handwriting name the patient.",
     "criterion": "Nothing: the recipe turns it away.",
     "pixels_undecodable": "Look at the original in a viewer; ask its archive for another copy.",
     "pixels_unsupported": "Convert the original to a plain transfer syntax, and run again.",

@@ -4,7 +4,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from beamstop.errors import Failed, Quarantined, RecipeError, Rejected
-from beamstop.recipe.load import parse_recipe
+from beamstop.recipe.load import load_recipe, parse_recipe, recipe_names
 from beamstop.rules.bouncers import (
     Bouncer,
     CriterionBouncer,
@@ -13,6 +13,7 @@ from beamstop.rules.bouncers import (
     RejectKOGSPS,
     RejectNonStandardDicom,
     RejectPresentationState,
+    RejectSlideLabel,
 )
 from beamstop.rules.criteria import parse_criterion
 from beamstop.steps.bounce import bounce
@@ -176,3 +177,48 @@ def test_the_reason_names_what_a_criterion_reads_and_no_value_of_it():
     with pytest.raises(Rejected) as refusal:
         bounce(dataset(PatientID="R-1", Modality="CT"), recipe.bouncer_instances)
     assert refusal.value.detail == "PatientID, Modality"
+
+
+WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+
+
+def slide(kind, **attributes):
+    return dataset(
+        SOPClassUID=WHOLE_SLIDE, Modality="SM", ImageType=["ORIGINAL", "PRIMARY", kind, "NONE"], **attributes
+    )
+
+
+@pytest.mark.parametrize("kind", ["LABEL", "OVERVIEW", "MACRO", "label"])
+def test_labels_and_overviews_of_slides_are_turned_away(kind):
+    assert reason(slide(kind), "{}") == "slide_label"
+
+
+@pytest.mark.parametrize("kind", ["VOLUME", "THUMBNAIL"])
+def test_a_volume_and_its_thumbnail_may_pass(kind):
+    assert reason(slide(kind), "{}") is None
+    assert reason(slide(kind, SpecimenLabelInImage="NO"), "{}") is None
+
+
+def test_what_says_that_a_label_is_in_it_is_turned_away_whatever_its_type():
+    assert reason(slide("VOLUME", SpecimenLabelInImage="YES"), "{}") == "slide_label"
+    photograph = dataset(SOPClassUID="1.2.840.10008.5.1.4.1.1.77.1.4", SpecimenLabelInImage="YES")
+    assert reason(photograph, "{}") == "slide_label"
+
+
+def test_a_frame_that_is_a_label_turns_its_instance_away():
+    frame = dataset(FrameType=["ORIGINAL", "PRIMARY", "LABEL", "NONE"])
+    group = dataset(WholeSlideMicroscopyImageFrameTypeSequence=[frame])
+    assert reason(slide("VOLUME", SharedFunctionalGroupsSequence=[group]), "{}") == "slide_label"
+    assert reason(slide("VOLUME", PerFrameFunctionalGroupsSequence=[group]), "{}") == "slide_label"
+
+
+def test_other_modalities_call_other_things_labels():
+    kind = ["DERIVED", "PRIMARY", "LABEL"]
+    ct = dataset(SOPClassUID="1.2.840.10008.5.1.4.1.1.2", Modality="CT", ImageType=kind)
+    assert reason(ct, "{}") is None
+
+
+@pytest.mark.parametrize("name", sorted({*recipe_names()} - {"default"}))
+def test_recipes_that_ship_turn_labels_of_slides_away(name):
+    bouncers = load_recipe(name).bouncer_instances
+    assert RejectSlideLabel in map(type, bouncers)

@@ -11,7 +11,7 @@ from beamstop.changes import Change
 from beamstop.errors import PixelError
 from beamstop.pixels.box import Box
 from beamstop.pixels.renditions import Picture
-from beamstop.testing import BlockDetector, make_image
+from beamstop.testing import BlockDetector, NoTextDetector, make_image
 from beamstop.text.boxes import TextBox
 from beamstop.text.detector import TextPolicy
 from beamstop.text.hiding import _MARGIN, PixelReport
@@ -341,3 +341,17 @@ def test_a_doubted_letter_that_stands_alone_stays() -> None:
     detector = LaterDetector(1)
     detector.left[0] = TextBox(60, 40, 8, 8, doubted=True)
     assert hide(make_image(ground().astype("u1")), TextPolicy(), detector).pixels_changed is False
+
+
+@pytest.mark.parametrize("kind", ["LABEL", "OVERVIEW"])
+def test_labels_and_overviews_of_slides_are_blanked_whole(kind: str) -> None:
+    rng = np.random.default_rng(5)
+    slide = "1.2.840.10008.5.1.4.1.1.77.1.6"
+    dataset = make_image(rng.integers(0, 255, (2, 30, 40, 3)).astype("u1"), "RGB", SOPClassUID=slide)
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", kind, "NONE"]
+    report = hide(dataset, TextPolicy(hide="identifying"), NoTextDetector())
+    assert not any(dataset.PixelData)
+    assert [(it.frame, it.width, it.height, it.why) for it in report.changes] == [
+        (frame, 40, 30, "slide_label") for frame in (0, 1)
+    ]
+    assert report.examined

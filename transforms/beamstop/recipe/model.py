@@ -36,6 +36,7 @@ from beamstop.rules.bouncers import (
     RejectKeyObject,
     RejectNonStandardDicom,
     RejectPresentationState,
+    RejectSlideLabel,
 )
 from beamstop.rules.operators import BY_ACTION, AgeBand, KeepYear, Operator, SetFixedValue
 from beamstop.rules.plans import BIRTH_DATE, Planner
@@ -71,6 +72,7 @@ _BOUNCERS: dict[str, type[Bouncer]] = {
     "encapsulated-document": RejectEncapsulatedImageStorage,
     "key-object": RejectKeyObject,
     "presentation-state": RejectPresentationState,
+    "slide-label": RejectSlideLabel,
 }
 Corner = Annotated[int, Field(ge=0)]
 Size = Annotated[int, Field(ge=1)]
@@ -284,7 +286,9 @@ SingleEntry = (
 _Several = Annotated[list[Annotated[SingleEntry, _BY_KIND]], Field(min_length=1)]
 AttributeEntry = Annotated[SingleEntry | Annotated[_Several, Tag("several")], _BY_KIND]
 KINDS_OF_ENTRIES = frozenset({"code", "several", *_ENTRIES, "shipped", "reject", "bouncer"})
-BouncerName = Literal["non-standard-sop-class", "encapsulated-document", "key-object", "presentation-state"]
+BouncerName = Literal[
+    "non-standard-sop-class", "encapsulated-document", "key-object", "presentation-state", "slide-label"
+]
 
 
 def _kind_of_bouncer(entry: object) -> str | None:
@@ -322,6 +326,7 @@ class Recipe(_Part):
     bouncers: list[BouncerEntry] = [
         "non-standard-sop-class",
         "encapsulated-document",
+        "slide-label",
     ]
     encapsulated: Literal["reject", "clean"] = Field(
         default="reject",

@@ -14,6 +14,7 @@ from pydicom.tag import BaseTag
 from beamstop.dicom.elements import text_of
 from beamstop.errors import Rejected
 from beamstop.rules.criteria import parse_criterion
+from beamstop.rules.slide_labels import shows_slide_label
 from beamstop.standard.uids import is_standard_sop_class
 
 _BURNED_IN = "BurnedInAnnotation"
@@ -100,6 +101,17 @@ class RejectPresentationState(Bouncer):
     def inspect(self, dataset: Dataset) -> None:
         """Look at SOPClassUID."""
         if _sop_class(dataset).startswith(_PRESENTATION_STATES):
+            self._reject()
+
+
+class RejectSlideLabel(Bouncer):
+    """Turns away labels and overviews of slides, and what else says that it shows a label."""
+
+    reason = "slide_label"
+
+    def inspect(self, dataset: Dataset) -> None:
+        """Look at Image Type, the types of frames, and Specimen Label in Image."""
+        if shows_slide_label(dataset):
             self._reject()
 
 

@@ -16,6 +16,7 @@ from beamstop.pixels.frame import Frame, Frames
 from beamstop.pixels.frames import open_frames
 from beamstop.pixels.layout import PIXEL_TAGS
 from beamstop.pixels.renditions import GROUND, Mask, Picture, Plane
+from beamstop.rules.slide_labels import shows_slide_label
 from beamstop.text.boxes import TextBox, believed, is_mostly_in, mark, within
 from beamstop.text.codes import find_codes
 from beamstop.text.detector import TextDetector
@@ -133,8 +134,9 @@ class Search:
 def hide_text_in_frames(dataset: Dataset, judge: TextJudge, detector: TextDetector) -> PixelReport:
     """Hide text in every frame of the top-level pixel data, in place.
 
-    Frames without text keep their bytes, compressed or not. Bits outside BitsStored, where overlays
-    used to be kept (PS3.5 8.1.1), are cleared. An icon is removed when text was hidden: it would show it.
+    Frames without text keep their bytes, compressed or not. Labels and overviews of slides are blanked as a
+    whole. Bits outside BitsStored, where overlays used to be kept (PS3.5 8.1.1), are cleared. An icon is
+    removed when text was hidden: it would show it.
 
     Args:
         dataset: one instance, its attributes as they were read; SOPInstanceUID stays.
@@ -150,6 +152,7 @@ def hide_text_in_frames(dataset: Dataset, judge: TextJudge, detector: TextDetect
         return PixelReport()
     report = PixelReport(frames=len(frames), frames_examined=len(frames), examined=True)
     regions = boxes_of(dataset, judge.policy.regions)
+    is_label = shows_slide_label(dataset)
     scans = scan_boxes(dataset) if judge.policy.ultrasound_regions == "keep" else ()
     leave = boxes_of(dataset, judge.policy.leave)
     searches: dict[bytes, tuple[int, Search]] = {}
@@ -160,7 +163,10 @@ def hide_text_in_frames(dataset: Dataset, judge: TextJudge, detector: TextDetect
             first, search = searches[digest]
             frames.repeat(first, index)
         else:
-            search = _hide_text_in_frame(frames, index, judge, detector, regions, scans, leave)
+            if is_label:
+                search = _blank_frame(frames, index)
+            else:
+                search = _hide_text_in_frame(frames, index, judge, detector, regions, scans, leave)
             searches[digest] = index, search
         report.add_boxes(search.changes(frames.tag, frames.vr, index))
         report.text_residue += search.residue
@@ -192,6 +198,18 @@ def _hide_text_in_frame(
     if cleared or search.hidden:
         frames.put(index, frame)
     return search
+
+
+def _blank_frame(frames: Frames, index: int) -> Search:
+    """Blank all of a frame: on a slide's label people write by hand."""
+    frame = frames.decode(index)
+    frames.range.see(frame.values())
+    frame.clear_unused_bits()
+    rows, columns = frame.shape
+    whole = _blank(frame, TextBox(0, 0, columns, rows))
+    frames.range.see_again(frame.values())
+    frames.put(index, frame)
+    return Search(hidden=[(whole, "slide_label")])
 
 
 def search_and_hide(
