@@ -32,7 +32,7 @@ TRANSFORMS = {
 }
 TYPES = {
     *("Branches", "Decisions", "Instance", "JobOutputs", "Resolved", "Run", "Skipping", "Source", "Target"),
-    "Written",
+    *("Attempts", "Work", "Written"),
 }
 
 

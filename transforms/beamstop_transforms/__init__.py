@@ -15,12 +15,13 @@ from beamstop_transforms.deidentify import Deidentify, DeidentifyFiles
 from beamstop_transforms.hide_text import HideText
 from beamstop_transforms.insert import Insert
 from beamstop_transforms.instance import Instance, Source
+from beamstop_transforms.ledger.attempts import Attempts
 from beamstop_transforms.ledger.decisions import Decisions
 from beamstop_transforms.ledger.target import Target, new_run_id
 from beamstop_transforms.match import Match
 from beamstop_transforms.read import ReadDicom
 from beamstop_transforms.record import Run
-from beamstop_transforms.redistribute import Redistribute
+from beamstop_transforms.redistribute import Redistribute, Work
 from beamstop_transforms.resolve_duplicates import Resolved, ResolveDuplicates
 from beamstop_transforms.skip_decided import SkipDecided, Skipping
 from beamstop_transforms.step import Branches
@@ -28,6 +29,7 @@ from beamstop_transforms.write import WriteDicom, Written
 
 __all__ = [
     "ApplyRecipe",
+    "Attempts",
     "Bounce",
     "Branches",
     "CheckLeaks",
@@ -48,6 +50,7 @@ __all__ = [
     "Skipping",
     "Source",
     "Target",
+    "Work",
     "WriteAudit",
     "WriteDicom",
     "Written",

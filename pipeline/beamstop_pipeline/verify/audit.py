@@ -66,6 +66,7 @@ class Audit:
         recipes: digest → recipe, as the records have them.
         rows: how many were read, in all runs.
         fits: how many of the seals that need the key fit.
+        is_sample: whether every run took a sample of the sources, so that most have no row.
     """
 
     findings: list[Row] = field(default_factory=list)
@@ -73,6 +74,7 @@ class Audit:
     recipes: dict[str, Recorded] = field(default_factory=dict)
     rows: int = 0
     fits: int = 0
+    is_sample: bool = False
 
 
 def read_audit(audit: str, identity: Identity | None) -> Audit:
@@ -88,6 +90,7 @@ def read_audit(audit: str, identity: Identity | None) -> Audit:
     """
     result = Audit()
     records = {run_id: record for run_id, record in read_records(audit) if is_run_id(run_id)}
+    result.is_sample = bool(records) and all(map(_took_a_sample, records.values()))
     tables: dict[str, list[str]] = defaultdict(list)
     for folder in _TABLES:
         for path in paths_in(audit, folder, ".parquet"):
@@ -106,6 +109,11 @@ def read_audit(audit: str, identity: Identity | None) -> Audit:
             result.findings.append(finding("no_record", run_id=run_id))
     result.findings += [finding("foreign_file", detail=where) for where in _foreign(audit)]
     return result
+
+
+def _took_a_sample(record: dict[str, Any]) -> bool:
+    options = record.get("options")
+    return isinstance(options, dict) and options.get("limit") is not None
 
 
 def _changed(audit: str, record: dict[str, Any], paths: list[str]) -> list[str]:

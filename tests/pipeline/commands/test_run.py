@@ -110,15 +110,21 @@ def test_another_recipe_decides_again(run: Any, archive: Path, tmp_path: Path) -
     }  # the newest row was another's
 
 
-def test_a_first_look_takes_some_sources_and_a_later_run_the_others(run: Any, archive: Path) -> None:
+def test_a_first_look_takes_some_sources_and_a_later_run_the_others(
+    run: Any, archive: Path, key_file: Path
+) -> None:
     look = run(archive, more=("--limit", "2", *ONLY_NEW))
     assert (look.code, counted(look)) == (0, {"sources": 2, "written": 2})
     assert look.record["options"]["limit"] == 2
+    places = ["--input", str(archive), "--output", str(look.output), "--audit", str(look.audit)]
+    verify = ["verify", *places, "--key", str(key_file), "--recipe", "basic", "--workers", "1"]
+    assert main(verify) == 0
     again = run(archive, more=("--limit", "2", *ONLY_NEW))
     assert counted(again) == {"sources": 2, "skipped": 2}
     rest = run(archive, more=(*ONLY_NEW, "--prune"))
     assert counted(rest) == {"sources": 3, "skipped": 2, "written": 1}
     assert len(rest.tree) == 3
+    assert main(verify) == 0
 
 
 def test_what_a_first_look_leaves_out_is_not_gone(run: Any, archive: Path) -> None:
