@@ -214,3 +214,142 @@ def test_a_code_that_stands_for_the_procedures_number_is_no_leak(judge: TextJudg
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "IRMCEREB", "99RIS", "MR brain"
     more = {"ProcedureCodeSequence": Sequence([code]), "RequestedProcedureID": "IRMCEREB"}
     assert judge(recipe="basic", **more).findings == ()
+
+
+def in_pixels(text: bytes) -> Callable[[FileDataset], None]:
+    return lambda clean: clean.add_new("PixelData", "OB", text + b"\0" * (len(text) % 2))
+
+
+SPELLED = {
+    "PatientName": "Wubbleford^Zora",
+    "PatientID": "QX-5512",
+    "AccessionNumber": "QX-5513",
+    "OtherPatientIDs": "QX-5514",
+    "AdmissionID": "QX-5515",
+    "StudyID": "QX-5516",
+    "ScheduledProcedureStepID": "QX-5517",
+    "RequestedProcedureID": "QX-5518",
+    "SeriesInstanceUID": "1.2.3.44.55.66.88",
+}
+PLAIN = parse_recipe("{}")
+
+
+@pytest.mark.parametrize("keyword", SPELLED)
+def test_a_name_a_number_and_a_uid_are_looked_for_as_they_are_spelled(judge: TextJudge, keyword: str) -> None:
+    expected = ("leak", "PixelData", "as it is spelled in the original")
+    pair = judge(in_pixels(f"\1{SPELLED[keyword]}\2".encode()), PLAIN, **SPELLED)
+    assert [tuple(found) for found in pair.findings] == [expected]
+    assert judge(in_pixels(b"\1nothing of all that\2"), PLAIN, **SPELLED).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        *((text, True) for text in (b"QX-5512", b"-QX-5512-", b"aQX-5512 QX-5512")),
+        *(
+            (text, False)
+            for text in (b"aQX-5512", b"QX-5512a", b"1QX-5512", b"QX-55121", b".QX-5512", b"\xffQX-5512")
+        ),
+        *((text, False) for text in (b"QX-5512.", b"QX-551")),
+    ],
+)
+def test_what_is_spelled_counts_with_no_letter_digit_or_point_beside_it(
+    judge: TextJudge, text: bytes, found: bool
+) -> None:
+    assert bool(judge(in_pixels(b"\1" + text + b"\2"), PLAIN, **SPELLED).findings) == found
+
+
+@pytest.mark.parametrize(("number", "found"), [("QX551", False), ("QX5512", True)])
+def test_what_is_spelled_counts_from_six_characters_on(judge: TextJudge, number: str, found: bool) -> None:
+    assert bool(judge(in_pixels(number.encode()), PLAIN, PatientID=number).findings) == found
+
+
+def test_what_is_spelled_counts_in_utf_8_and_in_the_instances_own_character_set(judge: TextJudge) -> None:
+    more = {"SpecificCharacterSet": "ISO_IR 144", "PatientName": "Лебедев^Игорь"}
+    for encoding in ("utf-8", "iso8859-5"):
+        pair = judge(in_pixels("Лебедев^Игорь".encode(encoding)), PLAIN, **more)
+        assert [found[:2] for found in pair.findings] == [("leak", "PixelData")]
+    assert judge(in_pixels("Лебедев^Игорь".encode("koi8-r")), PLAIN, **more).findings == ()
+
+
+@pytest.mark.parametrize("keyword", ["CodeValue", "LongCodeValue", "URNCodeValue"])
+@pytest.mark.parametrize(
+    ("number", "found"),
+    [
+        *((keyword, False) for keyword in ("StudyID", "ScheduledProcedureStepID", "RequestedProcedureID")),
+        *((keyword, True) for keyword in ("PatientID", "AccessionNumber", "AdmissionID")),
+    ],
+)
+def test_a_procedures_number_may_be_a_code_and_a_persons_may_not(
+    judge: TextJudge, keyword: str, number: str, found: bool
+) -> None:
+    code = Dataset()
+    code.CodingSchemeDesignator, code.CodeMeaning = "99RIS", "MR brain"
+    setattr(code, keyword, "QXCEREB")
+    more = {"ProcedureCodeSequence": Sequence([code]), number: "QXCEREB"}
+    assert bool(judge(in_pixels(b"\1\1"), PLAIN, **more).findings) == found
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "is_right"),
+    [
+        ("MediaStorageSOPInstanceUID", "2.25.123456", False),
+        ("ImplementationClassUID", "1.2.3.4.5", False),
+        ("MediaStorageSOPClassUID", "1.2.3.4.5", False),
+        ("MediaStorageSOPClassUID", "1.2.840.10008.5.1.4.1.1.4", True),
+    ],
+)
+def test_a_uid_of_the_file_meta_is_the_instances_ours_or_of_the_standard(
+    judge: TextJudge, key: bytes, make_dataset: MakeDataset, keyword: str, value: str, is_right: bool
+) -> None:
+    original = encode(make_dataset(**PERSON)).data
+    clean = read_dicom(original)
+    apply_recipe(clean, PLAIN, PLAIN.identity(key), detail=False)
+    written = encode(clean).data
+    assert verify_pair(original, written, PLAIN, PLAIN.identity(key)).findings == ()
+    again = read_dicom(written)
+    old = str(again.file_meta[keyword].value).encode()
+    new = value.encode().ljust(len(old) + len(old) % 2, b"\0")[: len(old) + len(old) % 2]
+    spoilt = written.replace(old + b"\0" * (len(old) % 2), new, 1)
+    found = [it[:2] for it in verify_pair(original, spoilt, PLAIN, PLAIN.identity(key)).findings]
+    assert (("uid", keyword) in found) != is_right
+
+
+@pytest.mark.parametrize("level", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
+def test_study_series_and_instance_are_derived_from_their_own_originals(
+    judge: TextJudge, key: bytes, level: str
+) -> None:
+    """A UID that stands for another one of the same original is wrong there."""
+    other = PLAIN.identity(key).uid(PERSON["FrameOfReferenceUID"])
+    pair = judge(lambda clean: setattr(clean, level, other), PLAIN)
+    assert ("uid", level) in [found[:2] for found in pair.findings]
+    swapped = judge(lambda clean: setattr(clean, "FrameOfReferenceUID", clean.StudyInstanceUID), PLAIN)
+    assert swapped.findings == ()
+
+
+def test_what_beamstop_inserts_agrees_whatever_the_recipe_says(judge: TextJudge) -> None:
+    def spoil(clean: FileDataset) -> None:
+        clean.BurnedInAnnotation, clean.PatientIdentityRemoved = "NO", "YES"
+        clean.LongitudinalTemporalInformationModified = "REMOVED"
+        clean.DeidentificationMethod = "beamstop"
+
+    removed = parse_recipe(
+        "attributes: {BurnedInAnnotation: X, PatientIdentityRemoved: X, DeidentificationMethod: X,"
+        " LongitudinalTemporalInformationModified: X, LossyImageCompression: X}"
+    )
+    assert judge(spoil, removed).findings == ()
+    pair = judge(lambda clean: setattr(clean, "LossyImageCompression", "00"), removed)
+    assert [it[:2] for it in pair.findings] == [("element", "LossyImageCompression")]
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [("", False), ("00010101", False), ("20010101", True)],
+)
+def test_a_dummy_date_agrees_where_the_recipe_puts_one(judge: TextJudge, value: str, found: bool) -> None:
+    recipe = parse_recipe("attributes: {StudyDate: D}")
+    dummy = judge(recipe=recipe).clean
+    assert dummy is not None
+    right = str(dummy.StudyDate)
+    pair = judge(lambda clean: setattr(clean, "StudyDate", value and (value if found else right)), recipe)
+    assert [it[:2] for it in pair.findings] == ([("date", "StudyDate")] if found else [])

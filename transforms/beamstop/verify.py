@@ -40,6 +40,7 @@ from beamstop.dicom.tags import is_private_creator
 from beamstop.dicom.walk import is_readable, walk
 from beamstop.errors import PixelError, Quarantined, Refusal
 from beamstop.identity import Identity
+from beamstop.leaks.needles import MIN_UID_LENGTH
 from beamstop.leaks.search import search
 from beamstop.pixels.codestreams import comments
 from beamstop.pixels.frame_extras import has_extras
@@ -356,7 +357,8 @@ def _spelled_out(
         for text in _texts(element.value):
             words = words_of(text)
             is_common = is_well_known_uid(text, element.path[-1]) or text == IMPLEMENTATION_CLASS_UID
-            tells = not is_common and not all(map(is_common_word, words))
+            is_telling_uid = element.vr == "UI" and len(text) >= MIN_UID_LENGTH  # of whatever numbers
+            tells = not is_common and (is_telling_uid or not all(map(is_common_word, words)))
             is_code = text in codes and element.path[-1] in _MAY_BE_CODES
             if len(text) >= _SHORTEST_SPELLED and text not in kept and tells and not is_code:
                 for encoding in dict.fromkeys(("utf-8", "latin-1", *encodings)):

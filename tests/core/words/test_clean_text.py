@@ -206,3 +206,92 @@ def test_pieces_of_a_number_are_joined_over_separators_alone() -> None:
     assert clean_text("T1 123-4567 axial", identifiers) == "T1 axial"
     apart = "T1 123 (+) 4567 axial"
     assert clean_text(apart, identifiers) == apart
+
+
+BOUNDARIES: tuple[tuple[dict[str, str], str, str], ...] = (
+    ({"PatientName": "X^Yo"}, "yo liver x yo", "yo liver x yo"),
+    ({"PatientName": "Zork^Y"}, "y liver, y zork, zork y., zork  y", "y liver"),
+    ({"PatientID": "QV1"}, "qv1 a", "qv1 a"),
+    ({"PatientID": "QV12"}, "qv12 qv-12 a", "qv-12 a"),
+    ({"PatientID": "123"}, "123 a", "123 a"),
+    ({"PatientID": "1234"}, "1234 001234 12-34 12/34 a", "12-34 12/34 a"),
+    ({"PatientID": "123456"}, "123-456 12 34 56 a", "a"),
+    ({"PatientID": "12345"}, "123-45 12345 a", "123-45 a"),
+    ({"PatientName": "Li^Wu"}, "liwu wuli li wu wu^li li a", "a"),
+    ({"PatientName": "Li^W"}, "liw li w w li a", "liw a"),
+    ({"PatientID": "PX.77-123"}, "77-123 77123 px77123 a", "77-123 77123 a"),
+    ({"PatientID": "PX.77-1234"}, "77-1234 771234 a", "a"),
+    ({"PatientID": "A12345"}, "12345 a", "a"),
+    ({"PatientID": "A1234"}, "1234 a1234 liver", "1234 liver"),
+    ({"PatientID": "A012345"}, "012345 12345 liver", "liver"),
+    ({"PatientID": "A01234"}, "01234 1234 liver", "01234 1234 liver"),
+    ({"InstitutionName": "General Hospital"}, "general hospital a", "general hospital a"),
+    (
+        {"InstitutionName": "Regional General Hospital"},
+        "at Regional General Hospital, general hospital a",
+        "at, general hospital a",
+    ),
+    ({"InstitutionName": "General Zorkw"}, "general zorkw, zorkw a", "a"),
+    ({"InstitutionName": "General Zork"}, "general zork, zork a", "zork a"),
+    ({"InstitutionName": "MRI Qw"}, "mri qw, qw a", "qw a"),
+    ({"InstitutionName": "X Yz"}, "x yz a", "x yz a"),
+    ({"PatientID": "1234567"}, "1 2 3 4 5 6 7 a", "1 2 3 4 5 6 7 a"),
+    ({"PatientID": "1234567"}, "1 2 3 4 5 67 a", "a"),
+    ({"PatientID": "1234567"}, "123   4567 a", "a"),
+    ({"PatientID": "1234567"}, "123    4567 a", "123    4567 a"),
+    ({"PatientTelephoneNumbers": "478551290"}, "0478551290 478551290 x0478551290 a", "x0478551290 a"),
+    ({"PatientTelephoneNumbers": "anna.q@zork.org"}, "anna q zork org, anna a", "anna a"),
+    ({"PatientID": "Qwertz Zork"}, "qwertz zork, qwertz a", "qwertz a"),
+    ({"PatientID": "Head Chest"}, "head chest a", "head chest a"),
+    ({"PatientID": "ab"}, "ab a", "ab a"),
+    ({"PatientName": "Brown^May"}, "J. Brown, M. Brown fat, m brown, may brown a", "J. Brown, fat, m a"),
+    ({"PatientName": "Brown^José"}, "J. Brown; K. Brown; J Brown; J . Brown", "K. Brown; J Brown; J . Brown"),
+    ({"PatientName": "Zork^Ida"}, "Zork's knee, Zork' knee, 'Zork's, zorks", "knee, knee, ''s"),
+    ({"PatientName": "Zork^Ida"}, "zork12 12zork zo12rk xzork", "zo12rk xzork"),
+    ({"PatientName": "Zor^Ida"}, "zor12 zor", "zor12"),
+    (
+        {"PatientAddress": "Lindenweg 12, 69120 Heidelberg"},
+        "12 69120, 69120 12, 12 a 69120 b",
+        "12 a 69120 b",
+    ),
+    ({"StudyInstanceUID": "1.2.3.4.5"}, "1.2.3.4.5 1.2.3.4.5.6 1.2.3.4", "1.2.3.4"),
+    ({}, "SW 3.11.63", "SW 3.11.63"),
+    ({"PatientBirthDate": "19631103"}, "SW 3.11.63", "SW"),
+    ({}, "((((((((Dr. Zork)))))))) a", "a"),
+    ({}, "(((((((((Dr. Zork))))))))) a", "() a"),
+    ({"PatientName": "Zork^Ida"}, '[zork] (zork) <zork> "zork" {zork} a', "{} a"),
+    ({"PatientName": "Zork^Ida"}, "a, zork, b; zork; c zork: d zork. e zork", "a, b; c: d. e"),
+    ({"PatientName": "Zork^Ida"}, "a zork\nzork b\nc, zork\n", "a\nb\nc\n"),
+)
+
+
+@pytest.mark.parametrize(("attributes", "text", "clean"), BOUNDARIES)
+def test_what_is_just_enough_to_tell_goes_and_what_is_not_stays(
+    attributes: dict[str, str], text: str, clean: str
+) -> None:
+    assert clean_text(text, identifiers_of(**attributes)) == clean
+
+
+@pytest.mark.parametrize("words", [31, 32, 33])
+def test_of_a_long_sequence_the_first_32_words_count(words: int) -> None:
+    parts = [f"qa{number}z" for number in range(words)]
+    patient = identifiers_of(InstitutionAddress=" ".join(parts))
+    assert clean_text("at " + " ".join(parts[:32]) + " now", patient) == "at now"
+    assert clean_text("at " + " ".join(parts[: min(words, 32) - 1]) + " now", patient).startswith("at qa0z")
+
+
+def test_a_time_beside_a_date_goes_with_it_and_stays_beside_one_that_is_moved() -> None:
+    texts = ("12:30:15 on 2004-08-26", "2004-08-26 12:30 Uhr", "2004-08-26T1230", "2004-08-26 @ 123015")
+    assert [clean_text(f"x {text} y", NOBODY) for text in texts] == ["x y"] * 4
+    moved = [clean_text(f"x {text} y", NOBODY, shift_date=lambda day: day) for text in texts]
+    assert moved == [f"x {text} y" for text in texts]
+    assert clean_text("x 12:30 2004-08-26 13:45 y", NOBODY) == "x 12:30 y"
+    assert clean_text("x 12:30 2004-08-26, 2004-08-27 y", NOBODY) == "x y"
+
+
+def test_where_words_are_judged_a_date_that_is_moved_is_no_word() -> None:
+    def clean(text: str) -> str:
+        return clean_text(text, NOBODY, "judge", shift_date=lambda day: day.replace(month=9))
+
+    assert clean("liver 26 Aug 2004 Zorkhildson") == "liver 26 Sep 2004"
+    assert clean("Zorkhildson 26 Aug 2004 27 Aug 2004 Zorkhildson") == "26 Sep 2004 27 Sep 2004"

@@ -11,7 +11,17 @@ from beamstop.leaks.search import search
 from beamstop.testing import make_instance
 from beamstop.words.clean_text import clean_text
 from beamstop.words.identifiers import Identifiers, harvest
-from beamstop.words.writings import NameWords, readings
+from beamstop.words.writings import (
+    NameWords,
+    OwnWritings,
+    Words,
+    apart,
+    is_misread,
+    lost_letters,
+    misread_utf_8,
+    readings,
+    whole_names,
+)
 
 PATIENT_NAME = 0x00100010
 
@@ -210,3 +220,164 @@ def test_letters_that_grow_in_small_ones_do_not_move_what_is_cut(name: str) -> N
     for text in (f"Thorax {writing}" for writing in WRITINGS[name].split("|")):
         assert clean_text(before + text, identifiers) == before + clean_text(text, identifiers)
         assert leaks(before + text, identifiers)
+
+
+@pytest.mark.parametrize(
+    ("name", "whole", "stems"),
+    [
+        ("zork", "", "zork"),
+        ("zor", "", ""),
+        ("zorka", "", "zork zorka"),
+        ("zielinska", "zieli zielin zielins zielinsk", "zielinsk zielinska"),
+        ("zielinski12", "zieli zielin zielins zielinsk zielinski zielinski1", ""),
+        ("лебедев", "лебед лебеде", "лебедев лебедв"),
+        ("павел", "", "павел павл"),
+        ("ааааа", "", "ааааа аааа"),
+        ("aeiou", "aiou", "aeiou aeio aiou"),
+        ("saez", "saz", "saez"),
+        ("queue", "", ""),
+        ("brown", "", ""),
+        ("mczork", "mczor maczork maczo maczor", "mczork maczork"),
+        ("الحداد", "الحدا حداد", ""),
+        ("يعقوب", "", ""),
+        ("x" * 65, None, ""),
+    ],
+)
+def test_a_name_counts_in_these_leading_parts_and_stems(name: str, whole: str | None, stems: str) -> None:
+    names = NameWords({name})
+    parts = set() if whole is None else {name, *whole.split()}
+    assert (names.whole, names.stems) == (parts, set(stems.split()))
+
+
+ENDINGS = (
+    *(("zorkin", ending, True) for ending in ("s", "schem", "owi", "emu", "ach", "ovou")),
+    *(("zorkin", ending, False) for ending in ("x", "schen1", "sschem", "овым")),
+    *(("zork", ending, True) for ending in ("s", "es", "scher")),
+    *(("zork", ending, False) for ending in ("owi", "emu", "ach")),  # Slavic: behind five letters
+    *(("лебедев", ending, True) for ending in ("а", "ым", "ову")),
+    *(("лебедев", ending, False) for ending in ("s", "sche", "owi")),
+)
+
+
+@pytest.mark.parametrize(("name", "ending", "fits"), ENDINGS)
+def test_a_name_has_the_endings_of_its_language(name: str, ending: str, fits: bool) -> None:
+    assert (name + ending in NameWords({name})) == fits
+
+
+def test_what_is_kept_and_a_word_of_the_vocabulary_are_no_forms() -> None:
+    assert "zorkins" in NameWords({"zorkin"})
+    assert "zorkins" not in NameWords({"zorkin"}, {"zorkins"})
+    assert ("muscle" in NameWords({"muscl"}), "musclus" in NameWords({"muscl"})) == (False, False)
+    assert "muscla" in NameWords({"muscl"})
+
+
+@pytest.mark.parametrize(
+    ("name", "pairs"),
+    [
+        ("mcdonald", {("mc", "donald"), ("mac", "donald")}),
+        ("mczor", {("mac", "zor")}),
+        ("macdonald", {("mac", "donald")}),
+        ("desantis", {("de", "santis"), ("des", "antis"), ("d", "esantis")}),
+        ("oconnor", {("o", "connor")}),
+        ("ozork", {("o", "zork")}),
+        ("ozor", set()),
+        ("dsa", set()),
+        ("ohand", set()),
+    ],
+)
+def test_a_prefix_may_stand_apart_from_four_letters_on(name: str, pairs: set[tuple[str, str]]) -> None:
+    assert set(apart(name)) == pairs
+
+
+@pytest.mark.parametrize(
+    ("name", "pieces"),
+    [
+        ("voüziox", ("vo", "ziox")),
+        ("østergård", ("", "sterg", "rd")),
+        ("muñoz", ("mu", "oz")),
+        ("müller", ("m", "ller")),
+        ("straße", ("stra", "e")),
+        ("aüübcd", ("a", "bcd")),
+        ("äbcd", ()),
+        ("aäbübüa", ()),  # four letters, but no two of them together
+        ("aäbübüc", ()),
+        ("jörg", ()),
+        ("müll", ()),
+        ("äöü", ()),
+        ("zork", ()),
+        ("händ", ()),
+        ("ab日本cd", ()),
+        ("x" * 63 + "ü", ("x" * 63, "")),
+        ("x" * 64 + "ü", ()),
+    ],
+)
+def test_a_name_that_lost_letters_is_known_by_four_and_two_together(name: str, pieces: Words) -> None:
+    assert lost_letters(name) == pieces
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        *((text, True) for text in ("ÖÜ½", "ÖÜä", "Ã¼", "×", "a÷")),
+        *((text, False) for text in ("ÖÜ", "aÖÜä", "Müller", "日", "abc", "", "日½")),
+    ],
+)
+def test_symbols_or_three_high_letters_alone_look_misread(text: str, found: bool) -> None:
+    assert is_misread(text) == found
+
+
+def test_what_is_written_back_is_misread_as_the_text_was() -> None:
+    assert misread_utf_8("Žofie", "DvoÅ™") == "Å½ofie"
+    assert misread_utf_8("Müller", "Ã¼") == "MÃ¼ller"
+    assert misread_utf_8("Илья", "DvoÅ™") == "Илья".encode().decode("latin-1")  # not in Windows' 1252
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "spans"),
+    [
+        ("Voüziox^Ida", "x Vo?ziox y", [(2, 9)]),
+        ("Voüziox^Ida", "x Voziox, VoÃ¼ziox", [(2, 8), (10, 18)]),
+        ("Voüziox^Ida", "aVo?ziox Vo?zioxb Vo????????ziox", []),
+        ("Voüziox^Ida", "Vo" + "~" * 3 + "ziox Vo" + "~" * 4 + "ziox", [(0, 9)]),
+        ("Muñoz^Ana", "Mu?oz mu oz Mu#oz", [(0, 5), (12, 17)]),
+        ("李^娜", "患者李娜复查, 李  娜 xx 李....娜", [(2, 4), (8, 12)]),
+        ("王^小红", "小红 王 小红 小紅", [(0, 2), (3, 7), (5, 7), (0, 4)]),
+        ("Zork^Ida", "Zork Zörk", []),
+    ],
+)
+def test_own_writings_are_found_where_they_stand(name: str, text: str, spans: list[tuple[int, int]]) -> None:
+    identifiers = named(name)
+    own = OwnWritings(identifiers.names, identifiers.spellings, identifiers.misread, telling(identifiers))
+    assert sorted(set(own.find(text))) == sorted(spans)
+
+
+def telling(identifiers: Identifiers) -> set[str]:
+    return {word for name in identifiers.names for component in name for word in component}
+
+
+@pytest.mark.parametrize(
+    ("text", "spans"),
+    [("患者李女士", [(2, 3)]), ("李 先生", [(0, 1)]), ("李  先生", []), ("王女士", []), ("李来", [])],
+)
+def test_a_family_name_of_one_syllable_is_found_before_a_title(
+    text: str, spans: list[tuple[int, int]]
+) -> None:
+    assert list(OwnWritings((), ["李", "娜娜", "é"]).find_titled(text)) == spans
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ("李^娜", [("李", "娜"), ("娜", "李")]),
+        ("김^민수", [("김", "민수"), ("민수", "김")]),
+        ("王^小^红", [("王", "小", "红"), ("小", "红", "王")]),
+        ("李", []),
+        ("สม^ใจ", [("สม", "ใจ"), ("ใจ", "สม")]),
+        ("สม^ใ", []),
+        ("Li^娜", []),
+    ],
+)
+def test_names_in_scripts_without_gaps_are_looked_for_in_either_order(
+    names: str, found: list[tuple[str, ...]]
+) -> None:
+    assert list(whole_names([[tuple(part.split()) for part in names.split("^")]])) == found
