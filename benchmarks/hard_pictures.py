@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pictures import FACES, _LATIN, Picture, Word, _ellipse, _glyphs, _smooth
+from pictures import _LATIN, FACES, Picture, Word, _ellipse, _glyphs, _smooth
 from pydicom.uid import (
     CTImageStorage,
     MRImageStorage,

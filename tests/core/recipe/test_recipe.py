@@ -69,9 +69,9 @@ insert: {PatientComment: x}
         "r.yaml, line 13: attributes.Rows: Rows: band is for ages (VR AS) alone, such as PatientAge",
         "r.yaml, line 14: bouncers.1: criterion 'Rows.exists(': cannot be read at column 12",
         "r.yaml, line 14: bouncers.2: 'nonsense' is none of non-standard-sop-class, encapsulated-document, "
-        "key-object, presentation-state",
+        "key-object, presentation-state, slide-label",
         "r.yaml, line 14: bouncers.3: write one of non-standard-sop-class, encapsulated-document, "
-        "key-object, presentation-state, or a mapping with reject or bouncer",
+        "key-object, presentation-state, slide-label, or a mapping with reject or bouncer",
         "r.yaml, line 15: insert.PatientComment: 'PatientComment': no attribute has this keyword; did you "
         "mean PatientComments?",
     ]
