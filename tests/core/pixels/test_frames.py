@@ -402,6 +402,16 @@ def test_values_that_lie_high_in_codestreams_of_all_bits_stay_there(syntax: str)
     assert np.array_equal(pixel_array(dataset, raw=True), hidden(frame, 10 << 4))
 
 
+def test_an_overlay_below_black_values_is_cleared_in_a_codestream_of_all_bits() -> None:
+    frame = np.zeros((ROWS, COLUMNS), "<u2")
+    frame[BLOCK] = 1
+    dataset = make_image(frame)
+    compressed(dataset, JPEG_LS)
+    dataset.BitsStored, dataset.HighBit = 12, 15
+    clean(dataset)
+    assert not pixel_array(dataset, raw=True).any()
+
+
 def test_codestreams_of_bits_that_fit_no_reading_are_refused() -> None:
     dataset = make_image((with_block(3000) << 2).astype("<u2"), BitsStored=14)
     compressed(dataset, JPEG_LS)

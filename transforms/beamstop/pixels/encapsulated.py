@@ -191,14 +191,15 @@ class _EncapsulatedFrames(Frames):
         """Return the layout with the values where they are: from bit 0 on, whatever High Bit says.
 
         It counts for native pixels, for what is native beneath, and for codestreams that have all bits of a
-        cell, if nothing is in those below the values.
+        cell, if nothing is in those below the values, or nothing else: an overlay over black.
         """
         layout = self._layout
         if not layout.shift or self._syntax in _BY_PLANES:
             return layout
         precision = precision_of(codestream) or 0
         bits, above = cells.view(f"u{layout.itemsize}"), layout.itemsize * 8 - layout.bits_stored
-        if precision > layout.high_bit and not np.any(bits & ((1 << layout.shift) - 1)):
+        is_low = np.any(bits & ((1 << layout.shift) - 1)) and np.any(bits >> layout.shift)
+        if precision > layout.high_bit and not is_low:
             return layout
         fits = not np.any(bits >> layout.bits_stored) or np.array_equal(cells << above >> above, cells)
         if not precision or not fits:
