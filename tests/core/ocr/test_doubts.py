@@ -35,6 +35,7 @@ def doubts(boxes: list[TextBox], readings: list[tuple[str | None, float | None]]
     [
         (("0", 0.99), 0.99, True),  # a tooth, a rib: a ring, whatever the detector makes of it
         (("00O", 0.99), 0.99, True),
+        (("o", 0.11), 0.85, True),
         (("III", 0.9), 0.99, True),  # line pairs
         (("7B", 0.9), 0.2, False),
         (("7B", 0.5), 0.2, True),

@@ -69,7 +69,9 @@ def _is_word(box: TextBox, thresholds: Thresholds) -> bool:
 
 
 def _is_letter(box: TextBox, thresholds: Thresholds) -> bool:
-    return len(_letters(box)) == 1 and (box.confidence or 0) >= thresholds.letter
+    """Say whether one letter is read, however often; rings need not be read with confidence."""
+    letters = _letters(box)
+    return letters == {"O"} or (len(letters) == 1 and (box.confidence or 0) >= thresholds.letter)
 
 
 def _is_line(boxes: list[TextBox]) -> bool:
