@@ -79,6 +79,15 @@ def test_only_paths_cross_the_reshuffle_before_the_work(graph: Any) -> None:
     assert chain == CHAIN
 
 
+def test_no_rows_cross_to_other_workers(graph: Any) -> None:
+    """They go into partial files in the chain; paths, names, UIDs, leaves of the seal and counts cross."""
+    grouping = common_urns.primitives.GROUP_BY_KEY.urn
+    names = {it.unique_name for it in graph.transforms.values() if it.spec.urn == grouping}
+    by_itself = {it for it in names if "Reshuffle" in it or "CombinePerKey" in it or "CombineGlobally" in it}
+    by_key = {it.rpartition("/GroupByKey")[0] or it for it in names - by_itself}
+    assert by_key == {"ResolveDuplicates/ByUid", "WriteAudit/Buckets", "WriteAudit/ByDevice"}
+
+
 def test_every_step_runs_in_one_environment_with_the_image_and_nothing_staged(graph: Any) -> None:
     """Steps whose environments differ are not fused, and instances would cross between them."""
     (environment,) = graph.environments.values()

@@ -1,14 +1,16 @@
 """Sources that kill their worker, on a runner that tries again, and in the next run."""
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
+import apache_beam as beam
 import pytest
 
 from beamstop_transforms.instance import Source, source_id_of
 from beamstop_transforms.ledger.attempts import Attempts, left_behind
 from beamstop_transforms.ledger.target import Target
-from beamstop_transforms.redistribute import pack, unpack
+from beamstop_transforms.redistribute import Redistribute, pack, unpack
 
 SOURCES = [Source(f"/archive/{number}", 1, "1") for number in range(4)]
 PACKED = pack(SOURCES)
@@ -78,4 +80,16 @@ def test_a_note_that_the_key_did_not_seal_says_nothing(
     die(Attempts(target(RUN1)), 2, alive)
     (note,) = [it for it in tmp_path.rglob("attempts/*") if it.is_file()]
     note.write_text(note.read_text().replace('\\"at\\": \\"\\"', '\\"at\\": \\"x\\"'))
+    assert left_behind(target(RUN2)) == (frozenset(), frozenset())
+
+
+def test_an_exception_is_no_death(target: Callable[[str], Target], tmp_path: Path) -> None:
+    def full(source: Source) -> None:
+        raise OSError("the disk is full")
+
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    _ = pipeline | beam.Create(SOURCES) | Redistribute(attempts=Attempts(target(RUN1))) | beam.Map(full)
+    with pytest.raises(OSError, match="the disk is full"):
+        pipeline.run()
+    gc.collect()
     assert left_behind(target(RUN2)) == (frozenset(), frozenset())
