@@ -383,8 +383,8 @@ def test_what_a_run_that_broke_had_sealed_is_skipped_by_the_next(
     assert len(rows(audit / "changes", former.stem)) == 30
     assert len(rows(archive.parent / "cross", former.stem)) == 3
     assert {row["Modality"] for row in rows(archive.parent / "attributes", former.stem)} == {"CT"}
-    assert main(["verify", *common]) == 0
     assert not list(output.rglob(".partial")) + list(audit.rglob(".partial"))
+    assert main(["verify", *common]) == 0
     assert newest.stem == told["run_id"]
 
 
