@@ -353,3 +353,18 @@ def test_a_dummy_date_agrees_where_the_recipe_puts_one(judge: TextJudge, value: 
     right = str(dummy.StudyDate)
     pair = judge(lambda clean: setattr(clean, "StudyDate", value and (value if found else right)), recipe)
     assert [it[:2] for it in pair.findings] == ([("date", "StudyDate")] if found else [])
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "found"),
+    [
+        ("FrameOfReferenceUID", "1.2.3.4.56", True),
+        ("FrameOfReferenceUID", "1.2.3.4.5", False),
+        ("PatientName", "Chest^Left Hand", False),  # of ordinary words alone
+        ("PatientName", "Chest^Wubbleford", True),
+    ],
+)
+def test_what_is_spelled_has_an_uncommon_word_or_is_a_uid_of_ten_characters(
+    judge: TextJudge, keyword: str, value: str, found: bool
+) -> None:
+    assert bool(judge(in_pixels(b"\1" + value.encode() + b"\2"), PLAIN, **{keyword: value}).findings) == found

@@ -7,6 +7,7 @@ from pydicom.sequence import Sequence
 
 from beamstop.identity import Identity
 from beamstop.rules.operators import (
+    AgeBand,
     CannotCleanError,
     Clean,
     Context,
@@ -14,6 +15,8 @@ from beamstop.rules.operators import (
     Hash,
     HashUID,
     Keep,
+    KeepYear,
+    PseudonymisePatientID,
     Remove,
     Replace,
     SetFixedValue,
@@ -153,3 +156,54 @@ def test_the_operator_of_uids_cannot_map_bytes_even_in_private_elements():
             HashUID().apply(DataElement(0x00091001, vr, b"1.2.3.4"), CONTEXT)
     mapped = HashUID().apply(DataElement(0x00091001, "LO", "1.2.3.4"), CONTEXT)
     assert mapped.value == IDENTITY.uid("1.2.3.4") != "1.2.3.4"
+
+
+@pytest.mark.parametrize(
+    ("vr", "value", "year"),
+    [
+        *(("DA", value, "20040101") for value in ("20040101", "20041231", "2004.12.31")),
+        *(("DT", value, "2004") for value in ("20041231235959.5-0500", "20040101", "2004", "200412+0100")),
+        *(("DA", value, None) for value in ("20040101-20041231", "-20041231", "no date")),
+        *(("DT", value, None) for value in ("no date", "20041331")),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_of_a_date_the_year_stays_from_its_first_to_its_last_day(vr, value, year):
+    keyword = {"DA": "StudyDate", "DT": "AcquisitionDateTime"}[vr]
+    if year is None:
+        with pytest.raises(CannotCleanError):
+            KeepYear().apply(element(keyword, vr, value), CONTEXT)
+    else:
+        assert KeepYear().apply(element(keyword, vr, value), CONTEXT).value == year
+
+
+def test_a_year_moves_by_the_days_of_the_patient_where_it_is_told_to():
+    moved = KeepYear(moves=True).apply(element("StudyDate", "DA", "20040101"), CONTEXT)
+    assert (moved.value, CONTEXT.days) == ("20030101", -1)
+
+
+@pytest.mark.parametrize(("age", "band"), [("047Y", "045Y"), ("044Y", "040Y"), ("093Y", "090Y")])
+def test_an_age_becomes_the_lowest_of_its_band(age, band):
+    assert AgeBand(5).apply(element("PatientAge", "AS", age), CONTEXT).value == band
+
+
+@pytest.mark.parametrize("age", ["47", "old"])
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_what_is_no_age_has_no_band(age):
+    with pytest.raises(CannotCleanError):
+        AgeBand(5).apply(element("PatientAge", "AS", age), CONTEXT)
+
+
+@pytest.mark.parametrize(("with_issuer", "asks"), [(True, "ONE"), (False, "")])
+def test_the_pseudonym_of_a_patient_id_is_the_keys(with_issuer, asks):
+    identity = Identity(bytes(range(32)), with_issuer=with_issuer)
+    dataset = Dataset()
+    dataset.IssuerOfPatientID = "ONE"
+    context = replace(CONTEXT, identity=identity, dataset=dataset)
+    made = PseudonymisePatientID().apply(element("PatientID", "LO", "A1"), context)
+    assert made.value == identity.patient_id("A1", "ONE") == identity.patient_id("A1", asks)
+    bare = replace(context, dataset=Dataset())
+    assert PseudonymisePatientID().apply(element("PatientID", "LO", "A1"), bare).value == identity.patient_id(
+        "A1"
+    )
+    assert PseudonymisePatientID().apply(element("PatientID", "LO", ""), bare).value == ""

@@ -45,7 +45,7 @@ class TextBox(Box):
         Boxes of lines that stand close below each other share a few rows, in which neither has letters.
 
         >>> TextBox(0, 0, 50, 20).beside([Box(0, 16, 80, 20)], rows=99, columns=99)
-        TextBox(x=0, y=0, width=55, height=18, text=None, confidence=None, faint=False)
+        TextBox(x=0, y=0, width=55, height=18, text=None, confidence=None, faint=False, doubted=False)
         """
         padded = self.padded(rows, columns)
         left, top, right, bottom = padded.x, padded.y, padded.right, padded.bottom
