@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from beamstop.errors import DeidError
 from beamstop.ocr.networks import has_openvino, letters_of, load
 from beamstop.ocr.thresholds import THRESHOLDS, Thresholds
+from beamstop.ocr.tiles import sized
 from beamstop.ocr.weights import ENGLISH, PP_OCR, reader_weights
 from beamstop.pixels.renditions import Picture
 
@@ -118,11 +119,11 @@ class PpOcrRecognizer:
     def _batch(self, crop: Picture) -> NDArray[np.float32]:
         import cv2
 
-        height, step = self._thresholds.height, self._thresholds.columns
+        height = self._thresholds.height
         rows, columns = crop.shape
         size = max(round(height * columns / rows), 1), height
         line = cv2.resize(crop, size, interpolation=cv2.INTER_AREA if rows > height else cv2.INTER_LINEAR)
-        wide = ceil(size[0] / step) * step  # the last column fills up
+        wide = sized(size[0], self._thresholds)  # the last column fills up
         grey = np.pad(line.astype(np.float32) / 127.5 - 1, ((0, 0), (0, wide - size[0])), mode="edge")
         return np.broadcast_to(grey, (1, 3, height, wide)).copy()
 

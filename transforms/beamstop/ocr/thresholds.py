@@ -53,14 +53,13 @@ class Thresholds:
         enlarge: longest side of a picture up to which it is enlarged, and how much. Letters of 7 to 12 pixels
             need it: of faint words 77 % are found as they are, 89 % at 1.5, 93 % at 2.
         tile, margin: bounds the memory; uniform parts are left out.
-        sizes: up to which length sides of a tile are padded to a multiple of what: for each new size a
-            network is made ready, which costs a run or two.
+        sizes: up to which length sides of a tile, and the width of a line that is read, are padded to a
+            multiple of what: for each new size a network is made ready, which costs a run or two.
         mean, spread: of ImageNet, which both detectors were trained with.
         line: height that a line is brought to for EasyOCR's recogniser.
         unsure, contrast: what it reads with less confidence it reads again with more contrast, where there is
             less.
-        height, columns: height that a line is brought to for PP-OCR's recogniser, and the number of columns
-            that its width is a multiple of.
+        height: that a line is brought to for PP-OCR's recogniser.
         above: so much of its height around a box is shown to it as well: accents reach out of boxes.
         least: nothing is read in what is narrower or lower.
         upright: what is higher than wide and read with less confidence is turned, too.
@@ -120,7 +119,6 @@ class Thresholds:
     unsure: float = 0.1
     contrast: float = 0.5
     height: int = 48
-    columns: int = 8
     above: float = 0.1
     least: int = 3
     upright: float = 0.8

@@ -73,11 +73,12 @@ def halved(part: Part) -> Part:
 def run_padded(network: Network, tile: Picture, thresholds: Thresholds) -> Scores:
     """Run a network on a tile, padded to one of few sizes."""
     rows, columns = tile.shape
-    padding = (0, _sized(rows, thresholds) - rows), (0, _sized(columns, thresholds) - columns)
+    padding = (0, sized(rows, thresholds) - rows), (0, sized(columns, thresholds) - columns)
     return network.run(normalized(np.pad(tile, padding, constant_values=GROUND), thresholds))
 
 
-def _sized(pixels: int, thresholds: Thresholds) -> int:
+def sized(pixels: int, thresholds: Thresholds) -> int:
+    """Return to how many pixels a side is padded: each new size costs a network time and memory."""
     step = next(step for limit, step in thresholds.sizes if pixels <= limit)
     return ceil(pixels / step) * step
 
