@@ -57,8 +57,9 @@ def test_a_short_box_is_doubted_where_no_word_is_read(
     ("reading", "score", "doubted"),
     [
         (("", 0.0), 0.4, True),  # a row of teeth
-        (("", 0.0), 0.6, False),  # Cyrillic
+        (("", 0.0), 0.8, False),  # Cyrillic
         (("bbbt", 0.03), 0.2, True),  # an ECG
+        (("hihhhhhh", 0.13), 0.73, True),
         (("14.09 2021 06 42", 0.29), 0.1, False),
     ],
 )

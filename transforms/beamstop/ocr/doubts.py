@@ -8,6 +8,8 @@ from beamstop.pixels.renditions import Picture
 from beamstop.text.boxes import TextBox
 from beamstop.text.lines import lines_of
 
+_SHORT = 5  # letters that a word without more kinds of them counts as having
+
 Read = Callable[[Picture, Sequence[TextBox]], list[TextBox]]
 Score = Callable[[Picture, TextBox, int], float]
 
@@ -44,7 +46,7 @@ def with_doubts(
         _unread(box)
         for box in large
         if not _is_word(box, thresholds)
-        and letters_in(picture, box, 1) < thresholds.text
+        and letters_in(picture, box, 1) < thresholds.sure
         and letters_in(picture, box, 2) < thresholds.certain
     }
     return [replace(box, doubted=box in wordless) for box in boxes]
@@ -63,9 +65,9 @@ def _is_word(box: TextBox, thresholds: Thresholds) -> bool:
     """Say whether what was read is more than a letter, or one letter again and again; unread, it may be."""
     if box.text is None:
         return True
-    letters = len("".join(box.text.split()))
-    enough = next(sure for most, sure in thresholds.legible if letters <= most)
-    return len(_letters(box)) > 1 and (box.confidence or 0) >= enough
+    letters, kinds = len("".join(box.text.split())), len(_letters(box))
+    enough = next(sure for most, sure in thresholds.legible if min(letters, max(kinds, _SHORT)) <= most)
+    return kinds > 1 and (box.confidence or 0) >= enough
 
 
 def _is_letter(box: TextBox, thresholds: Thresholds) -> bool:
