@@ -111,6 +111,7 @@ class Frames(ABC):
     """The frames of one instance.
 
     Attributes:
+        layout: of the instance.
         keyword, tag, vr: of the pixel data element.
         range: of the pixel values that the dataset states; wants to see each distinct frame.
         changed: something was put or cut, so that `write` has something to do.
@@ -119,7 +120,7 @@ class Frames(ABC):
 
     def __init__(self, dataset: Dataset, layout: Layout) -> None:
         self._dataset = dataset
-        self._layout = layout
+        self._layout = self.layout = layout
         self.range = PixelValueRange(dataset, layout.samples == 1 and not layout.floating)
         element = dataset[layout.keyword]
         self.keyword = layout.keyword

@@ -1,9 +1,9 @@
 """Hiding text and codes on a canvas and in the frames of an instance: search, blank, search again."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -22,7 +22,9 @@ from beamstop.text.codes import find_codes
 from beamstop.text.detector import TextDetector
 from beamstop.text.judge import CODE, TextJudge
 from beamstop.text.regions import boxes_of, scan_boxes
+from beamstop.text.slide_tiles import TilePlane, TileReader, blocks, planes_of
 
+_B = TypeVar("_B", bound=Box)
 _LOOKS = 3  # look, look again, look once more
 _MARGIN = 2  # pixels beside what was blanked that are not looked at alone
 _LETTER = 5  # pixels that a letter has at least, down and across
@@ -153,8 +155,15 @@ def hide_text_in_frames(dataset: Dataset, judge: TextJudge, detector: TextDetect
     report = PixelReport(frames=len(frames), frames_examined=len(frames), examined=True)
     regions = boxes_of(dataset, judge.policy.regions)
     is_label = shows_slide_label(dataset)
-    scans = scan_boxes(dataset) if judge.policy.ultrasound_regions == "keep" else ()
+    planes = None if is_label else planes_of(dataset, frames.layout)
     leave = boxes_of(dataset, judge.policy.leave)
+    if planes:
+        for index, search in _hide_text_in_tiles(frames, planes, judge, detector, regions, leave):
+            report.add_boxes(search.changes(frames.tag, frames.vr, index))
+            report.text_residue += search.residue
+            report.examined &= not search.left
+        return _finished(report, frames, dataset)
+    scans = scan_boxes(dataset) if judge.policy.ultrasound_regions == "keep" else ()
     searches: dict[bytes, tuple[int, Search]] = {}
     for index in range(len(frames)):
         check_time()
@@ -171,6 +180,11 @@ def hide_text_in_frames(dataset: Dataset, judge: TextJudge, detector: TextDetect
         report.add_boxes(search.changes(frames.tag, frames.vr, index))
         report.text_residue += search.residue
         report.examined &= not search.left
+    return _finished(report, frames, dataset)
+
+
+def _finished(report: PixelReport, frames: Frames, dataset: Dataset) -> PixelReport:
+    """Write the frames, and remove an icon that would show what was hidden."""
     frames.write()
     report.pixels_changed = frames.changed
     report.decoders = tuple(sorted(frames.decoders))
@@ -198,6 +212,60 @@ def _hide_text_in_frame(
     if cleared or search.hidden:
         frames.put(index, frame)
     return search
+
+
+def _hide_text_in_tiles(
+    frames: Frames,
+    planes: list[TilePlane],
+    judge: TextJudge,
+    detector: TextDetector,
+    regions: tuple[Box, ...],
+    leave: tuple[Box, ...],
+) -> Iterator[tuple[int, Search]]:
+    """Yield what was found in each tile that has any, in order.
+
+    Tiles are searched in blocks, with what is around these. Blocks whose tiles are all without steps are passed
+    over, unless there are regions.
+    """
+    reader = TileReader(frames)
+    found: dict[int, Search] = {}
+    for block in (block for plane in planes for block in blocks(plane, frames.layout)):
+        check_time()
+        show = [reader.may_show_text(index) for index in sorted(block.inside)]
+        if not regions and not any(show):
+            continue
+        canvas = reader.picture(block)
+        where = f"{frames.keyword} frame {min(block.inside)} and around"
+        blanked, left = (
+            tuple(_moved(box, part.x, part.y) for part in block.parts.values() for box in boxes)
+            for boxes in (regions, leave)
+        )
+        search = search_and_hide(canvas, judge, detector, where, blanked, leave=left)
+        for index, part in block.parts.items():
+            of_tile = found.setdefault(index, Search())
+            of_tile.hidden += _parts(search.hidden, part)
+            if index in block.inside:
+                of_tile.kept += _parts(search.kept, part)
+        found[min(block.inside)].residue += search.residue
+    for index in sorted(found):
+        search = found[index]
+        search.hidden = list(dict.fromkeys(search.hidden))
+        if search.hidden:
+            frame = frames.decode(index)
+            search.hidden = [(_blank(frame, box), why) for box, why in search.hidden]
+            frames.put(index, frame)
+        if search.hidden or search.kept or search.residue:
+            yield index, search
+
+
+def _parts(boxes: Iterable[tuple[TextBox, str]], tile: Box) -> list[tuple[TextBox, str]]:
+    """Return the parts of boxes that lie in a tile, in its own pixels."""
+    moved = ((_moved(box, -tile.x, -tile.y).cut(tile.height, tile.width), why) for box, why in boxes)
+    return [(box, why) for box, why in moved if box is not None]
+
+
+def _moved(box: _B, across: int, down: int) -> _B:
+    return replace(box, x=box.x + across, y=box.y + down)
 
 
 def _blank_frame(frames: Frames, index: int) -> Search:
