@@ -2,7 +2,7 @@
 
     python benchmarks/slides.py [--tiles 5000] [--tissue 0.3] [--text 4]
 
-Tiles are JPEG of 256×256, each with bytes of its own: glass with noise, tissue as drawn blots, a few with letters.
+Tiles are JPEG of 256×256, each with bytes of its own: glass with noise, drawn tissue, a few with letters.
 """
 
 import argparse

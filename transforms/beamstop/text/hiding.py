@@ -224,8 +224,8 @@ def _hide_text_in_tiles(
 ) -> Iterator[tuple[int, Search]]:
     """Yield what was found in each tile that has any, in order.
 
-    Tiles are searched in blocks, with what is around these. Blocks whose tiles are all without steps are passed
-    over, unless there are regions.
+    Tiles are searched in blocks, with what is around these. Blocks whose tiles are all without steps are
+    passed over, unless there are regions.
     """
     reader = TileReader(frames)
     found: dict[int, Search] = {}
