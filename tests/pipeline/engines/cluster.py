@@ -86,6 +86,13 @@ class Cluster:
         """Return the addresses on which the cluster's processes listen."""
         return {ip for process in self._processes for ip in listening(process.pid)}
 
+    def replace_task_manager(self) -> None:
+        """Kill one, wait until Flink knows, and start another, as Kubernetes does."""
+        slots = self.slots()
+        self.task_managers.pop().kill()
+        self._until(lambda: self.slots() < slots)
+        self.add_task_manager()
+
     def stop(self) -> None:
         """End every process."""
         for process in reversed(self._processes):

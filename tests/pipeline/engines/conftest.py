@@ -38,6 +38,10 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(place), versions=["standard"])
     pip = [sys.executable, "-m", "pip", "--python", str(place / "bin" / "python"), "install", "--quiet"]
     subprocess.run([*pip, "--no-index", "--no-deps", "--no-compile", wheel], check=True, timeout=120)
+    # The small detector's weights, without which a worker hides text by the large one alone.
+    if (weights := Path(sys.prefix, "share", "beamstop")).exists():
+        (place / "share").mkdir()
+        (place / "share" / "beamstop").symlink_to(weights)
     return place
 
 

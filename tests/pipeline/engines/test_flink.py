@@ -163,7 +163,7 @@ def test_a_job_that_loses_a_process_ends_right_or_the_next_run_goes_on_from_ther
     tmp_path: Path,
     key_file: Path,
 ) -> None:
-    archive = archive_of(300)
+    archive = archive_of(200)
     job = begin(archive, tmp_path, key_file, server.options(pool))
     out = tmp_path / "out-engine"
     until(lambda: len(list(out.rglob("*.dcm"))) >= 40, 300, "nothing is written")
@@ -173,8 +173,7 @@ def test_a_job_that_loses_a_process_ends_right_or_the_next_run_goes_on_from_ther
         pool.kill()
         pool.start()
     else:
-        cluster.task_managers.pop().kill()
-        cluster.add_task_manager()
+        cluster.replace_task_manager()
     said, _ = job.communicate(timeout=900)
     (tmp_path / f"ended-with-{job.returncode}").touch()
     if job.returncode == 0:
@@ -184,3 +183,27 @@ def test_a_job_that_loses_a_process_ends_right_or_the_next_run_goes_on_from_ther
         assert not list((tmp_path / "audit-engine" / "runs").glob("*.json"))
         ran = submit(archive, server.options(pool))
     assert_same(archive, ran)
+
+
+@CLUSTER
+def test_a_flink_that_restarts_nothing_breaks_the_run_and_the_next_one_goes_on_from_there(
+    flink: Distribution,
+    pool: Pool,
+    archive_of: Callable[[int], Path],
+    submit: Callable[..., Ran],
+    assert_same: Callable[..., None],
+    tmp_path: Path,
+    key_file: Path,
+) -> None:
+    archive = archive_of(200)
+    inside = JobServer(flink, tmp_path / "job-server")
+    try:
+        job = begin(archive, tmp_path, key_file, inside.options(pool))
+        until(lambda: len(list((tmp_path / "out-engine").rglob("*.dcm"))) >= 40, 300, "nothing is written")
+        pool.kill()
+        pool.start()
+        job.communicate(timeout=900)
+        assert job.returncode == 3
+        assert_same(archive, submit(archive, inside.options(pool)))
+    finally:
+        inside.stop()
