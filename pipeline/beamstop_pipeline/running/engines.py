@@ -14,6 +14,7 @@ from beamstop_pipeline.job import ConfigurationError
 _WAIT = 20.0  # seconds for a server that is just starting; Beam would wait for five minutes
 _ATTEMPT = 5.0  # seconds for one of its answers
 _LONGEST = 300  # characters of what somebody else says
+_LONGEST_JOB = 90 * 24 * 3600  # seconds
 _BEAM_WAITS = 300  # seconds that Beam waits for a job server unless told otherwise
 
 
@@ -59,13 +60,12 @@ def check_engine(options: Any) -> None:
     if not _is_a(runner, "PortableRunner"):
         return
     portable = options.view_as(PortableOptions)
-    if portable.job_server_timeout == _BEAM_WAITS:
-        portable.job_server_timeout = int(_WAIT)
     if portable.job_endpoint:
         if portable.job_endpoint != "embed":
-            _must_answer("--job_endpoint", portable.job_endpoint, portable.job_server_timeout)
-        return
-    if _is_a(runner, "FlinkRunner"):
+            seconds = min(_WAIT, portable.job_server_timeout)
+            _must_answer("--job_endpoint", portable.job_endpoint, seconds)
+            _must_be_a_job_server(portable.job_endpoint, seconds)
+    elif _is_a(runner, "FlinkRunner"):
         flink = options.view_as(FlinkRunnerOptions)
         if not flink.flink_master.startswith("["):
             _must_answer("--flink_master", flink.flink_master, _WAIT)
@@ -74,6 +74,9 @@ def check_engine(options: Any) -> None:
                 "--runner FlinkRunner: its job server needs Java, and there is none on PATH; install it, or "
                 "name a server with --job_endpoint"
             )
+    if portable.job_server_timeout == _BEAM_WAITS:
+        # Beam stops to listen to some job servers after it, however long the job takes.
+        portable.job_server_timeout = _LONGEST_JOB
 
 
 def is_a_submitter(options: Any) -> bool:
@@ -139,3 +142,20 @@ def _must_answer(option: str, address: str, seconds: float) -> None:
                     f"{option} {address}: nobody answers there ({why}); start the server, or name another"
                 ) from None
         time.sleep(0.5)
+
+
+def _must_be_a_job_server(address: str, seconds: float) -> None:
+    """Wait until a server is ready for gRPC.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    import grpc
+
+    with grpc.insecure_channel(address) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=seconds)
+        except grpc.FutureTimeoutError:
+            raise ConfigurationError(
+                f"--job_endpoint {address}: what listens there is no job server; name another"
+            ) from None

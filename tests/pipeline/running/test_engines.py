@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
 from apache_beam.runners.runner import PipelineRunner
 
 from beamstop_pipeline.cli import main
@@ -73,7 +73,14 @@ def test_a_server_that_speaks_something_else_is_refused_by_what_beam_says(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"localhost:{silent.getsockname()[1]}"
         said = refused("--runner=PortableRunner", f"--job_endpoint={address}", "--job_server_timeout=1")
-    assert said == "beamstop: the runner did not take the job: FutureTimeoutError\n"
+    assert said == f"beamstop: --job_endpoint {address}: what listens there is no job server; name another\n"
+
+
+def test_beam_listens_to_a_job_server_for_as_long_as_the_job_takes() -> None:
+    """It would end the stream of states with --job_server_timeout, which is 300 seconds."""
+    options = parse_beam_options(["--runner=PortableRunner", "--job_endpoint=embed"])
+    engines.check_engine(options)
+    assert options.view_as(PortableOptions).job_server_timeout > 30 * 24 * 3600
 
 
 def test_a_flink_that_nobody_reaches_is_named(
