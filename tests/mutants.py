@@ -50,7 +50,7 @@ ROOMS = {
     f"{_BEAM}/placing.py": ("tests/transforms/test_placing.py", "tests/transforms"),
 }
 # Seconds, and times what the tests took without a fault: one that makes them hang is noticed, too.
-_TIMEOUT = (120, 5)
+_TIMEOUT = (300, 10)
 _HOW = ("-q", "-p", "no:cacheprovider", "-p", "tests.nearest", "-m", "not ocr and not workers")
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(
