@@ -76,7 +76,7 @@ _PATIENT_AGE = 0x00101010
 _DAYS_OF_EXAMINATION = (0x00080020, 0x00080021, 0x00080022, 0x00080023)  # study, series, acquisition, content
 _ORIGINAL_IDS = (0x00100020, 0x0020000D, 0x0020000E, 0x00080018)  # of patient, study, series, instance
 _CONTENT_SEQUENCE = 0x0040A730
-_DELIMITERS, _FIRST_PICTURE = 0xFFFE, 0x60000000
+_DELIMITERS, _FIRST_PICTURE = 0xFFFE, 0x6000  # groups
 _LONG = 5  # digits; shorter numbers are counts and sizes of anybody's
 _MAX_BYTES = 4  # of a character
 _SHORT_LIST, _LONG_LIST = 64, 4096  # characters
@@ -291,7 +291,7 @@ class _Walk:
                 # Group lengths are not written (PS3.5 7.2); command and meta groups have no place here, and
                 # neither have delimiters, which are no elements (PS3.5 7.5).
                 del elements[tag]
-            elif tag >= _FIRST_PICTURE and is_unseen_picture((*path, int(tag))):
+            elif tag >> 16 >= _FIRST_PICTURE and is_unseen_picture((*path, int(tag))):
                 self._remove(dataset, elements[tag], (*path, int(tag)), label, "beamstop:unseen picture")
             else:
                 self._element(dataset, tag, path, label, None, content)
