@@ -49,6 +49,7 @@ def parse(command: Any, arguments: list[str]) -> str:
 
 def test_these_are_the_commands() -> None:
     assert sorted(COMMANDS) == [
+        "crosswalk",
         "explain",
         "keygen",
         "recipe amend",

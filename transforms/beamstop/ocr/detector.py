@@ -11,6 +11,7 @@ import numpy as np
 
 from beamstop.ocr import networks
 from beamstop.ocr.doubts import with_doubts
+from beamstop.ocr.line_ends import followed
 from beamstop.ocr.networks import Network
 from beamstop.ocr.places import Place, around, joined, resized, shrunk
 from beamstop.ocr.recognizer import Readable, Recognizer, load_recognizer, readable
@@ -82,6 +83,7 @@ class EasyOcrDetector:
         else:
             boxes = self._found(picture, sharp(picture, thresholds))
             boxes = _distinct((*boxes, *self._soft(picture, boxes)), thresholds.same)
+            boxes = followed(picture, boxes, thresholds)
         return with_doubts(picture, boxes, self._verify, self._letters_in, thresholds)
 
     def _soft(self, picture: Picture, boxes: list[TextBox]) -> list[TextBox]:

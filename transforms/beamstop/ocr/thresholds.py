@@ -43,6 +43,9 @@ class Thresholds:
             large: reduced by `coarse`, and to `reduced` pixels at most.
         unblur, unblurred: where that shows any, once more with so much added of what blurring by so many
             pixels takes away.
+        alike, above_ground, word_gap: in pictures beyond `large` a line goes on where its strokes are `alike`
+            times as strong as in what was found of it, and `above_ground` times as strong as above or below
+            it; gaps of `word_gap` times its height are passed over.
         likely, wide, word, barely: where DBNet gives a core `likely` on average, so many times as long as it
             is high, `word` letters read with `barely` any confidence are text, though too blurred for CRAFT.
         blurred, blur: of such a line belong so much of a letter, or so many pixels, around the core.
@@ -97,6 +100,9 @@ class Thresholds:
     reduced: int = 1200
     unblur: float = 2.0
     unblurred: float = 2.0
+    alike: float = 0.4
+    above_ground: float = 1.4
+    word_gap: float = 0.9
     likely: float = 0.6
     wide: float = 3.0
     word: int = 5
