@@ -2,7 +2,7 @@ from collections.abc import Callable
 from datetime import date
 
 import pytest
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 
@@ -106,6 +106,15 @@ def test_sequences_private_ones_and_the_file_meta_are_visited(make_dataset: Make
     identifiers = harvest(again, nothing_kept)
     assert {(("deep",), ("down",)), (("private",), ("person",))} <= identifiers.names
     assert ("ward7b",) in identifiers.ids
+
+
+def test_a_sequence_that_stands_in_place_of_an_identifier_is_visited_as_one() -> None:
+    """pydicom's text of items that cannot be read doubles with each of them: five kilobytes took gigabytes."""
+    inner, dataset = Dataset(), Dataset()
+    inner.PatientName = "Roe^Jane"
+    dataset.add(DataElement(0x00100020, "SQ", [inner]))
+    found = harvest(dataset, nothing_kept)
+    assert (found.names, found.ids) == ({(("roe",), ("jane",))}, set())
 
 
 def test_codes_that_identify_persons_count_and_other_codes_do_not() -> None:

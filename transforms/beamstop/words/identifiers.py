@@ -345,7 +345,7 @@ class _Harvester:
                 kind, said = by_tag.get(tag), _BY_VR.get(element.VR)  # type: ignore[arg-type]
                 # The file says a VR that tells, the standard another: a rule for the tag excuses nothing.
                 is_odd = said not in _NOT_TELLING and kind in _NOT_TELLING and tag in DicomDictionary
-                kind = said if is_odd else kind or said
+                kind = said if is_odd or said is _Kind.SEQUENCE else kind or said
                 if kind is None and tag & 0x10000 and hides_sequence(element):
                     kind = _Kind.SEQUENCE
                 if kind is None and tag & 0x10000:
