@@ -109,7 +109,7 @@ def test_sequences_private_ones_and_the_file_meta_are_visited(make_dataset: Make
 
 
 def test_a_sequence_that_stands_in_place_of_an_identifier_is_visited_as_one() -> None:
-    """pydicom's text of items that cannot be read doubles with each of them: five kilobytes took gigabytes."""
+    """pydicom prints items that cannot be read twice as long with each level: 5 kB took gigabytes."""
     inner, dataset = Dataset(), Dataset()
     inner.PatientName = "Roe^Jane"
     dataset.add(DataElement(0x00100020, "SQ", [inner]))
