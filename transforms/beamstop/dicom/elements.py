@@ -111,10 +111,10 @@ def as_sequence(element: Any) -> Any:
 def text_of(dataset: Dataset, tag: int) -> str:
     """Return the text of an element, or nothing; a raw one stays raw.
 
-    Several values are joined by backslashes; bytes that are no letters are no text.
+    Several values are joined by backslashes; bytes that are no letters are no text, nor is a sequence.
     """
     element: Any = dataset._dict.get(BaseTag(tag))
-    if element is None or not element.value:
+    if element is None or element.VR == "SQ" or not element.value:
         return ""
     value = element.value
     if isinstance(value, bytes):
