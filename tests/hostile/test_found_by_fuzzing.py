@@ -11,7 +11,9 @@ from time import process_time
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 from tests.hostile.mutations import dissect
 from tests.hostile.target import KEY, bright, judge
 
@@ -201,3 +203,28 @@ def test_a_uid_in_an_item_that_ends_in_a_control_character_is_one() -> None:
     for end in (b"\xff\xfe0\x0c\0", b"\xff\x0c"):
         broken = (uid.encode()[: -len(end)] + end).ljust(len(uid), b"\0")
         assert judge(data.replace(uid.encode(), broken), load_recipe("basic")) == "written"
+
+
+@pytest.mark.parametrize("recipe", ["basic", "default", "strict"])
+@pytest.mark.parametrize("has_meta", [True, False])
+def test_fragments_under_a_transfer_syntax_without_any_are_quarantined(
+    make_dataset: MakeDataset, has_meta: bool, recipe: str
+) -> None:
+    """Comments in them would stay, for nobody looks for frames there."""
+    dataset = make_dataset(Rows=2, Columns=2, BitsAllocated=8, BitsStored=8, HighBit=7)
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.PixelRepresentation = 0
+    dataset.PixelData = encapsulate([b"\xff\xd8\xff\xfe\0\x0aGrabowski\xff\xd9"])
+    dataset["PixelData"].VR = "OB"
+    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    read = read_dicom(encode(dataset).data)
+    read.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data = encode(read).data
+    if not has_meta:
+        data = data[144 + struct.unpack("<L", data[140:144])[0] :]
+    with pytest.raises(Quarantined) as refused:
+        deidentify_bytes(data, load_recipe(recipe), KEY, bright)
+    assert (refused.value.reason, refused.value.detail) == (
+        "pixels_undecodable",
+        "PixelData: fragments under 1.2.840.10008.1.2.1",
+    )

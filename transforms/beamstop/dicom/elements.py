@@ -102,6 +102,13 @@ def hides_sequence(element: Any) -> bool:
     )
 
 
+def is_open_ended(element: Any) -> bool:
+    """Say whether an element, raw or converted, has no length of its own but a delimiter behind it."""
+    if element.is_raw:
+        return bool(element.length == UNDEFINED_LENGTH)
+    return bool(element.is_undefined_length)
+
+
 def as_sequence(element: Any) -> Any:
     """Return a raw element as one that pydicom reads as a sequence."""
     in_un = {"is_implicit_VR": True, "is_little_endian": True} if element.VR == "UN" else {}

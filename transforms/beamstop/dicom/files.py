@@ -32,6 +32,7 @@ from beamstop.dicom.elements import (
     ElementWriter,
     failing_if_malformed,
     file_meta_bytes,
+    is_open_ended,
     text_of,
     unreadable,
 )
@@ -125,7 +126,7 @@ def _has_a_fragment_for_each_frame(dataset: FileDataset) -> bool:
     element: Any = dataset._dict.get(BaseTag(_PIXEL_DATA))
     if element is None or max(dataset._dict) != _PIXEL_DATA or not isinstance(element.value, bytes):
         return False
-    if not (element.length == UNDEFINED_LENGTH if element.is_raw else element.is_undefined_length):
+    if not is_open_ended(element):
         return False
     at, items = 0, 0
     while at + 8 <= len(element.value):

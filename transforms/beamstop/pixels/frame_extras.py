@@ -21,7 +21,7 @@ from beamstop.dicom.files import transfer_syntax_of
 from beamstop.errors import PixelError
 from beamstop.pixels.codestreams import after_scan
 from beamstop.pixels.encapsulation import Fragments, Offsets, join, split
-from beamstop.pixels.frames import frame_count, is_video
+from beamstop.pixels.frames import frame_count, is_video, refuse_fragments
 from beamstop.pixels.layout import PIXEL_TAGS, Layout, number_of
 
 Cleaner = Callable[[bytes], bytes]
@@ -131,6 +131,7 @@ def _bare(dataset: Dataset, clean_profile: Cleaner) -> _Bare | None:
 
 def _bare_native(dataset: Dataset) -> _Bare | None:
     """Return uncompressed pixel data without what follows the last frame, which no reader shows."""
+    refuse_fragments(dataset)
     try:
         layout = Layout.of(dataset)
     except PixelError:  # nobody can tell where they end

@@ -3,7 +3,9 @@
 import re
 
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
+from beamstop.dicom.elements import is_open_ended
 from beamstop.dicom.files import transfer_syntax_of
 from beamstop.errors import PixelError
 from beamstop.pixels.encapsulated import _EncapsulatedFrames
@@ -39,10 +41,25 @@ def open_frames(dataset: Dataset, compare: bool = False) -> Frames | None:
     except ValueError:  # not one that pydicom knows
         named = syntax if _STANDARD.fullmatch(syntax) else "private transfer syntax"
         raise PixelError("pixels_undecodable", f"{present[0]}: {named}") from None
+    if not encapsulated:
+        refuse_fragments(dataset)
     layout = Layout.of(dataset, compressed=encapsulated)
     if encapsulated:
         return _EncapsulatedFrames(dataset, layout, syntax, compare)
     return _NativeFrames(dataset, layout, syntax)
+
+
+def refuse_fragments(dataset: Dataset) -> None:
+    """Refuse pixel data in fragments under a transfer syntax without any: nobody can say what they are.
+
+    Raises:
+        PixelError: `pixels_undecodable`.
+    """
+    for keyword in PIXEL_TAGS:
+        if keyword in dataset and is_open_ended(dataset._dict[Tag(keyword)]):
+            raise PixelError(
+                "pixels_undecodable", f"{keyword}: fragments under {transfer_syntax_of(dataset)}"
+            )
 
 
 def is_video(syntax: str) -> bool:
