@@ -134,6 +134,17 @@ def test_a_uid_of_a_control_character_is_one(make_dataset: MakeDataset) -> None:
     assert judge(data, BASIC) == "written"
 
 
+@pytest.mark.parametrize("blank", [b"\x0c", b"\x0b", b"\x0c ", b"\x1c", b"\r\n", b"1.2\\\x0c"])
+def test_a_uid_of_blanks_is_one_wherever_it_stands(blank: bytes) -> None:
+    item, uid = Dataset(), "1.2.123.456.78.9.0123.77"
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = "1.2.840.10008.5.1.4.1.1.481.5", uid
+    dataset = make_instance(ReferencedRTPlanSequence=Sequence([item]), InstanceCreatorUID=uid)
+    data = encode(dataset).data
+    assert data.count(uid.encode()) == 2
+    data = data.replace(uid.encode(), blank.ljust(len(uid), b"\0"))
+    assert judge(data, load_recipe("research")) == "written"
+
+
 ATOMS = ("A", "1", "a.", "1.", "A-", "A'", "Aa ", "19700201 ", "Roe ", "Roe^", "a@", "Dr. ", "12 A ", "(1)")
 
 

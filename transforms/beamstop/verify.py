@@ -153,6 +153,14 @@ class _Look:
     def __init__(self, before: FileDataset, after: FileDataset, recipe: Recipe, identity: Identity) -> None:
         # As they are written: pydicom, asked for a value, may take more off it than its padding.
         self._own_uids = {tag: text_of(before, tag).strip(" \0") for tag in _OWN_UIDS}
+        places = (place for place in walk(before, is_readable) if place.vr == "UI")
+        written = (place.dataset._dict[place.tag].value for place in places)
+        self._written_uids = {
+            uid
+            for value in written
+            if isinstance(value, bytes)
+            for uid in _texts(value.decode("iso-8859-1").split("\\"))
+        }
         self._before = before
         self._after = after
         self._planner = recipe.planner.for_instance(before)
@@ -168,8 +176,9 @@ class _Look:
 
     @cached_property
     def _derived_uids(self) -> set[str]:
-        # Control characters at the end belong to a UID for the harvest, but not for pydicom.
-        return {self._identity.uid(uid) for uid in self._everything.uids | self._all_uids}
+        return {
+            self._identity.uid(uid) for uid in self._everything.uids | self._all_uids | self._written_uids
+        }
 
     @cached_property
     def _moved_dates(self) -> set[date]:
