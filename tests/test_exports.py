@@ -23,7 +23,6 @@ OF_THE_HOUSE = {
     "apply_plans",
     "clean_frames_of",
     "code_items",
-    "method_meanings",
 }
 VERBS = {"read_dicom", "bounce", "hide_text", "apply_recipe", "insert", "check_leaks", "encode"}
 TRANSFORMS = {

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from beamstop_pipeline.commands import crosswalk, keygen, recipe, report, run, sources, verify
+from beamstop_pipeline.commands.run import MayFork
 from beamstop_pipeline.exit_codes import Exit
 
 app = typer.Typer(
@@ -21,10 +22,16 @@ _DO, _CHECK, _SET_UP = "De-identify", "Check what came out", "Prepare"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code."""
+    """Run the command line; return the exit code.
+
+    Args:
+        arguments: in place of this process's own. Whoever calls this with some may have started threads
+            already, so that nothing may be forked.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    settings = {"prog_name": "beamstop", "standalone_mode": False, "obj": MayFork(arguments is None)}
     try:
-        code = app(args=with_repeated_inputs(given), prog_name="beamstop", standalone_mode=False)
+        code = app(args=with_repeated_inputs(given), **settings)
     except SystemExit as stop:
         return int(stop.code or Exit.OK)
     except _UsageError as error:

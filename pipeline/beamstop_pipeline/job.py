@@ -93,7 +93,7 @@ class Job:
 
         Only from outside can a worker be weighed while it does nothing but grow.
         """
-        return self.workers if self.workers > 1 or self.max_memory is not None else 0
+        return processes_of(self.workers, self.max_memory)
 
     @property
     def targets(self) -> dict[str, str]:
@@ -106,6 +106,11 @@ class Job:
             "--png": self.png,
         }
         return {option: target for option, target in named.items() if target is not None}
+
+
+def processes_of(workers: int, max_memory: int | None) -> int:
+    """Return how many workers of a local run are processes of their own; see `Job.processes`."""
+    return workers if workers > 1 or max_memory is not None else 0
 
 
 def start_time() -> datetime:

@@ -12,7 +12,11 @@ _ORPHANED = 1
 
 def main() -> None:
     """Serve the driver that started this process."""
-    driver = os.getppid()
+    serve(os.getppid())
+
+
+def serve(driver: int) -> None:
+    """Serve a driver, as long as it is this process's parent."""
     # What ends a whole group of processes (systemd, a shell) is for the driver to answer: a worker that went
     # by itself would be taken for one that its source has killed.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -7,13 +7,14 @@ import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NewType
 
 import typer
 
 from beamstop_pipeline.exit_codes import Exit, refusing_bad_configuration
 from beamstop_pipeline.silence import silenced
 
+MayFork = NewType("MayFork", bool)  # of the command line: nothing in this process has started a thread
 _WHAT, _PLACES, _KEY = "What is done", "Where it goes", "The key: exactly one of"
 _LIMITS, _OUTPUT = "Limits", "What is printed"
 
@@ -193,9 +194,11 @@ def run(
             from beamstop.dicom.limits import Limits
             from beamstop.recipe.load import load_recipe
             from beamstop_pipeline import job as jobs
+            from beamstop_pipeline.imports import import_job
             from beamstop_pipeline.running.beam_options import is_local
             from beamstop_pipeline.running.earlier_runs import check_earlier_runs
             from beamstop_pipeline.running.engines import check_engine
+            from beamstop_pipeline.running.forked_workers import forked_workers
             from beamstop_pipeline.running.targets import sole_run
             from beamstop_transforms.ledger.target import new_run_id
 
@@ -209,6 +212,14 @@ def run(
             if quiet and as_json:
                 raise jobs.ConfigurationError("--quiet and --json exclude each other: name one")
             started = jobs.start_time()
+            workers = workers or os.cpu_count() or 1
+            options = _beam_options(context, subscription is not None)
+            processes = jobs.processes_of(workers, max_memory) if is_local(options) else 0
+            if processes and context.obj == MayFork(True):
+                import_job()
+                forked = held.enter_context(forked_workers(processes))
+            else:
+                forked = []
             job = jobs.Job(
                 inputs=tuple(inputs or ()),
                 subscription=subscription,
@@ -233,14 +244,15 @@ def run(
                     elements=max_elements,
                     depth=max_depth,
                 ),
-                workers=workers or os.cpu_count() or 1,
+                workers=workers,
                 max_memory=max_memory,
                 stall_timeout=stall_timeout,
                 run_id=new_run_id(started),
                 started=started.isoformat(timespec="milliseconds"),
             )
             jobs.check_places(job.inputs, job.targets)
-            options = _beam_options(context, job)
+            if not is_local(options):
+                _check_elsewhere(context, job, options)
             job = _with_max_bytes(job, max_bytes, options)
             jobs.check_stream(job, is_local(options))
             if not is_local(options):
@@ -260,7 +272,7 @@ def run(
                 held.enter_context(sole_run(folder, job.audit, job.run_id, keep_parts=incremental))
             if incremental:
                 job = _conclude(job, quiet or as_json)
-        raise typer.Exit(_run(job, options, quiet, as_json))
+        raise typer.Exit(_run(job, options, forked, quiet, as_json))
 
 
 def _with_max_bytes(job: Any, given: int | None, options: Any) -> Any:
@@ -287,25 +299,31 @@ def _conclude(job: Any, quiet: bool) -> Any:
     return replace(job, recovered=recovered_runs(job.audit, target.identity()))
 
 
-def _beam_options(context: typer.Context, job: Any) -> Any:
+def _beam_options(context: typer.Context, streaming: bool) -> Any:
     from apache_beam.options.pipeline_options import StandardOptions
 
-    from beamstop_pipeline.running.beam_options import check_elsewhere, is_local, parse_beam_options
+    from beamstop_pipeline.running.beam_options import parse_beam_options
 
-    names = {parameter.name: parameter.opts for parameter in context.command.params if parameter.name}
-    options = parse_beam_options(context.args, [name for opts in names.values() for name in opts])
-    options.view_as(StandardOptions).streaming = job.subscription is not None
-    if not is_local(options):
-        sources = {name: context.get_parameter_source(name) for name in names}
-        given = [
-            names[name][0] for name, source in sources.items() if source and source.name == "COMMANDLINE"
-        ]
-        places = {"--input": job.inputs, **{name: [it] for name, it in job.targets.items()}}
-        check_elsewhere(options, job.key, places, given)
+    options = parse_beam_options(context.args, [name for opts in _names(context).values() for name in opts])
+    options.view_as(StandardOptions).streaming = streaming
     return options
 
 
-def _run(job: Any, options: Any, quiet: bool, as_json: bool) -> int:
+def _check_elsewhere(context: typer.Context, job: Any, options: Any) -> None:
+    from beamstop_pipeline.running.beam_options import check_elsewhere
+
+    names = _names(context)
+    sources = {name: context.get_parameter_source(name) for name in names}
+    given = [names[name][0] for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+    places = {"--input": job.inputs, **{name: [it] for name, it in job.targets.items()}}
+    check_elsewhere(options, job.key, places, given)
+
+
+def _names(context: typer.Context) -> dict[str, list[str]]:
+    return {parameter.name: parameter.opts for parameter in context.command.params if parameter.name}
+
+
+def _run(job: Any, options: Any, forked: Any, quiet: bool, as_json: bool) -> int:
     from beamstop_pipeline.running.beam_options import is_local
     from beamstop_pipeline.running.display import display
     from beamstop_pipeline.running.engines import SubmissionError
@@ -313,7 +331,10 @@ def _run(job: Any, options: Any, quiet: bool, as_json: bool) -> int:
 
     shown = display(quiet or as_json)
     try:
-        result = (run_locally if is_local(options) else run_elsewhere)(job, options, shown)
+        if is_local(options):
+            result = run_locally(job, options, shown, forked)
+        else:
+            result = run_elsewhere(job, options, shown)
     except (RunError, SubmissionError) as error:
         shown.close()
         typer.echo(f"beamstop: {error}", err=True)

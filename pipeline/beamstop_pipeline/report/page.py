@@ -12,8 +12,7 @@ from pydicom.datadict import dictionary_description
 from pydicom.uid import UID
 
 from beamstop.audit import Outcome
-from beamstop.rules.profile import CLEAN_PIXEL_DATA, METHOD_CODES
-from beamstop.steps.insert import method_meanings
+from beamstop.rules.profile import CLEAN_PIXEL_DATA, METHOD_CODES, METHOD_MEANINGS
 from beamstop_pipeline.report.charts import COLOURS, PARTS, columns, stacked
 from beamstop_pipeline.report.figures import PARTS as TIMES
 from beamstop_pipeline.report.figures import DeviceSeen, Figures, Rows, differences
@@ -147,7 +146,7 @@ def _said(figures: Figures) -> dict[str, Any]:
         "runs": _runs(figures.records),
         "standing": _standing(figures),
         "verified": figures.verified,
-        "meanings": method_meanings(),
+        "meanings": METHOD_MEANINGS,
     }
 
 
@@ -391,7 +390,7 @@ def _methods(written: pd.DataFrame) -> Table:
     return Table(
         "De-identification methods that clean files claim (CID 7050)",
         ["code", "meaning", "instances"],
-        [(code, method_meanings().get(code, _NONE), n) for code, n in sorted(counted.items())],
+        [(code, METHOD_MEANINGS.get(code, _NONE), n) for code, n in sorted(counted.items())],
     )
 
 

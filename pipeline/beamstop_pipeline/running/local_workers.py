@@ -12,7 +12,7 @@ import shlex
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -31,9 +31,9 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 from apache_beam.utils import thread_pool_executor
 from google.protobuf import json_format, text_format
 
+from beamstop_pipeline.running.forked_workers import WORKER_MODULE, ForkedWorker
 from beamstop_pipeline.running.targets import SHORT_PLACE, own_folder
 
-WORKER_MODULE = "beamstop_pipeline.worker"
 _LONGEST_PATH = 103  # bytes of a socket's path on macOS; Linux has 107
 _LONGEST_NAME = "/control"
 _PLAIN = re.compile(r"[A-Za-z0-9._/-]+")  # an address is a URI: % and # and ? are not taken as they are
@@ -71,19 +71,20 @@ def pinned_runner(options: Any, apart: bool) -> Any:
 
 
 @contextmanager
-def unix_sockets(folder: str) -> Iterator[None]:
+def unix_sockets(folder: str, forked: Sequence[ForkedWorker] = ()) -> Iterator[None]:
     """Let Beam's runner and its worker processes talk over sockets in a folder, inside.
 
     Args:
         folder: this run's scratch folder. If its path is too long for a socket, or has characters that mean
             something in gRPC's addresses, a folder in /tmp is made.
+        forked: workers that are there already; more are started as they are needed.
     """
     register: Any = worker_handlers.WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)
     module: Any = worker_handlers
     beams = module.GrpcServer
     with _short(folder) as place:
         module.GrpcServer = partial(_Servers, place)
-        register(_WorkerHandler)
+        register(partial(_WorkerHandler, list(forked)))
         try:
             yield
         finally:
@@ -150,8 +151,11 @@ def _address(socket: str) -> str:
 class _WorkerHandler(worker_handlers.GrpcWorkerHandler):
     """Starts one worker process and waits for its end in a thread."""
 
-    def __init__(self, command: bytes, state: Any, provision_info: Any, servers: Any) -> None:
+    def __init__(
+        self, forked: list[ForkedWorker], command: bytes, state: Any, provision_info: Any, servers: Any
+    ) -> None:
         super().__init__(state, provision_info, servers)
+        self._forked = forked
         self._command = shlex.split(command.decode())
 
     def port_from_worker(self, port: Any) -> str:
@@ -168,14 +172,20 @@ class _WorkerHandler(worker_handlers.GrpcWorkerHandler):
             "PIPELINE_OPTIONS": options,
             "WORKER_ID": self.worker_id,
         }
-        self._process = subprocess.Popen(self._command, env=environment)  # noqa: S603  our own module
-        self._thread = threading.Thread(target=self._wait)
+        if self._forked:
+            forked = self._forked.pop()
+            forked.start(environment)
+            wait = forked.wait
+        else:
+            wait = subprocess.Popen(self._command, env=environment).wait  # noqa: S603  our own module
+        self._thread = threading.Thread(target=_wait, args=(wait,))
         self._thread.start()
-
-    def _wait(self) -> None:
-        if code := self._process.wait():
-            raise LostWorkerError(f"a worker process ended with code {code}")
 
     def stop_worker(self) -> None:
         """Wait for the process, which ends when its connection does."""
         self._thread.join()
+
+
+def _wait(wait: Callable[[], int]) -> None:
+    if code := wait():
+        raise LostWorkerError(f"a worker process ended with code {code}")

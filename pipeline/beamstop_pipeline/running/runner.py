@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import count
@@ -26,8 +26,8 @@ from beamstop_pipeline.graph import build, target_of_job
 from beamstop_pipeline.job import Job
 from beamstop_pipeline.running.beam_options import fit_for_workers
 from beamstop_pipeline.running.engines import SubmissionError, is_a_submitter, reason_of
+from beamstop_pipeline.running.forked_workers import WORKER_MODULE, ForkedWorker
 from beamstop_pipeline.running.local_workers import (
-    WORKER_MODULE,
     LostWorkerError,
     end_idle_threads,
     pinned_runner,
@@ -59,13 +59,14 @@ class RunError(DeidError):
     """The run itself broke; what was finished stands, and a new run goes on from there."""
 
 
-def run_locally(job: Job, options: Any, report: Report) -> Any:
+def run_locally(job: Job, options: Any, report: Report, forked: Sequence[ForkedWorker] = ()) -> Any:
     """Run a job on this machine, on Beam's FnApiRunner whatever else is installed.
 
     Args:
         job: what is done.
         options: Beam's PipelineOptions.
         report: gets the counts now and then, while the run goes on.
+        forked: worker processes that are there already.
 
     Returns:
         Beam's result, which has the metrics.
@@ -79,7 +80,7 @@ def run_locally(job: Job, options: Any, report: Report) -> Any:
         job = replace(_with_suspects(job), progress=folder)
         with Watchdog(job, folder, report) as watchdog:
             try:
-                with unix_sockets(folder):
+                with unix_sockets(folder, forked):
                     return _run(job, pinned_runner(options, apart=job.processes > 0), options)
             except RunError:
                 if watchdog.has_heard_a_worker_die.is_set():

@@ -2,7 +2,16 @@ import pytest
 from pydicom.sr.codedict import codes
 
 from beamstop.idiscore import DICOMRuleSets
-from beamstop.rules.profile import METHOD_CODES, OPTIONS, additions, basic_profile, edition, option, table
+from beamstop.rules.profile import (
+    METHOD_CODES,
+    METHOD_MEANINGS,
+    OPTIONS,
+    additions,
+    basic_profile,
+    edition,
+    option,
+    table,
+)
 from beamstop.standard.actions import Action
 
 
@@ -30,6 +39,11 @@ def test_an_option_has_the_rows_that_the_table_gives_it(name, count):
 def test_every_option_has_the_code_that_cid_7050_gives_it():
     known = {concept.value for concept in codes.cid7050.concepts.values()}
     assert {METHOD_CODES[name] for name in ("basic", *OPTIONS)} == known - {"113102"}
+
+
+def test_codes_have_the_meanings_of_cid_7050():
+    known = {concept.value: concept.meaning for concept in codes.cid7050.concepts.values()}
+    assert known == METHOD_MEANINGS
 
 
 def test_a_cleaned_date_that_cannot_be_parsed_falls_back_to_the_basic_profile():

@@ -7,11 +7,17 @@ from importlib.metadata import version
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
-from pydicom.sr.codedict import codes
 
 from beamstop.dicom.elements import failing_if_malformed
 from beamstop.recipe.model import Recipe
-from beamstop.rules.profile import BASIC, CLEAN_PIXEL_DATA, FULL_DATES, METHOD_CODES, MODIFIED_DATES
+from beamstop.rules.profile import (
+    BASIC,
+    CLEAN_PIXEL_DATA,
+    FULL_DATES,
+    METHOD_CODES,
+    METHOD_MEANINGS,
+    MODIFIED_DATES,
+)
 
 _MAX_LO, _MAX_ST = 64, 1024  # characters
 TEXT_HIDDEN = "Burned-in text hidden"
@@ -122,11 +128,5 @@ def _code_item(code: str) -> Dataset:
     item = Dataset()
     item.CodeValue = code
     item.CodingSchemeDesignator = "DCM"
-    item.CodeMeaning = method_meanings()[code]
+    item.CodeMeaning = METHOD_MEANINGS[code]
     return item
-
-
-@cache
-def method_meanings() -> dict[str, str]:
-    """Return the meanings of CID 7050 by code, as pydicom carries them."""
-    return {concept.value: concept.meaning for concept in codes.cid7050.concepts.values()}
