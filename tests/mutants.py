@@ -59,12 +59,11 @@ _PROCESSES.set_forkserver_preload(
         "hypothesis",
         "lxml.etree",
         "numpy",
-        "pandas",
         "pyarrow",
         "pydantic",
         "pydicom",
         "pytest",
-        "yaml",
+        "ruamel.yaml",
     ]
 )
 _NOT_THESE = ("core/RemoveDecorator", "core/VariableReplacer", "core/VariableInserter")

@@ -12,12 +12,12 @@ import apache_beam as beam
 import pyarrow as pa
 import pytest
 import typer
-import yaml
 from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that, equal_to
 from pydicom import Dataset, dcmread
 from pydicom.uid import CTImageStorage
+from ruamel.yaml import YAML
 
 from beamstop import Rejected, deidentify
 from beamstop.audit import CHANGES, CROSSWALK, FINDINGS, INSTANCES, PRUNED_FILES
@@ -124,7 +124,7 @@ def test_the_recipe_that_the_walk_through_writes_does_what_it_says() -> None:
 
 @pytest.mark.usefixtures("our_hospital")
 def test_first_recipe_shows_every_field() -> None:
-    shown = set(yaml.safe_load(next(_blocks("recipe.md", "yaml"))))
+    shown = set(YAML(typ="safe").load(next(_blocks("recipe.md", "yaml"))))
     assert shown == set(Recipe.model_fields) - {"kskit"}
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-import yaml
 from hatchling.builders.wheel import WheelBuilder
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("transforms/beamstop", "transforms/beamstop_transforms", "pipeline/beamstop_pipeline")
@@ -78,6 +78,6 @@ def _ruff(code: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_the_citation_names_the_version_that_the_package_has() -> None:
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    citation = YAML(typ="safe").load((ROOT / "CITATION.cff").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert (citation["title"], citation["version"]) == (project["name"], project["version"])

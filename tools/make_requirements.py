@@ -48,7 +48,11 @@ def main() -> None:
     dev = only(resolve([], [*extras("dev", "weights"), *options], held), is_torch=False)
     write("torch", "torch with CUDA, for machines without its CPU build", cuda)
     write("run", "what the image has: a run needs no more", run)
-    write("laptop", "what run.txt leaves out: EasyOCR and its weights, charts of reports; torch is apart", laptop)
+    write(
+        "laptop",
+        "what run.txt leaves out: EasyOCR, its weights, charts of reports",
+        laptop,
+    )
     write("dev", "what `make setup` installs", dev)
     held = [*torch, *pinned({**rest, **dev})]
     build = resolve(["build", "editables", "hatchling", "setuptools"], options, held)

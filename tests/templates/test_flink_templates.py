@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from apache_beam.options.pipeline_options import FlinkRunnerOptions, PortableOptions
+from ruamel.yaml import YAML
 from tests.pipeline.engines.cluster import NETWORK
 from tests.pipeline.engines.distribution import PARTS, RELEASES
 
@@ -24,14 +24,14 @@ IMAGES = re.compile(r"image: (\S+)")
 @pytest.fixture
 def manifest() -> dict[tuple[str, str], Any]:
     """Return the objects of the manifest by kind and name."""
-    documents = yaml.safe_load_all((HERE / "kubernetes.yaml").read_text())
+    documents = YAML(typ="safe").load_all((HERE / "kubernetes.yaml").read_text())
     return {(it["kind"], it["metadata"]["name"]): it for it in documents}
 
 
 @pytest.fixture
 def services() -> dict[str, Any]:
     """Return the services of the compose file."""
-    found: dict[str, Any] = yaml.safe_load((HERE / "compose.yaml").read_text())["services"]
+    found: dict[str, Any] = YAML(typ="safe").load((HERE / "compose.yaml").read_text())["services"]
     return found
 
 
@@ -71,7 +71,7 @@ def test_both_give_flink_the_memory_and_the_restarts_that_the_tests_on_flink_do(
     manifest: dict[tuple[str, str], Any], services: dict[str, Any]
 ) -> None:
     told = manifest["FlinkDeployment", "beamstop"]["spec"]["flinkConfiguration"]
-    composed = yaml.safe_load(services["taskmanager"]["environment"]["FLINK_PROPERTIES"])
+    composed = YAML(typ="safe").load(services["taskmanager"]["environment"]["FLINK_PROPERTIES"])
     for name in ("taskmanager.memory.network.min", "taskmanager.memory.network.max"):
         assert told[name] == composed[name] == NETWORK
     assert told["restart-strategy.type"] == composed["restart-strategy.type"] == "fixed-delay"

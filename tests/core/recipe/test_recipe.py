@@ -128,6 +128,8 @@ def test_the_digest_changes_with_what_is_done_and_not_with_the_name():
         ),
         ("options: [a\nb: ]", "line 2: not YAML"),
         ("- a list", "a recipe is a mapping"),
+        ("insert: {PatientComments: 2001-02-30}", "r.yaml: has a date or number that does not exist"),
+        ("options: []\nuids: {root: 1.2}\noptions: []", "line 3: options stands here for the second time"),
     ],
 )
 def test_a_mistake_is_said_with_its_place(text, message):
@@ -276,3 +278,13 @@ def test_a_doubled_key_is_an_error_with_its_line(text, message):
 def test_a_recipe_that_is_nested_without_end_is_an_error(text):
     with pytest.raises(RecipeError, match="recipe"):
         parse_recipe(text)
+
+
+def test_no_and_off_are_words():
+    """As in YAML 1.2: a country, a coded answer. In YAML 1.1 they are false."""
+    recipe = parse_recipe("insert: {BurnedInAnnotation: NO, PatientComments: off}")
+    assert recipe.insert == {"BurnedInAnnotation": "NO", "PatientComments": "off"}
+
+
+def test_json_may_be_indented_with_tabs():
+    assert parse_recipe('{\n\t"options": ["retain-uids"]\n}').options == ["retain-uids"]

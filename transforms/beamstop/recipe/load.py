@@ -8,8 +8,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from beamstop.errors import RecipeError
 from beamstop.recipe import kskit as kskit_recipe
@@ -65,25 +67,25 @@ def read_recipe(name_or_path: str | os.PathLike[str]) -> tuple[str, str, str]:
         raise RecipeError(f"--recipe {name_or_path}: no such file, and not one of {known}") from None
 
 
-class _DoubledKeyError(yaml.constructor.ConstructorError):
+class _DoubledKeyError(MarkedYAMLError):
     """A mapping has a key twice: YAML and JSON would drop the first without a word."""
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which takes no key twice."""
+class _Constructor(SafeConstructor):
+    """Makes dictionaries, lists and numbers, and takes no key twice."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
-                if (key.tag, key.value) in seen:
-                    problem = f"{key.value} stands here for the second time: join the two"
-                    raise _DoubledKeyError(None, None, problem, key.start_mark)
-                seen.add((key.tag, key.value))
-        return super().construct_mapping(node, deep)
+    def check_mapping_key(self, node: Any, key_node: Any, mapping: Any, key: Any, value: Any) -> bool:
+        if key in mapping:
+            problem = f"{key} stands here for the second time: join the two"
+            raise _DoubledKeyError(problem=problem, problem_mark=key_node.start_mark)
+        return True
 
 
-_MERGE = "tag:yaml.org,2002:merge"
+def _yaml() -> YAML:
+    """Return a reader of YAML 1.2, in which `NO` and `off` are words and a key stands once."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = _Constructor
+    return yaml
 
 
 def recipe_names() -> list[str]:
@@ -100,10 +102,10 @@ def parse_recipe(text: str, file: str = "recipe", name: str = "recipe") -> Recip
     Fields of beamstop's, such as `uids` or `text`, may stand beside those of a kskit recipe.
     """
     try:
-        document = yaml.load(text, _Loader)  # noqa: S506  a SafeLoader
+        document = _yaml().load(text)
     except RecursionError:
         raise RecipeError(f"{file}: nested too deeply for a recipe") from None
-    except yaml.YAMLError as error:
+    except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
         if isinstance(error, _DoubledKeyError):
@@ -111,6 +113,8 @@ def parse_recipe(text: str, file: str = "recipe", name: str = "recipe") -> Recip
         raise RecipeError(
             f"{file}{place}: not YAML or JSON; {getattr(error, 'problem', 'cannot be read')}"
         ) from None
+    except ValueError:
+        raise RecipeError(f"{file}: has a date or number that does not exist; put it in quotes") from None
     if not isinstance(document, Mapping):
         raise RecipeError(f"{file}: a recipe is a mapping of fields, such as options: [clean-pixel-data]")
     document, renamed = _renamed(document, file)

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.nodes import MappingNode, SequenceNode
 
 from beamstop.errors import RecipeError, did_you_mean
 from beamstop.recipe.model import KINDS_OF_ENTRIES, Recipe
@@ -126,15 +127,15 @@ def _named(location: Location) -> str:
 
 def _line_of(text: str, location: Location) -> int:
     """Return the line, from 1, of the deepest part of a location that stands in the text."""
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    node = YAML(typ="safe", pure=True).compose(text)
     line = 0
     for part in location:
-        if isinstance(node, yaml.MappingNode):
+        if isinstance(node, MappingNode):
             entry = next(((key, value) for key, value in node.value if key.value == str(part)), None)
             if entry is None:
                 break
             line, node = entry[0].start_mark.line, entry[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        elif isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node.value):
             node = node.value[part]
             line = node.start_mark.line
     return line + 1

@@ -1,12 +1,12 @@
 """Numbers that stand for texts: 64 bits each, a whole column at once, the same in every process."""
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pandas.util import hash_array
 
 from beamstop.identity import Identity
 from beamstop_transforms.instance import SOURCE_VERSION_LENGTH, version_digest
@@ -17,16 +17,20 @@ _DIGITS[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16, dtype=np.u
 
 def numbers_of(texts: Any) -> Any:
     """Return one uint64 for each text of an Arrow column; 0 for null."""
-    values = texts.to_numpy(zero_copy_only=False)
-    there = np.array([text is not None for text in values], bool)
-    found = np.zeros(len(values), np.uint64)
-    found[there] = hash_array(values[there], categorize=False)
-    return found
+    octets = (_NOTHING if text is None else _octets(text) for text in texts.to_pylist())
+    return np.frombuffer(b"".join(octets), "<u8").astype(np.uint64)
 
 
 def number_of(text: str) -> int:
     """Return the number that stands for one text."""
-    return int(numbers_of(pa.array([text]))[0])
+    return int.from_bytes(_octets(text), "little")
+
+
+_NOTHING = bytes(8)
+
+
+def _octets(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=8).digest()
 
 
 def digest_numbers(digests: Any) -> Any:

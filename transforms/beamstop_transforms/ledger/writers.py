@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from beamstop.identity import Identity
-from beamstop_transforms.ledger.numbers import number_of, numbers_of
+from beamstop_transforms.ledger.numbers import digest_number, digest_numbers, number_of, numbers_of
 from beamstop_transforms.ledger.sealed import INSTANCES, SealedTable, rows_of, sealed_tables
 from beamstop_transforms.stores.ahead import ahead
 
@@ -51,7 +51,7 @@ class Ledger:
         return entry and int(entry["source"])
 
     def _entry(self, path: str, sha256: str) -> Any:
-        high, low = number_of(path), number_of(sha256)
+        high, low = number_of(path), digest_number(sha256)
         at = int(np.searchsorted(self._highs, np.uint64(high)))
         for entry in self._writers[at:]:
             if int(entry["high"]) != high:
@@ -83,17 +83,18 @@ class Ledger:
 
     def _entries_in(self, number: int) -> Any:
         parts = [np.empty(0, _ENTRY)]
-        for batch in rows_of(self._audit, self._tables[number], list(_COLUMNS.values())):
+        for batch in rows_of(self._audit, self._tables[number], _COLUMNS):
             written = batch.filter(batch["output_path"].is_valid())
             entries = np.empty(written.num_rows, _ENTRY)
             entries["table"] = number
-            for name, column in _COLUMNS.items():
-                entries[name] = numbers_of(written[column])
+            entries["high"] = numbers_of(written["output_path"])
+            entries["low"] = digest_numbers(written["output_sha256"])
+            entries["source"] = numbers_of(written["source_id"])
             parts.append(entries)
         return np.concatenate(parts)
 
 
-_COLUMNS = {"high": "output_path", "low": "output_sha256", "source": "source_id"}
+_COLUMNS = ["output_path", "output_sha256", "source_id"]
 _SAME = ["high", "low"]
 # 28 + 8 bytes for each of millions of files instead of their names
-_ENTRY = np.dtype([*((name, "u8") for name in _COLUMNS), ("table", "u4")])
+_ENTRY = np.dtype([("high", "u8"), ("low", "u8"), ("source", "u8"), ("table", "u4")])
