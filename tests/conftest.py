@@ -1,14 +1,18 @@
 """What every test may ask for: a key, a dataset made in one line, a small archive."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 from hypothesis import settings
 from pydicom.dataset import FileDataset
 
 from beamstop.testing import make_instance
 
+ROOT = Path(__file__).resolve().parent.parent
 MakeDataset = Callable[..., FileDataset]
 
 # The same examples on every machine and day; `pytest --hypothesis-profile default` draws new ones.
@@ -54,3 +58,15 @@ def archive(tmp_path: Path) -> Path:
         place = folder / "sub" if number == 3 else folder
         dataset.save_as(place / f"{number}.dcm", enforce_file_format=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return beamstop's wheel with the networks in it, which are exported where `make networks` did not."""
+    if not (ROOT / "build" / "networks").is_dir():
+        command = [sys.executable, "tools/export_networks.py"]
+        subprocess.run(command, cwd=ROOT, capture_output=True, timeout=300, check=True)
+    (made,) = WheelBuilder(str(ROOT)).build(
+        directory=str(tmp_path_factory.mktemp("dist")), versions=["standard"]
+    )
+    return Path(made)

@@ -1,15 +1,19 @@
 """The three packages as others get them."""
 
 import importlib
+import shutil
 import subprocess
 import sys
 import tomllib
+from hashlib import sha256
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 from ruamel.yaml import YAML
+
+from beamstop.ocr.weights import CRAFT, DIGESTS, export_digests
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("transforms/beamstop", "transforms/beamstop_transforms", "pipeline/beamstop_pipeline")
@@ -48,8 +52,7 @@ def test_ruff_allows_to_import_the_packages() -> None:
     assert done.stdout == "All checks passed!\n"
 
 
-def test_wheel_holds_the_three_packages_with_their_data_and_nothing_else(tmp_path: Path) -> None:
-    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+def test_wheel_holds_the_three_packages_with_their_data_the_networks_and_nothing_else(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     expected = {
@@ -58,8 +61,73 @@ def test_wheel_holds_the_three_packages_with_their_data_and_nothing_else(tmp_pat
         for path in (ROOT / source).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert names == expected
+    networks = {f"beamstop/networks/{it}{suffix}" for it in DIGESTS for suffix in (".xml", ".bin")}
+    assert names == expected | networks
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
+
+
+def test_the_networks_in_a_wheel_are_those_that_are_pinned_and_their_licences_lie_beside_them(
+    wheel: Path,
+) -> None:
+    with ZipFile(wheel) as archive:
+        found = {
+            name: {
+                suffix: sha256(archive.read(f"beamstop/networks/{name}{suffix}")).hexdigest()
+                for suffix in (".xml", ".bin")
+            }
+            for name in DIGESTS
+        }
+        licences = {Path(it).name for it in archive.namelist() if ".dist-info/licenses/" in it}
+    assert found == export_digests()
+    assert licences == {"LICENSE", "CRAFT.txt", "networks.md"}
+    told = (ROOT / "licences" / "networks.md").read_text()
+    assert [name for name in DIGESTS if f"| `{name}.*` |" not in told] == []
+
+
+def test_a_wheel_without_networks_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    tree = _tree_without_networks(tmp_path)
+    done = _build(tree, "wheel", tmp_path)
+    assert done.returncode == 1
+    said = f"build/networks/{CRAFT}.xml is missing or another one: run make networks first\n"
+    assert done.stdout + done.stderr == said
+
+
+def test_a_wheel_with_another_network_is_refused(tmp_path: Path) -> None:
+    tree = _tree_without_networks(tmp_path)
+    (tree / "build" / "networks").mkdir(parents=True)
+    (tree / "build" / "networks" / f"{CRAFT}.xml").write_bytes(b"another")
+    assert _build(tree, "wheel", tmp_path).returncode == 1
+
+
+def test_a_source_distribution_and_an_editable_install_need_no_networks(tmp_path: Path) -> None:
+    tree = _tree_without_networks(tmp_path)
+    assert _build(tree, "sdist", tmp_path).returncode == 0
+    (made,) = WheelBuilder(str(tree)).build(directory=str(tmp_path), versions=["editable"])
+    with ZipFile(made) as archive:
+        assert [name for name in archive.namelist() if name.endswith(".bin")] == []
+
+
+def _tree_without_networks(place: Path) -> Path:
+    """Return a folder with what the build reads."""
+    tree = place / "tree"
+    tree.mkdir()
+    for name in ("hatch_build.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree)
+    for name in ("licences", "transforms", "pipeline"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tree
+
+
+def _build(tree: Path, target: str, place: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(place)]
+    return subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_easyocr_and_the_torchvision_it_uses_fit_the_torch_that_is_installed() -> None:
+    """A torchvision of another build ends in: operator torchvision::nms does not exist."""
+    code = "import easyocr, torch, torchvision; torchvision.ops.nms(torch.zeros(1, 4), torch.ones(1), 0.5)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def _ruff(code: str) -> "subprocess.CompletedProcess[str]":

@@ -82,7 +82,7 @@ def test_what_is_installed_by_make_is_locked_but_for_the_cpu_build_of_torch() ->
     installs = re.findall(r"-?m? ?pip\)? install (.+)", (ROOT / "Makefile").read_text())
     unlocked = [it for it in installs if "$(LOCKED)" not in it]
     assert [it.split(" ||")[0] for it in unlocked] == [
-        "--no-deps $(TORCH:%=%+cpu)",
+        "--no-deps --index-url $(CPU_WHEELS) --retries 1 --timeout 15 $(TORCH:%=%+cpu)",
         "--no-deps --no-build-isolation --editable .",
     ]
     (options,) = re.findall(r"^LOCKED := (.+)", (ROOT / "Makefile").read_text(), re.MULTILINE)

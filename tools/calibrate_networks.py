@@ -21,7 +21,7 @@ from pictures import TUNING_SEED, draw  # noqa: E402
 from beamstop.ocr import networks  # noqa: E402
 from beamstop.ocr.quantization import layers  # noqa: E402
 from beamstop.ocr.tiles import normalized  # noqa: E402
-from beamstop.ocr.weights import CRAFT, proposer_weights, weights_folder  # noqa: E402
+from beamstop.ocr.weights import CRAFT, DBNET, installed  # noqa: E402
 from beamstop.pixels.frames import open_frames  # noqa: E402
 from beamstop.pixels.renditions import Picture  # noqa: E402
 
@@ -80,10 +80,10 @@ class Watch:
 
 def main() -> None:
     """Write the file."""
-    proposer = proposer_weights()
-    if proposer is None:
-        sys.exit("DBNet's weights are not installed: make setup")
-    watches = {path.stem: Watch(networks.converted(path)) for path in (weights_folder() / CRAFT, proposer)}
+    found = [path for name in (CRAFT, DBNET) if (path := installed(name))]
+    if len(found) < 2:
+        sys.exit("the detectors' weights are not installed: make setup")
+    watches = {path.stem: Watch(networks.converted(path)) for path in found}
     seen = 0
     for tile in tiles():
         seen += 1

@@ -16,6 +16,7 @@ from beamstop.keys import resolve_key
 from beamstop.ocr import load_detector
 from beamstop.recipe.model import Recipe
 from beamstop.text.detector import DetectorLoader
+from beamstop_pipeline.lacking import warnings_of
 
 STALL_TIMEOUT = 2400.0
 WINDOW = 300.0
@@ -224,7 +225,8 @@ def check_networks(recipe: Recipe, here: bool) -> tuple[str, ...]:
     What is made of them once is made now, so that no worker has to.
 
     Returns:
-        a warning where there are languages of the recipe that there are no weights to read with.
+        a warning for each network that the detector does without, with what that costs; and one where there
+        are languages of the recipe that nothing here reads.
 
     Raises:
         DeidError: they are not, or not those that were published.
@@ -232,9 +234,9 @@ def check_networks(recipe: Recipe, here: bool) -> tuple[str, ...]:
     if here and recipe.needs_detector:
         from beamstop.ocr.detector import prepare
 
-        unread = prepare(*recipe.text_policy.reading)
-        if unread:
-            return (f"no weights to read {', '.join(unread)}: its words are hidden, authorised or not",)
+        lacks = prepare(*recipe.text_policy.reading)
+        unread = f"no weights to read {', '.join(lacks.unread)}: its words are hidden, authorised or not"
+        return (*warnings_of(lacks.missing), *([unread] if lacks.unread else []))
     return ()
 
 

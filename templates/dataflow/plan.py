@@ -10,10 +10,7 @@ from google.cloud.dataflow_v1beta3 import ContainerSpec
 
 HERE = Path(__file__).resolve().parent
 # Of PyTorch's index of CPU wheels; of the base images. The Dockerfile says how to look digests up.
-_ARGUMENTS = (
-    "CPU_WHEELS=ADDRESS",
-    *(f"{name}_DIGEST=sha256:DIGEST" for name in ("PYTHON", "BEAM", "LAUNCHER")),
-)
+_ARGUMENTS = (*(f"{name}_DIGEST=sha256:DIGEST" for name in ("PYTHON", "BEAM", "LAUNCHER")),)
 _BUILD_ARGUMENTS = (word for argument in _ARGUMENTS for word in ("--build-arg", argument))
 _BUILD = ("docker", "build", "--file", "templates/dataflow/Dockerfile", *_BUILD_ARGUMENTS)
 

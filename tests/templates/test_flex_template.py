@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 from google.cloud.dataflow_v1beta3 import ContainerSpec, ParameterType
 
-from beamstop.ocr.networks import CACHE_VARIABLE, exported
-from beamstop.ocr.weights import CRAFT, weights_folder
 from beamstop_pipeline.launch import main, parameters
 from beamstop_pipeline.running.beam_options import LOCAL_ONLY
 
@@ -106,8 +104,8 @@ def test_what_is_printed_publishes_it(planned: tuple[ContainerSpec, list[str]]) 
     from_file = ["docker", "build", "--file", "templates/dataflow/Dockerfile"]
     given = [word for word in build[4:-3] if word != "--build-arg"]
     assert build == [*from_file, *build[4:-3], "--tag", IMAGE, "."]
-    asked = re.findall(r"^ARG (\S+)$", (HERE / "Dockerfile").read_text(), re.MULTILINE)
-    assert {word.partition("=")[0] for word in given} == set(asked)
+    asked = re.findall(r"^ARG ([A-Z_]+)$", (HERE / "Dockerfile").read_text(), re.MULTILINE)
+    assert {word.partition("=")[0] for word in given} == set(asked)  # what has no default
     assert (ROOT / build[3]).is_file()
     assert push == ["docker", "push", IMAGE]
     assert (copy[:3], copy[4]) == (["gcloud", "storage", "cp"], PLACE)
@@ -136,22 +134,26 @@ def pinned(package: str) -> str:
 def test_the_image_has_the_versions_that_are_pinned(dockerfile: str) -> None:
     beam = re.findall(r"apache/beam_python(\S+)_sdk:([^@]+)", dockerfile)
     assert beam == [("3.11", pinned("apache-beam"))]
-    assert re.findall(r"^FROM python:([^@]+)", dockerfile, re.MULTILINE) == ["3.11-slim"] * 2
+    assert re.findall(r"^FROM python:([^@]+)", dockerfile, re.MULTILINE) == ["3.11-slim"] * 3
     assert "python311-template-launcher-base" in dockerfile
 
 
 def test_what_the_image_takes_from_elsewhere_is_named_by_digest_or_hash(dockerfile: str) -> None:
-    """But torch, which leaves the image again: its CPU build is on PyTorch's own index alone."""
+    """But torch, whose CPU build is on PyTorch's own index; it exports the networks and is in no image."""
     bases = re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)
     assert [base for base in bases if not re.fullmatch(r"\S+@\$\{[A-Z]+_DIGEST\}", base)] == []
-    assert re.findall(r"^ARG \S+=", dockerfile, re.MULTILINE) == []
+    defaults = re.findall(r"^ARG (\S+=.*)", dockerfile, re.MULTILINE)
+    assert defaults == ["CPU_WHEELS=https://download.pytorch.org/whl/cpu"]
     assert '--require-hashes --no-deps --only-binary :all:"' in dockerfile
     installs = re.findall(r"pip install (.+?)(?= &&|\n)", dockerfile)
     unhashed = [it for it in installs if "$LOCKED" not in it]
-    torch, own = unhashed
+    torch, own, wheel = unhashed
     assert torch.endswith('--index-url "$CPU_WHEELS" $(grep == requirements/torch.in)')
-    assert own == "--no-cache-dir --no-deps --no-build-isolation ."
-    assert re.search(r"pip uninstall --yes .*\btorch torchvision$", dockerfile, re.MULTILINE)
+    assert own == "--no-cache-dir --no-deps --no-build-isolation --editable ."
+    assert wheel.rstrip() == "--no-cache-dir --no-deps /wheel/*.whl"
+    _, image = dockerfile.split("AS installed\n")
+    assert re.findall(r"pip install \$LOCKED (.+?) +&&", image) == ["-r /requirements.txt"]
+    assert "COPY --from=built /source/requirements/run.txt /requirements.txt\n" in image
 
 
 def test_what_is_copied_into_the_image_is_there_and_sent_to_the_builder(dockerfile: str) -> None:
@@ -163,13 +165,11 @@ def test_what_is_copied_into_the_image_is_there_and_sent_to_the_builder(dockerfi
 
 
 @pytest.mark.ocr
-def test_the_image_exports_its_networks_with_code_that_runs(dockerfile: str) -> None:
+def test_the_image_checks_that_its_networks_are_there_with_code_that_runs(dockerfile: str) -> None:
     (code,) = re.findall(r'python -c "(.+?)"', dockerfile)
     exec(code, {})  # noqa: S102  our own
-    # Where they are made, and where they are read.
-    assert re.findall(r"^ENV (\S+)=/opt/beamstop/cache$", dockerfile, re.MULTILINE) == [CACHE_VARIABLE] * 2
-    assert "COPY --from=installed /opt/beamstop /opt/beamstop\n" in dockerfile
-    assert exported(weights_folder() / CRAFT).is_file()
+    (tool,) = re.findall(r"python (tools/\S+)", dockerfile)
+    assert (ROOT / tool).is_file()
 
 
 def test_the_launcher_starts_what_is_in_the_image(dockerfile: str) -> None:

@@ -13,6 +13,7 @@ from pydicom.uid import UID
 
 from beamstop.audit import Outcome
 from beamstop.rules.profile import CLEAN_PIXEL_DATA, METHOD_CODES, METHOD_MEANINGS
+from beamstop_pipeline.lacking import lacks_of
 from beamstop_pipeline.report.charts import COLOURS, PARTS, columns, stacked
 from beamstop_pipeline.report.figures import PARTS as TIMES
 from beamstop_pipeline.report.figures import DeviceSeen, Figures, Rows, differences
@@ -117,6 +118,7 @@ def _said(figures: Figures) -> dict[str, Any]:
         "sources": sum(run.outcomes.values()),
         "aside": run.outcomes["quarantined"] + run.outcomes["failed"],
         "doubts": figures.doubts,
+        "lacks": lacks_of(record.get("engines") or []),
         "unfinished": figures.unfinished,
         "run": run,
         "asked": _asked(record),

@@ -17,9 +17,9 @@ from tests.core.pixel_fixtures import compressed, hide, palette
 from beamstop.errors import DeidError
 from beamstop.ocr import networks
 from beamstop.ocr.detector import EasyOcrDetector, make_detector, prepare
-from beamstop.ocr.networks import exported
+from beamstop.ocr.networks import export, exported
 from beamstop.ocr.thresholds import THRESHOLDS, Thresholds
-from beamstop.ocr.weights import CRAFT, DBNET, DIGESTS, ENGLISH, PP_OCR, proposer_weights, weights_folder
+from beamstop.ocr.weights import CRAFT, DBNET, DIGESTS, ENGLISH, PP_OCR, find, installed
 from beamstop.pixels.frames import open_frames
 from beamstop.pixels.renditions import RENDITIONS, Renditions, local_contrast
 from beamstop.testing import make_image
@@ -196,8 +196,8 @@ def test_language_without_weights_is_still_detected_and_said() -> None:
 
 
 def test_preparing_a_run_says_which_languages_nobody_reads(detector: EasyOcrDetector) -> None:
-    assert prepare(("en", "fr", "ru", "ko")) == ("ru", "ko")
-    assert prepare(("en", "fr"), "easyocr") == ("fr",)
+    assert prepare(("en", "fr", "ru", "ko")) == (("ru", "ko"), ())
+    assert prepare(("en", "fr"), "easyocr") == (("fr",), ())
 
 
 def test_fingerprint_names_engine_weights_and_precision(detector: EasyOcrDetector) -> None:
@@ -229,8 +229,8 @@ def test_missing_weights_are_said_and_not_downloaded(tmp_path: Path, monkeypatch
 def test_without_the_small_detector_craft_looks_at_everything(
     detector: EasyOcrDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert proposer_weights() is not None
-    monkeypatch.setattr("beamstop.ocr.detector.proposer_weights", lambda given: None)
+    assert find(DBNET) is not None
+    monkeypatch.setattr("beamstop.ocr.detector.find", lambda name, given=None: None)
     alone = make_detector()
     assert "unproposed" in alone.fingerprint
     report = hide(as_kind("MONOCHROME2", drawn()), TextPolicy(), alone)
@@ -239,7 +239,7 @@ def test_without_the_small_detector_craft_looks_at_everything(
 
 def test_an_export_is_made_once_and_read_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BEAMSTOP_CACHE", str(tmp_path / "cache"))
-    weights = proposer_weights()
+    weights = installed(DBNET)
     assert weights is not None
     made = exported(weights)
     before = made.stat().st_mtime_ns
@@ -254,7 +254,7 @@ def test_an_export_that_somebody_changed_is_noticed_and_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
     monkeypatch.setenv("BEAMSTOP_CACHE", str(tmp_path / "cache"))
-    weights = proposer_weights()
+    weights = installed(DBNET)
     assert weights is not None
     made = exported(weights)
     before = {it: it.read_bytes() for it in made.parent.iterdir()}
@@ -272,7 +272,7 @@ def test_a_changed_export_is_refused_where_it_cannot_be_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BEAMSTOP_CACHE", str(tmp_path / "cache"))
-    weights = proposer_weights()
+    weights = installed(DBNET)
     assert weights is not None
     made = exported(weights)
     made.with_suffix(".bin").write_bytes(made.with_suffix(".bin").read_bytes() + b"1")
@@ -283,6 +283,62 @@ def test_a_changed_export_is_refused_where_it_cannot_be_made_anew(
 
 def refuse() -> Path:
     raise DeidError("nowhere to keep it")
+
+
+@pytest.fixture
+def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the graph of the small detector, exported as for a wheel, which is looked for there."""
+    weights, made = installed(DBNET), tmp_path / f"{DBNET}.xml"
+    assert weights is not None
+    export(weights, made)
+    monkeypatch.setattr("beamstop.ocr.weights.packed", lambda name: (tmp_path / f"{name}.xml",))
+    return made
+
+
+def test_what_is_packed_goes_before_weights_and_needs_no_cache(
+    packed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("beamstop.ocr.networks._writable_folder", refuse)
+    assert find(DBNET) == exported(packed) == packed
+    assert find(CRAFT) == installed(CRAFT)
+
+
+def test_what_is_packed_and_what_is_made_of_weights_here_are_the_same_network(packed: Path) -> None:
+    weights = installed(DBNET)
+    assert weights is not None
+    ours, theirs = networks.load(packed), networks.load(weights)
+    assert (ours.digest, ours.fingerprint) == (theirs.digest, theirs.fingerprint)
+    batch = np.random.default_rng(1).normal(0, 1, (1, 3, 64, 96)).astype(np.float32)
+    assert np.array_equal(ours.run(batch), theirs.run(batch))
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".xml"])
+def test_what_is_packed_is_refused_where_somebody_changed_it(packed: Path, suffix: str) -> None:
+    changed = bytearray(packed.with_suffix(suffix).read_bytes())
+    changed[len(changed) // 2] ^= 1
+    packed.with_suffix(suffix).write_bytes(changed)
+    with pytest.raises(DeidError, match=f"{suffix}: not the network that was exported .* install beamstop"):
+        exported(packed)
+    packed.with_suffix(suffix).unlink()
+    with pytest.raises(DeidError, match="install beamstop again"):
+        exported(packed)
+
+
+def test_a_folder_of_weights_that_is_named_goes_before_what_is_packed(packed: Path, tmp_path: Path) -> None:
+    folder, weights = tmp_path / "named", installed(DBNET)
+    assert weights is not None
+    folder.mkdir()
+    assert find(DBNET, folder) == packed
+    assert find(CRAFT, folder) is None
+    (folder / DBNET).write_bytes(weights.read_bytes())
+    assert find(DBNET, folder) == folder / DBNET
+
+
+def test_networks_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "beamstop.ocr.detector.find", lambda name, given=None: None if name in (DBNET, PP_OCR) else find(name)
+    )
+    assert prepare() == ((), (DBNET, PP_OCR))
 
 
 def test_a_worker_finds_and_reads_without_torch_and_easyocr(detector: EasyOcrDetector) -> None:
@@ -310,21 +366,10 @@ def test_an_export_that_is_missing_where_easyocr_is_missing_too_is_said(
 ) -> None:
     monkeypatch.setenv("BEAMSTOP_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("beamstop.ocr.networks.find_spec", lambda name: None)
-    with pytest.raises(
-        DeidError, match=r"english_g2.pth is not exported .* pip install 'beamstop\[weights\]'"
-    ):
-        exported(weights_folder() / ENGLISH)
-
-
-def test_without_openvino_craft_runs_in_torch(
-    detector: EasyOcrDetector, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("beamstop.ocr.networks.has_openvino", lambda: False)
-    alone = make_detector()
-    assert "unproposed" in alone.fingerprint
-    assert "torch-" in alone.fingerprint
-    assert "openvino-" not in alone.fingerprint
-    assert hide(as_kind("MONOCHROME2", drawn()), TextPolicy(), alone).text_boxes_hidden >= 3
+    weights = installed(ENGLISH)
+    assert weights is not None
+    with pytest.raises(DeidError, match=r"english_g2.pth is not exported .* install beamstop's wheel"):
+        exported(weights)
 
 
 @pytest.mark.skipif(not DEJAVU.is_file(), reason="needs Debian's fonts-dejavu-core")
@@ -353,8 +398,8 @@ def test_same_picture_gives_the_same_boxes_in_another_detector(detector: EasyOcr
 def test_two_processes_may_make_the_same_export(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     script = (
-        "from beamstop.ocr.networks import prepare; from beamstop.ocr.weights import proposer_weights;"
-        "prepare([proposer_weights()])"
+        "from beamstop.ocr.networks import prepare; from beamstop.ocr.weights import DBNET, installed;"
+        "prepare([installed(DBNET)])"
     )
     environment = {**os.environ, "BEAMSTOP_CACHE": str(cache)}
     both = [subprocess.Popen([sys.executable, "-c", script], env=environment) for _ in range(2)]

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from beamstop.errors import DeidError
 from beamstop.ocr.detector import make_detector
 from beamstop.ocr.recognizer import Recognizer, load_recognizer, readable
-from beamstop.ocr.weights import DIGESTS, ENGLISH, PP_OCR, reader_weights, weights_folder
+from beamstop.ocr.weights import DIGESTS, ENGLISH, PP_OCR, find, weights_of
 from beamstop.pixels.renditions import local_contrast
 from beamstop.text.boxes import TextBox
 
@@ -34,10 +34,10 @@ MARKERS = ["R", "L", "CC", "MLO", "RCC", "AP"]
 
 @pytest.fixture(scope="module")
 def read() -> Recognizer:
-    weights = readable(("en",)).weights
-    assert weights is not None
-    assert weights.name == PP_OCR
-    return load_recognizer(weights)
+    file = readable(("en",)).file
+    assert file is not None
+    assert weights_of(file) == PP_OCR
+    return load_recognizer(file)
 
 
 def crop(line: str, size: int = 22, margin: int = 3) -> np.ndarray:
@@ -97,26 +97,27 @@ def test_too_little_to_be_read_is_none(read: Recognizer) -> None:
 
 
 def test_the_same_crop_is_read_the_same_by_another_recogniser(read: Recognizer) -> None:
-    weights = reader_weights()
-    assert weights is not None
-    assert load_recognizer(weights)(crop("Grażyna Świątek")) == read(crop("Grażyna Świątek"))
+    file = find(PP_OCR)
+    assert file is not None
+    assert load_recognizer(file)(crop("Grażyna Świątek")) == read(crop("Grażyna Świątek"))
 
 
 def test_ppocr_reads_latin_letters_chinese_and_japanese() -> None:
     found = readable(("en", "fr", "pl", "ja", "ch_sim", "ru", "ko", "ar", "vi"))
     assert found.unread == ("ru", "ko", "ar", "vi")
-    assert found.weights == reader_weights()
-    assert readable(("ru",)).weights is None
+    assert found.file == find(PP_OCR)
+    assert readable(("ru",)).file is None
 
 
 def test_easyocr_reads_in_its_place_where_a_recipe_says_so_and_where_there_is_no_ppocr(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    folder = weights_folder()
-    chosen = readable(("en", "fr"), "easyocr", folder)
-    assert chosen == (folder / ENGLISH, ("fr",))
-    monkeypatch.setattr("beamstop.ocr.recognizer.reader_weights", lambda folder: None)
-    assert readable(("en", "fr"), "ppocr", folder) == chosen
+    chosen = readable(("en", "fr"), "easyocr")
+    assert chosen == (find(ENGLISH), ("fr",))
+    monkeypatch.setattr(
+        "beamstop.ocr.recognizer.find", lambda name, given=None: None if name == PP_OCR else find(name, given)
+    )
+    assert readable(("en", "fr"), "ppocr") == chosen
     detector = make_detector(recognizer="easyocr")
     assert f"english_g2-{DIGESTS[ENGLISH][:12]}" in detector.fingerprint
     picture = crop("SHOCR", 40, margin=40)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hatchling.builders.wheel import WheelBuilder
 from tests.pipeline.conftest import Ran, Run
 from tests.pipeline.engines.cluster import Pool
 
@@ -26,7 +25,7 @@ OF_THE_RUN = {"run_id", "mac", "ms_read", "ms_pixels", "ms_attributes", "ms_chec
 
 
 @pytest.fixture(scope="session")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installation(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
     """Return a virtual environment with a wheel of beamstop, which sees all packages but the tree here."""
     place = tmp_path_factory.mktemp("pool")
     venv.EnvBuilder(symlinks=True, with_pip=False).create(place)
@@ -35,13 +34,8 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (packages / "others.pth").write_text(
         f"{sysconfig.get_path('purelib')}\n{sysconfig.get_path('platlib')}\n"
     )
-    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(place), versions=["standard"])
     pip = [sys.executable, "-m", "pip", "--python", str(place / "bin" / "python"), "install", "--quiet"]
-    subprocess.run([*pip, "--no-index", "--no-deps", "--no-compile", wheel], check=True, timeout=120)
-    # The small detector's weights, without which a worker hides text by the large one alone.
-    if (weights := Path(sys.prefix, "share", "beamstop")).exists():
-        (place / "share").mkdir()
-        (place / "share" / "beamstop").symlink_to(weights)
+    subprocess.run([*pip, "--no-index", "--no-deps", "--no-compile", str(wheel)], check=True, timeout=120)
     return place
 
 

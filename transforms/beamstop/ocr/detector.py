@@ -18,7 +18,7 @@ from beamstop.ocr.recognizer import Readable, Recognizer, load_recognizer, reada
 from beamstop.ocr.sharpness import sharp, sharpened, stands_out
 from beamstop.ocr.thresholds import THRESHOLDS, Thresholds
 from beamstop.ocr.tiles import Scores, halved, inside, run_padded, tiles
-from beamstop.ocr.weights import CRAFT, DBNET, DIGESTS, proposer_weights, weights_folder
+from beamstop.ocr.weights import CRAFT, DBNET, DIGESTS, PP_OCR, find, find_craft, weights_of
 from beamstop.pixels.box import Box
 from beamstop.pixels.renditions import GROUND, Mask, Picture
 from beamstop.text.boxes import TextBox, is_mostly_in, mark
@@ -32,9 +32,10 @@ class EasyOcrDetector:
     examines everything.
 
     Args:
-        folder: of the weights.
+        craft: file of CRAFT, see `weights.find`.
         reader: what reads.
-        proposer: file of DBNet's weights; None where it is not installed.
+        verifier: file of what reads English in boxes that are in doubt; None where nothing does.
+        proposer: file of DBNet; None where it is not installed.
         thresholds: decide what is found.
 
     Attributes:
@@ -45,26 +46,27 @@ class EasyOcrDetector:
 
     def __init__(
         self,
-        folder: Path,
+        craft: Path,
         reader: Readable,
+        verifier: Path | None,
         proposer: Path | None,
         thresholds: Thresholds = THRESHOLDS,
     ) -> None:
-        self._craft = networks.load(folder / CRAFT)
-        self._dbnet = networks.load(proposer) if proposer and networks.has_openvino() else None
+        self._craft = networks.load(craft)
+        self._dbnet = networks.load(proposer) if proposer else None
         self._thresholds = thresholds
-        self._reader = reader.weights
-        self._verifier = readable(("en",), folder=folder).weights
+        self._reader = reader.file
+        self._verifier = verifier
         self.unread_languages = reader.unread
         self.fingerprint = " ".join(
             (
                 f"opencv-python-headless-{version('opencv-python-headless')}",
                 f"craft-{DIGESTS[CRAFT][:12]}",
-                f"{self._reader.stem}-{DIGESTS[self._reader.name][:12]}" if self._reader else "unread",
+                _fingerprint(self._reader) if self._reader else "unread",
                 f"dbnet-{DIGESTS[DBNET][:12]}" if self._dbnet else "unproposed",
                 f"thresholds-{thresholds.digest}",
                 "exports-" + "-".join(it.digest[:8] for it in (self._craft, self._dbnet) if it),
-                f"doubts-{DIGESTS[self._verifier.name][:12]}" if self._verifier else "undoubting",
+                f"doubts-{DIGESTS[weights_of(verifier)][:12]}" if verifier else "undoubting",
                 self._craft.fingerprint,
             )
         )
@@ -141,10 +143,10 @@ class EasyOcrDetector:
     def _verify(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
         return self._read(self._verifier, picture, boxes)
 
-    def _read(self, weights: Path | None, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
-        if weights is None:
+    def _read(self, file: Path | None, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
+        if file is None:
             return list(boxes)
-        recognizer = _load_recognizer(weights, self._thresholds)
+        recognizer = _load_recognizer(file, self._thresholds)
         read = (recognizer(picture[self._shown(box, picture.shape)]) for box in boxes)
         return [
             replace(box, text=text, confidence=sure) for box, (text, sure) in zip(boxes, read, strict=True)
@@ -238,6 +240,11 @@ class EasyOcrDetector:
         return scores[0], scores[1]
 
 
+def _fingerprint(file: Path) -> str:
+    name = weights_of(file)
+    return f"{Path(name).stem}-{DIGESTS[name][:12]}"
+
+
 class _Proposed(NamedTuple):
     """What DBNet proposes: lines that need no further look, places that do, the pixels that it marks."""
 
@@ -313,21 +320,28 @@ def _boxes(text: Scores, link: Scores, thresholds: Thresholds) -> list[tuple[Tex
     return boxes
 
 
-def prepare(languages: tuple[str, ...] = ("en",), recognizer: str = "ppocr") -> tuple[str, ...]:
-    """Make ready once what every detector on this machine reads; see `networks.prepare`.
+class Prepared(NamedTuple):
+    """What a detector on this machine lacks.
 
-    Returns:
-        the languages that there are no weights to read with.
+    Attributes:
+        unread: languages that were asked for and that nothing here reads.
+        missing: networks that are not installed and that it does without, see `weights.DIGESTS`.
+    """
+
+    unread: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def prepare(languages: tuple[str, ...] = ("en",), recognizer: str = "ppocr") -> Prepared:
+    """Make ready once what every detector on this machine reads; see `networks.prepare`.
 
     Raises:
         DeidError: there are no weights, or they are not those that were published.
     """
-    folder, proposer = weights_folder(), proposer_weights()
-    reader = readable(languages, recognizer, folder)
-    verifier = readable(("en",), folder=folder)
-    wanted = dict.fromkeys((folder / CRAFT, proposer, reader.weights, verifier.weights))
-    networks.prepare(path for path in wanted if path)
-    return reader.unread
+    proposer, reader = find(DBNET), readable(languages, recognizer)
+    wanted = dict.fromkeys((find_craft(), proposer, reader.file, readable(("en",)).file))
+    networks.prepare(file for file in wanted if file)
+    return Prepared(reader.unread, tuple(name for name in (DBNET, PP_OCR) if find(name) is None))
 
 
 def make_detector(
@@ -342,18 +356,22 @@ def make_detector(
 
     Args:
         languages: EasyOCR's codes of the languages that authorised words are read in.
-        weights: folder of the weights; see `weights_folder` for where they are looked for without it.
+        weights: folder of the weights; see `weights.find` for where they are looked for without it.
         thresholds: decide what is found.
         recognizer: `ppocr`, or `easyocr`, which reads English alone.
 
     Raises:
         DeidError: there are no weights, or they are not those that were published; or no such recogniser.
     """
-    folder = weights_folder(weights)
-    reader = readable(languages, recognizer, folder)
-    return EasyOcrDetector(folder, reader, proposer_weights(weights), thresholds)
+    return EasyOcrDetector(
+        find_craft(weights),
+        readable(languages, recognizer, weights),
+        readable(("en",), given=weights).file,
+        find(DBNET, weights),
+        thresholds,
+    )
 
 
 @cache
-def _load_recognizer(weights: Path, thresholds: Thresholds) -> Recognizer:
-    return load_recognizer(weights, thresholds)
+def _load_recognizer(file: Path, thresholds: Thresholds) -> Recognizer:
+    return load_recognizer(file, thresholds)

@@ -1,6 +1,5 @@
-"""EasyOCR's networks in torch, with checked weights: for the export, and where OpenVINO is missing."""
+"""EasyOCR's networks in torch, with checked weights: for the export."""
 
-from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ def network(weights: Path) -> Any:
     import torch
 
     tensors = _state(weights)
-    import_easyocr()
     with torch.device("meta"):  # no random weights just to be replaced
         module = _craft() if weights.name == CRAFT else _recognizer(tensors["Prediction.bias"].shape[0])
     module.network.load_state_dict(tensors, assign=True)
@@ -87,28 +85,3 @@ def _fold_batch_norm(network: Any) -> None:
                 if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                     setattr(block, first, fuse_conv_bn_eval(convolution, norm))
                     setattr(block, second, nn.Identity())
-
-
-@cache
-def import_easyocr() -> Any:
-    """Import EasyOCR also where torchvision was built for another torch than the one installed.
-
-    EasyOCR uses of torchvision what is written in Python; its compiled operators need only be known by name.
-
-    Returns:
-        what must stay alive.
-    """
-    import torch
-
-    library: Any = torch.library
-    fragment = None
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:  # operator torchvision::nms does not exist
-        fragment = library.Library("torchvision", "DEF")
-        for operator in ("nms", "qnms"):
-            schema = f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            fragment.define(schema)
-    import easyocr  # noqa: F401
-
-    return fragment

@@ -1,7 +1,7 @@
-"""The networks as functions of a batch, in a runtime made for inference where it is installed.
+"""The networks as functions of a batch, in OpenVINO.
 
-Each is turned into OpenVINO's format once, the detectors in 8-bit integers, and kept in a cache. Who
-reads it there needs neither torch nor EasyOCR.
+Each is exported into OpenVINO's format once, the detectors in 8-bit integers: by `make networks` for a wheel,
+and where there is none on this machine, into a cache. Who reads an export needs neither torch nor EasyOCR.
 """
 
 import json
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from beamstop.errors import DeidError
 from beamstop.ocr.quantization import Ranges, quantize
-from beamstop.ocr.weights import CRAFT, DIGESTS, checked
+from beamstop.ocr.weights import CRAFT, DIGESTS, check_export, checked, is_export, weights_of
 
 CACHE_VARIABLE = "BEAMSTOP_CACHE"
 
@@ -34,7 +34,7 @@ class Network(NamedTuple):
     Attributes:
         run: (1, channels, rows, columns) float32 → what the network gives, float32.
         fingerprint: runtime, version, precision.
-        digest: SHA-256 of the export, in hex; that of its weights where there is none.
+        digest: SHA-256 of the export, in hex.
     """
 
     run: Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -42,62 +42,78 @@ class Network(NamedTuple):
     digest: str
 
 
-def load(weights: Path) -> Network:
-    """Return the network that a file of weights is for, see `weights.DIGESTS`.
+def load(file: Path) -> Network:
+    """Return the network of a file that `weights.find` gave.
 
     Raises:
-        DeidError: the weights are not those that were published; or it is not exported yet, and what
-            the export needs is not installed.
+        DeidError: the file is not what was published; or it is not exported yet, and what the export needs is
+            not installed.
     """
-    return _compiled(exported(weights)) if has_openvino() else _in_torch(weights)
+    return _compiled(exported(file), is_rounded=bool(_activations(weights_of(file))[0]))
 
 
-def letters_of(weights: Path) -> list[str]:
-    """Return what the outputs of a recogniser of PaddleOCR stand for, as its file of weights says.
+def letters_of(file: Path) -> list[str]:
+    """Return what the outputs of a recogniser of PaddleOCR stand for, as its file says.
 
     Raises:
         DeidError: see `load`.
     """
-    model = _openvino().Core().read_model(str(exported(weights)))
+    model = _openvino().Core().read_model(str(exported(file)))
     letters: str = model.get_rt_info(["framework", "character"]).astype(str)
     return letters.split("\n")
 
 
-def prepare(weights: Iterable[Path]) -> None:
+def prepare(found: Iterable[Path]) -> None:
     """Make what `load` needs, once per machine, so that worker processes only read it."""
-    for path in weights if has_openvino() else ():
-        exported(path)
+    for file in found:
+        exported(file)
 
 
-def exported(weights: Path) -> Path:
-    """Return a network in OpenVINO's format, made now if it is not in the cache.
+def exported(file: Path) -> Path:
+    """Return a network in OpenVINO's format: as it is packed, or exported now if the cache has it not.
 
-    Several processes may do so at once: the file appears under its name when it is whole.
+    Several processes may export at once: the file appears under its name when it is whole.
 
     Raises:
         DeidError: see `load`.
     """
-    checked(weights)
-    ranges, measured = _activations(weights.stem)
-    digest = DIGESTS[weights.name][:12]
-    name = f"{weights.stem}-{digest}-{measured}-openvino-{version('openvino')}.xml"
+    if is_export(file):
+        check_export(file)
+        return file
+    checked(file)
+    digest, measured = DIGESTS[file.name][:12], _activations(file.name)[1]
+    name = f"{file.stem}-{digest}-{measured}-openvino-{version('openvino')}.xml"
     for folder in _cache_folders():
         made = folder / name
         if _is_whole(made) and _trusted(folder):
             return made
     folder = _writable_folder()
     made = folder / name
-    model = converted(weights)
-    if ranges:
-        quantize(model, ranges)
-    _name_by_place(model, weights.stem)
     with tempfile.TemporaryDirectory(dir=folder) as partial:
         whole = Path(partial, name)
-        _openvino().save_model(model, whole, compress_to_fp16=False)
+        export(file, whole)
         _sealed(whole).write_text(_digest(whole))
         for suffix in (".bin", ".sha256", ".xml"):
             os.replace(whole.with_suffix(suffix), made.with_suffix(suffix))
     return made
+
+
+def export(weights: Path, made: Path) -> None:
+    """Write the network of a file of weights in OpenVINO's format: the same bytes from the same versions.
+
+    Args:
+        weights: see `weights.installed`.
+        made: the file for its graph, `.xml`; its numbers lie beside it, `.bin`.
+
+    Raises:
+        DeidError: see `load`.
+    """
+    model = converted(weights)
+    ranges, _ = _activations(weights.name)
+    if ranges:
+        quantize(model, ranges)
+    _name_by_place(model, weights.stem)
+    _openvino().save_model(model, made, compress_to_fp16=False)
 
 
 def _is_whole(made: Path) -> bool:
@@ -143,7 +159,8 @@ def converted(weights: Path) -> Any:
         return openvino.Core().read_model(checked(weights))
     if not find_spec("easyocr"):
         raise DeidError(
-            f"{weights.name} is not exported in ${CACHE_VARIABLE}: pip install 'beamstop[weights]' to do so"
+            f"{weights.name} is not exported in ${CACHE_VARIABLE}, and EasyOCR, which exports it, is not "
+            "installed: install beamstop's wheel, which has the networks"
         )
     import torch
 
@@ -154,16 +171,14 @@ def converted(weights: Path) -> Any:
     return openvino.convert_model(network(weights), example_input=torch.zeros(shape), input=wanted)
 
 
-@cache
-def has_openvino() -> bool:
-    """Say whether OpenVINO is installed."""
-    return find_spec("openvino") is not None
+def _activations(weights: str) -> tuple[Ranges, str]:
+    """Return the measured ranges of a network's layers and a name for them; none where it stays as it is.
 
-
-def _activations(network: str) -> tuple[Ranges, str]:
-    """Return the measured ranges of a network's layers and a name for them; none where it stays as it is."""
+    Args:
+        weights: name of the file of weights.
+    """
     document = json.loads((files("beamstop") / "data" / "activations.json").read_text(encoding="utf-8"))
-    ranges = document["ranges"].get(network, {})
+    ranges = document["ranges"].get(Path(weights).stem, {})
     measured = sha256(json.dumps(ranges).encode()).hexdigest()[:8]
     name = f"int8-{measured}" if ranges else "float32"
     return {layer: (low, high) for layer, (low, high) in ranges.items()}, name
@@ -202,7 +217,7 @@ def _openvino() -> Any:
     return openvino
 
 
-def _compiled(model: Path) -> Network:
+def _compiled(model: Path, is_rounded: bool) -> Network:
     """Compile a model for one thread: with a process per CPU, more would only wait.
 
     What is not in integers is computed in float32 on all processors: bfloat16 is slower on some.
@@ -214,21 +229,5 @@ def _compiled(model: Path) -> Network:
         request.infer([batch])
         return np.array(request.get_output_tensor(0).data, np.float32)
 
-    kind = "int8" if "-int8-" in model.name else "float32"
-    return Network(run, f"openvino-{version('openvino')} {kind}", _sealed(model).read_text())
-
-
-def _in_torch(weights: Path) -> Network:
-    import torch
-
-    from beamstop.ocr.easyocr_networks import network
-
-    torch.set_num_threads(1)
-    module = network(weights)
-
-    def run(batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            scores: NDArray[np.float32] = module(torch.from_numpy(batch)).numpy()
-        return scores
-
-    return Network(run, f"torch-{version('torch')} float32", DIGESTS[weights.name])
+    kind = "int8" if is_rounded else "float32"
+    return Network(run, f"openvino-{version('openvino')} {kind}", _digest(model))

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beamstop.errors import DeidError
-from beamstop.ocr.networks import has_openvino, letters_of, load
+from beamstop.ocr.networks import letters_of, load
 from beamstop.ocr.thresholds import THRESHOLDS, Thresholds
 from beamstop.ocr.tiles import sized
-from beamstop.ocr.weights import ENGLISH, PP_OCR, reader_weights
+from beamstop.ocr.weights import ENGLISH, PP_OCR, find, weights_of
 from beamstop.pixels.renditions import Picture
 
 Reading = tuple[str | None, float | None]
@@ -48,52 +48,53 @@ class Readable(NamedTuple):
     """What can be read on this machine.
 
     Attributes:
-        weights: of the recogniser; None where no language that was asked for can be read.
+        file: of the recogniser, see `weights.find`; None where no language that was asked for can be read.
         unread: languages that were asked for and cannot.
     """
 
-    weights: Path | None
+    file: Path | None
     unread: tuple[str, ...]
 
 
-def readable(languages: tuple[str, ...], recognizer: str = "ppocr", folder: Path | None = None) -> Readable:
-    """Return which file of weights reads some languages, and which of them it does not.
+def readable(
+    languages: tuple[str, ...], recognizer: str = "ppocr", given: str | Path | None = None
+) -> Readable:
+    """Return which network reads some languages, and which of them it does not.
 
     Args:
         languages: EasyOCR's codes.
         recognizer: `ppocr`, or `easyocr`, whose English one also reads where PP-OCR's is not installed.
-        folder: of EasyOCR's weights.
+        given: folder of weights, see `weights.find`.
 
     Raises:
         DeidError: no such recogniser.
     """
     if recognizer not in ("ppocr", "easyocr"):
         raise DeidError(f"no recognizer {recognizer!r}: ppocr or easyocr")
-    ppocr = reader_weights(folder) if recognizer == "ppocr" and has_openvino() else None
-    english = folder / ENGLISH if folder else None
-    weights = ppocr or (english if english and english.is_file() else None)
-    read = PPOCR_LANGUAGES if ppocr else frozenset({"en"} if weights else ())
+    ppocr = find(PP_OCR, given) if recognizer == "ppocr" else None
+    file = ppocr or find(ENGLISH, given)
+    read = PPOCR_LANGUAGES if ppocr else frozenset({"en"} if file else ())
     unread = tuple(language for language in languages if language not in read)
-    return Readable(weights if len(unread) < len(languages) else None, unread)
+    return Readable(file if len(unread) < len(languages) else None, unread)
 
 
-def load_recognizer(weights: Path, thresholds: Thresholds = THRESHOLDS) -> Recognizer:
-    """Return the recogniser that a file of weights is for.
+def load_recognizer(file: Path, thresholds: Thresholds = THRESHOLDS) -> Recognizer:
+    """Return the recogniser of a file that `weights.find` gave.
 
     Raises:
-        DeidError: the weights are not those that were published.
+        DeidError: the file is not what was published.
     """
-    kind = PpOcrRecognizer if weights.name == PP_OCR else EasyOcrRecognizer
-    return kind(weights, thresholds)
+    kind = PpOcrRecognizer if weights_of(file) == PP_OCR else EasyOcrRecognizer
+    return kind(file, thresholds)
 
 
 class PpOcrRecognizer:
     """PP-OCR's recogniser, with what PaddleOCR does before and after it."""
 
-    def __init__(self, weights: Path, thresholds: Thresholds = THRESHOLDS) -> None:
+    def __init__(self, file: Path, thresholds: Thresholds = THRESHOLDS) -> None:
         self._thresholds = thresholds
-        self._network = load(weights)
-        self._letters = ["", *letters_of(weights), " "]
+        self._network = load(file)
+        self._letters = ["", *letters_of(file), " "]
 
     def __call__(self, crop: Picture) -> Reading:
         """Return the text and how sure it is, 0 to 1; None where there is too little to be read.
@@ -131,9 +132,9 @@ class PpOcrRecognizer:
 class EasyOcrRecognizer:
     """EasyOCR's english_g2, with what EasyOCR does before and after it."""
 
-    def __init__(self, weights: Path, thresholds: Thresholds = THRESHOLDS) -> None:
+    def __init__(self, file: Path, thresholds: Thresholds = THRESHOLDS) -> None:
         self._thresholds = thresholds
-        self._network = load(weights)
+        self._network = load(file)
 
     def __call__(self, crop: Picture) -> Reading:
         """Return the text and how sure it is, 0 to 1; None where there is too little to be read."""

