@@ -1,14 +1,18 @@
 """What every test may ask for: a key, a dataset made in one line, a small archive."""
 
+import secrets
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 from hypothesis import settings
 from pydicom.dataset import FileDataset
+from tests import buckets
+from tests.buckets import Bucket
 
 from beamstop.testing import make_instance
 
@@ -70,3 +74,41 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         directory=str(tmp_path_factory.mktemp("dist")), versions=["standard"]
     )
     return Path(made)
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], buckets.Server]]:
+    """Return a function that starts an object store of one kind, once for all tests."""
+    started: dict[str, buckets.Server] = {}
+    with ExitStack() as running:
+
+        def _server(kind: str) -> buckets.Server:
+            if kind not in started:
+                folder = tmp_path_factory.mktemp(kind)
+                started[kind] = running.enter_context(buckets.running(kind, folder))
+            return started[kind]
+
+        yield _server
+
+
+@pytest.fixture
+def make_bucket(
+    servers: Callable[[str], buckets.Server], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], Bucket]]:
+    """Return a function that makes an empty bucket of one kind of object store."""
+
+    def _make_bucket(kind: str) -> Bucket:
+        server = servers(kind)
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        buckets.forget_clients()
+        return buckets.make_bucket(server, f"bucket-{secrets.token_hex(8)}")
+
+    yield _make_bucket
+    buckets.forget_clients()
+
+
+@pytest.fixture(params=buckets.KINDS)
+def bucket(request: pytest.FixtureRequest, make_bucket: Callable[[str], Bucket]) -> Bucket:
+    """Return an empty bucket of each kind of object store."""
+    return make_bucket(request.param)

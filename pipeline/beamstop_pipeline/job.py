@@ -32,9 +32,9 @@ class Job:
     """One run.
 
     Attributes:
-        inputs: files, folders, globs, `gs://` patterns; none for a stream.
-        output: OUTPUT, a local folder, `gs://` prefix or `dicomweb:` service; likewise, but for the service,
-            audit, crosswalk, attributes, png.
+        inputs: files, folders, globs, `gs://`, `s3://` and `az://` patterns; none for a stream.
+        output: OUTPUT, a local folder, a prefix in a bucket or a `dicomweb:` service; likewise, but for the
+            service, audit, crosswalk, attributes, png.
         audit: AUDIT.
         crosswalk: CROSSWALK; None for none.
         attributes: ATTRIBUTES; None for none.
@@ -150,7 +150,9 @@ def check_places(inputs: Sequence[str], targets: dict[str, str]) -> None:
     _check_privacy(targets.get("--crosswalk"))
     for option, place in [*targets.items(), *(("--input", pattern) for pattern in inputs)]:
         if place.startswith("dicomweb:") and option != "--output":
-            raise ConfigurationError(f"{option}: takes no imaging server; name a folder or gs:// prefix")
+            raise ConfigurationError(
+                f"{option}: takes no imaging server; name a folder or a prefix in a bucket"
+            )
     from beamstop_transforms.match import home
 
     named = list(targets.items())
@@ -181,7 +183,7 @@ def _overlap(one: str, other: str) -> bool:
 
 def _parts(place: str) -> tuple[str, ...]:
     kind, colon, rest = place.partition(":")
-    if colon and kind in ("gs", "dicomweb"):
+    if colon and kind in ("gs", "s3", "az", "dicomweb"):
         return (kind, *rest.rstrip("/").split("/"))
     return Path(os.path.realpath(place)).parts
 
@@ -275,7 +277,7 @@ def prepare_folders(targets: dict[str, str]) -> Iterator[Path]:
         ConfigurationError: one cannot be made or written to.
     """
     for option, target in targets.items():
-        if target.startswith(("gs://", "dicomweb:")):
+        if target.startswith(("gs://", "s3://", "az://", "dicomweb:")):
             continue
         folder = Path(target)
         try:

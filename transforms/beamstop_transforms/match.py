@@ -15,7 +15,15 @@ from apache_beam.pvalue import PCollection
 from beamstop_transforms.instance import Source
 from beamstop_transforms.redistribute import Packing, unpack
 from beamstop_transforms.step import Transform
-from beamstop_transforms.stores import PARTIAL, is_remote, list_letters, list_level, list_remote
+from beamstop_transforms.stores import (
+    PARTIAL,
+    can_be_divided,
+    is_remote,
+    list_letters,
+    list_level,
+    list_remote,
+    object_itself,
+)
 
 _WILD = re.compile(r"[*?\[]")
 
@@ -33,7 +41,8 @@ class Match(Transform):
     what it finds as it finds it, so that nobody holds the list.
 
     Attributes:
-        patterns: files, folders (recursive), globs (`**` crosses folders), `gs://bucket/prefix/**`.
+        patterns: files, folders (recursive), globs (`**` crosses folders), `gs://bucket/prefix/**`,
+            `s3://…` and `az://…` alike.
     """
 
     patterns: Sequence[str] = field(repr=False)
@@ -127,6 +136,8 @@ def branch(pattern: str) -> Iterator[Source | Branch]:
     """Yield the sources that the uppermost folders of a pattern have, and the folders below them."""
     if is_remote(pattern):
         yield from _spread(pattern, _stem(pattern), _remote_level)
+        if not _WILD.search(pattern) and (itself := object_itself(pattern)) is not None:
+            yield Source(*itself)
     elif os.path.isdir(pattern):
         yield from _spread(pattern, os.path.abspath(pattern), _level)
     else:
@@ -152,7 +163,7 @@ def list_branch(branch: Branch) -> Iterator[Source]:
     """Yield the sources of one branch."""
     pattern, place = branch.pattern, branch.place
     if is_remote(pattern):
-        yield from _remote_sources(pattern, _stem(pattern) if place is None else place)
+        yield from _remote_sources(pattern, place)
     elif place is not None:
         yield from _walk(os.path.abspath(pattern), place)
     elif os.path.lexists(pattern):  # before globbing: a name may hold brackets
@@ -234,21 +245,21 @@ def _source(path: str) -> Source:
 
 
 def _stem(pattern: str) -> str:
-    """Return what all addresses that a pattern names begin with."""
+    """Return what all addresses that a pattern names begin with, but the one that it is itself."""
     wild = _WILD.search(pattern)
-    return pattern[: wild.start()] if wild else pattern
+    return pattern[: wild.start()] if wild else f"{pattern.rstrip('/')}/"
 
 
 def _remote_level(pattern: str, prefix: str) -> Iterator[Source | Branch]:
     fits = _fitting(pattern)
-    level = list(islice(list_level(prefix), _LARGEST_LEVEL + 1))
-    if len(level) > _LARGEST_LEVEL:
+    level = list(islice(list_level(prefix), _LARGEST_LEVEL + 1 if can_be_divided(prefix) else None))
+    if len(level) > _LARGEST_LEVEL and can_be_divided(prefix):
         yield from _divided(pattern, prefix)
         return
     for found in level:
         if isinstance(found, str):
             if f"/{PARTIAL}/" not in found:
-                yield Branch(pattern, found)
+                yield Branch(pattern, found, divided=found == prefix)
         elif fits(found[0]):
             yield Source(*found)
 
@@ -266,9 +277,11 @@ def _divided(pattern: str, prefix: str) -> Iterator[Source | Branch]:
         yield Branch(pattern, part, divided=True)
 
 
-def _remote_sources(pattern: str, prefix: str) -> Iterator[Source]:
+def _remote_sources(pattern: str, prefix: str | None) -> Iterator[Source]:
     fits = _fitting(pattern)
-    for found in list_remote(prefix):
+    if prefix is None and not _WILD.search(pattern) and (itself := object_itself(pattern)) is not None:
+        yield Source(*itself)
+    for found in list_remote(_stem(pattern) if prefix is None else prefix):
         if fits(found[0]):
             yield Source(*found)
 

@@ -23,7 +23,7 @@ _UID_COLUMNS = ("original_uid", "uid")
 
 def crosswalk(
     audit: Annotated[
-        str, typer.Argument(metavar="AUDIT", help="AUDIT of the runs, a folder or gs:// prefix")
+        str, typer.Argument(metavar="AUDIT", help="AUDIT of the runs, a folder or prefix in a bucket")
     ],
     key: Annotated[str, typer.Option(help="that of the runs; file:PATH, env:NAME or secret:projects/…")],
     inputs: Annotated[

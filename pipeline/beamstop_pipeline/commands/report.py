@@ -12,7 +12,7 @@ from beamstop_pipeline.silence import silenced
 
 def report(
     audit: Annotated[
-        str, typer.Argument(metavar="AUDIT", help="AUDIT of the runs, a folder or gs:// prefix")
+        str, typer.Argument(metavar="AUDIT", help="AUDIT of the runs, a folder or prefix in a bucket")
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="where the report goes; an earlier one is replaced")

@@ -24,15 +24,16 @@ def run(
     output: Annotated[
         str,
         typer.Option(
-            help="folder, gs:// prefix or dicomweb:URL for the clean files", rich_help_panel=_PLACES
+            help="folder, gs://, s3:// or az:// prefix, or dicomweb:URL for the clean files",
+            rich_help_panel=_PLACES,
         ),
     ],
-    audit: Annotated[str, typer.Option(help="folder or gs:// prefix for the audit", rich_help_panel=_PLACES)],
+    audit: Annotated[str, typer.Option(help="folder or prefix for the audit", rich_help_panel=_PLACES)],
     inputs: Annotated[
         list[str] | None,
         typer.Option(
             "--input",
-            help="files, folders, globs, gs://bucket/prefix/**; several times",
+            help="files, folders, globs, gs://bucket/prefix/**, s3://…, az://…; several times",
             rich_help_panel=_PLACES,
         ),
     ] = None,
@@ -58,18 +59,16 @@ def run(
     ] = False,
     crosswalk: Annotated[
         str | None,
-        typer.Option(help="folder or gs:// prefix for original and new identifiers", rich_help_panel=_PLACES),
+        typer.Option(help="folder or prefix for original and new identifiers", rich_help_panel=_PLACES),
     ] = None,
     attributes: Annotated[
         str | None,
-        typer.Option(
-            help="folder or gs:// prefix for a table of the clean attributes", rich_help_panel=_PLACES
-        ),
+        typer.Option(help="folder or prefix for a table of the clean attributes", rich_help_panel=_PLACES),
     ] = None,
     png: Annotated[
         str | None,
         typer.Option(
-            help="folder or gs:// prefix for pictures of the clean frames: windowed, else 16 bits",
+            help="folder or prefix for pictures of the clean frames: windowed, else 16 bits",
             rich_help_panel=_PLACES,
         ),
     ] = None,

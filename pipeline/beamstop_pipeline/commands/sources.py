@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def sources(
     audit: Annotated[
-        str, typer.Argument(metavar="AUDIT", help="AUDIT of the runs, a folder or gs:// prefix")
+        str, typer.Argument(metavar="AUDIT", help="AUDIT of the runs, a folder or prefix in a bucket")
     ],
     key: Annotated[str, typer.Option(help="that of the runs; file:PATH, env:NAME or secret:projects/…")],
     inputs: Annotated[

@@ -1,33 +1,29 @@
-"""Where files are put: a local folder, a `gs://` prefix or an imaging server, behind one small protocol."""
+"""Where files are put: a local folder, a prefix in a bucket, an imaging server; behind one small protocol."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-from beamstop_transforms.stores.base import PARTIAL, Found, Store, StoreError, is_dicomweb, is_remote
+from beamstop_transforms.stores import gcs, objects
+from beamstop_transforms.stores.base import BUCKETS, PARTIAL, Found, Store, StoreError, is_dicomweb, is_remote
+from beamstop_transforms.stores.check_objects import check_objects
 from beamstop_transforms.stores.dicomweb import DicomwebStore, check_dicomweb
-from beamstop_transforms.stores.gcs import (
-    GcsStore,
-    check_buckets,
-    list_letters,
-    list_level,
-    list_remote,
-    open_object,
-    read_remote,
-)
 from beamstop_transforms.stores.local import LocalStore
 
 __all__ = [
+    "BUCKETS",
     "PARTIAL",
     "Found",
     "Store",
     "StoreError",
+    "can_be_divided",
     "check_remote",
     "is_dicomweb",
     "is_remote",
     "list_letters",
     "list_level",
     "list_remote",
+    "object_itself",
     "open_seekable",
     "open_store",
     "paths_in",
@@ -36,7 +32,7 @@ __all__ = [
 
 
 def open_store(target: str, private: bool = False) -> Store:
-    """Return the store of a local folder, `gs://` prefix or `dicomweb:` service.
+    """Return the store of a local folder, a prefix in a bucket, or a `dicomweb:` service.
 
     Args:
         target: which.
@@ -44,7 +40,13 @@ def open_store(target: str, private: bool = False) -> Store:
     """
     if is_dicomweb(target):
         return DicomwebStore(target)
-    return GcsStore(target) if is_remote(target) else LocalStore(target, private)
+    if _is_gcs(target):
+        return gcs.GcsStore(target)
+    return objects.ObjectStore(target) if is_remote(target) else LocalStore(target, private)
+
+
+def _is_gcs(path: str) -> bool:
+    return path.startswith("gs://")
 
 
 def paths_in(target: str, folder: str, ending: str) -> list[str]:
@@ -55,7 +57,51 @@ def paths_in(target: str, folder: str, ending: str) -> list[str]:
 
 def open_seekable(path: str) -> AbstractContextManager[Any]:
     """Open a file or object to read parts of it; a small object comes whole, in one request."""
-    return open_object(path) if is_remote(path) else open(path, "rb")
+    if _is_gcs(path):
+        return gcs.open_object(path)
+    return objects.open_object(path) if is_remote(path) else open(path, "rb")
+
+
+def read_remote(path: str) -> bytes:
+    """Return the bytes of one object.
+
+    Raises:
+        OSError: it cannot be had.
+        StoreError: whoever asks is not known any more.
+    """
+    return gcs.read_object(path) if _is_gcs(path) else objects.read_object(path)
+
+
+Listed = tuple[str, int, str]  # path, size and version of an object
+
+
+def list_remote(address: str) -> Iterator[Listed]:
+    """Yield the objects whose addresses begin so, page by page."""
+    return gcs.list_objects(address) if _is_gcs(address) else objects.list_objects(address)
+
+
+def object_itself(address: str) -> Listed | None:
+    """Return the object that has this address; None if none has."""
+    address = address.rstrip("/")
+    return gcs.object_itself(address) if _is_gcs(address) else objects.object_itself(address)
+
+
+def list_level(address: str) -> Iterator[Listed | str]:
+    """Yield the objects under a prefix up to the next `/`, and the longer prefixes that end there.
+
+    The prefix itself stands for a level that is not to be held as a whole, but listed page by page.
+    """
+    return gcs.list_level(address) if _is_gcs(address) else objects.list_level(address)
+
+
+def can_be_divided(address: str) -> bool:
+    """Say whether `list_letters` is for this address."""
+    return _is_gcs(address)
+
+
+def list_letters(address: str) -> Iterator[Listed | str]:
+    """Yield the objects under a `gs://` prefix if they fit one page, else prefixes by which they go apart."""
+    return gcs.list_letters(address)
 
 
 def check_remote(inputs: Iterable[str], targets: Iterable[str]) -> None:
@@ -71,4 +117,6 @@ def check_remote(inputs: Iterable[str], targets: Iterable[str]) -> None:
     inputs, targets = list(inputs), list(targets)
     for server in filter(is_dicomweb, [*inputs, *targets]):
         check_dicomweb(server)
-    check_buckets(filter(is_remote, inputs), filter(is_remote, targets))
+    gcs.check_buckets(filter(_is_gcs, inputs), filter(_is_gcs, targets))
+    others = [[it for it in some if is_remote(it) and not _is_gcs(it)] for some in (inputs, targets)]
+    check_objects(*others)

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 from beamstop.errors import DeidError
 
+BUCKETS = ("gs://", "s3://", "az://")  # how addresses in object stores begin
 PARTIAL = ".partial"  # the one hidden folder of a target that holds what is not finished
 
 
@@ -75,7 +76,7 @@ class Store(Protocol):
 
 def is_remote(target: str) -> bool:
     """Say whether a path is an address in an object store."""
-    return target.startswith("gs://")
+    return target.startswith(BUCKETS)
 
 
 def is_dicomweb(target: str) -> bool:

@@ -140,7 +140,7 @@ def _client() -> Any:
     return Client()
 
 
-def read_remote(path: str) -> bytes:
+def read_object(path: str) -> bytes:
     """Return the bytes of one object.
 
     Raises:
@@ -190,12 +190,20 @@ _SMALL = 4 << 20  # bytes: most Parquet files of a night's run are no larger
 _PART = 1 << 20
 
 
-def list_remote(address: str) -> Iterator[tuple[str, int, str]]:
+def list_objects(address: str) -> Iterator[tuple[str, int, str]]:
     """Yield path, size and generation of the objects under a `gs://` prefix, page by page."""
     bucket, _, prefix = address.removeprefix("gs://").partition("/")
     with _usable(bucket):
         for blob in _client().list_blobs(bucket, prefix=prefix, fields=_LISTED, retry=_retry()):
             yield f"gs://{bucket}/{blob.name}", blob.size, str(blob.generation)
+
+
+def object_itself(path: str) -> tuple[str, int, str] | None:
+    """Return path, size and generation of one object; None if there is none of this name."""
+    bucket, _, name = path.removeprefix("gs://").partition("/")
+    with _usable(bucket):
+        blob = _client().bucket(bucket).get_blob(name, retry=_retry()) if name else None
+    return None if blob is None else (path, blob.size, str(blob.generation))
 
 
 def list_level(address: str) -> Iterator[tuple[str, int, str] | str]:

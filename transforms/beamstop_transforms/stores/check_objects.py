@@ -1,0 +1,156 @@
+"""What is found out about S3 and Azure before anything is read: may they be used, do they keep conditions."""
+
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from beamstop_transforms.stores.base import PARTIAL, StoreError
+from beamstop_transforms.stores.clients import (
+    AZURE_ACCOUNT,
+    AZURE_CREDENTIALS,
+    KINDS,
+    LAPSED,
+    NO_BUCKET,
+    SIGN_IN,
+    Address,
+    code_of,
+    find_aws_credentials,
+    is_public,
+    no_bucket,
+)
+
+
+def check_objects(inputs: Iterable[str], targets: Iterable[str]) -> None:
+    """Check that there are credentials, buckets exist and may be listed, and targets keep conditions.
+
+    Args:
+        inputs: addresses that are read.
+        targets: addresses that are written to, and read again.
+
+    Raises:
+        StoreError: one may not, or it ignores conditions on a write; the message says the remedy.
+    """
+    read, written = map(Address.of, inputs), [Address.of(it) for it in targets]
+    first = {(it.kind, it.bucket): it for it in [*written, *read]}
+    for at in first.values():
+        _check_credentials(at.kind)
+        _check_bucket(at)
+    for at in {(it.kind, it.bucket): it for it in reversed(written)}.values():
+        _check_conditions(at)
+
+
+def _check_credentials(kind: str) -> None:
+    """Look for credentials, for some seconds: off a cloud's machines the search may take long.
+
+    Raises:
+        StoreError: none were found.
+    """
+    if kind == "az":
+        if not os.environ.get(AZURE_ACCOUNT):
+            raise StoreError(f"az:// needs to know the storage account: set {AZURE_ACCOUNT}")
+        return  # whether there are credentials shows when they are used: the last in the chain is the machine
+    if is_public():
+        return
+    found: list[Any] = []
+    search = threading.Thread(target=_search_aws, args=(found,), daemon=True)
+    search.start()
+    search.join(_CREDENTIALS_WITHIN)
+    if not found:
+        raise StoreError(f"AWS needs credentials and there are none: {SIGN_IN['s3']}")
+
+
+_CREDENTIALS_WITHIN = 5.0  # seconds
+
+
+def _search_aws(found: list[Any]) -> None:
+    from botocore.exceptions import BotoCoreError
+
+    with suppress(BotoCoreError):
+        credentials = find_aws_credentials()
+        if credentials is not None:
+            credentials.get_frozen_credentials()
+            found.append(credentials)
+
+
+def _check_bucket(at: Address) -> None:
+    import obstore
+    from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+
+    try:
+        quick = KINDS[at.kind](at.bucket, _QUICK_RETRIES, _QUICK)
+        next(iter(obstore.list(quick, f"{PARTIAL}/none", chunk_size=1)), None)
+    except FileNotFoundError:
+        raise no_bucket(at) from None
+    except BaseError as error:
+        code = code_of(error)
+        if code in NO_BUCKET:
+            raise no_bucket(at) from None
+        if code in LAPSED or isinstance(error, UnauthenticatedError):
+            raise StoreError(
+                f"{at.place}: the credentials are refused ({code}); {SIGN_IN[at.kind]}"
+            ) from None
+        if isinstance(error, PermissionDeniedError):
+            raise StoreError(
+                f"{at.place}: not permitted: {_LISTING[at.kind]}; grant it to these credentials"
+            ) from None
+        if code == "PermanentRedirect" or "region" in str(error):
+            raise StoreError(f"{at.place}: it is in another region; set AWS_REGION to that") from None
+        hint = f", or {SIGN_IN['az']}" if at.kind == "az" and not _has_azure_credentials() else ""
+        raise StoreError(f"{at.place}: {code}; is the store reachable?{hint}") from None
+
+
+_LISTING = {"s3": "s3:ListBucket", "az": "Storage Blob Data Contributor (or Reader, to read)"}
+
+
+def _has_azure_credentials() -> bool:
+    return any(map(os.environ.get, AZURE_CREDENTIALS)) or shutil.which("az") is not None
+
+
+def _check_conditions(at: Address) -> None:
+    """Write one object twice, below `.partial`: a store that ignores conditions would lose files.
+
+    Raises:
+        StoreError: it does, or does not let us write.
+    """
+    import obstore
+    from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, PreconditionError
+
+    bucket = KINDS[at.kind](at.bucket, _QUICK_RETRIES, _QUICK)
+    home = f"{at.name.rstrip('/')}/" if at.name.rstrip("/") else ""
+    name = f"{home}{PARTIAL}/conditions/{uuid.uuid4().hex}"  # what is left of it goes when a run tidies
+
+    def is_refused(mode: Any) -> bool:
+        try:
+            obstore.put(bucket, name, b"2", mode=mode, use_multipart=False)
+        except (AlreadyExistsError, PreconditionError):
+            return True
+        return False
+
+    try:
+        obstore.put(bucket, name, b"1", mode="create", use_multipart=False)
+        keeps_apart = is_refused("create") and is_refused({"e_tag": '"0123456789abcdef0123456789abcdef"'})
+    except PermissionDeniedError:
+        raise StoreError(
+            f"{at.place}: not permitted: {_WRITING[at.kind]}; grant it to these credentials"
+        ) from None
+    except BaseError as error:
+        raise StoreError(f"{at.place}: cannot be written to ({code_of(error)}); {_CONDITIONS}") from None
+    finally:
+        with suppress(BaseError, FileNotFoundError):
+            obstore.delete(bucket, name)
+    if not keeps_apart:
+        raise StoreError(f"{at.place}: the store ignores conditions on a write; {_CONDITIONS}")
+
+
+_WRITING = {"s3": "s3:PutObject", "az": "Storage Blob Data Contributor"}
+_CONDITIONS = (
+    "a target needs a store that honours If-None-Match and If-Match, such as S3 itself or a new MinIO"
+)
+# Before anything is read nobody should wait long for what does not answer.
+_QUICK_RETRIES = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
+_QUICK = {"connect_timeout": "3s", "timeout": "5s"}

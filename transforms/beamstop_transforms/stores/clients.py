@@ -1,0 +1,203 @@
+"""Clients of S3 and Azure, one per bucket and process: their credentials, and what their errors mean."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any, NamedTuple
+
+from beamstop_transforms.stores.base import StoreError
+
+
+class Address(NamedTuple):
+    """Where an object or prefix is.
+
+    Attributes:
+        kind: `s3` or `az`.
+        bucket: or container.
+        name: of the object, or what names of objects begin with.
+    """
+
+    kind: str
+    bucket: str
+    name: str
+
+    @classmethod
+    def of(cls, path: str) -> "Address":
+        """Return the address that a path such as `s3://bucket/name` is."""
+        kind, _, rest = path.partition("://")
+        bucket, _, name = rest.partition("/")
+        return cls(kind, bucket, name)
+
+    @property
+    def place(self) -> str:
+        """The bucket or container as people write it."""
+        return f"{self.kind}://{self.bucket}"
+
+
+# Throttling and outages pass within minutes or not at all: again after 0.5 s, 1 s, … 32 s.
+_RETRIES: dict[str, Any] = {
+    "max_retries": 10,
+    "backoff": {"init_backoff": timedelta(seconds=0.5), "base": 2, "max_backoff": timedelta(seconds=32)},
+    "retry_timeout": timedelta(seconds=280),
+}
+_OPTIONS = {"connect_timeout": "5s", "read_timeout": "60s", "timeout": "30m"}
+
+
+@cache
+def bucket_of(kind: str, name: str) -> Any:
+    """Return this process's client of a bucket."""
+    return KINDS[kind](name, _RETRIES, _OPTIONS)
+
+
+def _s3(bucket: str, retries: dict[str, Any], options: dict[str, Any]) -> Any:
+    from obstore.store import S3Store
+
+    session = _aws_session()
+    profile = session.get_scoped_config() if session.profile else {}
+    endpoint = next(
+        filter(None, (*(os.environ.get(it) for it in _AWS_ENDPOINTS), profile.get("endpoint_url"))), None
+    )
+    region = os.environ.get("AWS_REGION") or session.get_config_variable("region")
+    config: dict[str, Any] = {"region": region or "us-east-1"}
+    if endpoint is not None:
+        config["endpoint"] = endpoint
+        options = {**options, "allow_http": endpoint.startswith("http://")}
+    found = find_aws_credentials()
+    provider = {"credential_provider": _AwsCredentials(found)} if found is not None else {}
+    return S3Store(bucket, config=config, client_options=options, retry_config=retries, **provider)
+
+
+_AWS_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+
+
+def _aws_session() -> Any:
+    from botocore.session import get_session
+
+    return get_session()
+
+
+def find_aws_credentials() -> Any | None:
+    """Return what the chain of AWS's own tools finds: environment, profiles, roles, machines."""
+    return None if is_public() else _aws_session().get_credentials()
+
+
+def is_public() -> bool:
+    """Say whether S3 is to be asked without credentials, as for public data."""
+    return os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in ("1", "true")
+
+
+class _AwsCredentials:
+    """Gives the store's client the credentials that botocore found, and renews."""
+
+    def __init__(self, found: Any) -> None:
+        self._found = found
+
+    def __call__(self) -> Any:
+        now = self._found.get_frozen_credentials()
+        # What can lapse is renewed by botocore before it has less than ten minutes to go.
+        lapses = datetime.now(UTC) + timedelta(minutes=10) if hasattr(self._found, "refresh_needed") else None
+        return {
+            "access_key_id": now.access_key,
+            "secret_access_key": now.secret_key,
+            "token": now.token,
+            "expires_at": lapses,
+        }
+
+
+def _azure(container: str, retries: dict[str, Any], options: dict[str, Any]) -> Any:
+    from obstore.store import AzureStore
+
+    config: dict[str, Any] = {}
+    if not any(map(os.environ.get, AZURE_CREDENTIALS)) and shutil.which("az"):
+        config["use_azure_cli"] = True
+    if any(os.environ.get(it, "").startswith("http://") for it in _AZURE_ENDPOINTS):
+        options = {**options, "allow_http": True}
+    return AzureStore(container, config=config, client_options=options, retry_config=retries)
+
+
+AZURE_ACCOUNT = "AZURE_STORAGE_ACCOUNT_NAME"
+_AZURE_ENDPOINTS = ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
+AZURE_CREDENTIALS = (
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_SAS_KEY",
+    "AZURE_STORAGE_SAS_TOKEN",
+    "AZURE_STORAGE_TOKEN",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_STORAGE_CLIENT_SECRET",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "AZURE_MSI_ENDPOINT",
+    "IDENTITY_ENDPOINT",
+)
+KINDS: dict[str, Callable[..., Any]] = {"s3": _s3, "az": _azure}
+
+SIGN_IN = {
+    "s3": "run aws sso login, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "az": "run az login, or set AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN",
+}
+LAPSED = frozenset(
+    {
+        "AuthenticationFailed",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+    }
+)
+NO_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound"})
+_CODE = re.compile(r"<Code>([A-Za-z]{3,64})</Code>")
+
+
+def code_of(error: Exception) -> str:
+    """Return the store's word for what went wrong, or the class of the error; its text may name objects."""
+    found = _CODE.search(str(error))
+    return found[1] if found else type(error).__name__
+
+
+@contextmanager
+def signed_in(at: Address) -> Iterator[None]:
+    """Tell credentials that lapsed from trouble with one object: every other one would end like it."""
+    from obstore.exceptions import BaseError, UnauthenticatedError
+
+    try:
+        yield
+    except BaseError as error:
+        code = code_of(error)
+        if isinstance(error, UnauthenticatedError) or code in LAPSED:
+            raise StoreError(
+                f"{at.place}: the credentials hold no longer ({code}); {SIGN_IN[at.kind]}"
+            ) from None
+        raise
+
+
+@contextmanager
+def usable(at: Address) -> Iterator[None]:
+    """Tell trouble with a whole bucket, and with credentials, from trouble with one object in it."""
+    from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedError
+
+    try:
+        with signed_in(at):
+            yield
+    except PermissionDeniedError:
+        raise StoreError(f"{at.place}: no longer permitted; grant it to these credentials") from None
+    except (InvalidPathError, ValueError):
+        raise StoreError(
+            f"{at.place}: a name there has an empty part (//), . or .. for a part, or a line break in it, "
+            "which no client of this store can ask for; rename the object, or leave its folder out"
+        ) from None
+    except BaseError as error:
+        code = code_of(error)
+        if code in NO_BUCKET:
+            raise no_bucket(at) from None
+        raise StoreError(f"{at.place}: {code}; is the store reachable?") from None
+
+
+def no_bucket(at: Address) -> StoreError:
+    """Return what is said of a bucket or container that is not there."""
+    what = "bucket" if at.kind == "s3" else "container"
+    return StoreError(f"{at.place}: no such {what}; make it, or check the name")

@@ -1,0 +1,315 @@
+"""An `s3://` or `az://` prefix as a store, and what is read and listed in buckets and containers."""
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from itertools import islice
+from typing import Any
+
+from beamstop_transforms.stores.base import Found
+from beamstop_transforms.stores.clients import Address, bucket_of, code_of, no_bucket, signed_in, usable
+
+
+class ObjectStore:
+    """A prefix in a bucket of S3, or of what speaks like it, or in a container of Azure.
+
+    Uploads are atomic there, so nothing temporary is needed. The version of an object is its ETag.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._at = Address.of(root)
+        self._prefix = f"{self._at.name.rstrip('/')}/" if self._at.name.rstrip("/") else ""
+        self._bucket = bucket_of(self._at.kind, self._at.bucket)
+
+    def find(self, name: str) -> Found | None:
+        """See `Store`; the digest is kept with the object, so that it is not downloaded."""
+        import obstore
+
+        with usable(self._at):
+            try:
+                about = obstore.get(self._bucket, self._prefix + name, options={"head": True})
+            except FileNotFoundError:
+                return None
+            known = about.attributes.get("sha256")
+        if known is not None:
+            return Found(about.meta["e_tag"], known)
+        found = self.read(name)
+        return found and Found(found[0], hashlib.sha256(found[1]).hexdigest())
+
+    def read(self, name: str) -> tuple[object, bytes] | None:
+        """See `Store`."""
+        import obstore
+
+        with usable(self._at):
+            try:
+                found = obstore.get(self._bucket, self._prefix + name)
+                return found.meta["e_tag"], bytes(found.bytes())
+            except FileNotFoundError:
+                return None
+
+    def write(self, name: str, data: bytes, version: object | None, durable: bool = True) -> bool:
+        """See `Store`; what is written is always durable.
+
+        An upload whose answer was lost, and one that was sent again and then finds itself there, count as
+        written.
+        """
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
+
+        sha256 = hashlib.sha256(data).hexdigest()
+        with usable(self._at):
+            try:
+                obstore.put(
+                    self._bucket,
+                    self._prefix + name,
+                    data,
+                    attributes={"Content-Type": "application/octet-stream", "sha256": sha256},
+                    mode="create" if version is None else {"e_tag": str(version)},
+                    use_multipart=False,  # in parts nothing can be created only where nothing stands
+                )
+            except FileNotFoundError:
+                raise no_bucket(self._at) from None
+            except (AlreadyExistsError, PreconditionError):
+                return self._holds(name, sha256)
+            except GenericError:
+                if not self._holds(name, sha256):
+                    raise
+        return True
+
+    def _holds(self, name: str, sha256: str) -> bool:
+        """Say whether this content stands under a name; not by what is said with it alone."""
+        found = self.find(name)
+        if found is None or found.sha256 != sha256:
+            return False
+        content = self.read(name)
+        return content is not None and hashlib.sha256(content[1]).hexdigest() == sha256
+
+    def keep(self, name: str, under: str) -> None:
+        """See `Store`; the content stays in the store."""
+        import obstore
+
+        with usable(self._at):
+            obstore.copy(self._bucket, self._prefix + name, self._prefix + under, overwrite=True)
+
+    def together(self, contents: Sequence[bytes]) -> AbstractContextManager[None]:
+        """See `Store`; every upload is durable by itself."""
+        return nullcontext()
+
+    def remove(self, name: str) -> None:
+        """See `Store`."""
+        self._remove([self._prefix + name])
+
+    def names(self, folder: str) -> Iterator[str]:
+        """See `Store`."""
+        prefix = f"{self._prefix}{folder}/" if folder else self._prefix
+        for found in _listed(self._at._replace(name=prefix)):
+            if found["path"].startswith(prefix):  # and not the prefix itself, which consoles make objects of
+                yield found["path"].removeprefix(self._prefix)
+
+    def folders(self, folder: str) -> list[str]:
+        """See `Store`."""
+        import obstore
+
+        prefix = f"{self._prefix}{folder}/" if folder else self._prefix
+        with usable(self._at):
+            listed = obstore.list_with_delimiter(self._bucket, prefix.rstrip("/") or None)
+        return sorted(it.removeprefix(prefix) for it in listed["common_prefixes"])
+
+    def clear(self, folder: str) -> None:
+        """See `Store`."""
+        names = self.names(folder)
+        while some := list(islice(names, _REMOVED_AT_ONCE)):
+            self._remove([self._prefix + it for it in some])
+
+    def _remove(self, names: list[str]) -> None:
+        import obstore
+
+        with usable(self._at):
+            try:
+                obstore.delete(self._bucket, names)
+            except FileNotFoundError:  # Azure's word for one of them that somebody else removed
+                for name in names if len(names) > 1 else ():
+                    with suppress(FileNotFoundError):
+                        obstore.delete(self._bucket, name)
+
+
+_REMOVED_AT_ONCE = 1000
+
+
+def read_object(path: str) -> bytes:
+    """Return the bytes of one object.
+
+    Raises:
+        OSError: it cannot be had.
+        StoreError: whoever asks is not known any more.
+    """
+    import obstore
+    from obstore.exceptions import BaseError, PermissionDeniedError
+
+    at = Address.of(path)
+    try:
+        with signed_in(at):
+            return bytes(obstore.get(bucket_of(at.kind, at.bucket), at.name).bytes())
+    except PermissionDeniedError:
+        raise PermissionError from None
+    except ValueError:  # a name that the client cannot send: see `docs/stores.md`
+        raise OSError("InvalidName") from None
+    except BaseError as error:
+        raise OSError(code_of(error)) from None
+
+
+@contextmanager
+def open_object(path: str) -> Iterator[Any]:
+    """Open an object to read parts of it; a small one comes whole, in one request."""
+    import obstore
+    from obstore.exceptions import GenericError
+
+    at = Address.of(path)
+    bucket = bucket_of(at.kind, at.bucket)
+    with usable(at):
+        try:
+            beginning = obstore.get(bucket, at.name, options={"range": (0, _SMALL)})
+            size, content = beginning.meta["size"], bytes(beginning.bytes())
+        except GenericError as error:
+            if code_of(error) != "InvalidRange":  # there is not a single byte
+                raise
+            size, content = 0, b""
+        if size <= _SMALL:
+            yield io.BytesIO(content)
+            return
+        yield io.BufferedReader(_Parts(bucket, at.name, size), _PART)
+
+
+class _Parts(io.RawIOBase):
+    """A large object, of which parts are asked for."""
+
+    def __init__(self, bucket: Any, name: str, size: int) -> None:
+        super().__init__()
+        self._bucket, self._name, self._size, self._here = bucket, name, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._here, os.SEEK_END: self._size}[whence]
+        self._here = max(start + offset, 0)
+        return self._here
+
+    def tell(self) -> int:
+        return self._here
+
+    def readinto(self, buffer: Any) -> int:
+        import obstore
+
+        many = min(len(buffer), max(self._size - self._here, 0))
+        if many:
+            data = obstore.get_range(self._bucket, self._name, start=self._here, length=many)
+            buffer[:many] = memoryview(data)
+            self._here += many
+        return many
+
+
+_SMALL = 4 << 20  # bytes: most Parquet files of a night's run are no larger
+_PART = 1 << 20
+
+
+def list_objects(address: str) -> Iterator[tuple[str, int, str]]:
+    """Yield path, size and ETag of the objects whose addresses begin so, page by page."""
+    at = Address.of(address)
+    for found in _listed(at):
+        if found["path"].startswith(at.name) and not _is_folder(at, found):
+            yield f"{at.place}/{found['path']}", found["size"], found["e_tag"] or ""
+
+
+def object_itself(path: str) -> tuple[str, int, str] | None:
+    """Return path, size and ETag of one object; None if there is none of this name."""
+    import obstore
+
+    at = Address.of(path)
+    if not at.name or at.name.endswith("/"):
+        return None
+    with usable(at):
+        try:
+            about = obstore.head(bucket_of(at.kind, at.bucket), at.name)
+        except FileNotFoundError:
+            return None
+    return path, about["size"], _as_listed(at, about["e_tag"] or "")
+
+
+def _as_listed(at: Address, e_tag: str) -> str:
+    return e_tag.strip('"') if at.kind == "az" else e_tag  # lists of Azure have it without
+
+
+def list_level(address: str) -> Iterator[tuple[str, int, str] | str]:
+    """Yield the objects under a prefix up to the next `/`, and the longer prefixes that end there.
+
+    A level that is large and has no folders among its first names is yielded as the prefix itself: whoever
+    lists it does so page by page, while a level is held as a whole.
+    """
+    import obstore
+
+    at = Address.of(address)
+    first = list(islice(list_objects(address), _LARGEST_LEVEL + 1))
+    begin = len(f"{at.place}/{at.name}")
+    if len(first) <= _LARGEST_LEVEL:
+        yield from (it for it in first if "/" not in it[0][begin:])
+        inner = (it[0] for it in first if "/" in it[0][begin:])
+        yield from dict.fromkeys(it[: it.index("/", begin) + 1] for it in inner)
+        return
+    if not any("/" in it[0][begin:] for it in first):
+        yield address
+        return
+    with usable(at):
+        level = obstore.list_with_delimiter(bucket_of(at.kind, at.bucket), _folder_of(at.name) or None)
+    for found in level["objects"]:
+        if found["path"].startswith(at.name) and not _is_folder(at, found):
+            yield f"{at.place}/{found['path']}", found["size"], found["e_tag"] or ""
+    for longer in level["common_prefixes"]:
+        if f"{longer}/".startswith(at.name):
+            yield f"{at.place}/{longer}/"
+
+
+_LARGEST_LEVEL = 10_000  # objects
+
+
+def _folder_of(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _listed(at: Address) -> Iterator[Any]:
+    """Yield what the store says of the objects whose names begin so, and perhaps of some before and after."""
+    import obstore
+
+    folder, bucket = _folder_of(at.name), bucket_of(at.kind, at.bucket)
+    begins_within = at.name.rpartition("/")[2] != "" and not at.bucket.endswith(_UNSORTED)
+    if begins_within and (itself := object_itself(f"{at.place}/{at.name}")) is not None:
+        yield {"path": at.name, "size": itself[1], "e_tag": itself[2]}  # what follows begins behind it
+    pages = obstore.list(bucket, folder or None, offset=at.name if begins_within else None)
+    with usable(at):
+        for page in pages:
+            for found in page:
+                if begins_within and found["path"] > at.name and not found["path"].startswith(at.name):
+                    return
+                yield found
+
+
+_UNSORTED = "--x-s3"  # ends the names of S3's directory buckets, which list in no order
+
+
+def _is_folder(at: Address, found: Any) -> bool:
+    """Say whether what is listed stands for a folder, as consoles and Azure's hierarchies have them."""
+    import obstore
+
+    if found["size"] > 0:
+        return False
+    with usable(at):
+        try:
+            about = obstore.get(bucket_of(at.kind, at.bucket), found["path"], options={"head": True})
+        except FileNotFoundError:  # its name ends in a slash, which the client leaves out
+            return True
+    return about.attributes.get("hdi_isfolder") == "true"
