@@ -29,8 +29,8 @@ INSTANCES = _schema(
     (
         "source_version",
         _TEXT,
-        "keyed digest of the source's path and its generation on gs:// or time of modification locally; "
-        "empty where neither is known",
+        "keyed digest of the source's path and its generation on gs://, ETag on s3:// and az://, "
+        "or time of modification locally; empty where neither is known",
     ),
     ("outcome", _TEXT, "written, rejected (by policy), quarantined (not proved clean) or failed"),
     ("step", _TEXT, "the step that decided"),

@@ -1,7 +1,6 @@
 """What is found out about S3 and Azure before anything is read: may they be used, do they keep conditions."""
 
 import os
-import shutil
 import threading
 import uuid
 from collections.abc import Iterable
@@ -12,16 +11,17 @@ from typing import Any
 from beamstop_transforms.stores.base import PARTIAL, StoreError
 from beamstop_transforms.stores.clients import (
     AZURE_ACCOUNT,
-    AZURE_CREDENTIALS,
     KINDS,
-    LAPSED,
     NO_BUCKET,
     SIGN_IN,
     Address,
     code_of,
     find_aws_credentials,
+    is_denied,
+    is_lapsed,
     is_public,
     no_bucket,
+    status_of,
 )
 
 
@@ -79,7 +79,7 @@ def _search_aws(found: list[Any]) -> None:
 
 def _check_bucket(at: Address) -> None:
     import obstore
-    from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+    from obstore.exceptions import BaseError
 
     try:
         quick = KINDS[at.kind](at.bucket, _QUICK_RETRIES, _QUICK)
@@ -90,25 +90,21 @@ def _check_bucket(at: Address) -> None:
         code = code_of(error)
         if code in NO_BUCKET:
             raise no_bucket(at) from None
-        if code in LAPSED or isinstance(error, UnauthenticatedError):
-            raise StoreError(
-                f"{at.place}: the credentials are refused ({code}); {SIGN_IN[at.kind]}"
-            ) from None
-        if isinstance(error, PermissionDeniedError):
-            raise StoreError(
-                f"{at.place}: not permitted: {_LISTING[at.kind]}; grant it to these credentials"
-            ) from None
-        if code == "PermanentRedirect" or "region" in str(error):
+        if code in _ELSEWHERE:
             raise StoreError(f"{at.place}: it is in another region; set AWS_REGION to that") from None
-        hint = f", or {SIGN_IN['az']}" if at.kind == "az" and not _has_azure_credentials() else ""
+        if is_lapsed(error):
+            refused = f"{at.place}: the credentials are refused ({code})"
+            raise StoreError(f"{refused}; {SIGN_IN[at.kind]}") from None
+        if is_denied(error):
+            denied = f"{at.place}: not permitted: {_LISTING[at.kind]}"
+            raise StoreError(f"{denied}; grant it to these credentials") from None
+        # The last place where credentials for Azure are looked for is a machine of its own.
+        hint = f" Else {SIGN_IN['az']}" if at.kind == "az" and status_of(error) is None else ""
         raise StoreError(f"{at.place}: {code}; is the store reachable?{hint}") from None
 
 
+_ELSEWHERE = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "301", "307"})
 _LISTING = {"s3": "s3:ListBucket", "az": "Storage Blob Data Contributor (or Reader, to read)"}
-
-
-def _has_azure_credentials() -> bool:
-    return any(map(os.environ.get, AZURE_CREDENTIALS)) or shutil.which("az") is not None
 
 
 def _check_conditions(at: Address) -> None:
@@ -118,7 +114,7 @@ def _check_conditions(at: Address) -> None:
         StoreError: it does, or does not let us write.
     """
     import obstore
-    from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, PreconditionError
+    from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
     bucket = KINDS[at.kind](at.bucket, _QUICK_RETRIES, _QUICK)
     home = f"{at.name.rstrip('/')}/" if at.name.rstrip("/") else ""
@@ -134,11 +130,10 @@ def _check_conditions(at: Address) -> None:
     try:
         obstore.put(bucket, name, b"1", mode="create", use_multipart=False)
         keeps_apart = is_refused("create") and is_refused({"e_tag": '"0123456789abcdef0123456789abcdef"'})
-    except PermissionDeniedError:
-        raise StoreError(
-            f"{at.place}: not permitted: {_WRITING[at.kind]}; grant it to these credentials"
-        ) from None
     except BaseError as error:
+        if is_denied(error):
+            denied = f"{at.place}: not permitted: {_WRITING[at.kind]}"
+            raise StoreError(f"{denied}; grant it to these credentials") from None
         raise StoreError(f"{at.place}: cannot be written to ({code_of(error)}); {_CONDITIONS}") from None
     finally:
         with suppress(BaseError, FileNotFoundError):
@@ -148,9 +143,7 @@ def _check_conditions(at: Address) -> None:
 
 
 _WRITING = {"s3": "s3:PutObject", "az": "Storage Blob Data Contributor"}
-_CONDITIONS = (
-    "a target needs a store that honours If-None-Match and If-Match, such as S3 itself or a new MinIO"
-)
+_CONDITIONS = "a target needs one that honours If-None-Match and If-Match, as S3 and new MinIO do"
 # Before anything is read nobody should wait long for what does not answer.
 _QUICK_RETRIES = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
 _QUICK = {"connect_timeout": "3s", "timeout": "5s"}

@@ -53,7 +53,7 @@ def bucket_of(kind: str, name: str) -> Any:
     return KINDS[kind](name, _RETRIES, _OPTIONS)
 
 
-def _s3(bucket: str, retries: dict[str, Any], options: dict[str, Any]) -> Any:
+def _s3(bucket: str, retries: Any, options: Any) -> Any:
     from obstore.store import S3Store
 
     session = _aws_session()
@@ -62,12 +62,12 @@ def _s3(bucket: str, retries: dict[str, Any], options: dict[str, Any]) -> Any:
         filter(None, (*(os.environ.get(it) for it in _AWS_ENDPOINTS), profile.get("endpoint_url"))), None
     )
     region = os.environ.get("AWS_REGION") or session.get_config_variable("region")
-    config: dict[str, Any] = {"region": region or "us-east-1"}
+    config: Any = {"region": region or "us-east-1"}
     if endpoint is not None:
         config["endpoint"] = endpoint
         options = {**options, "allow_http": endpoint.startswith("http://")}
     found = find_aws_credentials()
-    provider = {"credential_provider": _AwsCredentials(found)} if found is not None else {}
+    provider: Any = {"credential_provider": _AwsCredentials(found)} if found is not None else {}
     return S3Store(bucket, config=config, client_options=options, retry_config=retries, **provider)
 
 
@@ -108,10 +108,10 @@ class _AwsCredentials:
         }
 
 
-def _azure(container: str, retries: dict[str, Any], options: dict[str, Any]) -> Any:
+def _azure(container: str, retries: Any, options: Any) -> Any:
     from obstore.store import AzureStore
 
-    config: dict[str, Any] = {}
+    config: Any = {}
     if not any(map(os.environ.get, AZURE_CREDENTIALS)) and shutil.which("az"):
         config["use_azure_cli"] = True
     if any(os.environ.get(it, "").startswith("http://") for it in _AZURE_ENDPOINTS):
@@ -138,7 +138,7 @@ SIGN_IN = {
     "s3": "run aws sso login, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     "az": "run az login, or set AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN",
 }
-LAPSED = frozenset(
+_LAPSED = frozenset(
     {
         "AuthenticationFailed",
         "ExpiredToken",
@@ -150,51 +150,73 @@ LAPSED = frozenset(
     }
 )
 NO_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound"})
-_CODE = re.compile(r"<Code>([A-Za-z]{3,64})</Code>")
+_CODE, _STATUS = re.compile(r"<Code>([A-Za-z]{3,64})</Code>"), re.compile(r"status code: (\d{3})")
 
 
 def code_of(error: Exception) -> str:
-    """Return the store's word for what went wrong, or the class of the error; its text may name objects."""
-    found = _CODE.search(str(error))
+    """Return the store's word for what went wrong, its HTTP status, or the class of the error.
+
+    Its whole text may name objects.
+    """
+    found = _CODE.search(str(error)) or _STATUS.search(str(error))
     return found[1] if found else type(error).__name__
+
+
+def status_of(error: Exception) -> int | None:
+    """Return the HTTP status of an error, None where no answer came."""
+    found = _STATUS.search(str(error))
+    return int(found[1]) if found else None
+
+
+def is_lapsed(error: Exception) -> bool:
+    """Say whether a store does not know, or no longer, who asks."""
+    from obstore.exceptions import UnauthenticatedError
+
+    code = code_of(error)
+    # An answer to HEAD has no text: S3 says no more than 400 there of a token that has expired.
+    return isinstance(error, UnauthenticatedError) or status_of(error) == 401 or code in {*_LAPSED, "400"}
+
+
+def is_denied(error: Exception) -> bool:
+    """Say whether a store knows who asks, and does not permit it."""
+    from obstore.exceptions import PermissionDeniedError
+
+    return not is_lapsed(error) and (isinstance(error, PermissionDeniedError) or status_of(error) == 403)
 
 
 @contextmanager
 def signed_in(at: Address) -> Iterator[None]:
     """Tell credentials that lapsed from trouble with one object: every other one would end like it."""
-    from obstore.exceptions import BaseError, UnauthenticatedError
+    from obstore.exceptions import BaseError
 
     try:
         yield
     except BaseError as error:
-        code = code_of(error)
-        if isinstance(error, UnauthenticatedError) or code in LAPSED:
-            raise StoreError(
-                f"{at.place}: the credentials hold no longer ({code}); {SIGN_IN[at.kind]}"
-            ) from None
+        if is_lapsed(error):
+            lapsed = f"{at.place}: the credentials hold no longer ({code_of(error)})"
+            raise StoreError(f"{lapsed}; {SIGN_IN[at.kind]}") from None
         raise
 
 
 @contextmanager
 def usable(at: Address) -> Iterator[None]:
     """Tell trouble with a whole bucket, and with credentials, from trouble with one object in it."""
-    from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedError
+    from obstore.exceptions import BaseError, InvalidPathError
 
     try:
         with signed_in(at):
             yield
-    except PermissionDeniedError:
-        raise StoreError(f"{at.place}: no longer permitted; grant it to these credentials") from None
     except (InvalidPathError, ValueError):
         raise StoreError(
             f"{at.place}: a name there has an empty part (//), . or .. for a part, or a line break in it, "
-            "which no client of this store can ask for; rename the object, or leave its folder out"
+            "which cannot be asked for; rename the object, or leave its folder out"
         ) from None
     except BaseError as error:
-        code = code_of(error)
-        if code in NO_BUCKET:
+        if is_denied(error):
+            raise StoreError(f"{at.place}: no longer permitted; grant it to these credentials") from None
+        if code_of(error) in NO_BUCKET:
             raise no_bucket(at) from None
-        raise StoreError(f"{at.place}: {code}; is the store reachable?") from None
+        raise StoreError(f"{at.place}: {code_of(error)}; is the store reachable?") from None
 
 
 def no_bucket(at: Address) -> StoreError:

@@ -9,7 +9,16 @@ from itertools import islice
 from typing import Any
 
 from beamstop_transforms.stores.base import Found
-from beamstop_transforms.stores.clients import Address, bucket_of, code_of, no_bucket, signed_in, usable
+from beamstop_transforms.stores.clients import (
+    Address,
+    bucket_of,
+    code_of,
+    is_denied,
+    no_bucket,
+    signed_in,
+    status_of,
+    usable,
+)
 
 
 class ObjectStore:
@@ -58,23 +67,23 @@ class ObjectStore:
         import obstore
         from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
 
-        sha256 = hashlib.sha256(data).hexdigest()
+        attributes = _attributes(data)
         with usable(self._at):
             try:
                 obstore.put(
                     self._bucket,
                     self._prefix + name,
                     data,
-                    attributes={"Content-Type": "application/octet-stream", "sha256": sha256},
+                    attributes=attributes,
                     mode="create" if version is None else {"e_tag": str(version)},
                     use_multipart=False,  # in parts nothing can be created only where nothing stands
                 )
             except FileNotFoundError:
                 raise no_bucket(self._at) from None
             except (AlreadyExistsError, PreconditionError):
-                return self._holds(name, sha256)
-            except GenericError:
-                if not self._holds(name, sha256):
+                return self._holds(name, attributes["sha256"])
+            except GenericError as error:
+                if (status_of(error) or 500) < 500 or not self._holds(name, attributes["sha256"]):
                     raise
         return True
 
@@ -138,6 +147,10 @@ class ObjectStore:
 _REMOVED_AT_ONCE = 1000
 
 
+def _attributes(data: bytes) -> dict[str, str]:
+    return {"Content-Type": "application/octet-stream", "sha256": hashlib.sha256(data).hexdigest()}
+
+
 def read_object(path: str) -> bytes:
     """Return the bytes of one object.
 
@@ -146,18 +159,16 @@ def read_object(path: str) -> bytes:
         StoreError: whoever asks is not known any more.
     """
     import obstore
-    from obstore.exceptions import BaseError, PermissionDeniedError
+    from obstore.exceptions import BaseError
 
     at = Address.of(path)
     try:
         with signed_in(at):
             return bytes(obstore.get(bucket_of(at.kind, at.bucket), at.name).bytes())
-    except PermissionDeniedError:
-        raise PermissionError from None
     except ValueError:  # a name that the client cannot send: see `docs/stores.md`
         raise OSError("InvalidName") from None
     except BaseError as error:
-        raise OSError(code_of(error)) from None
+        raise (PermissionError if is_denied(error) else OSError(code_of(error))) from None
 
 
 @contextmanager

@@ -1,0 +1,103 @@
+"""What stands between a store and its client on loopback: delays, faults, and answers that are lost."""
+
+import http.client
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+_OF_ONE_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
+
+
+class Between(ThreadingHTTPServer):
+    """Passes requests on to a server and its answers back.
+
+    Attributes:
+        delay: seconds that each request takes longer.
+        trouble: status and body of the answers that the next requests get, in place of the server's.
+        lose_answer: the server does what the next request says, but the answer is a 503.
+        dropped: headers of requests that are not passed on.
+        answers: method → status and body of all answers to it.
+        requests: method and path of all that came.
+        authorizations: what the last ones said who they are.
+    """
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, url: str, delay: float = 0.0) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.upstream = urlsplit(url)
+        self.delay = delay
+        self.trouble: list[tuple[int, str]] = []
+        self.lose_answer = False
+        self.dropped: frozenset[str] = frozenset()
+        self.answers: dict[str, tuple[int, str]] = {}
+        self.requests: list[str] = []
+        self.authorizations: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}{self.upstream.path}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Between
+    protocol_version = "HTTP/1.1"
+
+    def _pass_on(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        between = self.server
+        between.requests.append(f"{self.command} {self.path}")
+        between.authorizations.append(self.headers.get("Authorization", ""))
+        time.sleep(between.delay)
+        if between.trouble or self.command in between.answers:
+            status, said = between.answers.get(self.command) or between.trouble.pop(0)
+            return self._answer(status, [("Content-Type", "application/xml")], said.encode())
+        upstream = http.client.HTTPConnection(between.upstream.hostname or "", between.upstream.port)
+        headers = {
+            name: value
+            for name, value in self.headers.items()
+            if name.lower() not in between.dropped | _OF_ONE_HOP
+        }
+        upstream.request(self.command, self.path, body, {**headers, "Content-Length": str(len(body))})
+        answer = upstream.getresponse()
+        content = answer.read()
+        upstream.close()
+        if between.lose_answer:
+            between.lose_answer = False
+            return self._answer(503, [], b"")
+        kept = [it for it in answer.getheaders() if it[0].lower() not in _OF_ONE_HOP]
+        length = answer.getheader("Content-Length") if self.command == "HEAD" else None
+        return self._answer(answer.status, kept, content, length)
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass_on  # noqa: N815
+
+    def _answer(
+        self, status: int, headers: list[tuple[str, str]], body: bytes, length: str | None = None
+    ) -> None:
+        self.send_response_only(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        if status not in (204, 304):
+            self.send_header("Content-Length", length or str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def between(url: str, delay: float = 0.0) -> Iterator[Between]:
+    """Stand before the server at a URL until the end."""
+    server = Between(url, delay)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
