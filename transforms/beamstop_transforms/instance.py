@@ -35,16 +35,20 @@ class Source:
     """One file or object to be de-identified.
 
     Attributes:
-        path: local path or `gs://` address; bytes that are not UTF-8 are surrogate escapes.
+        path: local path, address in an object store, or member of an archive (see `archives`); bytes that are
+            not UTF-8 are surrogate escapes.
         size: bytes, as listed.
-        version: generation on gs://, modification time in nanoseconds locally, empty where unknown.
+        version: generation on gs://, ETag on s3:// and az://, modification time in nanoseconds locally, for a
+            member of a zip its checksum and date, of a tar the tar's version; empty where unknown.
         suspect: a reason not to touch it; empty for none.
+        span: where a member of a tar begins, its header included, and how long it is; else None.
     """
 
     path: str
     size: int
     version: str
     suspect: str = ""
+    span: tuple[int, int] | None = None
 
     @property
     def raw_path(self) -> bytes:

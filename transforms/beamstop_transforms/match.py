@@ -12,6 +12,7 @@ import apache_beam as beam
 from apache_beam.pipeline import Pipeline
 from apache_beam.pvalue import PCollection
 
+from beamstop_transforms.archives import opened
 from beamstop_transforms.instance import Source
 from beamstop_transforms.redistribute import Packing, unpack
 from beamstop_transforms.step import Transform
@@ -26,6 +27,8 @@ from beamstop_transforms.stores import (
 )
 
 _WILD = re.compile(r"[*?\[]")
+
+_OPENED = (".zip", ".tar")  # how a pattern ends that names archives, rather than all that is in a folder
 
 
 _BRANCHES = 256  # to be listed side by side
@@ -134,6 +137,20 @@ def find_sources(pattern: str) -> Iterator[Source]:
 
 def branch(pattern: str) -> Iterator[Source | Branch]:
     """Yield the sources that the uppermost folders of a pattern have, and the folders below them."""
+    for found in _branches(pattern):
+        yield from _opened(pattern, found) if isinstance(found, Source) else [found]
+
+
+def _opened(pattern: str, source: Source) -> Iterator[Source]:
+    """Yield the members of an archive that a pattern names, any other source itself."""
+    if _WILD.search(pattern) and (is_remote(pattern) or not os.path.lexists(pattern)):
+        is_named = pattern.lower().endswith(_OPENED)
+    else:
+        is_named = source.path == (pattern if is_remote(pattern) else os.path.abspath(pattern))
+    return opened(source) if is_named else iter([source])
+
+
+def _branches(pattern: str) -> Iterator[Source | Branch]:
     if is_remote(pattern):
         yield from _spread(pattern, _stem(pattern), _remote_level)
         if not _WILD.search(pattern) and (itself := object_itself(pattern)) is not None:
@@ -161,6 +178,11 @@ def _spread(
 
 def list_branch(branch: Branch) -> Iterator[Source]:
     """Yield the sources of one branch."""
+    for source in _listed(branch):
+        yield from _opened(branch.pattern, source)
+
+
+def _listed(branch: Branch) -> Iterator[Source]:
     pattern, place = branch.pattern, branch.place
     if is_remote(pattern):
         yield from _remote_sources(pattern, place)

@@ -10,16 +10,18 @@ from time import perf_counter
 
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
+from pydicom.dataset import FileDataset
 
 from beamstop.dicom.files import read_dicom
 from beamstop.dicom.limits import DEFAULT_LIMITS, Limits, check_limits
-from beamstop.errors import Failed
+from beamstop.errors import Failed, Rejected
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
 from beamstop.pixels.decoder import DecoderLimits, limit_decoder
+from beamstop_transforms.archives import BEGINNING, archive_kind, is_member, read_member
 from beamstop_transforms.instance import Instance, Source, source_id_of, version_digest
 from beamstop_transforms.step import Branches, Transform, Work, attempted, branches
-from beamstop_transforms.stores import is_remote, read_remote
+from beamstop_transforms.stores import is_remote, open_at_once, read_range, read_remote
 
 FOLDER_UNREADABLE = "folder_unreadable"
 WORKING = "working-"  # how the names of notes of what is worked on begin
@@ -58,10 +60,10 @@ class ReadDicom(Transform):
         def work(instance: Instance) -> None:
             if reason := instance.source.suspect or self.suspects.get(instance.source_id):
                 raise Failed(reason)
-            data = read_source(instance.source, self.limits.bytes)
+            data = _unless_an_archive(instance.source, self.limits.bytes)
             instance.bytes_in = len(data)
             instance.source_digest = identity.digest("source", data).hex()
-            instance.dataset = read_dicom(data, self.limits.bytes, self.limits.elements)
+            instance.dataset = _read_dicom(data, self.limits)
             check_limits(instance.dataset, self.limits)
 
         return work
@@ -99,16 +101,44 @@ class _BeginFn(beam.DoFn):
             os.close(self._note)
 
 
+def _unless_an_archive(source: Source, max_bytes: int) -> bytes:
+    """Return the bytes of a source; of one that is too large it matters whether it is an archive."""
+    try:
+        return read_source(source, max_bytes)
+    except Failed as failure:
+        if failure.reason != "too_large" or is_member(source.path):
+            raise
+        try:
+            kind = archive_kind(read_range(source.path, 0, BEGINNING))
+        except OSError:
+            kind = None
+        if kind is None:
+            raise
+        raise Rejected("archive", kind) from None
+
+
+def _read_dicom(data: bytes, limits: Limits) -> FileDataset:
+    """Read one instance; tell an archive, which may be full of them, from what is no DICOM."""
+    try:
+        return read_dicom(data, limits.bytes, limits.elements)
+    except Rejected as refusal:
+        kind = archive_kind(data[:BEGINNING]) if refusal.reason == "not_dicom" else None
+        raise Rejected("archive", kind) if kind is not None else refusal from None
+
+
 def read_source(source: Source, max_bytes: int) -> bytes:
     """Return the bytes of a source.
 
     Raises:
+        Rejected: `archive_member`, see `read_member`.
         Failed: `source_unreadable`, `folder_unreadable` (nobody knows what is in it) or `too_large`; the
             detail is the class of the error.
     """
     if source.size > max_bytes:
         raise Failed("too_large")
     try:
+        if is_member(source.path):
+            return read_member(source)
         return read_remote(source.path) if is_remote(source.path) else _read_file(source.path, max_bytes)
     except OSError as error:
         is_folder = not is_remote(source.path) and os.path.isdir(source.path)
@@ -116,14 +146,10 @@ def read_source(source: Source, max_bytes: int) -> bytes:
 
 
 def _read_file(path: str, max_bytes: int) -> bytes:
-    with open(path, "rb", opener=_open_at_once) as file:
+    with open(path, "rb", opener=open_at_once) as file:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
             raise Failed("source_unreadable", "not a regular file")
         if about.st_size > max_bytes:
             raise Failed("too_large")
         return file.read()
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a named pipe in the archive must not stop the worker

@@ -4,6 +4,7 @@ import pickle
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics.metric import Metrics
@@ -111,7 +112,12 @@ def _is_too_much(load: tuple[int, float]) -> bool:
 
 def pack(sources: Iterable[Source]) -> bytes:
     """Return sources as bytes."""
-    return zlib.compress(pickle.dumps([(it.path, it.size, it.version) for it in sources]), 1)
+    return zlib.compress(pickle.dumps([_packed(it) for it in sources]), 1)
+
+
+def _packed(source: Source) -> tuple[Any, ...]:
+    plain = source.path, source.size, source.version
+    return (*plain, source.suspect, source.span) if source.suspect or source.span else plain
 
 
 def unpack(packed: bytes) -> Iterator[Source]:

@@ -137,7 +137,10 @@ def amend(
 
 
 def explain_file(
-    file: Annotated[Path, typer.Argument(help="one DICOM file; it stays as it is and nothing is written")],
+    file: Annotated[
+        str,
+        typer.Argument(help="one DICOM file, object or member of an archive; it stays as it is"),
+    ],
     recipe: Annotated[str, typer.Option(help="a file, or the name of a recipe that ships")] = "default",
     show_values: Annotated[
         bool, typer.Option("--show-values", help="print values too; on a terminal only")
@@ -161,7 +164,7 @@ def explain_file(
             raise DeidError("--show-values: values of a patient are printed on a terminal only")
         loaded = load_recipe(recipe)
         try:
-            data = file.read_bytes()
+            data = _content(file)
         except OSError as error:
             why = (os.strerror(error.errno) if error.errno else type(error).__name__).lower()
             raise DeidError(f"FILE: {why}; name one DICOM file") from None
@@ -170,3 +173,16 @@ def explain_file(
             typer.echo(line)
         if is_set_aside(found):
             raise typer.Exit(Exit.SET_ASIDE)
+
+
+def _content(file: str) -> bytes:
+    """Return the bytes of a file, an object, or a member of an archive as `beamstop sources` names it."""
+    from beamstop_transforms.archives import find_member, is_member, read_member
+    from beamstop_transforms.stores import is_remote, read_remote
+
+    if is_member(file):
+        member = find_member(file)
+        if member is None:
+            raise DeidError("FILE: no such member; name it as beamstop sources prints it")
+        return read_member(member)
+    return read_remote(file) if is_remote(file) else Path(file).read_bytes()

@@ -2,6 +2,10 @@
 
 REMEDIES = {
     "not_dicom": "Nothing, unless it should have been DICOM.",
+    "archive": "Name it with --input: a zip or an uncompressed tar is opened then; unpack any other.",
+    "archive_member": "Unpack it with its password or program, and name the folder with --input.",
+    "archive_unreadable": "Ask for another copy of the archive: it is broken or cut short.",
+    "archive_too_large": "Divide the archive, or unpack it and name the folder with --input.",
     "dicomdir": "Nothing: the instances it lists are sources of their own.",
     "duplicate": "Nothing: its twin was written.",
     "duplicate_conflict": "Two different instances share a SOP Instance UID: find the genuine one, "

@@ -1,5 +1,6 @@
 """Where files are put: a local folder, a prefix in a bucket, an imaging server; behind one small protocol."""
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -8,7 +9,7 @@ from beamstop_transforms.stores import gcs, objects
 from beamstop_transforms.stores.base import BUCKETS, PARTIAL, Found, Store, StoreError, is_dicomweb, is_remote
 from beamstop_transforms.stores.check_objects import check_objects
 from beamstop_transforms.stores.dicomweb import DicomwebStore, check_dicomweb
-from beamstop_transforms.stores.local import LocalStore
+from beamstop_transforms.stores.local import LocalStore, open_at_once
 
 __all__ = [
     "BUCKETS",
@@ -24,10 +25,13 @@ __all__ = [
     "list_level",
     "list_remote",
     "object_itself",
+    "open_at_once",
     "open_seekable",
     "open_store",
     "paths_in",
+    "read_range",
     "read_remote",
+    "version_of",
 ]
 
 
@@ -70,6 +74,32 @@ def read_remote(path: str) -> bytes:
         StoreError: whoever asks is not known any more.
     """
     return gcs.read_object(path) if _is_gcs(path) else objects.read_object(path)
+
+
+def read_range(path: str, start: int, length: int) -> bytes:
+    """Return a part of a file or object, or what there is of it.
+
+    Raises:
+        OSError: it cannot be had.
+        StoreError: whoever asks is not known any more.
+    """
+    if is_remote(path):
+        return (gcs if _is_gcs(path) else objects).read_range(path, start, length)
+    with open(path, "rb", opener=open_at_once) as file:
+        file.seek(start)
+        return file.read(length)
+
+
+def version_of(path: str) -> tuple[int, str] | None:
+    """Return size and version of a file or object as it stands now; None if it does not."""
+    if is_remote(path):
+        found = object_itself(path)
+        return found and found[1:]
+    try:
+        about = os.stat(path)
+    except OSError:
+        return None
+    return about.st_size, str(about.st_mtime_ns)
 
 
 Listed = tuple[str, int, str]  # path, size and version of an object

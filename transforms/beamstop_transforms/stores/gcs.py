@@ -147,18 +147,37 @@ def read_object(path: str) -> bytes:
         OSError: it cannot be had.
         StoreError: whoever asks is not known any more.
     """
+    with _as_os_error(path) as blob:
+        data: bytes = blob.download_as_bytes(retry=_retry())
+    return data
+
+
+@contextmanager
+def _as_os_error(path: str) -> Iterator[Any]:
+    """Yield an object, whose own trouble is an OSError."""
     from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound
 
     bucket, _, name = path.removeprefix("gs://").partition("/")
     try:
         with _signed_in(bucket):
-            data: bytes = _client().bucket(bucket).blob(name).download_as_bytes(retry=_retry())
+            yield _client().bucket(bucket).blob(name)
     except NotFound:
         raise FileNotFoundError from None
     except Forbidden:
         raise PermissionError from None
     except GoogleAPIError as error:
         raise OSError(type(error).__name__) from None
+
+
+def read_range(path: str, start: int, length: int) -> bytes:
+    """Return a part of an object, or what there is of it; see `read_object`."""
+    from google.api_core.exceptions import RequestRangeNotSatisfiable
+
+    with _as_os_error(path) as blob:
+        try:
+            data: bytes = blob.download_as_bytes(start=start, end=start + length - 1, retry=_retry())
+        except RequestRangeNotSatisfiable:
+            return b""
     return data
 
 

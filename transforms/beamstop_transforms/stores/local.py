@@ -203,6 +203,11 @@ def _unlink(path: str) -> None:
         os.unlink(path)
 
 
+def open_at_once(path: str, flags: int) -> int:
+    """Open a file without waiting: a named pipe in an archive must not stop the worker."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def _version(about: os.stat_result) -> object:
     return about.st_ino, about.st_mtime_ns, about.st_size
 

@@ -159,12 +159,35 @@ def read_object(path: str) -> bytes:
         StoreError: whoever asks is not known any more.
     """
     import obstore
+
+    with _as_os_error(path) as at:
+        return bytes(obstore.get(bucket_of(at.kind, at.bucket), at.name).bytes())
+
+
+def read_range(path: str, start: int, length: int) -> bytes:
+    """Return a part of an object, or what there is of it; see `read_object`."""
+    import obstore
+    from obstore.exceptions import GenericError
+
+    with _as_os_error(path) as at:
+        bucket = bucket_of(at.kind, at.bucket)
+        try:
+            return bytes(obstore.get_range(bucket, at.name, start=start, length=length))
+        except GenericError as error:
+            if code_of(error) == "InvalidRange":
+                return b""
+            raise
+
+
+@contextmanager
+def _as_os_error(path: str) -> Iterator[Address]:
+    """Yield the address of an object, whose own trouble is an OSError."""
     from obstore.exceptions import BaseError
 
     at = Address.of(path)
     try:
         with signed_in(at):
-            return bytes(obstore.get(bucket_of(at.kind, at.bucket), at.name).bytes())
+            yield at
     except ValueError:  # a name that the client cannot send: see `docs/stores.md`
         raise OSError("InvalidName") from None
     except BaseError as error:
@@ -190,15 +213,15 @@ def open_object(path: str) -> Iterator[Any]:
         if size <= _SMALL:
             yield io.BytesIO(content)
             return
-        yield io.BufferedReader(_Parts(bucket, at.name, size), _PART)
+        yield io.BufferedReader(_Parts(at, size), _PART)
 
 
 class _Parts(io.RawIOBase):
     """A large object, of which parts are asked for."""
 
-    def __init__(self, bucket: Any, name: str, size: int) -> None:
+    def __init__(self, at: Address, size: int) -> None:
         super().__init__()
-        self._bucket, self._name, self._size, self._here = bucket, name, size, 0
+        self._object, self._size, self._here = at, size, 0
 
     def readable(self) -> bool:
         return True
@@ -219,7 +242,10 @@ class _Parts(io.RawIOBase):
 
         many = min(len(buffer), max(self._size - self._here, 0))
         if many:
-            data = obstore.get_range(self._bucket, self._name, start=self._here, length=many)
+            at = self._object
+            with usable(at):
+                bucket = bucket_of(at.kind, at.bucket)
+                data = obstore.get_range(bucket, at.name, start=self._here, length=many)
             buffer[:many] = memoryview(data)
             self._here += many
         return many
