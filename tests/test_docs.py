@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 from beamstop import Rejected, deidentify
 from beamstop.audit import CHANGES, CROSSWALK, FINDINGS, INSTANCES, PRUNED_FILES
 from beamstop.recipe.load import parse_recipe, recipe_names
-from beamstop.recipe.model import Recipe
+from beamstop.recipe.model import Recipe, SubjectPart
 from beamstop_pipeline.cli import app, main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -147,6 +147,22 @@ def test_the_core_shown_does_what_its_rules_say() -> None:
     assert "InstitutionName" not in after
     assert re.fullmatch("[A-Z2-7]{16}", after.PatientID)
     assert before.PatientID == "12345678"
+
+
+def test_the_table_of_subjects_shown_does_what_is_said(
+    tmp_path: Path, key: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (table,), (python,) = _blocks("subjects.md", "csv"), _blocks("subjects.md", "python")
+    (tmp_path / "subjects.csv").write_text(table)
+    monkeypatch.chdir(tmp_path)
+    example: dict[str, Any] = {"key": key, "dataset": _dataset(PatientID="R-1001", StudyDate="20240131")}
+    exec(python, example)  # noqa: S102 - our own documentation
+    assert (example["clean"].PatientID, example["clean"].StudyDate) == ("STUDY-A", "20240101")
+    with pytest.raises(Rejected, match="refused"):
+        deidentify(_dataset(PatientID="Q-3003"), example["recipe"], key, subjects=example["subjects"])
+    (block,) = _blocks("subjects.md", "yaml")
+    assert yaml.safe_load(block)["subjects"].keys() == SubjectPart.model_fields.keys()
+    parse_recipe(block)
 
 
 def _dataset(**attributes: str) -> Dataset:

@@ -31,7 +31,7 @@ TRANSFORMS = {
 }
 TYPES = {
     *("Branches", "Decisions", "Instance", "JobOutputs", "Resolved", "Run", "Skipping", "Source", "Target"),
-    *("Attempts", "Work", "Written"),
+    *("Attempts", "StagedSubjects", "Work", "Written"),
 }
 
 
@@ -51,12 +51,13 @@ def test_the_core_exports_its_verbs_and_what_they_take_and_give() -> None:
         ),
         *("TextDetector", "TextPolicy", "deidentify", "deidentify_bytes", "generate_key", "load_detector"),
         *("load_recipe", "parse_recipe", "recipe_schema", "resolve_key"),
+        *("Subjects", "SubjectsError", "load_subjects"),
     }
     assert set(beamstop.__all__) >= VERBS
 
 
 def test_the_transforms_are_exported_with_the_types_they_need() -> None:
-    assert set(beamstop_transforms.__all__) == TRANSFORMS | TYPES | {"new_run_id"}
+    assert set(beamstop_transforms.__all__) == TRANSFORMS | TYPES | {"new_run_id", "stage_subjects"}
 
 
 @pytest.mark.parametrize(

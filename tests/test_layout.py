@@ -18,7 +18,7 @@ FLOORS = (
     ("leaks", "rules"),
     ("words",),
     ("pixels",),
-    ("audit", "keys"),
+    ("audit", "keys", "subjects"),
     ("identity",),
     ("dicom",),
     ("standard",),

@@ -31,6 +31,7 @@ from beamstop.rules.tag_identifiers import (
 )
 from beamstop.standard.actions import Action
 from beamstop.steps.insert import PATIENT_IDENTITY_REMOVED
+from beamstop.subjects import Subjects
 from beamstop.text.detector import DetectorLoader, TextPolicy
 from beamstop.text.regions import Region
 from beamstop.text.where_text import why_no_text
@@ -292,7 +293,11 @@ class Explanation:
 
 
 def explain_instance(
-    data: bytes, recipe: Recipe, key: bytes, load_detector: DetectorLoader = load_detector
+    data: bytes,
+    recipe: Recipe,
+    key: bytes,
+    load_detector: DetectorLoader = load_detector,
+    subjects: Subjects | None = None,
 ) -> Explanation:
     """Run the whole chain for one instance in memory and explain what it did.
 
@@ -301,6 +306,7 @@ def explain_instance(
         recipe: that is applied.
         key: any; no pseudonym is shown.
         load_detector: makes the text detector, where the recipe needs one.
+        subjects: a table of subjects, made with this key; None for none.
 
     Raises:
         DeidError: other than a refusal, such as missing weights.
@@ -311,7 +317,8 @@ def explain_instance(
     try:
         dataset = read_dicom(data)
         original = copy.deepcopy(dataset)
-        chain.run(dataset, recipe, recipe.identity(key), detector, detail=True, finished=finished)
+        identity = recipe.identity(key, subjects)
+        chain.run(dataset, recipe, identity, detector, detail=True, finished=finished)
     except Refusal as refusal:
         found.outcome = type(refusal).__name__.lower()
         found.why = str(refusal)

@@ -80,7 +80,7 @@ def _deidentify(sources: Any, job: Job, target: Target) -> Written:
     """Return what WriteDicom returns; its rows are those of every step, each with what belongs to it."""
     detail = job.audit_detail == "changes"
     read = ReadDicom(job.key, job.limits, job.suspects, job.progress)
-    clean = Deidentify(job.recipe, job.key, job.load_detector, detail, job.limits)
+    clean = Deidentify(job.recipe, job.key, job.load_detector, detail, job.limits, job.subjects)
     is_stream = job.subscription is not None
     write = WriteDicom(target, job.attributes is not None, job.incremental, together=True, at_once=is_stream)
     # What a step refuses stays with the others: nothing is joined, which runners would do after all the work.
@@ -99,7 +99,9 @@ def _attempts(job: Job, target: Target) -> Attempts | None:
 
 
 def _decisions(job: Job, target: Target) -> Decisions | None:
-    return Decisions(target, job.recipe.digest, version("beamstop")) if job.incremental else None
+    if not job.incremental:
+        return None
+    return Decisions(target, job.recipe.digest, version("beamstop"), job.subjects_digest, job.absent)
 
 
 def target_of_job(job: Job) -> Target:
@@ -131,11 +133,13 @@ def run_of_job(job: Job, target: Target) -> Run:
             "incremental": job.incremental,
             "prune": job.prune,
             "limit": job.limit,
+            "subjects": bool(job.lines),
             "audit_detail": job.audit_detail,
             "limits": asdict(job.limits),
             "workers": job.workers,
             "max_memory": job.max_memory,
             "stall_timeout": job.stall_timeout,
         },
+        subjects=job.subjects_digest,
         started=job.started,
     )

@@ -3,20 +3,25 @@
 import os
 import re
 import stat
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from beamstop.dicom.limits import Limits
-from beamstop.errors import DeidError
+from beamstop.errors import DeidError, SubjectsError
 from beamstop.keys import resolve_key
 from beamstop.ocr import load_detector
-from beamstop.recipe.model import Recipe
+from beamstop.recipe.model import Recipe, SubjectPart
+from beamstop.subjects import Line, table_digest
 from beamstop.text.detector import DetectorLoader
 from beamstop_pipeline.lacking import warnings_of
+from beamstop_transforms.subjects import StagedSubjects
 
 STALL_TIMEOUT = 2400.0
 WINDOW = 300.0
@@ -58,6 +63,8 @@ class Job:
         suspects: source_id → reason of the sources that broke an earlier run.
         careful: source_ids of what workers elsewhere were at when they died: see `Attempts`.
         recovered: see `recovered_runs`.
+        lines: of the table of subjects; none for no table.
+        subjects: the table, once it is where workers find it.
         load_detector: loads the text detector, once per worker process.
     """
 
@@ -86,7 +93,21 @@ class Job:
     suspects: Mapping[str, str] = field(default_factory=dict)
     careful: frozenset[str] = field(default=frozenset(), repr=False)
     recovered: tuple[str, ...] = ()
+    lines: tuple[Line, ...] = field(default=(), repr=False)
+    subjects: StagedSubjects | None = None
     load_detector: DetectorLoader = load_detector
+
+    @cached_property
+    def subjects_digest(self) -> str | None:
+        """The keyed digest of the table of subjects, in hex; None for no table."""
+        if not self.lines:
+            return None
+        return table_digest(self.lines, self.recipe.identity(resolve_key(self.key))).hex()
+
+    @property
+    def absent(self) -> str:
+        """What the recipe says of who is in no line of the table."""
+        return (self.recipe.subjects or SubjectPart()).absent
 
     @property
     def processes(self) -> int:
@@ -138,6 +159,43 @@ def check_key(key: str | None, ephemeral: bool, incremental: bool = False) -> No
         )
     if key is not None:
         resolve_key(key)
+
+
+def lines_of(subjects: str | None, recipe: Recipe, key: str) -> tuple[Line, ...]:
+    """Return the lines of a table of subjects; none for no table.
+
+    Args:
+        subjects: a file or object; None for none.
+        recipe: says how it is read.
+        key: reference of the run's key.
+
+    Raises:
+        SubjectsError: it cannot be used, or the recipe needs one and there is none.
+    """
+    if subjects is None:
+        if recipe.subjects is not None:
+            recipe.bouncers_of(None)
+        return ()
+    with _here(subjects) as path:
+        return tuple(recipe.read_subjects(path, resolve_key(key)))
+
+
+@contextmanager
+def _here(subjects: str) -> Iterator[str]:
+    """Yield the path of a table on this machine; that of an object is its owner's alone, and soon gone."""
+    from beamstop_transforms.stores import is_remote, open_store
+
+    if not is_remote(subjects):
+        yield subjects
+        return
+    place, _, name = subjects.rpartition("/")
+    found = open_store(place).read(name)
+    if found is None:
+        raise SubjectsError(f"--subjects {subjects}: there is no such object; check its name")
+    with tempfile.NamedTemporaryFile(suffix=Path(name).suffix) as file:
+        file.write(found[1])
+        file.flush()
+        yield file.name
 
 
 def check_places(inputs: Sequence[str], targets: dict[str, str]) -> None:
@@ -209,6 +267,7 @@ def check_stream(job: Job, here: bool) -> None:
         "--limit": job.limit,
         "--attributes": job.attributes,
         "--png": job.png,
+        "--subjects": job.lines,
     }
     for option, given in refused.items():
         if given:

@@ -37,3 +37,24 @@ def originals(inputs: Sequence[str], identity: Identity) -> Iterator[tuple[str, 
     for pattern in inputs:
         for source in find_sources(pattern):
             yield source_id_of(source, identity), source
+
+
+def check_subjects(audit: str, identity: Identity, digest: str | None) -> None:
+    """Check that a table of subjects is that of the newest run.
+
+    Args:
+        audit: the AUDIT folder or prefix.
+        identity: of the key of the runs.
+        digest: of the table; None for none.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    *_, newest = sealed_records(audit, identity)
+    recorded = newest.get("subjects")
+    if recorded is not None and digest is None:
+        raise ConfigurationError("--subjects: the newest run had a table; name it")
+    if recorded != digest:
+        raise ConfigurationError(
+            "--subjects: it is not, line by line, the table of the newest run; name that one, or run again"
+        )

@@ -1,6 +1,6 @@
 """What `beamstop` exports; `__init__` loads each name from its module when it is first used."""
 
-from .chain import Deidentified, deidentify, deidentify_bytes
+from .chain import Deidentified, deidentify, deidentify_bytes, load_subjects
 from .changes import Change
 from .dicom.files import Encoded, encode, read_dicom
 from .dicom.limits import Limits
@@ -13,6 +13,7 @@ from .errors import (
     RecipeError,
     Refusal,
     Rejected,
+    SubjectsError,
 )
 from .identity import Identity
 from .keys import generate_key, resolve_key
@@ -28,6 +29,7 @@ from .steps.bounce import bounce
 from .steps.check_leaks import check_leaks
 from .steps.hide_text import hide_text
 from .steps.insert import insert
+from .subjects import Subjects
 from .text.boxes import TextBox
 from .text.detector import DetectorLoader, TextDetector, TextPolicy
 from .text.hiding import PixelReport
@@ -55,6 +57,8 @@ __all__ = [
     "RecipeError",
     "Refusal",
     "Rejected",
+    "Subjects",
+    "SubjectsError",
     "TextBox",
     "TextDetector",
     "TextPolicy",
@@ -69,6 +73,7 @@ __all__ = [
     "insert",
     "load_detector",
     "load_recipe",
+    "load_subjects",
     "parse_recipe",
     "read_dicom",
     "recipe_schema",

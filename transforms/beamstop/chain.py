@@ -3,6 +3,7 @@
 The order of the steps stands here, in `run_steps`, and in the graph, in `beamstop_transforms.deidentify`.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from beamstop import ocr
 from beamstop.changes import Change
 from beamstop.dicom.files import Encoded, copy_of, encode, read_dicom
 from beamstop.dicom.pydicom_guards import guarded
-from beamstop.identity import Identity
+from beamstop.identity import Identity, Lines
 from beamstop.recipe.model import Recipe
 from beamstop.rules.bouncers import Bouncer
 from beamstop.rules.plans import Planner
@@ -21,6 +22,7 @@ from beamstop.steps.bounce import bounce
 from beamstop.steps.check_leaks import check_leaks
 from beamstop.steps.hide_text import hide_text
 from beamstop.steps.insert import insert
+from beamstop.subjects import Subjects, compiled
 from beamstop.text.detector import DetectorLoader, TextDetector
 from beamstop.text.hiding import PixelReport
 
@@ -78,10 +80,10 @@ class Steps:
     needs_uids: bool = True
 
     @classmethod
-    def of(cls, recipe: Recipe, detector: TextDetector | None) -> "Steps":
-        """Return the steps that a recipe asks for."""
+    def of(cls, recipe: Recipe, detector: TextDetector | None, subjects: Lines | None = None) -> "Steps":
+        """Return the steps that a recipe asks for, and a table of subjects."""
         return cls(
-            recipe.bouncer_instances,
+            recipe.bouncers_of(subjects),
             lambda dataset: hide_text(dataset, recipe, detector),
             recipe.planner,
             lambda dataset, pixels: insert(dataset, recipe, pixels.examined, pixels.text_hidden),
@@ -101,7 +103,7 @@ def run(
     Args:
         dataset: as read, or a copy by `copy_of` of one made in code.
         recipe: says what is done.
-        identity: `recipe.identity(key)`; makes keyed stand-ins.
+        identity: `recipe.identity(key, subjects)`; makes stand-ins.
         detector: finds text; may be None where the recipe leaves pixels alone.
         detail: also report one `Change` per element acted on.
         finished: is filled in step by step, so that a caller sees how far a refused instance came.
@@ -111,7 +113,7 @@ def run(
         Quarantined: it could not be proved clean.
         Failed: it cannot be read.
     """
-    return run_steps(dataset, Steps.of(recipe, detector), identity, detail, finished)
+    return run_steps(dataset, Steps.of(recipe, detector, identity.subjects), identity, detail, finished)
 
 
 @guarded()
@@ -136,7 +138,11 @@ def run_steps(
 
 
 def deidentify(
-    dataset: Dataset, recipe: Recipe, key: bytes, load_detector: DetectorLoader = ocr.load_detector
+    dataset: Dataset,
+    recipe: Recipe,
+    key: bytes,
+    load_detector: DetectorLoader = ocr.load_detector,
+    subjects: Subjects | None = None,
 ) -> Deidentified:
     """De-identify one dataset; the whole chain, CheckLeaks included.
 
@@ -145,6 +151,7 @@ def deidentify(
         recipe: from `load_recipe`.
         key: at least 16 bytes; the same key gives the same result.
         load_detector: makes the text detector for languages; loads EasyOCR's networks when not given.
+        subjects: from `load_subjects`, made with the same recipe and key.
 
     Raises:
         Rejected: policy says no.
@@ -152,12 +159,17 @@ def deidentify(
         Failed: it cannot be read.
     """
     clean = copy_of(dataset)
-    finished = run(clean, recipe, recipe.identity(key), detector_for(recipe, load_detector), detail=True)
+    identity = recipe.identity(key, subjects)
+    finished = run(clean, recipe, identity, detector_for(recipe, load_detector), detail=True)
     return Deidentified(clean, (*finished.pixels.changes, *finished.attributes.changes), finished.methods)
 
 
 def deidentify_bytes(
-    data: bytes, recipe: Recipe, key: bytes, load_detector: DetectorLoader = ocr.load_detector
+    data: bytes,
+    recipe: Recipe,
+    key: bytes,
+    load_detector: DetectorLoader = ocr.load_detector,
+    subjects: Subjects | None = None,
 ) -> bytes:
     """De-identify one DICOM file given as bytes; return the clean Part 10 file.
 
@@ -166,7 +178,22 @@ def deidentify_bytes(
     """
     dataset = read_dicom(data)
     detector = detector_for(recipe, load_detector)
-    return run(dataset, recipe, recipe.identity(key), detector).encoded.data
+    return run(dataset, recipe, recipe.identity(key, subjects), detector).encoded.data
+
+
+def load_subjects(path: str | os.PathLike[str], recipe: Recipe, key: bytes) -> Subjects:
+    """Return a table of one's own pseudonyms for `deidentify`: a CSV, TSV or Parquet file.
+
+    Args:
+        path: the file; docs/subjects.md says what is in it.
+        recipe: whose `subjects` says how it is read.
+        key: of the run.
+
+    Raises:
+        SubjectsError: it cannot be used.
+    """
+    identity = recipe.identity(key)
+    return Subjects(compiled(recipe.read_subjects(path, key), identity), identity)
 
 
 def detector_for(recipe: Recipe, load_detector: DetectorLoader) -> TextDetector | None:

@@ -5,6 +5,7 @@
     DeidError
     ├── RecipeError        a recipe that cannot be used          (configuration: exit code 2)
     ├── KeyReferenceError  a key that cannot be had or is unsafe (configuration: exit code 2)
+    ├── SubjectsError      a table of subjects that cannot be used (configuration: exit code 2)
     ├── PixelError         pixels that cannot be decoded, searched or written back
     └── Refusal            this instance is not written
         ├── Rejected       policy said no
@@ -38,6 +39,10 @@ class RecipeError(DeidError):
 
 class KeyReferenceError(DeidError):
     """A key reference that cannot be resolved, or a key that others can read; says the remedy."""
+
+
+class SubjectsError(DeidError):
+    """A table of subjects that cannot be used; says line numbers and the remedy, and no value."""
 
 
 class PixelError(DeidError):

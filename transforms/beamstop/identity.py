@@ -5,8 +5,8 @@ import hashlib
 import hmac
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Protocol
 
 from pydicom.dataset import Dataset
 
@@ -31,6 +31,30 @@ def gen_dicom_uid(patient_id: str, guid: str, org_root: str) -> str:
     return f"{org_root}.{str(int(digest, 16))[:_UID_DIGITS]}"
 
 
+class Subject(NamedTuple):
+    """What a table of one's own pseudonyms says of one instance's subject.
+
+    Attributes:
+        pseudonym: that stands for PatientID; empty for one who is refused.
+        shift_days: by how many days the dates go back; None for the shift that the key gives.
+        is_refused: nothing of this subject is let in.
+    """
+
+    pseudonym: str
+    shift_days: int | None = None
+    is_refused: bool = False
+
+
+class Lines(Protocol):
+    """The lines of a table of one's own pseudonyms."""
+
+    def of_patient(self, patient_id: str, issuer: str) -> Subject | None:
+        """Return the line of a PatientID; None for one who is in no line."""
+
+    def of_instance(self, dataset: Dataset) -> Subject | None:
+        """Return the line of an instance; None for one that is in no line."""
+
+
 @dataclass(frozen=True)
 class Identity:
     """The run's key and how stand-ins are made from it.
@@ -45,6 +69,9 @@ class Identity:
         shift_range: fewest and most whole days that the dates of a patient go back, both included.
         with_issuer: IssuerOfPatientID takes part in the pseudonym of PatientID.
         normalize: writings of one PatientID that count as equal: `case`, `leading-zeros`.
+        subjects: a table of one's own pseudonyms; None where the key makes all of them.
+        subject: the line of the instance that `of` was asked about.
+        own_id: the PatientID of that instance, as `one_writing` has it.
     """
 
     key: bytes
@@ -53,6 +80,9 @@ class Identity:
     shift_range: tuple[int, int] = DEFAULT_SHIFT_RANGE
     with_issuer: bool = False
     normalize: frozenset[str] = frozenset()
+    subjects: Lines | None = field(default=None, repr=False, compare=False)
+    subject: Subject | None = field(default=None, repr=False)
+    own_id: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if len(self.key) < MIN_KEY_LENGTH:
@@ -63,11 +93,18 @@ class Identity:
     def __repr__(self) -> str:
         return "Identity(key=<secret>)"
 
-    def digest(self, purpose: str, *parts: bytes | str) -> bytes:
+    def of(self, dataset: Dataset) -> "Identity":
+        """Return what makes the stand-ins of one instance: by its line of the table, if it has one."""
+        if self.subjects is None:
+            return self
+        own_id = self.one_writing(text_of(dataset, _PATIENT_ID))
+        return replace(self, subject=self.subjects.of_instance(dataset), own_id=own_id)
+
+    def digest(self, purpose: str, *parts: bytes | str | memoryview) -> bytes:
         """Return 32 bytes of HMAC-SHA-256 over the purpose and the parts, unambiguously joined."""
         return self.begin(purpose).digest(*parts)
 
-    def begin(self, purpose: str, *parts: bytes | str) -> "Begun":
+    def begin(self, purpose: str, *parts: bytes | str | memoryview) -> "Begun":
         """Return what many digests have in common: `begin(a, b).digest(c)` is `digest(a, b, c)`."""
         return Begun(_taking(hmac.new(self.key, purpose.encode(), "sha256"), parts))
 
@@ -114,34 +151,50 @@ class Identity:
         return base64.b32encode(self.digest("dummy", *owner, f"{tag:08x}", value)).decode()[:length]
 
     def patient_id(self, value: str, issuer: str = "") -> str:
-        """Return the pseudonym of a PatientID; empty stays empty.
+        """Return the pseudonym of a PatientID, by the table or the key; empty stays empty.
 
         >>> identity = Identity(b"k" * 32, normalize=frozenset({"case", "leading-zeros"}))
         >>> identity.patient_id("0012a") == identity.patient_id("12A")
         True
         """
-        value = self._one_writing(value)
+        line = self._line_of(value, issuer)
+        if line is not None and line.pseudonym:
+            return line.pseudonym
+        value = self.one_writing(value)
         if not value:
             return ""
         if self.with_issuer and issuer.strip():
             value = f"{value}\\{issuer.strip()}"  # a backslash cannot be in either: PS3.5 6.2
         return self.pseudonym("patient", value)
 
+    def _line_of(self, value: str, issuer: str) -> Subject | None:
+        """Return the line of a PatientID; that of the instance's own may be by its accession number."""
+        if self.subject is not None and self.one_writing(value) == self.own_id:
+            return self.subject
+        return self.subjects.of_patient(value, issuer) if self.subjects is not None else None
+
     def shift_days(self, dataset: Dataset) -> int:
         """Return by how many whole days the dates of this patient move: negative, never 0.
 
         An instance without PatientID is shifted by its study.
         """
+        if self.subject is not None and self.subject.shift_days is not None:
+            return -self.subject.shift_days
         digest = self.digest("shift", *self.owner_of(dataset))
         fewest, most = self.shift_range
         return -(fewest + int.from_bytes(digest[:8], "big") % (most - fewest + 1))
 
     def owner_of(self, dataset: Dataset) -> tuple[str, str]:
-        """Return whose an original is: of a patient, by PatientID, or else of a study, by its UID."""
-        patient = self._one_writing(text_of(dataset, _PATIENT_ID))
+        """Return whose an original is: of a patient, by PatientID, or else of a study, by its UID.
+
+        Whoever has one pseudonym in a table is one patient, whatever the original says.
+        """
+        if self.subject is not None and self.subject.pseudonym:
+            return ("subject", self.subject.pseudonym)
+        patient = self.one_writing(text_of(dataset, _PATIENT_ID))
         return ("patient", patient) if patient else ("study", text_of(dataset, _STUDY_INSTANCE_UID).strip())
 
-    def _one_writing(self, patient_id: str) -> str:
+    def one_writing(self, patient_id: str) -> str:
         """Return the writing that stands for all of a PatientID that count as equal; empty only for empty."""
         value = patient_id.strip()
         if "case" in self.normalize:
@@ -156,7 +209,7 @@ class Begun(NamedTuple):
 
     mac: hmac.HMAC
 
-    def digest(self, *parts: bytes | str) -> bytes:
+    def digest(self, *parts: bytes | str | memoryview) -> bytes:
         """Return the 32 bytes over the beginning and these parts, unambiguously joined."""
         return _taking(self.mac.copy(), parts).digest()
 
@@ -164,13 +217,13 @@ class Begun(NamedTuple):
 _SHORT = 4096  # bytes
 
 
-def _taking(mac: hmac.HMAC, parts: Iterable[bytes | str]) -> hmac.HMAC:
+def _taking(mac: hmac.HMAC, parts: Iterable[bytes | str | memoryview]) -> hmac.HMAC:
     short: list[bytes] = []  # a call is what short ones cost
     for part in parts:
         if isinstance(part, str):
             part = part.encode("utf-8", "surrogatepass")
         if len(part) <= _SHORT:
-            short.append(b"\0%d:%b" % (len(part), part))
+            short.append(b"\0%d:%b" % (len(part), bytes(part)))
         else:
             mac.update(b"".join((*short, b"\0%d:" % len(part))))
             mac.update(part)  # uncopied: a part may be a whole file

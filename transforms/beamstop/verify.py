@@ -119,7 +119,7 @@ def verify_pair(original: bytes, clean: bytes, recipe: Recipe, identity: Identit
         original: the source's bytes.
         clean: the clean file's bytes.
         recipe: that the clean file was made with.
-        identity: `recipe.identity(key)`.
+        identity: `recipe.identity(key, subjects)`.
     """
     try:
         before = read_dicom(original)
@@ -164,7 +164,7 @@ class _Look:
         self._before = before
         self._after = after
         self._planner = recipe.planner.for_instance(before)
-        self._identity = identity
+        self._identity = identity = identity.of(before)
         self._days = timedelta(days=identity.shift_days(before))
         self._sop_class = str(before.get("SOPClassUID") or "")
         self._set = {BaseTag(tag) for tag in _inserted_tags(recipe)}
@@ -201,6 +201,8 @@ class _Look:
     def leaks(self, clean: bytes) -> Iterator[Finding]:
         """Search the clean file's bytes for what must be gone."""
         identifiers = harvest(self._before, self._planner.keeps)
+        if self._identity.subject is not None:
+            identifiers = identifiers.without_parts(self._identity.subject.pseudonym)
         # A moved date, or one that an operator made, may by chance be another of the original.
         moved = self._moved_dates if self._planner.dates_move else set()
         identifiers = identifiers.without_dates(moved | self._made_dates())

@@ -25,6 +25,7 @@ from beamstop_transforms.redistribute import Redistribute, Work
 from beamstop_transforms.resolve_duplicates import Resolved, ResolveDuplicates
 from beamstop_transforms.skip_decided import SkipDecided, Skipping
 from beamstop_transforms.step import Branches
+from beamstop_transforms.subjects import StagedSubjects, stage_subjects
 from beamstop_transforms.write import WriteDicom, Written
 
 __all__ = [
@@ -49,10 +50,12 @@ __all__ = [
     "SkipDecided",
     "Skipping",
     "Source",
+    "StagedSubjects",
     "Target",
     "Work",
     "WriteAudit",
     "WriteDicom",
     "Written",
     "new_run_id",
+    "stage_subjects",
 ]

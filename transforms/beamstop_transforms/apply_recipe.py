@@ -8,6 +8,7 @@ from beamstop.recipe.model import Recipe
 from beamstop.steps.apply_recipe import apply_recipe
 from beamstop_transforms.instance import Instance
 from beamstop_transforms.step import Step, Work
+from beamstop_transforms.subjects import StagedSubjects
 
 
 @dataclass(eq=False)
@@ -19,17 +20,20 @@ class ApplyRecipe(Step):
         key: reference of the run's key, resolved on the worker.
         detail: also keep one change per element, for the audit's `changes`.
         max_depth: an instance with more items in items is failed.
+        subjects: a table of one's own pseudonyms; None for none.
     """
 
     recipe: Recipe
     key: str = field(repr=False)
     detail: bool = True
     max_depth: int = MAX_DEPTH
+    subjects: StagedSubjects | None = None
     column = "ms_attributes"
 
     def begin(self) -> Work:
         """Return the work on an instance."""
-        identity = self.recipe.identity(resolve_key(self.key))
+        table = self.subjects.open(self.recipe, self.key) if self.subjects is not None else None
+        identity = self.recipe.identity(resolve_key(self.key), table)
 
         def work(instance: Instance) -> None:
             instance.report = apply_recipe(

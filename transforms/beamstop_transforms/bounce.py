@@ -1,11 +1,12 @@
 """Bounce: turn away what the recipe's bouncers do not admit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from beamstop.recipe.model import Recipe
 from beamstop.steps.bounce import bounce
 from beamstop_transforms.instance import Instance
 from beamstop_transforms.step import Step, Work
+from beamstop_transforms.subjects import StagedSubjects
 
 
 @dataclass(eq=False)
@@ -17,15 +18,21 @@ class Bounce(Step):
 
     Attributes:
         recipe: names the bouncers.
+        key: reference of the run's key; needed with a table of subjects.
+        subjects: a table that says who is let in; None for none.
     """
 
     recipe: Recipe
+    key: str = field(default="", repr=False)
+    subjects: StagedSubjects | None = None
 
     def begin(self) -> Work:
         """Return the work on an instance."""
+        table = self.subjects.open(self.recipe, self.key) if self.subjects is not None else None
+        bouncers = self.recipe.bouncers_of(table)
 
         def work(instance: Instance) -> None:
             cleaned = instance.pixels.examined if instance.pixels is not None else None
-            bounce(instance.dataset, self.recipe.bouncer_instances, cleaned)
+            bounce(instance.dataset, bouncers, cleaned)
 
         return work

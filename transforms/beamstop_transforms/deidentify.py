@@ -20,6 +20,7 @@ from beamstop_transforms.match import Match
 from beamstop_transforms.read import ReadDicom
 from beamstop_transforms.redistribute import Redistribute
 from beamstop_transforms.step import Attempted, Branches, Step, Transform, branches
+from beamstop_transforms.subjects import StagedSubjects
 
 
 @dataclass(eq=False)
@@ -34,6 +35,7 @@ class Deidentify(Transform):
         load_detector: makes the text detector, where the recipe needs one; must be picklable.
         detail: also keep one change per element, for the audit's `changes`.
         limits: what is beyond them is failed.
+        subjects: a table of one's own pseudonyms, from `stage_subjects`; None for none.
     """
 
     recipe: Recipe
@@ -41,14 +43,15 @@ class Deidentify(Transform):
     load_detector: DetectorLoader = load_detector
     detail: bool = True
     limits: Limits = DEFAULT_LIMITS
+    subjects: StagedSubjects | None = None
 
     def steps(self) -> dict[str, Step]:
         """Return the steps in their order, by the labels that they have in the graph."""
         return {
-            "Bounce": Bounce(self.recipe),
+            "Bounce": Bounce(self.recipe, self.key, self.subjects),
             "HideText": HideText(self.recipe, self.load_detector),
-            "BounceAgain": Bounce(self.recipe),
-            "ApplyRecipe": ApplyRecipe(self.recipe, self.key, self.detail, self.limits.depth),
+            "BounceAgain": Bounce(self.recipe, self.key, self.subjects),
+            "ApplyRecipe": ApplyRecipe(self.recipe, self.key, self.detail, self.limits.depth, self.subjects),
             "Insert": Insert(self.recipe),
             "CheckLeaks": CheckLeaks(),
         }
@@ -70,7 +73,7 @@ class DeidentifyFiles(Transform):
 
     Attributes:
         inputs: files, folders (recursive), globs, `gs://bucket/prefix/**`.
-        recipe, key, load_detector, detail, limits: as `Deidentify` has them.
+        recipe, key, load_detector, detail, limits, subjects: as `Deidentify` has them.
     """
 
     inputs: tuple[str, ...] | list[str] = field(repr=False)
@@ -79,12 +82,13 @@ class DeidentifyFiles(Transform):
     load_detector: DetectorLoader = load_detector
     detail: bool = True
     limits: Limits = DEFAULT_LIMITS
+    subjects: StagedSubjects | None = None
 
     def expand(self, pipeline: Pipeline) -> Branches:
         """Return the clean instances, and the audit rows of all other sources."""
         sources = pipeline | Match(self.inputs) | Redistribute()
         read = sources | ReadDicom(self.key, self.limits)
         clean = read.instances | Deidentify(
-            self.recipe, self.key, self.load_detector, self.detail, self.limits
+            self.recipe, self.key, self.load_detector, self.detail, self.limits, self.subjects
         )
         return Branches(clean.instances, (read.refused, clean.refused) | "Refused" >> beam.Flatten())

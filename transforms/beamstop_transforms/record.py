@@ -115,6 +115,7 @@ class Run:
         inputs: patterns; their keyed digests stand in the record.
         prune: whether clean files that no source stands for are removed; None if they are not looked for.
         options: how the run was asked for, without names of files and folders.
+        subjects: the keyed digest of the table of subjects; None for none.
         started: UTC, ISO 8601.
         versions: of what can change a result.
     """
@@ -128,6 +129,7 @@ class Run:
     inputs: tuple[str, ...] = field(default=(), repr=False)
     prune: bool | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    subjects: str | None = None
     started: str = field(default_factory=_now)
     versions: Mapping[str, str] = field(default_factory=versions)
 
@@ -223,6 +225,7 @@ def head_of(run: Run, identity: Identity) -> dict[str, Any]:
         "standard": edition(),
         "options": dict(run.options),
         "inputs": input_digests(run.inputs, identity),
+        "subjects": run.subjects,
         "output": output_digest(run.target.output, identity),
         "started": run.started,
     }

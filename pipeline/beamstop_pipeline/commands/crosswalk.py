@@ -40,6 +40,10 @@ def crosswalk(
         str | None,
         typer.Option(help="that of the runs: write FILE-uids, too, with all UIDs that it remaps"),
     ] = None,
+    subjects: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="a table of subjects: check that the newest run had it"),
+    ] = None,
 ) -> None:
     """Tie clean files to their originals, now rather than in a run; needs the key.
 
@@ -53,16 +57,26 @@ def crosswalk(
     With --recipe, a second table beside it, crosswalk-uids.csv, has each remapped UID once, of frames of
     reference, references and the rest, and what stands for it.
 
+    With --subjects as well it is refused unless that table is, line by line, the one of the newest run.
+
     Exit codes: 0 all are tied; 1 originals are missing or changed since; 2 bad configuration.
     """
     with silenced(), refusing_bad_configuration():
         from beamstop.recipe.load import load_recipe
+        from beamstop.subjects import table_digest
         from beamstop_pipeline.crosswalk import Crosswalk
-        from beamstop_pipeline.originals import identity_of
+        from beamstop_pipeline.job import ConfigurationError
+        from beamstop_pipeline.originals import check_subjects, identity_of
 
         _check_output(output, recipe)
         identity = identity_of(audit, inputs or [], key)
         loaded = load_recipe(recipe) if recipe is not None else None
+        if subjects is not None:
+            if loaded is None:
+                raise ConfigurationError("--subjects: the recipe says how it is read; name it with --recipe")
+            own = loaded.identity(identity.key)
+            lines = loaded.read_subjects(subjects, identity.key)
+            check_subjects(audit, identity, table_digest(lines, own).hex())
         found = Crosswalk(audit, inputs or [], identity, loaded, find)
         if output is None:
             _print(found.ties())

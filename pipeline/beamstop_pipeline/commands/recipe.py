@@ -142,6 +142,9 @@ def explain_file(
         typer.Argument(help="one DICOM file, object or member of an archive; it stays as it is"),
     ],
     recipe: Annotated[str, typer.Option(help="a file, or the name of a recipe that ships")] = "default",
+    subjects: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="a table of subjects, as beamstop run takes it")
+    ] = None,
     show_values: Annotated[
         bool, typer.Option("--show-values", help="print values too; on a terminal only")
     ] = False,
@@ -157,6 +160,7 @@ def explain_file(
     configuration.
     """
     with silenced(), refusing_bad_configuration():
+        from beamstop.chain import load_subjects
         from beamstop.recipe.load import load_recipe
         from beamstop_pipeline.explain import describe_instance, explain_instance, is_set_aside
 
@@ -168,7 +172,9 @@ def explain_file(
         except OSError as error:
             why = (os.strerror(error.errno) if error.errno else type(error).__name__).lower()
             raise DeidError(f"FILE: {why}; name one DICOM file") from None
-        found = explain_instance(data, loaded, secrets.token_bytes(32))
+        key = secrets.token_bytes(32)
+        table = load_subjects(subjects, loaded, key) if subjects is not None else None
+        found = explain_instance(data, loaded, key, subjects=table)
         for line in describe_instance(found, show_values):
             typer.echo(line)
         if is_set_aside(found):

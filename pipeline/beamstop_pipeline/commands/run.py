@@ -57,6 +57,14 @@ def run(
             "--ephemeral-key", help="a key for this run only: nothing can be repeated", rich_help_panel=_KEY
         ),
     ] = False,
+    subjects: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="CSV, TSV or Parquet table of your own pseudonyms: who is let in, and under which name",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
     crosswalk: Annotated[
         str | None,
         typer.Option(help="folder or prefix for original and new identifiers", rich_help_panel=_PLACES),
@@ -191,6 +199,7 @@ def run(
     with silenced(), ExitStack() as held:
         with refusing_bad_configuration():
             from beamstop.dicom.limits import Limits
+            from beamstop.keys import resolve_key
             from beamstop.recipe.load import load_recipe
             from beamstop_pipeline import job as jobs
             from beamstop_pipeline.imports import import_job
@@ -199,6 +208,7 @@ def run(
             from beamstop_pipeline.running.engines import check_engine
             from beamstop_pipeline.running.forked_workers import forked_workers
             from beamstop_pipeline.running.targets import sole_run
+            from beamstop_transforms.ledger.subjects import put_lines
             from beamstop_transforms.ledger.target import new_run_id
 
             jobs.check_key(key, ephemeral_key, incremental)
@@ -219,13 +229,14 @@ def run(
                 forked = held.enter_context(forked_workers(processes))
             else:
                 forked = []
+            loaded = load_recipe(recipe)
             job = jobs.Job(
                 inputs=tuple(inputs or ()),
                 subscription=subscription,
                 window=window,
                 output=output,
                 audit=audit,
-                recipe=load_recipe(recipe),
+                recipe=loaded,
                 key=key or held.enter_context(_ephemeral_key()),
                 crosswalk=crosswalk,
                 attributes=attributes,
@@ -249,6 +260,7 @@ def run(
                 run_id=new_run_id(started),
                 started=started.isoformat(timespec="milliseconds"),
             )
+            job = replace(job, lines=jobs.lines_of(subjects, loaded, job.key))
             jobs.check_places(job.inputs, job.targets)
             if not is_local(options):
                 _check_elsewhere(context, job, options)
@@ -269,6 +281,8 @@ def run(
                 jobs.check_inputs(job.inputs)
             for folder in jobs.prepare_folders(job.targets):
                 held.enter_context(sole_run(folder, job.audit, job.run_id, keep_parts=incremental))
+            if job.lines:
+                put_lines(job.audit, job.lines, loaded.identity(resolve_key(job.key)))
             if incremental:
                 job = _conclude(job, quiet or as_json)
         raise typer.Exit(_run(job, options, forked, quiet, as_json))

@@ -3,9 +3,10 @@
 import io
 import json
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -28,6 +29,9 @@ def verify(
     key: Annotated[
         str | None, typer.Option(help="file:PATH, env:NAME or secret:projects/…/versions/…")
     ] = None,
+    subjects: Annotated[
+        str | None, typer.Option(metavar="FILE", help="the table of subjects that the newest run had")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="worker processes  [default: one per CPU]")
     ] = None,
@@ -42,7 +46,8 @@ def verify(
 
     An independent check that trusts nothing the runs recorded: what must be gone and what must agree is
     worked out anew from the originals. Files in OUTPUT that no row mentions are found, too. Findings go to
-    AUDIT/verify, a row each, without a value of a dataset. Name the recipe that the runs had.
+    AUDIT/verify, a row each, without a value of a dataset. Name the recipe that the runs had, and their table
+    of subjects.
 
         beamstop verify --input /archive --output /clean --audit /audit --key study.key
 
@@ -56,8 +61,12 @@ def verify(
     Exit codes: 0 nothing found; 1 something; 2 bad configuration; 3 broken.
     """
     with silenced(), refusing_bad_configuration():
+        from beamstop_pipeline.running.targets import own_folder
+
         count = workers or os.cpu_count() or 1
-        checked, archive = _check(audit, inputs or [], output, recipe, key, count, conformance)
+        with own_folder(tempfile.gettempdir()) as folder:
+            table = _Table(subjects, folder)
+            checked, archive = _check(audit, inputs or [], output, recipe, key, count, conformance, table)
         rows = checked.findings + (archive.findings if archive else [])
         name = _write(audit, rows)
     summary = _to_json(checked, archive, rows, key is not None, f"{audit.rstrip('/')}/{name}")
@@ -68,6 +77,13 @@ def verify(
     raise typer.Exit(Exit.SET_ASIDE if rows else Exit.OK)
 
 
+class _Table(NamedTuple):
+    """A table of subjects, if there is one, and a folder of this process for what is made of it."""
+
+    path: str | None
+    folder: str
+
+
 def _check(
     audit: str,
     inputs: Sequence[str],
@@ -76,15 +92,18 @@ def _check(
     key: str | None,
     workers: int,
     conformance: bool,
+    table: _Table,
 ) -> "tuple[Audit, Archive | None]":
     from beamstop.identity import Identity
     from beamstop.keys import resolve_key
     from beamstop.recipe.load import load_recipe
-    from beamstop_pipeline.job import ConfigurationError, check_inputs
+    from beamstop_pipeline.job import ConfigurationError, check_inputs, lines_of
+    from beamstop_pipeline.originals import check_subjects
     from beamstop_pipeline.verify.archive import Places, verify_archive
     from beamstop_pipeline.verify.audit import read_audit
     from beamstop_pipeline.verify.conformance import find_dciodvfy
     from beamstop_transforms.stores import check_remote
+    from beamstop_transforms.subjects import stage_subjects
 
     if conformance and output is None:
         raise ConfigurationError("--conformance compares files: name --input and --output")
@@ -95,8 +114,12 @@ def _check(
         raise ConfigurationError("no key: originals and clean files are compared by --key, that of the run")
     identity = Identity(resolve_key(key)) if key is not None else None
     check_remote([*inputs, *filter(None, [output]), audit], [])
+    staged = None
     if output is not None:
         loaded = load_recipe(recipe)
+        if lines := lines_of(table.path, loaded, key or ""):
+            own = loaded.identity(resolve_key(key or ""))
+            staged = stage_subjects(lines, own, f"{table.folder}/subjects", "subjects")
         check_inputs(inputs)
     checked = read_audit(audit, identity)
     was_read = bool(checked.recipes or checked.rows)
@@ -113,7 +136,9 @@ def _check(
         raise ConfigurationError(
             f"--recipe {recipe}: no run in this audit had it; name the recipe of the runs ({used})"
         )
-    places = Places(tuple(inputs), output, recipe, key, digests, workers, dciodvfy)
+    if identity is not None:
+        check_subjects(audit, identity, staged.digest if staged is not None else None)
+    places = Places(tuple(inputs), output, recipe, key, digests, workers, dciodvfy, staged)
     return checked, verify_archive(places, checked)
 
 

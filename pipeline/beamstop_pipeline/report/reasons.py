@@ -16,6 +16,8 @@ REMEDIES = {
     "key_object": "If it is wanted, take the bouncer out of the recipe.",
     "presentation_state": "If it is wanted, take the bouncer out of the recipe.",
     "slide_label": "Nothing: its letters, codes and handwriting name the patient.",
+    "refused": "Nothing: the table of subjects refuses it.",
+    "not_in_table": "If it is wanted, give it a line in the table of subjects.",
     "criterion": "Nothing: the recipe turns it away.",
     "pixels_undecodable": "Look at the original in a viewer; ask its archive for another copy.",
     "pixels_unsupported": "Convert the original to a plain transfer syntax, and run again.",

@@ -9,6 +9,7 @@ from beamstop.identity import Identity
 from beamstop.keys import resolve_key
 from beamstop_pipeline.job import ConfigurationError, Job
 from beamstop_transforms.ledger.sealed import SealedTable, read_records, rows_of, sealed_tables
+from beamstop_transforms.ledger.subjects import changes
 from beamstop_transforms.ledger.target import Target, is_run_id, open_claims
 from beamstop_transforms.record import Recorded, output_digest
 from beamstop_transforms.stores import open_store
@@ -35,6 +36,7 @@ def check_earlier_runs(job: Job, accept_changed_recipe: bool, accept_moved_outpu
     identity = Identity(resolve_key(job.key))
     _check_key(record, identity)
     changed = tuple(_check_recipe(record, job, accept_changed_recipe))
+    _check_subjects(record, job, accept_changed_recipe)
     _check_output(record, job, identity, accept_moved_output)
     return (*changed, *_changed_tables(record, job))
 
@@ -69,6 +71,26 @@ def _check_recipe(record: Mapping[str, Any], job: Job, is_accepted: bool) -> Ite
     if is_same and earlier.digest != job.recipe.digest:
         why = _NEWER if earlier.given is not None else _UNKNOWN
         yield f"recipe {job.recipe.name}: {why}; every source is de-identified again"
+
+
+def _check_subjects(record: Mapping[str, Any], job: Job, is_accepted: bool) -> None:
+    """Check that no table is forgotten, and that what changed in it can be found."""
+    before = record.get("subjects")
+    if before is not None and not job.lines and not is_accepted:
+        raise ConfigurationError(
+            "--subjects: the newest run in AUDIT had a table; name it, or add --accept-changed-recipe to let "
+            "in whom it refused and leave pseudonyms to the key"
+        )
+    if not job.incremental or before is None or job.subjects_digest is None:
+        return
+    identity = job.recipe.identity(resolve_key(job.key))
+    changed = changes(job.audit, identity, before, job.subjects_digest, job.absent, job.lines)
+    if changed is not None and changed.untraceable:
+        raise ConfigurationError(
+            f"--subjects: {changed.untraceable} lines, by accession number or by PatientID in a recipe with "
+            "with_issuer, are others than in the newest run, and what was made under them cannot be found; "
+            "run once without --incremental, then again with it (and --prune)"
+        )
 
 
 _NEWER = "it means something else in this version of beamstop"

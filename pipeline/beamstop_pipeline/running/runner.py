@@ -21,6 +21,7 @@ import psutil
 from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
 
 from beamstop.errors import DeidError
+from beamstop.keys import resolve_key
 from beamstop_pipeline.exit_codes import Exit
 from beamstop_pipeline.graph import build, target_of_job
 from beamstop_pipeline.job import Job
@@ -37,9 +38,11 @@ from beamstop_pipeline.running.progress import read_progress
 from beamstop_pipeline.running.suspects import begun, note_suspect, read_suspects, worked_on
 from beamstop_pipeline.running.targets import scratch
 from beamstop_transforms.ledger.attempts import KILLED, left_behind
+from beamstop_transforms.ledger.subjects import SUBJECTS
 from beamstop_transforms.metrics import LISTED, progress_of
 from beamstop_transforms.record import record_name
-from beamstop_transforms.stores import open_store
+from beamstop_transforms.stores import PARTIAL, open_store
+from beamstop_transforms.subjects import stage_subjects
 
 _LOOK_EVERY = 0.25  # seconds
 _ASK_EVERY = 10.0  # seconds; of a runner elsewhere
@@ -78,6 +81,7 @@ def run_locally(job: Job, options: Any, report: Report, forked: Sequence[ForkedW
     options.view_as(DirectOptions).direct_num_workers = job.workers
     with scratch() as folder:
         job = replace(_with_suspects(job), progress=folder)
+        job = _with_subjects(job, f"{folder}/{SUBJECTS}", SUBJECTS)
         with Watchdog(job, folder, report) as watchdog:
             try:
                 with unix_sockets(folder, forked):
@@ -112,7 +116,8 @@ def run_elsewhere(job: Job, options: Any, report: Report) -> Any:
     former = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as from the keyboard
     try:
         told = None if job.subscription is not None else report  # a stream has no end to be told of
-        result = _run(_with_suspects(job), None, options, waits, told)
+        job = _with_subjects(_with_suspects(job), job.audit, f"{PARTIAL}/{job.run_id}/{SUBJECTS}")
+        result = _run(job, None, options, waits, told)
     finally:
         signal.signal(signal.SIGTERM, former)
         # Beam ends a job server that it started when the interpreter exits, and logs that. What is registered
@@ -126,6 +131,14 @@ def _with_suspects(job: Job) -> Job:
     killers, careful = left_behind(target_of_job(job))
     suspects = {**dict.fromkeys(killers, KILLED), **read_suspects(job.audit)}
     return replace(job, suspects=suspects, careful=careful)
+
+
+def _with_subjects(job: Job, place: str, name: str) -> Job:
+    """Return the job with its table of subjects where its workers find it."""
+    if not job.lines:
+        return job
+    identity = job.recipe.identity(resolve_key(job.key))
+    return replace(job, subjects=stage_subjects(job.lines, identity, place, name))
 
 
 def _run(job: Job, runner: Any, options: Any, waits: bool = True, report: Report | None = None) -> Any:

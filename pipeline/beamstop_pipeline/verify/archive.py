@@ -30,6 +30,7 @@ from beamstop_transforms.match import find_sources
 from beamstop_transforms.paths import clean_path, is_clean_path
 from beamstop_transforms.read import read_source
 from beamstop_transforms.stores import PARTIAL, Store, open_store
+from beamstop_transforms.subjects import StagedSubjects
 
 _AT_ONCE = 1024  # pairs handed to the worker processes together
 _KEYWORDS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
@@ -47,6 +48,7 @@ class Places:
         digests: of the recipe, in the versions of beamstop that the runs had.
         workers: processes that compare pairs.
         dciodvfy: path of the program that is asked about conformance; None asks nobody.
+        subjects: the table of subjects of the runs; None for none.
     """
 
     inputs: tuple[str, ...]
@@ -56,6 +58,7 @@ class Places:
     digests: frozenset[str]
     workers: int = 1
     dciodvfy: str | None = None
+    subjects: StagedSubjects | None = None
 
 
 @dataclass
@@ -173,7 +176,8 @@ class _Tools(NamedTuple):
 def _tools(places: Places) -> _Tools:
     """Return what a process needs for every pair, made once."""
     recipe = load_recipe(places.recipe)
-    return _Tools(recipe, recipe.identity(resolve_key(places.key)), open_store(places.output))
+    table = places.subjects.open(recipe, places.key) if places.subjects is not None else None
+    return _Tools(recipe, recipe.identity(resolve_key(places.key), table), open_store(places.output))
 
 
 def _look(task: tuple[Places, Source, str, Newest]) -> _Looked:

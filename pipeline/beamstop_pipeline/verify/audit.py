@@ -21,6 +21,7 @@ from beamstop.audit import (
 from beamstop.identity import Identity
 from beamstop_transforms.ledger.sealed import INSTANCES as _INSTANCES
 from beamstop_transforms.ledger.sealed import PRUNED, RUNS, read_records
+from beamstop_transforms.ledger.subjects import SUBJECTS, are_lines
 from beamstop_transforms.ledger.target import is_run_id
 from beamstop_transforms.parquet_files import batches_of, open_parquet, whole_of
 from beamstop_transforms.record import Recorded
@@ -29,7 +30,8 @@ from beamstop_transforms.tables import run_of
 
 FOLDER = "verify"  # of AUDIT, where findings are
 _TABLES = (_INSTANCES, "changes", PRUNED)  # a record seals each of their files
-_FOLDERS = (*_TABLES, RUNS, FOLDER, PARTIAL)
+_FOLDERS = (*_TABLES, RUNS, FOLDER, PARTIAL, SUBJECTS)
+_DIGEST = re.compile("[0-9a-f]{32}")
 _TABLE = re.compile(r"[^/]+-[0-9]{5}-of-[0-9]{5}\.parquet")
 # What a run holds in `.partial` while it goes on, and leaves there if it dies.
 _LEFT = re.compile(r"run|suspects/[0-9a-f]{32,64}|(?:new|locks)/[0-9a-f]+|\d{8}T\d{6}Z-[0-9a-f]{11}[\w-]*/.+")
@@ -107,7 +109,7 @@ def read_audit(audit: str, identity: Identity | None) -> Audit:
                     _forget(path, result)
         else:
             result.findings.append(finding("no_record", run_id=run_id))
-    result.findings += [finding("foreign_file", detail=where) for where in _foreign(audit)]
+    result.findings += [finding("foreign_file", detail=where) for where in _foreign(audit, identity)]
     return result
 
 
@@ -133,15 +135,18 @@ def _changed(audit: str, record: dict[str, Any], paths: list[str]) -> list[str]:
     )
 
 
-def _foreign(audit: str) -> Iterator[str | None]:
+def _foreign(audit: str, identity: Identity | None) -> Iterator[str | None]:
     """Yield the folder, if it is one of ours, of every file in AUDIT that nothing of ours has written."""
     for name in open_store(audit).names(""):
         folder, _, file = name.partition("/")
-        if not _is_ours(audit, folder, file):
+        if not _is_ours(audit, folder, file, identity):
             yield f"in {folder}" if folder in _FOLDERS else None
 
 
-def _is_ours(audit: str, folder: str, file: str) -> bool:
+def _is_ours(audit: str, folder: str, file: str, identity: Identity | None) -> bool:
+    if folder == SUBJECTS:
+        is_named = _DIGEST.fullmatch(file) is not None
+        return is_named and (identity is None or are_lines(audit, file, identity))
     if folder == PARTIAL:
         return _LEFT.fullmatch(file) is not None
     if folder == RUNS:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -23,8 +24,8 @@ from pydicom.datadict import keyword_dict, tag_for_keyword
 
 from beamstop.dicom.character_sets import CHARACTER_SET_VRS
 from beamstop.dicom.tags import vr_of
-from beamstop.errors import RecipeError, did_you_mean
-from beamstop.identity import DEFAULT_SHIFT_RANGE, Identity
+from beamstop.errors import RecipeError, SubjectsError, did_you_mean
+from beamstop.identity import DEFAULT_SHIFT_RANGE, Identity, Lines
 from beamstop.pixels.box import Box
 from beamstop.recipe import kskit as kskit_recipe
 from beamstop.recipe.classes import make_instance, public_path
@@ -37,8 +38,16 @@ from beamstop.rules.bouncers import (
     RejectNonStandardDicom,
     RejectPresentationState,
     RejectSlideLabel,
+    RejectSubject,
 )
-from beamstop.rules.operators import BY_ACTION, AgeBand, KeepYear, Operator, SetFixedValue
+from beamstop.rules.operators import (
+    BY_ACTION,
+    AgeBand,
+    KeepYear,
+    Operator,
+    PseudonymisePatientID,
+    SetFixedValue,
+)
 from beamstop.rules.plans import BIRTH_DATE, Planner
 from beamstop.rules.profile import (
     BASIC,
@@ -55,6 +64,7 @@ from beamstop.rules.profile import (
 from beamstop.rules.rules import Profile, Rule, RuleSet
 from beamstop.rules.tag_identifiers import Identifier, TagPath, parse_identifier
 from beamstop.standard.actions import Action
+from beamstop.subjects import COLUMNS, Line, read_subjects
 from beamstop.text.burned_words import word_test
 from beamstop.text.detector import TextPolicy
 from beamstop.text.judge import MARKERS
@@ -65,6 +75,7 @@ from beamstop.words.vocabulary import fold
 _UID_ROOT = re.compile(r"[0-2](\.(0|[1-9]\d*))+\Z")
 _KSKIT_ROOT = re.compile(r"\d+(\.\d+)*\Z")  # kskit takes any, and its own example is none of PS3.5 9.1
 _GUESSABLE = "uids: method kskit has no key: whoever knows an original UID can compute the new one"
+_PATIENT_ID = 0x00100020
 _MAX_ROOT_LENGTH = 33  # leaves 30 digits and a dot of the 64 that a UID may have
 
 _BOUNCERS: dict[str, type[Bouncer]] = {
@@ -76,6 +87,7 @@ _BOUNCERS: dict[str, type[Bouncer]] = {
 }
 Corner = Annotated[int, Field(ge=0)]
 Size = Annotated[int, Field(ge=1)]
+SubjectColumn = Literal[COLUMNS]  # type: ignore[valid-type]
 OptionName = Literal[OPTIONS]  # type: ignore[valid-type]
 
 
@@ -259,6 +271,17 @@ class PseudonymPart(_Part):
     )
 
 
+class SubjectPart(_Part):
+    """How a table of subjects is read, and what becomes of who is in none of its lines."""
+
+    columns: dict[SubjectColumn, str] = Field(default={}, description="ours: what the table calls it")
+    merge: bool = Field(default=False, description="several originals may have one pseudonym")
+    absent: Literal["reject", "key"] = Field(
+        default="reject",
+        description="who is in no line: not let in, or with the pseudonym that the key gives",
+    )
+
+
 _ENTRIES = {"action": Code, "value": Replacement, "operator": CustomOperator, "band": AgeBands, "keep": Year}
 
 
@@ -337,6 +360,7 @@ class Recipe(_Part):
     uids: UidPart = UidPart()
     dates: DatePart = DatePart()
     pseudonyms: PseudonymPart = PseudonymPart()
+    subjects: SubjectPart | None = Field(default=None, description="of a table named with --subjects")
     kskit: dict[str, Any] | None = Field(default=None, description="a kskit recipe, as it was read")
     _renamed: tuple[str, ...] = PrivateAttr(default=())
     _given: str = PrivateAttr(default="")
@@ -426,6 +450,21 @@ class Recipe(_Part):
         named = [entry for entry in self.bouncers if not (cleaned and entry == "encapsulated-document")]
         return (*first, *map(_bouncer, named))
 
+    def bouncers_of(self, subjects: Lines | None) -> tuple[Bouncer, ...]:
+        """Return the bouncers, a table of subjects before the others.
+
+        Raises:
+            SubjectsError: the recipe speaks of a table and there is none.
+        """
+        if subjects is None:
+            if self.subjects is not None:
+                raise SubjectsError(
+                    "recipe: it has subjects:, so that a table is needed; name it with --subjects"
+                )
+            return self.bouncer_instances
+        absent = (self.subjects or SubjectPart()).absent == "reject"
+        return (RejectSubject(subjects, absent), *self.bouncer_instances)
+
     @cached_property
     def text_policy(self) -> TextPolicy:
         """What HideText needs to know."""
@@ -472,8 +511,8 @@ class Recipe(_Part):
         """What the person who runs this should know, a sentence each."""
         return (*self._renamed, *((_GUESSABLE,) if self.uids.method == "kskit" else ()))
 
-    def identity(self, key: bytes) -> Identity:
-        """Return what makes stand-ins under this recipe with the run's key."""
+    def identity(self, key: bytes, subjects: Lines | None = None) -> Identity:
+        """Return what makes stand-ins under this recipe with the run's key, and a table of subjects."""
         return Identity(
             key,
             self.uids.root,
@@ -481,7 +520,25 @@ class Recipe(_Part):
             self.dates.shift_days,
             self.pseudonyms.with_issuer,
             frozenset(self.pseudonyms.normalize),
+            subjects,
         )
+
+    def read_subjects(self, path: str | os.PathLike[str], key: bytes) -> list[Line]:
+        """Read a table of subjects as this recipe says, and check it.
+
+        Raises:
+            SubjectsError: it cannot be used, or this recipe has no place for its pseudonyms.
+        """
+        how = self.subjects or SubjectPart()
+        lines = read_subjects(path, self.identity(key), how.columns, how.merge)
+        operator = self.planner.plan((_PATIENT_ID,), None, "LO", "").operator
+        is_a_place = isinstance(operator, PseudonymisePatientID | kskit_recipe.PseudonymiseByVR)
+        if not is_a_place and any(line.subject.pseudonym for line in lines if not line.subject.is_refused):
+            raise SubjectsError(
+                "--subjects: the recipe gives no pseudonym to PatientID, so that those of the table have no "
+                "place; take PatientID out of attributes"
+            )
+        return lines
 
     def _own_rules(self, key: str, entry: AttributeEntry) -> list[Rule]:
         """Return the rules of one entry, the first of several last, so that it wins."""

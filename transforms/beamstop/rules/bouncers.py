@@ -13,6 +13,7 @@ from pydicom.tag import BaseTag
 
 from beamstop.dicom.elements import text_of
 from beamstop.errors import Rejected
+from beamstop.identity import Lines
 from beamstop.rules.criteria import parse_criterion
 from beamstop.rules.slide_labels import shows_slide_label
 from beamstop.standard.uids import is_standard_sop_class
@@ -124,6 +125,28 @@ class RejectKOGSPS(Bouncer):
         """Ask the two bouncers it is made of."""
         RejectKeyObject().inspect(dataset)
         RejectPresentationState().inspect(dataset)
+
+
+class RejectSubject(Bouncer):
+    """Turns away whom a table of subjects refuses, and who is in none of its lines if these alone are wanted.
+
+    Args:
+        subjects: the table.
+        absent: also who is in no line.
+    """
+
+    reason = "refused"
+
+    def __init__(self, subjects: Lines, absent: bool) -> None:
+        self._subjects, self._absent = subjects, absent
+
+    def inspect(self, dataset: Dataset) -> None:
+        """Look at PatientID, Issuer of Patient ID and Accession Number."""
+        subject = self._subjects.of_instance(dataset)
+        if subject is None and self._absent:
+            raise Rejected("not_in_table")
+        if subject is not None and subject.is_refused:
+            self._reject()
 
 
 class CriterionBouncer(Bouncer):

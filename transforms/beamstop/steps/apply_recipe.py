@@ -72,7 +72,7 @@ _VISITED = {Action.K, Action.C, Action.U}  # what becomes of a sequence whose it
 _ALWAYS_A_CHANGE = {Action.D, Action.X, Action.Z}
 _SOP_CLASS_UID = 0x00080016
 _MODALITY = 0x00080060
-_PATIENT_AGE = 0x00101010
+_PATIENT_ID, _PATIENT_AGE = 0x00100020, 0x00101010
 _DAYS_OF_EXAMINATION = (0x00080020, 0x00080021, 0x00080022, 0x00080023)  # study, series, acquisition, content
 _ORIGINAL_IDS = (0x00100020, 0x0020000D, 0x0020000E, 0x00080018)  # of patient, study, series, instance
 _CONTENT_SEQUENCE = 0x0040A730
@@ -162,8 +162,12 @@ def apply_plans(
     max_depth: int = MAX_DEPTH,
 ) -> AttributeReport:
     """Do as `apply_recipe` does, under a planner of one's own."""
-    planner = planner.for_instance(dataset)
+    planner, identity = planner.for_instance(dataset), identity.of(dataset)
     report = AttributeReport(original_ids(dataset), harvest(dataset, planner.keeps))
+    if identity.subject is not None:
+        report.identifiers = report.identifiers.without_parts(identity.subject.pseudonym)
+        if BaseTag(_PATIENT_ID) not in dataset._dict:
+            dataset.add_new(_PATIENT_ID, "LO", "")  # it was found by its accession number
     _Walk(dataset, planner, identity, source_id, detail, max_depth, report).run()
     return report
 

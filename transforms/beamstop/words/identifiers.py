@@ -178,7 +178,7 @@ class Identifiers:
         kept: words of names, ids and places that the recipe keeps, of products, and body parts.
         kept_dates: days that the recipe keeps.
         kept_devices: numbers of devices that the recipe keeps, without leading zeros; none of them is also a
-            part of an identifier of anything else.
+            part of an identifier of anything else. Those in a pseudonym of one's own are among them.
         encodings: Python's names of the character sets the instance says it uses.
     """
 
@@ -202,6 +202,14 @@ class Identifiers:
         A shifted date may by chance be another date of the original.
         """
         return replace(self, dates=self.dates.difference(dates), births=self.births.difference(dates))
+
+    def without_parts(self, pseudonym: str) -> "Identifiers":
+        """Return the same, where the numbers in a pseudonym of one's own are no part of an identifier.
+
+        A pseudonym may be a piece of the original; the whole original is an identifier all the same.
+        """
+        numbers = {run.lstrip("0") for run in runs_of(words_of(pseudonym)) if run.isdecimal()}
+        return replace(self, kept_devices=self.kept_devices | numbers)
 
 
 def harvest(dataset: Dataset, is_kept: Callable[[Path], bool]) -> Identifiers:

@@ -20,6 +20,7 @@ from beamstop_transforms.ledger.numbers import (
     version_numbers,
 )
 from beamstop_transforms.ledger.sealed import SealedTable, rows_of, sealed_tables
+from beamstop_transforms.ledger.subjects import Changes, changes, patient_numbers
 from beamstop_transforms.ledger.target import Target, open_claims
 from beamstop_transforms.stores.ahead import ahead
 
@@ -71,15 +72,27 @@ class Decisions:
     sealed record did not finish: its rows decide nothing, and where it may have written nothing is decided
     any more, but by the rows of that very run, if it has a record by now (`conclude`).
 
+    A row decides nothing, either, if its subject has another line in the table of subjects than its run's.
+
     Args:
         target: OUTPUT, AUDIT, and the run that asks.
         recipe_digest, beamstop_version: what a row must agree with.
+        subjects: the digest of the table of subjects; None for none.
+        absent: what the recipe says of who is in no line.
     """
 
-    def __init__(self, target: Target, recipe_digest: str, beamstop_version: str) -> None:
+    def __init__(
+        self,
+        target: Target,
+        recipe_digest: str,
+        beamstop_version: str,
+        subjects: str | None = None,
+        absent: str = "reject",
+    ) -> None:
         self._target = target
         self._recipe_digest = recipe_digest
         self._beamstop_version = beamstop_version
+        self._subjects, self._absent = subjects, absent
         self._shared = Shared()
 
     def shared(self) -> "Decisions":
@@ -139,6 +152,7 @@ class Decisions:
     def _entries(self) -> Any:
         """The newest entry of every source, sorted by source."""
         pruned = max([number for number, it in enumerate(self._tables) if it.is_pruned], default=0)
+        _ = self._changes  # once, before the tables are read side by side
         left_open = open_claims(self._target).left_open()
         by_all = frozenset[bytes]().union(*left_open.values())
         # What a run claims is no news to its own rows: those that others contested are not among them.
@@ -160,6 +174,8 @@ class Decisions:
     def _entries_in(self, number: int, before_pruning: bool, left_open: frozenset[bytes]) -> Any:
         table, parts = self._tables[number], [np.empty(0, _ENTRY)]
         columns = ["source_id"] if table.is_pruned else list(_NEEDED)
+        if not table.is_pruned and self._changes[table.subjects] is not None:
+            columns.append("patient_id")
         for batch in rows_of(self._target.audit, table, columns):
             parts.append(self._entries_of(batch, number, before_pruning, left_open))
         return np.concatenate(parts)
@@ -174,7 +190,31 @@ class Decisions:
         entries["version"] = version_numbers(batch, self._identity)
         entries["uid"] = numbers_of(batch["sop_instance_uid"])
         entries["decides"] = self._decides(batch, before_pruning, left_open)
+        if (changed := self._changes[self._tables[number].subjects]) is not None:
+            entries["decides"] &= ~self._is_about(batch, changed)
         return entries
+
+    @cached_property
+    def _changes(self) -> dict[str | None, Changes | None]:
+        """What the table of subjects changes, by the digest of the one that a run had."""
+        before = {it.subjects for it in self._tables}
+        return {
+            it: changes(self._target.audit, self._identity, it, self._subjects, self._absent) for it in before
+        }
+
+    def _is_about(self, batch: Any, changed: Changes) -> Any:
+        """Return which rows may be about a subject whose line is another: a mask of bool."""
+        if changed.everything:
+            return np.ones(batch.num_rows, bool)
+        said = pc.dictionary_encode(batch["patient_id"])
+        numbers = patient_numbers(said.dictionary.to_pylist(), self._identity)
+        concerned = pa.array([bool(it) for it in np.isin(numbers, changed.patients)], pa.bool_())
+        again = pc.or_(
+            pc.equal(batch["outcome"], str(Outcome.QUARANTINED)),
+            pc.fill_null(pc.is_in(batch["reason"], value_set=pa.array(changed.reasons)), False),
+        )
+        mask: Any = pc.or_(pc.fill_null(concerned.take(said.indices), False), again)
+        return mask.to_numpy(zero_copy_only=False)
 
     def _decides(self, batch: Any, before_pruning: bool, left_open: frozenset[bytes]) -> Any:
         """Return for each row whether it decides: a mask of bool, (rows,)."""

@@ -24,11 +24,13 @@ class SealedTable(NamedTuple):
         name: below AUDIT.
         run_id: of the run that wrote it.
         sha256: of the file, in hex.
+        subjects: the digest of the table of subjects that the run had; None for none.
     """
 
     name: str
     run_id: str
     sha256: str
+    subjects: str | None = None
 
     @property
     def is_pruned(self) -> bool:
@@ -97,7 +99,7 @@ def sealed_tables(
         named = record.get("sha256")
         for name, sha256 in sorted(named.items()) if isinstance(named, dict) else ():
             if name.startswith(wanted):
-                found.append(SealedTable(name, record["run_id"], sha256))
+                found.append(SealedTable(name, record["run_id"], sha256, record.get("subjects")))
     return found
 
 

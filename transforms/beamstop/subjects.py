@@ -1,0 +1,449 @@
+"""A hospital's own table of subjects: pseudonyms, shifts and who is refused, as keyed digests.
+
+It is read once, checked, and made into one sorted file of records of one width, which is mapped into memory
+where it is needed. A record has the keyed digest of the original; pseudonym, shift and action are under a key
+stream of its own. Without the key neither can be read, nor a record be changed without being noticed.
+"""
+
+import csv
+import mmap
+import os
+import re
+import struct
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from enum import IntEnum
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydicom.dataset import Dataset
+
+from beamstop.dicom.elements import text_of
+from beamstop.errors import SubjectsError, did_you_mean
+from beamstop.identity import Identity, Subject
+
+COLUMNS = ("patient_id", "pseudonym", "issuer", "accession_number", "shift_days", "action")
+_ACTIONS = {"": False, "keep": False, "refuse": True}
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_PATIENT_ID, _ISSUER, _ACCESSION_NUMBER = 0x00100020, 0x00100021, 0x00080050
+_LONGEST_PSEUDONYM = 64  # characters: PS3.5 6.2, LO
+_SHORTEST_TELLING = 4  # characters, as CheckLeaks has it
+_NO_PATIENT = "none"  # the folder of instances that have no PatientID, in small letters
+_SIGNS = re.compile(r"[\W_]+")
+_WHOLE = re.compile(r"(-?\d+)(?:\.0+)?")
+_NAMED = 5  # line numbers in one message
+_AT_ONCE = 10_000  # rows of Parquet
+
+
+class Kind(IntEnum):
+    """What a line is found by."""
+
+    PATIENT = 1
+    ISSUED = 2  # by issuer and PatientID
+    ACCESSION = 4
+
+
+class Line(NamedTuple):
+    """One line of the table.
+
+    Attributes:
+        number: of the line in the file; the header is line 1.
+        kind: what it is found by.
+        original: PatientID or accession number.
+        issuer: of the PatientID.
+        subject: what it says.
+        key: the keyed digest by which it is found, 16 bytes.
+    """
+
+    number: int
+    kind: Kind
+    original: str
+    issuer: str
+    subject: Subject
+    key: bytes
+
+    def said(self, identity: Identity) -> bytes:
+        """Return a keyed digest of what the line says."""
+        pseudonym, days, is_refused = self.subject
+        return identity.digest("subject-line", pseudonym, str(days or 0), str(int(is_refused)))
+
+
+def read_subjects(
+    path: str | os.PathLike[str],
+    identity: Identity,
+    columns: Mapping[str, str] | None = None,
+    merge: bool = False,
+) -> list[Line]:
+    """Read a table and check all of it.
+
+    Args:
+        path: a CSV, TSV or Parquet file with a header.
+        identity: `recipe.identity(key)`: which writings are one, and which shifts may be.
+        columns: of ours → how the file calls it, where that is another name.
+        merge: several originals may have one pseudonym.
+
+    Raises:
+        SubjectsError: it cannot be used; the message has line numbers and no value.
+    """
+    lines, wrong = [], _Wrong()
+    for number, cells in _rows(Path(path), dict(columns or {}), wrong):
+        line = _line(number, cells, identity, wrong)
+        if line is not None:
+            lines.append(line)
+    wrong.check()
+    _check_originals(lines)
+    _check_pseudonyms(lines, merge)
+    if not lines:
+        raise SubjectsError("--subjects: the table has no line but its header")
+    return lines
+
+
+class _Wrong:
+    """What is wrong with which lines."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, list[int]] = defaultdict(list)
+
+    def note(self, number: int, what: str) -> None:
+        self._lines[what].append(number)
+
+    def check(self) -> None:
+        if self._lines:
+            raise SubjectsError(
+                "--subjects: " + "; ".join(f"{_named(it)}: {what}" for what, it in self._lines.items())
+            )
+
+
+def _named(numbers: list[int]) -> str:
+    """Return line numbers in words, many of them in short.
+
+    >>> _named([3]), _named([4, 9])
+    ('line 3', 'lines 4, 9')
+    """
+    first = ", ".join(map(str, numbers[:_NAMED]))
+    more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
+    return f"{'line' if len(numbers) == 1 else 'lines'} {first}{more}"
+
+
+def _rows(path: Path, columns: dict[str, str], wrong: _Wrong) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield number and cells of every line, by our names of the columns."""
+    ours = {columns.get(name, name): name for name in COLUMNS}
+    try:
+        if path.suffix.lower() == ".parquet":
+            yield from _parquet_rows(path, ours)
+        elif path.suffix.lower() in _DELIMITERS:
+            yield from _text_rows(path, _DELIMITERS[path.suffix.lower()], ours, wrong)
+        else:
+            raise SubjectsError("--subjects: the file's name must end in .csv, .tsv or .parquet")
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else "it is no Parquet file"
+        raise SubjectsError(f"--subjects {path}: {why}; check the path") from None
+
+
+def _text_rows(
+    path: Path, delimiter: str, ours: Mapping[str, str], wrong: _Wrong
+) -> Iterator[tuple[int, dict[str, str]]]:
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        try:
+            names = _checked_header([name.strip() for name in next(reader, [])], ours)
+            for cells in reader:
+                if not any(map(str.strip, cells)):
+                    continue
+                if len(cells) != len(names):
+                    wrong.note(reader.line_num, "as many cells are needed as the header has")
+                    continue
+                yield reader.line_num, {name: it.strip() for name, it in zip(names, cells, strict=True)}
+        except UnicodeDecodeError:
+            raise SubjectsError("--subjects: the file is not UTF-8; save it as such") from None
+        except csv.Error:
+            raise SubjectsError(
+                f"--subjects: line {reader.line_num}: quotes or line ends cannot be understood"
+            ) from None
+
+
+def _parquet_rows(path: Path, ours: Mapping[str, str]) -> Iterator[tuple[int, dict[str, str]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            names = _checked_header(schema.names, ours)
+            for theirs, name in zip(schema.names, names, strict=True):
+                kind = schema.field(theirs).type
+                is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+                if not (is_text or pa.types.is_null(kind) or name == "shift_days"):
+                    raise SubjectsError(
+                        f"--subjects: column {theirs} is no text: a number has lost leading zeros; "
+                        "write it as text"
+                    )
+            number = 1
+            for batch in file.iter_batches(_AT_ONCE):
+                for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    number += 1
+                    yield (
+                        number,
+                        {
+                            name: "" if it is None else str(it).strip()
+                            for name, it in zip(names, cells, strict=True)
+                        },
+                    )
+    except pa.ArrowException:
+        raise SubjectsError("--subjects: it is no Parquet file; name one") from None
+
+
+def _checked_header(theirs: list[str], ours: Mapping[str, str]) -> list[str]:
+    """Return our names of the columns that a file has."""
+    for name in theirs:
+        if name not in ours:
+            near = did_you_mean(name, ours)
+            raise SubjectsError(
+                f"--subjects: a column has a name that is none of {', '.join(ours)}{near}; "
+                "leave it out, or name it under subjects: columns in the recipe"
+            )
+    names = [ours[name] for name in theirs]
+    if len(set(names)) < len(names):
+        raise SubjectsError("--subjects: two columns have one name")
+    if not {"patient_id", "accession_number"} & set(names):
+        raise SubjectsError("--subjects: there is no column patient_id, nor one accession_number")
+    if not {"pseudonym", "action"} & set(names):
+        raise SubjectsError("--subjects: there is no column pseudonym")
+    return names
+
+
+def _line(number: int, cells: Mapping[str, str], identity: Identity, wrong: _Wrong) -> Line | None:
+    """Return a line; None where something is wrong with it by itself, which is noted."""
+    patient_id, issuer = cells.get("patient_id", ""), cells.get("issuer", "")
+    accession, pseudonym = cells.get("accession_number", ""), cells.get("pseudonym", "")
+    action = cells.get("action", "").lower()
+    original = patient_id or accession
+    found = [
+        *_wrong_with_original(patient_id, issuer, accession),
+        *([] if action in _ACTIONS else ["the action is neither keep nor refuse"]),
+    ]
+    is_refused = _ACTIONS.get(action, False)
+    if pseudonym or not is_refused:
+        found += _wrong_with_pseudonym(pseudonym, original)
+    days, why = _days(cells.get("shift_days", ""), identity.shift_range)
+    for what in (*found, *why):
+        wrong.note(number, what)
+    if found or why:
+        return None
+    kind = Kind.ACCESSION if accession else Kind.ISSUED if issuer else Kind.PATIENT
+    key = line_key(identity, kind, original, issuer)
+    return Line(number, kind, original, issuer, Subject(pseudonym, days, is_refused), key)
+
+
+def _wrong_with_original(patient_id: str, issuer: str, accession: str) -> Iterator[str]:
+    if not patient_id and not accession:
+        yield "patient_id and accession_number are both empty"
+    if patient_id and accession:
+        yield "patient_id and accession_number are both there: name one, by which the line is found"
+    if issuer and not patient_id:
+        yield "there is an issuer without a patient_id"
+
+
+def _wrong_with_pseudonym(pseudonym: str, original: str) -> Iterator[str]:
+    if not pseudonym:
+        yield "the pseudonym is empty"
+    elif not (pseudonym.isascii() and pseudonym.isprintable()) or {"/", "\\"} & set(pseudonym):
+        yield "the pseudonym cannot be part of a path: ASCII without slashes is allowed"
+    elif pseudonym.startswith(".") or pseudonym.lower() == _NO_PATIENT:
+        yield "the pseudonym cannot be part of a path: it begins with a point, or says NONE"
+    elif len(pseudonym) > _LONGEST_PSEUDONYM:
+        yield f"the pseudonym has more than {_LONGEST_PSEUDONYM} characters"
+    elif len(pseudonym) >= _SHORTEST_TELLING and _holds(pseudonym, original):
+        yield "the pseudonym holds the original"
+
+
+def _holds(pseudonym: str, original: str) -> bool:
+    """Say whether an original can be read from its pseudonym: as it is, without signs, without zeros.
+
+    >>> _holds("study-AB12", "ab-12"), _holds("P4711", "0004711"), _holds("S001", "4711")
+    (True, True, False)
+    """
+    mine, bare = (_SIGNS.sub("", it.casefold()) for it in (pseudonym, original))
+    short = bare.lstrip("0") if bare.isdecimal() else ""
+    return bool(bare and bare in mine) or (len(short) >= _SHORTEST_TELLING and short in mine)
+
+
+def _days(text: str, allowed: tuple[int, int]) -> tuple[int | None, list[str]]:
+    if not text:
+        return None, []
+    whole = _WHOLE.fullmatch(text)
+    if whole is None:
+        return None, ["shift_days is no whole number"]
+    fewest, most = allowed
+    if not fewest <= int(whole[1]) <= most:
+        return None, [
+            f"shift_days is not within {fewest} and {most}, the days by which dates go back "
+            "(dates: shift_days in the recipe)"
+        ]
+    return int(whole[1]), []
+
+
+def _check_originals(lines: Iterable[Line]) -> None:
+    """Raise if two lines are about one original."""
+    first: dict[bytes, int] = {}
+    wrong = _Wrong()
+    for line in lines:
+        before = first.setdefault(line.key, line.number)
+        if before != line.number:
+            wrong.note(line.number, f"line {before} has the same original")
+    wrong.check()
+
+
+def _check_pseudonyms(lines: Iterable[Line], merge: bool) -> None:
+    """Raise if originals share a pseudonym that must not, or lines that do say different things."""
+    first: dict[str, Line] = {}
+    wrong = _Wrong()
+    for line in lines:
+        if not line.subject.pseudonym:
+            continue
+        # A file system may not tell capitals from small letters.
+        before = first.setdefault(line.subject.pseudonym.lower(), line)
+        if before is line:
+            continue
+        if not merge or before.subject.pseudonym != line.subject.pseudonym:
+            wrong.note(
+                line.number,
+                f"line {before.number} has the same pseudonym; if they are one subject, say merge: true "
+                "under subjects in the recipe",
+            )
+        elif before.subject != line.subject:
+            wrong.note(line.number, f"line {before.number} has the pseudonym with another shift or action")
+    wrong.check()
+
+
+# ---- the file -------------------------------------------------------------------------------------
+
+_MAGIC = b"beamsub1"
+_HEAD = struct.Struct(">8sIHBx16s")  # lines, bytes of a record, kinds of lines, digest of the table
+_MAC_LENGTH = 32
+_CHANGED = "--subjects: what was made of the table was changed, or made with another key; run again"
+_DIGEST_LENGTH = 16
+_SAID = struct.Struct(">BHB")  # is it refused, days, length of the pseudonym
+
+
+def compiled(lines: Iterable[Line], identity: Identity) -> bytes:
+    """Return the file that `Subjects` reads.
+
+    Equal lines give equal bytes, in whatever order and form they were written.
+    """
+    found = sorted(lines, key=lambda line: line.key)
+    table = table_digest(found, identity)
+    longest = max(len(line.subject.pseudonym) for line in found)
+    body = []
+    for line in found:
+        pseudonym, days, is_refused = line.subject
+        said = _SAID.pack(is_refused, days or 0, len(pseudonym)) + pseudonym.encode().ljust(longest, b"\0")
+        body.append(line.key + _under_key_stream(said, line.key, table, identity))
+    kinds = sum({line.kind for line in found})
+    head = _HEAD.pack(_MAGIC, len(found), _DIGEST_LENGTH + _SAID.size + longest, kinds, table)
+    records = b"".join(body)
+    return head + identity.digest("subjects-file", head, records) + records
+
+
+def table_digest(lines: Iterable[Line], identity: Identity) -> bytes:
+    """Return 16 bytes that stand for a table: keyed, the same in whatever order its lines are."""
+    digests = sorted((line.key, line.said(identity)) for line in lines)
+    return identity.digest("subjects", *(part for pair in digests for part in pair))[:_DIGEST_LENGTH]
+
+
+def _under_key_stream(data: bytes, key: bytes, table: bytes, identity: Identity) -> bytes:
+    """Return data under a key stream that is used for nothing else: for one line of one table.
+
+    Twice gives the data again.
+    """
+    begun = identity.begin("subject-stream", table, key)
+    stream = b"".join(begun.digest(bytes([block])) for block in range(-(-len(data) // 32)))
+    whole = int.from_bytes(data, "big") ^ int.from_bytes(stream[: len(data)], "big")
+    return whole.to_bytes(len(data), "big")
+
+
+class Subjects:
+    """A table as `compiled` made it, looked up by what an instance says.
+
+    Args:
+        data: the file, mapped into memory or not.
+        identity: `recipe.identity(key)`, of the key that it was made with.
+
+    Raises:
+        SubjectsError: another key made it, or it was changed.
+    """
+
+    def __init__(self, data: Any, identity: Identity) -> None:
+        self._data, self._identity = data, identity
+        start = _HEAD.size + _MAC_LENGTH
+        head = bytes(data[: _HEAD.size])
+        with memoryview(data) as view:
+            mac = identity.digest("subjects-file", head, view[start:])
+        if len(data) < start or mac != bytes(data[_HEAD.size : start]):
+            raise SubjectsError(_CHANGED)
+        _, self._count, self._width, self._kinds, self.digest = _HEAD.unpack(head)
+        self._start = start
+
+    @classmethod
+    def open(cls, path: str, identity: Identity) -> "Subjects":
+        """Return a table whose file is mapped into memory, which all processes of a machine share."""
+        with open(path, "rb") as file:
+            if not os.fstat(file.fileno()).st_size:
+                raise SubjectsError(_CHANGED)
+            return cls(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), identity)
+
+    def of_patient(self, patient_id: str, issuer: str) -> Subject | None:
+        """See `Lines`."""
+        found = (self._find(*way) for way in _ways(patient_id, issuer, ""))
+        return next((line for line in found if line is not None), None)
+
+    def of_instance(self, dataset: Dataset) -> Subject | None:
+        """Return the line of an instance: by accession number, else by issuer and PatientID, or PatientID.
+
+        A line that refuses goes before any other, that of one of several values of an attribute included.
+        """
+        said = [text_of(dataset, tag) for tag in (_PATIENT_ID, _ISSUER, _ACCESSION_NUMBER)]
+        found = [line for way in _ways(*said) if (line := self._find(*way)) is not None]
+        if any("\\" in text for text in said):
+            parts = product(*(text.split("\\") for text in said))
+            single = [self._find(*way) for one in parts for way in _ways(*one)]
+            found += [line for line in single if line is not None and line.is_refused]
+        return next((line for line in found if line.is_refused), found[0] if found else None)
+
+    def _find(self, kind: Kind, original: str, issuer: str) -> Subject | None:
+        if not self._kinds & kind:
+            return None
+        key = line_key(self._identity, kind, original, issuer)
+        at = bisect_left(range(self._count), key, key=self._key_at)
+        if at == self._count or self._key_at(at) != key:
+            return None
+        begin = self._start + at * self._width
+        hidden = bytes(self._data[begin + _DIGEST_LENGTH : begin + self._width])
+        said = _under_key_stream(hidden, key, self.digest, self._identity)
+        is_refused, days, length = _SAID.unpack_from(said)
+        pseudonym = said[_SAID.size : _SAID.size + length].decode()
+        return Subject(pseudonym, days or None, bool(is_refused))
+
+    def _key_at(self, at: int) -> bytes:
+        begin = self._start + at * self._width
+        return bytes(self._data[begin : begin + _DIGEST_LENGTH])
+
+
+def _ways(patient_id: str, issuer: str, accession: str) -> Iterator[tuple[Kind, str, str]]:
+    """Yield by what the line of an instance may be found, the most specific first."""
+    patient_id, issuer, accession = patient_id.strip(), issuer.strip(), accession.strip()
+    if accession:
+        yield Kind.ACCESSION, accession, ""
+    if patient_id and issuer:
+        yield Kind.ISSUED, patient_id, issuer
+    if patient_id:
+        yield Kind.PATIENT, patient_id, ""
+
+
+def line_key(identity: Identity, kind: Kind, original: str, issuer: str = "") -> bytes:
+    """Return the keyed digest by which a line is found."""
+    if kind is not Kind.ACCESSION:
+        original = identity.one_writing(original)
+    return identity.digest("subject", kind.name, original, issuer)[:_DIGEST_LENGTH]

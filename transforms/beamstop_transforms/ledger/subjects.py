@@ -1,0 +1,170 @@
+"""What another table of subjects changes: AUDIT/subjects has the keyed digests of each table that runs had.
+
+By them is found, with the key and without any value, whose line came, went or changed since, and by which
+clean PatientID the ledger has what was made under it.
+"""
+
+import hmac
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from beamstop.identity import Identity
+from beamstop.subjects import Kind, Line, line_key, table_digest
+from beamstop_transforms.stores import open_store
+
+SUBJECTS = "subjects"  # the folder of AUDIT
+_MAC_LENGTH = 32
+# One line in 41 bytes.
+_ENTRY = np.dtype(
+    [
+        ("line", "u8"),  # stands for the original
+        ("check", "u8"),  # likewise: who has the one and not the other is another original
+        ("patient", "u8"),  # stands for the original of a line by PatientID alone
+        ("said", "u8"),  # what it says
+        ("clean", "u8"),  # its pseudonym; 0 for none
+        ("keyed", "u8"),  # the pseudonym that the key gives; 0 where nobody knows it
+        ("kind", "u1"),
+    ]
+)
+_STORED = _ENTRY.newbyteorder("<")
+
+
+class Changes(NamedTuple):
+    """What tells a table from the one that a run had.
+
+    Attributes:
+        patients: stand for the clean PatientIDs, sorted, of which a line is another; see `patient_numbers`.
+        reasons: of the rows that have no clean PatientID and may be decided otherwise now.
+        untraceable: lines that are others and cannot be found in the ledger: by accession number, say.
+        everything: any row may be about somebody whose line is another.
+    """
+
+    patients: Any
+    reasons: tuple[str, ...] = ()
+    untraceable: int = 0
+    everything: bool = False
+
+
+def put_lines(audit: str, lines: Iterable[Line], identity: Identity) -> str:
+    """Put the digests of a table into AUDIT, if they are not there; return the digest of the table, in hex.
+
+    Args:
+        audit: the AUDIT folder or prefix.
+        lines: of the table.
+        identity: `recipe.identity(key)`.
+    """
+    lines = list(lines)
+    digest = table_digest(lines, identity).hex()
+    data = _entries(lines, identity).astype(_STORED).tobytes()
+    store, name = open_store(audit), lines_name(digest)
+    sealed = _mac(digest, data, identity) + data
+    found = store.read(name)
+    if found is None or found[1] != sealed:
+        store.write(name, sealed, found and found[0])
+    return digest
+
+
+def lines_name(digest: str) -> str:
+    """Return the name below AUDIT of the digests of a table."""
+    return f"{SUBJECTS}/{digest}"
+
+
+def patient_numbers(patient_ids: Iterable[str], identity: Identity) -> Any:
+    """Return a keyed number for each clean PatientID."""
+    return np.array([_number(identity.digest("clean-patient", it)) for it in patient_ids], np.uint64)
+
+
+def changes(
+    audit: str,
+    identity: Identity,
+    before: str | None,
+    now: str | None,
+    absent: str,
+    lines: Iterable[Line] | None = None,
+) -> Changes | None:
+    """Return what a table changes about the rows of a run that had another; None for nothing.
+
+    Args:
+        audit: the AUDIT folder or prefix.
+        identity: of the run's key; with lines, `recipe.identity(key)`.
+        before: the digest of the run's table; None if it had none.
+        now: that of the table; None for none.
+        absent: what the recipe says of who is in no line, `reject` or `key`.
+        lines: of that table, if it is not in AUDIT yet.
+    """
+    if before == now:
+        return None
+    everything = Changes(np.empty(0, np.uint64), everything=True)
+    if before is None and absent == "reject":
+        return everything  # whoever is in no line was let in
+    old = _read(audit, before, identity)
+    new = _read(audit, now, identity) if lines is None else _entries(lines, identity)
+    if old is None or new is None:
+        return everything
+    gone, came = ~_are_in(old, new), ~_are_in(new, old)
+    is_new = came & ~np.isin(new["line"], old["line"])
+    was_by_key = is_new & (absent == "key" or before is None)
+    # A line by issuer and PatientID goes before the one by PatientID alone, whose pseudonym it was until now.
+    by_patient = np.isin(old["line"], new["patient"][came & (new["kind"] == Kind.ISSUED)])
+    found = np.concatenate([old["clean"][gone | by_patient], new["keyed"][was_by_key]]).astype(np.uint64)
+    untraceable = np.union1d(
+        old["line"][gone & (old["kind"] == Kind.ACCESSION)],
+        new["line"][(came & (new["kind"] == Kind.ACCESSION)) | (was_by_key & (new["keyed"] == 0))],
+    )
+    is_readmitted = bool((gone & (old["clean"] == 0)).any())
+    reasons = ("duplicate", *["not_in_table"] * bool(is_new.any()), *["refused"] * is_readmitted)
+    count = len(untraceable)
+    return Changes(np.unique(found[found > 0]), reasons, count, everything=count > 0)
+
+
+def are_lines(audit: str, digest: str, identity: Identity) -> bool:
+    """Say whether the digests of a table are in AUDIT, as they were put there."""
+    return _read(audit, digest, identity) is not None
+
+
+def _entries(lines: Iterable[Line], identity: Identity) -> Any:
+    entries = np.array([_entry(it, identity) for it in lines], _ENTRY)
+    return entries[np.argsort(entries["line"], kind="stable")]
+
+
+def _entry(line: Line, identity: Identity) -> tuple[int, ...]:
+    pseudonym, key = line.subject.pseudonym, line.key
+    by_patient, keyed = line.kind is not Kind.ACCESSION, 0
+    if by_patient and not (identity.with_issuer and line.kind is Kind.PATIENT):
+        keyed = int(patient_numbers([identity.patient_id(line.original, line.issuer)], identity)[0])
+    patient = _number(line_key(identity, Kind.PATIENT, line.original)) if by_patient else 0
+    is_kept = bool(pseudonym) and not line.subject.is_refused
+    clean = int(patient_numbers([pseudonym], identity)[0]) if is_kept else 0
+    return _number(key), _number(key[8:]), patient, _number(line.said(identity)), clean, keyed, int(line.kind)
+
+
+def _number(digest: bytes) -> int:
+    return int.from_bytes(digest[:8], "big")
+
+
+def _are_in(some: Any, others: Any) -> Any:
+    """Return which of some lines stand, the same, among others: a mask."""
+    if not len(others):
+        return np.zeros(len(some), bool)
+    at = np.minimum(np.searchsorted(others["line"], some["line"]), len(others) - 1)
+    there = others[at]
+    return np.logical_and.reduce([there[name] == some[name] for name in ("line", "check", "said", "kind")])
+
+
+def _read(audit: str, digest: str | None, identity: Identity) -> Any:
+    """Return the digests of a table, sorted; none for no table, None if they are gone or were changed."""
+    if digest is None:
+        return np.empty(0, _ENTRY)
+    found = open_store(audit).read(lines_name(digest))
+    if found is None:
+        return None
+    data = found[1][_MAC_LENGTH:]
+    if not hmac.compare_digest(found[1][:_MAC_LENGTH], _mac(digest, data, identity)):
+        return None
+    return np.frombuffer(data, _STORED).astype(_ENTRY)
+
+
+def _mac(digest: str, data: bytes, identity: Identity) -> bytes:
+    return identity.digest("subject-lines", digest, data)

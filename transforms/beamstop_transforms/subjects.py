@@ -1,0 +1,106 @@
+"""Where workers find a table of subjects: a file in a folder of their machine, or in a store for all."""
+
+import atexit
+import os
+import stat
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from beamstop.errors import SubjectsError
+from beamstop.identity import Identity
+from beamstop.keys import resolve_key
+from beamstop.recipe.model import Recipe
+from beamstop.subjects import Line, Subjects, compiled, table_digest
+from beamstop_transforms.stores import is_remote, open_store
+
+
+@dataclass(frozen=True)
+class StagedSubjects:
+    """A table of subjects, made into keyed digests and put where every worker can read it.
+
+    Without the key nothing of it can be read, and another table is noticed.
+
+    Attributes:
+        place: a folder, or a prefix of a store.
+        name: of the file in it.
+        digest: the keyed digest of the table, in hex; stands in the run's record.
+    """
+
+    place: str = field(repr=False)
+    name: str
+    digest: str
+
+    def open(self, recipe: Recipe, key: str) -> Subjects:
+        """Return the table, mapped into memory once for each process.
+
+        Args:
+            recipe: which writings of a PatientID are one.
+            key: reference of the run's key.
+
+        Raises:
+            SubjectsError: it is gone, or not what was put there.
+        """
+        return _opened(self, recipe.identity(resolve_key(key)))
+
+
+def stage_subjects(lines: Iterable[Line], identity: Identity, place: str, name: str) -> StagedSubjects:
+    """Put a table where workers will look for it, for the owner alone.
+
+    Args:
+        lines: from `recipe.read_subjects`.
+        identity: `recipe.identity(key)`.
+        place: a folder of this machine, or a folder or prefix that all workers reach.
+        name: of the file there.
+    """
+    lines = list(lines)
+    store = open_store(place, private=True)
+    found = store.find(name)
+    store.write(name, compiled(lines, identity), found and found.version)
+    return StagedSubjects(place, name, table_digest(lines, identity).hex())
+
+
+@lru_cache(maxsize=2)  # the verbs of one run ask for one table
+def _opened(staged: StagedSubjects, identity: Identity) -> Subjects:
+    if is_remote(staged.place):
+        return _fetched(staged, identity)
+    path = Path(staged.place) / staged.name
+    try:
+        return _checked(Subjects.open(str(path), identity), staged)
+    except OSError as error:
+        raise SubjectsError(f"--subjects: its file cannot be read: {error.strerror}; run again") from None
+
+
+def _fetched(staged: StagedSubjects, identity: Identity) -> Subjects:
+    """Return a table of a store by a file of this machine, which its processes share."""
+    path = Path(tempfile.gettempdir()) / f"beamstop-subjects-{os.getuid()}-{staged.digest}"
+    if _is_mine(path):
+        with suppress(SubjectsError, OSError):
+            return _checked(Subjects.open(str(path), identity), staged)
+    found = open_store(staged.place).read(staged.name)
+    if found is None:
+        raise SubjectsError("--subjects: what was made of the table is gone from AUDIT/.partial; run again")
+    handle, temporary = tempfile.mkstemp(prefix="beamstop-subjects-")  # mode 0600
+    with os.fdopen(handle, "wb") as file:
+        file.write(found[1])
+    os.replace(temporary, path)
+    atexit.register(path.unlink, missing_ok=True)
+    return _checked(Subjects.open(str(path), identity), staged)
+
+
+def _is_mine(path: Path) -> bool:
+    """Say whether a file is there that nobody else can have made or changed."""
+    try:
+        about = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(about.st_mode) and about.st_uid == os.getuid() and not about.st_mode & 0o077
+
+
+def _checked(subjects: Subjects, staged: StagedSubjects) -> Subjects:
+    if subjects.digest.hex() != staged.digest:
+        raise SubjectsError("--subjects: another table is where this run put its own; run again")
+    return subjects
