@@ -28,7 +28,7 @@ from beamstop_transforms.ledger.sealed import INSTANCES as SEALED_INSTANCES
 from beamstop_transforms.ledger.sealed import rows_of, sealed_tables
 from beamstop_transforms.ledger.target import open_claims
 from beamstop_transforms.png import NOT_RENDERED, OCCUPIED, PICTURES, WritePng
-from beamstop_transforms.prune import FindLeftovers, Prune
+from beamstop_transforms.prune import ATTRIBUTES, CROSSWALK, FILES, FindLeftovers, Prune
 from beamstop_transforms.record import Run, complete, counts, counts_of, put_record
 from beamstop_transforms.release import Release
 from beamstop_transforms.seal_parts import Parts, tables_of
@@ -146,7 +146,7 @@ class WriteAudit(Transform):
         )
         nodes = instances[_NODES] | "Buckets" >> beam.GroupByKey() | "Node" >> beam.MapTuple(_node)
         left: Any = {}
-        removed: Any = 0
+        removed: Any = {}
         since: Any = {}
         if run.prune is not None:
             leftovers = instances["files"] | "FindLeftovers" >> FindLeftovers(run.target, run.inputs, skipped)
@@ -155,9 +155,11 @@ class WriteAudit(Transform):
                 leftovers.found | "Why" >> beam.Map(lambda it: it.why) | "Left" >> Count.PerElement()
             )
             if run.prune:
-                lists, gone = leftovers.found | "Prune" >> Prune(run.target)
+                beside = {CROSSWALK: run.crosswalk, ATTRIBUTES: run.attributes}
+                rows_in = {name: place for name, place in beside.items() if place is not None}
+                lists, gone = leftovers.found | "Prune" >> Prune(run.target, run.png, rows_in)
                 files.append(lists)
-                removed = AsSingleton(gone | "CountPruned" >> Count.Globally())
+                removed = AsDict(gone)
         sources: Any = None
         if outputs.sources is not None:
             sources = AsSingleton(outputs.sources | "CountSources" >> Count.Globally())
@@ -280,7 +282,7 @@ class _WriteRecordFn(beam.DoFn):
         pictures: Mapping[str, int],
         since: Mapping[str, Any],
         left: Mapping[str, int],
-        pruned: int,
+        removed: Mapping[str, int],
     ) -> Iterator[dict[str, Any]]:
         tally = Counter(totals)  # Beam's coder makes a plain mapping of it
         skipped = len(numbers_in(left_out)) - tally["overturned"]
@@ -290,7 +292,13 @@ class _WriteRecordFn(beam.DoFn):
             raise UnreconciledError(f"{sources} sources, {skipped} skipped, but {tally['rows']} audit rows")
         more: dict[str, Any] = {"devices": as_recorded(devices)}
         if self._run.prune is not None:
-            more["since"] = {**since, "left": dict(sorted(left.items())), "pruned": pruned}
+            beside = {name: number for name, number in sorted(removed.items()) if name != FILES}
+            more["since"] = {
+                **since,
+                "left": dict(sorted(left.items())),
+                "pruned": removed.get(FILES, 0),
+                "pruned_beside": beside,
+            }
         if self._run.png is not None:
             more["png"] = {code: pictures.get(code, 0) for code in (PICTURES, NOT_RENDERED, OCCUPIED)}
         record = put_record(self._run, counts(sources, skipped, tally), tally, buckets, files, more)

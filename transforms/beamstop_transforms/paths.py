@@ -9,6 +9,7 @@ from beamstop.errors import Quarantined
 from beamstop_transforms.stores import is_dicomweb
 
 PATIENT_ID, STUDY, SERIES, INSTANCE = 0x00100020, 0x0020000D, 0x0020000E, 0x00080018
+NONE = "NONE"  # stands for what is absent
 _LONGEST_COMPONENT = 128
 
 
@@ -65,7 +66,7 @@ def _is_plain(value: str) -> bool:
 def _component(dataset: Dataset, tag: int) -> str:
     value = text_of(dataset, tag).strip()
     if not value:
-        return "NONE"
+        return NONE
     if not _is_plain(value):
         raise Quarantined("unsafe_path", tag_name(tag))
     return value

@@ -1,24 +1,35 @@
 """FindLeftovers, Prune: clean files that no source stands for any more, removed only when asked."""
 
-from collections.abc import Iterator, Mapping
+import io
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from apache_beam import pvalue
-from apache_beam.pvalue import AsList, PCollection
+from apache_beam.pvalue import AsList, AsSingleton, PCollection
+from apache_beam.transforms.combiners import ToSet
 
 from beamstop.audit import PRUNED_FILES, Outcome, Row
+from beamstop.pixels.png import is_ours
 from beamstop_transforms.ledger.history import History, Leftover
 from beamstop_transforms.ledger.numbers import numbers_in
 from beamstop_transforms.ledger.sealed import PRUNED, SealedTable
-from beamstop_transforms.ledger.target import Target
-from beamstop_transforms.paths import is_clean_path
+from beamstop_transforms.ledger.target import Target, is_run_id
+from beamstop_transforms.parquet_files import open_parquet, whole_of
+from beamstop_transforms.paths import NONE, is_clean_path
 from beamstop_transforms.step import Transform
 from beamstop_transforms.stores import open_store
-from beamstop_transforms.tables import Put, Table, WritePartialFiles, WriteTable
+from beamstop_transforms.tables import Put, Table, WritePartialFiles, WriteTable, run_of
 
 _SINCE = "since"
+CROSSWALK, ATTRIBUTES = "crosswalk", "attributes"  # tables that have rows of clean files, beside the audit
+_IDS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")  # make up a clean path
 
 
 class Leftovers(NamedTuple):
@@ -71,17 +82,28 @@ class _FindFn(beam.DoFn):
         yield pvalue.TaggedOutput(_SINCE, history.since)
 
 
+FILES, PICTURES = "files", "pictures"  # what was removed; of rows it is the name of their table
+
+
 @dataclass(eq=False)
 class Prune(Transform):
     """Remove leftovers that a run wrote and nobody has changed; those whose source failed stay.
 
-    What is removed is listed first, in AUDIT/pruned, so that all of it may be repeated.
+    Their pictures go along, and their rows in the tables beside the audit. What is removed is listed first,
+    in AUDIT/pruned, so that all of it may be repeated.
+
+    Attributes:
+        target: OUTPUT, AUDIT, run.
+        png: where their pictures are; None for nowhere.
+        tables: name → where a table has rows of them.
     """
 
     target: Target
+    png: str | None = None
+    tables: Mapping[str, str] = field(default_factory=dict)
 
-    def expand(self, found: PCollection[Leftover]) -> tuple[PCollection[Put], PCollection[int]]:
-        """From `Leftover`, return the lists in AUDIT, and one element for each file removed."""
+    def expand(self, found: PCollection[Leftover]) -> tuple[PCollection[Put], PCollection[tuple[str, int]]]:
+        """From `Leftover`, return the lists in AUDIT, and how much was removed of what."""
         table = Table(self.target.audit, PRUNED, self.target.run_id, PRUNED_FILES)
         ours = (
             found
@@ -91,7 +113,29 @@ class Prune(Transform):
         )
         written = ours | "List" >> WritePartialFiles(table)
         lists = written | "WriteLists" >> WriteTable(table, even_empty=False)
-        return lists, ours | "Remove" >> beam.Map(_remove, self.target.output, AsList(lists))
+        listed = AsList(lists)
+        counts = [ours | "Remove" >> beam.Map(_remove, self.target.output, listed)]
+        paths = ours | "Paths" >> beam.Map(lambda row: row["output_path"])
+        if self.png is not None:
+            counts.append(
+                paths
+                | "BySeries" >> beam.Map(_series_of)
+                | "Series" >> beam.GroupByKey()
+                | "Pictures" >> beam.FlatMap(_pictures, self.png)
+                | "KeepPictures" >> beam.Reshuffle()  # likewise
+                | "RemovePictures" >> beam.Map(_remove_picture, self.png, listed)
+            )
+        every = AsSingleton(paths | "Every" >> ToSet())
+        counts.append(
+            found.pipeline
+            | "Tables" >> beam.Create(sorted(self.tables.items()), reshuffle=False)
+            | "Files" >> beam.FlatMapTuple(_files)
+            | "SpreadFiles" >> beam.Reshuffle()
+            | "Count" >> beam.FlatMap(_counted, every)
+            | "KeepCounts" >> beam.Reshuffle()  # likewise
+            | "RemoveRows" >> beam.Map(_remove_rows, every, listed)
+        )
+        return lists, tuple(counts) | "All" >> beam.Flatten() | "Sum" >> beam.CombinePerKey(sum)
 
 
 def _ours(left: Leftover, target: Target) -> Iterator[Row]:
@@ -110,9 +154,91 @@ def _ours(left: Leftover, target: Target) -> Iterator[Row]:
         }
 
 
-def _remove(row: Mapping[str, Any], output: str, _lists: list[Put]) -> int:
+def _remove(row: Mapping[str, Any], output: str, _lists: list[Put]) -> tuple[str, int]:
     store = open_store(output)
     found = store.find(row["output_path"])
     if found is not None and found.sha256 == row["output_sha256"]:
         store.remove(row["output_path"])
-    return 1
+    return FILES, 1
+
+
+_FRAME = re.compile(r"(-\d{4,})?\.png")
+
+
+def _series_of(path: str) -> tuple[str, str]:
+    """Return the folder of a clean file, and the file."""
+    return path.rpartition("/")[0], path
+
+
+def _pictures(series: tuple[str, Iterable[str]], png: str) -> Iterator[str]:
+    """Yield the names of the pictures that we made of some clean files of a series."""
+    folder, paths = series
+    stems, store = {path.removesuffix(".dcm") for path in paths}, open_store(png)
+    for name in store.names(folder):
+        if _FRAME.sub("", name) in stems and (found := store.read(name)) is not None and is_ours(found[1]):
+            yield name
+
+
+def _remove_picture(name: str, png: str, _lists: list[Put]) -> tuple[str, int]:
+    open_store(png).remove(name)
+    return PICTURES, 1
+
+
+class _File(NamedTuple):
+    """A file of a table: the table's name, its place, and the file's name there."""
+
+    table: str
+    place: str
+    name: str
+
+
+def _files(table: str, place: str) -> Iterator[_File]:
+    """Yield the files of a table, whichever run wrote them."""
+    for file in open_store(place).names(""):
+        if "/" not in file and file.endswith(".parquet") and is_run_id(run_of(file)):
+            yield _File(table, place, file)
+
+
+def _counted(file: _File, paths: Collection[str]) -> Iterator[tuple[_File, int]]:
+    """Yield a file and how many of its rows are about clean files that are removed, if any are."""
+    found = open_store(file.place).read(file.name) if paths else None
+    if found is not None:
+        with closing(open_parquet(io.BytesIO(found[1]))) as parquet:
+            if number := int(_goes(parquet, file.table, paths).sum()):
+                yield file, number
+
+
+def _remove_rows(counted: tuple[_File, int], paths: Collection[str], _lists: list[Put]) -> tuple[str, int]:
+    """Put a file of a table there again without these rows."""
+    file, number = _File(*counted[0]), counted[1]
+    store = open_store(file.place, private=file.table == CROSSWALK)
+    while (found := store.read(file.name)) is not None:
+        with closing(open_parquet(io.BytesIO(found[1]))) as parquet:
+            left = whole_of(parquet).filter(pa.array(~_goes(parquet, file.table, paths)))
+        buffer = io.BytesIO()
+        pq.write_table(left, buffer, compression="zstd")
+        if store.write(file.name, buffer.getvalue(), found[0]):
+            break
+    return file.table, number
+
+
+def _goes(parquet: pq.ParquetFile, table: str, paths: Collection[str]) -> Any:
+    """Return which rows of a file are about clean files that are removed: a mask of bool."""
+    columns = _columns(table)
+    ids = whole_of(parquet, [it for it in columns if it in parquet.schema_arrow.names])
+    return np.array([it in paths for it in _paths_of(ids, columns)], bool)
+
+
+def _columns(table: str) -> tuple[str, ...]:
+    return ("output_path",) if table == CROSSWALK else _IDS
+
+
+def _paths_of(ids: pa.Table, columns: tuple[str, ...]) -> Iterator[str]:
+    """Yield the path of the clean file that each row of a table is about."""
+    if columns != _IDS:
+        yield from ids["output_path"].to_pylist()
+        return
+    nothing = [None] * len(ids)
+    values = [ids[it].to_pylist() if it in ids.column_names else nothing for it in columns]
+    for parts in zip(*values, strict=True):
+        yield "/".join((part or "").strip() or NONE for part in parts) + ".dcm"

@@ -92,7 +92,7 @@ def run(
         bool,
         typer.Option(
             "--prune",
-            help="with --incremental: remove clean files whose source is gone, or not written any more",
+            help="with --incremental: remove clean files whose source is gone or refused, and what goes with them",
             rich_help_panel=_WHAT,
         ),
     ] = False,

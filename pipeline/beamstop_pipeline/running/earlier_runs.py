@@ -165,6 +165,8 @@ def _changed_tables(record: Mapping[str, Any], job: Job) -> Iterator[str]:
             yield f"--{name} is new: it gets nothing of sources that --incremental skips; {_FILL[name]}"
         if not has_now and earlier.get(name):
             how = f"; {_FILL[name]}" if name == "crosswalk" else ""
+            if job.prune:
+                how = ", and what it says of clean files that --prune removes stays: name it"
             yield f"--{name}: the newest run in AUDIT had it; what it wrote is not kept up to date now{how}"
 
 
