@@ -92,7 +92,7 @@ def run(
         bool,
         typer.Option(
             "--prune",
-            help="with --incremental: remove clean files whose source is gone or refused, and what goes with them",
+            help="with --incremental: remove what was made of sources that are gone or rejected by now",
             rich_help_panel=_WHAT,
         ),
     ] = False,
