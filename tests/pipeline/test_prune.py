@@ -93,6 +93,7 @@ def test_the_summary_tells_what_is_left(
     (archive / "1.dcm").unlink()
     assert main(command) == 0
     told = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "1 gone, 0 changed; clean files without a source: gone 1; 1 stay (--prune)" in told
+    assert "sources since 1 gone, 0 changed" in told
+    assert "clean files left 1 without a source (gone 1): it stays; --prune removes it" in told
     assert main([*command, "--json"]) == 0
     assert '"gone": 1, "changed": 0, "left": 1, "pruned": 0' in capsys.readouterr().out

@@ -178,7 +178,9 @@ def run(
             rich_help_panel=_LIMITS,
         ),
     ] = 2400,
-    quiet: Annotated[bool, typer.Option("--quiet", help="say nothing", rich_help_panel=_OUTPUT)] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="say nothing where all is well", rich_help_panel=_OUTPUT)
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="print one JSON object at the end", rich_help_panel=_OUTPUT)
     ] = False,
@@ -194,7 +196,8 @@ def run(
           --key secret:projects/p/secrets/study/versions/1 --runner DataflowRunner --json
 
     Exit codes: 0 every source was written or rejected by policy; 1 something was quarantined or
-    failed; 2 bad configuration, nothing was read; 3 the run itself broke.
+    failed, with --incremental something that no earlier run had said of it; 2 bad configuration,
+    nothing was read; 3 the run itself broke.
     """
     with silenced(), ExitStack() as held:
         with refusing_bad_configuration():
@@ -285,7 +288,7 @@ def run(
                 put_lines(job.audit, job.lines, loaded.identity(resolve_key(job.key)))
             if incremental:
                 job = _conclude(job, quiet or as_json)
-        raise typer.Exit(_run(job, options, forked, quiet, as_json))
+        raise typer.Exit(_run(job, options, forked, quiet, as_json, recipe))
 
 
 def _with_max_bytes(job: Any, given: int | None, options: Any) -> Any:
@@ -336,7 +339,7 @@ def _names(context: typer.Context) -> dict[str, list[str]]:
     return {parameter.name: parameter.opts for parameter in context.command.params if parameter.name}
 
 
-def _run(job: Any, options: Any, forked: Any, quiet: bool, as_json: bool) -> int:
+def _run(job: Any, options: Any, forked: Any, quiet: bool, as_json: bool, recipe: str) -> int:
     from beamstop_pipeline.running.beam_options import is_local
     from beamstop_pipeline.running.display import display
     from beamstop_pipeline.running.engines import SubmissionError
@@ -354,7 +357,7 @@ def _run(job: Any, options: Any, forked: Any, quiet: bool, as_json: bool) -> int
         return Exit.BROKEN if isinstance(error, RunError) else Exit.BAD_CONFIGURATION
     shown.close()
     if result is not None and job.subscription is None:
-        return _summarise(job, result, quiet, as_json)
+        return _summarise(job, result, quiet, as_json, recipe)
     return _submitted(job, quiet, as_json)
 
 
@@ -370,8 +373,9 @@ def _submitted(job: Any, quiet: bool, as_json: bool) -> int:
     return Exit.OK
 
 
-def _summarise(job: Any, result: Any, quiet: bool, as_json: bool) -> int:
+def _summarise(job: Any, result: Any, quiet: bool, as_json: bool, recipe: str) -> int:
     """Print what became of the sources; return the exit code."""
+    from beamstop_pipeline.running.set_aside import set_aside
     from beamstop_transforms.record import record_name
     from beamstop_transforms.stores import open_store
 
@@ -380,17 +384,21 @@ def _summarise(job: Any, result: Any, quiet: bool, as_json: bool) -> int:
         typer.echo("beamstop: the run broke: it left no record in AUDIT/runs", err=True)
         return Exit.BROKEN
     record = json.loads(found[1])
+    aside = set_aside(job, record)
+    code = Exit.SET_ASIDE if aside.wants_a_look else Exit.OK
     if as_json:
-        typer.echo(json.dumps(_to_json(record, job.audit)))
-    elif not quiet:
+        typer.echo(json.dumps(_to_json(record, job.audit, aside.known.total())))
+    elif not quiet or code:
         from rich.console import Console
 
         from beamstop_pipeline.running.display import summary
+        from beamstop_pipeline.running.next_commands import next_commands
         from beamstop_transforms.metrics import figures_by_step
 
-        Console().print(summary(record, figures_by_step(result), job.output, job.audit))
-    set_aside = record["counts"]["quarantined"] or record["counts"]["failed"]
-    return Exit.SET_ASIDE if set_aside else Exit.OK
+        Console().print(summary(record, aside, figures_by_step(result), job.output, job.audit))
+        for it in next_commands(job, recipe, aside):
+            typer.echo(f"{it.what}:\n  {it.command}")
+    return code
 
 
 _COUNTS = (
@@ -406,8 +414,8 @@ _COUNTS = (
 )
 
 
-def _to_json(record: dict[str, Any], audit: str) -> dict[str, Any]:
-    counts = {name: record["counts"][name] for name in _COUNTS}
+def _to_json(record: dict[str, Any], audit: str, known: int) -> dict[str, Any]:
+    counts = {name: record["counts"][name] for name in _COUNTS} | {"known": known}
     if since := record.get("since"):
         left = sum(since["left"].values()) - since["pruned"]
         counts |= {

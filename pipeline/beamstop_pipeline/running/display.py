@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from beamstop.audit import Outcome
+from beamstop_pipeline.running.set_aside import SetAside
 from beamstop_transforms.metrics import LISTED, StepFigures
 
 _LOG_EVERY = 10.0  # seconds
@@ -110,11 +111,18 @@ def _aside(counts: Counter[str]) -> str:
     return f"{counts[Outcome.REJECTED]} rejected, {aside} quarantined or failed"
 
 
-def summary(record: Mapping[str, Any], figures: Mapping[str, StepFigures], output: str, audit: str) -> Table:
+def summary(
+    record: Mapping[str, Any],
+    aside: SetAside,
+    figures: Mapping[str, StepFigures],
+    output: str,
+    audit: str,
+) -> Table:
     """Return the table that a run ends with.
 
     Args:
         record: the run's JSON.
+        aside: what it quarantined or failed.
         figures: of each step, from the metrics; none where the runner has none.
         output: where the clean files are.
         audit: where the audit is.
@@ -129,9 +137,13 @@ def summary(record: Mapping[str, Any], figures: Mapping[str, StepFigures], outpu
     for outcome in (Outcome.REJECTED, Outcome.QUARANTINED, Outcome.FAILED):
         table.add_row(str(outcome), _with_reasons(outcome, counts))
     if record["options"]["incremental"]:
+        table.add_row("known", _known(aside.known))
         table.add_row("skipped", f"{counts['skipped']} that an earlier run decided")
+    if aside.unheard:
+        table.add_row("runs that broke", f"had set aside {_listed(aside.unheard)}")
     if "since" in record:
-        table.add_row("since then", _since(record["since"]))
+        table.add_row("sources since", _since(record["since"]))
+        table.add_row("clean files left", _left(record["since"]))
     table.add_row("text boxes hidden", str(counts["text_boxes_hidden"]))
     if "png" in record:
         table.add_row("PNG", ", ".join(f"{code.replace('_', ' ')} {n}" for code, n in record["png"].items()))
@@ -140,7 +152,6 @@ def summary(record: Mapping[str, Any], figures: Mapping[str, StepFigures], outpu
         table.add_row("time an instance", ", ".join(f"{verb} {_mean(it)}" for verb, it in figures.items()))
     table.add_row("clean files", output)
     table.add_row("audit", audit)
-    table.add_row("next", f"beamstop report {audit}")
     return table
 
 
@@ -148,15 +159,47 @@ def _mean(figures: StepFigures) -> str:
     return f"{figures.milliseconds / figures.instances:.1f} ms"
 
 
+def _known(known: Counter[tuple[str, str]]) -> str:
+    """Say how much of what was set aside an earlier run has said already."""
+    return f"{known.total()} of these, as an earlier run said: {_listed(known)}" if known else "0 of these"
+
+
+def _listed(counts: Counter[tuple[str, str]]) -> str:
+    """Return counts by outcome and reason, most first.
+
+    >>> _listed(Counter({("failed", "truncated"): 1, ("quarantined", "leak"): 2}))
+    'quarantined leak 2, failed truncated 1'
+    """
+    return ", ".join(f"{outcome} {reason} {number}" for (outcome, reason), number in counts.most_common())
+
+
 def _since(since: Mapping[str, Any]) -> str:
-    """Say what became of sources and clean files of earlier runs."""
-    gone = f"{since['gone']} gone" if since["judged"] else "a folder cannot be listed: who knows what is gone"
-    left = [f"{why} {number}" for why, number in since["left"].items()]
-    kept = sum(since["left"].values()) - since["pruned"]
-    files = f"; clean files without a source: {', '.join(left)}" if left else ""
-    pruned = f"; {since['pruned']} pruned" if since["pruned"] else ""
-    remedy = f"; {kept} stay (--prune)" if kept else ""
-    return f"{gone}, {since['changed']} changed{files}{pruned}{remedy}"
+    """Say what became of sources that earlier runs knew.
+
+    >>> _since({"judged": True, "gone": 1, "changed": 2})
+    '1 gone, 2 changed'
+    """
+    gone = f"{since['gone']} gone" if since["judged"] else "a folder cannot be listed: none counts as gone"
+    return f"{gone}, {since['changed']} changed"
+
+
+def _left(since: Mapping[str, Any]) -> str:
+    """Say which clean files stand for no source any more, and what was done about them.
+
+    >>> _left({"left": {"gone": 2, "moved": 1}, "pruned": 2})
+    '3 without a source (gone 2, moved 1): 2 removed, 1 stays'
+    """
+    found = sum(since["left"].values())
+    if not found:
+        return "0 without a source"
+    why = ", ".join(f"{why} {number}" for why, number in since["left"].items())
+    stay = found - since["pruned"]
+    if not since["pruned"]:
+        done = "all stay; --prune removes them" if found > 1 else "it stays; --prune removes it"
+    else:
+        staying = f", {stay} stay{'' if stay > 1 else 's'}" if stay else ""
+        done = f"{since['pruned']} removed{staying}"
+    return f"{found} without a source ({why}): {done}"
 
 
 def _with_reasons(outcome: Outcome, counts: Mapping[str, Any]) -> str:

@@ -1,0 +1,61 @@
+"""The commands that a run's summary ends with: whole, with the run's own options."""
+
+import shlex
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from beamstop_pipeline.graph import target_of_job
+from beamstop_pipeline.job import Job
+from beamstop_pipeline.running.set_aside import SetAside
+from beamstop_transforms.ledger.sealed import sealed_records
+
+
+class Next(NamedTuple):
+    """A command to copy, and what it is for."""
+
+    what: str
+    command: str
+
+
+def next_commands(job: Job, recipe: str, aside: SetAside) -> Iterator[Next]:
+    """Yield what a person may want to do after a run.
+
+    Args:
+        job: the run.
+        recipe: as the command line names it.
+        aside: what it set aside.
+    """
+    is_server = job.output.startswith("dicomweb:")
+    review = ["--review", job.output] if job.recipe.hides_text and not is_server else []
+    attributes = ["--attributes", job.attributes] if job.attributes is not None else []
+    yield _next("the archive as it is now, to read and sign", "report", job.audit, *review, *attributes)
+    if job.ephemeral:
+        return  # nobody has the key any more
+    inputs = [each for pattern in job.inputs for each in ("--input", pattern)]
+    key = ["--key", job.key]
+    if aside.reasons:
+        reasons = [each for reason in aside.reasons for each in ("--reason", reason)]
+        yield _next("which files were set aside", "sources", job.audit, *inputs, *key, *reasons)
+        yield _next("why, of one of them", "explain", "FILE", "--recipe", recipe)
+    if runs := _runs_without_crosswalk(job):
+        what = f"a crosswalk without the gaps of {runs} run{'s' if runs > 1 else ''} that had none"
+        yield _next(what, "crosswalk", job.audit, *inputs, *key, "-o", "crosswalk.csv")
+    places = ["--output", job.output, "--audit", job.audit, "--recipe", recipe]
+    yield _next("an independent check", "verify", *inputs, *places, *key)
+
+
+def _next(what: str, *arguments: str) -> Next:
+    return Next(what, _shell(*arguments))
+
+
+def _shell(*arguments: str) -> str:
+    return f"beamstop {shlex.join(arguments)}"
+
+
+def _runs_without_crosswalk(job: Job) -> int:
+    """Return how many runs of the audit left no crosswalk, if others did."""
+    had = [
+        bool(record.get("options", {}).get("crosswalk"))
+        for record in sealed_records(job.audit, target_of_job(job).identity())
+    ]
+    return had.count(False) if any(had) else 0
