@@ -17,7 +17,7 @@ FLOORS = (
     ("text",),
     ("leaks", "rules"),
     ("words",),
-    ("pixels",),
+    ("pixels", "signing"),
     ("audit", "keys", "subjects"),
     ("identity",),
     ("dicom",),

@@ -139,7 +139,9 @@ def run_of_job(job: Job, target: Target) -> Run:
             "workers": job.workers,
             "max_memory": job.max_memory,
             "stall_timeout": job.stall_timeout,
+            "signed": job.signing_key is not None,
         },
         subjects=job.subjects_digest,
+        signing_key=job.signing_key,
         started=job.started,
     )

@@ -46,6 +46,7 @@ class Job:
         png: PNG; None for none.
         recipe: what is done.
         key: reference of the run's key, never the key.
+        signing_key: reference of the private key that signs the record; None for no signature.
         subscription: of Pub/Sub, that tells of new objects for ever; None for a run over inputs.
         window: of a stream, seconds for which there is one record.
         incremental: leave out what an earlier run has decided.
@@ -73,6 +74,7 @@ class Job:
     audit: str
     recipe: Recipe
     key: str = field(repr=False)
+    signing_key: str | None = field(default=None, repr=False)
     subscription: str | None = None
     window: float = WINDOW
     crosswalk: str | None = None

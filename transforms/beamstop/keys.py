@@ -1,4 +1,4 @@
-"""Where the run's key comes from."""
+"""Where the run's keys come from."""
 
 import importlib
 import os
@@ -20,8 +20,17 @@ def generate_key(path: str | os.PathLike[str]) -> None:
     Raises:
         KeyReferenceError: the file exists or cannot be made; an existing key is never replaced.
     """
+    write_new(path, secrets.token_bytes(KEY_LENGTH), 0o600)
+
+
+def write_new(path: str | os.PathLike[str], content: bytes, mode: int) -> None:
+    """Write a file of a key that does not exist yet.
+
+    Raises:
+        KeyReferenceError: it exists or cannot be made.
+    """
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
         raise KeyReferenceError(
             f"{path}: exists already; a key is never overwritten, choose another name"
@@ -31,27 +40,20 @@ def generate_key(path: str | os.PathLike[str]) -> None:
             f"{path}: cannot be written ({error.strerror}); choose another folder"
         ) from error
     with os.fdopen(handle, "wb") as file:
-        file.write(secrets.token_bytes(KEY_LENGTH))
+        file.write(content)
 
 
 def resolve_key(reference: str) -> bytes:
     """Return the key that a reference names.
 
     Args:
-        reference: `file:PATH` or a bare path, `env:NAME`, or
-            `secret:projects/PROJECT/secrets/NAME/versions/VERSION` (Google Secret Manager).
+        reference: see `resolve`.
 
     Raises:
         KeyReferenceError: not to be had, readable by group or others, shorter than 16 bytes, or made of few
             different ones. Its message does not repeat what may be a key given in place of a reference.
     """
-    scheme, separator, rest = reference.partition(":")
-    if separator and scheme == "env":
-        key = _from_environment(rest)
-    elif separator and scheme == "secret":
-        key = _from_secret_manager(rest)
-    else:
-        key = _from_file(Path(rest if separator and scheme == "file" else reference))
+    key = resolve(reference, "--key", "beamstop keygen")
     if len(key) < MIN_KEY_LENGTH:
         raise KeyReferenceError(
             f"--key: the key has {len(key)} bytes, at least {MIN_KEY_LENGTH} are needed; use beamstop keygen"
@@ -61,24 +63,45 @@ def resolve_key(reference: str) -> bytes:
     return key
 
 
-def _from_environment(name: str) -> bytes:
+def resolve(reference: str, option: str, maker: str) -> bytes:
+    """Return the secret that a reference names, whatever it is.
+
+    Args:
+        reference: `file:PATH` or a bare path, `env:NAME`, or
+            `secret:projects/PROJECT/secrets/NAME/versions/VERSION` (Google Secret Manager).
+        option: that has it, for messages.
+        maker: the command that makes such a secret, for messages.
+
+    Raises:
+        KeyReferenceError: not to be had, or readable by group or others. Its message does not repeat what may
+            be a key given in place of a reference.
+    """
+    scheme, separator, rest = reference.partition(":")
+    if separator and scheme == "env":
+        return _from_environment(rest, option)
+    if separator and scheme == "secret":
+        return _from_secret_manager(rest, option)
+    return _from_file(Path(rest if separator and scheme == "file" else reference), option, maker)
+
+
+def _from_environment(name: str, option: str) -> bytes:
     value = os.environ.get(name)
     if value is None:
-        raise KeyReferenceError(f"--key env:{name}: no such environment variable; set it or use file:PATH")
+        raise KeyReferenceError(f"{option} env:{name}: no such environment variable; set it or use file:PATH")
     return value.encode()
 
 
-def _from_file(path: Path) -> bytes:
+def _from_file(path: Path, option: str, maker: str) -> bytes:
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
-            raise KeyReferenceError(f"--key {path}: not a file; make one with beamstop keygen")
+            raise KeyReferenceError(f"{option} {path}: not a file; make one with {maker}")
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise KeyReferenceError(f"--key {path}: readable by group or others; run chmod 600 on it")
+            raise KeyReferenceError(f"{option} {path}: readable by group or others; run chmod 600 on it")
         return path.read_bytes()
     except OSError as error:
-        named = f"--key {path}" if _is_name(path) else "--key: names no file, and may be a key itself"
-        raise KeyReferenceError(f"{named}: {error.strerror}; make one with beamstop keygen") from None
+        named = f"{option} {path}" if _is_name(path) else f"{option}: names no file, and may be a key itself"
+        raise KeyReferenceError(f"{named}: {error.strerror}; make one with {maker}") from None
 
 
 def _is_name(path: Path) -> bool:
@@ -87,11 +110,13 @@ def _is_name(path: Path) -> bool:
     return len(text) < MIN_KEY_LENGTH or bool(path.suffix) or (os.sep in text and path.parent.is_dir())
 
 
-def _from_secret_manager(name: str) -> bytes:
+def _from_secret_manager(name: str, option: str) -> bytes:
     try:
         secretmanager = importlib.import_module("google.cloud.secretmanager")
     except ImportError as error:
-        raise KeyReferenceError("--key secret:…: pip install 'beamstop[gcp]', or use file:PATH") from error
+        raise KeyReferenceError(
+            f"{option} secret:…: pip install 'beamstop[gcp]', or use file:PATH"
+        ) from error
     from google.api_core.exceptions import GoogleAPIError
     from google.auth.exceptions import GoogleAuthError
 
@@ -100,5 +125,5 @@ def _from_secret_manager(name: str) -> bytes:
         payload: bytes = client.access_secret_version(name=name).payload.data
     except (GoogleAPIError, GoogleAuthError) as error:
         said = " ".join(str(error).split()).rstrip(".")[:_LONGEST_REASON]
-        raise KeyReferenceError(f"--key secret:…: {said or type(error).__name__}") from None
+        raise KeyReferenceError(f"{option} secret:…: {said or type(error).__name__}") from None
     return payload

@@ -74,7 +74,7 @@ class _Broken:
     """
 
     def __init__(self, run: Run, parts: list[Part], identity: Identity) -> None:
-        self._audit, self._identity = run.target.audit, identity
+        self._audit, self._identity, self._signing_key = run.target.audit, identity, run.signing_key
         self._tables = tables_of(replace(run, detail=any(_CHANGES in it.tables for it in parts)))
         self._parts = [it for it in parts if self._is_whole(it)]
         self._tally = Counter[str]()
@@ -95,7 +95,9 @@ class _Broken:
         nodes = {number: _node(parts) for number, parts in self._nodes.items()}
         more = {"devices": as_recorded(commonest([self._devices]))}
         head = self._parts[0].head
-        put_broken_record(self._audit, head, self._tally, nodes, files, more, self._identity)
+        put_broken_record(
+            self._audit, head, self._tally, nodes, files, more, self._identity, self._signing_key
+        )
         return self._tally["rows"]
 
     def _is_whole(self, part: Part) -> bool:

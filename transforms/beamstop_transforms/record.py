@@ -23,7 +23,9 @@ from beamstop.audit import (
 from beamstop.identity import Identity
 from beamstop.recipe.model import Recipe
 from beamstop.rules.profile import edition
+from beamstop.signing import resolve_signing_key, sign, statement
 from beamstop_transforms.ledger.history import input_digests
+from beamstop_transforms.ledger.sealed import RUNS, SIGNATURES
 from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.stores import is_dicomweb, is_remote, open_store
 from beamstop_transforms.tables import Put
@@ -116,6 +118,7 @@ class Run:
         prune: whether clean files that no source stands for are removed; None if they are not looked for.
         options: how the run was asked for, without names of files and folders.
         subjects: the keyed digest of the table of subjects; None for none.
+        signing_key: reference of the private key that signs the record; None for no signature.
         started: UTC, ISO 8601.
         versions: of what can change a result.
     """
@@ -130,6 +133,7 @@ class Run:
     prune: bool | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     subjects: str | None = None
+    signing_key: str | None = field(default=None, repr=False)
     started: str = field(default_factory=_now)
     versions: Mapping[str, str] = field(default_factory=versions)
 
@@ -213,6 +217,7 @@ def put_record(
             **more,
         },
         identity,
+        run.signing_key,
     )
 
 
@@ -250,6 +255,7 @@ def put_broken_record(
     files: Iterable[Put],
     more: Mapping[str, Any],
     identity: Identity,
+    signing_key: str | None,
 ) -> dict[str, Any]:
     """Write the record of a run that broke, about the rows that it had sealed; return it.
 
@@ -261,6 +267,7 @@ def put_broken_record(
         files: likewise.
         more: likewise.
         identity: of the run's key.
+        signing_key: reference of the key that signs it, if any.
     """
     rows = tally["rows"]
     record = {
@@ -273,16 +280,41 @@ def put_broken_record(
         **_seals(files, buckets, rows, head["run_id"], identity),
         **more,
     }
-    return put_sealed(audit, record, identity)
+    return put_sealed(audit, record, identity, signing_key)
 
 
-def put_sealed(audit: str, record: dict[str, Any], identity: Identity) -> dict[str, Any]:
-    """Seal a record and write it, in place of what a try before left; return it."""
+def put_sealed(
+    audit: str, record: dict[str, Any], identity: Identity, signing_key: str | None
+) -> dict[str, Any]:
+    """Seal a record and write it, in place of what a try before left; return it.
+
+    Its signature is written first: where the record stands, that does, too.
+    """
     record["mac"] = record_mac(record, identity)
-    store, name = open_store(audit), record_name(record["run_id"])
-    found = store.find(name)
-    store.write(name, json.dumps(record, indent=1).encode(), found and found.version)
+    content = json.dumps(record, indent=1).encode()
+    if signing_key is not None:
+        _put(audit, signature_name(record["run_id"]), _signed(audit, record, content, signing_key))
+    _put(audit, record_name(record["run_id"]), content)
     return record
+
+
+def _put(audit: str, name: str, content: bytes) -> None:
+    store = open_store(audit)
+    found = store.find(name)
+    store.write(name, content, found and found.version)
+
+
+def _signed(audit: str, record: Mapping[str, Any], content: bytes, signing_key: str) -> bytes:
+    """Return the envelope about a record, which names the record before it: none can be taken out unseen."""
+    name, seal = record_name(record["run_id"]), record["integrity"]
+    before = [it for it in open_store(audit).names(RUNS) if it.endswith(".json") and it < name]
+    predicate = {
+        "run_id": record["run_id"],
+        "previous": max(before, default=None),
+        "rows": seal["rows"],
+        "root": seal["root"],
+    }
+    return sign(statement(name, content, predicate), resolve_signing_key(signing_key))
 
 
 def place_digests(run: Run, identity: Identity) -> dict[str, str]:
@@ -325,4 +357,9 @@ def _details(tally: Mapping[str, int], kind: str) -> list[str]:
 
 def record_name(run_id: str) -> str:
     """Return the name of a run's record below AUDIT."""
-    return f"runs/{run_id}.json"
+    return f"{RUNS}/{run_id}.json"
+
+
+def signature_name(run_id: str) -> str:
+    """Return the name of the envelope about a run's record, below AUDIT."""
+    return f"{SIGNATURES}/{run_id}.dsse.json"

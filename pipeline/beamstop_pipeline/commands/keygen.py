@@ -1,4 +1,4 @@
-"""`beamstop keygen`: make the run's key."""
+"""`beamstop keygen`: make the run's key, or a pair of keys to sign its records with."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,15 +8,29 @@ import typer
 from beamstop_pipeline.exit_codes import refusing_bad_configuration
 
 
-def keygen(file: Annotated[Path, typer.Argument(help="where the key goes; must not exist")]) -> None:
+def keygen(
+    file: Annotated[Path, typer.Argument(help="where the key goes; must not exist")],
+    signing: Annotated[
+        bool, typer.Option("--signing", help="an Ed25519 pair for run --signing-key: FILE and FILE.pub")
+    ] = False,
+) -> None:
     """Write 32 random bytes to FILE, readable by its owner alone.
 
     Keep it: with the same key the same patient gets the same pseudonym, and who has it can
     make pseudonyms of known patients. An existing file is never replaced.
 
         beamstop keygen study.key
+
+    With --signing, a pair instead: FILE signs and stays with you, FILE.pub goes to whoever checks. One
+    pair may sign for many archives.
+
+        beamstop keygen hospital.signing --signing
     """
     from beamstop.keys import generate_key
+    from beamstop.signing import generate_pair
 
     with refusing_bad_configuration():
-        generate_key(file)
+        if signing:
+            typer.echo(f"give away: {generate_pair(file)}; keep to yourself: {file}")
+        else:
+            generate_key(file)

@@ -65,6 +65,13 @@ def run(
             rich_help_panel=_WHAT,
         ),
     ] = None,
+    signing_key: Annotated[
+        str | None,
+        typer.Option(
+            help="sign the run's record for who has no key; from beamstop keygen --signing, named as --key is",
+            rich_help_panel=_PLACES,
+        ),
+    ] = None,
     crosswalk: Annotated[
         str | None,
         typer.Option(help="folder or prefix for original and new identifiers", rich_help_panel=_PLACES),
@@ -204,6 +211,7 @@ def run(
             from beamstop.dicom.limits import Limits
             from beamstop.keys import resolve_key
             from beamstop.recipe.load import load_recipe
+            from beamstop.signing import resolve_signing_key
             from beamstop_pipeline import job as jobs
             from beamstop_pipeline.imports import import_job
             from beamstop_pipeline.running.beam_options import is_local
@@ -215,6 +223,8 @@ def run(
             from beamstop_transforms.ledger.target import new_run_id
 
             jobs.check_key(key, ephemeral_key, incremental)
+            if signing_key is not None:
+                resolve_signing_key(signing_key)
             if prune and not incremental:
                 raise jobs.ConfigurationError("--prune goes by the earlier runs: name --incremental, too")
             if prune and output.startswith("dicomweb:"):
@@ -241,6 +251,7 @@ def run(
                 audit=audit,
                 recipe=loaded,
                 key=key or held.enter_context(_ephemeral_key()),
+                signing_key=signing_key,
                 crosswalk=crosswalk,
                 attributes=attributes,
                 png=png,
@@ -332,7 +343,8 @@ def _check_elsewhere(context: typer.Context, job: Any, options: Any) -> None:
     sources = {name: context.get_parameter_source(name) for name in names}
     given = [names[name][0] for name, source in sources.items() if source and source.name == "COMMANDLINE"]
     places = {"--input": job.inputs, **{name: [it] for name, it in job.targets.items()}}
-    check_elsewhere(options, job.key, places, given)
+    keys = {"--key": job.key, **({"--signing-key": job.signing_key} if job.signing_key else {})}
+    check_elsewhere(options, keys, places, given)
 
 
 def _names(context: typer.Context) -> dict[str, list[str]]:

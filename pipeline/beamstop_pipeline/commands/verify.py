@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from beamstop.audit import Row
     from beamstop_pipeline.verify.archive import Archive
     from beamstop_pipeline.verify.audit import Audit
+    from beamstop_pipeline.verify.signatures import Signatures
 
 
 def verify(
@@ -31,6 +33,10 @@ def verify(
     ] = None,
     subjects: Annotated[
         str | None, typer.Option(metavar="FILE", help="the table of subjects that the newest run had")
+    ] = None,
+    public_key: Annotated[
+        Path | None,
+        typer.Option(help="FILE.pub of the pair that signed the runs: check their signatures, too"),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="worker processes  [default: one per CPU]")
@@ -51,25 +57,33 @@ def verify(
 
         beamstop verify --input /archive --output /clean --audit /audit --key study.key
 
-    With --audit and --key alone: whether a row or record was changed, dropped or added. Without --key only
-    counts and roots, which whoever can write to AUDIT can forge.
+    With --audit and --key alone: whether a row or record was changed, dropped or added. Who has no key
+    checks the same by the signatures of runs that had --signing-key. With neither only counts and roots are
+    compared, which whoever can write to AUDIT can forge.
 
         beamstop verify --audit /audit --key study.key
+
+        beamstop verify --audit /audit --public-key hospital.signing.pub
 
     With --conformance every error that dciodvfy finds in a clean file and not in its original is a finding.
 
     Exit codes: 0 nothing found; 1 something; 2 bad configuration; 3 broken.
     """
     with silenced(), refusing_bad_configuration():
+        from beamstop.signing import read_public_key
         from beamstop_pipeline.running.targets import own_folder
+        from beamstop_pipeline.verify.signatures import Signatures
 
         count = workers or os.cpu_count() or 1
+        signer = read_public_key(public_key) if public_key is not None else None
         with own_folder(tempfile.gettempdir()) as folder:
             table = _Table(subjects, folder)
             checked, archive = _check(audit, inputs or [], output, recipe, key, count, conformance, table)
+        signatures = Signatures(audit, signer) if signer is not None else None
         rows = checked.findings + (archive.findings if archive else [])
+        rows += signatures.findings if signatures else []
         name = _write(audit, rows)
-    summary = _to_json(checked, archive, rows, key is not None, f"{audit.rstrip('/')}/{name}")
+    summary = _to_json(checked, archive, signatures, rows, key is not None, f"{audit.rstrip('/')}/{name}")
     if as_json:
         typer.echo(json.dumps(summary))
     elif not quiet:
@@ -150,24 +164,35 @@ def _write(audit: str, rows: "list[Row]") -> str:
     from beamstop.audit import FINDINGS
     from beamstop_pipeline.verify.audit import FOLDER
     from beamstop_transforms.ledger.target import new_run_id
-    from beamstop_transforms.stores import open_store
+    from beamstop_transforms.stores import PARTIAL, open_store
 
     verify_id = new_run_id()
     complete = [{**row, "verify_id": verify_id} for row in rows]
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(complete, FINDINGS), buffer, compression="zstd")
     name, store = f"{FOLDER}/{verify_id}-00000-of-00001.parquet", open_store(audit)
+    is_idle = PARTIAL not in store.folders("")
     store.write(name, buffer.getvalue(), None)
+    if is_idle:  # else a run is at work there, or died
+        for left in [*store.names(PARTIAL), f"{PARTIAL}/new/none"]:
+            store.remove(left)
     return name
 
 
 def _to_json(
-    audit: "Audit", archive: "Archive | None", rows: "list[Row]", has_key: bool, file: str
+    audit: "Audit",
+    archive: "Archive | None",
+    signatures: "Signatures | None",
+    rows: "list[Row]",
+    has_key: bool,
+    file: str,
 ) -> dict[str, object]:
     counts = archive.counts if archive else Counter[str]()
+    signed = f"{signatures.fits} of {signatures.records} records are signed" if signatures else None
     return {
         "rows": audit.rows,
         "seals": "keyed" if has_key else "counts and roots only: no key",
+        "signatures": signed,
         "sources": counts["sources"] if archive else None,
         "pairs": counts["pairs"] if archive else None,
         "files": counts["files"] if archive else None,

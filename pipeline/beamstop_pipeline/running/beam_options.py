@@ -78,13 +78,13 @@ def is_on_dataflow(options: Any) -> bool:
 
 
 def check_elsewhere(
-    options: Any, key: str, places: Mapping[str, Sequence[str]], given: Sequence[str]
+    options: Any, keys: Mapping[str, str], places: Mapping[str, Sequence[str]], given: Sequence[str]
 ) -> None:
     """Check that a run on another runner does not rest on what only this machine has.
 
     Args:
         options: Beam's.
-        key: reference of the run's key.
+        keys: option → reference of a key.
         places: option → the folders, files and prefixes that it names.
         given: the options of ours that stand on the command line.
 
@@ -99,8 +99,9 @@ def check_elsewhere(
     for option, named in places.items():
         if not all(re.match("[a-z]+:", place) for place in named):
             raise ConfigurationError(f"{option}: Dataflow's workers see no local folder; name a gs:// prefix")
-    if not key.startswith("secret:"):
-        raise ConfigurationError("--key: Dataflow's workers reach secret:projects/…/versions/… only")
+    for option, key in keys.items():
+        if not key.startswith("secret:"):
+            raise ConfigurationError(f"{option}: Dataflow's workers reach secret:projects/…/versions/… only")
 
 
 def fit_for_workers(options: Any) -> None:

@@ -20,7 +20,7 @@ from beamstop.audit import (
 )
 from beamstop.identity import Identity
 from beamstop_transforms.ledger.sealed import INSTANCES as _INSTANCES
-from beamstop_transforms.ledger.sealed import PRUNED, RUNS, read_records
+from beamstop_transforms.ledger.sealed import PRUNED, RUNS, SIGNATURES, read_records
 from beamstop_transforms.ledger.subjects import SUBJECTS, are_lines
 from beamstop_transforms.ledger.target import is_run_id
 from beamstop_transforms.parquet_files import batches_of, open_parquet, whole_of
@@ -30,7 +30,7 @@ from beamstop_transforms.tables import run_of
 
 FOLDER = "verify"  # of AUDIT, where findings are
 _TABLES = (_INSTANCES, "changes", PRUNED)  # a record seals each of their files
-_FOLDERS = (*_TABLES, RUNS, FOLDER, PARTIAL, SUBJECTS)
+_FOLDERS = (*_TABLES, RUNS, SIGNATURES, FOLDER, PARTIAL, SUBJECTS)
 _DIGEST = re.compile("[0-9a-f]{32}")
 _TABLE = re.compile(r"[^/]+-[0-9]{5}-of-[0-9]{5}\.parquet")
 # What a run holds in `.partial` while it goes on, and leaves there if it dies.
@@ -151,6 +151,8 @@ def _is_ours(audit: str, folder: str, file: str, identity: Identity | None) -> b
         return _LEFT.fullmatch(file) is not None
     if folder == RUNS:
         return file.endswith(".json") and is_run_id(file.removesuffix(".json"))
+    if folder == SIGNATURES:
+        return file.endswith(".dsse.json") and is_run_id(file.removesuffix(".dsse.json"))
     is_table = folder in _FOLDERS and _TABLE.fullmatch(file) is not None and is_run_id(run_of(file))
     return is_table and (folder != FOLDER or _has_findings(f"{audit.rstrip('/')}/{folder}/{file}"))
 

@@ -198,7 +198,7 @@ FOREIGN = (
 def test_a_file_that_no_record_names_is_noticed(run: Run, verify: Verify, archive: Path, name: str) -> None:
     ran = run(archive)
     assert verify() == (0, NOTHING)
-    (ran.audit / name).parent.mkdir(exist_ok=True)
+    (ran.audit / name).parent.mkdir(parents=True, exist_ok=True)
     (ran.audit / name).write_bytes(b"{}")
     found = Counter(foreign_file=1)
     assert verify() == verify(key=None) == (1, found)

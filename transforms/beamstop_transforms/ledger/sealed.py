@@ -14,7 +14,7 @@ from beamstop_transforms.stores import open_store
 from beamstop_transforms.stores.ahead import ahead
 
 INSTANCES, PRUNED = "instances", "pruned"  # folders of AUDIT; `pruned` says which clean files a run removed
-RUNS = "runs"
+RUNS, SIGNATURES = "runs", "signatures"
 
 
 class SealedTable(NamedTuple):
