@@ -161,7 +161,7 @@ def test_the_table_of_subjects_shown_does_what_is_said(
     with pytest.raises(Rejected, match="refused"):
         deidentify(_dataset(PatientID="Q-3003"), example["recipe"], key, subjects=example["subjects"])
     (block,) = _blocks("subjects.md", "yaml")
-    assert yaml.safe_load(block)["subjects"].keys() == SubjectPart.model_fields.keys()
+    assert YAML(typ="safe").load(block)["subjects"].keys() == SubjectPart.model_fields.keys()
     parse_recipe(block)
 
 

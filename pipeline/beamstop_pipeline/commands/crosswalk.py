@@ -4,10 +4,9 @@ import csv
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -130,7 +129,9 @@ def _write(output: Path, ties: "Iterable[Tie]", with_uids: bool) -> None:
 
 
 def _write_table(path: Path, columns: list[str], rows: Iterable[dict[str, Any]]) -> None:
-    with _private_file(path) as file:
+    from beamstop_pipeline.private_files import private_file
+
+    with private_file(path) as file:
         if path.suffix == ".csv":
             with os.fdopen(os.dup(file.fileno()), "w", encoding="utf-8", newline="") as text:
                 lines = csv.DictWriter(text, columns)
@@ -144,21 +145,3 @@ def _write_table(path: Path, columns: list[str], rows: Iterable[dict[str, Any]])
             with pq.ParquetWriter(file, schema) as writer:
                 while batch := list(islice(left, _AT_ONCE)):
                     writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
-
-
-@contextmanager
-def _private_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that is there under its name only once it is whole.
-
-    Raises:
-        ConfigurationError: it cannot be written there.
-    """
-    from beamstop_pipeline.job import ConfigurationError
-
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            yield file
-        os.replace(partial, path)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}; choose another place") from None

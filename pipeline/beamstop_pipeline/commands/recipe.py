@@ -107,10 +107,11 @@ def amend(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="the new recipe; must not exist")],
 ) -> None:
-    """Add what reviewers of clean pictures asked for: missed text as device regions, authorised words.
+    """Add what reviewers of clean pictures asked for: missed text as device regions, words that may stay.
 
     A region goes by modality, size, and by manufacturer and model where the clean file keeps them; it is
-    blanked in every frame of every instance that fits. Read the new recipe before you run it.
+    blanked in every frame of every instance that fits. What reviewers called no text becomes text.leave of
+    these instances, which then do not claim 113101. Read the new recipe before you run it.
 
         beamstop report /audit --review /clean
 
@@ -130,7 +131,12 @@ def amend(
             raise DeidError(f"-o {output}: {error.strerror}; name a file that does not exist") from None
     counted = ", ".join(f"{number} {verdict.replace('_', ' ')}" for verdict, number in made.verdicts.items())
     typer.echo(f"verdicts: {counted or 'none'}")
-    typer.echo(f"{output}: {made.areas} areas and {made.words} words added, digest {made.recipe.digest}")
+    added = [
+        f"{number} {what}{'' if number == 1 else 's'}"
+        for number, what in ((made.areas, "region"), (made.left, "box to leave"), (made.words, "word"))
+    ]
+    added[1] = added[1].replace("box to leaves", "boxes to leave")
+    typer.echo(f"{output}: {', '.join(added)} added, digest {made.recipe.digest}")
     typer.echo(f"to run again with it: beamstop run … --recipe {output} --accept-changed-recipe")
     if made.unmarked:
         typer.echo(f"{made.unmarked} with missed text do not say where: mark it on the page", err=True)

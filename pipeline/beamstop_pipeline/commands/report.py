@@ -1,6 +1,5 @@
-"""`beamstop report`: the page that an archive manager signs, and the one for reviewing pictures."""
+"""`beamstop report`: the pages that an archive manager signs, and the one for reviewing pictures."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -22,13 +21,26 @@ def report(
         typer.Option(metavar="CLEAN", help="OUTPUT of the runs: write a page for reviewing pictures, too"),
     ] = None,
     sample: Annotated[int, typer.Option(min=1, help="clean instances on the page for reviewing")] = 60,
+    about: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="YAML with data_set, recipient, purpose, for page 1"),
+    ] = None,
+    verdicts: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="downloaded from a page for reviewing; several times"),
+    ] = None,
+    attributes: Annotated[
+        str | None,
+        typer.Option(help="ATTRIBUTES of the runs: measure how many patients could be singled out"),
+    ] = None,
 ) -> None:
-    """Write what the newest run did as one HTML file, to be read, printed and signed.
+    """Write what the archive is now as one HTML file; page 1 is to be printed and signed.
 
-    It is made from the audit alone and says nothing that could identify a patient. The file asks for
-    nothing beyond itself and runs no script.
+    It is about all runs of the audit together, pruned files left out, with the newest run as a section.
+    It is made from the audit alone, unless --attributes is named, and says nothing that could identify a
+    patient. The file asks for nothing beyond itself and runs no script.
 
-        beamstop report /audit -o report.html
+        beamstop report /audit -o report.html --about report.yaml --verdicts verdicts.json
 
     With --review, a second page beside it, report-review.html, shows clean pictures with the boxes that
     were hidden: most boxes, faint text, something seen again, one of each kind and device, some at
@@ -38,28 +50,36 @@ def report(
 
         beamstop report /audit -o report.html --review /clean
 
-    Exit codes: 0 written; 1 written, but a part of the audit could not be read or does not fit the
+    Exit codes: 0 written; 1 written, but a part of the audit could not be read or does not fit a
     record; 2 bad configuration, such as an audit in which no run has ended.
     """
     with silenced(), refusing_bad_configuration():
         from beamstop_pipeline.job import check_stores
+        from beamstop_pipeline.private_files import private_file
+        from beamstop_pipeline.report.about import read_about
         from beamstop_pipeline.report.figures import read_figures
         from beamstop_pipeline.report.page import render_report
+        from beamstop_pipeline.report.risk import measure
+        from beamstop_pipeline.report.verdicts import read_verdicts
 
         _check_place(output)
-        check_stores([audit, *filter(None, [review])], {})
+        told = read_about(about) if about is not None else None
+        reviews = [read_verdicts(path) for path in verdicts or ()]
+        check_stores([audit, *filter(None, [review, attributes])], {})
         figures = read_figures(audit)
-        pages = {output: render_report(figures)}
+        risk = measure(figures, attributes) if attributes is not None else None
+        pages = {output: render_report(figures, told, reviews, risk)}
         if review is not None:
             from beamstop_pipeline.report.review import render_review
 
             place = output.with_name(f"{output.stem}-review.html")
             pages[place] = render_review(figures, audit, review, sample)
         for path, page in pages.items():
-            _write_private(path, page)
+            with private_file(path) as file:
+                file.write(page.encode())
     for doubt in figures.doubts:
         typer.echo(f"beamstop: {doubt}", err=True)
-    typer.echo(f"report on run {figures.record['run_id']}: {output}")
+    typer.echo(f"report up to run {figures.record['run_id']}: {output}")
     if review is not None:
         typer.echo(f"review, with pictures that may hold residue: {place}")
     raise typer.Exit(Exit.SET_ASIDE if figures.doubts else Exit.OK)
@@ -72,22 +92,3 @@ def _check_place(output: Path) -> None:
         raise ConfigurationError(
             f"-o {output}: not a file in a folder that exists; name one, such as report.html"
         )
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file for its owner alone, whole or not at all.
-
-    Raises:
-        ConfigurationError: it cannot be written there.
-    """
-    from beamstop_pipeline.job import ConfigurationError
-
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with open(
-            os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
-        ) as file:
-            file.write(text)
-        os.replace(partial, path)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}; choose another place") from None

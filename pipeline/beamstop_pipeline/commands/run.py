@@ -68,7 +68,7 @@ def run(
     signing_key: Annotated[
         str | None,
         typer.Option(
-            help="sign the run's record for who has no key; from beamstop keygen --signing, named as --key is",
+            help="sign the run's record, for who has no key; from keygen --signing, named as --key is",
             rich_help_panel=_PLACES,
         ),
     ] = None,

@@ -16,14 +16,22 @@ from beamstop.audit import Outcome
 from beamstop.changes import elements_in
 from beamstop_pipeline.job import ConfigurationError
 from beamstop_pipeline.verify.audit import FOLDER
-from beamstop_transforms.ledger.numbers import digest_numbers
-from beamstop_transforms.ledger.sealed import read_records
+from beamstop_transforms.ledger.numbers import digest_numbers, number_of, numbers_of
+from beamstop_transforms.ledger.sealed import PRUNED, SIGNATURES, read_records
 from beamstop_transforms.parquet_files import open_parquet, whole_of
-from beamstop_transforms.stores import open_seekable, paths_in
+from beamstop_transforms.stores import open_seekable, open_store, paths_in
 from beamstop_transforms.stores.ahead import ahead
 from beamstop_transforms.tables import run_of
 
-KEYS = ["outcome", "reason", "modality", "sop_class_uid", "transfer_syntax_uid", "methods"]
+KEYS = [
+    "outcome",
+    "reason",
+    "modality",
+    "sop_class_uid",
+    "transfer_syntax_uid",
+    "methods",
+    "recipe_digest",
+]
 PARTS = ["ms_read", "ms_pixels", "ms_attributes", "ms_check", "ms_write"]
 SUMS = [
     "bytes_in",
@@ -45,6 +53,8 @@ SUMS = [
     *PARTS,
 ]
 FLAGS = {
+    "images": "frames",
+    "looked_at": "frames_examined",
     "with_text": "text_boxes_hidden",
     "with_faint": "text_boxes_faint",
     "with_kept": "text_boxes_kept",
@@ -103,19 +113,30 @@ class Rows:
 
 
 class Faint:
-    """How many boxes of faint text each source of a run has, as its `changes` say: 16 bytes a source."""
+    """How many boxes of faint text each source has by each run, as `changes` say: 16 bytes a source.
 
-    def __init__(self, source_ids: Iterable[Any]) -> None:
-        every = np.concatenate([np.empty(0, np.uint64), *map(digest_numbers, source_ids)])
-        self._sources, self._boxes = np.unique(every, return_counts=True)
+    Args:
+        source_ids: run_id and a column of source_ids, one for each box.
+    """
 
-    def of(self, source_ids: Any) -> Any:
-        """Return the number for each of a column of source_ids."""
+    def __init__(self, source_ids: Iterable[tuple[str, Any]]) -> None:
+        every = [_of_run(run_id, column) for run_id, column in source_ids]
+        self._sources, self._boxes = np.unique(
+            np.concatenate([np.empty(0, np.uint64), *every]), return_counts=True
+        )
+
+    def of(self, source_ids: Any, run_id: str) -> Any:
+        """Return the number for each of a column of source_ids of one run."""
         if not len(self._sources):
             return np.zeros(len(source_ids), np.int64)
-        numbers = digest_numbers(source_ids)
+        numbers = _of_run(run_id, source_ids)
         at = np.minimum(np.searchsorted(self._sources, numbers), len(self._sources) - 1)
         return np.where(self._sources[at] == numbers, self._boxes[at], 0)
+
+
+def _of_run(run_id: str, source_ids: Any) -> Any:
+    """Return a number for each source of a run, another in each run."""
+    return digest_numbers(source_ids) ^ np.uint64(number_of(run_id))
 
 
 class DeviceSeen(NamedTuple):
@@ -156,26 +177,33 @@ class Figures:
     """All that a report says.
 
     Attributes:
-        record: of the run.
-        run: rows of the run.
-        standing: the newest row of every source, over all runs that ended.
+        record: of the newest run.
+        run: rows of the newest run.
+        standing: the archive as it is: the newest row of every source, over all runs that ended, but for
+            those whose clean file was pruned since.
+        newest: file of instances → a mask of its rows that are in `standing`.
         records: of all runs that ended, oldest first.
         fate: against the run before; None where there is none.
         rules: what acted most often, most first; empty without `changes`.
         why: code → text boxes of the run, hidden and kept.
-        has_changes: whether the run left `changes`.
-        faint: boxes of faint text by source.
+        has_changes: whether every run that has rows left `changes`.
+        faint: boxes of faint text by run and source.
         devices: of the run, the commonest first.
+        patients, studies: of the clean files, as far as these have an identifier of either.
+        pruned: how many clean files runs removed.
+        signed: how many records have a signature, right or wrong.
         disputed: output paths of clean files that stand although another source has their SOP Instance UID
             and another content.
         verified: verify_id and findings by check of the last `beamstop verify`; None where there was none.
         unfinished: run_ids that left rows and no record.
         unreadable: names of files that could not be read, below AUDIT.
+        disagreeing: sentences about records that do not fit their rows.
     """
 
     record: dict[str, Any]
     run: Rows
     standing: Rows
+    newest: dict[str, Any]
     records: list[dict[str, Any]]
     fate: Fate | None
     rules: list[Rule]
@@ -183,24 +211,31 @@ class Figures:
     has_changes: bool
     faint: Faint
     devices: list[DeviceSeen]
+    patients: int
+    studies: int
+    pruned: int
+    signed: int
     disputed: list[str]
     verified: tuple[str, dict[str, int]] | None
     unfinished: list[str]
     unreadable: list[str]
+    disagreeing: list[str]
 
     @property
     def doubts(self) -> list[str]:
         """What makes this report incomplete or wrong; empty if nothing does."""
-        said = self.record.get("counts", {})
         found = [f"{name}: a file of the audit that cannot be read" for name in self.unreadable]
-        for outcome, number in self.run.outcomes.items():
-            if said.get(outcome) != number:
-                found.append(f"the record says {said.get(outcome)} {outcome}, the rows say {number}")
-        return found
+        return found + self.disagreeing
+
+    @property
+    def recipes(self) -> dict[str, str]:
+        """Digest → name of every recipe that a record tells of."""
+        told = (record.get("recipe", {}) for record in self.records)
+        return {str(it["digest"]): str(it.get("name", "")) for it in told if "digest" in it}
 
 
 def read_figures(audit: str) -> Figures:
-    """Add up an audit: the newest run that ended, the state after all of them.
+    """Add up an audit: the state after all runs that ended, and the newest of these.
 
     Memory is that of a few files, and 26 bytes for each row, by which the newest of a source is found.
 
@@ -227,23 +262,35 @@ def read_figures(audit: str) -> Figures:
     fates = {path: _fates(table) for path, table in reader.read(files, ["source_id", "outcome"])}
     newest = dict(zip(fates, _newest(list(fates.values())), strict=True))
     before = str(records[-2]["run_id"]) if len(records) > 1 else None
-    rules, why, faint, has_changes = _changes(reader, run_id)
+    pruned = _pruned(reader, {str(record["run_id"]) for record in records})
+    _forget_pruned(reader, newest, pruned)
+    rules, why = _changes(reader, run_id)
+    faint = _faint(reader, {run_of(path) for path in fates})
+    patients, studies = _distinct(reader, newest, ("patient_id", "study_uid"))
     run, standing = _rows(reader.read(list(fates), _READ), newest, run_id, faint)
     return Figures(
         record=records[-1],
         run=run,
         standing=standing,
+        newest=newest,
         records=records,
         fate=_compared(fates, before, run_id) if before else None,
         rules=rules,
         why=why,
-        has_changes=has_changes,
+        has_changes=all(
+            _has_changes(reader, it) for it in records if str(it["run_id"]) in map(run_of, fates)
+        ),
         faint=faint,
         devices=_devices(records),
+        patients=patients,
+        studies=studies,
+        pruned=len(pruned),
+        signed=sum(1 for name in open_store(audit).names(SIGNATURES) if name.endswith(".dsse.json")),
         disputed=_disputed(reader, newest, standing),
         verified=_verified(reader),
         unfinished=unfinished,
         unreadable=sorted(reader.unreadable),
+        disagreeing=list(_disagreeing(records, fates)),
     )
 
 
@@ -256,9 +303,13 @@ class _Reader:
 
     def files(self, table: str, run_id: str | None = None) -> list[str]:
         """Return the files of a table, of one run or of the last that has any."""
-        paths = paths_in(self._audit, table, ".parquet")
+        paths = self.all_files(table)
         wanted = run_id or (run_of(paths[-1]) if paths else None)
         return [path for path in paths if run_of(path) == wanted]
+
+    def all_files(self, table: str) -> list[str]:
+        """Return the files of a table, of all runs."""
+        return paths_in(self._audit, table, ".parquet")
 
     def read(self, paths: list[str], columns: list[str]) -> Iterator[tuple[str, pa.Table]]:
         """Yield path and table of the files that can be read, in order."""
@@ -303,6 +354,60 @@ def _newest(fates: list[Any]) -> list[Any]:
     return np.split(newest, np.cumsum([len(fate) for fate in fates])[:-1]) if fates else []
 
 
+class _Removed(NamedTuple):
+    """A clean file that a run removed."""
+
+    run_id: str
+    source_id: str
+    output_path: str
+
+
+def _pruned(reader: "_Reader", run_ids: set[str]) -> list[_Removed]:
+    """Return what runs that ended removed."""
+    paths = [path for path in reader.all_files(PRUNED) if run_of(path) in run_ids]
+    columns = list(_Removed._fields)
+    return [_Removed(**row) for _, table in reader.read(paths, columns) for row in table.to_pylist()]
+
+
+def _forget_pruned(reader: "_Reader", newest: dict[str, Any], pruned: list[_Removed]) -> None:
+    """Take sources out of the newest rows whose clean file was removed by the same run or a later one."""
+    if not pruned:
+        return
+    last = {(it.source_id, it.output_path): it.run_id for it in sorted(pruned)}
+    sources = pa.array(sorted({it.source_id for it in pruned}), pa.string())
+    for path, table in reader.read(list(newest), ["source_id", "output_path"]):
+        mask = newest[path]
+        for at in np.flatnonzero(pc.is_in(table["source_id"], sources).to_numpy(zero_copy_only=False) & mask):
+            source, place = table["source_id"][int(at)].as_py(), table["output_path"][int(at)].as_py()
+            if run_of(path) <= last.get((source, place), ""):
+                mask[at] = False
+
+
+def _distinct(reader: "_Reader", newest: dict[str, Any], names: tuple[str, ...]) -> Iterator[int]:
+    """Yield how many different values each of these columns has in the newest rows, null aside."""
+    seen = [np.empty(0, np.uint64) for _ in names]
+    for path, table in reader.read(list(newest), list(names)):
+        for at, name in enumerate(names):
+            values = pc.drop_null(table.filter(pa.array(newest[path]))[name].unique())
+            seen[at] = np.union1d(seen[at], numbers_of(values))
+    return (len(each) for each in seen)
+
+
+def _disagreeing(records: list[dict[str, Any]], fates: dict[str, Any]) -> Iterator[str]:
+    """Yield a sentence for every record that says other numbers than its rows."""
+    counted: dict[str, Counter[str]] = {}
+    for path, fate in fates.items():
+        codes, numbers = np.unique(fate["outcome"], return_counts=True)
+        named = zip((_OUTCOMES[code] for code in codes), numbers.tolist(), strict=True)
+        counted.setdefault(run_of(path), Counter()).update(dict(named))
+    for record in records:
+        run_id, said = str(record["run_id"]), record.get("counts", {})
+        for outcome in _OUTCOMES:
+            number = counted.get(run_id, Counter())[outcome]
+            if said.get(outcome) != number:
+                yield f"run {run_id}: the record says {said.get(outcome)} {outcome}, the rows say {number}"
+
+
 def _compared(fates: dict[str, Any], before: str, now: str) -> Fate:
     then, this = (
         np.concatenate([np.empty(0, _FATE), *(fate for path, fate in fates.items() if run_of(path) == run)])
@@ -325,20 +430,24 @@ def _rows(
     """Return the rows of a run added up, and the rows that no later run has replaced."""
     ours: list[Rows] = []
     standing: list[Rows] = []
-    for table in _together(_marked(tables, newest, run_id)):
-        boxes = faint.of(table["source_id"]) * table["is_ours"].to_numpy()
-        table = table.append_column(_FAINT, pa.array(boxes))
+    for table in _together(_marked(tables, newest, run_id, faint)):
         ours.append(_added_up(table.filter(table["is_ours"])))
         standing.append(_added_up(table.filter(table["is_newest"])))
     return _joined(ours), _joined(standing)
 
 
 def _marked(
-    tables: Iterable[tuple[str, pa.Table]], newest: dict[str, Any], run_id: str
+    tables: Iterable[tuple[str, pa.Table]], newest: dict[str, Any], run_id: str, faint: Faint
 ) -> Iterator[pa.Table]:
     for path, table in tables:
-        is_ours = pa.array(np.full(len(table), run_of(path) == run_id))
-        yield table.append_column("is_ours", is_ours).append_column("is_newest", pa.array(newest[path]))
+        marks = {
+            _FAINT: faint.of(table["source_id"], run_of(path)),
+            "is_ours": np.full(len(table), run_of(path) == run_id),
+            "is_newest": newest[path],
+        }
+        for name, mark in marks.items():
+            table = table.append_column(name, pa.array(mark))
+        yield table
 
 
 def _together(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -431,21 +540,34 @@ def _joined(parts: Iterable[Rows]) -> Rows:
     return whole
 
 
-def _changes(reader: _Reader, run_id: str) -> tuple[list[Rule], dict[str, int], Faint, bool]:
-    paths = reader.files("changes", run_id)
+def _changes(reader: _Reader, run_id: str) -> tuple[list[Rule], dict[str, int]]:
+    """Return what acted most often in a run, and its text boxes by code."""
     rules: Counter[tuple[str, str]] = Counter()
     why: Counter[str] = Counter()
-    faint: list[Any] = []
     columns = ["rule", "action", "why"]
-    for table in _together(table for _, table in reader.read(paths, [*columns, "source_id"])):
-        faint.append(table.filter(pc.equal(table["why"], "faint_text"))["source_id"])
+    for table in _together(table for _, table in reader.read(reader.files("changes", run_id), columns)):
         for row in table.group_by(columns, use_threads=False).aggregate([([], "count_all")]).to_pylist():
             if elements := elements_in(row["why"]):
                 rules[row["rule"] or "", row["action"]] += row["count_all"] * elements
             else:
                 why[row["why"]] += row["count_all"]
     named = [Rule(rule, action, count) for (rule, action), count in rules.most_common(_RULES)]
-    return named, dict(why.most_common()), Faint(faint), bool(paths)
+    return named, dict(why.most_common())
+
+
+def _faint(reader: _Reader, run_ids: set[str]) -> Faint:
+    """Return the boxes of faint text of all these runs."""
+    paths = [path for path in reader.all_files("changes") if run_of(path) in run_ids]
+    return Faint(
+        (run_of(path), table.filter(pc.equal(table["why"], "faint_text"))["source_id"])
+        for path, table in reader.read(paths, ["why", "source_id"])
+    )
+
+
+def _has_changes(reader: _Reader, record: dict[str, Any]) -> bool:
+    """Say whether a run kept a row per text box, if it hid any."""
+    detail = record.get("options", {}).get("audit_detail")
+    return bool(reader.files("changes", str(record["run_id"]))) if detail is None else detail == "changes"
 
 
 _RULES = 15

@@ -14,10 +14,15 @@ from pydicom.uid import UID
 from beamstop.audit import Outcome
 from beamstop.rules.profile import CLEAN_PIXEL_DATA, METHOD_CODES, METHOD_MEANINGS
 from beamstop_pipeline.lacking import lacks_of
+from beamstop_pipeline.report.about import About
+from beamstop_pipeline.report.certificate import certify
 from beamstop_pipeline.report.charts import COLOURS, PARTS, columns, stacked
 from beamstop_pipeline.report.figures import PARTS as TIMES
 from beamstop_pipeline.report.figures import DeviceSeen, Figures, Rows, differences
 from beamstop_pipeline.report.reasons import REMEDIES
+from beamstop_pipeline.report.recipe_sentences import options_with_codes
+from beamstop_pipeline.report.risk import SMALLEST, Risk
+from beamstop_pipeline.report.verdicts import Verdicts
 
 _NONE = "not known"
 _TIME_NAMES = dict(
@@ -44,9 +49,42 @@ class Chart:
     table: Table
 
 
-def render_report(figures: Figures) -> str:
-    """Return the page: HTML that asks for nothing beyond itself and runs no script."""
-    return environment().get_template("report.html").render(**_said(figures))
+def render_report(
+    figures: Figures, about: About | None = None, reviews: Sequence[Verdicts] = (), risk: Risk | None = None
+) -> str:
+    """Return the page: HTML that asks for nothing beyond itself and runs no script.
+
+    Args:
+        figures: of the audit.
+        about: which data set this is, for whom, and to what end.
+        reviews: what people found in pictures.
+        risk: of what is kept, where the table of attributes was looked at.
+    """
+    certificate = certify(figures, about or About(), reviews, list(risk.sentences()) if risk else [])
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            certificate=certificate,
+            risk=risk,
+            risk_tables=_risk_tables(risk) if risk else {},
+            smallest=SMALLEST,
+            **_said(figures),
+        )
+    )
+
+
+def _risk_tables(risk: Risk) -> dict[str, Table]:
+    known = ["known", "different values", "smallest group", f"patients in groups under {SMALLEST}"]
+    return {
+        "sizes": Table(
+            "Patients by the size of their group", ["patients in a group", "groups", "patients"], risk.sizes
+        ),
+        "alone": Table("What may be known, each by itself", known, risk.alone),
+        "groups": Table(
+            f"The largest groups of at least {SMALLEST}", ["they share", "patients"], risk.groups
+        ),
+    }
 
 
 def environment() -> Environment:
@@ -58,7 +96,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(number=number, size=size, when=when, duration=duration)
+    made.filters.update(number=number, size=size, when=when, duration=duration, clean_path=clean_path)
     return made
 
 
@@ -69,6 +107,16 @@ def number(value: float | None) -> str:
     ('1,234,567', '8,123.5', '–')
     """
     return "–" if value is None else f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
+
+
+def clean_path(path: str) -> str:
+    """Return a path below OUTPUT for people, who cannot know what NONE is.
+
+    >>> clean_path("P/S/R/1.dcm"), clean_path("NONE/NONE/NONE/1.dcm")
+    ('P/S/R/1.dcm', 'NONE/NONE/NONE/1.dcm (NONE stands for an identifier that the file lacks)')
+    """
+    lacks = "NONE" in path.split("/")[:-1]
+    return f"{path} (NONE stands for an identifier that the file lacks)" if lacks else path
 
 
 def size(count: float) -> str:
@@ -83,14 +131,14 @@ def size(count: float) -> str:
     return f"{count:.0f} bytes"
 
 
-def when(moment: str) -> str:
+def when(moment: str | None) -> str:
     """Return a time for people.
 
-    >>> when("2026-11-25T15:41:29.974+00:00")
-    '25 November 2026, 15:41 UTC'
+    >>> when("2026-11-25T15:41:29.974+00:00"), when(None)
+    ('25 November 2026, 15:41 UTC', 'not known')
     """
     try:
-        return datetime.fromisoformat(moment).strftime("%-d %B %Y, %H:%M UTC")
+        return datetime.fromisoformat(moment or "").strftime("%-d %B %Y, %H:%M UTC")
     except ValueError:
         return _NONE
 
@@ -110,46 +158,58 @@ def duration(seconds: float) -> str:
 
 
 def _said(figures: Figures) -> dict[str, Any]:
-    run, record = figures.run, figures.record
-    written = _of(run, Outcome.WRITTEN)
+    run, standing, record = figures.run, figures.standing, figures.record
+    clean = _of(standing, Outcome.WRITTEN)
     return {
         "record": record,
-        "outcomes": run.outcomes,
-        "sources": sum(run.outcomes.values()),
-        "aside": run.outcomes["quarantined"] + run.outcomes["failed"],
+        "runs_in_all": len(figures.records),
+        "outcomes": standing.outcomes,
+        "sources": sum(standing.outcomes.values()),
+        "run_outcomes": run.outcomes,
         "doubts": figures.doubts,
         "lacks": lacks_of(record.get("engines") or []),
         "unfinished": figures.unfinished,
-        "run": run,
+        "standing": standing,
         "asked": _asked(record),
-        "look": _look(run),
-        "residue": run.residue,
+        "look": _look(standing),
+        "residue": standing.residue,
         "disputed": figures.disputed,
-        "faint": _faint(written),
+        "faint": _faint(clean),
         "new_devices": [it for it in figures.devices if it.is_new],
         "devices": _devices(figures.devices),
-        "by_modality": _outcome_chart(run),
-        "reasons": _reasons(run),
-        "classes": _kinds(run, "sop_class_uid", "SOP classes", "SOP class"),
-        "syntaxes": _kinds(run, "transfer_syntax_uid", "Transfer syntaxes", "transfer syntax"),
-        "text": _text(written, figures.has_changes),
-        "not_looked_at": _not_looked_at(written),
+        "by_modality": _outcome_chart(standing),
+        "reasons": _reasons(standing),
+        "classes": _kinds(standing, "sop_class_uid", "SOP classes", "SOP class"),
+        "syntaxes": _kinds(standing, "transfer_syntax_uid", "Transfer syntaxes", "transfer syntax"),
+        "recipes": _recipes(figures),
+        "text": _text(clean, figures.has_changes),
+        "not_looked_at": _not_looked_at(clean),
         "why": Table("Text boxes by what decided", ["code", "boxes"], list(figures.why.items())),
         "has_changes": figures.has_changes,
-        "elements": _elements(written),
+        "elements": _elements(clean),
         "rules": Table(
             "What acted most often",
             ["rule set and line", "attribute", "action", "elements"],
             [(rule.rule, _attribute(rule.rule), rule.action, rule.elements) for rule in figures.rules],
         ),
-        "methods": _methods(written),
+        "methods": _methods(clean),
         "speed": _speed(run, record),
         "before": _before(figures),
         "runs": _runs(figures.records),
-        "standing": _standing(figures),
         "verified": figures.verified,
+        "signed": figures.signed,
         "meanings": METHOD_MEANINGS,
     }
+
+
+def _recipes(figures: Figures) -> Table:
+    """Return how many clean files each recipe made."""
+    counted = _of(figures.standing, Outcome.WRITTEN).groupby("recipe_digest")["n"].sum()
+    rows = [
+        (figures.recipes.get(str(digest), _NONE), str(digest), int(number))
+        for digest, number in counted.sort_values(ascending=False, kind="stable").items()
+    ]
+    return Table("Clean files by the recipe that made them", ["recipe", "digest", "clean files"], rows)
 
 
 def _attribute(rule: str) -> str:
@@ -175,7 +235,6 @@ def _of(rows: Rows, outcome: Outcome) -> pd.DataFrame:
 def _asked(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
     recipe = record.get("recipe", {})
     options = recipe.get("options")
-    codes = {name: code for name, code in METHOD_CODES.items() if name in (options or ())}
     text = recipe.get("text", {})
     own = [
         f"{count} {what}"
@@ -192,7 +251,7 @@ def _asked(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [
         ("Recipe", recipe.get("name", _NONE)),
         ("Profile", {"basic": "Basic Application Confidentiality Profile"}.get(recipe.get("profile"), _NONE)),
-        ("Options", [f"{name} ({code})" for name, code in codes.items()] if options is not None else _NONE),
+        ("Options", options_with_codes(recipe) if options is not None else _NONE),
         ("Text in pixels", what_is_hidden.get(text.get("hide"), _NONE) if hides else "not looked for"),
         ("Of its own", ", ".join(own) or "nothing: as it ships" if options is not None else _NONE),
         (
@@ -483,16 +542,3 @@ def _unlike(labels: Iterable[str]) -> list[str]:
         seen[label] = seen.get(label, 0) + 1
         result.append(label if seen[label] == 1 else f"{label} ({seen[label]})")
     return result
-
-
-def _standing(figures: Figures) -> Table | None:
-    if len(figures.records) < 2:
-        return None
-    counted = _most(figures.standing.cells.groupby(["modality", "outcome"])["n"].sum().unstack(fill_value=0))
-    rows = [
-        (name, *(int(row.get(outcome, 0)) for outcome in COLOURS), int(row.sum()))
-        for name, row in counted.iterrows()
-    ]
-    total = figures.standing.outcomes
-    rows.append(("all", *(total[outcome] for outcome in COLOURS), sum(total.values())))
-    return Table("Newest outcome of every source, over all runs", ["modality", *COLOURS, "all"], rows)

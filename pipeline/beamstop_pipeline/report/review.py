@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from markupsafe import Markup
 from pydicom.dataset import Dataset
 
-from beamstop.audit import Row
+from beamstop.audit import Outcome, Row
 from beamstop.dicom.files import read_dicom
 from beamstop.errors import DeidError
 from beamstop.pixels.decoder_child import DECODER_ERRORS
@@ -28,13 +28,12 @@ from beamstop_pipeline.report import sample
 from beamstop_pipeline.report.figures import Figures
 from beamstop_pipeline.report.page import Table, environment
 from beamstop_pipeline.report.sample import Written
+from beamstop_pipeline.report.verdicts import CRITERIA, FORMAT, VERDICTS
 from beamstop_transforms.parquet_files import batches_of, open_parquet
 from beamstop_transforms.paths import is_clean_path
 from beamstop_transforms.stores import Store, open_seekable, open_store, paths_in
 from beamstop_transforms.tables import run_of
 
-FORMAT = "beamstop-verdicts-1"
-CRITERIA = ("Modality", "Manufacturer", "ManufacturerModelName", "Rows", "Columns")
 _IN_EVERY_CLEAN_FILE = ("Modality", "Rows", "Columns")  # as the original has them, whatever the recipe
 _FRAMES = 6  # of one instance
 _LONGEST = 2048  # pixels on a side of what is shown
@@ -100,21 +99,20 @@ def render_review(figures: Figures, audit: str, clean: str, count: int) -> str:
     Args:
         figures: of the audit.
         audit: the AUDIT folder or prefix.
-        clean: OUTPUT of the run, a folder or prefix.
+        clean: OUTPUT of the runs, a folder or prefix.
         count: of instances to show.
 
     Raises:
         ConfigurationError: there is no picture to show.
     """
     run_id = str(figures.record["run_id"])
-    paths = [path for path in paths_in(audit, "instances", ".parquet") if run_of(path) == run_id]
-    drawn = sample.draw(paths, run_id, count, figures.faint, figures.devices)
-    gallery = _Gallery(open_store(clean), _changes(audit, run_id, _all(drawn)), figures.has_changes)
+    drawn = sample.draw(figures.newest, run_id, count, figures.faint, figures.devices)
+    gallery = _Gallery(open_store(clean), _changes(audit, _all(drawn)), figures.has_changes)
     pictures = gallery.hang(drawn, count)
     if not pictures:
         raise ConfigurationError(
-            f"--review {clean}: no picture of the run is there ({gallery.missing} files missing or changed, "
-            f"{gallery.unseen} without a picture); name the OUTPUT of run {run_id}"
+            f"--review {clean}: no picture of these runs is there ({gallery.missing} files missing or "
+            f"changed, {gallery.unseen} without a picture); name the OUTPUT of run {run_id}"
         )
     script = files("beamstop_pipeline.report").joinpath("pages", "review.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -128,7 +126,9 @@ def render_review(figures: Figures, audit: str, clean: str, count: int) -> str:
         .get_template("review.html")
         .render(
             record=figures.record,
+            clean=figures.standing.outcomes[Outcome.WRITTEN],
             pictures=pictures,
+            verdicts=VERDICTS,
             devices=_devices(pictures),
             reasons=list(dict.fromkeys(it.why for it in pictures)),
             modalities=sorted({it.modality for it in pictures}),
@@ -152,13 +152,16 @@ class _Changes(NamedTuple):
     touched: dict[str, set[str]]
 
 
-def _changes(audit: str, run_id: str, wanted: list[Written]) -> _Changes:
+def _changes(audit: str, wanted: list[Written]) -> _Changes:
     found = _Changes({}, {})
-    uids = pa.array([each.sop_instance_uid for each in wanted], pa.string())
+    of_run: dict[str, list[str]] = {}
+    for each in wanted:
+        of_run.setdefault(each.run_id, []).append(each.sop_instance_uid)
     names = ["sop_instance_uid", "path", "tag", "action", "frame", "x", "y", "width", "height", "why"]
     for path in paths_in(audit, "changes", ".parquet"):
-        if run_of(path) != run_id:
+        if run_of(path) not in of_run:
             continue
+        uids = pa.array(of_run[run_of(path)], pa.string())
         with open_seekable(path) as file:
             for batch in batches_of(open_parquet(file), names):
                 is_box = pc.and_(pc.is_valid(batch["frame"]), pc.starts_with(batch["tag"], _PIXELS))

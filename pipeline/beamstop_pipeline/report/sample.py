@@ -2,8 +2,8 @@
 
 import hashlib
 import heapq
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,6 +12,7 @@ from beamstop.audit import Outcome
 from beamstop_pipeline.report.figures import DeviceSeen, Faint
 from beamstop_transforms.parquet_files import batches_of, open_parquet
 from beamstop_transforms.stores import open_seekable
+from beamstop_transforms.tables import run_of
 
 NEW = "of each new device"
 RESIDUE = "seen again inside hidden areas"
@@ -54,16 +55,17 @@ class Written(NamedTuple):
     kept: int
     residue: int
     faint: int
+    run_id: str
 
 
 def draw(
-    paths: list[str], run_id: str, count: int, faint: Faint, devices: Sequence[DeviceSeen]
+    newest: Mapping[str, Any], run_id: str, count: int, faint: Faint, devices: Sequence[DeviceSeen]
 ) -> dict[str, list[Written]]:
-    """Draw from the rows of a run; the same run always gives the same draw.
+    """Draw from the rows that stand; the same run as the newest always gives the same draw.
 
     Args:
-        paths: the Parquet files of the run's instances.
-        run_id: seeds the draw.
+        newest: file of instances → a mask of its rows that stand.
+        run_id: of the newest run, seeds the draw.
         count: how many pictures are shown in all.
         faint: how many boxes of faint text there are.
         devices: of which one instance each is drawn.
@@ -76,7 +78,7 @@ def draw(
     kinds: dict[tuple[str, ...], tuple[str, Written]] = {}
     examples = {it.example: it for it in devices}
     of_device: dict[str, Written] = {}
-    for each in _written(paths, faint):
+    for each in _written(newest, faint):
         lot = hashlib.sha256(f"{run_id}\0{each.sop_instance_uid}".encode()).hexdigest()
         for why, number in zip(_SHARES, (each.residue, each.faint, each.hidden, each.kept), strict=True):
             if number:
@@ -113,15 +115,17 @@ def _keep(heap: list[tuple[int, str, Written]], entry: tuple[int, str, Written],
         heapq.heappushpop(heap, entry)
 
 
-def _written(paths: list[str], faint: Faint) -> Iterator[Written]:
-    for path in paths:
+def _written(newest: Mapping[str, Any], faint: Faint) -> Iterator[Written]:
+    for path, mask in newest.items():
         with open_seekable(path) as file:
+            at, run_id = 0, run_of(path)
             for batch in batches_of(open_parquet(file), list(_COLUMNS)):
-                rows = batch.filter(pc.equal(batch["outcome"], str(Outcome.WRITTEN)))
+                stands, at = pa.array(mask[at : at + len(batch)]), at + len(batch)
+                rows = batch.filter(pc.and_(stands, pc.equal(batch["outcome"], str(Outcome.WRITTEN))))
                 values = [
                     pc.fill_null(rows[name], "" if kind == pa.string() else 0).to_pylist()
                     for name, kind in _COLUMNS.items()
                 ]
-                boxes = faint.of(rows["source_id"]).tolist()
+                boxes = faint.of(rows["source_id"], run_id).tolist()
                 for _, _, *row in zip(*values, boxes, strict=True):
-                    yield Written(*row)
+                    yield Written(*[*row, run_id])

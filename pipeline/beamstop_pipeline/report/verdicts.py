@@ -1,4 +1,4 @@
-"""Verdicts: what reviewers said of clean pictures, turned into regions and words of a recipe."""
+"""Verdicts: what reviewers said of clean pictures, turned into regions, boxes and words of a recipe."""
 
 import io
 import json
@@ -16,8 +16,16 @@ from beamstop.errors import RecipeError
 from beamstop.recipe.load import parse_recipe, read_recipe
 from beamstop.recipe.model import Recipe
 from beamstop.text.burned_words import is_pattern
-from beamstop_pipeline.report.review import CRITERIA, FORMAT
 
+FORMAT = "beamstop-verdicts-1"
+CRITERIA = ("Modality", "Manufacturer", "ManufacturerModelName", "Rows", "Columns")
+VERDICTS = {  # as the page has them, by number
+    "fine": "fine",
+    "missed_text": "missed text",
+    "hidden_too_much": "hidden too much",
+    "anatomy": "anatomy, no text",
+    "no_text": "no text here",
+}
 Criterion = Literal[CRITERIA]  # type: ignore[valid-type]
 
 
@@ -25,8 +33,8 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class MissedBox(_Part):
-    """Where text was missed, in stored pixels."""
+class MarkedBox(_Part):
+    """Where text was missed, or where what was hidden is none; in stored pixels."""
 
     frame: Annotated[int, Field(ge=0)]
     x: Annotated[int, Field(ge=0)]
@@ -39,9 +47,10 @@ class Verdict(_Part):
     """What a reviewer said of one instance."""
 
     sop_instance_uid: str
-    verdict: Literal["fine", "missed_text", "hidden_too_much"]
+    verdict: Literal[tuple(VERDICTS)]  # type: ignore[valid-type]
     when: dict[Criterion, Annotated[str, Field(max_length=128)]]
-    boxes: list[MissedBox] = []
+    boxes: list[MarkedBox] = []
+    leave: list[MarkedBox] = []
     words: list[Annotated[str, Field(min_length=1, max_length=200)]] = []
 
 
@@ -60,7 +69,7 @@ class Amended(NamedTuple):
     Attributes:
         text: YAML, with the comments of the recipe that it was made from.
         recipe: the same, read.
-        areas, words: how many were added.
+        areas, left, words: how many were added: missed boxes, boxes that are no text, words.
         verdicts: how many of each kind.
         unmarked: how many say missed text and do not say where.
     """
@@ -68,6 +77,7 @@ class Amended(NamedTuple):
     text: str
     recipe: Recipe
     areas: int
+    left: int
     words: int
     verdicts: Counter[str]
     unmarked: int
@@ -93,7 +103,7 @@ def read_verdicts(path: Path) -> Verdicts:
 
 
 def amend(recipe: str, files: Iterable[Verdicts], name: str) -> Amended:
-    """Add to a recipe what reviewers asked for: missed boxes as regions, words as authorised words.
+    """Add to a recipe what reviewers asked for: regions, boxes that are no text, authorised words.
 
     Words are words, never patterns, whatever they look like. A region goes by what the clean file keeps of
     its device, and is blanked in every frame of every instance that fits. What is there already is not added
@@ -119,9 +129,10 @@ def amend(recipe: str, files: Iterable[Verdicts], name: str) -> Amended:
     document["name"] = name
     part = document.setdefault("text", CommentedMap())
     verdicts = [verdict for each in files for verdict in each.verdicts]
-    areas = _add_areas(part, verdicts)
+    areas = _add_boxes(part, "regions", "areas", [(it.when, it.boxes) for it in verdicts])
+    left = _add_boxes(part, "leave", "boxes", [(it.when, it.leave) for it in verdicts])
     words = _add_words(part, verdicts)
-    if not areas and not words and not part:
+    if not areas and not left and not words and not part:
         del document["text"]
     written = io.StringIO()
     yaml.dump(document, written)
@@ -129,31 +140,33 @@ def amend(recipe: str, files: Iterable[Verdicts], name: str) -> Amended:
         written.getvalue(),
         parse_recipe(written.getvalue(), name, name),
         areas,
+        left,
         words,
         Counter(verdict.verdict for verdict in verdicts),
         sum(verdict.verdict == "missed_text" and not verdict.boxes for verdict in verdicts),
     )
 
 
-def _add_areas(part: Any, verdicts: list[Verdict]) -> int:
-    regions = part.get("regions") or []
-    by_criterion = {region["when"]: region["areas"] for region in regions}
+def _add_boxes(part: Any, field: str, name: str, marked: list[tuple[dict[str, str], list[MarkedBox]]]) -> int:
+    """Add boxes to a list of `{when: …, <name>: [boxes]}`; return how many were not there yet."""
+    entries = part.get(field) or []
+    by_criterion = {entry["when"]: entry[name] for entry in entries}
     added = 0
-    for verdict in verdicts:
-        for box in verdict.boxes:
-            when = criterion(verdict.when)
-            _check_inside(box, verdict.when)
+    for fits, boxes in marked:
+        for box in boxes:
+            when = criterion(fits)
+            _check_inside(box, fits)
             area = [box.x, box.y, box.width, box.height]
             if when not in by_criterion:
                 by_criterion[when] = CommentedSeq()
-                regions.append(CommentedMap(when=when, areas=by_criterion[when]))
+                entries.append(CommentedMap([("when", when), (name, by_criterion[when])]))
             if area not in by_criterion[when]:
                 row = CommentedSeq(area)
                 row.fa.set_flow_style()
                 by_criterion[when].append(row)
                 added += 1
     if added:
-        part["regions"] = regions
+        part[field] = entries
     return added
 
 
@@ -176,7 +189,7 @@ def _as_word(word: str) -> str:
     return f"/{re.escape(' '.join(word.split())).replace('/', chr(92) + '/')}/" if is_pattern(word) else word
 
 
-def _check_inside(box: MissedBox, when: dict[str, str]) -> None:
+def _check_inside(box: MarkedBox, when: dict[str, str]) -> None:
     """Refuse a box that does not lie inside the picture it was drawn in, or one of no known size.
 
     Raises:

@@ -1,6 +1,8 @@
 """The pages in a real browser: they open, work by mouse and keyboard, and no request leaves them."""
 
+import base64
 import json
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -144,6 +146,99 @@ def test_verdicts_by_keyboard_and_mouse_become_a_recipe(browser: webdriver.Chrom
     (region,) = text.regions
     assert region.when == "Modality.equals('MR') and Rows.equals('40') and Columns.equals('60')"
     assert region.boxes == (drawn, typed)
+
+
+def test_a_box_on_anatomy_is_ticked_and_left_by_the_next_recipe(
+    browser: webdriver.Chrome, pages: Path
+) -> None:
+    browser.get(f"file://{pages / 'r-review.html'}")
+    still = browser.find_element(By.CSS_SELECTOR, f"[data-uid='{STILL}']")
+    still.send_keys("4")
+    assert still.find_element(By.CSS_SELECTOR, ".marks").text == "mark which boxes: press Enter"
+    still.send_keys(Keys.ENTER)
+    asked = [
+        it for it in browser.find_elements(By.CSS_SELECTOR, "#closer .tools section") if it.is_displayed()
+    ]
+    assert [it.find_element(By.TAG_NAME, "h3").text for it in asked] == ["No text"]
+    (tick,) = browser.find_elements(By.CSS_SELECTOR, "#l-list input")
+    tick.click()
+    browser.find_element(By.CSS_SELECTOR, "#closer .close").click()
+    assert still.find_element(By.CSS_SELECTOR, ".marks").text == "1 box to leave"
+    told = browser.execute_script("return verdicts()")["verdicts"]
+    box = {"frame": 0, "x": 5, "y": 5, "width": 10, "height": 6}
+    assert [(it["verdict"], it["leave"], it["boxes"], it["words"]) for it in told] == [
+        ("anatomy", [box], [], [])
+    ]
+
+
+def test_words_are_asked_for_only_where_words_are_meant(browser: webdriver.Chrome, pages: Path) -> None:
+    browser.get(f"file://{pages / 'r-review.html'}")
+    still = browser.find_element(By.CSS_SELECTOR, f"[data-uid='{STILL}']")
+    words = browser.find_element(By.ID, "w-text")
+    for key, is_asked in (("1", False), ("2", False), ("3", True), ("4", False), ("5", False)):
+        still.send_keys(key, Keys.ENTER)
+        assert words.is_displayed() is is_asked
+        browser.find_element(By.CSS_SELECTOR, "#closer .close").click()
+    still.send_keys("3", Keys.ENTER)
+    words.send_keys("LEFT")
+    browser.find_element(By.CSS_SELECTOR, "#closer input[value=no_text]").click()
+    assert not words.is_displayed()
+    (told,) = browser.execute_script("return verdicts()")["verdicts"]
+    assert (told["verdict"], told["words"]) == ("no_text", [])
+
+
+def test_the_bar_takes_little_of_a_phone(browser: webdriver.Chrome, pages: Path) -> None:
+    phone = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    try:
+        browser.get(f"file://{pages / 'r-review.html'}")
+        assert browser.find_element(By.CSS_SELECTOR, ".bar").size["height"] < 80
+        for page in ("r-review.html", "r.html"):
+            browser.get(f"file://{pages / page}")
+            width = browser.execute_script("return document.documentElement.scrollWidth")
+            assert width <= 390
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("page", ["r.html", "r-review.html"])
+def test_pages_are_dark_where_the_reader_is_in_the_dark(
+    browser: webdriver.Chrome, pages: Path, page: str
+) -> None:
+    def brightness(scheme: str) -> tuple[int, int]:
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        browser.get(f"file://{pages / page}")
+        ground, ink = browser.execute_script(
+            "const it = getComputedStyle(document.documentElement); return [it.backgroundColor, it.color]"
+        )
+        return tuple(sum(map(int, re.findall(r"\d+", it)[:3])) for it in (ground, ink))  # type: ignore[return-value]
+
+    try:
+        (ground, ink), (dark_ground, light_ink) = brightness("light"), brightness("dark")
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert ground > 700 > 200 > ink
+    assert dark_ground < 150 < 600 < light_ink
+
+
+def test_what_is_signed_is_one_sheet_and_pages_are_numbered(browser: webdriver.Chrome, pages: Path) -> None:
+    """With every sentence that page 1 can have: it must not run over."""
+    about = pages / "about.yaml"
+    about.write_text("".join(f"{name}: {'words ' * 20}\n" for name in ("data_set", "recipient", "purpose")))
+    assert main(["report", str(pages / "audit"), "-o", str(pages / "r.html"), "--about", str(about)]) == 0
+    browser.get(f"file://{pages / 'r.html'}")
+    assert sheets(browser) > 2
+    browser.execute_script(
+        "document.querySelectorAll('main > :not(#certificate), footer').forEach(it => it.remove())"
+    )
+    assert sheets(browser) == 1
+
+
+def sheets(browser: webdriver.Chrome) -> int:
+    """Return how many sheets of paper a page takes."""
+    printed = browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
+    return len(re.findall(rb"/Type\s*/Page\b", base64.b64decode(printed["data"])))
 
 
 @pytest.mark.parametrize("page", ["r.html", "r-review.html"])

@@ -124,9 +124,10 @@ def test_a_draw_is_the_same_every_time_and_another_for_another_run(tmp_path: Pat
     write_run(tmp_path, RUN, rows[:100], rows[100:])
     paths = sorted(str(path) for path in (tmp_path / "instances").iterdir())
     doubted = [rows[number]["source_id"] for number in (9, 5, 9)]
-    faint = Faint([pa.array(doubted)])
+    faint = Faint([(RUN, pa.array(doubted)), ("another", pa.array(doubted * 9))])
     devices = [DeviceSeen("Cee", False, 1, 0, 0, 0, "2.25.3"), DeviceSeen("Acme", True, 1, 0, 0, 0, "2.25.4")]
-    first, turned = (draw(it, RUN, 8, faint, devices) for it in (paths, paths[::-1]))
+    every = {path: np.ones(100, bool) for path in paths}
+    first, turned = (draw(it, RUN, 8, faint, devices) for it in (every, dict(reversed(every.items()))))
     assert first == turned
     drawn = {why: [it.sop_instance_uid for it in found] for why, found in first.items()}
     assert {why: drawn[why] for why in drawn if why not in ("of each kind", "at random")} == {
@@ -138,7 +139,7 @@ def test_a_draw_is_the_same_every_time_and_another_for_another_run(tmp_path: Pat
         "of each device": ["2.25.3"],
     }
     assert [len(drawn[why]) for why in ("of each kind", "at random")] == [1, 32]
-    assert draw(paths, "another", 8, faint, devices)["at random"] != first["at random"]
+    assert draw(every, "another", 8, faint, devices)["at random"] != first["at random"]
 
 
 SIZE = {"Rows": "40", "Columns": "60"}
@@ -165,6 +166,32 @@ def test_missed_text_becomes_a_region_of_its_device_alone() -> None:
     other = a_picture("1", "US", Manufacturer="Acme")
     assert boxes_of(same, regions) == (Box(1, 2, 30, 4), Box(9, 9, 5, 5))
     assert boxes_of(other, regions) == ()
+
+
+def test_what_is_no_text_is_left_in_the_next_run_as_the_recipe_has_it() -> None:
+    when = {"Modality": "US", **SIZE}
+    box = {"frame": 0, "x": 1, "y": 2, "width": 3, "height": 4}
+    anatomy, harmless = (
+        Verdict.model_validate({"sop_instance_uid": "1", "verdict": verdict, "when": when, "leave": leave})
+        for verdict, leave in (("anatomy", [box, box]), ("no_text", []))
+    )
+    made = amend("default", said(anatomy, harmless), "ours")
+    assert (made.areas, made.left, made.words) == (0, 1, 0)
+    (left,) = made.recipe.text_policy.leave
+    assert left.boxes == (Box(1, 2, 3, 4),)
+    assert boxes_of(a_picture("1", "US"), (left,)) == (Box(1, 2, 3, 4),)
+    assert made.recipe.text_policy.regions == ()
+
+
+def test_the_page_shows_what_stands_whichever_run_wrote_it(tmp_path: Path) -> None:
+    write_reviewed(tmp_path / "audit", tmp_path / "clean")
+    write_run(tmp_path / "audit", "20260102T000000Z-bbb", devices=[])
+    places = ["-o", str(tmp_path / "r.html"), "--review", str(tmp_path / "clean")]
+    assert main(["report", str(tmp_path / "audit"), *places]) == 0
+    page = html.document_fromstring((tmp_path / "r-review.html").read_text())
+    assert sorted(page.xpath("//@data-uid")) == [CINE, STILL, PLAIN]
+    assert page.findtext(".//h1") == "3 of 3 clean instances"
+    assert len(page.xpath(f"//*[@data-uid='{STILL}']//rect")) == 2
 
 
 def test_amending_twice_adds_nothing_and_keeps_comments(tmp_path: Path) -> None:

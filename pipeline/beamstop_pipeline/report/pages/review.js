@@ -3,7 +3,8 @@
 const $ = (id) => document.getElementById(id);
 const said = JSON.parse(document.body.dataset.said);
 const pictures = [...document.querySelectorAll(".picture")];
-const marks = new Map(pictures.map((it) => [it, { boxes: [], words: [] }]));
+const marks = new Map(pictures.map((it) => [it, { boxes: [], leave: [], words: [] }]));
+const VERDICTS = [...document.querySelectorAll("#closer input[name=c-verdict]")].map((it) => it.value);
 let current = null; // the picture and frame in the dialog
 let unsaved = false;
 
@@ -18,11 +19,14 @@ function judge(it, verdict) {
 }
 
 function tell(it) {
-  const { boxes, words } = marks.get(it);
+  const { boxes, leave, words } = marks.get(it);
   const parts = [];
   if (boxes.length) parts.push(`${boxes.length} missed ${boxes.length === 1 ? "box" : "boxes"}`);
+  if (leave.length) parts.push(`${leave.length} ${leave.length === 1 ? "box" : "boxes"} to leave`);
   if (words.length) parts.push(`${words.length} ${words.length === 1 ? "word" : "words"} that may stay`);
   if (verdictOf(it) === "missed_text" && !boxes.length) parts.push("mark where: press Enter");
+  if (verdictOf(it) === "hidden_too_much" && !words.length) parts.push("say which words: press Enter");
+  if (verdictOf(it) === "anatomy" && !leave.length) parts.push("mark which boxes: press Enter");
   it.querySelector(".marks").textContent = parts.join(", ");
   count();
 }
@@ -50,6 +54,17 @@ function step(by) {
   if (next) next.focus();
 }
 
+// What was marked for a verdict that was changed since is not what the reviewer means.
+function kept(it) {
+  const { boxes, leave, words } = marks.get(it);
+  const verdict = verdictOf(it);
+  return {
+    boxes: verdict === "missed_text" ? boxes : [],
+    leave: verdict === "anatomy" || verdict === "no_text" ? leave : [],
+    words: verdict === "hidden_too_much" ? words : [],
+  };
+}
+
 function verdicts() {
   return {
     ...said,
@@ -57,7 +72,7 @@ function verdicts() {
       sop_instance_uid: it.dataset.uid,
       verdict: verdictOf(it),
       when: JSON.parse(it.dataset.when),
-      ...marks.get(it),
+      ...kept(it),
     })),
   };
 }
@@ -77,12 +92,55 @@ function open(it, button) {
   current = { it, frame: Number(button.dataset.frame) };
   const when = Object.entries(JSON.parse(it.dataset.when)).map(([name, value]) => `${name} ${value}`);
   $("c-title").textContent = `${it.querySelector("h2").textContent.trim()}, frame ${current.frame + 1}`;
-  $("c-when").textContent = when.join(", ");
+  for (const place of document.querySelectorAll(".c-when")) place.textContent = when.join(", ");
   $("c-image").src = button.querySelector("img").src;
   $("c-boxes").setAttribute("viewBox", `0 0 ${it.dataset.columns} ${it.dataset.rows}`);
   $("w-text").value = marks.get(it).words.join("\n");
+  ask();
   paint();
   $("closer").showModal();
+}
+
+// Only what belongs to the verdict is asked for: words where words are meant, boxes where boxes are.
+function ask() {
+  const verdict = verdictOf(current.it) || "fine";
+  for (const choice of document.querySelectorAll("#closer input[name=c-verdict]")) {
+    choice.checked = choice.value === verdictOf(current.it);
+  }
+  for (const part of document.querySelectorAll("#closer [data-for]")) {
+    part.hidden = !part.dataset.for.split(" ").includes(verdict) && !(verdict === "fine" && part.dataset.for === "missed_text");
+  }
+}
+
+const SIDES = ["x", "y", "width", "height"];
+const boxOf = (rect, frame) => ({
+  frame,
+  ...Object.fromEntries(SIDES.map((name) => [name, Number(rect.getAttribute(name))])),
+});
+const isSame = (a, b) => a.frame === b.frame && SIDES.every((name) => a[name] === b[name]);
+
+function listHidden(rects) {
+  const { it, frame } = current;
+  const { leave } = marks.get(it);
+  $("l-list").replaceChildren(
+    ...rects.map((rect) => {
+      const box = boxOf(rect, frame);
+      const item = document.createElement("li");
+      const label = document.createElement("label");
+      const tick = document.createElement("input");
+      tick.type = "checkbox";
+      tick.checked = leave.some((other) => isSame(other, box));
+      tick.addEventListener("change", () => {
+        marks.get(it).leave = leave.filter((other) => !isSame(other, box)).concat(tick.checked ? [box] : []);
+        unsaved = true;
+        paint();
+        tell(it);
+      });
+      label.append(tick, ` ${box.x}, ${box.y}, ${box.width} × ${box.height}`);
+      item.append(label);
+      return item;
+    }),
+  );
 }
 
 function rectangle(box, kind) {
@@ -96,9 +154,12 @@ function paint(drawing) {
   const { it, frame } = current;
   const known = it.querySelector(`.frame[data-frame="${frame}"] svg`);
   const missed = marks.get(it).boxes.filter((box) => box.frame === frame);
+  const leave = marks.get(it).leave.filter((box) => box.frame === frame);
+  listHidden([...known.querySelectorAll(".hidden")]);
   $("c-boxes").replaceChildren(
     ...[...known.children].filter((rect) => !rect.classList.contains("missed")).map((rect) => rect.cloneNode(true)),
     ...missed.map((box) => rectangle(box, "missed")),
+    ...leave.map((box) => rectangle(box, "leave")),
     ...(drawing ? [rectangle(drawing, "missed")] : []),
   );
   $("b-list").replaceChildren(
@@ -140,6 +201,7 @@ function add(box) {
   if (!(width > 0 && height > 0)) return;
   marks.get(it).boxes.push({ frame, x, y, width, height });
   judge(it, "missed_text");
+  ask();
   changed();
 }
 
@@ -179,10 +241,14 @@ $("b-add").addEventListener("click", () => {
   const box = Object.fromEntries(names.map((name) => [name, $(`b-${name}`).valueAsNumber]));
   if (names.every((name) => Number.isFinite(box[name]))) add(box);
 });
+$("closer").addEventListener("change", (event) => {
+  if (event.target.name !== "c-verdict") return;
+  judge(current.it, event.target.value);
+  ask();
+});
 $("w-text").addEventListener("input", () => {
   const { it } = current;
   marks.get(it).words = $("w-text").value.split("\n").map((word) => word.trim()).filter(Boolean);
-  if (marks.get(it).words.length && !verdictOf(it)) judge(it, "hidden_too_much");
   unsaved = true;
   tell(it);
 });
@@ -199,7 +265,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || $("closer").open) return;
   if (event.target.matches("select, textarea, input:not([type=radio])")) return;
   const it = event.target.closest(".picture");
-  const choice = { 1: "fine", 2: "missed_text", 3: "hidden_too_much" }[event.key];
+  const choice = VERDICTS[Number(event.key) - 1];
   if (event.key === "ArrowRight") step(1);
   else if (event.key === "ArrowLeft") step(-1);
   else if (event.key === "o" || event.key === "O") document.body.classList.toggle("no-outlines");

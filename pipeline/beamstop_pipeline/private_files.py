@@ -1,0 +1,25 @@
+"""Files for their owner alone, which stand under their names only once they are whole."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from beamstop_pipeline.job import ConfigurationError
+
+
+@contextmanager
+def private_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that takes its name, in place of what stands there, once it is written without an error.
+
+    Raises:
+        ConfigurationError: it cannot be written there.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            yield file
+        os.replace(partial, path)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}; choose another place") from None

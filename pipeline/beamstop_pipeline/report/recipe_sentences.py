@@ -1,0 +1,132 @@
+"""What a recipe does, in sentences for somebody who has never seen one."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from beamstop.rules.profile import (
+    BASIC,
+    CLEAN_DESCRIPTORS,
+    CLEAN_GRAPHICS,
+    CLEAN_PIXEL_DATA,
+    CLEAN_STRUCTURED_CONTENT,
+    FULL_DATES,
+    METHOD_CODES,
+    MODIFIED_DATES,
+    RETAIN_DEVICE_IDENTITY,
+    RETAIN_SAFE_PRIVATE,
+    RETAIN_UIDS,
+)
+
+# Of each pair the first is said if the recipe has the option, the second if not.
+_OPTIONS = {
+    CLEAN_GRAPHICS: (
+        "Text in overlays and graphics was taken out of them.",
+        "Overlays and graphic annotations were removed.",
+    ),
+    CLEAN_DESCRIPTORS: (
+        "Descriptions, such as those of studies and series, kept their clinical words; what may identify "
+        "was cut out of them.",
+        "Descriptions, such as those of studies and series, were removed.",
+    ),
+    CLEAN_STRUCTURED_CONTENT: (
+        "Findings in structured reports stayed; whom they are about and who wrote them went.",
+        "",
+    ),
+    "retain-patient-characteristics": (
+        "Characteristics of patients stayed: sex, age, size, weight and others; ages over 89 say 90.",
+        "Characteristics of patients, such as age, size and weight, were removed or emptied.",
+    ),
+    RETAIN_DEVICE_IDENTITY: ("Names and serial numbers of devices stayed.", ""),
+    "retain-institution-identity": ("Names and addresses of institutions stayed.", ""),
+    RETAIN_UIDS: (
+        "The unique numbers (UIDs) are those of the originals: whoever has these finds the patient.",
+        "Every unique number (UID) was replaced, by the same one wherever it stood, so that references still "
+        "lead to what they refer to.",
+    ),
+    RETAIN_SAFE_PRIVATE: (
+        "Of what manufacturers add (private elements) only what is known to be physics stayed.",
+        "What manufacturers add (private elements) was removed.",
+    ),
+}
+_UNKNOWN_WORDS = {
+    "judge": "In free text that stayed, words that no vocabulary of medicine or plain language knows went.",
+    "remove": "In free text that stayed, words that no vocabulary knows went.",
+}
+
+
+def recipe_sentences(recipe: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the settings mean that a record says of its recipe; none for records that say too little.
+
+    Args:
+        recipe: see `beamstop_transforms.record.settings_of`.
+    """
+    options = recipe.get("options")
+    if options is None:
+        return
+    is_basic = recipe.get("profile") == BASIC
+    if is_basic:
+        yield (
+            "Everything that DICOM's Basic Application Confidentiality Profile (PS3.15, Annex E) names was "
+            "removed, emptied or replaced, at every depth: names, numbers, addresses, telephone numbers, "
+            "institutions and people, but for what is said below. Patients have pseudonyms that only a "
+            "secret key ties to them."
+        )
+    else:
+        yield "The recipe has rules of its own in place of a profile of DICOM's: read them, too."
+    yield (
+        _text(recipe)
+        if CLEAN_PIXEL_DATA in options
+        else ("Text in pixels was NOT searched for: what is burned into pictures is still there.")
+    )
+    if is_basic or {FULL_DATES, MODIFIED_DATES} & set(options):
+        yield _dates(options)
+    for option, (if_there, if_not) in _OPTIONS.items():
+        otherwise = if_not if is_basic else ""
+        if sentence := if_there if option in options else otherwise:
+            yield sentence
+    if words := _UNKNOWN_WORDS.get(str(recipe.get("unknown_words"))):
+        yield words
+    if recipe.get("unlisted") == "remove":
+        yield "Whatever no rule names was removed."
+    elif recipe.get("unlisted") == "keep":
+        yield "Attributes of the standard that no rule names stayed; what no dictionary knows was removed."
+    yield from _own(recipe)
+
+
+def _text(recipe: Mapping[str, Any]) -> str:
+    hide = recipe.get("text", {}).get("hide")
+    if hide == "identifying":
+        return "Text burned into pictures was searched for; lines that may identify somebody were blanked."
+    return "Text and codes burned into pictures were searched for and blanked, but for words that may stay."
+
+
+def _dates(options: list[str]) -> str:
+    if FULL_DATES in options:
+        return "Dates and times are those of the originals."
+    if MODIFIED_DATES in options:
+        return (
+            "All dates of a patient were moved by one secret number of days: intervals between them are "
+            "right, the dates are not."
+        )
+    return "Dates were removed, emptied or replaced by dummies."
+
+
+def _own(recipe: Mapping[str, Any]) -> Iterator[str]:
+    text = recipe.get("text", {})
+    parts = [
+        _counted(recipe.get("attributes"), "rule for attributes", "rules for attributes"),
+        _counted(text.get("regions"), "region that is always blanked", "regions that are always blanked"),
+        _counted(text.get("authorized_words"), "word that may stay", "words that may stay"),
+        _counted(len(recipe.get("insert", ())), "inserted attribute", "inserted attributes"),
+    ]
+    if own := [part for part in parts if part]:
+        yield f"The recipe changes this by {', '.join(own)} of its own: read it beside these sentences."
+
+
+def _counted(number: int | None, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}" if number else ""
+
+
+def options_with_codes(recipe: Mapping[str, Any]) -> list[str]:
+    """Return the options of a recipe with their codes of CID 7050."""
+    return [f"{name} ({code})" for name, code in METHOD_CODES.items() if name in recipe.get("options", ())]
