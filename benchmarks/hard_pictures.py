@@ -479,6 +479,142 @@ def _line_pairs(random: Random) -> Picture:
     return _picture(_signed(plane + _noise(random, shape, 0.006)), "CT", CTImageStorage, [], 16)
 
 
+def _patch(random: Random, image: Plane) -> None:
+    """Draw a patch of Doppler colours into an ultrasound, of any size, in place."""
+    rows, columns = image.shape[:2]
+    high, wide = int(random.integers(30, rows // 2)), int(random.integers(30, columns // 2))
+    top = int(random.integers(rows // 6, rows - high - rows // 8))
+    left = int(random.integers(columns // 6, columns - wide - columns // 6))
+    flow = _smooth(random, (high, wide), float(random.uniform(5, 20)))
+    there = np.abs(flow) > random.uniform(0.2, 0.7)
+    warm, cold = np.clip(flow, 0, 1.5) / 1.5, np.clip(-flow, 0, 1.5) / 1.5
+    colour = np.stack([warm * 1.6, warm * 0.9 + cold * 0.8, cold * 1.8], axis=-1).clip(0, 1)
+    part = image[top : top + high, left : left + wide]
+    part[there] = colour[there]
+
+
+def _flow(random: Random) -> Picture:
+    """Return an ultrasound with a patch of Doppler, and text at its corners, beside the patch and on it."""
+    shape = [(240, 320), (480, 640), (600, 800)][int(random.integers(3))]
+    plane, _ = _fan(random, shape)
+    image = np.repeat(plane[..., None], 3, axis=-1)
+    _patch(random, image)
+    stays = (np.ptp(image, axis=-1) > 0.15) if random.random() < 0.6 else None
+    words: list[Word] = []
+    for place in ((4, 8), (30, 8)):
+        words += _write(
+            random, image, _lines(random, 1), place, int(random.integers(12, 18)), (0.9, 0.9, 0.9)
+        )
+    if stays is None:  # text on the patch: what is hidden of it is right
+        coloured = np.argwhere(np.ptp(image, axis=-1) > 0.15)
+        top, left = coloured[int(random.integers(len(coloured)))] if len(coloured) else (60, 60)
+        left = min(max(int(left) - 30, 4), shape[1] - 150)
+        shade = (1, 1, 1) if random.random() < 0.7 else (0.95, 0.9, 0.2)
+        words += _write(
+            random, image, _lines(random, 1), (int(top), left), int(random.integers(12, 20)), shade
+        )
+    image = image + _noise(random, (*shape, 1), random.uniform(0, 0.01))
+    return _picture(_bytes(image), "US", UltrasoundImageStorage, words, stays=stays)
+
+
+def _traces(random: Random) -> Picture:
+    """Return an echocardiogram with an ECG, or two traces, anywhere; colour Doppler and a line beside it."""
+    shape = [(480, 640), (600, 800), (768, 1024)][int(random.integers(3))]
+    plane, _ = _fan(random, shape)
+    image = np.repeat(plane[..., None], 3, axis=-1)
+    if random.random() < 0.6:
+        _patch(random, image)
+    x = np.arange(shape[1], dtype=np.float64)
+    stays = np.zeros(shape, np.uint8)
+    for number in range(int(random.integers(1, 3))):
+        period = random.uniform(35, 160)
+        phase = ((x + random.uniform(0, period)) % period) / period
+        if number:  # breathing, or a pressure
+            beat = 0.5 * np.sin(x / random.uniform(30, 90)) + 0.2 * np.sin(x / random.uniform(8, 20))
+        else:
+            beat = (
+                0.15 * np.exp(-(((phase - 0.2) / 0.03) ** 2))
+                + random.choice([1, 1, -0.8]) * np.exp(-(((phase - 0.36) / 0.018) ** 2))
+                - 0.25 * np.exp(-(((phase - 0.4) / 0.014) ** 2))
+                + 0.25 * np.exp(-(((phase - 0.62) / 0.06) ** 2))
+            )
+        tall = random.uniform(12, 70)
+        y = shape[0] * random.uniform(0.15, 0.95) - beat * tall + random.normal(0, 0.3, shape[1])
+        first, last = sorted(int(it) for it in random.uniform(0, 1, 2) * shape[1])
+        if last - first < shape[1] // 2:
+            first, last = 0, shape[1]
+        points = np.stack([x, y], axis=1).astype(np.int32)[first:last]
+        trace = np.zeros(shape, np.uint8)
+        cv2.polylines(trace, [points], False, 1, int(random.integers(1, 4)))
+        if random.random() < 0.4:  # the bar that sweeps over it
+            at = int(random.integers(first + 20, last - 20))
+            trace[:, at : at + int(random.integers(6, 16))] = 0
+        image[trace > 0] = np.float32(random.uniform(0.2, 1, 3)).clip(0, 1) ** 0.5
+        stays |= trace
+    words: list[Word] = []
+    for place in ((4, 8), (4, shape[1] - 190)):
+        words += _write(
+            random, image, _lines(random, 1), place, int(random.integers(12, 17)), (0.9, 0.9, 0.9)
+        )
+    if random.random() < 0.4:  # a name right above the trace, or across it
+        at = np.argwhere(stays)[int(random.integers(int(stays.sum())))]
+        top = max(int(at[0]) - int(random.integers(-4, 40)), 30)
+        left = min(max(int(at[1]), 4), shape[1] - 160)
+        before = image.copy()
+        words += _write(
+            random, image, _lines(random, 1), (top, left), int(random.integers(12, 17)), (1, 1, 1)
+        )
+        beside = cv2.dilate((np.abs(image - before).max(axis=-1) > 0.02).astype(np.uint8), np.ones((25, 25)))
+        stays &= 1 - beside
+    image = image + _noise(random, (*shape, 1), random.uniform(0, 0.01))
+    return _picture(_bytes(image), "US", UltrasoundImageStorage, words, stays=stays > 0)
+
+
+def _specks(random: Random) -> Picture:
+    """Return a picture of an endoscope with highlights, which have to stay, and text or none."""
+    shape = [(240, 320), (480, 640), (576, 720), (1080, 1280)][int(random.integers(4))]
+    image = _mucosa_ground(random, shape)
+    bright = np.zeros(shape, np.float32)
+    for _ in range(int(random.integers(4, 30))):
+        y, x = random.uniform(0.15, 0.85, 2) * shape
+        for _ in range(int(random.integers(1, 9))):
+            spot = (int(x + random.normal(0, shape[0] / 40)), int(y + random.normal(0, shape[0] / 40)))
+            axes = (int(random.integers(1, 3 + shape[0] // 60)), int(random.integers(1, 3 + shape[0] // 100)))
+            cv2.ellipse(bright, spot, axes, random.uniform(0, 180), 0, 360, 1.0, -1)
+    bright = cv2.GaussianBlur(bright, None, random.uniform(0.5, 1.5))
+    image += bright[..., None] * (np.float32(1) - image)
+    down, across = np.mgrid[: shape[0], : shape[1]]
+    lens = np.hypot(down - shape[0] / 2, across - shape[1] / 2) < shape[0] * random.uniform(0.48, 0.7)
+    image[~lens] = 0.02
+    words: list[Word] = []
+    if random.random() < 0.5:
+        for place in ((6, 6), (30, 6)):
+            words += _write(
+                random, image, _lines(random, 1), place, int(random.integers(12, 18)), (0.9, 0.9, 0.9)
+            )
+    image = image + _noise(random, (*shape, 1), random.uniform(0, 0.01))
+    return _picture(_bytes(image), "ES", VLEndoscopicImageStorage, words, stays=(bright > 0.3) & lens)
+
+
+def _blurred(random: Random) -> Picture:
+    """Return a picture of up to 1,280 pixels with large letters, blurred and of little contrast."""
+    shape = (int(random.integers(500, 1280)), int(random.integers(500, 1280)))
+    plane = _blobs(random, shape)
+    words: list[Word] = []
+    for part in range(int(random.integers(1, 3))):
+        height = int(random.integers(64, 110))
+        line = _lines(random, 1)
+        left = int(random.integers(5, max(shape[1] - int(len(line[0]) * height * 0.62), 6)))
+        top = int(shape[0] * (0.08 + 0.5 * part))
+        ground = float(plane[top : top + height, left : left + height * 3].mean())
+        shade = ground + random.uniform(0.12, 0.4)
+        words += _write(random, plane, line, (top, left), height, shade)
+    plane = cv2.GaussianBlur(plane, None, random.uniform(4.0, 9.0))
+    plane = plane + _noise(random, shape, random.uniform(0.002, 0.03))
+    values = np.round(np.clip(plane, 0, 1) * 4095).astype(np.uint16)
+    return _picture(values, "OT", SecondaryCaptureImageStorage, words, 12)
+
+
 KINDS: dict[str, Callable[[Random], Picture]] = {
     "film": _film,
     "soft-letter": lambda random: _letter(random, soft=True),
@@ -497,4 +633,8 @@ KINDS: dict[str, Callable[[Random], Picture]] = {
     "spine": _spine,
     "slide": _slide_tile,
     "line-pairs": _line_pairs,
+    "flow": _flow,
+    "traces": _traces,
+    "specks": _specks,
+    "blurred": _blurred,
 }

@@ -113,3 +113,12 @@ def test_a_doubted_box_counts_beside_what_was_hidden_before() -> None:
     assert believed([letter], hidden) == [letter]
     hidden[:, :290] = False
     assert believed([letter], hidden) == []
+
+
+@pytest.mark.parametrize(
+    ("word", "stays"), [(TextBox(240, 98, 90, 28), True), (TextBox(240, 108, 40, 8), False)]
+)
+def test_a_doubted_box_counts_beside_hidden_words_that_are_about_as_high(word: TextBox, stays: bool) -> None:
+    """What was blanked of a patch of Doppler leaves shapes that look like large letters."""
+    letter, nothing = replace(SHORT, doubted=True), np.zeros(PICTURE.shape, bool)
+    assert (believed([letter], nothing, [word]) == [letter]) is stays

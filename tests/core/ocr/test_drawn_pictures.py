@@ -125,6 +125,14 @@ def test_anatomy_and_traces_that_look_like_letters_stay(hard: ModuleType, kind: 
 
 
 @pytest.mark.ocr
+def test_traces_stay_and_names_above_and_across_them_go(hard: ModuleType) -> None:
+    for picture in hard.draw_hard(SEED, {"traces": 3}):
+        hidden = hidden_in(picture)
+        assert all(word.covered(hidden) > 0.95 for word in picture.words)
+        assert hidden[picture.stays].mean() < 0.05
+
+
+@pytest.mark.ocr
 @pytest.mark.parametrize("kind", ["film", "mucosa"])
 def test_soft_text_and_text_as_bright_as_its_ground_are_hidden(hard: ModuleType, kind: str) -> None:
     (picture,) = hard.draw_hard(SEED, {kind: 1})

@@ -62,6 +62,19 @@ def test_lines_of_nine_languages_are_read_letter_by_letter(read: Recognizer, lin
     assert sure > 0.5
 
 
+@pytest.mark.parametrize("gap", [4, 5, 6, 7, 8])
+def test_whether_letters_stand_apart_does_not_tell_on_how_sure_they_are(read: Recognizer, gap: int) -> None:
+    parts = [crop(part, 16) for part in ("W", "400", "L", "40")]
+    between = np.full((parts[0].shape[0], gap), 96, np.uint8)
+    high = max(part.shape[0] for part in parts)
+    padded = [np.pad(part, ((high - part.shape[0], 0), (0, 0)), mode="edge") for part in (*parts, between)]
+    line = np.hstack([padded[0], padded[4], padded[1], padded[4], padded[2], padded[4], padded[3]])
+    text, sure = read(line)
+    assert (text or "").replace(" ", "") == "W400L40"
+    assert sure is not None
+    assert sure > 0.9
+
+
 @pytest.mark.parametrize("marker", MARKERS)
 def test_markers_are_read_with_confidence(read: Recognizer, marker: str) -> None:
     text, sure = read(crop(marker, 30))

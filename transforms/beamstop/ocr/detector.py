@@ -18,6 +18,7 @@ from beamstop.ocr.recognizer import Readable, Recognizer, load_recognizer, reada
 from beamstop.ocr.sharpness import sharp, sharpened, stands_out
 from beamstop.ocr.thresholds import THRESHOLDS, Thresholds
 from beamstop.ocr.tiles import Scores, halved, inside, run_padded, tiles
+from beamstop.ocr.traces import without_traces
 from beamstop.ocr.weights import CRAFT, DBNET, DIGESTS, PP_OCR, find, find_craft, weights_of
 from beamstop.pixels.box import Box
 from beamstop.pixels.renditions import GROUND, Mask, Picture
@@ -78,6 +79,7 @@ class EasyOcrDetector:
             picture: uint8 (rows, columns), as `renditions.local_contrast` makes it.
         """
         thresholds = self._thresholds
+        picture = without_traces(picture, thresholds)
         longest = max(picture.shape)
         if longest <= thresholds.large:
             enlarge = next((scale for limit, scale in thresholds.enlarge if longest <= limit), 1.0)

@@ -114,8 +114,10 @@ class PpOcrRecognizer:
         best, sure = odds.argmax(axis=1), odds.max(axis=1).astype(np.float64)
         fresh = np.insert(best[1:] != best[:-1], 0, True) & (best > 0)
         text = "".join(self._letters[number] for number in best[fresh])
+        # Whether letters stand apart is often a toss-up, and says nothing about them.
+        letters = fresh & (best < len(self._letters) - 1)
         # Full-width letters, and a raised 2 as in cm²: as a keyboard writes them.
-        return normalize("NFKC", text).strip(), _together(sure[fresh])
+        return normalize("NFKC", text).strip(), _together(sure[letters])
 
     def _batch(self, crop: Picture) -> NDArray[np.float32]:
         import cv2

@@ -53,6 +53,10 @@ class Thresholds:
             pixels by more than the noise explains (`beyond` times what is usual in a block, `floor` at
             least), crowded on a `share` of the pixels around, is examined.
         usual: percentile of the steps of a block that is taken for noise.
+        traced, ink, across, thin, touching: in pictures of up to `traced` pixels what differs by `ink` from
+            the ground is a trace, as of an ECG, where it is one line over `across` of the width, `wide` times
+            as long as high, covers `thin` of its box at most, and has one stroke in each column. `touching`
+            columns with more beside each other are letters; around these, as far as `around`, nothing is.
         enlarge: longest side of a picture up to which it is enlarged, and how much. Letters of 7 to 12 pixels
             need it: of faint words 77 % are found as they are, 89 % at 1.5, 93 % at 2.
         tile, margin: bounds the memory; uniform parts are left out.
@@ -115,6 +119,11 @@ class Thresholds:
     crowd: int = 15
     share: float = 0.06
     usual: int = 30
+    traced: int = 2048
+    ink: int = 72
+    across: float = 0.15
+    thin: float = 0.4
+    touching: int = 4
     enlarge: tuple[tuple[int, float], ...] = ((640, 2.0), (1280, 1.5))
     tile: int = 512
     margin: int = 64

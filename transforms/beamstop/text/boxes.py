@@ -83,27 +83,29 @@ def _without_needless_doubt(boxes: list[TextBox], rows: int, columns: int) -> li
     return [replace(box, faint=box.faint and not is_mostly_in(sure, box)) for box in boxes]
 
 
-def believed(boxes: Iterable[TextBox], hidden: Mask) -> list[TextBox]:
+def believed(boxes: Iterable[TextBox], hidden: Mask, words: Iterable[TextBox] = ()) -> list[TextBox]:
     """Leave out doubted boxes that stand alone: a letter beside words is one, alone it is anatomy.
 
     Args:
         boxes: inside the picture.
-        hidden: bool (rows, columns), where words were before.
+        hidden: bool (rows, columns), areas and codes that were blanked, in which words may have been.
+        words: found and hidden before. A letter beside one is about as high.
     """
     found = list(boxes)
-    sure = [box for box in found if not box.doubted]
+    sure = [(word, word.padded(*hidden.shape)) for word in words]
+    sure += [(box, box) for box in found if not box.doubted]
     return [
         box
         for box in found
         if not box.doubted
         or hidden[_around(box, *hidden.shape).pixels].any()
-        or any(_is_beside(box, word, hidden.shape) for word in sure)
+        or any(_is_beside(box, word, covered, hidden.shape) for word, covered in sure)
     ]
 
 
-def _is_beside(box: TextBox, word: TextBox, shape: tuple[int, ...]) -> bool:
+def _is_beside(box: TextBox, word: TextBox, covered: TextBox, shape: tuple[int, int]) -> bool:
     one, other = min(box.width, box.height), min(word.width, word.height)
-    return _SIMILAR * max(one, other) <= min(one, other) and _around(box, *shape).shared(word) > 0
+    return _SIMILAR * max(one, other) <= min(one, other) and _around(box, *shape).shared(covered) > 0
 
 
 def _around(box: TextBox, rows: int, columns: int) -> TextBox:

@@ -307,6 +307,8 @@ def search_and_hide(
     rows, columns = canvas.shape
     leave = tuple(area.grown(_SLACK, rows, columns) for area in leave)
     black = _blank_regions(canvas, search, regions)
+    areas = black.copy()  # of the recipe, and of codes
+    words: list[TextBox] = []  # that were hidden
     settled = black.copy()  # hidden, or kept on purpose
     changed = black  # since the last look
     has_codes = True  # as far as is known
@@ -321,16 +323,16 @@ def search_and_hide(
             for picture in pictures:
                 picture[beyond] = GROUND
         boxes = within([box for picture in pictures for box in detector.find(picture)], rows, columns)
-        boxes = [box for box in believed(boxes, black) if near is None or is_mostly_in(near, box)]
+        boxes = [box for box in believed(boxes, areas, words) if near is None or is_mostly_in(near, box)]
         fresh = [box for box in boxes if not is_mostly_in(settled, box) and not _is_sliver(box, black)]
         search.residue = len(boxes) - len(fresh) if look or search.hidden else 0
         left = [box for box in fresh if any(area.holds(box) for area in leave)]
         fresh = [box for box in fresh if box not in left]
         codes = judge.decide_codes(find_codes(canvas.planes())) if has_codes else []
         has_codes = any(not verdict.kept for verdict in codes)
-        words = [box for box in fresh if not box.doubted]  # letters beside hidden ones quarantine nothing
-        if (words or has_codes) and look and look == looks - 1:
-            found = [*words, *(verdict.box for verdict in codes if not verdict.kept)]
+        sure = [box for box in fresh if not box.doubted]  # letters beside hidden ones quarantine nothing
+        if (sure or has_codes) and look and look == looks - 1:
+            found = [*sure, *(verdict.box for verdict in codes if not verdict.kept)]
             raise PixelError("text_remains", f"{where}: {_listed(found)}")
         changed = np.zeros_like(black)
         for box in left:
@@ -350,6 +352,10 @@ def search_and_hide(
                 blanked = _blank(canvas, padded)
                 search.hidden.append((blanked, why))
                 mark(changed, blanked)
+                if why == CODE:
+                    mark(areas, blanked)
+                else:
+                    words.append(box)
         black |= changed
         settled |= black
         if not changed.any():
