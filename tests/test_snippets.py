@@ -63,7 +63,6 @@ def test_readme_can_be_followed(archive: Path, tmp_path: Path) -> None:
 def test_tutorial_can_be_followed(tmp_path: Path) -> None:
     steps = [(kind, text) for kind, text in blocks("docs/tutorial.md") if not targets(text)]
     codes = {text: run(kind, text, tmp_path) for kind, text in steps}
-    # As the tutorial says: a file that is cut off, and one with spoilt pixels.
-    assert {text: code for text, code in codes.items() if code} == {
-        text: 1 for _, text in steps if text.startswith("beamstop run")
-    }
+    # As the tutorial says: a file that is cut off, and one with spoilt pixels; the second night knows them.
+    first, *_ = (text for _, text in steps if text.startswith("beamstop run"))
+    assert {text: code for text, code in codes.items() if code} == {first: 1}

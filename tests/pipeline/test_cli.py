@@ -135,7 +135,7 @@ def test_json_is_one_object_with_the_counts(good: dict[str, str], capsys: pytest
     told = json.loads(out)
     assert err == ""
     assert " ".join(told) == (
-        "run_id sources written rejected quarantined failed unchanged skipped"
+        "run_id sources written rejected quarantined failed unchanged skipped known"
         " bytes_in bytes_out seconds audit"
     )
     assert (told["sources"], told["written"], told["audit"]) == (3, 3, good["--audit"])

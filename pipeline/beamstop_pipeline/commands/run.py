@@ -421,13 +421,15 @@ _COUNTS = (
     "failed",
     "unchanged",
     "skipped",
+    "known",
     "bytes_in",
     "bytes_out",
 )
 
 
 def _to_json(record: dict[str, Any], audit: str, known: int) -> dict[str, Any]:
-    counts = {name: record["counts"][name] for name in _COUNTS} | {"known": known}
+    told = record["counts"] | {"known": known}
+    counts = {name: told[name] for name in _COUNTS}
     if since := record.get("since"):
         left = sum(since["left"].values()) - since["pruned"]
         counts |= {
