@@ -51,6 +51,16 @@ def test_a_private_element_fits_in_any_block_of_its_creator():
     assert not identifier.matches(0x00131011, "CTP")
 
 
+def test_the_last_part_of_a_path_is_the_attribute_it_is_about():
+    path = parse_identifier("0013,[CTP]10.ReferencedStudySequence.0015,[OTHER]20")
+    assert path.matches(0x00151120, "OTHER")
+    assert not path.matches(0x00151120, "CTP")
+    assert not path.matches(0x00151120)
+    public = parse_identifier("0013,[CTP]10.ReferencedStudySequence.ReferencedSOPInstanceUID")
+    assert public.matches(0x00081155)
+    assert not public.matches(0x00081155 + 1)
+
+
 def test_the_fewer_tags_fit_the_more_specific():
     identifiers = [
         parse_identifier(text)

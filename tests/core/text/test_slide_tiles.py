@@ -120,6 +120,14 @@ def test_blocks_of_glass_are_passed_over() -> None:
     assert report.examined
 
 
+def test_a_block_behind_one_of_glass_is_searched() -> None:
+    picture = matrix(1, 40)
+    picture[20:40, 2000:2040] = 30
+    dataset = tiled(picture)
+    hide(dataset, TextPolicy(), WholeWordDetector())
+    assert not assembled(dataset, 1, 40)[20:40, 2000:2040].any()
+
+
 def test_every_tile_is_inside_one_block() -> None:
     dataset = tiled(matrix(3, 20))
     frames = open_frames(dataset)

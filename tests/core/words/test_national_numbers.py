@@ -157,6 +157,7 @@ def test_a_birth_is_packed_in_these_ways() -> None:
         (b"2222222610317111", False),
         (b"222222610317111", True),
         (b"12345678901 610317111", True),
+        (b"610317-" + b"1" * 15 + b"-111", False),
     ],
 )
 def test_bytes_may_hold_a_number_of_9_to_20_digits(text: bytes, found: bool) -> None:
