@@ -21,7 +21,7 @@ PYTEST_ARGS ?= -n 2
 IMAGE ?= REGION-docker.pkg.dev/PROJECT/REPOSITORY/beamstop:TAG
 PLACE ?= gs://BUCKET/beamstop/template.json
 
-.PHONY: setup networks wheel test test-long test-flink test-prism check fmt docs demo bench fuzz stress mutants lock sbom template clean
+.PHONY: setup networks wheel test test-long test-flink test-prism check fmt docs demo picture bench fuzz stress mutants lock sbom template clean
 
 setup: $(STAMP)
 
@@ -64,8 +64,13 @@ fmt: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/sphinx-build -W --keep-going -q docs build/site
 
-demo: $(STAMP)
-	$(BIN)/python -m beamstop_pipeline.demo
+demo: $(STAMP) $(NETWORKS)
+	rm -rf demo-out
+	$(BIN)/beamstop demo demo-out
+
+# README's picture, docs/demo.png, anew; needs Chromium.
+picture: $(STAMP) $(NETWORKS)
+	$(BIN)/python tools/make_demo_picture.py
 
 bench: $(STAMP)
 	$(BIN)/pip install --quiet $(LOCKED) -r requirements/bench.txt

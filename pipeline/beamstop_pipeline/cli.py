@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from beamstop_pipeline.commands import crosswalk, keygen, recipe, report, run, sources, verify
+from beamstop_pipeline.commands import crosswalk, demo, keygen, recipe, report, run, sources, verify
 from beamstop_pipeline.commands.run import MayFork
 from beamstop_pipeline.exit_codes import Exit
 
@@ -89,6 +89,10 @@ def _beamstop(
 ) -> None:
     """De-identify DICOM archives, header and pixels, and prove it.
 
+    In a minute, with invented identities:
+
+        beamstop demo
+
     A first run:
 
         beamstop keygen study.key
@@ -106,6 +110,7 @@ app.command(name="report", rich_help_panel=_CHECK)(report.report)
 app.command(name="verify", rich_help_panel=_CHECK)(verify.verify)
 app.command(name="sources", rich_help_panel=_CHECK)(sources.sources)
 app.command(name="crosswalk", rich_help_panel=_CHECK)(crosswalk.crosswalk)
+app.command(name="demo", rich_help_panel=_SET_UP)(demo.demo)
 app.command(name="keygen", rich_help_panel=_SET_UP)(keygen.keygen)
 app.command(name="explain", rich_help_panel=_SET_UP)(recipe.explain_file)
 app.add_typer(recipe.app, name="recipe", rich_help_panel=_SET_UP)

@@ -1,15 +1,12 @@
-"""A small archive with invented identities, de-identified by the real job: ``make demo``."""
+"""A small archive with invented identities, for `beamstop demo`."""
 
 import shutil
-import sys
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.dataset as ds
 from PIL import Image, ImageDraw, ImageFont
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
@@ -22,13 +19,8 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
-from rich.console import Console
-from rich.table import Table
 
-from beamstop_pipeline.cli import main as beamstop
-from beamstop_pipeline.exit_codes import Exit
-
-PLACE = Path("demo-out")
+PRIVATE = 0x0029, "BRACKENFORD RIS"
 
 
 @dataclass(frozen=True)
@@ -88,27 +80,6 @@ PICTURES = (
 )
 
 
-def main() -> int:
-    """Build the archive, run the job on it, say what came out; return 0 if the run finished."""
-    shutil.rmtree(PLACE, ignore_errors=True)
-    archive, output, audit, key = (PLACE / name for name in ("in", "out", "audit", "key"))
-    console = Console(highlight=False)
-
-    build_archive(archive)
-    console.print(f"{len(list(archive.iterdir()))} files with invented identities are in {archive}")
-    beamstop(["keygen", str(key)])
-    places = {"--input": archive, "--output": output, "--audit": audit, "--key": key}
-    code = beamstop(["run", *(str(word) for option in places.items() for word in option)])
-    if code not in (Exit.OK, Exit.SET_ASIDE):
-        return code
-    report(console, output, audit)
-    console.print(
-        f"exit code:   {code}, since a file that is cut off and one with spoilt pixels are in the archive"
-    )
-    page = ["-o", str(PLACE / "report.html"), "--review", str(output)]
-    return beamstop(["report", str(audit), *page])
-
-
 def build_archive(folder: Path) -> None:
     """Fill `folder` with real DICOM that carries invented identities, and with what else lies in archives."""
     folder.mkdir(parents=True)
@@ -144,7 +115,7 @@ def plant(dataset: Dataset, person: Person) -> None:
     other.PatientID = f"OLD-{person.patient_id[-5:]}"
     other.TypeOfPatientID = "TEXT"
     dataset.OtherPatientIDsSequence = [other]
-    dataset.private_block(0x0029, "BRACKENFORD RIS", create=True).add_new(0x01, "LO", person.name)
+    dataset.private_block(*PRIVATE, create=True).add_new(0x01, "LO", person.name)
 
 
 def draw(dataset: FileDataset, picture: Picture) -> None:
@@ -164,26 +135,6 @@ def draw(dataset: FileDataset, picture: Picture) -> None:
     dataset.PixelData = frames.tobytes()
     if picture.syntax.is_compressed:
         dataset.compress(picture.syntax, generate_instance_uid=False)
-
-
-def report(console: Console, output: Path, audit: Path) -> None:
-    """Print from the audit what became of every file."""
-    rows = ds.dataset(audit / "instances", format="parquet").to_table().to_pylist()
-    table = Table("outcome", "reason", "files", "text boxes hidden")
-    groups = Counter((row["outcome"], row["reason"] or "") for row in rows)
-    boxes: Counter[tuple[str, str]] = Counter()
-    for row in rows:
-        boxes[row["outcome"], row["reason"] or ""] += row["text_boxes_hidden"] or 0
-    for group, count in sorted(groups.items(), key=lambda item: (item[0][0] != "written", item[0])):
-        table.add_row(*group, str(count), str(boxes[group]))
-    console.print(table)
-
-    written = [row for row in rows if row["outcome"] == "written"]
-    changed = sum(bool(row["pixels_changed"]) for row in written)
-    frames = sum(row["frames_examined"] or 0 for row in written)
-    console.print(f"looked for text in {frames} frames; hid some in {changed} of {len(written)} clean files")
-    console.print(f"clean files: {output}")
-    console.print(f"audit:       {audit}")
 
 
 def _letters(size: tuple[int, int], picture: Picture) -> npt.NDArray[np.bool_]:
@@ -234,7 +185,3 @@ def _letter(person: Person) -> FileDataset:
 def _rename(dataset: FileDataset, ending: str) -> None:
     uid = UID(dataset.SOPInstanceUID + ending)
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -50,6 +50,7 @@ def parse(command: Any, arguments: list[str]) -> str:
 def test_these_are_the_commands() -> None:
     assert sorted(COMMANDS) == [
         "crosswalk",
+        "demo",
         "explain",
         "keygen",
         "recipe amend",
@@ -77,7 +78,7 @@ def test_every_argument_and_option_says_what_it_is(name: str) -> None:
 
 
 def test_the_example_of_a_first_run_is_accepted() -> None:
-    assert [parse(ROOT, each) for each in examples(ROOT)] == ["keygen", "run"]
+    assert [parse(ROOT, each) for each in examples(ROOT)] == ["demo", "keygen", "run"]
 
 
 def test_help_names_every_recipe_that_ships(capsys: pytest.CaptureFixture[str]) -> None:
