@@ -32,6 +32,49 @@ print(*{"apache_beam", "easyocr", "pandas", "torch"} & set(sys.modules))
     assert done.stdout.split() == []
 
 
+def test_what_a_worker_imports_leaves_out_what_its_environment_has_not() -> None:
+    """Reports alone draw, the export of the networks alone needs torch, kskit's table alone pandas."""
+    code = """
+import importlib, pkgutil, sys
+class Away:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"easyocr", "matplotlib", "pandas", "torch", "torchvision"}:
+            raise ModuleNotFoundError(name=name)
+sys.meta_path.insert(0, Away())
+for package in ("beamstop", "beamstop_transforms", "beamstop_pipeline"):
+    for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+        if not module.name.endswith("__main__"):
+            try:
+                importlib.import_module(module.name)
+            except ModuleNotFoundError as error:
+                print(module.name, error.name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    without = [line.split() for line in done.stdout.splitlines()]
+    assert ["beamstop_pipeline.report.charts", "matplotlib"] in without
+    reports = [
+        it for it in without if it[0].startswith("beamstop_pipeline.report.") and it[1] == "matplotlib"
+    ]
+    assert without == reports
+
+
+@pytest.mark.parametrize("module", ["beamstop", "beamstop.kskit", "beamstop_pipeline.cli"])
+def test_a_folder_named_dl_does_no_harm(module: str, tmp_path: Path) -> None:
+    """gdcm takes it for a module of Python 2."""
+    (tmp_path / "dl").mkdir()
+    code = f"""
+import {module}, sys
+print("dl" in sys.modules)
+import beamstop.pixels.png, pydicom.pixels.decoders.gdcm
+print(pydicom.pixels.decoders.gdcm.HAVE_GDCM)
+import dl
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "True"]
+
+
 @pytest.mark.parametrize("name", PACKAGES)
 def test_public_names_are_there_once(name: str) -> None:
     package = importlib.import_module(name)

@@ -14,6 +14,9 @@ from typing import Any
 
 import lazy_loader
 
+from beamstop.dicom.gdcm_import import import_gdcm_beside_dl
+
+import_gdcm_beside_dl()
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 # Names of 0.1 that live elsewhere now; they go with the next version but one.

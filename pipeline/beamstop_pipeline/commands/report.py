@@ -1,5 +1,6 @@
 """`beamstop report`: the pages that an archive manager signs, and the one for reviewing pictures."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -56,6 +57,8 @@ def report(
     with silenced(), refusing_bad_configuration():
         from beamstop_pipeline.job import check_stores
         from beamstop_pipeline.private_files import private_file
+
+        _check_matplotlib()
         from beamstop_pipeline.report.about import read_about
         from beamstop_pipeline.report.figures import read_figures
         from beamstop_pipeline.report.page import render_report
@@ -83,6 +86,13 @@ def report(
     if review is not None:
         typer.echo(f"review, with pictures that may hold residue: {place}")
     raise typer.Exit(Exit.SET_ASIDE if figures.doubts else Exit.OK)
+
+
+def _check_matplotlib() -> None:
+    from beamstop_pipeline.job import ConfigurationError
+
+    if find_spec("matplotlib") is None:  # an image for workers has none
+        raise ConfigurationError("the report's charts are drawn by matplotlib: pip install matplotlib")
 
 
 def _check_place(output: Path) -> None:

@@ -5,11 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
 from beamstop.rules.profile import CLEAN_PIXEL_DATA, METHOD_CODES
 from beamstop.text.where_text import NO_TEXT
 from beamstop_pipeline.report.about import About
+from beamstop_pipeline.report.cells import Cells
 from beamstop_pipeline.report.figures import Figures
 from beamstop_pipeline.report.recipe_sentences import recipe_sentences
 from beamstop_pipeline.report.verdicts import Verdicts
@@ -85,21 +84,24 @@ class Images:
     unsearched: dict[str, int]
 
     @classmethod
-    def of(cls, cells: pd.DataFrame) -> "Images":
+    def of(cls, cells: Cells) -> "Images":
         """Return the images among the clean files of a report."""
-        written = cells[cells["outcome"] == "written"]
-        claims = written["methods"].map(lambda codes: _SEARCHED in codes.split()).astype(bool)
-        others = written[~claims]
-        unsearched = others.assign(images=others["images"] - others["looked_at"])
-        is_computed = unsearched["sop_class_uid"].isin(list(NO_TEXT))
-        rest = unsearched[~is_computed].groupby("modality")["images"].sum()
-        rest = rest.sort_values(ascending=False, kind="stable")
+        written = cells.where(outcome="written")
+        searched = written.that(lambda cell: _SEARCHED in cell["methods"].split())
+        others = written.that(lambda cell: _SEARCHED not in cell["methods"].split())
+        computed = others.that(lambda cell: cell["sop_class_uid"] in NO_TEXT)
+        rest = others.that(lambda cell: cell["sop_class_uid"] not in NO_TEXT)
+        unsearched = {name: _unsearched(kind) for name, kind in rest.by("modality").items()}
         return cls(
-            int(written["images"].sum()),
-            int(written[claims]["images"].sum()),
-            int(others["looked_at"].sum()),
-            int(unsearched[is_computed]["images"].sum()),
-            {str(name or "without modality"): int(number) for name, number in rest.items() if number},
+            written.total("images"),
+            searched.total("images"),
+            others.total("looked_at"),
+            _unsearched(computed),
+            {
+                name or "without modality": number
+                for name, number in sorted(unsearched.items(), key=lambda kind: -kind[1])
+                if number
+            },
         )
 
     def warnings(self) -> Iterator[str]:
@@ -137,11 +139,14 @@ class Images:
             yield f"{images} {holds} pixels are computed numbers and were not searched."
 
 
+def _unsearched(cells: Cells) -> int:
+    return int(cells.total("images") - cells.total("looked_at"))
+
+
 def _done(figures: Figures) -> Iterator[str]:
     standing = figures.standing
-    written = standing.cells[standing.cells["outcome"] == "written"]
-    values = int(written["identifiers_checked"].sum())
-    stopped = int(standing.cells[standing.cells["reason"] == "leak"]["n"].sum())
+    values = standing.cells.where(outcome="written").total("identifiers_checked")
+    stopped = standing.cells.where(reason="leak").total("n")
     found = f"{_number(stopped, 'file')} in which one was found {_was(stopped)} not written"
     yield (
         f"Each file's own identifying values ({values:,} in all) were searched for in the finished file; "
@@ -149,9 +154,9 @@ def _done(figures: Figures) -> Iterator[str]:
         + "."
     )
     if rejected := standing.outcomes["rejected"]:
-        reasons = standing.cells[standing.cells["outcome"] == "rejected"].groupby("reason")["n"].sum()
-        named = reasons.sort_values(ascending=False, kind="stable").head(_NAMED)
-        listed = ", ".join(f"{str(code).replace('_', ' ')} {int(number):,}" for code, number in named.items())
+        reasons = standing.cells.where(outcome="rejected").sums("reason")
+        named = list(reasons.items())[:_NAMED]
+        listed = ", ".join(f"{code.replace('_', ' ')} {number:,}" for code, number in named)
         yield f"{_number(rejected, 'source')} {_was(rejected)} turned away by policy ({listed})."
     if figures.pruned:
         removed = _number(figures.pruned, "clean file")
@@ -188,8 +193,8 @@ def _warnings(figures: Figures) -> Iterator[str]:
 
 def _by_other_recipes(figures: Figures) -> int:
     digest = figures.record.get("recipe", {}).get("digest")
-    cells = figures.standing.cells
-    return int(cells[(cells["outcome"] == "written") & (cells["recipe_digest"] != digest)]["n"].sum())
+    written = figures.standing.cells.where(outcome="written")
+    return int(written.that(lambda cell: cell["recipe_digest"] != digest).total("n"))
 
 
 def _left(record: Mapping[str, Any]) -> int:

@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from beamstop.audit import Outcome
 from beamstop.changes import elements_in
 from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.report.cells import Cells
 from beamstop_pipeline.verify.audit import FOLDER
 from beamstop_transforms.ledger.numbers import digest_numbers, number_of, numbers_of
 from beamstop_transforms.ledger.sealed import PRUNED, SIGNATURES, read_records
@@ -89,20 +89,20 @@ class Rows:
         residue: output paths of the first few clean files with residue.
     """
 
-    cells: pd.DataFrame
+    cells: Cells
     times: np.ndarray[Any, Any] = field(default_factory=lambda: np.zeros(len(_EDGES) - 1, np.int64))
     aside: dict[tuple[str, str, str], list[Example]] = field(default_factory=dict)
     residue: list[str] = field(default_factory=list)
 
     def total(self, name: str) -> int:
         """Return the sum of a column over all rows."""
-        return int(self.cells[name].sum())
+        return int(self.cells.total(name))
 
     @property
     def outcomes(self) -> dict[str, int]:
         """How many sources ended in each outcome."""
-        counted = self.cells.groupby("outcome")["n"].sum()
-        return {outcome: int(counted.get(outcome, 0)) for outcome in _OUTCOMES}
+        counted = self.cells.sums("outcome")
+        return {outcome: counted.get(outcome, 0) for outcome in _OUTCOMES}
 
     def percentile(self, share: float) -> float:
         """Return the milliseconds that this share of the instances took at most, to 2.3 %."""
@@ -483,7 +483,7 @@ def _added_up(table: pa.Table) -> Rows:
 
 def _disputed(reader: _Reader, newest: dict[str, Any], standing: Rows) -> list[str]:
     """Return where the claimants of disputed UIDs were last written; nothing is read if there are none."""
-    if not (standing.cells["reason"] == _CONFLICT).any():
+    if not standing.cells.where(reason=_CONFLICT).cells:
         return []
     columns = ["source_id", "reason", "detail", "output_path"]
     sources: set[str] = set()
@@ -507,11 +507,10 @@ _CONFLICT = "duplicate_conflict"
 _ADDED = [*SUMS, *FLAGS, "n"]
 
 
-def _grouped(table: pa.Table) -> pd.DataFrame:
+def _grouped(table: pa.Table) -> Cells:
     grouped = table.group_by(KEYS, use_threads=False).aggregate([(name, "sum") for name in _ADDED])
     names = [name.removesuffix("_sum") for name in grouped.column_names]
-    cells: pd.DataFrame = grouped.rename_columns(names).to_pandas(use_threads=False)
-    return cells
+    return Cells(grouped.rename_columns(names).to_pylist())
 
 
 def _aside(table: pa.Table) -> dict[tuple[str, str, str], list[Example]]:
@@ -529,9 +528,7 @@ def _aside(table: pa.Table) -> dict[tuple[str, str, str], list[Example]]:
 
 def _joined(parts: Iterable[Rows]) -> Rows:
     listed = list(parts)
-    whole = Rows(pd.DataFrame(columns=[*KEYS, *_ADDED]).astype(dict.fromkeys(_ADDED, "float64")))
-    if cells := [part.cells for part in listed if len(part.cells)]:
-        whole.cells = pd.concat(cells).groupby(KEYS, as_index=False)[_ADDED].sum()
+    whole = Rows(Cells.joined((part.cells for part in listed), KEYS, _ADDED))
     for part in listed:
         whole.times = whole.times + part.times
         whole.residue = (whole.residue + part.residue)[:_EXAMPLES]

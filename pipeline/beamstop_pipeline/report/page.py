@@ -1,11 +1,11 @@
 """The report as a page: figures become sentences, tables and charts."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from pydicom.datadict import dictionary_description
@@ -15,6 +15,7 @@ from beamstop.audit import Outcome
 from beamstop.rules.profile import CLEAN_PIXEL_DATA, METHOD_CODES, METHOD_MEANINGS
 from beamstop_pipeline.lacking import lacks_of
 from beamstop_pipeline.report.about import About
+from beamstop_pipeline.report.cells import Cells
 from beamstop_pipeline.report.certificate import certify
 from beamstop_pipeline.report.charts import COLOURS, PARTS, columns, stacked
 from beamstop_pipeline.report.figures import PARTS as TIMES
@@ -204,11 +205,8 @@ def _said(figures: Figures) -> dict[str, Any]:
 
 def _recipes(figures: Figures) -> Table:
     """Return how many clean files each recipe made."""
-    counted = _of(figures.standing, Outcome.WRITTEN).groupby("recipe_digest")["n"].sum()
-    rows = [
-        (figures.recipes.get(str(digest), _NONE), str(digest), int(number))
-        for digest, number in counted.sort_values(ascending=False, kind="stable").items()
-    ]
+    counted = _of(figures.standing, Outcome.WRITTEN).sums("recipe_digest")
+    rows = [(figures.recipes.get(digest, _NONE), digest, number) for digest, number in counted.items()]
     return Table("Clean files by the recipe that made them", ["recipe", "digest", "clean files"], rows)
 
 
@@ -228,8 +226,8 @@ def _attribute(rule: str) -> str:
 _TAG_DIGITS = 8
 
 
-def _of(rows: Rows, outcome: Outcome) -> pd.DataFrame:
-    return rows.cells[rows.cells["outcome"] == str(outcome)]
+def _of(rows: Rows, outcome: Outcome) -> Cells:
+    return rows.cells.where(outcome=str(outcome))
 
 
 def _asked(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -266,27 +264,28 @@ def _asked(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def _look(run: Rows) -> list[dict[str, Any]]:
     """Return what was quarantined or failed, most first, with what to do."""
-    counted = run.cells.groupby(["outcome", "reason", "modality"])["n"].sum()
+
+    def count(kind: tuple[str, str, str]) -> int:
+        outcome, reason, modality = kind
+        return int(run.cells.where(outcome=outcome, reason=reason, modality=modality).total("n"))
+
     return [
         {
             "outcome": outcome,
             "reason": reason,
             "modality": modality or _NONE,
-            "count": int(counted[outcome, reason, modality]),
+            "count": count((outcome, reason, modality)),
             "remedy": REMEDIES.get(reason, "See docs/outputs.md."),
             "examples": examples,
         }
         for (outcome, reason, modality), examples in sorted(
-            run.aside.items(), key=lambda item: -int(counted[item[0]])
+            run.aside.items(), key=lambda item: -count(item[0])
         )
     ]
 
 
 def _outcome_chart(run: Rows) -> Chart:
-    counted = _most(run.cells.groupby(["modality", "outcome"])["n"].sum().unstack(fill_value=0))
-    bars = {
-        str(name): {str(key): float(value) for key, value in row.items()} for name, row in counted.iterrows()
-    }
+    bars = _most({name: cells.sums("outcome") for name, cells in run.cells.by("modality").items()})
     title = "Sources by modality and outcome"
     return Chart(
         Markup(stacked("outcomes", title, bars, COLOURS, "sources")),  # noqa: S704  drawn by matplotlib, which escapes
@@ -294,39 +293,42 @@ def _outcome_chart(run: Rows) -> Chart:
             title,
             ["modality", *COLOURS, "all"],
             [
-                (name, *(int(parts.get(outcome, 0)) for outcome in COLOURS), int(sum(parts.values())))
+                (name, *(parts.get(outcome, 0) for outcome in COLOURS), sum(parts.values()))
                 for name, parts in bars.items()
             ],
         ),
     )
 
 
-def _most(counted: pd.DataFrame) -> pd.DataFrame:
-    """Return the largest rows, their names said, the others added up."""
-    counted = counted.loc[counted.sum(axis=1).sort_values(ascending=False).index]
-    counted.index = pd.Index([name or _NONE for name in counted.index])
-    if len(counted) > _MOST:
-        others = counted.iloc[_MOST - 1 :].sum()
-        counted = counted.iloc[: _MOST - 1].copy()
-        counted.loc["others"] = others
-    return counted
+def _most(counted: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """Return the largest kinds, their names said, the others added up."""
+    ordered = sorted(counted.items(), key=lambda kind: -sum(kind[1].values()))
+    most = {name or _NONE: dict(parts) for name, parts in ordered}
+    if len(most) <= _MOST:
+        return most
+    others: Counter[str] = Counter()
+    for name in list(most)[_MOST - 1 :]:
+        others.update(most.pop(name))
+    return {**most, "others": dict(others)}
 
 
 def _reasons(run: Rows) -> Table:
-    counted = run.cells.groupby(["outcome", "reason"], as_index=False)["n"].sum()
-    order = {outcome: place for place, outcome in enumerate(COLOURS)}
-    rows = sorted(counted.itertuples(index=False), key=lambda row: (order[row.outcome], -row.n))
+    rows = [
+        (outcome, reason, number)
+        for outcome in COLOURS
+        for reason, number in run.cells.where(outcome=outcome).sums("reason").items()
+    ]
     return Table(
         "Sources by outcome and reason",
         ["outcome", "reason", "sources", "what to do"],
-        [(row.outcome, row.reason or "", int(row.n), REMEDIES.get(row.reason, "")) for row in rows],
+        [(outcome, reason, number, REMEDIES.get(reason, "")) for outcome, reason, number in rows],
     )
 
 
 def _kinds(run: Rows, column: str, caption: str, head: str) -> Table:
-    cells = run.cells.assign(written=run.cells["n"].where(run.cells["outcome"] == "written", 0))
-    counted = _most(cells.set_index(cells[column].map(_uid_name)).groupby(level=0)[["n", "written"]].sum())
-    rows = [(kind, int(row["n"]), int(row["written"])) for kind, row in counted.iterrows()]
+    kinds = run.cells.by(lambda cell: _uid_name(cell[column]))
+    counted = _most({kind: cells.sums("outcome") for kind, cells in kinds.items()})
+    rows = [(kind, sum(parts.values()), parts.get("written", 0)) for kind, parts in counted.items()]
     return Table(caption, [head, "sources", "written"], rows)
 
 
@@ -334,10 +336,10 @@ def _uid_name(uid: str) -> str:
     return UID(uid).name if uid else ""
 
 
-def _faint(written: pd.DataFrame) -> list[tuple[str, int]]:
+def _faint(written: Cells) -> list[tuple[str, int]]:
     """Return modality and number of the instances with faint text, most first."""
-    counted = written.groupby("modality")["with_faint"].sum().sort_values(ascending=False, kind="stable")
-    return [(str(name or _NONE), int(n)) for name, n in counted.items() if n]
+    counted = written.sums("modality", "with_faint")
+    return [(name or _NONE, number) for name, number in counted.items() if number]
 
 
 def _devices(devices: Sequence[DeviceSeen]) -> Chart | None:
@@ -362,7 +364,7 @@ def _devices(devices: Sequence[DeviceSeen]) -> Chart | None:
     )
 
 
-def _text(written: pd.DataFrame, has_changes: bool) -> Chart | None:
+def _text(written: Cells, has_changes: bool) -> Chart | None:
     sums = [
         "n",
         "frames_examined",
@@ -372,17 +374,21 @@ def _text(written: pd.DataFrame, has_changes: bool) -> Chart | None:
         "text_boxes_kept",
         "text_residue",
     ]
-    counted = written.groupby("modality")[sums].sum().sort_values("text_boxes_hidden", ascending=False)
-    counted = counted[counted["frames_examined"] > 0]
-    if counted.empty:
+    kinds = written.by("modality")
+    counted = {
+        name or _NONE: {it: int(kinds[name].total(it)) for it in sums}
+        for name in written.sums("modality", "text_boxes_hidden")
+        if kinds[name].total("frames_examined")
+    }
+    if not counted:
         return None
     bars = {
-        str(name or _NONE): {
+        name: {
             "hidden": float(row["text_boxes_hidden"] - row["text_boxes_faint"]),
             "hidden, faint": float(row["text_boxes_faint"]),
             "kept": float(row["text_boxes_kept"]),
         }
-        for name, row in counted.head(_MOST).iterrows()
+        for name, row in list(counted.items())[:_MOST]
     }
     title = "Text boxes by modality"
     return Chart(
@@ -401,10 +407,10 @@ def _text(written: pd.DataFrame, has_changes: bool) -> Chart | None:
             ],
             [
                 (
-                    name or _NONE,
-                    *(int(row[it]) if has_changes or it != "text_boxes_faint" else None for it in sums),
+                    name,
+                    *(row[it] if has_changes or it != "text_boxes_faint" else None for it in sums),
                 )
-                for name, row in counted.iterrows()
+                for name, row in counted.items()
             ],
         ),
     )
@@ -413,16 +419,14 @@ def _text(written: pd.DataFrame, has_changes: bool) -> Chart | None:
 _BOXES = {"hidden": PARTS[0], "hidden, faint": PARTS[4], "kept": PARTS[2]}
 
 
-def _not_looked_at(written: pd.DataFrame) -> Table:
+def _not_looked_at(written: Cells) -> Table:
     """Return how many instances do not claim that their pixels were cleaned, by modality."""
     code = METHOD_CODES[CLEAN_PIXEL_DATA]
-    claims = written["methods"].map(lambda codes: code in codes.split()).astype(bool)
-    without = written[~claims]
-    counted = without.groupby("modality")["n"].sum().sort_values(ascending=False)
+    without = written.that(lambda cell: code not in cell["methods"].split())
     return Table(
         "Written without a look at pixels",
         ["modality", "instances"],
-        [(name or _NONE, int(n)) for name, n in counted.items()],
+        [(name or _NONE, number) for name, number in without.sums("modality").items()],
     )
 
 
@@ -438,16 +442,16 @@ _ELEMENTS = {
 }
 
 
-def _elements(written: pd.DataFrame) -> Table:
-    rows = [(said, int(written[name].sum())) for name, said in _ELEMENTS.items()]
+def _elements(written: Cells) -> Table:
+    rows = [(said, int(written.total(name))) for name, said in _ELEMENTS.items()]
     return Table("Done to the attributes of what was written", ["", "number"], rows)
 
 
-def _methods(written: pd.DataFrame) -> Table:
-    counted: dict[str, int] = {}
-    for methods, n in zip(written["methods"], written["n"], strict=True):
+def _methods(written: Cells) -> Table:
+    counted: Counter[str] = Counter()
+    for methods, number in written.sums("methods").items():
         for code in methods.split():
-            counted[code] = counted.get(code, 0) + int(n)
+            counted[code] += number
     return Table(
         "De-identification methods that clean files claim (CID 7050)",
         ["code", "meaning", "instances"],
@@ -456,11 +460,12 @@ def _methods(written: pd.DataFrame) -> Table:
 
 
 def _speed(run: Rows, record: Mapping[str, Any]) -> dict[str, Any]:
-    counted = run.cells.groupby("modality")[[*TIMES, "n"]].sum()
-    counted = counted.loc[counted[TIMES].sum(axis=1).sort_values(ascending=False).index].head(_MOST)
+    kinds = sorted(run.cells.by("modality").items(), key=lambda kind: -_took(kind[1]))[:_MOST]
     means = {
-        str(name or _NONE): {said: row[part] / row["n"] / 1000 for part, said in _TIME_NAMES.items()}
-        for name, row in counted.iterrows()
+        name or _NONE: {
+            said: cells.total(part) / cells.total("n") / 1000 for part, said in _TIME_NAMES.items()
+        }
+        for name, cells in kinds
     }
     means = dict(sorted(means.items(), key=lambda bar: -sum(bar[1].values())))
     title = "Time of a worker for one source, on average, by modality"
@@ -480,8 +485,12 @@ def _speed(run: Rows, record: Mapping[str, Any]) -> dict[str, Any]:
         ),
         "per_second": sources / seconds if seconds else None,
         "shares": [(said, duration(run.percentile(share) / 1000)) for said, share in _SHARES.items()],
-        "worker_seconds": float(run.cells[TIMES].sum().sum()) / 1000,
+        "worker_seconds": _took(run.cells) / 1000,
     }
+
+
+def _took(cells: Cells) -> float:
+    return float(sum(cells.total(part) for part in TIMES))
 
 
 def _before(figures: Figures) -> dict[str, Any] | None:

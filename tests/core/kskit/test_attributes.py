@@ -1,4 +1,5 @@
 import json
+import sys
 import warnings
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian
 
 from beamstop.dicom.files import read_dicom
-from beamstop.kskit.attributes import attributes_row, deidentify_attributes
+from beamstop.errors import DeidError
+from beamstop.kskit.attributes import attributes_row, deidentify_attributes, dicom2df
 
 KEY = b"k" * 32
 CONCATENATION_UID = "1.123.123.1234.123456.12345678"
@@ -233,3 +235,15 @@ def test_folders_that_cannot_be_used_are_refused(folders, recipe, indir, outdir)
     base = folders[0].parent
     with pytest.raises(ValueError, match=r"folder|inside"):
         deidentify_attributes(base / indir, base / outdir, erase_outdir=True, recipe=recipe, key=KEY)
+
+
+def test_where_pandas_is_missing_it_is_asked_for(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    said = r"^the table is a DataFrame of pandas: pip install 'beamstop\[kskit\]'$"
+    with pytest.raises(DeidError, match=said):
+        deidentify_attributes(tmp_path / "in", tmp_path / "out")
+    with pytest.raises(DeidError, match=said):
+        dicom2df(tmp_path / "in")
+    assert list((tmp_path / "out").iterdir()) == []

@@ -294,3 +294,12 @@ def test_findings_of_the_last_verification_are_told(run: Any, archive: Path, key
     record.write_text(json.dumps(ran.record | {"standard": "1999a"}))
     assert main(look) == 1
     assert "1 × record_changed" in page_of(ran.audit).get_element_by_id("proof").text_content()
+
+
+def test_where_matplotlib_is_missing_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("beamstop_pipeline.commands.report.find_spec", lambda name: None)
+    assert main(["report", str(tmp_path), "-o", str(tmp_path / "report.html")]) == 2
+    said = "beamstop: the report's charts are drawn by matplotlib: pip install matplotlib\n"
+    assert capsys.readouterr().err == said

@@ -27,7 +27,7 @@ from beamstop.dicom.elements import MALFORMED
 from beamstop.dicom.files import read_dicom
 from beamstop.dicom.pydicom_guards import guarded
 from beamstop.dicom.tags import tag_text, vr_of
-from beamstop.errors import Refusal
+from beamstop.errors import DeidError, Refusal
 from beamstop.identity import Identity
 from beamstop.keys import KEY_LENGTH
 from beamstop.recipe.load import load_recipe
@@ -92,6 +92,7 @@ def deidentify_attributes(
         alphabetical order; NaN where an instance does not have the attribute.
 
     Raises:
+        DeidError: pandas is not installed.
         ValueError: `indir` or `outdir` is not a folder, or one lies inside the other.
         RecipeError: the recipe cannot be used.
     """
@@ -132,6 +133,7 @@ def dicom2df(
         one row per instance, in the order of the paths, columns as `attributes_row` has them.
 
     Raises:
+        DeidError: pandas is not installed.
         ValueError: `search_dir` is not a folder.
     """
     source = Path(search_dir)
@@ -153,7 +155,10 @@ def dicom2df(
 
 def _frame(paths: list[Path], row: Callable[[bytes], dict[str, object]]) -> "pd.DataFrame":
     """Return a table of rows, with what has none in `attrs["refused"]`, and a warning."""
-    import pandas as pd
+    try:
+        import pandas as pd
+    except ModuleNotFoundError:
+        raise DeidError("the table is a DataFrame of pandas: pip install 'beamstop[kskit]'") from None
 
     rows, refused = _rows(paths, row)
     frame = pd.DataFrame(rows, columns=sorted({name for it in rows for name in it}), dtype="object")
