@@ -33,9 +33,10 @@ wheel: $(STAMP) $(NETWORKS)
 test: $(STAMP) $(NETWORKS)
 	$(BIN)/pytest -rs $(PYTEST_ARGS)
 
-# Hours: the tests, every kind of growing input under two recipes, and each against a deadline.
+# Hours: the tests, the wheel in an environment that has the lock alone, every kind of growing input under two recipes, and each against a deadline.
 GROWING_ARGS ?=
 test-long: test
+	BEAMSTOP_INSTALL=1 $(BIN)/pytest -rs tests/pipeline/test_installed.py
 	$(BIN)/python -m tests.hostile.growing $(GROWING_ARGS)
 	$(BIN)/python -m tests.hostile.growing --recipe keeping --only CDA $(GROWING_ARGS)
 	$(BIN)/python -m tests.hostile.growing --largest 8192 --seconds 1 $(GROWING_ARGS)
