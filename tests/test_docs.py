@@ -61,7 +61,8 @@ def test_reports_are_linked_under_their_names_and_counted() -> None:
 
 
 _OTHER_PROGRAMS = (
-    r"^ *(?:docker|gcloud|kubectl|systemctl|[\w/]*\bpip) (?:.*\\\n)*.*|`(?:java|python (?:-m|benchmarks)) ?[^`]*`"
+    r"^ *(?:docker|gcloud|kubectl|systemctl|[\w/]*\bpip) (?:.*\\\n)*.*"
+    r"|`(?:java|python (?:-m|benchmarks)) ?[^`]*`"
 )
 
 

@@ -1,16 +1,21 @@
 """The three packages as others get them."""
 
+import ast
 import importlib
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from hashlib import sha256
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 from hatchling.builders.wheel import WheelBuilder
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
 from beamstop.ocr.weights import CRAFT, DIGESTS, export_digests
@@ -73,6 +78,49 @@ import dl
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["False", "True"]
+
+
+GOOGLE = {
+    "google.api_core": "google-api-core",
+    "google.auth": "google-auth",
+    "google.cloud.dataflow_v1beta3": "google-cloud-dataflow-client",
+    "google.cloud.pubsub": "google-cloud-pubsub",
+    "google.cloud.secretmanager": "google-cloud-secret-manager",
+    "google.cloud.storage": "google-cloud-storage",
+    "google.protobuf": "protobuf",
+}
+
+
+def test_what_is_imported_is_declared() -> None:
+    """Not only brought by something else, which may stop doing so."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [project["optional-dependencies"][it] for it in ("conformance", "gcp", "kskit", "weights")]
+    wanted = [*project["dependencies"], *(it for extra in extras for it in extra)]
+    declared = {canonicalize_name(Requirement(it).name) for it in wanted}
+    makers = packages_distributions()
+    undeclared = set()
+    for name in {
+        name for source in SOURCES for path in (ROOT / source).rglob("*.py") for name in _imports(path)
+    }:
+        top = name.partition(".")[0]
+        if top == "google":
+            found = {maker for module, maker in GOOGLE.items() if f"{name}.".startswith(f"{module}.")}
+        else:
+            found = {canonicalize_name(it) for it in makers.get(top, [])}
+        if top not in sys.stdlib_module_names and top not in PACKAGES and not found & declared:
+            undeclared.add(name)
+    assert undeclared == set()
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            if node.module in ("google", "google.cloud"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
 
 
 @pytest.mark.parametrize("name", PACKAGES)
