@@ -19,7 +19,7 @@ class Between(ThreadingHTTPServer):
         trouble: status and body of the answers that the next requests get, in place of the server's.
         lose_answer: the server does what the next request says, but the answer is a 503.
         dropped: headers of requests that are not passed on.
-        answers: method → status and body of all answers to it.
+        answers: method, or method and a word of the path → status and body of all answers to it.
         requests: method and path of all that came.
         authorizations: what the last ones said who they are.
     """
@@ -53,8 +53,9 @@ class _Handler(BaseHTTPRequestHandler):
         between.requests.append(f"{self.command} {self.path}")
         between.authorizations.append(self.headers.get("Authorization", ""))
         time.sleep(between.delay)
-        if between.trouble or self.command in between.answers:
-            status, said = between.answers.get(self.command) or between.trouble.pop(0)
+        always = [it for words, it in between.answers.items() if set(words.split()) <= self._words()]
+        if between.trouble or always:
+            status, said = always[0] if always else between.trouble.pop(0)
             return self._answer(status, [("Content-Type", "application/xml")], said.encode())
         upstream = http.client.HTTPConnection(between.upstream.hostname or "", between.upstream.port)
         headers = {
@@ -72,6 +73,10 @@ class _Handler(BaseHTTPRequestHandler):
         kept = [it for it in answer.getheaders() if it[0].lower() not in _OF_ONE_HOP]
         length = answer.getheader("Content-Length") if self.command == "HEAD" else None
         return self._answer(answer.status, kept, content, length)
+
+    def _words(self) -> set[str]:
+        """Return the method, and the words of the question behind the path."""
+        return {self.command, *urlsplit(self.path).query.replace("delete=", "delete").split("&")}
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass_on  # noqa: N815
 

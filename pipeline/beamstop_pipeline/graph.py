@@ -68,7 +68,7 @@ def build_stream(messages: Any, job: Job) -> Any:
     Returns:
         the counts of each window when its record stands.
     """
-    target = Target(job.output, job.audit, job.key, job.run_id, first_wins=True)
+    target = Target(job.output, job.audit, job.key, job.run_id, first_wins=True, keeps=job.output_keeps)
     sources = messages | "Notified" >> Notified(job.targets.values())
     # Windows come after it: a Reshuffle drops what is late for its window.
     shuffled = sources | "Reshuffle" >> beam.Reshuffle() | "Window" >> into_windows(job.window)
@@ -106,8 +106,8 @@ def _decisions(job: Job, target: Target) -> Decisions | None:
 
 def target_of_job(job: Job) -> Target:
     """Return where a job over inputs writes to."""
-    first_wins = is_dicomweb(job.output)
-    return Target(job.output, job.audit, job.key, job.run_id, first_wins, job.recovered)
+    first_wins = job.output_keeps or is_dicomweb(job.output)
+    return Target(job.output, job.audit, job.key, job.run_id, first_wins, job.recovered, job.output_keeps)
 
 
 def run_of_job(job: Job, target: Target) -> Run:

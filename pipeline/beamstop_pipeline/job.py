@@ -6,7 +6,7 @@ import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.util import find_spec
@@ -66,6 +66,7 @@ class Job:
         recovered: see `recovered_runs`.
         lines: of the table of subjects; none for no table.
         subjects: the table, once it is where workers find it.
+        output_keeps: OUTPUT is in a bucket in which nothing can be replaced or removed.
         load_detector: loads the text detector, once per worker process.
     """
 
@@ -97,6 +98,7 @@ class Job:
     recovered: tuple[str, ...] = ()
     lines: tuple[Line, ...] = field(default=(), repr=False)
     subjects: StagedSubjects | None = None
+    output_keeps: bool = False
     load_detector: DetectorLoader = load_detector
 
     @cached_property
@@ -303,15 +305,29 @@ def check_networks(recipe: Recipe, here: bool) -> tuple[str, ...]:
     return ()
 
 
-def check_stores(inputs: Sequence[str], targets: Mapping[str, str]) -> None:
+def check_stores(job: Job) -> tuple[Job, tuple[str, ...]]:
     """Check that object stores among inputs and targets can be used.
 
+    Returns:
+        the job, which knows whether OUTPUT lets go of anything; and warnings of targets that do not.
+
     Raises:
-        StoreError: no credentials, no such bucket, or no permission.
+        StoreError: no credentials, no such bucket, no permission, or a store that ignores conditions.
+        ConfigurationError: AUDIT, or OUTPUT under --prune, is where nothing can be replaced or removed.
     """
     from beamstop_transforms.stores import check_remote
 
-    check_remote(inputs, targets.values())
+    kept = check_remote(job.inputs, job.targets.values())
+    keeping = [option for option, target in job.targets.items() if target in kept]
+    if "--audit" in keeping:
+        raise ConfigurationError(
+            f"--audit {job.audit}: what is written there has to stay (retention, a hold, or no permission to "
+            "delete), and a run has to tidy there; name another bucket, and lock a copy of it"
+        )
+    if "--output" in keeping and job.prune:
+        raise ConfigurationError("--prune removes files: what is in OUTPUT has to stay; leave it out")
+    warnings = tuple(f"{it}: what is written there has to stay; .partial is left there" for it in keeping)
+    return replace(job, output_keeps="--output" in keeping), warnings
 
 
 def check_inputs(inputs: Sequence[str]) -> None:

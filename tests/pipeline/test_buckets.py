@@ -11,10 +11,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from pydicom.data import get_testdata_file
-from tests.buckets import Bucket
+from tests.buckets import KINDS, Bucket
 
 from beamstop.identity import Identity
 from beamstop_pipeline.cli import main
+from beamstop_pipeline.job import ConfigurationError, check_places
 from beamstop_transforms.instance import Source, source_id_of
 from beamstop_transforms.ledger.claims import Claimant, Claims
 from beamstop_transforms.stores import gcs, open_seekable, open_store
@@ -159,3 +160,13 @@ def test_an_object_of_any_size_is_read_in_parts(bucket: Bucket, size: int) -> No
         assert file.read() == content[-5:]
         file.seek(0)
         assert file.read(size) == content
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("inputs", "audit"), [("b/in", "b/out/audit"), ("b/out/**", "b/audit"), ("b", "c")])
+def test_no_target_in_a_bucket_may_lie_in_another_or_the_input(kind: str, inputs: str, audit: str) -> None:
+    targets = {"--output": f"{kind}://b/out", "--audit": f"{kind}://{audit}"}
+    with pytest.raises(ConfigurationError, match="lie inside one another"):
+        check_places([f"{kind}://{inputs}"], targets)
+    other = next(it for it in KINDS if it != kind)
+    check_places([f"{other}://{inputs}"], {**targets, "--audit": f"{other}://elsewhere"})

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from enum import Enum
 
 from beamstop.dicom.elements import MALFORMED, text_of
-from beamstop.errors import PixelError, Quarantined, Refusal
+from beamstop.errors import Failed, PixelError, Quarantined, Refusal
 from beamstop.pixels.content import content_digest
 from beamstop_transforms.instance import Instance, Lost, Placed
 from beamstop_transforms.ledger.claims import CLAIM_CHANGED, Claim, Claimant
@@ -73,7 +73,7 @@ class Placing:
 
         Raises:
             Quarantined: `no_sop_instance_uid`, `unsafe_path` or `occupied`.
-            Failed: `not_stored`, by an imaging server.
+            Failed: `not_stored`, by an imaging server, or where what stands has to stay.
         """
         path, data = clean_path(instance.dataset, self._target.output), instance.encoded.data
         source_id = instance.source_id
@@ -110,6 +110,8 @@ class Placing:
                     self._aside.keep(me.path, _aside(self._run_id, uid, me.path))
             if claim.winner != source_id or not place.may_be_replaced:
                 return claim, False
+            if found is not None and self._target.keeps:
+                raise Failed("not_stored", "kept")
             if self._store.write(me.path, data, found and found.version):
                 return claim, False
             is_alone = False

@@ -55,7 +55,6 @@ def report(
     record; 2 bad configuration, such as an audit in which no run has ended.
     """
     with silenced(), refusing_bad_configuration():
-        from beamstop_pipeline.job import check_stores
         from beamstop_pipeline.private_files import private_file
 
         _check_matplotlib()
@@ -64,11 +63,12 @@ def report(
         from beamstop_pipeline.report.page import render_report
         from beamstop_pipeline.report.risk import measure
         from beamstop_pipeline.report.verdicts import read_verdicts
+        from beamstop_transforms.stores import check_remote
 
         _check_place(output)
         told = read_about(about) if about is not None else None
         reviews = [read_verdicts(path) for path in verdicts or ()]
-        check_stores([audit, *filter(None, [review, attributes])], {})
+        check_remote([audit, *filter(None, [review, attributes])], [])
         figures = read_figures(audit)
         risk = measure(figures, attributes) if attributes is not None else None
         pages = {output: render_report(figures, told, reviews, risk)}

@@ -282,8 +282,9 @@ def run(
             jobs.check_stream(job, is_local(options))
             if not is_local(options):
                 check_engine(options)
-            jobs.check_stores(job.inputs, job.targets)
+            job, kept = jobs.check_stores(job)
             warnings = (
+                *kept,
                 *job.recipe.warnings,
                 *check_earlier_runs(job, accept_changed_recipe, accept_moved_output),
                 *jobs.check_networks(job.recipe, is_local(options)),

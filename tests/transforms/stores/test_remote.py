@@ -86,6 +86,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._keep(named, content)
 
+    def do_DELETE(self) -> None:
+        if not self._troubled():
+            self.server.objects.pop(unquote(urlsplit(self.path).path.rpartition("/")[2]), None)
+            self._answer(204, {})
+
     def do_PUT(self) -> None:
         self._keep(self.server.announced, self.rfile.read(int(self.headers["Content-Length"])))
 
@@ -216,13 +221,13 @@ def test_a_large_object_is_created_once_as_a_small_one_is(bucket: Bucket) -> Non
     [
         ([404], "gs://b: no such bucket; make it, or check the name"),
         ([403], "gs://b: not permitted: storage.objects.list; grant it to these credentials"),
-        ([], "gs://b: not permitted: storage.objects.delete; grant it to these credentials"),
+        ([], "gs://b: not permitted: storage.objects.create; grant it to these credentials"),
     ],
 )
 def test_what_cannot_be_used_is_said_before_anything_is_read(
     bucket: Bucket, trouble: list[int], said: str
 ) -> None:
-    bucket.trouble, bucket.granted = trouble, ["storage.objects.create", "storage.objects.get"]
+    bucket.trouble, bucket.granted = trouble, ["storage.objects.get"]
     with pytest.raises(StoreError) as refusal:
         check_remote(["local"], ["gs://b/out"])
     assert str(refusal.value) == said
@@ -239,8 +244,9 @@ def test_an_instance_is_placed_with_three_requests(bucket: Bucket, tmp_path: Any
 
 
 def test_what_is_granted_passes(bucket: Bucket) -> None:
-    bucket.granted = ["storage.objects.create", "storage.objects.delete", "storage.objects.get"]
-    check_remote(["gs://b/in/**"], ["gs://b/out"])
+    bucket.granted = ["storage.objects.create", "storage.objects.get"]
+    assert check_remote(["gs://b/in/**"], ["gs://b/out"]) == frozenset()
+    assert bucket.objects == {}
 
 
 def test_without_credentials_the_remedy_is_said_at_once(

@@ -46,6 +46,7 @@ class Target:
         first_wins: of several sources with one SOP Instance UID the first is written, not the one with the
             lowest digest: what is written stays.
         recovered: see `recovered_runs`.
+        keeps: OUTPUT is a store in which nothing can be replaced or removed; then the first wins, too.
     """
 
     output: str
@@ -54,11 +55,12 @@ class Target:
     run_id: str = field(default_factory=new_run_id)
     first_wins: bool = False
     recovered: tuple[str, ...] = ()
+    keeps: bool = False
 
     @property
     def workspace(self) -> str:
-        """Where claims are kept: an imaging server holds nothing but instances."""
-        return self.audit if is_dicomweb(self.output) else self.output
+        """Where claims are kept, which change: an imaging server holds nothing but instances."""
+        return self.audit if self.keeps or is_dicomweb(self.output) else self.output
 
     def identity(self) -> Identity:
         """Return what the run's key makes; it is looked up on the worker that asks.

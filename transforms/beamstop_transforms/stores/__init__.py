@@ -134,19 +134,23 @@ def list_letters(address: str) -> Iterator[Listed | str]:
     return gcs.list_letters(address)
 
 
-def check_remote(inputs: Iterable[str], targets: Iterable[str]) -> None:
+def check_remote(inputs: Iterable[str], targets: Iterable[str]) -> frozenset[str]:
     """Check that there are credentials, that the buckets exist and may be used, and imaging servers answer.
 
     Args:
         inputs: what is read.
-        targets: what is written to, and read again.
+        targets: what is written to, and read again; a small object is written and removed in each bucket.
+
+    Returns:
+        the buckets' targets in which what is written has to stay: retention, or no permission to delete.
 
     Raises:
-        StoreError: one may not, as far as can be told without reading or writing an object.
+        StoreError: one may not, or ignores conditions on a write; the message says the remedy.
     """
     inputs, targets = list(inputs), list(targets)
     for server in filter(is_dicomweb, [*inputs, *targets]):
         check_dicomweb(server)
-    gcs.check_buckets(filter(_is_gcs, inputs), filter(_is_gcs, targets))
+    kept = gcs.check_buckets(filter(_is_gcs, inputs), filter(_is_gcs, targets))
     others = [[it for it in some if is_remote(it) and not _is_gcs(it)] for some in (inputs, targets)]
-    check_objects(*others)
+    kept |= check_objects(*others)
+    return frozenset(it for it in targets if "/".join(it.split("/", 3)[:3]) in kept)

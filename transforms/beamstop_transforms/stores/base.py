@@ -10,8 +10,15 @@ BUCKETS = ("gs://", "s3://", "az://")  # how addresses in object stores begin
 PARTIAL = ".partial"  # the one hidden folder of a target that holds what is not finished
 
 
+STAYS = "what is written cannot be removed: retention, a hold, or no permission to delete"
+
+
 class StoreError(DeidError):
     """An object store that cannot be used as asked; the message says the remedy."""
+
+
+class KeptError(StoreError):
+    """What stands there cannot be removed: retention, a hold, or no permission to delete."""
 
 
 class Found(NamedTuple):
@@ -62,7 +69,11 @@ class Store(Protocol):
         """
 
     def remove(self, name: str) -> None:
-        """Remove what stands under a name, if anything does."""
+        """Remove what stands under a name, if anything does.
+
+        Raises:
+            KeptError: it has to stay.
+        """
 
     def names(self, folder: str) -> Iterator[str]:
         """Yield the names below a folder; all names for the empty one."""
@@ -71,7 +82,7 @@ class Store(Protocol):
         """Return the names of the folders in a folder, sorted."""
 
     def clear(self, folder: str) -> None:
-        """Remove a folder with all in it."""
+        """Remove a folder with all in it, but what has to stay."""
 
 
 def is_remote(target: str) -> bool:

@@ -18,6 +18,7 @@ from beamstop_transforms.stores.clients import (
     code_of,
     find_aws_credentials,
     is_denied,
+    is_kept,
     is_lapsed,
     is_public,
     no_bucket,
@@ -25,12 +26,15 @@ from beamstop_transforms.stores.clients import (
 )
 
 
-def check_objects(inputs: Iterable[str], targets: Iterable[str]) -> None:
+def check_objects(inputs: Iterable[str], targets: Iterable[str]) -> set[str]:
     """Check that there are credentials, buckets exist and may be listed, and targets keep conditions.
 
     Args:
         inputs: addresses that are read.
         targets: addresses that are written to, and read again.
+
+    Returns:
+        the buckets of targets in which what is written has to stay.
 
     Raises:
         StoreError: one may not, or it ignores conditions on a write; the message says the remedy.
@@ -40,8 +44,8 @@ def check_objects(inputs: Iterable[str], targets: Iterable[str]) -> None:
     for at in first.values():
         _check_credentials(at.kind)
         _check_bucket(at)
-    for at in {(it.kind, it.bucket): it for it in reversed(written)}.values():
-        _check_conditions(at)
+    probed = {(it.kind, it.bucket): it for it in reversed(written)}.values()
+    return {at.place for at in probed if _check_conditions(at)}
 
 
 def _check_credentials(kind: str) -> None:
@@ -107,8 +111,11 @@ _ELSEWHERE = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "30
 _LISTING = {"s3": "s3:ListBucket", "az": "Storage Blob Data Contributor (or Reader, to read)"}
 
 
-def _check_conditions(at: Address) -> None:
+def _check_conditions(at: Address) -> bool:
     """Write one object twice, below `.partial`: a store that ignores conditions would lose files.
+
+    Returns:
+        whether it has to stay.
 
     Raises:
         StoreError: it does, or does not let us write.
@@ -136,10 +143,23 @@ def _check_conditions(at: Address) -> None:
             raise StoreError(f"{denied}; grant it to these credentials") from None
         raise StoreError(f"{at.place}: cannot be written to ({code_of(error)}); {_CONDITIONS}") from None
     finally:
-        with suppress(BaseError, FileNotFoundError):
-            obstore.delete(bucket, name)
+        stays = _has_to_stay(bucket, name)
     if not keeps_apart:
         raise StoreError(f"{at.place}: the store ignores conditions on a write; {_CONDITIONS}")
+    return stays
+
+
+def _has_to_stay(bucket: Any, name: str) -> bool:
+    import obstore
+    from obstore.exceptions import BaseError
+
+    try:
+        obstore.delete(bucket, [name])
+    except FileNotFoundError:
+        return False
+    except BaseError as error:
+        return is_kept(error)
+    return False
 
 
 _WRITING = {"s3": "s3:PutObject", "az": "Storage Blob Data Contributor"}

@@ -62,7 +62,8 @@ def _s3(bucket: str, retries: Any, options: Any) -> Any:
         filter(None, (*(os.environ.get(it) for it in _AWS_ENDPOINTS), profile.get("endpoint_url"))), None
     )
     region = os.environ.get("AWS_REGION") or session.get_config_variable("region")
-    config: Any = {"region": region or "us-east-1"}
+    # Buckets with Object Lock take no object without a checksum.
+    config: Any = {"region": region or "us-east-1", "checksum_algorithm": "SHA256"}
     if endpoint is not None:
         config["endpoint"] = endpoint
         options = {**options, "allow_http": endpoint.startswith("http://")}
@@ -182,6 +183,16 @@ def is_denied(error: Exception) -> bool:
     from obstore.exceptions import PermissionDeniedError
 
     return not is_lapsed(error) and (isinstance(error, PermissionDeniedError) or status_of(error) == 403)
+
+
+def is_kept(error: Exception) -> bool:
+    """Say whether a store refuses to remove an object: denied, or under a policy, a lease or a lock."""
+    of_one = _OF_ONE.search(str(error))  # of many that were to be removed at once
+    return is_denied(error) or status_of(error) == 409 or (of_one is not None and of_one[1] in _KEPT)
+
+
+_OF_ONE = re.compile(r"\(code: (\w+)\)")
+_KEPT = frozenset({"403", "409", "412", "AccessDenied", "AccessForbidden"})
 
 
 @contextmanager

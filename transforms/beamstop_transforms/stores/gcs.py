@@ -6,13 +6,14 @@ import io
 import os
 import sys
 import threading
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache, partial
 from typing import Any
 
-from beamstop_transforms.stores.base import Found, StoreError
+from beamstop_transforms.stores.base import PARTIAL, STAYS, Found, KeptError, StoreError
 
 
 class GcsStore:
@@ -85,10 +86,13 @@ class GcsStore:
 
     def remove(self, name: str) -> None:
         """See `Store`."""
-        from google.api_core.exceptions import NotFound
+        from google.api_core.exceptions import Forbidden, NotFound
 
         with self._usable(), suppress(NotFound):
-            self._bucket.blob(self._prefix + name).delete(retry=_retry())
+            try:
+                self._bucket.blob(self._prefix + name).delete(retry=_retry())
+            except Forbidden:  # retention and holds answer so, too
+                raise KeptError(f"gs://{self._bucket.name}: {STAYS}") from None
 
     def names(self, folder: str) -> Iterator[str]:
         """See `Store`."""
@@ -108,7 +112,7 @@ class GcsStore:
 
     def clear(self, folder: str) -> None:
         """See `Store`."""
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with ThreadPoolExecutor(_AT_ONCE) as pool, suppress(KeptError):
             for _ in pool.map(self.remove, self.names(folder)):
                 continue
 
@@ -310,24 +314,41 @@ def _usable(bucket: str) -> Iterator[None]:
         raise StoreError(f"gs://{bucket}: {type(error).__name__}; is the store reachable?") from None
 
 
-def check_buckets(inputs: Iterable[str], targets: Iterable[str]) -> None:
+def check_buckets(inputs: Iterable[str], targets: Iterable[str]) -> set[str]:
     """Check that there are credentials, and that the buckets exist and may be used.
 
     Args:
         inputs: addresses that are read.
         targets: addresses that are written to, and read again.
 
+    Returns:
+        the buckets of targets in which what is written has to stay.
+
     Raises:
-        StoreError: one may not, as far as can be told without reading or writing an object.
+        StoreError: one may not.
     """
+    targets = list(targets)
     written = _buckets(targets)
     needs = {bucket: ["storage.objects.get"] for bucket in [*_buckets(inputs), *written]}
     for bucket in written:
-        needs[bucket] += ["storage.objects.create", "storage.objects.delete"]
+        needs[bucket] += ["storage.objects.create"]
     if needs and "STORAGE_EMULATOR_HOST" not in os.environ:
         check_credentials()
     for bucket, permissions in needs.items():
         _check_bucket(bucket, permissions)
+    probed = {it.removeprefix("gs://").partition("/")[0]: it for it in reversed(targets)}
+    return {f"gs://{bucket}" for bucket, target in probed.items() if _has_to_stay(GcsStore(target))}
+
+
+def _has_to_stay(store: GcsStore) -> bool:
+    """Write a small object and remove it: rights are not all that decides whether that can be done."""
+    name = f"{PARTIAL}/conditions/{uuid.uuid4().hex}"  # what is left of it goes when a run tidies
+    store.write(name, b"1", None)
+    try:
+        store.remove(name)
+    except KeptError:
+        return True
+    return False
 
 
 def _buckets(addresses: Iterable[str]) -> list[str]:

@@ -8,12 +8,13 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from itertools import islice
 from typing import Any
 
-from beamstop_transforms.stores.base import Found
+from beamstop_transforms.stores.base import STAYS, Found, KeptError
 from beamstop_transforms.stores.clients import (
     Address,
     bucket_of,
     code_of,
     is_denied,
+    is_kept,
     no_bucket,
     signed_in,
     status_of,
@@ -129,11 +130,13 @@ class ObjectStore:
     def clear(self, folder: str) -> None:
         """See `Store`."""
         names = self.names(folder)
-        while some := list(islice(names, _REMOVED_AT_ONCE)):
-            self._remove([self._prefix + it for it in some])
+        with suppress(KeptError):
+            while some := list(islice(names, _REMOVED_AT_ONCE)):
+                self._remove([self._prefix + it for it in some])
 
     def _remove(self, names: list[str]) -> None:
         import obstore
+        from obstore.exceptions import BaseError
 
         with usable(self._at):
             try:
@@ -142,6 +145,10 @@ class ObjectStore:
                 for name in names if len(names) > 1 else ():
                     with suppress(FileNotFoundError):
                         obstore.delete(self._bucket, name)
+            except BaseError as error:
+                if is_kept(error):
+                    raise KeptError(f"{self._at.place}: {STAYS}") from None
+                raise
 
 
 _REMOVED_AT_ONCE = 1000
