@@ -82,7 +82,7 @@ def main() -> None:
             listing(str(plant_empty(base / "many", arguments.files)))
         else:
             gcs._client = lambda: Bucket(arguments.files)  # type: ignore[assignment]
-            listing("gs://bucket/in")
+            listing("gs://bucket/in/**")
 
 
 def speed(base: Path, recipe: str, count: int, kind: str, rounds: int) -> None:

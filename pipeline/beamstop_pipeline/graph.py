@@ -44,7 +44,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> Any:
     skipping = sources | "SkipDecided" >> SkipDecided(decisions, job.key)
     listed = skipping.fresh | "NoteListed" >> NoteListed(job.progress)
     # Only paths cross this; from reading to writing is one fused chain.
-    shared_out = listed | "Redistribute" >> Redistribute(_work(job), _attempts(job, target))
+    shared_out = listed | "Redistribute" >> Redistribute(_work(job), _attempts(job, target), job.limits.bytes)
     written = _deidentify(shared_out, job, target)
     run = run_of_job(job, target)
     finished = written.rows | "NoteOutcomes" >> NoteOutcomes(job.progress)

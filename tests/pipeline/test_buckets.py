@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+from collections import Counter
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from tests.buckets import KINDS, Bucket
+from tests.pipeline.conftest import Run
 
 from beamstop.identity import Identity
 from beamstop_pipeline.cli import main
@@ -160,6 +163,31 @@ def test_an_object_of_any_size_is_read_in_parts(bucket: Bucket, size: int) -> No
         assert file.read() == content[-5:]
         file.seek(0)
         assert file.read(size) == content
+
+
+def test_a_bucket_gives_what_a_folder_gives(
+    bucket: Bucket, told: Callable[..., dict[str, Any]], archive: Path, run: Run
+) -> None:
+    """Also where several sources have one UID, all of which are put in their places side by side."""
+    for number in range(20):
+        dataset = dcmread(archive / "1.dcm")
+        dataset.SeriesDescription = str(number // 2)
+        dataset.save_as(archive / f"one-uid-{number}.dcm")
+        bucket.put(f"in/one-uid-{number}.dcm", (archive / f"one-uid-{number}.dcm").read_bytes())
+        dataset.SOPInstanceUID = f"1.2.3.{number // 2}"
+        dataset.save_as(archive / f"two-{number}.dcm")
+        bucket.put(f"in/two-{number}.dcm", (archive / f"two-{number}.dcm").read_bytes())
+    told()
+    (archive / "copy.dcm").write_bytes((archive / "1.dcm").read_bytes())
+    (archive / "picture.dcm").write_bytes(Path(str(get_testdata_file("CT_small.dcm"))).read_bytes())
+    local = run(archive)
+    assert {
+        name.removeprefix("output/"): hashlib.sha256(bucket.get(name)).hexdigest()
+        for name in clean_files(bucket)
+    } == local.tree
+    (tables,) = (name for name in bucket.versions("audit/instances/"))
+    rows = pq.read_table(BytesIO(bucket.get(tables))).to_pylist()
+    assert Counter((row["outcome"], row["reason"]) for row in rows) == local.outcomes
 
 
 @pytest.mark.parametrize("kind", KINDS)

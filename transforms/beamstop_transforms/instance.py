@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
 from time import perf_counter
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar, overload
 
 import pyarrow as pa
 from apache_beam.coders import Coder
@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
+class Content(Protocol):
+    """The bytes of a source that somebody else fetches."""
+
+    def take(self) -> bytes | None:
+        """Return the bytes, None if they are to be had no more."""
+
+
 @dataclass(frozen=True)
 class Source:
     """One file or object to be de-identified.
@@ -42,6 +49,7 @@ class Source:
             member of a zip its checksum and date, of a tar the tar's version; empty where unknown.
         suspect: a reason not to touch it; empty for none.
         span: where a member of a tar begins, its header included, and how long it is; else None.
+        content: gives its bytes where they are read ahead, see `ReadAhead`.
     """
 
     path: str
@@ -49,6 +57,7 @@ class Source:
     version: str
     suspect: str = ""
     span: tuple[int, int] | None = None
+    content: "Content | None" = field(default=None, repr=False, compare=False)
 
     @property
     def raw_path(self) -> bytes:

@@ -136,6 +136,8 @@ def read_source(source: Source, max_bytes: int) -> bytes:
     """
     if source.size > max_bytes:
         raise Failed("too_large")
+    if source.content is not None and (ahead := source.content.take()) is not None:
+        return ahead
     try:
         if is_member(source.path):
             return read_member(source)

@@ -12,14 +12,17 @@ from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
+from beamstop.dicom.limits import DEFAULT_LIMITS
 from beamstop_transforms.instance import Source
 from beamstop_transforms.ledger.attempts import Attempts
 from beamstop_transforms.metrics import LISTED
+from beamstop_transforms.read_ahead import AT_ONCE, ReadAhead, is_far
 from beamstop_transforms.step import Transform
 
 _MOST = 32  # sources in one pack
 _ALONE = 256  # sources that go alone, so that a small archive has work for every worker
 _LARGEST = 64 << 20  # bytes of the sources of one pack
+_TOGETHER_FOR = 1.0  # seconds of estimated work for which even few sources of a store elsewhere go together
 _LONGEST = 120.0  # seconds of estimated work in one pack: who has the last one keeps all others waiting
 _OPEN = 8  # packs that are filled in turn
 _MEGABYTE = 1 << 20
@@ -54,15 +57,18 @@ class Redistribute(Transform):
     Attributes:
         work: how long a source is thought to take.
         attempts: where it is noted which packs workers are at; None for no notes.
+        max_bytes: larger sources are not read ahead.
     """
 
     work: Work = field(default=HEADERS)
     attempts: Attempts | None = None
+    max_bytes: int = DEFAULT_LIMITS.bytes
 
     def expand(self, sources: PCollection[Source]) -> PCollection[Source]:
         """Return the sources."""
         packs = sources | "Pack" >> beam.ParDo(_PackFn(self.work))
-        return packs | "Reshuffle" >> beam.Reshuffle() | "Unpack" >> beam.ParDo(_UnpackFn(self.attempts))
+        unpack = beam.ParDo(_UnpackFn(self.attempts, self.max_bytes))
+        return packs | "Reshuffle" >> beam.Reshuffle() | "Unpack" >> unpack
 
 
 class Packing:
@@ -92,7 +98,10 @@ class Packing:
             load = source.size, self._work.of(source)
         self._open[number].append(source)
         self._loads[number] = load
-        if len(self._open[number]) >= min(self._seen // _ALONE + 1, _MOST) or _is_too_much(load):
+        many = min(self._seen // _ALONE + 1, _MOST)
+        if is_far(source) and load[1] < _TOGETHER_FOR:
+            many = max(many, AT_ONCE)  # what is fetched side by side comes in one pack
+        if len(self._open[number]) >= many or _is_too_much(load):
             yield from self._close(number)
 
     def finish(self) -> Iterator[bytes]:
@@ -148,24 +157,30 @@ class _PackFn(beam.DoFn):
 
 
 class _UnpackFn(beam.DoFn):
-    def __init__(self, attempts: Attempts | None) -> None:
+    def __init__(self, attempts: Attempts | None, max_bytes: int) -> None:
         super().__init__()
         self._attempts = attempts
+        self._max_bytes = max_bytes
         self._at: bytes | None = None
+
+    def setup(self) -> None:
+        self._ahead = ReadAhead(self._max_bytes)
 
     def start_bundle(self) -> None:
         self._forget()
 
     def process(self, packed: bytes) -> Iterator[Source]:
+        sources = self._ahead.ready(list(unpack(packed)))
         if self._attempts is None:
-            yield from unpack(packed)
+            yield from sources
             return
         self._at = packed
-        yield from self._attempts.sources(packed, list(unpack(packed)))  # the chain is fused: one is done
+        yield from self._attempts.sources(packed, sources)  # the chain is fused: one is done
         self._at = None
 
     def teardown(self) -> None:
         self._forget()
+        self._ahead.close()
 
     def _forget(self) -> None:
         """Remove the note of a pack that an exception ended: its worker lives."""

@@ -1,6 +1,7 @@
 """Release: let go of the claims of a run, and of what runs that died wrote and no source stands for."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,7 +16,9 @@ from beamstop_transforms.ledger.sealed import INSTANCES, rows_of, sealed_tables
 from beamstop_transforms.ledger.target import Target, open_claims
 from beamstop_transforms.ledger.writers import Ledger
 from beamstop_transforms.step import Transform
-from beamstop_transforms.stores import open_store
+from beamstop_transforms.stores import is_remote, open_store
+
+_AT_ONCE = 8  # parts that are released side by side
 
 
 @dataclass(eq=False)
@@ -49,6 +52,18 @@ class _ReleaseFn(beam.DoFn):
     def setup(self) -> None:
         self._claims = open_claims(self._target)
         self._verdicts: _Verdicts | None = None
+        # Of a store elsewhere each part takes its time on the way, and little else.
+        self._pool = ThreadPoolExecutor(_AT_ONCE) if is_remote(self._target.workspace) else None
+        self._releasing: list[Future[None]] = []
+
+    def teardown(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def finish_bundle(self) -> None:
+        releasing, self._releasing = self._releasing, []
+        for part in releasing:
+            part.result()
 
     def process(self, part: str, skipped: list[bytes]) -> Iterator[None]:
         # Once for all parts: a run that died may have left claims in each, and there may be millions of rows.
@@ -59,7 +74,10 @@ class _ReleaseFn(beam.DoFn):
                 self._remove_orphans(dead.claim, dead.mine, verdicts)
             if decided or dead.mine.claimants:
                 self._claims.forget(dead.name)
-        self._claims.release(part)
+        if self._pool is not None:
+            self._releasing.append(self._pool.submit(self._claims.release, part))
+        else:
+            self._claims.release(part)
         yield from ()
 
     def _remove_orphans(self, claim: Claim, mine: Claim, verdicts: "_Verdicts") -> None:

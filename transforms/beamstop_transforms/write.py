@@ -1,7 +1,9 @@
 """WriteDicom: write clean instances, and say of each what the audit says."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -12,7 +14,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beamstop.audit import Outcome, Row
-from beamstop.dicom.elements import text_of
+from beamstop.dicom.elements import MALFORMED, text_of
 from beamstop_transforms.attributes import attributes_of
 from beamstop_transforms.devices import device_of
 from beamstop_transforms.finished import Finished
@@ -20,9 +22,10 @@ from beamstop_transforms.instance import Instance, Placed
 from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.metrics import Counters
 from beamstop_transforms.pace import Pace
-from beamstop_transforms.paths import PATIENT_ID, SERIES, STUDY
+from beamstop_transforms.paths import INSTANCE, PATIENT_ID, SERIES, STUDY
 from beamstop_transforms.placing import Placing
 from beamstop_transforms.step import Transform, attempt
+from beamstop_transforms.stores import is_remote
 
 STEP = "WriteDicom"
 _COLUMN = "ms_write"
@@ -94,6 +97,12 @@ class _WriteDicomFn(beam.DoFn):
         self._placing = Placing(self._target)
         self._counters = Counters(STEP)
         self._pace = Pace(_LONGEST_WAIT)
+        # Of a store elsewhere each place costs its time on the way, and little else.
+        self._pool = ThreadPoolExecutor(_AT_ONCE) if is_remote(self._target.output) else None
+
+    def teardown(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
 
     def start_bundle(self) -> None:
         self._waiting: list[Instance] = []
@@ -121,13 +130,28 @@ class _WriteDicomFn(beam.DoFn):
         waiting, self._waiting, self._bytes = self._waiting, [], 0
         began = perf_counter()
         with self._placing.together(waiting):
-            rows = [attempt(STEP, _COLUMN, self._work, instance) for instance in waiting]
-        each = 1000 * (perf_counter() - began) / max(len(waiting), 1)
+            rows = self._rows_of(waiting)
+        spent = perf_counter() - began
+        each = 1000 * spent / max(len(waiting), 1)
         for number, (instance, row) in enumerate(zip(waiting, rows, strict=True), start=1):
             if row is None:
                 instance.milliseconds[_COLUMN] = round(each, 3)
             yield from self._outputs_of(instance, row, each, number == len(waiting))
-        self._pace.done()
+        self._pace.done(spent if self._pool is not None else 0.0)
+
+    def _rows_of(self, instances: list[Instance]) -> list[Row | None]:
+        """Put instances in their places, those of one UID one after the other as they came; see `attempt`."""
+        if self._pool is None or len(instances) < 2:
+            return [attempt(STEP, _COLUMN, self._work, instance) for instance in instances]
+        of_one_uid = dict[str, list[int]]()
+        for number, instance in enumerate(instances):
+            of_one_uid.setdefault(_uid_of(instance), []).append(number)
+
+        def work(numbers: list[int]) -> list[tuple[int, Row | None]]:
+            return [(it, attempt(STEP, _COLUMN, self._work, instances[it])) for it in numbers]
+
+        rows = dict(chain.from_iterable(self._pool.map(work, of_one_uid.values())))
+        return [rows[number] for number in range(len(instances))]
 
     def _outputs_of(
         self, instance: Instance, row: Row | None, milliseconds: float, is_last: bool
@@ -160,6 +184,15 @@ class _WriteDicomFn(beam.DoFn):
             instance.table = attributes_of(instance.source_id, instance.dataset)
         instance.placed = self._placing.place(instance)
 
+
+def _uid_of(instance: Instance) -> str:
+    try:
+        return text_of(instance.dataset, INSTANCE)
+    except MALFORMED:
+        return ""
+
+
+_AT_ONCE = 16  # instances that are put in their places side by side
 
 # Instances that wait to be written: so many, so many bytes, for so many seconds at most.
 _MOST, _LARGEST, _LONGEST_WAIT = 64, 16 << 20, 1.0

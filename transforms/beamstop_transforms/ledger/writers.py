@@ -1,6 +1,7 @@
 """The ledger: what earlier runs wrote, read from their audit."""
 
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ class Ledger:
         self._audit = audit
         self._identity = identity
         self._without = without
+        self._loading = Lock()
 
     def wrote(self, path: str, sha256: str) -> bool:
         """Say whether a run wrote this content at this path."""
@@ -52,8 +54,10 @@ class Ledger:
 
     def _entry(self, path: str, sha256: str) -> Any:
         high, low = number_of(path), digest_number(sha256)
-        at = int(np.searchsorted(self._highs, np.uint64(high)))
-        for entry in self._writers[at:]:
+        with self._loading:  # once, whichever thread is the first to ask
+            highs, writers = self._highs, self._writers
+        at = int(np.searchsorted(highs, np.uint64(high)))
+        for entry in writers[at:]:
             if int(entry["high"]) != high:
                 break
             if int(entry["low"]) == low:

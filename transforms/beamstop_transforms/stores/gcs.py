@@ -140,8 +140,15 @@ def _crc32c(data: bytes) -> str:
 def _client() -> Any:
     """Return this process's client: a client per object costs a new connection each."""
     from google.cloud.storage import Client
+    from requests.adapters import HTTPAdapter
 
-    return Client()
+    client = Client()
+    for scheme in ("https://", "http://"):
+        client._http.mount(scheme, HTTPAdapter(pool_connections=_CONNECTIONS, pool_maxsize=_CONNECTIONS))
+    return client
+
+
+_CONNECTIONS = 32  # that stay open: sources are read ahead while others are put in their places
 
 
 def read_object(path: str) -> bytes:

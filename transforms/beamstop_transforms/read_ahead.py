@@ -1,0 +1,107 @@
+"""Read ahead: sources of a pack in an object store are fetched while those before them are worked on."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+
+from beamstop_transforms.archives import archive_of, is_member
+from beamstop_transforms.instance import Source
+from beamstop_transforms.read import read_source
+from beamstop_transforms.stores import is_remote
+
+AT_ONCE = 8  # sources that are on their way, or wait to be worked on
+_MOST_BYTES = 64 << 20  # of these together: as much as a pack may have
+
+
+class ReadAhead:
+    """Fetches what lies in object stores some sources ahead, within a budget of bytes.
+
+    Args:
+        max_bytes: of a source: a larger one is not fetched.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._pool = ThreadPoolExecutor(AT_ONCE)
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def ready(self, sources: Sequence[Source]) -> list[Source]:
+        """Return the sources, of which those that lie elsewhere bring their bytes when they are asked for."""
+        if not any(map(is_far, sources)):
+            return list(sources)
+        return list(_Fetching(self._pool, sources, self._max_bytes).sources())
+
+
+def is_far(source: Source) -> bool:
+    """Say whether a source lies in an object store."""
+    return is_remote(archive_of(source.path) if is_member(source.path) else source.path)
+
+
+class _Fetching:
+    """The sources of one pack, of which the next ones are on their way."""
+
+    def __init__(self, pool: ThreadPoolExecutor, sources: Sequence[Source], max_bytes: int) -> None:
+        self._pool = pool
+        self._sources = sources
+        self._max_bytes = max_bytes
+        self._coming: dict[int, Future[bytes]] = {}
+        self._begun = 0
+        self._held = 0
+
+    def sources(self) -> Iterator[Source]:
+        for number, source in enumerate(self._sources):
+            fits = source.size <= min(self._max_bytes, _MOST_BYTES) and is_far(source) and not source.suspect
+            yield replace(source, content=Coming(self, number)) if fits else source
+
+    def take(self, number: int) -> bytes:
+        """Return the bytes of one source; those of the next ones are on their way then."""
+        self._begin(number)
+        coming = self._coming.pop(number, None)
+        try:
+            return (
+                coming.result() if coming is not None else read_source(self._sources[number], self._max_bytes)
+            )
+        finally:
+            self._held -= self._sources[number].size
+
+    def _begin(self, number: int) -> None:
+        self._begun = max(self._begun, number)
+        while self._begun < min(number + AT_ONCE, len(self._sources)):
+            source = self._sources[self._begun]
+            if self._begun > number and self._held + source.size > _MOST_BYTES:
+                return
+            self._held += source.size
+            self._coming[self._begun] = self._pool.submit(read_source, source, self._max_bytes)
+            self._begun += 1
+
+
+class Coming:
+    """The bytes of a source that are on their way; they are given once, as nobody is to hold them longer."""
+
+    def __init__(self, fetching: _Fetching, number: int) -> None:
+        self._fetching: _Fetching | None = fetching
+        self._number = number
+
+    def take(self) -> bytes | None:
+        """Return the bytes, None if they were taken before.
+
+        Raises:
+            Refusal: see `read_source`.
+            StoreError: so does that.
+        """
+        fetching, self._fetching = self._fetching, None
+        return fetching.take(self._number) if fetching is not None else None
+
+    def __reduce__(self) -> tuple[type["Gone"], tuple[()]]:
+        return Gone, ()
+
+
+class Gone:
+    """What is left of `Coming` where a source travels after all."""
+
+    def take(self) -> bytes | None:
+        """Return nothing: the source is to be read again."""
+        return None
