@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,7 +37,7 @@ class Job:
     """One run.
 
     Attributes:
-        inputs: files, folders, globs, `gs://`, `s3://` and `az://` patterns; none for a stream.
+        inputs: files, folders, globs, patterns in buckets, imaging servers; none for a stream.
         output: OUTPUT, a local folder, a prefix in a bucket or a `dicomweb:` service; likewise, but for the
             service, audit, crosswalk, attributes, png.
         audit: AUDIT.
@@ -211,10 +211,11 @@ def check_places(inputs: Sequence[str], targets: dict[str, str]) -> None:
     """
     _check_privacy(targets.get("--crosswalk"))
     for option, place in [*targets.items(), *(("--input", pattern) for pattern in inputs)]:
-        if place.startswith("dicomweb:") and option != "--output":
+        if place.startswith("dicomweb:") and option not in ("--output", "--input"):
             raise ConfigurationError(
                 f"{option}: takes no imaging server; name a folder or a prefix in a bucket"
             )
+    _check_servers(inputs, targets.get("--output", ""))
     from beamstop_transforms.match import home
 
     named = list(targets.items())
@@ -229,6 +230,36 @@ def check_places(inputs: Sequence[str], targets: dict[str, str]) -> None:
                 raise ConfigurationError(
                     f"{option} and --input lie inside one another: choose another folder"
                 )
+
+
+def _check_servers(inputs: Sequence[str], output: str) -> None:
+    """Check that clean instances do not go to a server that originals come from."""
+    from beamstop_transforms.stores import is_dicomweb
+    from beamstop_transforms.stores.dicomweb_input import server_of
+
+    servers = {server_of(it) for it in filter(is_dicomweb, inputs)}
+    if is_dicomweb(output) and server_of(output) in servers:
+        raise ConfigurationError("--input and --output are on one imaging server: choose another for OUTPUT")
+
+
+def with_since(inputs: Sequence[str], since: str | None) -> tuple[str, ...]:
+    """Return the inputs, of which imaging servers are asked for studies since a day.
+
+    Raises:
+        ConfigurationError: no input is an imaging server, or it is no day.
+    """
+    from beamstop_transforms.stores import is_dicomweb
+    from beamstop_transforms.stores.dicomweb_input import with_since as asked_since
+
+    if since is None:
+        return tuple(inputs)
+    if not any(map(is_dicomweb, inputs)):
+        raise ConfigurationError("--since is for imaging servers: name one with --input dicomweb:URL")
+    try:
+        day = date.fromisoformat(since).isoformat()
+    except ValueError:
+        raise ConfigurationError("--since: name a day, such as 2026-01-31") from None
+    return tuple(asked_since(it, day) if is_dicomweb(it) else it for it in inputs)
 
 
 def _check_privacy(crosswalk: str | None) -> None:

@@ -1,4 +1,4 @@
-"""The job into a real imaging server: Orthanc with its DICOMweb plugin, started here."""
+"""The job into and out of a real imaging server: Orthanc with its DICOMweb plugin, started here."""
 
 import json
 import shutil
@@ -29,6 +29,11 @@ class Orthanc:
     @property
     def target(self) -> str:
         return f"dicomweb:http://127.0.0.1:{self.port}/dicom-web"
+
+    def take(self, data: bytes) -> None:
+        """Let the server have an instance, by its own means."""
+        url = f"http://127.0.0.1:{self.port}/instances"
+        requests.post(url, data, auth=("user", "password"), timeout=10).raise_for_status()
 
     def instances(self) -> int:
         url = f"http://127.0.0.1:{self.port}/statistics"
@@ -144,3 +149,118 @@ def test_a_server_that_asks_for_a_password_is_said_before_anything_is_read(
     assert main(["run", *places, "--key", str(key_file), "--recipe", "basic"]) == 2
     assert "not authenticated" in capsys.readouterr().err
     assert not (tmp_path / "audit").exists()
+
+
+@pytest.fixture
+def asked(
+    orthanc: Orthanc, archive: Path, tmp_path: Path, key_file: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., dict[str, Any]]:
+    """Return a function that runs the job from an Orthanc with the archive and returns what --json says."""
+    for path in archive.rglob("*.dcm"):
+        orthanc.take(path.read_bytes())
+
+    def _run(*more: str, query: str = "", workers: int = 1, code: int = 0) -> dict[str, Any]:
+        places = ["--output", str(tmp_path / "out"), "--audit", str(tmp_path / "audit")]
+        common = ["--key", str(key_file), "--recipe", "basic", "--workers", str(workers), "--json"]
+        assert main(["run", "--input", orthanc.target + query, *places, *common, *more]) == code
+        said = capsys.readouterr()
+        return json.loads(said.out) if code < 2 else {"error": said.err}
+
+    return _run
+
+
+@pytest.mark.workers
+def test_a_server_gives_what_a_folder_gives(
+    asked: Callable[..., dict[str, Any]], run: Callable[..., Any], archive: Path, tmp_path: Path
+) -> None:
+    assert asked(workers=2)["written"] == 3
+    served = {it.relative_to(tmp_path / "out") for it in (tmp_path / "out").rglob("*.dcm")}
+    local = run(archive, to="-local")
+    assert {str(it) for it in served} == {it for it in local.tree if it.endswith(".dcm")}
+
+
+def test_an_instance_of_a_server_is_decided_by_its_url(
+    orthanc: Orthanc,
+    asked: Callable[..., dict[str, Any]],
+    archive: Path,
+    make_dataset: Callable[..., FileDataset],
+) -> None:
+    first = asked("--incremental")
+    assert (first["sources"], first["written"]) == (3, 3)
+    dataset = make_dataset(PatientID="P-2002", StudyDate="20260201", SOPInstanceUID="1.2.3.2002.1.9")
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "1.2.3.2002.9", "1.2.3.2002.9.1"
+    dataset.save_as(archive / "new.dcm", enforce_file_format=True)
+    orthanc.take((archive / "new.dcm").read_bytes())
+    second = asked("--incremental")
+    assert (second["sources"], second["skipped"], second["written"], second["gone"]) == (4, 3, 1, 0)
+    since = asked("--incremental", "--since", "2026-02-01")
+    assert (since["sources"], since["skipped"], since["written"], since["gone"]) == (1, 1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("?PatientID=P-2002", 1),
+        ("?StudyInstanceUID=1.2.3.1001,1.2.3.2002", 3),
+        ("?ModalitiesInStudy=CT", 3),
+        ("?ModalitiesInStudy=CT&PatientID=R-1001", 2),
+        ("?StudyDate=19000101-19000102", 0),
+    ],
+)
+def test_a_server_is_asked_with_filters(asked: Callable[..., dict[str, Any]], query: str, found: int) -> None:
+    if found:
+        assert asked(query=query)["sources"] == found
+    else:
+        assert "nothing matches" in asked(query=query, code=2)["error"]
+
+
+def test_sources_of_a_server_are_listed_again_and_verified(
+    orthanc: Orthanc,
+    asked: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    key_file: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked()
+    common = ["--input", orthanc.target, "--key", str(key_file)]
+    assert main(["sources", str(tmp_path / "audit"), *common, "--outcome", "written"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    named = f"{orthanc.target}/studies/1.2.3.2002/series/1.2.3.2002.1/instances/1.2.3.2002.1.3"
+    assert named in {line.rpartition("\t")[2] for line in lines}
+    places = ["--output", str(tmp_path / "out"), "--audit", str(tmp_path / "audit"), "--workers", "1"]
+    assert main(["verify", *common, *places, "--recipe", "basic", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["pairs"] == 3
+
+
+def test_input_and_output_on_one_server_are_refused(
+    orthanc: Orthanc, tmp_path: Path, key_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = ["--input", orthanc.target, "--output", orthanc.target, "--audit", str(tmp_path / "audit")]
+    assert main(["run", *places, "--key", str(key_file), "--recipe", "basic"]) == 2
+    assert "--input and --output are on one imaging server" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--since", "yesterday"], "--since: name a day"),
+        (["--since", "2026-01-31", "--incremental", "--prune"], "leave out --since"),
+        (["--audit", "dicomweb:http://127.0.0.1/x"], "--audit: takes no imaging server"),
+    ],
+)
+def test_what_does_not_go_with_a_server_is_refused(
+    more: list[str], said: str, tmp_path: Path, key_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = ["--input", "dicomweb:http://127.0.0.1:9/x", "--output", str(tmp_path / "out")]
+    audit = [] if "--audit" in more else ["--audit", str(tmp_path / "audit")]
+    assert main(["run", *places, *audit, "--key", str(key_file), *more]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_since_needs_a_server(
+    archive: Path, tmp_path: Path, key_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = ["--input", str(archive), "--output", str(tmp_path / "o"), "--audit", str(tmp_path / "a")]
+    assert main(["run", *places, "--key", str(key_file), "--since", "2026-01-31"]) == 2
+    assert "--since is for imaging servers" in capsys.readouterr().err

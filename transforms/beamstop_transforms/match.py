@@ -19,12 +19,15 @@ from beamstop_transforms.step import Transform
 from beamstop_transforms.stores import (
     PARTIAL,
     can_be_divided,
+    is_dicomweb,
+    is_elsewhere,
     is_remote,
     list_letters,
     list_level,
     list_remote,
     object_itself,
 )
+from beamstop_transforms.stores.dicomweb_input import VERSION, Search, instances_of, studies_of
 
 _WILD = re.compile(r"[*?\[]")
 
@@ -89,13 +92,15 @@ class Branch:
 
 def _are_apart(patterns: Sequence[str]) -> bool:
     """Say whether no source can fit two of the patterns, as each has a folder or file of its own."""
-    homes = (it if is_remote(it) else os.path.abspath(it) for it in map(home, patterns))
+    homes = (it if is_elsewhere(it) else os.path.abspath(it) for it in map(home, patterns))
     ordered = sorted(f"{it.rstrip('/')}/" for it in homes)
     return not any(other.startswith(one) for one, other in pairwise(ordered))
 
 
 def home(pattern: str) -> str:
-    """Return the folder that all sources of a pattern lie in, or the one source that it names."""
+    """Return the folder or server that all sources of a pattern lie in, or the one source that it names."""
+    if is_dicomweb(pattern):
+        return pattern.partition("?")[0]
     wild = _WILD.search(pattern)
     if wild is None or (not is_remote(pattern) and os.path.lexists(pattern)):
         return pattern
@@ -143,6 +148,8 @@ def branch(pattern: str) -> Iterator[Source | Branch]:
 
 def _opened(pattern: str, source: Source) -> Iterator[Source]:
     """Yield the members of an archive that a pattern names, any other source itself."""
+    if is_dicomweb(pattern):
+        return iter([source])
     if _WILD.search(pattern) and (is_remote(pattern) or not os.path.lexists(pattern)):
         is_named = pattern.lower().endswith(_OPENED)
     else:
@@ -151,7 +158,9 @@ def _opened(pattern: str, source: Source) -> Iterator[Source]:
 
 
 def _branches(pattern: str) -> Iterator[Source | Branch]:
-    if is_remote(pattern):
+    if is_dicomweb(pattern):
+        yield from (Branch(pattern, study) for study in studies_of(Search.of(pattern)))
+    elif is_remote(pattern):
         yield from _spread(pattern, _stem(pattern), _remote_level)
         if not _WILD.search(pattern) and (itself := object_itself(pattern)) is not None:
             yield Source(*itself)
@@ -184,7 +193,10 @@ def list_branch(branch: Branch) -> Iterator[Source]:
 
 def _listed(branch: Branch) -> Iterator[Source]:
     pattern, place = branch.pattern, branch.place
-    if is_remote(pattern):
+    if is_dicomweb(pattern):
+        for study in [place] if place is not None else studies_of(Search.of(pattern)):
+            yield from (Source(path, 0, VERSION) for path in instances_of(study))
+    elif is_remote(pattern):
         yield from _remote_sources(pattern, place)
     elif place is not None:
         yield from _walk(os.path.abspath(pattern), place)

@@ -21,7 +21,15 @@ from beamstop.pixels.decoder import DecoderLimits, limit_decoder
 from beamstop_transforms.archives import BEGINNING, archive_kind, is_member, read_member
 from beamstop_transforms.instance import Instance, Source, source_id_of, version_digest
 from beamstop_transforms.step import Branches, Transform, Work, attempted, branches
-from beamstop_transforms.stores import is_remote, open_at_once, read_range, read_remote
+from beamstop_transforms.stores import (
+    is_dicomweb,
+    is_elsewhere,
+    is_remote,
+    open_at_once,
+    read_range,
+    read_remote,
+)
+from beamstop_transforms.stores.dicomweb_input import read_instance
 
 FOLDER_UNREADABLE = "folder_unreadable"
 WORKING = "working-"  # how the names of notes of what is worked on begin
@@ -141,9 +149,11 @@ def read_source(source: Source, max_bytes: int) -> bytes:
     try:
         if is_member(source.path):
             return read_member(source)
+        if is_dicomweb(source.path):
+            return read_instance(source.path, max_bytes)
         return read_remote(source.path) if is_remote(source.path) else _read_file(source.path, max_bytes)
     except OSError as error:
-        is_folder = not is_remote(source.path) and os.path.isdir(source.path)
+        is_folder = not is_elsewhere(source.path) and os.path.isdir(source.path)
         raise Failed(FOLDER_UNREADABLE if is_folder else "source_unreadable", type(error).__name__) from None
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from beamstop_transforms.archives import archive_of, is_member
 from beamstop_transforms.instance import Source
 from beamstop_transforms.read import read_source
-from beamstop_transforms.stores import is_remote
+from beamstop_transforms.stores import is_dicomweb, is_elsewhere
 
 AT_ONCE = 8  # sources that are on their way, or wait to be worked on
 _MOST_BYTES = 64 << 20  # of these together: as much as a pack may have
@@ -36,8 +36,8 @@ class ReadAhead:
 
 
 def is_far(source: Source) -> bool:
-    """Say whether a source lies in an object store."""
-    return is_remote(archive_of(source.path) if is_member(source.path) else source.path)
+    """Say whether a source lies in an object store or an imaging server."""
+    return is_elsewhere(archive_of(source.path) if is_member(source.path) else source.path)
 
 
 class _Fetching:
@@ -65,17 +65,25 @@ class _Fetching:
                 coming.result() if coming is not None else read_source(self._sources[number], self._max_bytes)
             )
         finally:
-            self._held -= self._sources[number].size
+            self._held -= _size_of(self._sources[number])
 
     def _begin(self, number: int) -> None:
         self._begun = max(self._begun, number)
         while self._begun < min(number + AT_ONCE, len(self._sources)):
             source = self._sources[self._begun]
-            if self._begun > number and self._held + source.size > _MOST_BYTES:
+            if self._begun > number and self._held + _size_of(source) > _MOST_BYTES:
                 return
-            self._held += source.size
+            self._held += _size_of(source)
             self._coming[self._begun] = self._pool.submit(read_source, source, self._max_bytes)
             self._begun += 1
+
+
+def _size_of(source: Source) -> int:
+    """Return what a source is thought to hold: imaging servers do not say how large an instance is."""
+    return _UNKNOWN if is_dicomweb(source.path) else source.size
+
+
+_UNKNOWN = 16 << 20  # bytes; so four at a time
 
 
 class Coming:

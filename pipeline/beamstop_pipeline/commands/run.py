@@ -33,7 +33,7 @@ def run(
         list[str] | None,
         typer.Option(
             "--input",
-            help="files, folders, globs, gs://bucket/prefix/**, s3://…, az://…; several times",
+            help="files, folders, globs, gs://bucket/prefix/**, s3://…, az://…, dicomweb:URL; several times",
             rich_help_panel=_PLACES,
         ),
     ] = None,
@@ -108,6 +108,14 @@ def run(
         typer.Option(
             min=1,
             help="a first look: so many sources at most, spread over the archive, the same each time",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATE",
+            help="of --input dicomweb:URL, only studies of this day and later, such as 2026-01-31",
             rich_help_panel=_WHAT,
         ),
     ] = None,
@@ -229,6 +237,8 @@ def run(
                 raise jobs.ConfigurationError("--prune goes by the earlier runs: name --incremental, too")
             if prune and output.startswith("dicomweb:"):
                 raise jobs.ConfigurationError("--prune removes files: what an imaging server has is its own")
+            if prune and since is not None:
+                raise jobs.ConfigurationError("--prune needs to see every source: leave out --since")
             if prune and limit is not None:
                 raise jobs.ConfigurationError("--prune needs to see every source: leave out --limit")
             if quiet and as_json:
@@ -244,7 +254,7 @@ def run(
                 forked = []
             loaded = load_recipe(recipe)
             job = jobs.Job(
-                inputs=tuple(inputs or ()),
+                inputs=jobs.with_since(inputs or (), since),
                 subscription=subscription,
                 window=window,
                 output=output,

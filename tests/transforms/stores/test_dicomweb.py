@@ -11,8 +11,11 @@ import pytest
 from urllib3.util import Retry
 
 from beamstop.errors import Failed
+from beamstop_transforms.instance import Source
+from beamstop_transforms.read import read_source
 from beamstop_transforms.stores import StoreError, dicomweb
 from beamstop_transforms.stores.dicomweb import DicomwebStore, address, check_dicomweb
+from beamstop_transforms.stores.dicomweb_input import Search, studies_of, with_since
 
 NAME = "studies/1.2/series/1.3/instances/1.4"
 
@@ -28,6 +31,9 @@ class Server(ThreadingHTTPServer):
         self.coerces = False  # it changes what it stores, and warns
         self.lose_answer = False
         self.requests = 0
+        self.pages: list[list[Any]] = []  # what searches find, one after the other
+        self.raw: bytes | None = None
+        self.asked: list[str] = []
 
     @property
     def target(self) -> str:
@@ -42,7 +48,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         found = self.server.instances.get(self.path.removeprefix("/dicom-web/"))
         if self.path.startswith("/dicom-web/studies?"):
-            self._answer(200, b"[]")
+            self.server.asked.append(self.path)
+            found_now = self.server.pages.pop(0) if self.server.pages else []
+            self._answer(200, self.server.raw or json.dumps(found_now).encode())
         elif found is None:
             self._answer(404, b"")
         else:
@@ -93,9 +101,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server = Server()
     Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     monkeypatch.setattr(Retry, "sleep", lambda *_: None)
-    dicomweb._session.cache_clear()
+    dicomweb.session_of.cache_clear()
     yield server
-    dicomweb._session.cache_clear()
+    dicomweb.session_of.cache_clear()
     server.shutdown()
     server.server_close()
 
@@ -191,3 +199,76 @@ def test_a_url_that_cannot_be_used_is_refused_and_not_repeated(target: str, said
     with pytest.raises(StoreError, match=said) as refusal:
         address(target)
     assert "secret" not in str(refusal.value)
+
+
+def served(server: Server) -> str:
+    """Return the address of a server's service, without what tells a store of it."""
+    return server.target.removeprefix("dicomweb:").rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("pages", "found"),
+    [
+        ([], []),
+        ([["1.2", "1.3"], ["1.4"]], ["1.2", "1.3", "1.4"]),
+        ([["1.2", "1.3"], ["1.3", "1.4"]], ["1.2", "1.3", "1.4"]),  # one came in between
+        ([["1.2", "1.3"], ["1.2", "1.3"]], ["1.2", "1.3"]),  # a server that knows no pages
+        ([["1.2", "../../x", "", "1.3"]], ["1.2", "1.3"]),
+    ],
+)
+def test_studies_are_found_page_by_page(server: Server, pages: list[list[str]], found: list[str]) -> None:
+    server.pages = [[{"0020000D": {"vr": "UI", "Value": [uid]}} for uid in page] for page in pages]
+    search = Search.of(server.target + "?ModalitiesInStudy=CT")
+    assert [it.rpartition("/")[2] for it in studies_of(search)] == found
+    assert all("ModalitiesInStudy=CT" in it for it in server.asked)
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"{}", b"[1]"])
+def test_a_search_that_is_not_answered_is_said(server: Server, answer: bytes) -> None:
+    server.raw = answer
+    with pytest.raises(StoreError, match="the search was not answered"):
+        list(studies_of(Search.of(server.target)))
+
+
+def test_an_instance_is_read_byte_for_byte(server: Server) -> None:
+    server.instances[NAME] = b"\r\n--data\r\n" * 100
+    path = f"dicomweb:{served(server)}/{NAME}"
+    assert read_source(Source(path, 0, "url"), 10_000) == server.instances[NAME]
+    with pytest.raises(Failed, match="too_large"):
+        read_source(Source(path, 0, "url"), 10)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "detail"), [([404], "FileNotFoundError"), ([500] * 100, "OSError"), ([400], "OSError")]
+)
+def test_an_instance_that_cannot_be_had_is_its_own_trouble(
+    server: Server, trouble: list[int], detail: str
+) -> None:
+    server.trouble = trouble
+    with pytest.raises(Failed, match=f"source_unreadable: {detail}"):
+        read_source(Source(f"dicomweb:{served(server)}/{NAME}", 0, "url"), 100)
+
+
+def test_a_server_that_is_busy_is_asked_again(server: Server) -> None:
+    server.instances[NAME] = b"data"
+    server.trouble = [429, 503, 503]
+    assert read_source(Source(f"dicomweb:{served(server)}/{NAME}", 0, "url"), 100) == b"data"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("?limit=1", "takes attributes to filter by"),
+        ("?StudyInstanceUID=1.2&StudyInstanceUID=1.3", "takes each filter once"),
+    ],
+)
+def test_a_filter_that_cannot_be_used_is_refused(pattern: str, said: str) -> None:
+    with pytest.raises(StoreError, match=said):
+        Search.of(f"dicomweb:https://host/dicom-web{pattern}")
+
+
+def test_a_day_is_asked_for_once() -> None:
+    assert with_since("dicomweb:https://h/d", "2026-01-31") == "dicomweb:https://h/d?StudyDate=20260131-"
+    assert with_since("dicomweb:https://h/d?a=b", "2026-01-31").endswith("?a=b&StudyDate=20260131-")
+    with pytest.raises(StoreError, match="has StudyDate already"):
+        with_since("dicomweb:https://h/d?StudyDate=20260101", "2026-01-31")

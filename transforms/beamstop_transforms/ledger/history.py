@@ -15,7 +15,7 @@ from beamstop_transforms.ledger.numbers import digest_numbers, numbers_of, versi
 from beamstop_transforms.ledger.sealed import SealedTable, rows_of, sealed_records, sealed_tables
 from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.read import FOLDER_UNREADABLE
-from beamstop_transforms.stores import is_remote
+from beamstop_transforms.stores import is_elsewhere
 from beamstop_transforms.stores.ahead import ahead
 
 GONE, MOVED = "gone", "moved"
@@ -60,7 +60,7 @@ class Leftover(NamedTuple):
 
 def input_digests(patterns: Iterable[str], identity: Identity) -> list[str]:
     """Return a keyed digest for each distinct pattern, sorted: what a run's record says of its inputs."""
-    named = {it if is_remote(it) else os.path.abspath(it) for it in patterns}
+    named = {it if is_elsewhere(it) else os.path.abspath(it) for it in patterns}
     return sorted(identity.digest("input", os.fsencode(it)).hex()[:32] for it in named)
 
 

@@ -6,7 +6,16 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from beamstop_transforms.stores import gcs, objects
-from beamstop_transforms.stores.base import BUCKETS, PARTIAL, Found, Store, StoreError, is_dicomweb, is_remote
+from beamstop_transforms.stores.base import (
+    BUCKETS,
+    PARTIAL,
+    Found,
+    Store,
+    StoreError,
+    is_dicomweb,
+    is_elsewhere,
+    is_remote,
+)
 from beamstop_transforms.stores.check_objects import check_objects
 from beamstop_transforms.stores.dicomweb import DicomwebStore, check_dicomweb
 from beamstop_transforms.stores.local import LocalStore, open_at_once
@@ -20,6 +29,7 @@ __all__ = [
     "can_be_divided",
     "check_remote",
     "is_dicomweb",
+    "is_elsewhere",
     "is_remote",
     "list_letters",
     "list_level",

@@ -90,6 +90,11 @@ def is_remote(target: str) -> bool:
     return target.startswith(BUCKETS)
 
 
+def is_elsewhere(path: str) -> bool:
+    """Say whether a path is no local one."""
+    return is_remote(path) or is_dicomweb(path)
+
+
 def is_dicomweb(target: str) -> bool:
     """Say whether a target is an imaging server."""
     return target.startswith("dicomweb:")

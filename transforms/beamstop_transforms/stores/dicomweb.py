@@ -1,4 +1,4 @@
-"""An imaging server as OUTPUT, over DICOMweb (PS3.18)."""
+"""An imaging server as OUTPUT, over DICOMweb (PS3.18); `dicomweb_input` reads from one."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -18,13 +18,13 @@ from beamstop_transforms.stores.gcs import check_credentials
 
 SCHEME = "dicomweb:"
 _GOOGLE = "healthcare.googleapis.com"
-_WITHIN = (10.0, 300.0)  # seconds to connect, to answer
+WITHIN = (10.0, 300.0)  # seconds to connect, to answer
 _CHECK_WITHIN = (3.0, 15.0)
-_INSTANCE = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
-_JSON = {"Accept": "application/dicom+json"}
+INSTANCE = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
+JSON = {"Accept": "application/dicom+json"}
 _FAILED, _REASON = "00081198", "00081197"  # Failed SOP Sequence, Failure Reason
 _STORED, _WARNING = "00081199", "00081196"  # Referenced SOP Sequence, Warning Reason
-_STILL = {401: "not authenticated", 403: "not permitted"}
+STILL = {401: "not authenticated", 403: "not permitted"}
 
 
 class DicomwebStore:
@@ -50,7 +50,7 @@ class DicomwebStore:
         Raises:
             Failed: `not_stored`: the server cannot say what it has.
         """
-        answer = self._ask("GET", name, headers=_INSTANCE)
+        answer = self._ask("GET", name, headers=INSTANCE)
         if answer.status_code in (404, 410):
             return None
         if answer.status_code != requests.codes.ok:
@@ -100,13 +100,13 @@ class DicomwebStore:
 
     def _ask(self, method: str, name: str, **request: Any) -> requests.Response:
         try:
-            answer = _session(urlsplit(self._url).hostname or "").request(
-                method, f"{self._url}/{name}", timeout=_WITHIN, **request
+            answer = session_of(urlsplit(self._url).hostname or "").request(
+                method, f"{self._url}/{name}", timeout=WITHIN, **request
             )
         except requests.RequestException as error:
             raise StoreError(f"{self._url}: {type(error).__name__}") from None
-        if answer.status_code in _STILL:
-            raise StoreError(f"{self._url}: {_STILL[answer.status_code]}")
+        if answer.status_code in STILL:
+            raise StoreError(f"{self._url}: {STILL[answer.status_code]}")
         return answer
 
 
@@ -131,16 +131,16 @@ def check_dicomweb(target: str) -> None:
     Raises:
         StoreError: it is not, or does not, as far as a search tells; the message says the remedy.
     """
-    url = address(target)
+    url = address(target.partition("?")[0])
     if urlsplit(url).hostname == _GOOGLE:
         check_credentials()
     try:
         with _new_session(urlsplit(url).hostname or "") as session:
-            answer = session.get(f"{url}/studies?limit=1", headers=_JSON, timeout=_CHECK_WITHIN)
+            answer = session.get(f"{url}/studies?limit=1", headers=JSON, timeout=_CHECK_WITHIN)
     except requests.RequestException as error:
         raise StoreError(f"{url}: {type(error).__name__}; is the server reachable?") from None
-    if answer.status_code in _STILL:
-        raise StoreError(f"{url}: {_STILL[answer.status_code]}; {_remedy(url)}")
+    if answer.status_code in STILL:
+        raise StoreError(f"{url}: {STILL[answer.status_code]}; {_remedy(url)}")
     if not answer.ok:
         raise StoreError(f"{url}: no DICOMweb service answers there ({answer.status_code}); check the URL")
 
@@ -153,7 +153,7 @@ def _remedy(url: str) -> str:
 
 
 @cache
-def _session(host: str) -> requests.Session:
+def session_of(host: str) -> requests.Session:
     """Return this process's session with a server.
 
     A request that ends in 408, 429 or 5xx, or has no answer, is sent again, after 0.5 s, 1 s, … 32 s: the
@@ -190,16 +190,21 @@ def _message(data: bytes) -> dict[str, Any]:
     head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
     kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
     body = b"".join([head, data, f"\r\n--{boundary}--\r\n".encode()])
-    return {"headers": {**_JSON, "Content-Type": kind}, "data": body}
+    return {"headers": {**JSON, "Content-Type": kind}, "data": body}
 
 
 def _only_part(answer: requests.Response) -> bytes:
     kind = Message()
     kind["Content-Type"] = answer.headers.get("Content-Type", "")
+    return content_of(kind, answer.content)
+
+
+def content_of(kind: Message, content: bytes) -> bytes:
+    """Return the one part of a multipart message, by its Content-Type; what is none as it is."""
     boundary = kind.get_param("boundary")
     if boundary is None:
-        return answer.content
-    part = answer.content.partition(b"\r\n\r\n")[2]
+        return content
+    part = content.partition(b"\r\n\r\n")[2]
     return part.rpartition(f"\r\n--{boundary}--".encode())[0]
 
 
