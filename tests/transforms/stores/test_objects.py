@@ -1,8 +1,9 @@
 """S3 and Azure that throttle, lose answers, refuse, ignore conditions, or hold names of all kinds."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from beamstop_transforms.stores import (
     list_level,
     list_remote,
     objects,
+    open_seekable,
     open_store,
 )
 
@@ -281,3 +283,42 @@ def test_patterns_find_the_same_however_they_are_listed(
     every = [it.path for it in branches if isinstance(it, Source)]
     every += [it.path for one in branches if isinstance(one, match.Branch) for it in match.list_branch(one)]
     assert sorted(every) == sorted(expected)
+
+
+def test_what_goes_wrong_with_the_reader_is_no_trouble_of_the_store(bucket: Bucket) -> None:
+    bucket.put("a.dcm", b"data")
+    with pytest.raises(ValueError, match="theirs"), open_seekable(f"{bucket.root}/a.dcm"):
+        raise ValueError("theirs")
+
+
+@pytest.mark.parametrize("bucket", ["s3"], indirect=True)
+@pytest.mark.parametrize("said", ["", "<Error><Code>PermanentRedirect</Code></Error>"])
+def test_a_bucket_of_another_region_is_said(bucket: Bucket, way: Between, said: str) -> None:
+    way.answers = {"GET": (301, said)}
+    with pytest.raises(StoreError, match="it is in another region; set AWS_REGION to that"):
+        check_remote([f"{bucket.root}/in"], [])
+
+
+@pytest.mark.parametrize("bucket", ["s3"], indirect=True)
+def test_credentials_of_a_process_are_used(
+    bucket: Bucket, way: Between, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As those of SSO and roles they lapse: botocore is asked again before they do."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    lapses = (datetime.now(UTC) + timedelta(minutes=11)).isoformat()
+    found = {
+        "Version": 1,
+        "AccessKeyId": "MADE",
+        "SecretAccessKey": "x",
+        "SessionToken": "t",
+        "Expiration": lapses,
+    }
+    (tmp_path / "made.json").write_text(json.dumps(found))
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = /bin/cat {tmp_path}/made.json\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    check_remote([f"{bucket.root}/in"], [])
+    credentials = clients._AwsCredentials(clients.find_aws_credentials())()
+    assert (credentials["access_key_id"], credentials["token"]) == ("MADE", "t")
+    assert credentials["expires_at"] < datetime.now(UTC) + timedelta(minutes=11)
+    assert "Credential=MADE/" in way.authorizations[-1]

@@ -94,7 +94,7 @@ def _check_bucket(at: Address) -> None:
         code = code_of(error)
         if code in NO_BUCKET:
             raise no_bucket(at) from None
-        if code in _ELSEWHERE:
+        if code in _ELSEWHERE or "redirect" in str(error):
             raise StoreError(f"{at.place}: it is in another region; set AWS_REGION to that") from None
         if is_lapsed(error):
             refused = f"{at.place}: the credentials are refused ({code})"

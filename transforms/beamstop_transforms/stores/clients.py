@@ -169,6 +169,13 @@ def status_of(error: Exception) -> int | None:
     return int(found[1]) if found else None
 
 
+def is_invalid_name(error: Exception) -> bool:
+    """Say whether the client cannot ask for an object of this name; see `docs/stores.md`, Names."""
+    from obstore.exceptions import InvalidPathError
+
+    return isinstance(error, InvalidPathError) or str(error).startswith("Could not parse path")
+
+
 def is_lapsed(error: Exception) -> bool:
     """Say whether a store does not know, or no longer, who asks."""
     from obstore.exceptions import UnauthenticatedError
@@ -217,7 +224,9 @@ def usable(at: Address) -> Iterator[None]:
     try:
         with signed_in(at):
             yield
-    except (InvalidPathError, ValueError):
+    except (InvalidPathError, ValueError) as error:
+        if not is_invalid_name(error):
+            raise
         raise StoreError(
             f"{at.place}: a name there has an empty part (//), . or .. for a part, or a line break in it, "
             "which cannot be asked for; rename the object, or leave its folder out"

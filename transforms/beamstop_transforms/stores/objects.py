@@ -14,6 +14,7 @@ from beamstop_transforms.stores.clients import (
     bucket_of,
     code_of,
     is_denied,
+    is_invalid_name,
     is_kept,
     no_bucket,
     signed_in,
@@ -195,7 +196,9 @@ def _as_os_error(path: str) -> Iterator[Address]:
     try:
         with signed_in(at):
             yield at
-    except ValueError:  # a name that the client cannot send: see `docs/stores.md`
+    except ValueError as error:
+        if not is_invalid_name(error):
+            raise
         raise OSError("InvalidName") from None
     except BaseError as error:
         raise (PermissionError if is_denied(error) else OSError(code_of(error))) from None
@@ -208,19 +211,16 @@ def open_object(path: str) -> Iterator[Any]:
     from obstore.exceptions import GenericError
 
     at = Address.of(path)
-    bucket = bucket_of(at.kind, at.bucket)
     with usable(at):
         try:
-            beginning = obstore.get(bucket, at.name, options={"range": (0, _SMALL)})
+            beginning = obstore.get(bucket_of(at.kind, at.bucket), at.name, options={"range": (0, _SMALL)})
             size, content = beginning.meta["size"], bytes(beginning.bytes())
         except GenericError as error:
             if code_of(error) != "InvalidRange":  # there is not a single byte
                 raise
             size, content = 0, b""
-        if size <= _SMALL:
-            yield io.BytesIO(content)
-            return
-        yield io.BufferedReader(_Parts(at, size), _PART)
+    # What goes wrong with whoever reads it is no trouble of the store's.
+    yield io.BytesIO(content) if size <= _SMALL else io.BufferedReader(_Parts(at, size), _PART)
 
 
 class _Parts(io.RawIOBase):
