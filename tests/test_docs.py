@@ -19,7 +19,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import CTImageStorage
 from ruamel.yaml import YAML
 
-from beamstop import Rejected, deidentify
+from beamstop import Rejected, deidentify, load_recipe, load_subjects
 from beamstop.audit import CHANGES, CROSSWALK, FINDINGS, INSTANCES, PRUNED_FILES
 from beamstop.recipe.load import parse_recipe, recipe_names
 from beamstop.recipe.model import Recipe, SubjectPart
@@ -164,6 +164,24 @@ def test_the_table_of_subjects_shown_does_what_is_said(
     (block,) = _blocks("subjects.md", "yaml")
     assert YAML(typ="safe").load(block)["subjects"].keys() == SubjectPart.model_fields.keys()
     parse_recipe(block)
+
+
+def test_the_filters_of_a_cohort_shown_turn_away_what_is_said(tmp_path: Path, key: bytes) -> None:
+    (block,) = _blocks("cohort.md", "yaml")
+    (tmp_path / "ours.yaml").write_text(block)
+    (tmp_path / "wanted.txt").write_text("ACC-1\n")
+    recipe = load_recipe(tmp_path / "ours.yaml")
+    lists = load_subjects(None, recipe, key)
+    fits = {"StudyDate": "20210101", "PatientBirthDate": "20041231", "AccessionNumber": "ACC-1"}
+    assert deidentify(_dataset(**fits), recipe, key, subjects=lists).methods
+    for other, reason in [
+        ({"StudyDate": "20191231"}, "period"),
+        ({"PatientBirthDate": "20050101"}, "adults"),
+        ({"SeriesDescription": "3-Plane Localizer"}, "localizers"),
+        ({"AccessionNumber": "ACC-2"}, "consent"),
+    ]:
+        with pytest.raises(Rejected, match=f"criterion_{reason}"):
+            deidentify(_dataset(**{**fits, **other}), recipe, key, subjects=lists)
 
 
 def _dataset(**attributes: str) -> Dataset:

@@ -17,7 +17,7 @@ from beamstop.dicom.tags import is_private_creator, private_block_start, tag_nam
 from beamstop.dicom.walk import Place, is_readable, walk
 from beamstop.errors import RecipeError, Refusal, Rejected
 from beamstop.ocr import load_detector
-from beamstop.recipe.model import CustomBouncer, Recipe, Reject
+from beamstop.recipe.model import CustomBouncer, Listed, Recipe, Reject
 from beamstop.rules.operators import BY_ACTION, Operator
 from beamstop.rules.plans import Planner
 from beamstop.rules.profile import BASIC, METHOD_CODES, edition
@@ -147,9 +147,13 @@ def _area(x: int | None, y: int | None, width: int | None, height: int | None) -
     return f"x {x} y {y} width {width} height {height}"
 
 
-def _bouncer(entry: str | Reject | CustomBouncer) -> str:
-    if isinstance(entry, Reject):
-        return f"reject {entry.reject}" + (f", because {entry.because}" if entry.because else "")
+def _bouncer(entry: str | Listed | Reject | CustomBouncer) -> str:
+    if isinstance(entry, Reject | Listed):
+        named = f"{entry.name}: " if entry.name else ""
+        what = entry.reject
+        if isinstance(entry, Listed):
+            what = f"{entry.attribute} {entry.reject} in {entry.listed}"
+        return f"{named}reject {what}" + (f", because {entry.because}" if entry.because else "")
     return entry.bouncer if isinstance(entry, CustomBouncer) else entry
 
 

@@ -64,7 +64,7 @@ class Job:
         suspects: source_id → reason of the sources that broke an earlier run.
         careful: source_ids of what workers elsewhere were at when they died: see `Attempts`.
         recovered: see `recovered_runs`.
-        lines: of the table of subjects; none for no table.
+        lines: of the table of subjects and of lists that bouncers go by; none for neither.
         subjects: the table, once it is where workers find it.
         output_keeps: OUTPUT is in a bucket in which nothing can be replaced or removed.
         load_detector: loads the text detector, once per worker process.
@@ -166,7 +166,7 @@ def check_key(key: str | None, ephemeral: bool, incremental: bool = False) -> No
 
 
 def lines_of(subjects: str | None, recipe: Recipe, key: str) -> tuple[Line, ...]:
-    """Return the lines of a table of subjects; none for no table.
+    """Return the lines of a table of subjects, and of the lists that bouncers go by; none for neither.
 
     Args:
         subjects: a file or object; None for none.
@@ -179,9 +179,9 @@ def lines_of(subjects: str | None, recipe: Recipe, key: str) -> tuple[Line, ...]
     if subjects is None:
         if recipe.subjects is not None:
             recipe.bouncers_of(None)
-        return ()
+        return tuple(recipe.read_lists(resolve_key(key)))
     with _here(subjects) as path:
-        return tuple(recipe.read_subjects(path, resolve_key(key)))
+        return (*recipe.read_subjects(path, resolve_key(key)), *recipe.read_lists(resolve_key(key)))
 
 
 @contextmanager
@@ -302,7 +302,7 @@ def check_stream(job: Job, here: bool) -> None:
         "--limit": job.limit,
         "--attributes": job.attributes,
         "--png": job.png,
-        "--subjects": job.lines,
+        "--subjects, or a list of the recipe's bouncers,": job.lines,
     }
     for option, given in refused.items():
         if given:

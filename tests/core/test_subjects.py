@@ -1,5 +1,6 @@
 """What a table of one's own pseudonyms may say, and what is made of it."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tests.conftest import MakeDataset
 from beamstop import Rejected, deidentify, deidentify_bytes, load_subjects
 from beamstop.errors import SubjectsError
 from beamstop.identity import Subject
-from beamstop.recipe.load import parse_recipe
+from beamstop.recipe.load import load_recipe, parse_recipe
 from beamstop.recipe.model import Recipe
 from beamstop.subjects import Subjects, compiled
 from beamstop.verify import verify_pair
@@ -255,3 +256,67 @@ def test_a_recipe_that_speaks_of_a_table_does_nothing_without_one(
 ) -> None:
     with pytest.raises(SubjectsError, match="it has subjects:, so that a table is needed"):
         deidentify(make_dataset(), MERGED, key)
+
+
+LISTED = """
+bouncers:
+- {listed: wanted.txt, attribute: AccessionNumber}
+- {listed: objected.txt, attribute: PatientID, reject: listed, name: objection}
+pseudonyms: {normalize: [case]}
+"""
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Recipe:
+    """Return a recipe that goes by two lists, which lie beside it."""
+    (tmp_path / "wanted.txt").write_text("ACC-1\nACC-2\n\n")
+    (tmp_path / "objected.txt").write_text("r-1001\n")
+    path = tmp_path / "ours.yaml"
+    path.write_text(f"profile: basic\n{LISTED}")
+    return load_recipe(path)
+
+
+def test_bouncers_go_by_lists_in_files(listed: Recipe, make_dataset: MakeDataset, key: bytes) -> None:
+    lists = load_subjects(None, listed, key)
+
+    def outcome(**attributes: str) -> str:
+        try:
+            return deidentify(make_dataset(**attributes), listed, key, subjects=lists).dataset.PatientID
+        except Rejected as refusal:
+            return f"{refusal.reason}, {refusal.detail}"
+
+    assert outcome(AccessionNumber="ACC-3", PatientID="R-1002") == "unlisted, AccessionNumber"
+    assert outcome(AccessionNumber="", PatientID="R-1002") == "unlisted, AccessionNumber"
+    assert outcome(AccessionNumber="ACC-1", PatientID="R-1001") == "criterion_objection, PatientID"
+    keyed = deidentify(make_dataset(PatientID="R-1002"), BASIC, key).dataset.PatientID
+    assert outcome(AccessionNumber="ACC-1", PatientID="R-1002") != keyed  # the recipe takes case away
+    assert len(outcome(AccessionNumber="ACC-2", PatientID="R-1002")) == 16
+
+
+def test_no_value_of_a_list_travels_with_the_recipe(
+    listed: Recipe, make_dataset: MakeDataset, key: bytes, tmp_path: Path
+) -> None:
+    travels = pickle.dumps(listed)
+    for value in (b"ACC-1", b"r-1001", str(tmp_path).encode()):
+        assert value not in travels
+    data = compiled(listed.read_lists(key), listed.identity(key))
+    assert b"ACC-1" not in data
+    assert listed.digest == load_recipe(tmp_path / "ours.yaml").digest
+
+
+def test_a_list_that_was_not_loaded_lets_nobody_in(
+    listed: Recipe, make_dataset: MakeDataset, key: bytes
+) -> None:
+    with pytest.raises(SubjectsError, match="the list was not loaded"):
+        deidentify(make_dataset(), listed, key)
+
+
+@pytest.mark.parametrize(("text", "why"), [(None, "No such file"), ("\n", "the list is empty")])
+def test_a_list_that_cannot_be_read_stops_the_run(
+    listed: Recipe, tmp_path: Path, key: bytes, text: str | None, why: str
+) -> None:
+    (tmp_path / "wanted.txt").unlink()
+    if text is not None:
+        (tmp_path / "wanted.txt").write_text(text)
+    with pytest.raises(SubjectsError, match=why):
+        load_subjects(None, listed, key)

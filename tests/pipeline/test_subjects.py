@@ -251,3 +251,30 @@ def test_a_run_elsewhere_finds_the_table_in_audit_and_leaves_none_there(
     assert not (audit / ".partial" / job.run_id).exists()
     record = json.loads((audit / "runs" / f"{job.run_id}.json").read_text())
     assert record["counts"]["reasons"] == {"rejected/refused": 2}
+
+
+def test_each_filter_of_a_cohort_is_counted_by_its_name(run: Any, archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "wanted.txt").write_text("P-2002\nR-1001\n")
+    (tmp_path / "ours.yaml").write_text(
+        "profile: basic\nbouncers:\n"
+        "- {listed: wanted.txt, attribute: PatientID, name: consent}\n"
+        "- {reject: \"not StudyDate.between('2024', '2025')\", name: period}\n"
+        "- {reject: \"SeriesDescription.matches('*localizer*')\", name: kind}\n"
+    )
+    dataset = dcmread(archive / "1.dcm")
+    dataset.SeriesDescription = "3-plane Localizer"
+    dataset.save_as(archive / "1.dcm")
+    dataset = dcmread(archive / "2.dcm")
+    dataset.StudyDate = "20231231"
+    dataset.save_as(archive / "2.dcm")
+    ours = str(tmp_path / "ours.yaml")
+    ran = run(archive, recipe=ours, workers=2, more=INCREMENTAL)
+    assert ran.record["counts"]["reasons"] == {"rejected/criterion_kind": 1, "rejected/criterion_period": 1}
+    again = run(archive, recipe=ours, more=INCREMENTAL)
+    assert again.record["counts"]["skipped"] == 3
+    everything = b"".join(path.read_bytes() for path in ran.audit.rglob("*") if path.is_file())
+    assert b"R-1001" not in everything
+    assert b"wanted.txt" not in everything
+    (tmp_path / "wanted.txt").write_text("R-1001\n")
+    without = run(archive, recipe=ours)
+    assert without.record["counts"]["reasons"]["rejected/criterion_consent"] == 1

@@ -13,6 +13,7 @@ from beamstop import ocr
 from beamstop.changes import Change
 from beamstop.dicom.files import Encoded, copy_of, encode, read_dicom
 from beamstop.dicom.pydicom_guards import guarded
+from beamstop.errors import SubjectsError
 from beamstop.identity import Identity, Lines
 from beamstop.recipe.model import Recipe
 from beamstop.rules.bouncers import Bouncer
@@ -181,11 +182,11 @@ def deidentify_bytes(
     return run(dataset, recipe, recipe.identity(key, subjects), detector).encoded.data
 
 
-def load_subjects(path: str | os.PathLike[str], recipe: Recipe, key: bytes) -> Subjects:
-    """Return a table of one's own pseudonyms for `deidentify`: a CSV, TSV or Parquet file.
+def load_subjects(path: str | os.PathLike[str] | None, recipe: Recipe, key: bytes) -> Subjects:
+    """Return a table of one's own pseudonyms, and the lists that the bouncers go by, for `deidentify`.
 
     Args:
-        path: the file; docs/subjects.md says what is in it.
+        path: a CSV, TSV or Parquet file, docs/subjects.md says what is in it; None for lists alone.
         recipe: whose `subjects` says how it is read.
         key: of the run.
 
@@ -193,7 +194,10 @@ def load_subjects(path: str | os.PathLike[str], recipe: Recipe, key: bytes) -> S
         SubjectsError: it cannot be used.
     """
     identity = recipe.identity(key)
-    return Subjects(compiled(recipe.read_subjects(path, key), identity), identity)
+    lines = [*(recipe.read_subjects(path, key) if path is not None else ()), *recipe.read_lists(key)]
+    if not lines:
+        raise SubjectsError("there is no table, and the recipe goes by no list: leave subjects out")
+    return Subjects(compiled(lines, identity), identity)
 
 
 def detector_for(recipe: Recipe, load_detector: DetectorLoader) -> TextDetector | None:

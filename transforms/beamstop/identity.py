@@ -48,6 +48,13 @@ class Subject(NamedTuple):
 class Lines(Protocol):
     """The lines of a table of one's own pseudonyms."""
 
+    @property
+    def has_subjects(self) -> bool:
+        """Whether there are lines about subjects, and not lists alone."""
+
+    def is_listed(self, value: str, name: str) -> bool:
+        """Say whether a value, or one of several, is in a list of a bouncer."""
+
     def of_patient(self, patient_id: str, issuer: str) -> Subject | None:
         """Return the line of a PatientID; None for one who is in no line."""
 

@@ -33,6 +33,7 @@ _SHORTEST_TELLING = 4  # characters, as CheckLeaks has it
 _NO_PATIENT = "none"  # the folder of instances that have no PatientID, in small letters
 _SIGNS = re.compile(r"[\W_]+")
 _WHOLE = re.compile(r"(-?\d+)(?:\.0+)?")
+_OF_PATIENT_IDS = "PatientID "  # how the names of such lists begin
 _NAMED = 5  # line numbers in one message
 _AT_ONCE = 10_000  # rows of Parquet
 
@@ -43,6 +44,7 @@ class Kind(IntEnum):
     PATIENT = 1
     ISSUED = 2  # by issuer and PatientID
     ACCESSION = 4
+    LISTED = 8  # a value in a list that a bouncer goes by
 
 
 class Line(NamedTuple):
@@ -51,8 +53,8 @@ class Line(NamedTuple):
     Attributes:
         number: of the line in the file; the header is line 1.
         kind: what it is found by.
-        original: PatientID or accession number.
-        issuer: of the PatientID.
+        original: PatientID, accession number, or a value in a list.
+        issuer: of the PatientID; of a value in a list, the name of the list.
         subject: what it says.
         key: the keyed digest by which it is found, 16 bytes.
     """
@@ -98,6 +100,34 @@ def read_subjects(
     if not lines:
         raise SubjectsError("--subjects: the table has no line but its header")
     return lines
+
+
+def read_list(path: str | os.PathLike[str], name: str, identity: Identity) -> list[Line]:
+    """Read a list of values, one a line.
+
+    Args:
+        path: a text file in UTF-8.
+        name: what the list is called.
+        identity: `recipe.identity(key)`.
+
+    Raises:
+        SubjectsError: it cannot be read, or is empty.
+    """
+    try:
+        texts = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise SubjectsError(f"bouncers: listed: {path}: {error.strerror}; check the path") from None
+    except UnicodeDecodeError:
+        raise SubjectsError(f"bouncers: listed: {path}: the file is not UTF-8; save it as such") from None
+    values = {text.strip(): number for number, text in enumerate(texts, start=1) if text.strip()}
+    if not values:
+        raise SubjectsError(f"bouncers: listed: {path}: the list is empty")
+    kind, nothing = Kind.LISTED, Subject("")
+    lines = (
+        Line(number, kind, value, name, nothing, line_key(identity, kind, value, name))
+        for value, number in values.items()
+    )
+    return list({line.key: line for line in lines}.values())
 
 
 class _Wrong:
@@ -394,6 +424,15 @@ class Subjects:
                 raise SubjectsError(_CHANGED)
             return cls(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), identity)
 
+    @property
+    def has_subjects(self) -> bool:
+        """Whether there are lines about subjects, and not lists alone."""
+        return bool(self._kinds & ~Kind.LISTED)
+
+    def is_listed(self, value: str, name: str) -> bool:
+        """Say whether a value, or one of several, is in a list."""
+        return any(self._find(Kind.LISTED, it.strip(), name) is not None for it in value.split("\\"))
+
     def of_patient(self, patient_id: str, issuer: str) -> Subject | None:
         """See `Lines`."""
         found = (self._find(*way) for way in _ways(patient_id, issuer, ""))
@@ -444,6 +483,6 @@ def _ways(patient_id: str, issuer: str, accession: str) -> Iterator[tuple[Kind, 
 
 def line_key(identity: Identity, kind: Kind, original: str, issuer: str = "") -> bytes:
     """Return the keyed digest by which a line is found."""
-    if kind is not Kind.ACCESSION:
+    if kind in (Kind.PATIENT, Kind.ISSUED) or issuer.startswith(_OF_PATIENT_IDS):
         original = identity.one_writing(original)
     return identity.digest("subject", kind.name, original, issuer)[:_DIGEST_LENGTH]

@@ -74,7 +74,7 @@ def crosswalk(
             if loaded is None:
                 raise ConfigurationError("--subjects: the recipe says how it is read; name it with --recipe")
             own = loaded.identity(identity.key)
-            lines = loaded.read_subjects(subjects, identity.key)
+            lines = [*loaded.read_subjects(subjects, identity.key), *loaded.read_lists(identity.key)]
             check_subjects(audit, identity, table_digest(lines, own).hex())
         found = Crosswalk(audit, inputs or [], identity, loaded, find)
         if output is None:

@@ -179,7 +179,8 @@ def explain_file(
             why = (os.strerror(error.errno) if error.errno else type(error).__name__).lower()
             raise DeidError(f"FILE: {why}; name one DICOM file") from None
         key = secrets.token_bytes(32)
-        table = load_subjects(subjects, loaded, key) if subjects is not None else None
+        is_needed = subjects is not None or loaded.has_lists
+        table = load_subjects(subjects, loaded, key) if is_needed else None
         found = explain_instance(data, loaded, key, subjects=table)
         for line in describe_instance(found, show_values):
             typer.echo(line)

@@ -18,6 +18,8 @@ REMEDIES = {
     "slide_label": "Nothing: its letters, codes and handwriting name the patient.",
     "refused": "Nothing: the table of subjects refuses it.",
     "not_in_table": "If it is wanted, give it a line in the table of subjects.",
+    "listed": "Nothing: a list of the recipe turns it away.",
+    "unlisted": "If it is wanted, put it into the list that the recipe names.",
     "criterion": "Nothing: the recipe turns it away.",
     "pixels_undecodable": "Look at the original in a viewer; ask its archive for another copy.",
     "pixels_unsupported": "Convert the original to a plain transfer syntax, and run again.",

@@ -87,9 +87,9 @@ def _check_subjects(record: Mapping[str, Any], job: Job, is_accepted: bool) -> N
     changed = changes(job.audit, identity, before, job.subjects_digest, job.absent, job.lines)
     if changed is not None and changed.untraceable:
         raise ConfigurationError(
-            f"--subjects: {changed.untraceable} lines, by accession number or by PatientID in a recipe with "
-            "with_issuer, are others than in the newest run, and what was made under them cannot be found; "
-            "run once without --incremental, then again with it (and --prune)"
+            f"--subjects: {changed.untraceable} lines, by accession number, of a list of the recipe's, or by "
+            "PatientID in one with with_issuer, are others than in the newest run, and what was made under "
+            "them cannot be found; run once without --incremental, then again with it (and --prune)"
         )
 
 

@@ -71,7 +71,7 @@ insert: {PatientComment: x}
         "r.yaml, line 14: bouncers.2: 'nonsense' is none of non-standard-sop-class, encapsulated-document, "
         "key-object, presentation-state, slide-label",
         "r.yaml, line 14: bouncers.3: write one of non-standard-sop-class, encapsulated-document, "
-        "key-object, presentation-state, slide-label, or a mapping with reject or bouncer",
+        "key-object, presentation-state, slide-label, or a mapping with reject, listed or bouncer",
         "r.yaml, line 15: insert.PatientComment: 'PatientComment': no attribute has this keyword; did you "
         "mean PatientComments?",
     ]

@@ -142,10 +142,34 @@ def test_looking_does_not_change_the_dataset():
         ("StationName.equals('')", False),
         ("not StationName.exists() and (Modality.equals('CT') or Modality.equals('US'))", True),
         ("Modality.equals('CT') OR NOT Rows.exists()", True),
+        ("SeriesDescription.matches('*mprage*')", True),
+        ("SeriesDescription.matches('mprage*')", False),
+        ("SeriesDescription.matches('T1 [mm] ?prage sag')", False),
+        ("SeriesDescription.matches('t1 mprage sa?')", True),
+        ("ProtocolName.matches('*')", False),
+        ("StudyDate.between('20200101', '20201231')", True),
+        ("StudyDate.between('2020', '2020')", True),
+        ("StudyDate.between('202003', '202004')", False),
+        ("StudyDate.between('20200229', '2020-02-29')", True),
+        ("StudyDate.before('20200229')", False),
+        ("StudyDate.before('202003')", True),
+        ("StudyDate.after('202001')", True),
+        ("StudyDate.after('202002')", False),
+        ("AcquisitionDateTime.between('2020', '2020')", True),
+        ("SeriesDate.before('2021')", False),
+        ("ContentDate.before('2021') or ContentDate.after('1900')", False),
+        ("not SeriesDate.between('1900', '2100')", True),
     ],
 )
 def test_a_criterion_is_read_as_idiscore_writes_it(criterion, fits):
-    instance = dataset(Modality="US", ImageType=["DERIVED", "SECONDARY"])
+    instance = dataset(
+        Modality="US",
+        ImageType=["DERIVED", "SECONDARY"],
+        SeriesDescription="T1 MPRAGE sag",
+        StudyDate="20200229",
+        AcquisitionDateTime="20200229120000.5+0100",
+        ContentDate="20209999",
+    )
     assert parse_criterion(criterion)(instance) is fits
 
 
@@ -155,7 +179,12 @@ def test_a_criterion_is_read_as_idiscore_writes_it(criterion, fits):
         "Modality",
         "Modality.equals(Rows)",
         "Modlity.exists()",
-        "Modality.matches('x')",
+        "Modality.resembles('x')",
+        "Modality.between('2020', '2021')",
+        "StudyDate.between('2021', '2020')",
+        "StudyDate.between('2020')",
+        "StudyDate.after('yesterday')",
+        "StudyDate.after('20200230')",
         "Modality.equals('x'",
         "f('x')",
     ],
@@ -177,6 +206,16 @@ def test_the_reason_names_what_a_criterion_reads_and_no_value_of_it():
     with pytest.raises(Rejected) as refusal:
         bounce(dataset(PatientID="R-1", Modality="CT"), recipe.bouncer_instances)
     assert refusal.value.detail == "PatientID, Modality"
+
+
+def test_a_filter_with_a_name_has_a_reason_of_its_own():
+    recipe = "bouncers: [{reject: \"not StudyDate.between('2020', '2021')\", name: period}]"
+    assert reason(dataset(StudyDate="20190101"), recipe) == "criterion_period"
+    assert reason(dataset(StudyDate="20200101"), recipe) is None
+    (bouncer,) = pickle.loads(pickle.dumps(parse_recipe(recipe).bouncer_instances))  # noqa: S301
+    assert bouncer.reason == "criterion_period"
+    with pytest.raises(RecipeError, match="pattern"):
+        parse_recipe("bouncers: [{reject: Modality.exists(), name: Jane Roe}]")
 
 
 WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"

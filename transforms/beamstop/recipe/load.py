@@ -40,6 +40,8 @@ def load_recipe(name_or_path: str | os.PathLike[str] = "default") -> Recipe:
     recipe = parse_recipe(*read_recipe(name_or_path))
     if not _is_file(name_or_path):
         recipe._given = recipe.name
+    else:
+        recipe._folder = os.path.dirname(os.path.abspath(name_or_path))
     return recipe
 
 

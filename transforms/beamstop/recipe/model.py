@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from itertools import chain, starmap
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -33,6 +34,7 @@ from beamstop.rules import payloads
 from beamstop.rules.bouncers import (
     Bouncer,
     CriterionBouncer,
+    ListBouncer,
     RejectEncapsulatedImageStorage,
     RejectKeyObject,
     RejectNonStandardDicom,
@@ -64,7 +66,7 @@ from beamstop.rules.profile import (
 from beamstop.rules.rules import Profile, Rule, RuleSet
 from beamstop.rules.tag_identifiers import Identifier, TagPath, parse_identifier
 from beamstop.standard.actions import Action
-from beamstop.subjects import COLUMNS, Line, read_subjects
+from beamstop.subjects import COLUMNS, Line, read_list, read_subjects
 from beamstop.text.burned_words import word_test
 from beamstop.text.detector import TextPolicy
 from beamstop.text.judge import MARKERS
@@ -137,11 +139,36 @@ class CustomOperator(_Entry):
         return public_path(path)
 
 
+_FilterName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,39}$")]
+
+
 class Reject(_Part):
     """Turn away what fits a criterion."""
 
     reject: str
     because: str = ""
+    name: _FilterName | None = Field(
+        default=None, description="the audit's reason is criterion_<name>, by which the report counts"
+    )
+
+
+class Listed(_Part):
+    """Turn away by a list of values in a file."""
+
+    listed: str = Field(description="a text file, one value a line; below the recipe's folder, or absolute")
+    attribute: str
+    reject: Literal["listed", "unlisted"] = "unlisted"
+    because: str = ""
+    name: _FilterName | None = None
+
+    @field_validator("attribute")
+    @classmethod
+    def _known(cls, keyword: str) -> str:
+        if tag_for_keyword(keyword) is None:
+            raise ValueError(
+                f"{keyword!r}: no attribute has this keyword{did_you_mean(keyword, keyword_dict)}"
+            )
+        return keyword
 
 
 class CustomBouncer(_Part):
@@ -308,7 +335,7 @@ SingleEntry = (
 )
 _Several = Annotated[list[Annotated[SingleEntry, _BY_KIND]], Field(min_length=1)]
 AttributeEntry = Annotated[SingleEntry | Annotated[_Several, Tag("several")], _BY_KIND]
-KINDS_OF_ENTRIES = frozenset({"code", "several", *_ENTRIES, "shipped", "reject", "bouncer"})
+KINDS_OF_ENTRIES = frozenset({"code", "several", *_ENTRIES, "shipped", "reject", "listed", "bouncer"})
 BouncerName = Literal[
     "non-standard-sop-class", "encapsulated-document", "key-object", "presentation-state", "slide-label"
 ]
@@ -317,7 +344,7 @@ BouncerName = Literal[
 def _kind_of_bouncer(entry: object) -> str | None:
     if isinstance(entry, str):
         return "shipped"
-    kinds = {"reject": Reject, "bouncer": CustomBouncer}
+    kinds = {"listed": Listed, "reject": Reject, "bouncer": CustomBouncer}
     if isinstance(entry, Mapping):
         return next((name for name in kinds if name in entry), None)
     return next((name for name, kind in kinds.items() if isinstance(entry, kind)), None)
@@ -325,12 +352,14 @@ def _kind_of_bouncer(entry: object) -> str | None:
 
 BouncerEntry = Annotated[
     Annotated[BouncerName, Tag("shipped")]
+    | Annotated[Listed, Tag("listed")]
     | Annotated[Reject, Tag("reject")]
     | Annotated[CustomBouncer, Tag("bouncer")],
     Discriminator(
         _kind_of_bouncer,
         custom_error_type="bouncer",
-        custom_error_message=f"write one of {', '.join(_BOUNCERS)}, or a mapping with reject or bouncer",
+        custom_error_message=f"write one of {', '.join(_BOUNCERS)}, "
+        "or a mapping with reject, listed or bouncer",
     ),
 ]
 
@@ -364,6 +393,7 @@ class Recipe(_Part):
     kskit: dict[str, Any] | None = Field(default=None, description="a kskit recipe, as it was read")
     _renamed: tuple[str, ...] = PrivateAttr(default=())
     _given: str = PrivateAttr(default="")
+    _folder: str = PrivateAttr(default="")
 
     @field_validator("options")
     @classmethod
@@ -386,6 +416,12 @@ class Recipe(_Part):
     def model_post_init(self, _context: Any) -> None:
         """Build rules and bouncers now, so that a mistake shows before the first file is read."""
         _ = self.planner, self.bouncer_instances, self.text_policy
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Return what travels to workers: not the folder, which is the user's own."""
+        state = super().__getstate__()
+        private = state["__pydantic_private__"] or {}
+        return {**state, "__pydantic_private__": {**private, "_folder": ""}}
 
     @cached_property
     def digest(self) -> str:
@@ -456,14 +492,18 @@ class Recipe(_Part):
         Raises:
             SubjectsError: the recipe speaks of a table and there is none.
         """
-        if subjects is None:
+        bouncers = self.bouncer_instances
+        if subjects is None or not subjects.has_subjects:
             if self.subjects is not None:
                 raise SubjectsError(
                     "recipe: it has subjects:, so that a table is needed; name it with --subjects"
                 )
-            return self.bouncer_instances
-        absent = (self.subjects or SubjectPart()).absent == "reject"
-        return (RejectSubject(subjects, absent), *self.bouncer_instances)
+        else:
+            absent = (self.subjects or SubjectPart()).absent == "reject"
+            bouncers = (RejectSubject(subjects, absent), *bouncers)
+        if subjects is None:
+            return bouncers
+        return tuple(it.of(subjects) if isinstance(it, ListBouncer) else it for it in bouncers)
 
     @cached_property
     def text_policy(self) -> TextPolicy:
@@ -522,6 +562,21 @@ class Recipe(_Part):
             frozenset(self.pseudonyms.normalize),
             subjects,
         )
+
+    @property
+    def has_lists(self) -> bool:
+        """Whether bouncers go by lists in files."""
+        return any(isinstance(it, Listed) for it in self.bouncers)
+
+    def read_lists(self, key: bytes) -> list[Line]:
+        """Read the lists that the bouncers go by.
+
+        Raises:
+            SubjectsError: one cannot be used.
+        """
+        identity, entries = self.identity(key), [it for it in self.bouncers if isinstance(it, Listed)]
+        named = {_name_of(it): Path(self._folder, it.listed) for it in entries}
+        return [line for name, path in named.items() for line in read_list(path, name, identity)]
 
     def read_subjects(self, path: str | os.PathLike[str], key: bytes) -> list[Line]:
         """Read a table of subjects as this recipe says, and check it.
@@ -595,9 +650,16 @@ def _check_letters(name: str, tag: int, value: object) -> None:
         raise RecipeError(f"{name}: a value of VR {vr} has letters of ASCII alone: write it in these")
 
 
+def _name_of(entry: Listed) -> str:
+    return f"{entry.attribute} {entry.listed}"
+
+
 def _bouncer(entry: BouncerEntry) -> Bouncer:
+    reason = f"criterion_{entry.name}" if isinstance(entry, Reject | Listed) and entry.name else ""
+    if isinstance(entry, Listed):
+        return ListBouncer(entry.attribute, _name_of(entry), entry.reject == "listed", reason)
     if isinstance(entry, Reject):
-        return CriterionBouncer(entry.reject, entry.because)
+        return CriterionBouncer(entry.reject, entry.because, reason or "criterion")
     if isinstance(entry, CustomBouncer):
         return make_instance(entry.bouncer, Bouncer, entry.arguments)
     return _BOUNCERS[entry]()

@@ -8,11 +8,12 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from beamstop.dicom.elements import text_of
-from beamstop.errors import Rejected
+from beamstop.errors import Rejected, SubjectsError
 from beamstop.identity import Lines
 from beamstop.rules.criteria import parse_criterion
 from beamstop.rules.slide_labels import shows_slide_label
@@ -149,29 +150,64 @@ class RejectSubject(Bouncer):
             self._reject()
 
 
+class ListBouncer(Bouncer):
+    """Turns away instances by a list of values in a file.
+
+    Args:
+        attribute: the keyword of the attribute whose value is looked for.
+        name: of the list.
+        rejects_listed: what is in the list, and not what is not in it.
+        reason: the code that the audit shows; empty for `listed` or `unlisted`.
+        lists: the lists, as keyed digests; None until they are there.
+    """
+
+    def __init__(
+        self, attribute: str, name: str, rejects_listed: bool, reason: str = "", lists: Lines | None = None
+    ) -> None:
+        self.attribute, self.name, self.rejects_listed = attribute, name, rejects_listed
+        self.reason = reason or ("listed" if rejects_listed else "unlisted")
+        self._tag, self._lists = tag_for_keyword(attribute) or 0, lists
+
+    def of(self, lists: Lines) -> "ListBouncer":
+        """Return the same with the lists."""
+        return ListBouncer(self.attribute, self.name, self.rejects_listed, self.reason, lists)
+
+    def inspect(self, dataset: Dataset) -> None:
+        """Look for the value of the attribute; no value is in no list."""
+        value = text_of(dataset, self._tag)
+        if self._lists is None:
+            raise SubjectsError("bouncers: listed: the list was not loaded; do it with load_subjects")
+        if self._lists.is_listed(value, self.name) is self.rejects_listed:
+            self._reject(self.attribute)
+
+
 class CriterionBouncer(Bouncer):
     """Turns away what fits a criterion.
 
     Args:
         criterion: text as `parse_criterion` reads it.
         justification: why, for the reader of the recipe.
+        reason: the code that the audit shows.
 
     >>> CriterionBouncer("Modality.equals('US') and not BurnedInAnnotation.equals('NO')").reads_burned_in
     True
     """
 
-    reason = "criterion"
-
-    def __init__(self, criterion: str, justification: str = "") -> None:
+    def __init__(self, criterion: str, justification: str = "", reason: str = "criterion") -> None:
         self.criterion = criterion
         self.justification = justification
+        self.reason = reason
         self.reads_burned_in = _BURNED_IN in criterion
         # The audit names the attributes that the criterion reads: a value in it may be a patient's.
         self._reads = ", ".join(dict.fromkeys(re.findall(r"(\w+)\s*\.\s*\w+\s*\(", criterion)))
         self._fits = parse_criterion(criterion)
 
-    def __reduce__(self) -> tuple[type["CriterionBouncer"], tuple[str, str]]:
-        return type(self), (self.criterion, self.justification)  # the function of it cannot be pickled
+    def __reduce__(self) -> tuple[type["CriterionBouncer"], tuple[str, str, str]]:
+        return type(self), (
+            self.criterion,
+            self.justification,
+            self.reason,
+        )  # the function of it cannot be pickled
 
     def inspect(self, dataset: Dataset) -> None:
         """Evaluate the criterion."""

@@ -15,6 +15,7 @@ from beamstop.subjects import Kind, Line, line_key, table_digest
 from beamstop_transforms.stores import open_store
 
 SUBJECTS = "subjects"  # the folder of AUDIT
+_UNTRACEABLE = (Kind.ACCESSION, Kind.LISTED)  # nothing in the ledger tells whom these lines are about
 _MAC_LENGTH = 32
 # One line in 41 bytes.
 _ENTRY = np.dtype(
@@ -97,12 +98,13 @@ def changes(
     if before == now:
         return None
     everything = Changes(np.empty(0, np.uint64), everything=True)
-    if before is None and absent == "reject":
-        return everything  # whoever is in no line was let in
     old = _read(audit, before, identity)
     new = _read(audit, now, identity) if lines is None else _entries(lines, identity)
     if old is None or new is None:
         return everything
+    had, has = ((it["kind"] != Kind.LISTED).any() for it in (old, new))
+    if has and not had and absent == "reject":
+        return everything  # whoever is in no line was let in
     gone, came = ~_are_in(old, new), ~_are_in(new, old)
     is_new = came & ~np.isin(new["line"], old["line"])
     was_by_key = is_new & (absent == "key" or before is None)
@@ -110,8 +112,8 @@ def changes(
     by_patient = np.isin(old["line"], new["patient"][came & (new["kind"] == Kind.ISSUED)])
     found = np.concatenate([old["clean"][gone | by_patient], new["keyed"][was_by_key]]).astype(np.uint64)
     untraceable = np.union1d(
-        old["line"][gone & (old["kind"] == Kind.ACCESSION)],
-        new["line"][(came & (new["kind"] == Kind.ACCESSION)) | (was_by_key & (new["keyed"] == 0))],
+        old["line"][gone & np.isin(old["kind"], _UNTRACEABLE)],
+        new["line"][(came & np.isin(new["kind"], _UNTRACEABLE)) | (was_by_key & (new["keyed"] == 0))],
     )
     is_readmitted = bool((gone & (old["clean"] == 0)).any())
     reasons = ("duplicate", *["not_in_table"] * bool(is_new.any()), *["refused"] * is_readmitted)
@@ -131,7 +133,7 @@ def _entries(lines: Iterable[Line], identity: Identity) -> Any:
 
 def _entry(line: Line, identity: Identity) -> tuple[int, ...]:
     pseudonym, key = line.subject.pseudonym, line.key
-    by_patient, keyed = line.kind is not Kind.ACCESSION, 0
+    by_patient, keyed = line.kind not in _UNTRACEABLE, 0
     if by_patient and not (identity.with_issuer and line.kind is Kind.PATIENT):
         keyed = int(patient_numbers([identity.patient_id(line.original, line.issuer)], identity)[0])
     patient = _number(line_key(identity, Kind.PATIENT, line.original)) if by_patient else 0
