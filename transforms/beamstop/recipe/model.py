@@ -373,6 +373,10 @@ class Recipe(_Part):
     attributes: dict[str, AttributeEntry] = {}
     unlisted: Literal["keep", "remove"] = "keep"
     unknown: Literal["keep", "remove"] = "remove"
+    safe_private: Literal["listed", "declared"] = Field(
+        default="listed",
+        description="under retain-safe-private: what the lists have, or what a file calls safe as well",
+    )
     unknown_words: UnknownWords = "keep"
     vocabulary: list[str] = Field(default=[], description="words that stay where unknown words are removed")
     bouncers: list[BouncerEntry] = [
@@ -475,6 +479,7 @@ class Recipe(_Part):
             self.unknown_words,
             frozenset(fold(word) for word in self.vocabulary),
             asks_iod=self.kskit is None,  # kskit removes what its recipe does not list
+            trusts_declared=self.safe_private == "declared",
         )
 
     @cached_property

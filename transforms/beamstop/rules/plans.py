@@ -18,6 +18,7 @@ from beamstop.dicom.elements import text_of
 from beamstop.dicom.tags import vr_of
 from beamstop.dicom.views import view_of
 from beamstop.rules.bulk_data import has_no_place, operator_of
+from beamstop.rules.declared_private import Block, Declared, declared_blocks
 from beamstop.rules.operators import (
     BY_ACTION,
     BYTES_VRS,
@@ -121,6 +122,7 @@ _TIME = _values(r"(?:[01]\d|2[0-3])(?::?[0-5]\d(?::?(?:[0-5]\d|60)(?:\.\d{0,6})?
 _GRAMMARS = {"AS": _values(r"\d{1,3}[DWMYdwmy]?"), "DS": NUMBER, "IS": NUMBER, "TM": _TIME}
 _KEEP_TERMS = KeepTerms()
 _BULK_DATA = "beamstop:bulk data"
+_DECLARED = "beamstop:not declared safe"
 NOT_A_VALUE = Plan(Action.Z, BY_ACTION[Action.Z], "beamstop:not a value of its VR")
 
 
@@ -136,6 +138,8 @@ class Planner:
         asks_iod: where unlisted attributes go, those stay in some form without which the object is not valid.
         unknown_words: what happens to words of cleaned texts that no vocabulary knows.
         extra_words: folded words that the recipe adds to the vocabulary.
+        trusts_declared: what a file says to be safe of its private blocks stays, though no list has it.
+        declared: what this instance's file says of them.
     """
 
     profile: Profile
@@ -145,30 +149,35 @@ class Planner:
     unknown_words: UnknownWords = "keep"
     extra_words: frozenset[str] = frozenset()
     asks_iod: bool = True
+    trusts_declared: bool = False
+    declared: Declared = frozenset()
     _plans: dict[str, dict[Any, Plan]] = field(default_factory=dict, repr=False, compare=False)
     _kept: dict[tuple[int, ...], bool] = field(default_factory=dict, repr=False, compare=False)
-    _variants: dict[frozenset[Condition], "Planner"] = field(default_factory=dict, repr=False, compare=False)
+    _variants: dict[tuple[frozenset[Condition], Declared], "Planner"] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def for_instance(self, dataset: Dataset) -> "Planner":
-        """Return the planner for an instance, by which of the rules' conditions it fits.
+        """Return the planner for an instance: by the rules' conditions that it fits, and what it declares.
 
         Args:
             dataset: before anything in it is changed; its raw elements stay raw.
         """
         conditions = self._conditions
-        if not conditions:
+        declared: Declared = declared_blocks(dataset) if self.keeps_safe_private else frozenset()
+        if not conditions and not declared:
             return self
         view = view_of(dataset)
         fitting = frozenset(condition for condition in conditions if condition(view))
-        if not fitting:
+        if not fitting and not declared:
             return self
-        variant = self._variants.get(fitting)
+        variant = self._variants.get((fitting, declared))
         if variant is None:
             if len(self._variants) >= _MAX_VARIANTS:
                 self._variants.clear()
             profile = self.profile.holding(fitting)
-            variant = self._variants[fitting] = replace(
-                self, profile=profile, _plans={}, _kept={}, _variants={}
+            variant = self._variants[fitting, declared] = replace(
+                self, profile=profile, declared=declared, _plans={}, _kept={}, _variants={}
             )
         return variant
 
@@ -185,6 +194,10 @@ class Planner:
     def keeps_safe_private(self) -> bool:
         """Whether private elements stay that are known to hold no identity."""
         return RETAIN_SAFE_PRIVATE in self.options
+
+    @cached_property
+    def _safe_blocks(self) -> dict[Block, frozenset[int] | None]:
+        return dict(self.declared)
 
     @property
     def dates_stay(self) -> bool:
@@ -362,9 +375,19 @@ class Planner:
     def _safe_private(
         self, path: tuple[int, ...], creator: str | None, raw_vr: str | None, rule: Rule
     ) -> Plan:
-        """Keep a private attribute that the lists call safe; UIDs and dates in it are still ours."""
+        """Keep a private attribute that the lists call safe; UIDs and dates in it are still ours.
+
+        What the file itself does not call safe goes all the same (PS3.15 E.3.10).
+        """
         tag = path[-1]
         listed = safe_vr(creator or "", tag >> 16, tag & 0xFF)
+        block = (tag >> 16, (creator or "").strip())
+        if block in self._safe_blocks:
+            safe = self._safe_blocks[block]
+            if safe is not None and tag & 0xFF not in safe:
+                return Plan(Action.X, BY_ACTION[Action.X], _DECLARED)
+            if listed is None and self.trusts_declared and raw_vr != "UN":
+                listed = raw_vr
         if listed is None or listed == "PN":
             return Plan(Action.X, BY_ACTION[Action.X], rule.origin)
         vr = raw_vr if raw_vr not in {None, "UN"} else listed

@@ -43,6 +43,7 @@ from beamstop.recipe.model import Recipe
 from beamstop.rules.bulk_data import BULK_OPERATORS, is_unseen_picture
 from beamstop.rules.csa_headers import Physics, csa_physics
 from beamstop.rules.dates import OVER_AGE, cap_age, is_over_age
+from beamstop.rules.declared_private import CHARACTERISTICS, blocks_in, is_about
 from beamstop.rules.dependents import emptied_lists, filled_lists, is_upheld, upheld
 from beamstop.rules.foreign import apply_foreign, is_foreign
 from beamstop.rules.operators import (
@@ -83,6 +84,7 @@ _SHORT_LIST, _LONG_LIST = 64, 4096  # characters
 _WITHOUT_NUMERALS = dict.fromkeys(map(ord, "0123456789+-.eE\\ \0"))
 _LONG_NUMBER = re.compile(rf"(?<![\d.])\d{{{_LONG},}}(?![\d.])")
 _CSA_PHYSICS = "beamstop:physics of a CSA header"
+_BLOCK_GONE = "beamstop:private block gone"
 _UNWRITABLE = b"unwritable"  # stands for a value that no bytes can be made of
 _MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
 
@@ -229,13 +231,35 @@ class _Walk:
         if self._planner.guards_birth_date:
             _ = self._is_old  # while dates and age are there
         lists = filled_lists(self._dataset, self._sop_class)
+        last = [*lists, *([CHARACTERISTICS] if BaseTag(CHARACTERISTICS) in self._dataset._dict else [])]
         physics = self._add_physics() if self._planner.keeps_safe_private else []
-        self._visit(self._dataset, (), "", later=lists)
+        self._visit(self._dataset, (), "", later=last)
         self._visit_lists(lists)
+        self._visit_characteristics()
         self._record_physics(physics)
         # What we wrote may by chance be another date of the original.
         self._report.identifiers = self._report.identifiers.without_dates(self._new_dates)
         self._rebuild_file_meta(self._dataset)
+
+    def _visit_characteristics(self) -> None:
+        """Visit what the file says of its private blocks, without the items about blocks that went."""
+        tag = BaseTag(CHARACTERISTICS)
+        if tag not in self._dataset._dict:
+            return
+        element, blocks = self._dataset[tag], blocks_in(self._dataset)
+        items = list(element.value or ()) if element.VR == "SQ" else []
+        gone = [number for number, item in enumerate(items) if not is_about(item, blocks)]
+        if items and len(gone) == len(items):
+            self._remove(self._dataset, element, (CHARACTERISTICS,), "", _BLOCK_GONE)
+            return
+        for number in gone:
+            self._report.removed += 1
+            if self._detail:
+                name = f"{tag_name(tag)}[{number}]"
+                self._record(name, (CHARACTERISTICS,), "SQ", Action.X, _BLOCK_GONE)
+        if gone:
+            element.value = Sequence(item for number, item in enumerate(items) if number not in gone)
+        self._element(self._dataset, tag, (), "", None)
 
     def _visit_lists(self, lists: list[int]) -> None:
         """Visit the lists of references, and take out those of which nothing elsewhere is left.
