@@ -16,7 +16,7 @@ PHILIPS = "Philips Imaging DD 001"  # Table E.3.10-1 has its (2001,xx03), a b-va
 LISTED = parse_recipe("profile: basic\noptions: [retain-safe-private]")
 DECLARED = parse_recipe("profile: basic\noptions: [retain-safe-private]\nsafe_private: declared")
 BASIC = parse_recipe("profile: basic")
-B_VALUE, UNLISTED, THEIRS = 0x20011003, 0x200110F7, 0x00291010
+B_VALUE, UNLISTED, THEIRS = 0x20011003, 0x2001108D, 0x00291010
 
 
 def characteristics(group: int, creator: str, status: str | None, *elements: int) -> Dataset:
@@ -37,7 +37,7 @@ def clean(make_dataset: MakeDataset, key: bytes) -> Any:
         dataset = make_dataset()
         block = dataset.private_block(0x2001, PHILIPS, create=True)
         block.add_new(0x03, "FL", 800.0)
-        block.add_new(0xF7, "DS", "1.5")
+        block.add_new(0x8D, "DS", "1.5")
         dataset.private_block(0x0029, "ACME", create=True).add_new(0x10, "DS", "2.5")
         if items:
             dataset.PrivateDataElementCharacteristicsSequence = Sequence(items)
@@ -57,9 +57,9 @@ def said(dataset: Dataset) -> list[str]:
 def test_what_a_file_does_not_call_safe_goes_though_a_list_has_it(clean: Any) -> None:
     assert kept(clean(LISTED)) == {B_VALUE}
     assert kept(clean(LISTED, characteristics(0x2001, PHILIPS, "UNSAFE"))) == set()
-    assert kept(clean(LISTED, characteristics(0x2001, PHILIPS, "MIXED", 0xF7))) == set()
+    assert kept(clean(LISTED, characteristics(0x2001, PHILIPS, "MIXED", 0x8D))) == set()
     assert kept(clean(LISTED, characteristics(0x2001, PHILIPS, None))) == set()
-    assert kept(clean(LISTED, characteristics(0x2001, PHILIPS, "MIXED", 0x03, 0xF7))) == {B_VALUE}
+    assert kept(clean(LISTED, characteristics(0x2001, PHILIPS, "MIXED", 0x03, 0x8D))) == {B_VALUE}
     assert kept(clean(LISTED, characteristics(0x2001, PHILIPS, "SAFE"))) == {B_VALUE}
     both = [characteristics(0x2001, PHILIPS, "SAFE"), characteristics(0x2001, PHILIPS, "UNSAFE")]
     assert kept(clean(LISTED, *both)) == set()
