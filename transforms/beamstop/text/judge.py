@@ -21,6 +21,7 @@ from beamstop.text.burned_words import (
 from beamstop.text.codes import Code
 from beamstop.text.detector import TextDetector, TextPolicy
 from beamstop.text.device_lines import why_harmless
+from beamstop.text.dose_screens import is_dose_table, is_dose_word, is_row
 from beamstop.text.lines import lines_of, merged, on_one_line, whole, without_blocks
 from beamstop.words.identifiers import harvest
 
@@ -32,6 +33,7 @@ MIN_CONFIDENCE = 0.3  # a reading below it keeps nothing: 29 of 31 markers kept,
 _SURE = 0.5  # for words that are not authorised
 CODE = "code"  # why a machine-readable code is hidden
 _HARMLESS = frozenset({"marker", "device_setting", "medical_word"})
+_UNTOLD = frozenset({"number", "unknown"})  # what a line alone does not tell
 
 
 class Verdict(NamedTuple):
@@ -80,7 +82,9 @@ class TextJudge:
         }
         read_lines = [[reads.get(box, box) for box in line] for line in lines]
         verdicts = [verdict for line in read_lines for verdict in self._line(line, scans)]
-        return self._after_labels(verdicts) if self.policy.hide == "identifying" else verdicts
+        if self.policy.hide != "identifying":
+            return verdicts
+        return self._after_labels(self._with_dose_tables(verdicts))
 
     def decide_codes(self, codes: Iterable[Code]) -> list[Verdict]:
         """Decide on machine-readable codes: one stays if a recipe authorises all that it says.
@@ -151,6 +155,23 @@ class TextJudge:
 
     def _is_marker(self, word: str) -> bool:
         return word in self._markers
+
+    def _with_dose_tables(self, verdicts: list[Verdict]) -> list[Verdict]:
+        """Keep the rows of a table of doses: what stands below its head and is nothing but cells."""
+        told = [it for it in verdicts if (it.kept or it.why in _UNTOLD) and self._is_sure([it.box], _SURE)]
+        if not is_dose_table(it.box.text or "" for it in told):
+            return verdicts
+        head = min(it.box.y for it in told if is_dose_word(it.box.text or ""))
+        return [
+            Verdict(it.box, True, "device_setting")
+            if it.why in _UNTOLD and it.box.y >= head and self._is_row(it.box)
+            else it
+            for it in verdicts
+        ]
+
+    def _is_row(self, box: TextBox) -> bool:
+        text = box.text or ""
+        return self._is_sure([box], _SURE) and is_row(text, self._is_marker) and not self._own.in_line(text)
 
     def _after_labels(self, verdicts: list[Verdict]) -> list[Verdict]:
         """Hide what stands to the right of a label that has nothing beside it, or else below it."""
