@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,5 +65,8 @@ def test_tutorial_can_be_followed(tmp_path: Path) -> None:
     steps = [(kind, text) for kind, text in blocks("docs/tutorial.md") if not targets(text)]
     codes = {text: run(kind, text, tmp_path) for kind, text in steps}
     # As the tutorial says: a file that is cut off, and one with spoilt pixels; the second night knows them.
-    first, *_ = (text for _, text in steps if text.startswith("beamstop run"))
-    assert {text: code for text, code in codes.items() if code} == {first: 1}
+    first, _, night, _ = (text for _, text in steps if text.startswith("beamstop run"))
+    assert {text: code for text, code in codes.items() if code} == {first: 1, night: 1}
+    assert sorted(path.name for path in (tmp_path / "night" / "clean").iterdir()) == ["STUDY-01"]
+    crosswalk = pq.read_table(tmp_path / "night" / "crosswalk").to_pylist()
+    assert {row["patient_id"] for row in crosswalk} == {"STUDY-01"}
