@@ -246,7 +246,7 @@ def test_a_run_elsewhere_finds_the_table_in_audit_and_leaves_none_there(
     )
     assert runner.run_elsewhere(job, PipelineOptions(["--runner", "FnApiRunner"]), lambda _: None) is not None
     ((name, mode, data),) = staged
-    assert (name, mode) == (f".partial/{job.run_id}/subjects", 0o600)
+    assert (name, mode) == (f".partial/{job.run_id}/subjects/table", 0o600)
     assert b"STUDY" not in data
     assert not (audit / ".partial" / job.run_id).exists()
     record = json.loads((audit / "runs" / f"{job.run_id}.json").read_text())

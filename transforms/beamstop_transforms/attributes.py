@@ -18,6 +18,7 @@ from beamstop.audit import Row
 from beamstop.kskit.attributes import attributes_row
 from beamstop_transforms.step import Transform
 from beamstop_transforms.tables import NumberFiles, Partial, PartialFile, Put, Table, without_losers
+from beamstop_transforms.typed import TYPE, TYPED, typed
 
 _MAP = "attributes"
 _NARROW = pa.schema([("source_id", pa.string()), (_MAP, pa.map_(pa.string(), pa.string()))])
@@ -35,8 +36,8 @@ def _storable(text: str) -> str:
 
 
 def attributes_schema(names: Iterable[str]) -> pa.Schema:
-    """Return the schema of a table with these columns: all text, in alphabetical order."""
-    return pa.schema([(name, pa.string()) for name in sorted({_ALWAYS, *names})])
+    """Return the schema of a table: a column of text for each name, in alphabetical order, and `typed`."""
+    return pa.schema([*((name, pa.string()) for name in sorted({_ALWAYS, *names})), (TYPED, TYPE)])
 
 
 @dataclass(eq=False)
@@ -98,5 +99,6 @@ def widened(rows: Any, schema: pa.Schema) -> Any:
 
 def _widened(batch: Any, schema: pa.Schema) -> Any:
     rows = [dict(pairs) for pairs in batch[_MAP].to_pylist()]
-    columns = [pa.array([row.get(name) for row in rows], pa.string()) for name in schema.names]
+    columns = [pa.array([row.get(name) for row in rows], pa.string()) for name in schema.names[:-1]]
+    columns.append(pa.array([typed(row) for row in rows], TYPE))
     return pa.record_batch(columns, schema)

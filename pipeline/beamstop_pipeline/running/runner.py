@@ -116,7 +116,7 @@ def run_elsewhere(job: Job, options: Any, report: Report) -> Any:
     former = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as from the keyboard
     try:
         told = None if job.subscription is not None else report  # a stream has no end to be told of
-        job = _with_subjects(_with_suspects(job), job.audit, f"{PARTIAL}/{job.run_id}/{SUBJECTS}")
+        job = _with_subjects(_with_suspects(job), job.audit, f"{PARTIAL}/{job.run_id}/{SUBJECTS}/table")
         result = _run(job, None, options, waits, told)
     finally:
         signal.signal(signal.SIGTERM, former)

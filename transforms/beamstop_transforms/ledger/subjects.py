@@ -74,7 +74,11 @@ def lines_name(digest: str) -> str:
 
 def patient_numbers(patient_ids: Iterable[str], identity: Identity) -> Any:
     """Return a keyed number for each clean PatientID."""
-    return np.array([_number(identity.digest("clean-patient", it)) for it in patient_ids], np.uint64)
+    return np.array([_patient_number(it, identity) for it in patient_ids], np.uint64)
+
+
+def _patient_number(patient_id: str, identity: Identity) -> int:
+    return _number(identity.digest("clean-patient", patient_id))
 
 
 def changes(
@@ -135,10 +139,10 @@ def _entry(line: Line, identity: Identity) -> tuple[int, ...]:
     pseudonym, key = line.subject.pseudonym, line.key
     by_patient, keyed = line.kind not in _UNTRACEABLE, 0
     if by_patient and not (identity.with_issuer and line.kind is Kind.PATIENT):
-        keyed = int(patient_numbers([identity.patient_id(line.original, line.issuer)], identity)[0])
+        keyed = _patient_number(identity.patient_id(line.original, line.issuer), identity)
     patient = _number(line_key(identity, Kind.PATIENT, line.original)) if by_patient else 0
     is_kept = bool(pseudonym) and not line.subject.is_refused
-    clean = int(patient_numbers([pseudonym], identity)[0]) if is_kept else 0
+    clean = _patient_number(pseudonym, identity) if is_kept else 0
     return _number(key), _number(key[8:]), patient, _number(line.said(identity)), clean, keyed, int(line.kind)
 
 
