@@ -21,7 +21,7 @@ from beamstop_pipeline.report.charts import COLOURS, PARTS, columns, stacked
 from beamstop_pipeline.report.figures import PARTS as TIMES
 from beamstop_pipeline.report.figures import DeviceSeen, Figures, Rows, differences
 from beamstop_pipeline.report.reasons import REMEDIES
-from beamstop_pipeline.report.recipe_sentences import options_with_codes
+from beamstop_pipeline.report.recipe_sentences import options_with_codes, own_entries
 from beamstop_pipeline.report.risk import SMALLEST, Risk
 from beamstop_pipeline.report.verdicts import Verdicts
 
@@ -233,17 +233,7 @@ def _of(rows: Rows, outcome: Outcome) -> Cells:
 def _asked(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
     recipe = record.get("recipe", {})
     options = recipe.get("options")
-    text = recipe.get("text", {})
-    own = [
-        f"{count} {what}"
-        for count, what in (
-            (recipe.get("attributes"), "rules for attributes"),
-            (text.get("regions"), "device regions"),
-            (text.get("authorized_words"), "authorised words"),
-            (len(recipe.get("insert", [])), "inserted attributes"),
-        )
-        if count
-    ]
+    text, own = recipe.get("text", {}), own_entries(recipe)
     hides = CLEAN_PIXEL_DATA in (options or ())
     what_is_hidden = {"all": "everything but what may be kept", "identifying": "what may identify"}
     return [

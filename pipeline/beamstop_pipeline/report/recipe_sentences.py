@@ -29,7 +29,7 @@ _OPTIONS = {
         "Descriptions, such as those of studies and series, were removed.",
     ),
     CLEAN_STRUCTURED_CONTENT: (
-        "Findings in structured reports stayed; whom they are about and who wrote them went.",
+        "Findings in structured reports stayed; the people in them were removed.",
         "",
     ),
     "retain-patient-characteristics": (
@@ -49,8 +49,8 @@ _OPTIONS = {
     ),
 }
 _UNKNOWN_WORDS = {
-    "judge": "In free text that stayed, words that no vocabulary of medicine or plain language knows went.",
-    "remove": "In free text that stayed, words that no vocabulary knows went.",
+    "judge": "Words of free text that no vocabulary of medicine or plain language knows were removed.",
+    "remove": "Words of free text that no vocabulary knows were removed.",
 }
 
 
@@ -112,15 +112,20 @@ def _dates(options: list[str]) -> str:
 
 
 def _own(recipe: Mapping[str, Any]) -> Iterator[str]:
+    if own := own_entries(recipe):
+        yield f"The recipe itself adds {', '.join(own)}: read it beside these sentences."
+
+
+def own_entries(recipe: Mapping[str, Any]) -> list[str]:
+    """Return how many entries a recipe has beside its settings."""
     text = recipe.get("text", {})
-    parts = [
+    parts = (
         _counted(recipe.get("attributes"), "rule for attributes", "rules for attributes"),
         _counted(text.get("regions"), "region that is always blanked", "regions that are always blanked"),
         _counted(text.get("authorized_words"), "word that may stay", "words that may stay"),
         _counted(len(recipe.get("insert", ())), "inserted attribute", "inserted attributes"),
-    ]
-    if own := [part for part in parts if part]:
-        yield f"The recipe changes this by {', '.join(own)} of its own: read it beside these sentences."
+    )
+    return [part for part in parts if part]
 
 
 def _counted(number: int | None, one: str, many: str) -> str:

@@ -96,7 +96,9 @@ class Risk:
             "somebody may find the pictures. The annex has the figures."
         )
         if self.missing:
-            yield f"{self.missing:,} clean files are not in these figures: their runs had no --attributes."
+            are = "1 clean file is" if self.missing == 1 else f"{self.missing:,} clean files are"
+            had = "its run" if self.missing == 1 else "their runs"
+            yield f"{are} not in these figures: {had} had no --attributes."
 
 
 def measure(figures: Figures, attributes: str) -> Risk:
