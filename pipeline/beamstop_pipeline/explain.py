@@ -1,6 +1,7 @@
 """What a recipe does and why, in lines of text that hold no value of a dataset unless asked for."""
 
 import copy
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -16,7 +17,10 @@ from beamstop.dicom.pydicom_guards import guarded
 from beamstop.dicom.tags import is_private_creator, private_block_start, tag_name, tag_text, vr_of
 from beamstop.dicom.walk import Place, is_readable, walk
 from beamstop.errors import RecipeError, Refusal, Rejected
+from beamstop.leaks.search import leak_paths
 from beamstop.ocr import load_detector
+from beamstop.pixels.codestreams import comments
+from beamstop.pixels.layout import PIXEL_TAGS
 from beamstop.recipe.model import CustomBouncer, Listed, Recipe, Reject
 from beamstop.rules.operators import BY_ACTION, Operator
 from beamstop.rules.plans import Planner
@@ -30,14 +34,18 @@ from beamstop.rules.tag_identifiers import (
     parse_identifier,
 )
 from beamstop.standard.actions import Action
+from beamstop.standard.defined_terms import defined_modality
 from beamstop.steps.insert import PATIENT_IDENTITY_REMOVED
 from beamstop.subjects import Subjects
 from beamstop.text.detector import DetectorLoader, TextPolicy
+from beamstop.text.hiding import TEXT_REMAINS, TextRemainsError
 from beamstop.text.regions import Region
 from beamstop.text.where_text import why_no_text
 from beamstop_pipeline.report.reasons import REMEDIES
 
 _VALUE_LENGTH = 60
+_LISTED = 20  # boxes in a line for a recipe
+_LEAK = "leak"
 _IN_WORDS = {
     "D": "gets a dummy value",
     "Z": "is emptied",
@@ -281,6 +289,8 @@ class Explanation:
         outcome: `written`, or the class of the refusal in small letters.
         why: reason and detail of a refusal.
         remedy: what would let an instance pass that is set aside.
+        recipe: lines for a recipe that would let it pass.
+        leaks: paths of the elements in which an identifier was found again.
         elements: one line each; none where it was turned away before.
         boxes: changes in pixels, overlay planes and icons.
         unexamined: why the pixels were not looked at, though the recipe says so.
@@ -290,6 +300,8 @@ class Explanation:
     outcome: str = "written"
     why: str = ""
     remedy: str = ""
+    recipe: list[str] = field(default_factory=list)
+    leaks: list[str] = field(default_factory=list)
     elements: list[Line] = field(default_factory=list)
     boxes: list[Change] = field(default_factory=list)
     unexamined: str = ""
@@ -328,6 +340,10 @@ def explain_instance(
         found.why = str(refusal)
         if is_set_aside(found):
             found.remedy = REMEDIES.get(refusal.reason, "")
+        if isinstance(refusal.__cause__, TextRemainsError):
+            found.boxes = refusal.__cause__.changes
+        if refusal.reason == _LEAK:
+            found.leaks = _leaks(finished)
     if original is not None:
         _describe(found, original, recipe, finished)
     return found
@@ -336,12 +352,59 @@ def explain_instance(
 @guarded()
 def _describe(found: Explanation, original: Dataset, recipe: Recipe, finished: chain.Finished) -> None:
     """Fill in what the chain did to an instance, as far as it came."""
-    found.boxes = list(finished.pixels.changes)
+    found.boxes = list(finished.pixels.changes) or found.boxes
+    found.recipe = [*_against_boxes(original, found.boxes), *_against_leaks(found.leaks)]
     found.methods = finished.methods
     changes = {change.path: change for change in finished.attributes.changes}
     if changes:
         found.unexamined = (why_no_text(original) or "") if recipe.hides_text else ""
         found.elements = list(_lines(original, recipe, changes))
+
+
+@guarded()
+def _leaks(finished: chain.Finished) -> list[str]:
+    """Return the paths of all leaks, each once."""
+    encoded, report = finished.encoded, finished.attributes
+    found = leak_paths(encoded.header, report.identifiers, comments(encoded.encapsulated))
+    return list(dict.fromkeys(found))
+
+
+def _against_boxes(original: Dataset, boxes: list[Change]) -> Iterator[str]:
+    """Yield lines of a recipe about boxes in which text is still seen."""
+    still = [_sides(it) for it in boxes if it.why == TEXT_REMAINS and it.tag in PIXEL_TAGS.values()]
+    if still:
+        listed = ", ".join(f"[{', '.join(map(str, sides))}]" for sides in still[:_LISTED])
+        for field_name, boxes_name, if_so in (("regions", "areas", "text"), ("leave", "boxes", "no text")):
+            yield f"  {field_name}:   # in text, if what stands there is {if_so}"
+            yield f'    - when: "{_kind(original)}"'
+            yield f"      {boxes_name}: [{listed}]"
+
+
+def _kind(original: Dataset) -> str:
+    """Return a criterion for instances of this kind; modality and size of a picture identify nobody."""
+    modality = defined_modality(original.get("Modality"))
+    tests = [f"Modality.equals('{modality}')"] if modality else []
+    for keyword in ("Rows", "Columns"):
+        value = original.get(keyword)
+        tests += [f"{keyword}.equals('{value}')"] if isinstance(value, int) else []
+    return " and ".join(tests)
+
+
+def _sides(change: Change) -> tuple[int | None, ...]:
+    return change.x, change.y, change.width, change.height
+
+
+def _against_leaks(paths: list[str]) -> Iterator[str]:
+    """Yield lines of a recipe about elements that hold an identifier: those that a recipe can name."""
+    named = {_INDEX.sub("", path) for path in paths}
+    rules = sorted(path for path in named if _NAMEABLE.fullmatch(path))
+    if rules:
+        yield "  attributes:"
+        yield from (f"    {path}: X" for path in rules)
+
+
+_INDEX = re.compile(r"\[[0-9]+\]")
+_NAMEABLE = re.compile(r"[A-Za-z0-9]+(?:\.[A-Za-z0-9]+)*")
 
 
 def _lines(original: Dataset, recipe: Recipe, changes: dict[str, Change]) -> Iterator[Line]:
@@ -412,9 +475,16 @@ def describe_instance(found: Explanation, values: bool) -> Iterator[str]:
         yield f"pixels are not searched for text; {found.unexamined}"
     if found.methods:
         yield f"methods {' '.join(found.methods)}"
+    if found.leaks:
+        yield "an identifier of the instance is found again in"
+        yield from (f"  {path}" for path in found.leaks)
+        yield ""
     yield f"would be {found.outcome}" + (f": {found.why}" if found.why else "")
     if found.remedy:
         yield found.remedy
+    if found.recipe:
+        yield "what lets it pass, in the recipe, after a look at the original:"
+        yield from found.recipe
 
 
 def _box(change: Change) -> tuple[str, ...]:
@@ -423,7 +493,7 @@ def _box(change: Change) -> tuple[str, ...]:
         change.tag,
         f"frame {change.frame}" if in_frame else change.path,
         _area(change.x, change.y, change.width, change.height) if in_frame else "",
-        "hidden" if change.action == "X" else "kept",
+        {"X": "hidden", "": "still seen"}.get(change.action, "kept"),
         change.why or "",
     )
 

@@ -310,7 +310,7 @@ def run(
                 put_lines(job.audit, job.lines, loaded.identity(resolve_key(job.key)))
             if incremental:
                 job = _conclude(job, quiet or as_json)
-        raise typer.Exit(_run(job, options, forked, quiet, as_json, recipe))
+        raise typer.Exit(_run(job, options, forked, quiet, as_json, recipe, subjects))
 
 
 def _with_max_bytes(job: Any, given: int | None, options: Any) -> Any:
@@ -362,7 +362,9 @@ def _names(context: typer.Context) -> dict[str, list[str]]:
     return {parameter.name: parameter.opts for parameter in context.command.params if parameter.name}
 
 
-def _run(job: Any, options: Any, forked: Any, quiet: bool, as_json: bool, recipe: str) -> int:
+def _run(
+    job: Any, options: Any, forked: Any, quiet: bool, as_json: bool, recipe: str, subjects: str | None
+) -> int:
     from beamstop_pipeline.running.beam_options import is_local
     from beamstop_pipeline.running.display import display
     from beamstop_pipeline.running.engines import SubmissionError
@@ -380,7 +382,7 @@ def _run(job: Any, options: Any, forked: Any, quiet: bool, as_json: bool, recipe
         return Exit.BROKEN if isinstance(error, RunError) else Exit.BAD_CONFIGURATION
     shown.close()
     if result is not None and job.subscription is None:
-        return _summarise(job, result, quiet, as_json, recipe)
+        return _summarise(job, result, quiet, as_json, recipe, subjects)
     return _submitted(job, quiet, as_json)
 
 
@@ -396,7 +398,7 @@ def _submitted(job: Any, quiet: bool, as_json: bool) -> int:
     return Exit.OK
 
 
-def _summarise(job: Any, result: Any, quiet: bool, as_json: bool, recipe: str) -> int:
+def _summarise(job: Any, result: Any, quiet: bool, as_json: bool, recipe: str, subjects: str | None) -> int:
     """Print what became of the sources; return the exit code."""
     from beamstop_pipeline.running.set_aside import set_aside
     from beamstop_transforms.record import record_name
@@ -419,7 +421,7 @@ def _summarise(job: Any, result: Any, quiet: bool, as_json: bool, recipe: str) -
         from beamstop_transforms.metrics import figures_by_step
 
         Console().print(summary(record, aside, figures_by_step(result), job.output, job.audit))
-        for it in next_commands(job, recipe, aside):
+        for it in next_commands(job, recipe, subjects, aside):
             typer.echo(f"{it.what}:\n  {it.command}")
     return code
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from beamstop.rules.profile import CLEAN_PIXEL_DATA, METHOD_CODES
 from beamstop.text.where_text import NO_TEXT
+from beamstop_pipeline.lacking import lacks_of
 from beamstop_pipeline.report.about import About
 from beamstop_pipeline.report.cells import Cells
 from beamstop_pipeline.report.figures import Figures
@@ -56,7 +57,7 @@ def certify(figures: Figures, about: About, reviews: Sequence[Verdicts], risk: S
     said = about.model_dump()
     return Certificate(
         facts={name.replace("_", " "): said[name] or "" for name in _FACTS if said[name] or name in _ALWAYS},
-        warnings=[*images.warnings(), *review.warnings(), *_warnings(figures)],
+        warnings=[*images.warnings(), *_lacks(figures), *review.warnings(), *_warnings(figures)],
         done=[*images.done(figures), *_done(figures)],
         recipe=list(recipe_sentences(figures.record.get("recipe", {}))),
         review=list(review.sentences()),
@@ -189,6 +190,13 @@ def _warnings(figures: Figures) -> Iterator[str]:
         names = "1 device is new" if new == 1 else f"{new:,} devices are new"
         it_burns = "it burns" if new == 1 else "they burn"
         yield f"{names} in the newest run: nobody has seen yet what {it_burns} into pictures."
+
+
+def _lacks(figures: Figures) -> Iterator[str]:
+    """Yield which networks runs did without: what they found stands until it is done again."""
+    engines = {engine for record in figures.records for engine in record.get("engines") or ()}
+    for lack in lacks_of(sorted(engines)):
+        yield f"Text was searched with less than beamstop has: {lack}."
 
 
 def _by_other_recipes(figures: Figures) -> int:

@@ -13,7 +13,6 @@ from pydicom.uid import UID
 
 from beamstop.audit import Outcome
 from beamstop.rules.profile import CLEAN_PIXEL_DATA, METHOD_CODES, METHOD_MEANINGS
-from beamstop_pipeline.lacking import lacks_of
 from beamstop_pipeline.report.about import About
 from beamstop_pipeline.report.cells import Cells
 from beamstop_pipeline.report.certificate import certify
@@ -168,7 +167,6 @@ def _said(figures: Figures) -> dict[str, Any]:
         "sources": sum(standing.outcomes.values()),
         "run_outcomes": run.outcomes,
         "doubts": figures.doubts,
-        "lacks": lacks_of(record.get("engines") or []),
         "unfinished": figures.unfinished,
         "standing": standing,
         "asked": _asked(record),

@@ -17,12 +17,13 @@ class Next(NamedTuple):
     command: str
 
 
-def next_commands(job: Job, recipe: str, aside: SetAside) -> Iterator[Next]:
+def next_commands(job: Job, recipe: str, subjects: str | None, aside: SetAside) -> Iterator[Next]:
     """Yield what a person may want to do after a run.
 
     Args:
         job: the run.
         recipe: as the command line names it.
+        subjects: likewise, the table of subjects, if any.
         aside: what it set aside.
     """
     is_server = job.output.startswith("dicomweb:")
@@ -33,14 +34,15 @@ def next_commands(job: Job, recipe: str, aside: SetAside) -> Iterator[Next]:
         return  # nobody has the key any more
     inputs = [each for pattern in job.inputs for each in ("--input", pattern)]
     key = ["--key", job.key]
+    rules = ["--recipe", recipe, *(["--subjects", subjects] if subjects is not None else [])]
     if aside.reasons:
         reasons = [each for reason in aside.reasons for each in ("--reason", reason)]
         yield _next("which files were set aside", "sources", job.audit, *inputs, *key, *reasons)
-        yield _next("why, of one of them", "explain", "FILE", "--recipe", recipe)
+        yield _next("why, of one of them", "explain", "FILE", *rules)
     if runs := _runs_without_crosswalk(job):
         what = f"a crosswalk without the gaps of {runs} run{'s' if runs > 1 else ''} that had none"
         yield _next(what, "crosswalk", job.audit, *inputs, *key, "-o", "crosswalk.csv")
-    places = ["--output", job.output, "--audit", job.audit, "--recipe", recipe]
+    places = ["--output", job.output, "--audit", job.audit, *rules]
     yield _next("an independent check", "verify", *inputs, *places, *key)
 
 

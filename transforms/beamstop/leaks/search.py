@@ -135,16 +135,42 @@ def search(header: bytes, identifiers: Identifiers, comments: bytes = b"") -> in
             `attributes_uncertain` where packed text grows beyond a limit.
     """
     needles, scan = _prepared(replace(identifiers, uids=frozenset()))
-    uids = frozenset(uid for uid in identifiers.uids if len(uid) >= MIN_UID_LENGTH)
-    scan = scan.with_uids(uids)
+    uids = _long_uids(identifiers)
+    for path in _leaks(header, identifiers, comments, needles, scan.with_uids(uids), uids):
+        raise Quarantined("leak", path)
+    return needles.count + len(uids)
+
+
+def leak_paths(header: bytes, identifiers: Identifiers, comments: bytes = b"") -> Iterator[str]:
+    """Yield the paths of all elements that hold an identifier, where `search` stops at the first.
+
+    Raises:
+        Quarantined: `attributes_uncertain`.
+    """
+    needles, scan = _prepared(replace(identifiers, uids=frozenset()))
+    uids = _long_uids(identifiers)
+    return _leaks(header, identifiers, comments, needles, scan.with_uids(uids), uids)
+
+
+def _leaks(
+    header: bytes,
+    identifiers: Identifiers,
+    comments: bytes,
+    needles: Needles,
+    scan: LeakScan,
+    uids: frozenset[str],
+) -> Iterator[str]:
     if _may_hold(header, scan):
         judge = _Judge(needles, uids)
         for path, texts in _texts(header, identifiers.encodings):
             if any(map(judge.holds, texts)):
-                raise Quarantined("leak", path)
+                yield path
     if comments and scan.may_hold(comments) and _Judge(needles, uids).holds(comments.decode("latin-1")):
-        raise Quarantined("leak", "PixelData comment")
-    return needles.count + len(uids)
+        yield "PixelData comment"
+
+
+def _long_uids(identifiers: Identifiers) -> frozenset[str]:
+    return frozenset(uid for uid in identifiers.uids if len(uid) >= MIN_UID_LENGTH)
 
 
 @lru_cache(maxsize=8)

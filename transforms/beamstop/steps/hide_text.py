@@ -42,7 +42,7 @@ def hide_text(dataset: Dataset, recipe: Recipe, detector: TextDetector | None) -
         if report.pixels_changed:
             clean_frames_of(dataset)  # encoders sign their work
     except PixelError as error:
-        raise Quarantined(error.reason, error.detail) from None
+        raise Quarantined(error.reason, error.detail) from error
     except MALFORMED as error:  # an attribute that says how to read pixels is not what it claims to be
         raise Quarantined("pixels_undecodable", type(error).__name__) from None
     report.frames_cleaned = frames_cleaned

@@ -27,6 +27,7 @@ from beamstop.text.slide_tiles import TilePlane, TileReader, blocks, planes_of
 _B = TypeVar("_B", bound=Box)
 _LOOKS = 3  # look, look again, look once more
 _MARGIN = 2  # pixels beside what was blanked that are not looked at alone
+TEXT_REMAINS = "text_remains"
 _LETTER = 5  # pixels that a letter has at least, down and across
 _SLACK = 4  # pixels that boxes differ by from frame to frame
 _LISTED = 20  # boxes that an error names
@@ -133,6 +134,32 @@ class Search:
         ]
 
 
+class TextRemainsError(PixelError):
+    """Text is still seen after the last look.
+
+    Args:
+        where: keyword and frame.
+        search: what was done until then.
+        found: what is still seen.
+
+    Attributes:
+        changes: one per box of this canvas and of what was searched before it: hidden, kept, or, with no
+            action, still seen.
+    """
+
+    def __init__(self, where: str, search: Search, found: list[TextBox]) -> None:
+        super().__init__(TEXT_REMAINS, f"{where}: {_listed(found)}")
+        self._search, self._found = search, found
+        self.changes: list[Change] = []
+
+    def placed(self, before: Iterable[Change], tag: str, vr: str, frame: int) -> "TextRemainsError":
+        """Say in which frame this is, and what was done before it; return the error."""
+        still = Search(hidden=[(box, TEXT_REMAINS) for box in self._found])
+        seen = [change._replace(action="") for change in still.changes(tag, vr, frame)]
+        self.changes = [*before, *self._search.changes(tag, vr, frame), *seen]
+        return self
+
+
 def hide_text_in_frames(dataset: Dataset, judge: TextJudge, detector: TextDetector) -> PixelReport:
     """Hide text in every frame of the top-level pixel data, in place.
 
@@ -175,7 +202,10 @@ def hide_text_in_frames(dataset: Dataset, judge: TextJudge, detector: TextDetect
             if is_label:
                 search = _blank_frame(frames, index)
             else:
-                search = _hide_text_in_frame(frames, index, judge, detector, regions, scans, leave)
+                try:
+                    search = _hide_text_in_frame(frames, index, judge, detector, regions, scans, leave)
+                except TextRemainsError as error:
+                    raise error.placed(report.changes, frames.tag, frames.vr, index) from None
             searches[digest] = index, search
         report.add_boxes(search.changes(frames.tag, frames.vr, index))
         report.text_residue += search.residue
@@ -333,7 +363,7 @@ def search_and_hide(
         sure = [box for box in fresh if not box.doubted]  # letters beside hidden ones quarantine nothing
         if (sure or has_codes) and look and look == looks - 1:
             found = [*sure, *(verdict.box for verdict in codes if not verdict.kept)]
-            raise PixelError("text_remains", f"{where}: {_listed(found)}")
+            raise TextRemainsError(where, search, found)
         changed = np.zeros_like(black)
         for box in left:
             search.kept.append((box, "left"))

@@ -21,7 +21,7 @@ from beamstop.pixels.layout import MAX_FRAME_BYTES
 from beamstop.pixels.native import pairs_swapped
 from beamstop.pixels.renditions import Mask, Picture, Plane, local_contrast
 from beamstop.text.detector import TextDetector
-from beamstop.text.hiding import search_and_hide
+from beamstop.text.hiding import TextRemainsError, search_and_hide
 from beamstop.text.judge import TextJudge
 
 _GROUPS = range(0x6000, 0x6100, 2)
@@ -124,7 +124,10 @@ def _clean_group(dataset: Dataset, group: int, judge: TextJudge, detector: TextD
     for index, plane in enumerate(bits[:count].reshape(shape)):
         check_time()
         if plane.any():
-            search = search_and_hide(_Plane(plane), judge, detector, f"{name} frame {index}")
+            try:
+                search = search_and_hide(_Plane(plane), judge, detector, f"{name} frame {index}")
+            except TextRemainsError as error:
+                raise error.placed(changes, name, vr, index) from None
             changes += search.changes(name, vr, index)
     beyond = bits[count:]
     if any(change.action == "X" for change in changes) or beyond.any():
