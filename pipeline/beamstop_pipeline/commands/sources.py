@@ -34,7 +34,8 @@ def sources(
     """List the quarantined and failed files; needs the key.
 
     The audit has no paths, but a keyed digest of each. This lists the originals again and prints a line for
-    each whose newest row has one of the outcomes: outcome, reason, detail and path, with tabs between.
+    each whose newest row has one of the outcomes: outcome, reason, detail and path, with tabs between. The
+    detail of a duplicate_conflict is the paths of the others that claim its SOP Instance UID.
     **Paths may identify patients: what this prints is as sensitive as the originals.**
 
         beamstop sources /audit --input /archive --key study.key
@@ -50,9 +51,22 @@ def sources(
             set_aside = list(Outcome) if reason else [Outcome.QUARANTINED, Outcome.FAILED]
             identity = identity_of(audit, inputs or [], key)
             left = _wanted(audit, identity, outcome or set_aside, reason or [])
+        others = {it for why in left.values() if why.is_conflict for it in why.detail.split()}
+        paths: dict[str, str] = {}  # of those; a conflict is told when all have been seen
+        conflicts: list[tuple[_Why, str]] = []
         for source_id, source in originals(inputs or [], identity):
+            path = _in_one_line(source.raw_path)
+            if source_id in others:
+                paths[source_id] = path
             if source_id in left:
-                typer.echo("\t".join((*left.pop(source_id), _in_one_line(source.raw_path))))
+                why = left.pop(source_id)
+                if why.is_conflict:
+                    conflicts.append((why, path))
+                else:
+                    typer.echo("\t".join((*why, path)))
+        for why, path in conflicts:
+            named = ", ".join(paths.get(it, it) for it in why.detail.split())
+            typer.echo("\t".join((why.outcome, why.reason, named, path)))
     if left:
         typer.echo(f"{len(left)} more in the audit, which are not among --input", err=True)
 
@@ -61,6 +75,10 @@ class _Why(NamedTuple):
     outcome: str
     reason: str
     detail: str
+
+    @property
+    def is_conflict(self) -> bool:
+        return self.reason == "duplicate_conflict"
 
 
 def _wanted(

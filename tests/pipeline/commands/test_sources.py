@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 
 from beamstop_pipeline.cli import main
 
@@ -57,6 +58,21 @@ def test_the_newest_row_of_a_source_says_what_became_of_it(
     capsys.readouterr()
     assert main([*told[1], "--outcome", "failed", "--outcome", "rejected", "--reason", "truncated"]) == 0
     assert listed(capsys) == [["failed", "truncated", "", f"{archive}/\\xff\\n.dcm"]]
+
+
+def test_of_a_conflict_the_others_are_named_by_their_paths(
+    run: Any, archive: Path, key_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forged = dcmread(archive / "1.dcm")
+    forged.KVP = "120"
+    forged.save_as(archive / "forged.dcm", enforce_file_format=True)
+    audit = str(run(archive).audit)
+    capsys.readouterr()
+    command = ["sources", audit, "--input", str(archive), "--key", str(key_file)]
+    assert main([*command, "--reason", "duplicate_conflict"]) == 0
+    one, other = f"{archive}/1.dcm", f"{archive}/forged.dcm"
+    conflict = ["quarantined", "duplicate_conflict"]
+    assert listed(capsys) == [[*conflict, one, other], [*conflict, other, one]]
 
 
 def test_a_source_that_is_gone_is_counted(
