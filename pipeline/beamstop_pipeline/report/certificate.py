@@ -18,6 +18,7 @@ _SEARCHED = METHOD_CODES[CLEAN_PIXEL_DATA]
 _FACTS = ("data_set", "recipient", "purpose", "responsible", "legal_basis")
 _ALWAYS = _FACTS[:3]  # to be filled in by hand where nobody said it
 _NAMED = 6  # modalities in a sentence
+_ROOMY = 15  # facts and sentences
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Certificate:
     review: list[str]
     not_promised: list[str]
     counts: dict[str, int]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is so much to say that a sheet takes it in small letters only."""
+        return len(self.facts) + len(self.warnings) + len(self.done) + len(self.not_promised) > _ROOMY
 
 
 def certify(figures: Figures, about: About, reviews: Sequence[Verdicts], risk: Sequence[str]) -> Certificate:

@@ -9,17 +9,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pydicom.uid import SegmentationStorage
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
+from tests.pipeline.audits import a_device, a_row, write_run
 from tests.pipeline.reviewed import CINE, PLAIN, RUN, STILL, write_reviewed
 
 from beamstop.pixels.box import Box
 from beamstop.recipe.load import load_recipe
 from beamstop_pipeline.cli import main
+from beamstop_pipeline.report.verdicts import FORMAT, VERDICTS, Verdict, Verdicts
+from beamstop_transforms.record import settings_of
 
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
@@ -222,17 +228,55 @@ def test_pages_are_dark_where_the_reader_is_in_the_dark(
     assert dark_ground < 150 < 600 < light_ink
 
 
-def test_what_is_signed_is_one_sheet_and_pages_are_numbered(browser: webdriver.Chrome, pages: Path) -> None:
-    """With every sentence that page 1 can have: it must not run over."""
-    about = pages / "about.yaml"
-    about.write_text("".join(f"{name}: {'words ' * 20}\n" for name in ("data_set", "recipient", "purpose")))
-    assert main(["report", str(pages / "audit"), "-o", str(pages / "r.html"), "--about", str(about)]) == 0
-    browser.get(f"file://{pages / 'r.html'}")
+def test_what_is_signed_is_one_sheet_even_with_all_that_it_can_have_to_say(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    write_all_there_is_to_say(tmp_path)
+    options = ["--about", "about.yaml", "--verdicts", "new.json", "--verdicts", "old.json"]
+    places = [str(tmp_path / it) if not it.startswith("--") else it for it in options]
+    attributes = ["--attributes", str(tmp_path / "attributes"), "-o", str(tmp_path / "r.html")]
+    assert main(["report", str(tmp_path / "audit"), *places, *attributes]) == 0
+    browser.get(f"file://{tmp_path / 'r.html'}")
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#certificate .warn li")) == 10
     assert sheets(browser) > 2
     browser.execute_script(
         "document.querySelectorAll('main > :not(#certificate), footer').forEach(it => it.remove())"
     )
     assert sheets(browser) == 1
+
+
+def write_all_there_is_to_say(folder: Path) -> None:
+    """Write an audit of which page 1 has every sentence, with a table of attributes and two reviews."""
+    audit, first, last = folder / "audit", "20260101T000000Z-aaa", "20260102T000000Z-bbb"
+    us = {"modality": "US", "frames": 1, "frames_examined": 1, "methods": ["113100", "113101"]}
+    rows = [a_row(str(n), **us, text_boxes_hidden=4, patient_id=f"P{n}") for n in range(20)]
+    write_run(audit, first, rows, devices=[a_device("Acme", "Sono 7", 20)])
+    modalities = ("XA", "RF", "DX", "CR", "OT", "SC", "ES", "GM", "SM")
+    rows = [a_row(f"no{it}", frames=1, modality=it) for it in modalities]
+    rows += [a_row("seg", frames=1, modality="SEG", sop_class_uid=SegmentationStorage)]
+    rows += [a_row("left", **{**us, "methods": ["113100"]}), a_row("old", **us, recipe_digest="d0")]
+    rows += [a_row("again", **us, text_residue=1), a_row("faint", **us, text_boxes_hidden=1)]
+    rows += [a_row("cut", "failed", reason="truncated"), a_row("leak", "quarantined")]
+    rows += [a_row("notes", "rejected", reason="not_dicom")]
+    rows += [a_row("twin", "quarantined", reason="duplicate_conflict", detail=a_row("1")["source_id"])]
+    write_run(
+        audit,
+        last,
+        rows,
+        changes=[{"source_id": a_row("faint")["source_id"], "why": "faint_text", "action": "X"}],
+        recipe=settings_of(load_recipe("research")) | {"digest": "d1"},
+        since={"left": {"gone": 2}, "pruned": 1, "gone": 2, "changed": 0, "judged": True},
+        devices=[a_device("Acme", "Sono 9", 5)],
+    )
+    table = [{"SOPInstanceUID": f"2.25.{n}", "PatientID": f"P{n}", "PatientSex": "F"} for n in range(20)]
+    (folder / "attributes").mkdir()
+    pq.write_table(pa.Table.from_pylist(table), folder / "attributes" / f"{first}-00000-of-00001.parquet")
+    verdicts = [Verdict(sop_instance_uid=f"2.25.{n}", verdict=it, when={}) for n, it in enumerate(VERDICTS)]
+    for name, digest in (("new.json", "d1"), ("old.json", "d9")):
+        said = Verdicts(format=FORMAT, run_id=last, recipe_digest=digest, verdicts=verdicts)
+        (folder / name).write_text(said.model_dump_json())
+    fields = ("data_set", "recipient", "purpose", "responsible", "legal_basis")
+    (folder / "about.yaml").write_text("".join(f"{name}: {'words ' * 20}\n" for name in fields))
 
 
 def sheets(browser: webdriver.Chrome) -> int:
