@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -420,8 +421,10 @@ def _summarise(job: Any, result: Any, quiet: bool, as_json: bool, recipe: str, s
         from beamstop_pipeline.running.next_commands import next_commands
         from beamstop_transforms.metrics import figures_by_step
 
+        # Elsewhere than on a terminal, it ends in logs, and names of folders often hold those of patients.
+        inputs = job.inputs if sys.stdout.isatty() else ("ORIGINALS",)
         Console().print(summary(record, aside, figures_by_step(result), job.output, job.audit))
-        for it in next_commands(job, recipe, subjects, aside):
+        for it in next_commands(job, inputs, recipe, subjects, aside):
             typer.echo(f"{it.what}:\n  {it.command}")
     return code
 

@@ -1,7 +1,7 @@
 """The commands that a run's summary ends with: whole, with the run's own options."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from beamstop_pipeline.graph import target_of_job
@@ -17,11 +17,14 @@ class Next(NamedTuple):
     command: str
 
 
-def next_commands(job: Job, recipe: str, subjects: str | None, aside: SetAside) -> Iterator[Next]:
+def next_commands(
+    job: Job, inputs: Sequence[str], recipe: str, subjects: str | None, aside: SetAside
+) -> Iterator[Next]:
     """Yield what a person may want to do after a run.
 
     Args:
         job: the run.
+        inputs: as the commands name them.
         recipe: as the command line names it.
         subjects: likewise, the table of subjects, if any.
         aside: what it set aside.
@@ -32,18 +35,18 @@ def next_commands(job: Job, recipe: str, subjects: str | None, aside: SetAside) 
     yield _next("the archive as it is now, to read and sign", "report", job.audit, *review, *attributes)
     if job.ephemeral:
         return  # nobody has the key any more
-    inputs = [each for pattern in job.inputs for each in ("--input", pattern)]
+    originals = [each for pattern in inputs for each in ("--input", pattern)]
     key = ["--key", job.key]
     rules = ["--recipe", recipe, *(["--subjects", subjects] if subjects is not None else [])]
     if aside.reasons:
         reasons = [each for reason in aside.reasons for each in ("--reason", reason)]
-        yield _next("which files were set aside", "sources", job.audit, *inputs, *key, *reasons)
+        yield _next("which files were set aside", "sources", job.audit, *originals, *key, *reasons)
         yield _next("why, of one of them", "explain", "FILE", *rules)
     if runs := _runs_without_crosswalk(job):
         what = f"a crosswalk without the gaps of {runs} run{'s' if runs > 1 else ''} that had none"
-        yield _next(what, "crosswalk", job.audit, *inputs, *key, "-o", "crosswalk.csv")
+        yield _next(what, "crosswalk", job.audit, *originals, *key, "-o", "crosswalk.csv")
     places = ["--output", job.output, "--audit", job.audit, *rules]
-    yield _next("an independent check", "verify", *inputs, *places, *key)
+    yield _next("an independent check", "verify", *originals, *places, *key)
 
 
 def _next(what: str, *arguments: str) -> Next:

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,7 @@ def test_the_summary_ends_with_whole_commands_that_work(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert main([*command, *AGAIN, "--crosswalk", str(tmp_path / "cross walk")]) == 1
     assert main([*command, *AGAIN, "--attributes", str(tmp_path / "attributes")]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -130,6 +132,15 @@ def test_the_summary_ends_with_whole_commands_that_work(
     assert capsys.readouterr().out == f"failed\ttruncated\t\t{tmp_path / 'archive' / '1.dcm'}\n"
     assert (main(crosswalk), main(verify)) == (0, 0)
     assert (tmp_path / "crosswalk.csv").exists()
+
+
+def test_in_a_log_no_name_of_an_input_is_told(
+    command: list[str], cut: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--quiet"]) == 1
+    out = capsys.readouterr().out
+    assert str(cut) not in out
+    assert "--input ORIGINALS" in out
 
 
 def test_after_an_ephemeral_key_no_command_is_named_that_needs_it(
