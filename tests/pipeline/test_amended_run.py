@@ -13,6 +13,7 @@ from pydicom.uid import UltrasoundImageStorage
 from tests.core.pixel_fixtures import BLOCK, HIDDEN, with_block
 
 from beamstop.ocr import load_detector
+from beamstop.ocr.detector import Prepared
 from beamstop.testing import BlockDetector, make_image
 from beamstop.text.boxes import TextBox
 from beamstop_pipeline.cli import main
@@ -31,7 +32,7 @@ class HalfBlindDetector(BlockDetector):
 @pytest.fixture
 def scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[np.ndarray[Any, Any]]:
     """Store a picture with a word that the detector sees and one that it misses; return its pixels."""
-    monkeypatch.setattr("beamstop.ocr.detector.prepare", lambda languages: ())
+    monkeypatch.setattr("beamstop.ocr.detector.prepare", lambda *reading: Prepared((), ()))
     detector = HalfBlindDetector(["LIVER"])
     monkeypatch.setattr("beamstop.ocr.detector.make_detector", lambda languages, recognizer: detector)
     load_detector.cache_clear()
