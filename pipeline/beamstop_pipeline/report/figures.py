@@ -189,7 +189,7 @@ class Figures:
         has_changes: whether every run that has rows left `changes`.
         faint: boxes of faint text by run and source.
         devices: of the run, the commonest first.
-        patients, studies: of the clean files, as far as these have an identifier of either.
+        patients, studies: of the clean files; without a PatientID a study is a patient.
         pruned: how many clean files runs removed.
         signed: how many records have a signature, right or wrong.
         disputed: output paths of clean files that stand although another source has their SOP Instance UID
@@ -266,7 +266,7 @@ def read_figures(audit: str) -> Figures:
     _forget_pruned(reader, newest, pruned)
     rules, why = _changes(reader, run_id)
     faint = _faint(reader, {run_of(path) for path in fates})
-    patients, studies = _distinct(reader, newest, ("patient_id", "study_uid"))
+    patients, studies = _people(reader, newest)
     run, standing = _rows(reader.read(list(fates), _READ), newest, run_id, faint)
     return Figures(
         record=records[-1],
@@ -383,14 +383,18 @@ def _forget_pruned(reader: "_Reader", newest: dict[str, Any], pruned: list[_Remo
                 mask[at] = False
 
 
-def _distinct(reader: "_Reader", newest: dict[str, Any], names: tuple[str, ...]) -> Iterator[int]:
-    """Yield how many different values each of these columns has in the newest rows, null aside."""
-    seen = [np.empty(0, np.uint64) for _ in names]
-    for path, table in reader.read(list(newest), list(names)):
-        for at, name in enumerate(names):
-            values = pc.drop_null(table.filter(pa.array(newest[path]))[name].unique())
-            seen[at] = np.union1d(seen[at], numbers_of(values))
-    return (len(each) for each in seen)
+def _people(reader: "_Reader", newest: dict[str, Any]) -> tuple[int, int]:
+    """Return how many patients and studies the newest rows are about."""
+    patients, studies = np.empty(0, np.uint64), np.empty(0, np.uint64)
+    for path, table in reader.read(list(newest), ["patient_id", "study_uid"]):
+        stands = table.filter(pa.array(newest[path]))
+        study = stands["study_uid"]
+        patient = pc.coalesce(
+            pc.if_else(pc.equal(stands["patient_id"], ""), None, stands["patient_id"]), study
+        )
+        patients = np.union1d(patients, numbers_of(pc.drop_null(patient.unique())))
+        studies = np.union1d(studies, numbers_of(pc.drop_null(study.unique())))
+    return len(patients), len(studies)
 
 
 def _disagreeing(records: list[dict[str, Any]], fates: dict[str, Any]) -> Iterator[str]:

@@ -90,10 +90,11 @@ class Risk:
         if not self.known:
             yield "Nothing that somebody may know of a patient, such as age or sex, is in the clean files."
             return
+        both, these = (" together", "these") if len(self.known) > 1 else ("", "this")
         yield (
-            f"By {_and(self.known)} together {self.unique:,} of {self.patients:,} patients are alone, "
-            f"{self.small:,} are in groups of fewer than {SMALLEST} (k = {self.k}): who knows these of "
-            "somebody may find the pictures. The annex has the figures."
+            f"By {_and(self.known)}{both} {self.unique:,} of {self.patients:,} patients are alone, "
+            f"{self.small:,} are in groups of fewer than {SMALLEST} (k = {self.k}): who knows {these} "
+            "of somebody may find the pictures. The annex has the figures."
         )
         if self.missing:
             are = "1 clean file is" if self.missing == 1 else f"{self.missing:,} clean files are"
