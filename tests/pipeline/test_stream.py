@@ -18,6 +18,7 @@ from google.cloud.storage import Client
 from pydicom.dataset import FileDataset
 
 from beamstop.recipe.load import load_recipe
+from beamstop.signing import generate_pair
 from beamstop_pipeline import job as jobs
 from beamstop_pipeline.cli import main
 from beamstop_pipeline.graph import build, build_stream
@@ -39,6 +40,7 @@ def job(folder: Path, key_file: Path) -> Job:
         crosswalk=str(folder / "crosswalk"),
         recipe=load_recipe("basic"),
         key=str(key_file),
+        signing_key=str(folder / "pair"),
         run_id=RUN_ID,
         started="2026-01-01T11:59:00+00:00",
     )
@@ -92,6 +94,7 @@ def test_a_stream_has_a_sealed_record_for_each_window(
     )
     options = PipelineOptions([], runner="BundleBasedDirectRunner")
     options.view_as(StandardOptions).streaming = True
+    generate_pair(tmp_path / "pair")
     with beam.Pipeline(options=options) as pipeline:
         build_stream(pipeline | stream, job(tmp_path, key_file))
 
@@ -120,8 +123,10 @@ def test_a_stream_has_a_sealed_record_for_each_window(
     }
     paths = {f"output/{row['output_path']}" for row in rows if row["output_path"]}
     assert found == {*paths, "output/x.dcm"}
-    assert main(["verify", "--audit", str(tmp_path / "audit"), "--key", str(key_file), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["rows"] == 5
+    keys = ["--key", str(key_file), "--public-key", str(tmp_path / "pair.pub")]
+    assert main(["verify", "--audit", str(tmp_path / "audit"), *keys, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["rows"], said["signatures"]) == (5, "3 of 3 records are signed")
 
 
 def test_dataflow_is_asked_to_read_the_subscription(tmp_path: Path, key_file: Path) -> None:

@@ -306,15 +306,17 @@ def _put(audit: str, name: str, content: bytes) -> None:
 
 def _signed(audit: str, record: Mapping[str, Any], content: bytes, signing_key: str) -> bytes:
     """Return the envelope about a record, which names the record before it: none can be taken out unseen."""
-    name, seal = record_name(record["run_id"]), record["integrity"]
-    before = [it for it in open_store(audit).names(RUNS) if it.endswith(".json") and it < name]
+    run_id, seal = record["run_id"], record["integrity"]
+    names = open_store(audit).names(RUNS)
+    others = (it.removesuffix(".json") for it in names if it.endswith(".json"))
+    before = max((it for it in others if it < f"{RUNS}/{run_id}"), default=None)
     predicate = {
-        "run_id": record["run_id"],
-        "previous": max(before, default=None),
+        "run_id": run_id,
+        "previous": before and f"{before}.json",
         "rows": seal["rows"],
         "root": seal["root"],
     }
-    return sign(statement(name, content, predicate), resolve_signing_key(signing_key))
+    return sign(statement(record_name(run_id), content, predicate), resolve_signing_key(signing_key))
 
 
 def place_digests(run: Run, identity: Identity) -> dict[str, str]:
