@@ -122,3 +122,10 @@ def test_a_doubted_box_counts_beside_hidden_words_that_are_about_as_high(word: T
     """What was blanked of a patch of Doppler leaves shapes that look like large letters."""
     letter, nothing = replace(SHORT, doubted=True), np.zeros(PICTURE.shape, bool)
     assert (believed([letter], nothing, [word]) == [letter]) is stays
+
+
+@pytest.mark.parametrize("box", [SHORT, LARGE])
+def test_what_was_read_when_it_was_found_is_not_doubted(box: TextBox) -> None:
+    """Blurred letters in noise are read in the picture reduced, and not in the picture itself."""
+    assert doubts([replace(box, legible=True)], [], 0) == [False]
+    assert doubts([box], [("", 0.0)], 0) == [True]

@@ -133,7 +133,7 @@ def test_traces_stay_and_names_above_and_across_them_go(hard: ModuleType) -> Non
 
 
 @pytest.mark.ocr
-@pytest.mark.parametrize("kind", ["film", "mucosa"])
+@pytest.mark.parametrize("kind", ["film", "mucosa", "blurred"])
 def test_soft_text_and_text_as_bright_as_its_ground_are_hidden(hard: ModuleType, kind: str) -> None:
     (picture,) = hard.draw_hard(SEED, {kind: 1})
     hidden = hidden_in(picture)

@@ -84,6 +84,7 @@ class EasyOcrDetector:
         if longest <= thresholds.large:
             enlarge = next((scale for limit, scale in thresholds.enlarge if longest <= limit), 1.0)
             boxes = self._found(picture, None, enlarge)
+            boxes = _distinct((*boxes, *self._blurred(picture, boxes)), thresholds.same)
         else:
             boxes = self._found(picture, sharp(picture, thresholds))
             boxes = _distinct((*boxes, *self._soft(picture, boxes)), thresholds.same)
@@ -95,15 +96,30 @@ class EasyOcrDetector:
 
         Blurred letters are large: the picture is reduced, and once more sharpened where that shows any.
         """
-        scale = min(self._thresholds.coarse, self._thresholds.reduced / max(picture.shape))
+        longest = max(picture.shape)
+        scale = min(self._thresholds.coarse, self._thresholds.reduced / longest)
         coarse = resized(picture, scale)
-        known = np.zeros(coarse.shape, bool)
-        for box in boxes:
-            mark(known, shrunk(box.padded(*picture.shape), 1 / scale))
+        known = _known(coarse, picture, boxes, scale)
         soft = self._found(coarse, None, known=known)
         if soft:
             soft += self._found(sharpened(coarse, self._thresholds), None, known=known)
-        return [it for box in soft if (it := shrunk(box, scale).cut(*picture.shape))]
+        found = _enlarged(soft, picture, scale)
+        return found + self._blurred(picture, [*boxes, *found])
+
+    def _blurred(self, picture: Picture, boxes: list[TextBox]) -> list[TextBox]:
+        """Return lines of letters that are larger and more blurred than networks know, or lie in noise.
+
+        Reduced they are as the networks know them, and the noise is gone.
+        """
+        lines: list[TextBox] = []
+        longest = max(picture.shape)
+        passes = next(passes for limit, passes in self._thresholds.blurred_at if longest <= limit)
+        for reduced, enlarge in passes:
+            scale = min(reduced, self._thresholds.thumb / longest)
+            coarse = resized(picture, scale)
+            known = _known(coarse, picture, [*boxes, *lines], scale)
+            lines += _enlarged(self._proposed(coarse, None, enlarge, known).lines, picture, scale)
+        return lines
 
     def _found(
         self,
@@ -177,10 +193,10 @@ class EasyOcrDetector:
                 margin = max(thresholds.context * letter, thresholds.near)
                 zoom = 2.0 if letter <= thresholds.small else 1.0
                 place = Place(around(core, margin, shape), zoom)
-                if _is_certain(letter, mean, thresholds) and self._confirms(picture, place, letter):
+                if self._confirms(picture, place, letter, mean, known is not None):
                     lines.append(around(core, thresholds.beside * letter, shape))
-                elif known is not None and self._is_read(picture, core, mean):
-                    lines.append(around(core, max(thresholds.blurred * letter, thresholds.blur), shape))
+                elif known is not None and (line := self._read_line(picture, core, letter, mean)):
+                    lines.append(line)
                 elif letter <= thresholds.huge or stands_out(picture, core, thresholds.far, thresholds):
                     places.append(place)
         return _Proposed(lines, joined(places, thresholds.sparse), marked)
@@ -200,21 +216,31 @@ class EasyOcrDetector:
             scores[~sharp_parts] = 0
         return scores
 
-    def _confirms(self, picture: Picture, place: Place, letter: float) -> bool:
-        """Say whether CRAFT sees any text in a place, shown no larger than small letters need."""
-        return self._coarsely(picture, place.box, letter) >= self._thresholds.text
+    def _confirms(self, picture: Picture, place: Place, letter: float, mean: float, is_soft: bool) -> bool:
+        """Say whether CRAFT sees any text where DBNet is certain, shown no larger than small letters need.
 
-    def _is_read(self, picture: Picture, core: TextBox, mean: float) -> bool:
-        """Say whether words are read in what DBNet takes for a line; they may be too blurred for CRAFT."""
+        Of soft letters DBNet is less certain: there CRAFT has to be sure.
+        """
+        thresholds = self._thresholds
+        if _is_certain(letter, mean, thresholds):
+            return self._coarsely(picture, place.box, letter) >= thresholds.text
+        smallest, largest = thresholds.letters
+        if not is_soft or mean < thresholds.likely or not smallest <= letter <= largest:
+            return False
+        return self._coarsely(picture, place.box, letter) >= thresholds.sure
+
+    def _read_line(self, picture: Picture, core: TextBox, letter: float, mean: float) -> TextBox | None:
+        """Return the line around a core if a word is read in it: it may be too blurred for CRAFT."""
         thresholds = self._thresholds
         length = max(core.width, core.height) / min(core.width, core.height)
         if self._verifier is None or mean < thresholds.likely or length < thresholds.wide:
-            return False
+            return None
         (read,) = self._verify(picture, [around(core, thresholds.blur, picture.shape)])
-        return (
-            len("".join((read.text or "").split())) >= thresholds.word
-            and (read.confidence or 0) >= thresholds.barely
-        )
+        letters = "".join((read.text or "").split())
+        if len(letters) < thresholds.word or (read.confidence or 0) < thresholds.barely:
+            return None
+        line = around(core, max(thresholds.blurred * letter, thresholds.blur), picture.shape)
+        return replace(line, legible=len(set(letters)) >= thresholds.kinds)
 
     def _coarsely(self, picture: Picture, box: TextBox, letter: float) -> float:
         coarse = Place(box, min(self._thresholds.small / letter, 1.0))
@@ -240,6 +266,19 @@ class EasyOcrDetector:
             outer, inner = halved(core), halved(inside(core, tile))
             scores[:, *outer] = found[:, *inner]
         return scores[0], scores[1]
+
+
+def _known(coarse: Picture, picture: Picture, boxes: list[TextBox], scale: float) -> Mask:
+    """Return where boxes of a picture lie in it as it was reduced, bool (rows, columns)."""
+    known = np.zeros(coarse.shape, bool)
+    for box in boxes:
+        mark(known, shrunk(box.padded(*picture.shape), 1 / scale))
+    return known
+
+
+def _enlarged(boxes: list[TextBox], picture: Picture, scale: float) -> list[TextBox]:
+    """Return boxes found in a picture that was reduced in pixels of the picture itself."""
+    return [it for box in boxes if (it := shrunk(box, scale).cut(*picture.shape))]
 
 
 def _fingerprint(file: Path) -> str:

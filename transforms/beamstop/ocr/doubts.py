@@ -33,7 +33,8 @@ def with_doubts(
         letters_in: the detector's score of a box of so many lines, 0 to 1, shown as small as can be read.
         thresholds: say what is short and what is large.
     """
-    short = read(picture, [box for box in boxes if _is_short(box, thresholds)])
+    unread = [box for box in boxes if not box.legible]
+    short = read(picture, [box for box in unread if _is_short(box, thresholds)])
     doubted = [
         box
         for box in short
@@ -41,7 +42,7 @@ def with_doubts(
         and (_is_letter(box, thresholds) or letters_in(picture, box, 1) < thresholds.sure)
     ]
     wordless = {box for line in lines_of(doubted) if not _is_line(line) for box in map(_unread, line)}
-    large = read(picture, [box for box in boxes if _is_large(box, thresholds)])
+    large = read(picture, [box for box in unread if _is_large(box, thresholds)])
     wordless |= {
         _unread(box)
         for box in large

@@ -22,12 +22,14 @@ class TextBox(Box):
         confidence: of the reading, 0 to 1.
         faint: the detector alone was not sure; something else confirmed the box.
         doubted: no word on its own; counts only beside others.
+        legible: the detector read a word in it, of letters too soft to be read in the picture itself.
     """
 
     text: str | None = None
     confidence: float | None = None
     faint: bool = field(default=False, compare=False)
     doubted: bool = field(default=False, compare=False)
+    legible: bool = field(default=False, compare=False, repr=False)
 
     def padded(self, rows: int, columns: int) -> "TextBox":
         """Return the box grown by 2 pixels and 15 % of its short side, 6 pixels at most, inside the picture.
