@@ -64,8 +64,8 @@ class Pair(NamedTuple):
     header: list[Line]
 
 
-def write_page(page: Path, audit: Path, crosswalk: Path, output: Path) -> None:
-    """Write the page.
+def write_page(page: Path, audit: Path, crosswalk: Path, output: Path) -> list[str]:
+    """Write the page; return the reasons that no file of the demo should be set aside for.
 
     Args:
         page: the file.
@@ -93,6 +93,7 @@ def write_page(page: Path, audit: Path, crosswalk: Path, output: Path) -> None:
         ],
     )
     page.write_text(html, encoding="utf-8")
+    return sorted({row["reason"] for row in rows if row["outcome"] != Outcome.WRITTEN} - _FATES.keys())
 
 
 def render_page(

@@ -122,3 +122,13 @@ def test_a_folder_in_which_something_is_stays_as_it_is(
     said = f"beamstop: FOLDER {tmp_path}: something is there; remove it or name another folder\n"
     assert capsys.readouterr().err.startswith(said)
     assert [it.name for it in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_demo_that_went_otherwise_than_foreseen_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("beamstop_pipeline.cli.main", lambda arguments: 1 if arguments[0] == "run" else 0)
+    monkeypatch.setattr("beamstop_pipeline.demo_page.write_page", lambda *places: ["fault", "leak"])
+    assert main(["demo", str(tmp_path / "demo")]) == 1
+    said = "beamstop: files of the demo were set aside as fault, leak\n"
+    assert capsys.readouterr().err == said

@@ -48,7 +48,9 @@ def _run_and_show(folder: Path) -> int:
     if code not in (Exit.OK, Exit.SET_ASIDE):
         return code
     page = folder / "demo.html"
-    write_page(page, audit, crosswalk, output)
+    if unforeseen := write_page(page, audit, crosswalk, output):
+        typer.echo(f"beamstop: files of the demo were set aside as {', '.join(unforeseen)}", err=True)
+        return Exit.SET_ASIDE
     typer.echo("One file is cut off and one has spoilt pixels: a run of your own would end with exit code 1.")
     typer.echo(f"Before and after, to open in a browser: {page}")
     return Exit.OK
