@@ -40,6 +40,7 @@ test-long: test
 	$(BIN)/python -m tests.hostile.growing $(GROWING_ARGS)
 	$(BIN)/python -m tests.hostile.growing --recipe keeping --only CDA $(GROWING_ARGS)
 	$(BIN)/python -m tests.hostile.growing --largest 8192 --seconds 1 $(GROWING_ARGS)
+	$(BIN)/python -m tests.reliability.buckets s3 gs
 
 # On a cluster of Flink, half an hour: needs Java, and Maven for Beam's job server; what it fetches, some 500 MB, stays
 # in BEAMSTOP_FLINK_CACHE (~/.cache/beamstop/flink).

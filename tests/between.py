@@ -4,7 +4,7 @@ import http.client
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -94,6 +94,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+    def handle_one_request(self) -> None:
+        with suppress(ConnectionError):  # whoever asked was killed
+            super().handle_one_request()
+            return
+        self.close_connection = True
 
 
 @contextmanager
