@@ -14,6 +14,7 @@ from tests.core.pixel_fixtures import hide
 from beamstop.ocr import load_detector
 from beamstop.pixels.frames import open_frames
 from beamstop.text.detector import TextPolicy
+from beamstop.text.judge import MARKERS
 
 SEED = 101
 FILE = Path(__file__).parents[3] / "benchmarks" / "pictures.py"
@@ -98,7 +99,7 @@ def test_pictures_without_text_have_no_words_but_markers(pictures: ModuleType) -
 
 
 def hidden_in(picture: Any) -> np.ndarray:
-    report = hide(picture.dataset(), TextPolicy(), load_detector())
+    report = hide(picture.dataset(), TextPolicy(markers=MARKERS), load_detector())
     hidden = np.zeros(picture.values.shape[:2], bool)
     for change in report.changes:
         hidden[change.y : change.y + change.height, change.x : change.x + change.width] = True

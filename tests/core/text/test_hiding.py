@@ -1,5 +1,7 @@
 """Hiding text in the pixels of an instance."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -337,10 +339,37 @@ def test_a_doubted_letter_at_the_third_look_is_hidden_and_does_not_quarantine() 
     assert report.text_boxes_hidden == 3
 
 
-def test_a_doubted_letter_that_stands_alone_stays() -> None:
-    detector = LaterDetector(1)
-    detector.left[0] = TextBox(60, 40, 8, 8, doubted=True)
-    assert hide(make_image(ground().astype("u1")), TextPolicy(), detector).pixels_changed is False
+class LetterDetector(LaterDetector):
+    """Finds one box that is no word, and reads a letter in it."""
+
+    def __init__(self, text: str | None, confidence: float | None) -> None:
+        super().__init__(1)
+        self.left[0] = TextBox(60, 40, 8, 8, doubted=True)
+        self.reading = text, confidence
+
+    def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
+        text, confidence = self.reading
+        return [replace(box, text=text, confidence=confidence) for box in boxes]
+
+
+@pytest.mark.parametrize(
+    ("markers", "text", "confidence", "hidden"),
+    [
+        (("R",), "R", 0.9, 0),
+        (("R",), "T", 0.9, 0),
+        ((), "R", 0.9, 1),
+        ((), "0", 0.3, 1),
+        ((), "W", 0.29, 0),  # nuclei, folds of a brain
+        ((), "", 0.0, 0),
+        ((), None, None, 1),  # where nothing reads
+    ],
+)
+def test_a_letter_that_stands_alone_stays_unless_a_recipe_has_no_markers(
+    markers: tuple[str, ...], text: str | None, confidence: float | None, hidden: int
+) -> None:
+    dataset = make_image(ground().astype("u1"))
+    report = hide(dataset, TextPolicy(markers=markers), LetterDetector(text, confidence))
+    assert (report.text_boxes_hidden, report.text_boxes_kept) == (hidden, 0)
 
 
 @pytest.mark.parametrize("kind", ["LABEL", "OVERVIEW"])

@@ -352,7 +352,10 @@ def search_and_hide(
             beyond = ~_grown(near, _REACH)
             for picture in pictures:
                 picture[beyond] = GROUND
-        boxes = within([box for picture in pictures for box in detector.find(picture)], rows, columns)
+        # A letter beside what was blanked may be its edge: it quarantines nothing.
+        judged = judge if look < max(looks - 1, 1) else None
+        found = [box for picture in pictures for box in _found(picture, detector, judged)]
+        boxes = within(found, rows, columns)
         boxes = [box for box in believed(boxes, areas, words) if near is None or is_mostly_in(near, box)]
         fresh = [box for box in boxes if not is_mostly_in(settled, box) and not _is_sliver(box, black)]
         search.residue = len(boxes) - len(fresh) if look or search.hidden else 0
@@ -362,8 +365,8 @@ def search_and_hide(
         has_codes = any(not verdict.kept for verdict in codes)
         sure = [box for box in fresh if not box.doubted]  # letters beside hidden ones quarantine nothing
         if (sure or has_codes) and look and look == looks - 1:
-            found = [*sure, *(verdict.box for verdict in codes if not verdict.kept)]
-            raise TextRemainsError(where, search, found)
+            rest = [*sure, *(verdict.box for verdict in codes if not verdict.kept)]
+            raise TextRemainsError(where, search, rest)
         changed = np.zeros_like(black)
         for box in left:
             search.kept.append((box, "left"))
@@ -391,6 +394,16 @@ def search_and_hide(
         if not changed.any():
             break
     return search
+
+
+def _found(picture: Picture, detector: TextDetector, judge: TextJudge | None) -> list[TextBox]:
+    """Return what a detector finds; letters that stand alone are not doubted where the judge keeps none."""
+    boxes = detector.find(picture)
+    doubted = [box for box in boxes if box.doubted]
+    if judge is None or not doubted or not judge.hides_letters:
+        return boxes
+    read = dict(zip(doubted, detector.read(picture, doubted), strict=True))
+    return [replace(box, doubted=box.doubted and not judge.may_be_letter(read[box])) for box in boxes]
 
 
 def shows_text(canvas: Canvas, detector: TextDetector) -> bool:

@@ -97,6 +97,15 @@ class TextJudge:
             for kept in [self._is_authorized(content) and not self._own.is_part_of(content)]
         ]
 
+    @property
+    def hides_letters(self) -> bool:
+        """Whether a letter is hidden though it stands alone: the recipe wants no markers kept."""
+        return not self.policy.markers
+
+    def may_be_letter(self, box: TextBox) -> bool:
+        """Say whether a box that is no word is a letter as it was read; unread, it may be one."""
+        return box.text is None or (bool(box.text) and (box.confidence or 0) >= MIN_CONFIDENCE)
+
     @cached_property
     def _own(self) -> OwnWords:
         return OwnWords(harvest(self._dataset, lambda path: False))
