@@ -60,12 +60,12 @@ def certify(figures: Figures, about: About, reviews: Sequence[Verdicts], risk: S
     """
     images = Images.of(figures.standing.cells)
     review = _Review(figures, reviews)
-    said = about.model_dump()
+    said, has_subjects = about.model_dump(), bool(figures.record.get("options", {}).get("subjects"))
     return Certificate(
         facts={name.replace("_", " "): said[name] or "" for name in _FACTS if said[name] or name in _ALWAYS},
         warnings=[*images.warnings(), *_lacks(figures), *review.warnings(), *_warnings(figures)],
         done=[*images.done(figures), *_done(figures)],
-        recipe=list(recipe_sentences(figures.record.get("recipe", {}))),
+        recipe=list(recipe_sentences(figures.record.get("recipe", {}), has_subjects)),
         review=list(review.sentences()),
         not_promised=[*_not_promised(), *risk],
         counts=_counts(figures),

@@ -44,21 +44,24 @@ _OPTIONS = {
         "lead to what they refer to.",
     ),
     RETAIN_SAFE_PRIVATE: (
-        "Of what manufacturers add (private elements) only what is known to be physics stayed.",
+        "Of what manufacturers add (private elements) only what counts as safe stayed.",
         "What manufacturers add (private elements) was removed.",
     ),
 }
+_KEYED = "Patients have pseudonyms that only a secret key ties to them."
+_OF_A_TABLE = "Patients have the pseudonyms of a table that its owner keeps."
 _UNKNOWN_WORDS = {
     "judge": "Words of free text that no vocabulary of medicine or plain language knows were removed.",
     "remove": "Words of free text that no vocabulary knows were removed.",
 }
 
 
-def recipe_sentences(recipe: Mapping[str, Any]) -> Iterator[str]:
+def recipe_sentences(recipe: Mapping[str, Any], has_subjects: bool = False) -> Iterator[str]:
     """Yield what the settings mean that a record says of its recipe; none for records that say too little.
 
     Args:
         recipe: see `beamstop_transforms.record.settings_of`.
+        has_subjects: whether the run had a table of subjects.
     """
     options = recipe.get("options")
     if options is None:
@@ -68,11 +71,12 @@ def recipe_sentences(recipe: Mapping[str, Any]) -> Iterator[str]:
         yield (
             "Everything that DICOM's Basic Application Confidentiality Profile (PS3.15, Annex E) names was "
             "removed, emptied or replaced, at every depth: names, numbers, addresses, telephone numbers, "
-            "institutions and people, but for what is said below. Patients have pseudonyms that only a "
-            "secret key ties to them."
+            "institutions and people, but for what is said below. "
+            + (_OF_A_TABLE if has_subjects else _KEYED)
         )
     else:
         yield "The recipe has rules of its own in place of a profile of DICOM's: read them, too."
+    yield from _own(recipe)
     yield (
         _text(recipe)
         if CLEAN_PIXEL_DATA in options
@@ -90,7 +94,6 @@ def recipe_sentences(recipe: Mapping[str, Any]) -> Iterator[str]:
         yield "Whatever no rule names was removed."
     elif recipe.get("unlisted") == "keep":
         yield "Attributes of the standard that no rule names stayed; what no dictionary knows was removed."
-    yield from _own(recipe)
 
 
 def _text(recipe: Mapping[str, Any]) -> str:

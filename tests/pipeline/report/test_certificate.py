@@ -214,5 +214,19 @@ def test_every_recipe_that_ships_is_told_in_sentences(name: str) -> None:
     assert any("NOT searched" in it for it in sentences) is not is_searched
 
 
+def test_pseudonyms_of_a_table_are_not_said_to_be_keyed() -> None:
+    said = settings_of(load_recipe("default"))
+    keyed, of_a_table = (next(recipe_sentences(said, has_subjects)) for has_subjects in (False, True))
+    assert keyed.endswith("Patients have pseudonyms that only a secret key ties to them.")
+    assert of_a_table.endswith("Patients have the pseudonyms of a table that its owner keeps.")
+
+
+def test_what_a_recipe_adds_is_said_on_page_1() -> None:
+    said = settings_of(load_recipe("research"))
+    assert list(recipe_sentences(said))[1] == (
+        f"The recipe itself adds {said['attributes']} rules for attributes: read it beside these sentences."
+    )
+
+
 def test_a_record_that_says_too_little_of_its_recipe_has_no_sentences() -> None:
     assert list(recipe_sentences({"name": "basic", "digest": "d0"})) == []

@@ -134,6 +134,21 @@ def test_the_summary_ends_with_whole_commands_that_work(
     assert (tmp_path / "crosswalk.csv").exists()
 
 
+def test_the_table_of_subjects_goes_along(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "our subjects.csv"
+    table.write_text("patient_id,pseudonym\nR-1001,A\nP-2002,B\n")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main([*command, "--subjects", str(table)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    commands = {
+        it[1]: it[1:] for it in (shlex.split(line) for line in lines if line.startswith("  beamstop "))
+    }
+    assert commands["explain"][2:] == ["--recipe", "basic", "--subjects", str(table)]
+    assert main(commands["verify"]) == 0
+
+
 def test_in_a_log_no_name_of_an_input_is_told(
     command: list[str], cut: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
