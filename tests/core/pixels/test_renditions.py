@@ -69,7 +69,7 @@ def test_red_text_on_blue_of_the_same_brightness_shows_in_one_rendition() -> Non
     colours[..., 2] = 255
     colours[STROKE] = (255, 0, 0)
     found = pictures(colours, "RGB", 8, Dataset())
-    assert len(found) == 4
+    assert len(found) == 5
     assert max(abs(int(picture[31, 50]) - int(picture[90, 110])) for picture in found) > 100
 
 
@@ -104,10 +104,22 @@ def test_text_as_bright_as_a_busy_ground_shows_by_its_colour() -> None:
         stroke[STROKE] = True
         return abs(picture[stroke].mean() - picture[~stroke].mean()) / picture[~stroke].std()
 
-    assert [contrast(picture) > 3 for picture in found] == [False, False, False, True]
+    assert [contrast(picture) > 3 for picture in found] == [False, False, False, False, True]
 
 
 def test_hues_are_not_rendered_of_a_grey_picture_with_a_few_coloured_letters() -> None:
     grey = np.repeat(np.random.default_rng(3).integers(0, 200, (100, 120, 1)), 3, axis=-1)
     grey[STROKE] = (255, 255, 0)
     assert len(pictures(grey.astype(np.uint8), "RGB", 8, Dataset())) == 2
+
+
+def test_black_letters_on_dark_colours_beside_bright_ones_show_in_the_shadows() -> None:
+    colours = np.zeros((100, 120, 3), np.uint8)
+    colours[..., 2] = np.where(np.arange(120) // 20 % 2, 250, 30)
+    colours[30:34, 40:60] = 0  # on the dark
+    found = pictures(colours, "RGB", 8, Dataset())
+    assert len(found) == 5
+    brightest, shadows = (
+        abs(float(it[30:34, 42:58].mean()) - float(it[20:28, 42:58].mean())) for it in (found[0], found[2])
+    )
+    assert shadows > 3 * brightest

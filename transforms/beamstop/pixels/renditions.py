@@ -264,12 +264,18 @@ def _brightest(rgb: NDArray[np.float32]) -> tuple[Plane, float]:
 
 
 def _colour_pictures(rgb: NDArray[np.float32], hidden: Mask | None) -> list[Picture]:
-    """Render the brightest channel; luma where there is colour; and the hues where there is much of it.
+    """Render the brightest channel; luma where there is colour; shadows and hues where there is much of it.
 
-    Text may be as bright as its ground: the last two show it by its colour alone.
+    Text may be as bright as its ground: hues show it by its colour alone. Black letters on dark colours show
+    where the dark is spread.
     """
-    pictures = [local_contrast(plane, hidden=hidden) for plane in _colour_planes(rgb)]
-    if len(pictures) > 1 and _brightest(rgb)[1] > RENDITIONS.tinted:
+    planes = _colour_planes(rgb)
+    pictures = [local_contrast(plane, hidden=hidden) for plane in planes]
+    brightest, coloured = _brightest(rgb)
+    if len(pictures) > 1 and coloured > RENDITIONS.tinted:
+        # Rounded, so that machines whose arithmetic differs in the last bit render alike.
+        shadows = np.round(np.cbrt(brightest) * (255 * 16)) / 16
+        pictures.append(local_contrast(shadows, hidden=hidden))
         seen = rgb if hidden is None else rgb[~hidden]
         pictures += [
             local_contrast(rgb @ axis * 255, RENDITIONS.hue, hidden) for axis in _hues(seen.reshape(-1, 3))
