@@ -10,11 +10,15 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
 from tests.core.pixel_fixtures import compressed, hide
 
+from beamstop.errors import PixelError
+from beamstop.pixels.box import Box
 from beamstop.pixels.frames import open_frames
 from beamstop.pixels.renditions import Picture
 from beamstop.testing import BlockDetector, make_image
 from beamstop.text.boxes import TextBox
 from beamstop.text.detector import TextPolicy
+from beamstop.text.hiding import TextRemainsError
+from beamstop.text.regions import Region
 from beamstop.text.slide_tiles import blocks, has_steps, planes_of
 
 SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
@@ -195,3 +199,38 @@ def frame_of(picture: NDArray[np.uint8]) -> Any:
     frames = open_frames(make_image(picture, "RGB"))
     assert frames is not None
     return frames.decode(0)
+
+
+class RemainingDetector(BlockDetector):
+    """Finds another piece of text at each look, the third one across the borders of four tiles."""
+
+    def find(self, picture: Picture) -> list[TextBox]:
+        self.looks.append((picture.shape[0], picture.shape[1]))
+        if len(self.looks) == 3:
+            return [TextBox(SIDE - 10, SIDE - 8, 30, 20)]
+        return [TextBox(100, 4 + 30 * len(self.looks), 12, 12)]
+
+
+def test_text_that_remains_is_listed_in_pixels_of_each_tile_as_a_recipe_leaves_it() -> None:
+    picture = matrix(2, 3)
+    picture[54:74, 44:84] = 30
+    with pytest.raises(PixelError) as raised:
+        hide(tiled(picture), TextPolicy(), RemainingDetector())
+    assert raised.value.reason == "text_remains"
+    assert raised.value.detail == (
+        "PixelData frame 0: [54, 56, 10, 8]; PixelData frame 1: [0, 56, 20, 8]; "
+        "PixelData frame 3: [54, 0, 10, 12]; PixelData frame 4: [0, 0, 20, 12]"
+    )
+    assert isinstance(raised.value, TextRemainsError)
+    still = [change for change in raised.value.changes if not change.action]
+    assert [(change.frame, change.x, change.y) for change in still] == [
+        (0, 54, 56),
+        (1, 0, 56),
+        (3, 54, 0),
+        (4, 0, 0),
+    ]
+    boxes = ((54, 56, 10, 8), (0, 56, 20, 8), (54, 0, 10, 12), (0, 0, 20, 12))
+    leave = (Region(None, tuple(Box(*box) for box in boxes)),)
+    report = hide(tiled(picture), TextPolicy(leave=leave), RemainingDetector())
+    assert report.examined is False
+    assert {change.frame for change in report.changes if change.why == "left"} == {0, 1, 3, 4}

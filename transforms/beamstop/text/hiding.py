@@ -1,6 +1,6 @@
 """Hiding text and codes on a canvas and in the frames of an instance: search, blank, search again."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Protocol, TypeVar
@@ -31,6 +31,7 @@ TEXT_REMAINS = "text_remains"
 _LETTER = 5  # pixels that a letter has at least, down and across
 _SLACK = 4  # pixels that boxes differ by from frame to frame
 _LISTED = 20  # boxes that an error names
+_ENDLESS = 1 << 16, 1 << 16  # more than rows and columns can be
 _REACH = 64  # pixels that a change can tell on: twice the reach of renditions.local_contrast
 
 
@@ -141,22 +142,35 @@ class TextRemainsError(PixelError):
         where: keyword and frame.
         search: what was done until then.
         found: what is still seen.
+        tiles: where the frames lie that were searched together; `where` is the keyword alone then.
 
     Attributes:
         changes: one per box of this canvas and of what was searched before it: hidden, kept, or, with no
             action, still seen.
     """
 
-    def __init__(self, where: str, search: Search, found: list[TextBox]) -> None:
-        super().__init__(TEXT_REMAINS, f"{where}: {_listed(found)}")
+    def __init__(
+        self, where: str, search: Search, found: list[TextBox], tiles: Mapping[int, Box] | None = None
+    ) -> None:
+        super().__init__(TEXT_REMAINS, _remains(where, found, tiles))
         self._search, self._found = search, found
         self.changes: list[Change] = []
 
     def placed(self, before: Iterable[Change], tag: str, vr: str, frame: int) -> "TextRemainsError":
         """Say in which frame this is, and what was done before it; return the error."""
-        still = Search(hidden=[(box, TEXT_REMAINS) for box in self._found])
-        seen = [change._replace(action="") for change in still.changes(tag, vr, frame)]
-        self.changes = [*before, *self._search.changes(tag, vr, frame), *seen]
+        whole = Box(0, 0, *_ENDLESS)
+        return self.placed_in_tiles(before, tag, vr, {frame: whole})
+
+    def placed_in_tiles(
+        self, before: Iterable[Change], tag: str, vr: str, tiles: Mapping[int, Box]
+    ) -> "TextRemainsError":
+        """Say in which tiles this is, and what was done before; return the error."""
+        still = [(box, TEXT_REMAINS) for box in self._found]
+        self.changes = list(before)
+        for frame, tile in sorted(tiles.items()):
+            done = Search(_parts(self._search.hidden, tile), _parts(self._search.kept, tile))
+            seen = Search(_parts(still, tile)).changes(tag, vr, frame)
+            self.changes += [*done.changes(tag, vr, frame), *(change._replace(action="") for change in seen)]
         return self
 
 
@@ -265,12 +279,16 @@ def _hide_text_in_tiles(
         if not regions and not any(show):
             continue
         canvas = reader.picture(block)
-        where = f"{frames.keyword} frame {min(block.inside)} and around"
         blanked, left = (
             tuple(_moved(box, part.x, part.y) for part in block.parts.values() for box in boxes)
             for boxes in (regions, leave)
         )
-        search = search_and_hide(canvas, judge, detector, where, blanked, leave=left)
+        try:
+            search = search_and_hide(
+                canvas, judge, detector, frames.keyword, blanked, leave=left, tiles=block.parts
+            )
+        except TextRemainsError as error:
+            raise error.placed_in_tiles((), frames.tag, frames.vr, block.parts) from None
         for index, part in block.parts.items():
             of_tile = found.setdefault(index, Search())
             of_tile.hidden += _parts(search.hidden, part)
@@ -318,6 +336,7 @@ def search_and_hide(
     regions: Iterable[Box] = (),
     scans: tuple[Box, ...] = (),
     leave: tuple[Box, ...] = (),
+    tiles: Mapping[int, Box] | None = None,
 ) -> Search:
     """Blank regions, hide text and codes on one canvas, search again, and hide what is new; in place.
 
@@ -328,14 +347,17 @@ def search_and_hide(
         where: keyword and frame, for the error.
         regions: that are blanked before the first search.
         scans: in which text of a device may stay.
-        leave: boxes in which nothing is text, as a person has seen.
+        leave: boxes in which nothing is text, as a person has seen; what lies across several, too.
+        tiles: where the frames lie that the canvas is made of; `where` is the keyword alone then.
 
     Raises:
-        PixelError: `text_remains`, with the boxes in question.
+        PixelError: `text_remains`, with the boxes in question, in pixels of the frame or tile.
     """
     search = Search()
     rows, columns = canvas.shape
-    leave = tuple(area.grown(_SLACK, rows, columns) for area in leave)
+    left_alone = np.zeros((rows, columns), dtype=bool)
+    for area in leave:
+        mark(left_alone, area.grown(_SLACK, rows, columns))
     black = _blank_regions(canvas, search, regions)
     areas = black.copy()  # of the recipe, and of codes
     words: list[TextBox] = []  # that were hidden
@@ -359,14 +381,14 @@ def search_and_hide(
         boxes = [box for box in believed(boxes, areas, words) if near is None or is_mostly_in(near, box)]
         fresh = [box for box in boxes if not is_mostly_in(settled, box) and not _is_sliver(box, black)]
         search.residue = len(boxes) - len(fresh) if look or search.hidden else 0
-        left = [box for box in fresh if any(area.holds(box) for area in leave)]
+        left = [box for box in fresh if left_alone[box.pixels].all()]
         fresh = [box for box in fresh if box not in left]
         codes = judge.decide_codes(find_codes(canvas.planes())) if has_codes else []
         has_codes = any(not verdict.kept for verdict in codes)
         sure = [box for box in fresh if not box.doubted]  # letters beside hidden ones quarantine nothing
         if (sure or has_codes) and look and look == looks - 1:
             rest = [*sure, *(verdict.box for verdict in codes if not verdict.kept)]
-            raise TextRemainsError(where, search, rest)
+            raise TextRemainsError(where, search, rest, tiles)
         changed = np.zeros_like(black)
         for box in left:
             search.kept.append((box, "left"))
@@ -442,10 +464,24 @@ def _is_sliver(box: TextBox, black: Mask) -> bool:
     return not cv2.erode(padded, np.ones((_LETTER, _LETTER), np.uint8)).any()
 
 
-def _listed(boxes: list[TextBox]) -> str:
-    """Return boxes as `text.leave` of a recipe takes them, the first twenty."""
-    rows = [f"[{box.x}, {box.y}, {box.width}, {box.height}]" for box in boxes[:_LISTED]]
-    return ", ".join(rows) + (f" and {len(boxes) - _LISTED} more" if len(boxes) > _LISTED else "")
+def _remains(where: str, boxes: list[TextBox], tiles: Mapping[int, Box] | None) -> str:
+    """Return where boxes are, as `text.leave` of a recipe takes them, the first twenty.
+
+    Those on tiles are given as parts, each in the pixels of its tile.
+    """
+    if tiles is None:
+        parts = [(where, box) for box in boxes]
+    else:
+        parts = [
+            (f"{where} frame {index}", part)
+            for index, tile in sorted(tiles.items())
+            for part, _ in _parts([(box, "") for box in boxes], tile)
+        ]
+    named: dict[str, list[str]] = {}
+    for name, box in parts[:_LISTED]:
+        named.setdefault(name, []).append(f"[{box.x}, {box.y}, {box.width}, {box.height}]")
+    listed = "; ".join(f"{name}: {', '.join(rows)}" for name, rows in named.items())
+    return listed + (f" and {len(parts) - _LISTED} more" if len(parts) > _LISTED else "")
 
 
 def _blank(canvas: Canvas, box: TextBox) -> TextBox:
