@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from beamstop_transforms.attributes import WriteAttributes, attributes_of, narrow_table
 from beamstop_transforms.tables import WritePartialFiles
+from beamstop_transforms.typed import TYPED
 
 
 def instance(source_id: str, **attributes: Any) -> tuple[str, Dataset]:
@@ -30,7 +31,7 @@ def write(folder: Path, instances: list[tuple[str, Dataset]], losers: dict[str, 
     assert not list(folder.glob(".partial/r1/rows/*.wide"))
     files = sorted(folder.glob("r1-*.parquet"))
     assert len({str(pq.read_schema(file)) for file in files}) == 1
-    return [row for file in files for row in pq.read_table(file).to_pylist()]
+    return [row for file in files for row in pq.read_table(file).drop_columns([TYPED]).to_pylist()]
 
 
 CT = instance("a", SOPInstanceUID="1.1", Modality="CT", ImageType=["ORIGINAL", "PRIMARY"])
@@ -53,7 +54,7 @@ def test_a_loser_has_neither_row_nor_column(tmp_path: Path) -> None:
 def test_a_table_without_rows_is_a_table(tmp_path: Path) -> None:
     assert write(tmp_path, [], {}) == []
     (file,) = tmp_path.glob("*.parquet")
-    assert pq.read_schema(file).names == ["SOPInstanceUID"]
+    assert pq.read_schema(file).names == ["SOPInstanceUID", TYPED]
 
 
 @pytest.mark.parametrize("text", ["\udce9", "Ω"])
