@@ -238,7 +238,7 @@ def _said(row: dict[str, Any]) -> str:
         row = {name: row[name] for name in _OF_A_LOSER}
     # A table of attributes has no column for what does not occur in its run.
     known = {name: value for name, value in row.items() if name not in _TIMES and value is not None}
-    return json.dumps(known, sort_keys=True)
+    return json.dumps(known, sort_keys=True, default=str)  # dates of the typed column
 
 
 def _run_of(path: Path) -> str:
