@@ -14,7 +14,7 @@ from beamstop.changes import Change
 from beamstop.dicom.files import Encoded, copy_of, encode, read_dicom
 from beamstop.dicom.pydicom_guards import guarded
 from beamstop.errors import SubjectsError
-from beamstop.identity import Identity, Lines
+from beamstop.identity import Identity
 from beamstop.recipe.model import Recipe
 from beamstop.rules.bouncers import Bouncer
 from beamstop.rules.plans import Planner
@@ -81,11 +81,11 @@ class Steps:
     needs_uids: bool = True
 
     @classmethod
-    def of(cls, recipe: Recipe, detector: TextDetector | None, subjects: Lines | None = None) -> "Steps":
-        """Return the steps that a recipe asks for, and a table of subjects."""
+    def of(cls, recipe: Recipe, detector: TextDetector | None, identity: Identity) -> "Steps":
+        """Return the steps that a recipe asks for, and the table of subjects of an identity."""
         return cls(
-            recipe.bouncers_of(subjects),
-            lambda dataset: hide_text(dataset, recipe, detector),
+            recipe.bouncers_of(identity.subjects),
+            lambda dataset: hide_text(dataset, recipe, detector, identity),
             recipe.planner,
             lambda dataset, pixels: insert(dataset, recipe, pixels.examined, pixels.text_hidden),
         )
@@ -114,7 +114,7 @@ def run(
         Quarantined: it could not be proved clean.
         Failed: it cannot be read.
     """
-    return run_steps(dataset, Steps.of(recipe, detector, identity.subjects), identity, detail, finished)
+    return run_steps(dataset, Steps.of(recipe, detector, identity), identity, detail, finished)
 
 
 @guarded()

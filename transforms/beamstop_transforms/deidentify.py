@@ -49,7 +49,7 @@ class Deidentify(Transform):
         """Return the steps in their order, by the labels that they have in the graph."""
         return {
             "Bounce": Bounce(self.recipe, self.key, self.subjects),
-            "HideText": HideText(self.recipe, self.load_detector),
+            "HideText": HideText(self.recipe, self.load_detector, self.key),
             "BounceAgain": Bounce(self.recipe, self.key, self.subjects),
             "ApplyRecipe": ApplyRecipe(self.recipe, self.key, self.detail, self.limits.depth, self.subjects),
             "Insert": Insert(self.recipe),

@@ -5,6 +5,8 @@ from functools import partial
 
 from apache_beam.utils.shared import Shared
 
+from beamstop.identity import Identity
+from beamstop.keys import resolve_key
 from beamstop.ocr import load_detector
 from beamstop.recipe.model import Recipe
 from beamstop.steps.hide_text import hide_text
@@ -22,24 +24,28 @@ class HideText(Step):
         recipe: says whether, and what text.
         load_detector: makes the text detector for languages; called once per worker process, and only
             if the recipe asks for it. Must be picklable.
+        key: reference of the run's key, resolved on the worker. It chooses the instances whose first frame a
+            second decoder reads where that is dear; without it all are read twice.
     """
 
     recipe: Recipe
     load_detector: DetectorLoader = load_detector
+    key: str | None = field(default=None, repr=False)
     column = "ms_pixels"
     _shared: Shared = field(default_factory=Shared, init=False, repr=False)
 
     def begin(self) -> Work:
         """Return the work on an instance; a detector that cannot be loaded breaks the run here."""
+        identity = None if self.key is None else self.recipe.identity(resolve_key(self.key))
         if not self.recipe.needs_detector:
             return self._without_detector
         reading = self.recipe.text_policy.reading
         detector = self._shared.acquire(partial(self.load_detector, *reading))
-        return partial(self._with_detector, detector)
+        return partial(self._with_detector, detector, identity)
 
     def _without_detector(self, instance: Instance) -> None:
         instance.pixels = hide_text(instance.dataset, self.recipe, None)
 
-    def _with_detector(self, detector: TextDetector, instance: Instance) -> None:
+    def _with_detector(self, detector: TextDetector, identity: Identity | None, instance: Instance) -> None:
         instance.engine = f"{detector.fingerprint} {codes_fingerprint()}"
-        instance.pixels = hide_text(instance.dataset, self.recipe, detector)
+        instance.pixels = hide_text(instance.dataset, self.recipe, detector, identity)

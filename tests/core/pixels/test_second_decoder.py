@@ -11,12 +11,15 @@ from tests.core.pixel_fixtures import COLUMNS, HIDDEN, ROWS, compressed, hide, w
 from tests.core.pixels.test_colour import KINDS
 
 from beamstop.errors import PixelError
+from beamstop.identity import Identity
 from beamstop.pixels import decoder_child, encapsulated
 from beamstop.pixels.decoder_child import Decoded, DisputedError, PixelDescription, decode_codestream
 from beamstop.pixels.encoders import encode_frame
 from beamstop.pixels.frames import open_frames
 from beamstop.testing import BlockDetector, make_image
 from beamstop.text.detector import TextPolicy
+from beamstop.text.hiding import hide_text_in_frames
+from beamstop.text.judge import TextJudge
 
 LOSSLESS, LOSSY = "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"
 JPEG_LS = "1.2.840.10008.1.2.4.80"
@@ -204,7 +207,9 @@ def test_what_the_first_decoder_refuses_is_cleaned_and_the_report_says_who_read_
     assert not frames.decoders
 
 
-def compared(monkeypatch: pytest.MonkeyPatch, uids: list[str], samples: int) -> list[list[bool]]:
+def compared(
+    monkeypatch: pytest.MonkeyPatch, uids: list[str], samples: int, identity: Identity | None = None
+) -> list[list[bool]]:
     """Return, by instance of three frames, which of them a second decoder is asked for."""
     asked: list[list[bool]] = []
 
@@ -219,7 +224,7 @@ def compared(monkeypatch: pytest.MonkeyPatch, uids: list[str], samples: int) -> 
         dataset = make_image(frames, SOPInstanceUID=uid)
         compressed(dataset, "1.2.840.10008.1.2.5")
         asked.append([])
-        hide(dataset, TextPolicy(), BlockDetector())
+        hide_text_in_frames(dataset, TextJudge(TextPolicy(), dataset), BlockDetector(), identity)
     return asked
 
 
@@ -229,12 +234,20 @@ def test_a_second_decoder_reads_the_first_frame_of_every_instance(monkeypatch: p
         assert not any(rest)
 
 
-def test_of_large_frames_the_uid_chooses_one_instance_in_eight(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_large_frames_uid_and_key_choose_one_instance_in_eight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who makes a file cannot tell whether it is one of these."""
     uids = [f"1.2.{number}" for number in range(80)]
-    asked = compared(monkeypatch, uids, ROWS * COLUMNS)
-    assert sum(first for first, *_ in asked) == 7
+    asked = compared(monkeypatch, uids, ROWS * COLUMNS, Identity(b"k" * 32))
+    chosen = {uid for uid, (first, *_) in zip(uids, asked, strict=True) if first}
+    assert len(chosen) == 6
     assert not any(any(rest) for _, *rest in asked)
-    assert compared(monkeypatch, uids, ROWS * COLUMNS) == asked
+    assert compared(monkeypatch, uids, ROWS * COLUMNS, Identity(b"k" * 32)) == asked
+    assert compared(monkeypatch, uids, ROWS * COLUMNS, Identity(b"j" * 32)) != asked
+
+
+def test_without_a_key_large_frames_of_every_instance_are_read_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = compared(monkeypatch, ["1.2.3", "1.2.4", "1.2.5"], ROWS * COLUMNS)
+    assert [first for first, *_ in asked] == [True, True, True]
 
 
 def test_an_instance_that_two_decoders_see_differently_is_refused() -> None:

@@ -187,7 +187,7 @@ def _rows(
 def _clean_row(data: bytes, recipe: Recipe, identity: Identity) -> dict[str, object]:
     """Run the chain without its step on pixels, CheckLeaks included."""
     dataset = read_dicom(data)
-    run_steps(dataset, replace(Steps.of(recipe, None), hide_text=None), identity)
+    run_steps(dataset, replace(Steps.of(recipe, None, identity), hide_text=None), identity)
     return attributes_row(dataset)
 
 

@@ -3,7 +3,6 @@
 import struct
 from contextlib import suppress
 from dataclasses import replace
-from hashlib import blake2b
 from io import BytesIO
 
 import numpy as np
@@ -22,6 +21,7 @@ from pydicom.uid import (
 
 from beamstop.dicom.elements import MALFORMED
 from beamstop.errors import PixelError
+from beamstop.identity import Identity
 from beamstop.pixels.codestreams import end_of, is_lossy, jpeg_colour, jpeg_size, precision_of
 from beamstop.pixels.decoder import decode_frame
 from beamstop.pixels.decoder_child import DEFLATED_FRAMES, JPEG_LOSSY, PixelDescription
@@ -68,13 +68,15 @@ class _EncapsulatedFrames(Frames):
     which every reader can read.
 
     With `compare` a second decoder reads the first frame that is decoded; where that is dear, only if the SOP
-    Instance UID says so.
+    Instance UID says so by a keyed digest. Without a key it reads all of them.
     """
 
-    def __init__(self, dataset: Dataset, layout: Layout, syntax: UID, compare: bool) -> None:
+    def __init__(
+        self, dataset: Dataset, layout: Layout, syntax: UID, compare: bool, identity: Identity | None
+    ) -> None:
         super().__init__(dataset, layout)
         is_dear = syntax in _DEAR or layout.cells >= _MANY_SAMPLES
-        self._compare = compare and (not is_dear or _is_chosen(dataset))
+        self._compare = compare and (not is_dear or _is_chosen(dataset, identity))
         if layout.floating or layout.bits_allocated == 1:
             raise PixelError("pixels_undecodable", f"{layout.keyword}: {syntax}")
         self._syntax = syntax
@@ -303,9 +305,10 @@ class _EncapsulatedFrames(Frames):
                 self._dataset.LossyImageCompressionMethod = _METHODS.get(self._syntax, "ISO_10918_1")
 
 
-def _is_chosen(dataset: Dataset) -> bool:
-    uid = str(dataset.get("SOPInstanceUID") or "").encode()
-    return blake2b(uid, digest_size=1).digest()[0] % _ONE_IN == 0
+def _is_chosen(dataset: Dataset, identity: Identity | None) -> bool:
+    """Say whether this is one instance in so many; who makes a file cannot tell without the key."""
+    uid = str(dataset.get("SOPInstanceUID") or "")
+    return identity is None or identity.digest("second decoder", uid)[0] % _ONE_IN == 0
 
 
 def _grown(area: Mask, reach: int) -> Mask:

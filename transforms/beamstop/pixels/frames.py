@@ -8,6 +8,7 @@ from pydicom.tag import Tag
 from beamstop.dicom.elements import is_open_ended
 from beamstop.dicom.files import transfer_syntax_of
 from beamstop.errors import PixelError
+from beamstop.identity import Identity
 from beamstop.pixels.encapsulated import _EncapsulatedFrames
 from beamstop.pixels.frame import Frames
 from beamstop.pixels.layout import PIXEL_TAGS, Layout, number_of_frames
@@ -18,12 +19,13 @@ _VIDEO = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?")
 _STANDARD = re.compile(r"1\.2\.840\.10008\.[0-9.]+")
 
 
-def open_frames(dataset: Dataset, compare: bool = False) -> Frames | None:
+def open_frames(dataset: Dataset, compare: bool = False, identity: Identity | None = None) -> Frames | None:
     """Return the frames of the top-level pixel data, None where there are none.
 
     Args:
         dataset: one instance.
         compare: have a second decoder read the first compressed frame, too (see `encapsulated`).
+        identity: its key chooses the instances that this is done for where it is dear; None for all.
 
     Raises:
         PixelError: `pixels_undecodable`, or `pixels_unsupported` for video.
@@ -45,7 +47,7 @@ def open_frames(dataset: Dataset, compare: bool = False) -> Frames | None:
         refuse_fragments(dataset)
     layout = Layout.of(dataset, compressed=encapsulated)
     if encapsulated:
-        return _EncapsulatedFrames(dataset, layout, syntax, compare)
+        return _EncapsulatedFrames(dataset, layout, syntax, compare, identity)
     return _NativeFrames(dataset, layout, syntax)
 
 

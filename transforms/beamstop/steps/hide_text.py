@@ -7,6 +7,7 @@ from pydicom.dataset import Dataset
 from beamstop.dicom.elements import MALFORMED
 from beamstop.dicom.pydicom_guards import guarded
 from beamstop.errors import PixelError, Quarantined
+from beamstop.identity import Identity
 from beamstop.pixels.frame_extras import clean_frames, has_extras
 from beamstop.pixels.frames import frame_count
 from beamstop.recipe.model import Recipe
@@ -22,7 +23,9 @@ from beamstop.text.where_text import why_no_text
 
 
 @guarded()
-def hide_text(dataset: Dataset, recipe: Recipe, detector: TextDetector | None) -> PixelReport:
+def hide_text(
+    dataset: Dataset, recipe: Recipe, detector: TextDetector | None, identity: Identity | None = None
+) -> PixelReport:
     """Hide text in the pixels, overlay planes and icons of one instance, in place, as the recipe says.
 
     Planes and icons that the recipe removes are skipped. Under every recipe overlays in unused bits of the
@@ -32,13 +35,15 @@ def hide_text(dataset: Dataset, recipe: Recipe, detector: TextDetector | None) -
         dataset: one instance.
         recipe: says whether and which.
         detector: finds text; may be None where the recipe leaves pixels alone.
+        identity: `recipe.identity(key)`. Its key chooses the instances whose first frame a second decoder
+            reads where that is dear; without it all are read twice.
 
     Raises:
         Quarantined: the pixels cannot be proved clean; reason and detail of the PixelError.
     """
     try:
         frames_cleaned = clean_frames_of(dataset)
-        report = _hide_text(dataset, recipe, detector)
+        report = _hide_text(dataset, recipe, detector, identity)
         if report.pixels_changed:
             clean_frames_of(dataset)  # encoders sign their work
     except PixelError as error:
@@ -61,7 +66,9 @@ def clean_frames_of(dataset: Dataset) -> int:
         raise Quarantined(error.reason, error.detail) from None
 
 
-def _hide_text(dataset: Dataset, recipe: Recipe, detector: TextDetector | None) -> PixelReport:
+def _hide_text(
+    dataset: Dataset, recipe: Recipe, detector: TextDetector | None, identity: Identity | None
+) -> PixelReport:
     report = PixelReport(frames=frame_count(dataset))
     if not recipe.hides_text:
         report.pixels_changed = clear_embedded_overlays(dataset)
@@ -69,7 +76,7 @@ def _hide_text(dataset: Dataset, recipe: Recipe, detector: TextDetector | None) 
         return report
     judge = TextJudge(recipe.text_policy, dataset)
     if recipe.hides_text and why_no_text(dataset) is None:
-        report = hide_text_in_frames(dataset, judge, detector)
+        report = hide_text_in_frames(dataset, judge, detector, identity)
     planner = recipe.planner.for_instance(dataset)
     is_removed = partial(_is_removed, planner, str(dataset.get("SOPClassUID") or ""))
     report.add_boxes(hide_overlay_text(dataset, judge, detector, is_removed))

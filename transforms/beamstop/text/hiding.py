@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from beamstop.changes import Change
 from beamstop.dicom.deadline import check_time
 from beamstop.errors import PixelError
+from beamstop.identity import Identity
 from beamstop.pixels.box import Box
 from beamstop.pixels.frame import Frame, Frames
 from beamstop.pixels.frames import open_frames
@@ -174,7 +175,9 @@ class TextRemainsError(PixelError):
         return self
 
 
-def hide_text_in_frames(dataset: Dataset, judge: TextJudge, detector: TextDetector) -> PixelReport:
+def hide_text_in_frames(
+    dataset: Dataset, judge: TextJudge, detector: TextDetector, identity: Identity | None = None
+) -> PixelReport:
     """Hide text in every frame of the top-level pixel data, in place.
 
     Frames without text keep their bytes, compressed or not. Labels and overviews of slides are blanked as a
@@ -185,12 +188,13 @@ def hide_text_in_frames(dataset: Dataset, judge: TextJudge, detector: TextDetect
         dataset: one instance, its attributes as they were read; SOPInstanceUID stays.
         judge: of this instance; says what may stay. The regions of its policy are blanked in any case.
         detector: finds and reads text.
+        identity: its key chooses what a second decoder reads where that is dear; None for every instance.
 
     Raises:
         PixelError: `pixels_undecodable`, `pixels_unsupported` (video), or `text_remains` when there is
             still new text after two rounds of hiding.
     """
-    frames = open_frames(dataset, compare=True)
+    frames = open_frames(dataset, compare=True, identity=identity)
     if frames is None:
         return PixelReport()
     report = PixelReport(frames=len(frames), frames_examined=len(frames), examined=True)
