@@ -145,11 +145,10 @@ def start_time() -> datetime:
 
 
 def check_key(key: str | None, ephemeral: bool, incremental: bool = False) -> None:
-    """Check that there is exactly one way to the key, and that it leads to one.
+    """Check that there is exactly one way to the key; `resolve_key` tells whether it leads to one.
 
     Raises:
         ConfigurationError: neither or both of the options, or no earlier run can have had the key.
-        KeyReferenceError: no usable key there.
     """
     if key is None and not ephemeral:
         raise ConfigurationError(
@@ -161,8 +160,6 @@ def check_key(key: str | None, ephemeral: bool, incremental: bool = False) -> No
         raise ConfigurationError(
             "--incremental needs the key of the earlier runs: name it with --key, not --ephemeral-key"
         )
-    if key is not None:
-        resolve_key(key)
 
 
 def lines_of(subjects: str | None, recipe: Recipe, key: str) -> tuple[Line, ...]:

@@ -232,8 +232,6 @@ def run(
             from beamstop_transforms.ledger.target import new_run_id
 
             jobs.check_key(key, ephemeral_key, incremental)
-            if signing_key is not None:
-                resolve_signing_key(signing_key)
             if prune and not incremental:
                 raise jobs.ConfigurationError("--prune goes by the earlier runs: name --incremental, too")
             if prune and output.startswith("dicomweb:"):
@@ -253,6 +251,10 @@ def run(
                 forked = held.enter_context(forked_workers(processes))
             else:
                 forked = []
+            if key is not None:
+                resolve_key(key)
+            if signing_key is not None:
+                resolve_signing_key(signing_key)
             loaded = load_recipe(recipe)
             job = jobs.Job(
                 inputs=jobs.with_since(inputs or (), since),
