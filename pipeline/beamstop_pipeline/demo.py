@@ -20,6 +20,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+COPIES = {"CT_small_again.dcm": "CT_small.dcm"}
 PRIVATE = 0x0029, "BRACKENFORD RIS"
 
 
@@ -93,7 +94,8 @@ def build_archive(folder: Path) -> None:
             draw(dataset, picture)
         dataset.save_as(folder / picture.source)
 
-    shutil.copy(folder / "CT_small.dcm", folder / "CT_small_again.dcm")
+    for copy, source in COPIES.items():
+        shutil.copy(folder / source, folder / copy)
     (folder / "notes.txt").write_text(f"{JOSEPHINE.name} came on Tuesday\n")
     _truncate(folder / "examples_palette.dcm", folder / "cut_off.dcm")
     _spoil(folder / "examples_jpeg2k.dcm", folder / "spoilt_pixels.dcm")

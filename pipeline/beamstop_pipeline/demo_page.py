@@ -17,7 +17,7 @@ from pydicom.tag import Tag
 from beamstop.audit import Outcome
 from beamstop.pixels.frames import open_frames
 from beamstop.pixels.png import render
-from beamstop_pipeline.demo import PICTURES, PRIVATE, Picture
+from beamstop_pipeline.demo import COPIES, PICTURES, PRIVATE, Picture
 
 _SHOWN = (
     "PatientName",
@@ -75,11 +75,15 @@ def write_page(page: Path, audit: Path, crosswalk: Path, output: Path) -> list[s
     """
     rows = _rows(audit / "instances")
     originals = {row["output_path"]: Path(row["source_path"]) for row in _rows(crosswalk)}
-    written = {originals[row["output_path"]].name: row for row in rows if row["outcome"] == Outcome.WRITTEN}
+    written: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row["outcome"] == Outcome.WRITTEN:
+            name = originals[row["output_path"]].name
+            written[COPIES.get(name, name)] = row  # the key decides which of two equal files is written
     pairs = [
-        _pair(originals[row["output_path"]], output / row["output_path"], row)
+        _pair(originals[shown["output_path"]], output / shown["output_path"], shown)
         for picture in sorted(filter(_is_shown, PICTURES), key=lambda it: -it.drawn)
-        if (row := written.get(picture.source))
+        if (shown := written.get(picture.source))
     ]
     html = render_page(
         pairs=pairs,
