@@ -311,9 +311,13 @@ def _cores(
         (scores > thresholds.proposed).astype(np.uint8), connectivity=8
     )
     best = np.zeros(count, np.float32)
-    np.maximum.at(best, labels[labels > 0].astype(np.intp), scores[labels > 0])
-    means = np.bincount(labels.ravel(), scores.ravel(), count) / stats[:, cv2.CC_STAT_AREA]
+    there = labels > 0
+    labelled, scored = labels[there].astype(np.intp), scores[there]
+    np.maximum.at(best, labelled, scored)
+    means = np.bincount(labelled, scored, count) / stats[:, cv2.CC_STAT_AREA]
     worth = best >= thresholds.worth
+    if not worth.any():
+        return [], np.zeros(shape, bool)
     shown = cv2.resize(worth[labels].astype(np.uint8), shape[::-1], interpolation=cv2.INTER_AREA)
     cores = [
         (

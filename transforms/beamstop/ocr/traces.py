@@ -37,12 +37,12 @@ def _mark_traces(drawn: NDArray[np.uint8], ink: Mask, thresholds: Thresholds) ->
     """Mark the pixels of traces among connected ink, in place."""
     import cv2
 
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
     least = thresholds.across * ink.shape[1]
-    for label in range(1, count):
-        left, top, width, height, area = (int(value) for value in stats[label])
-        if width < max(least, thresholds.wide * height) or area > thresholds.thin * width * height:
-            continue
+    wide, high, area = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT], stats[:, cv2.CC_STAT_AREA]
+    is_long = (wide >= least) & (wide >= thresholds.wide * high) & (area <= thresholds.thin * wide * high)
+    for label in (np.flatnonzero(is_long[1:]) + 1).tolist():
+        left, top, width, height, _ = (int(value) for value in stats[label])
         part = slice(top, top + height), slice(left, left + width)
         line = labels[part] == label
         drawn[part] |= (line & _is_trace(line, least, thresholds)).astype(np.uint8)
