@@ -114,3 +114,10 @@ def test_a_recipe_may_keep_what_is_retired_by_name_or_as_unknown() -> None:
     for text in ("attributes: {TherapyType: K}", "unknown: keep"):
         dataset = applied(parse_recipe(text), TherapyType="HEAT")
         assert dataset.TherapyType == "HEAT"
+
+
+def test_a_date_that_no_rule_names_is_emptied_where_the_object_needs_it():
+    keeping = parse_recipe("{profile: none, unlisted: keep, unknown: keep}")
+    dates = {"StructureSetDate": "20240229", "SeriesDate": "20240229", "StudyDate": "20240229"}
+    dataset = applied(keeping, SOPClassUID=RT_STRUCTURE_SET, **dates)
+    assert (dataset.StructureSetDate, dataset.StudyDate, "SeriesDate" in dataset) == ("", "", False)

@@ -339,7 +339,7 @@ class Planner:
         if vr == "PN":
             return Plan(Action.Z, BY_ACTION[Action.Z], "unlisted:PN")
         if vr in {"DA", "DT"}:
-            return self._unlisted_date(f"unlisted:{vr}")
+            return self._unlisted_date(f"unlisted:{vr}", _still_valid(Action.X, sop_class, path, vr))
         if CLEAN_DESCRIPTORS in self.options and vr in _FREE_TEXT_VRS and tag not in _NO_FREE_TEXT:
             fallback = resolve(Action.X_Z_D, sop_class, path)
             return Plan(Action.C, BY_ACTION[Action.C], f"unlisted:{vr}", fallback)
@@ -366,11 +366,11 @@ class Planner:
         action = Action.U if vr == "UI" else Action.D
         return Plan(action, BY_ACTION[action], origin, Action.D)
 
-    def _unlisted_date(self, origin: str) -> Plan:
+    def _unlisted_date(self, origin: str, gone: Action = Action.X) -> Plan:
         if FULL_DATES in self.options:
             return Plan(Action.K, None, origin)
-        action = Action.C if MODIFIED_DATES in self.options else Action.X
-        return Plan(action, BY_ACTION[action], origin, Action.X)
+        action = Action.C if MODIFIED_DATES in self.options else gone
+        return Plan(action, BY_ACTION[action], origin, gone)
 
     def _safe_private(
         self, path: tuple[int, ...], creator: str | None, raw_vr: str | None, rule: Rule
