@@ -142,6 +142,15 @@ def test_soft_text_and_text_as_bright_as_its_ground_are_hidden(hard: ModuleType,
 
 
 @pytest.mark.ocr
+def test_a_patch_of_doppler_that_looks_like_a_line_when_reduced_stays(hard: ModuleType) -> None:
+    """It was lost whole: reduced to a third, colours look like blurred letters."""
+    *_, picture = hard.draw_hard(44, {"flow": 5})
+    hidden = hidden_in(picture)
+    assert all(word.covered(hidden) > 0.95 for word in picture.words)
+    assert not (hidden & picture.stays).any()
+
+
+@pytest.mark.ocr
 def test_ribs_of_a_drawn_radiograph_are_no_text(pictures: ModuleType) -> None:
     """Ends of ribs used to count: bones curve like letters, and noise is sharp here and there."""
     (picture,) = pictures.draw(pictures.TUNING_SEED, {"DX": (0, 1)})

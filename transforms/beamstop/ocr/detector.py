@@ -193,7 +193,7 @@ class EasyOcrDetector:
                 margin = max(thresholds.context * letter, thresholds.near)
                 zoom = 2.0 if letter <= thresholds.small else 1.0
                 place = Place(around(core, margin, shape), zoom)
-                if self._confirms(picture, place, letter, mean, known is not None):
+                if self._confirms(picture, core, place, letter, mean, known is not None):
                     lines.append(around(core, thresholds.beside * letter, shape))
                 elif known is not None and (line := self._read_line(picture, core, letter, mean)):
                     lines.append(line)
@@ -216,18 +216,31 @@ class EasyOcrDetector:
             scores[~sharp_parts] = 0
         return scores
 
-    def _confirms(self, picture: Picture, place: Place, letter: float, mean: float, is_soft: bool) -> bool:
+    def _confirms(
+        self, picture: Picture, core: TextBox, place: Place, letter: float, mean: float, is_soft: bool
+    ) -> bool:
         """Say whether CRAFT sees any text where DBNet is certain, shown no larger than small letters need.
 
-        Of soft letters DBNet is less certain: there CRAFT has to be sure.
+        Of soft letters DBNet is less certain: there CRAFT has to be sure. Reduced, anatomy looks like soft
+        letters, too: where only one of them is so, something has to be read.
         """
         thresholds = self._thresholds
-        if _is_certain(letter, mean, thresholds):
-            return self._coarsely(picture, place.box, letter) >= thresholds.text
+        is_certain = _is_certain(letter, mean, thresholds)
+        if not is_soft:
+            return is_certain and self._coarsely(picture, place.box, letter) >= thresholds.text
         smallest, largest = thresholds.letters
-        if not is_soft or mean < thresholds.likely or not smallest <= letter <= largest:
+        if mean < thresholds.likely or not smallest <= letter <= largest:
             return False
-        return self._coarsely(picture, place.box, letter) >= thresholds.sure
+        score = self._coarsely(picture, place.box, letter)
+        is_sure = score >= thresholds.sure
+        if is_certain and is_sure:
+            return True
+        return (is_sure or (is_certain and score >= thresholds.text)) and self._may_be_read(picture, core)
+
+    def _may_be_read(self, picture: Picture, core: TextBox) -> bool:
+        """Say whether anything is read in what DBNet takes for a line; where nothing reads, it may be."""
+        (read,) = self._verify(picture, [around(core, self._thresholds.blur, picture.shape)])
+        return read.confidence is None or read.confidence >= self._thresholds.soft
 
     def _read_line(self, picture: Picture, core: TextBox, letter: float, mean: float) -> TextBox | None:
         """Return the line around a core if a word is read in it: it may be too blurred for CRAFT."""

@@ -53,6 +53,8 @@ class Thresholds:
         likely, wide, word, barely, kinds: where DBNet gives a core `likely` on average, so many times as long
             as it is high, `word` letters read with `barely` any confidence are text, though too blurred for
             CRAFT. If they are of `kinds`, that is not doubted: of textures they were of 3 at most.
+        soft: so much confidence has what is read of soft letters where DBNet is not certain of them, or CRAFT
+            not sure: reduced patches of Doppler and textures are read with .07 at most, Latin words with .26.
         blurred, blur: of such a line belong so much of a letter, or so many pixels, around the core.
         large, block, beyond, floor, crowd, share: in pictures beyond `large` only what changes within two
             pixels by more than the noise explains (`beyond` times what is usual in a block, `floor` at
@@ -123,6 +125,7 @@ class Thresholds:
     wide: float = 3.0
     word: int = 5
     barely: float = 0.05
+    soft: float = 0.1
     blurred: float = 0.6
     blur: float = 6.0
     block: int = 32
