@@ -122,7 +122,8 @@ def test_hide_text_is_the_step_and_kskits_painter_is_under_its_roof() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert beamstop.hide_text is not beamstop.kskit.hide_text
-    assert list(inspect.signature(beamstop.hide_text).parameters) == ["dataset", "recipe", "detector"]
+    parameters = list(inspect.signature(beamstop.hide_text).parameters)
+    assert parameters == ["dataset", "recipe", "detector", "identity"]
 
 
 def test_a_name_that_never_was_is_an_attribute_error() -> None:

@@ -22,7 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from tests.reliability import faults
-from tests.reliability.scenarios import Change, Scenario, changing, scenarios, settled, untrue
+from tests.reliability.scenarios import (
+    Change,
+    Scenario,
+    changing,
+    code_of_a_next_run,
+    scenarios,
+    settled,
+    untrue,
+)
 from tests.reliability.trials import (
     Ended,
     copied,
@@ -167,7 +175,7 @@ def with_workers(scenario: Scenario, home: Path, files: int, then: Disturb) -> l
     if ended.code not in (KILLED, BROKEN, scenario.ended.code):
         wrong.append(f"exit {ended.code}: {ended.said}")
     again = run_processes(job, home, lambda process: None)
-    if again.code != scenario.ended.code:
+    if again.code != code_of_a_next_run(scenario, home):
         wrong.append(f"the next run ended with {again.code}: {again.said}")
     return wrong + settled(scenario, home)
 

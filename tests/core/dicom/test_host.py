@@ -81,7 +81,8 @@ def state():
     loggers = {name: (it.level, it.filters, it.handlers) for name, it in named
                if name.startswith("pydicom") and isinstance(it, logging.Logger)}
     return list(warnings.filters), loggers, filereader.read_undefined_length_value, dict(UID_dictionary)
-import pydicom.pixels.decoders, pydicom.pixels.encoders, pydicom.sr.codedict, numpy, pydantic, pyarrow
+import pydicom.pixels.decoders, pydicom.pixels.encoders, pydicom.sr.codedict
+import numpy, pydantic, pyarrow, ruamel.yaml
 before = state()
 import importlib, pkgutil, beamstop
 for module in pkgutil.walk_packages(beamstop.__path__, "beamstop."):
