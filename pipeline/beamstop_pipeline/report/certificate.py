@@ -63,7 +63,13 @@ def certify(figures: Figures, about: About, reviews: Sequence[Verdicts], risk: S
     said, has_subjects = about.model_dump(), bool(figures.record.get("options", {}).get("subjects"))
     return Certificate(
         facts={name.replace("_", " "): said[name] or "" for name in _FACTS if said[name] or name in _ALWAYS},
-        warnings=[*images.warnings(), *_lacks(figures), *review.warnings(), *_warnings(figures)],
+        warnings=[
+            *_found(figures),
+            *images.warnings(),
+            *_lacks(figures),
+            *review.warnings(),
+            *_warnings(figures),
+        ],
         done=[*images.done(figures), *_done(figures)],
         recipe=list(recipe_sentences(figures.record.get("recipe", {}), has_subjects)),
         review=list(review.sentences()),
@@ -168,6 +174,12 @@ def _done(figures: Figures) -> Iterator[str]:
     if figures.pruned:
         removed = _number(figures.pruned, "clean file")
         yield f"{removed} {_was(figures.pruned)} removed since, as no source stood for it any more."
+
+
+def _found(figures: Figures) -> Iterator[str]:
+    if figures.found:
+        each = ", ".join(f"{check} {number:,}" for check, number in sorted(figures.found.items()))
+        yield f"beamstop verify found since the newest run: {each}. Archive or audit are not as it left them."
 
 
 def _warnings(figures: Figures) -> Iterator[str]:

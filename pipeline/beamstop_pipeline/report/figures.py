@@ -195,6 +195,8 @@ class Figures:
         disputed: output paths of clean files that stand although another source has their SOP Instance UID
             and another content.
         verified: verify_id and findings by check of the last `beamstop verify`; None where there was none.
+        found: findings by check of every `beamstop verify` since the newest run: a later one that was shown
+            less says nothing about them.
         unfinished: run_ids that left rows and no record.
         unreadable: names of files that could not be read, below AUDIT.
         disagreeing: sentences about records that do not fit their rows.
@@ -217,6 +219,7 @@ class Figures:
     signed: int
     disputed: list[str]
     verified: tuple[str, dict[str, int]] | None
+    found: dict[str, int]
     unfinished: list[str]
     unreadable: list[str]
     disagreeing: list[str]
@@ -288,6 +291,7 @@ def read_figures(audit: str) -> Figures:
         signed=sum(1 for name in open_store(audit).names(SIGNATURES) if name.endswith(".dsse.json")),
         disputed=_disputed(reader, newest, standing),
         verified=_verified(reader),
+        found=_found(reader, [it for it in reader.all_files(FOLDER) if run_of(it) > run_id]),
         unfinished=unfinished,
         unreadable=sorted(reader.unreadable),
         disagreeing=list(_disagreeing(records, fates)),
@@ -598,12 +602,15 @@ def _device_name(device: dict[str, Any]) -> str:
 
 def _verified(reader: _Reader) -> tuple[str, dict[str, int]] | None:
     paths = reader.files(FOLDER)
-    if not paths:
-        return None
-    checks = Counter(
-        check for _, table in reader.read(paths, ["check"]) for check in table["check"].to_pylist()
-    )
-    return run_of(paths[-1]), dict(checks)
+    return (run_of(paths[-1]), _found(reader, paths)) if paths else None
+
+
+def _found(reader: _Reader, paths: list[str]) -> dict[str, int]:
+    """Return the findings in files of `beamstop verify` by check; the newest count of each."""
+    found: dict[str, int] = {}
+    for _, table in reader.read(paths, ["check"]):
+        found |= Counter(table["check"].to_pylist())
+    return found
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, str, str]]:

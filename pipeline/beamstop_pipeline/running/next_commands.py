@@ -32,8 +32,9 @@ def next_commands(
     is_server = job.output.startswith("dicomweb:")
     review = ["--review", job.output] if job.recipe.hides_text and not is_server else []
     attributes = ["--attributes", job.attributes] if job.attributes is not None else []
-    yield _next("the archive as it is now, to read and sign", "report", job.audit, *review, *attributes)
+    report = _next("the archive as it is now, to read and sign", "report", job.audit, *review, *attributes)
     if job.ephemeral:
+        yield report
         return  # nobody has the key any more
     originals = [each for pattern in inputs for each in ("--input", pattern)]
     key = ["--key", job.key]
@@ -47,6 +48,7 @@ def next_commands(
         yield _next(what, "crosswalk", job.audit, *originals, *key, "-o", "crosswalk.csv")
     places = ["--output", job.output, "--audit", job.audit, *rules]
     yield _next("an independent check", "verify", *originals, *places, *key)
+    yield report  # which tells what verify found
 
 
 def _next(what: str, *arguments: str) -> Next:

@@ -296,6 +296,24 @@ def test_findings_of_the_last_verification_are_told(run: Any, archive: Path, key
     assert "1 × record_changed" in page_of(ran.audit).get_element_by_id("proof").text_content()
 
 
+def test_what_verify_found_stands_before_all_else_whatever_a_lesser_look_says(
+    run: Any, archive: Path, key_file: Path
+) -> None:
+    ran = run(archive)
+    places = ["--input", str(archive), "--output", str(ran.output), "--audit", str(ran.audit)]
+    places += ["--recipe", "basic", "--key", str(key_file), "--quiet"]
+    assert "found since" not in page_of(ran.audit).text_content()
+    clean = next(ran.output.rglob("*.dcm"))
+    clean.write_bytes(clean.read_bytes() + b"more")
+    assert main(["verify", *places]) == 1
+    assert main(["verify", "--audit", str(ran.audit), "--quiet"]) == 0
+    box = page_of(ran.audit).xpath("//div[contains(@class, 'warn')]//li")[0].text_content()
+    found = "beamstop verify found since the newest run: file_changed 1."
+    assert box == f"{found} Archive or audit are not as it left them."
+    assert main(["run", *places]) in {0, 1}
+    assert "found since" not in page_of(ran.audit).text_content()
+
+
 def test_where_matplotlib_is_missing_it_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -123,9 +123,9 @@ def test_the_summary_ends_with_whole_commands_that_work(
     assert main([*command, *AGAIN, "--attributes", str(tmp_path / "attributes")]) == 0
     lines = capsys.readouterr().out.splitlines()
     commands = [shlex.split(line)[1:] for line in lines if line.startswith("  beamstop ")]
-    first = ["report", "sources", "explain", "verify"]
-    assert [it[0] for it in commands] == [*first, *first[:3], "crosswalk", "verify"]
-    report, sources, explain, crosswalk, verify = commands[4:]
+    first, last = ["sources", "explain"], ["verify", "report"]
+    assert [it[0] for it in commands] == [*first, *last, *first, "crosswalk", *last]
+    sources, explain, crosswalk, verify, report = commands[4:]
     assert report[2:] == ["--attributes", str(tmp_path / "attributes")]
     assert explain == ["explain", "FILE", "--recipe", "basic"]
     assert main(sources) == 0
