@@ -21,12 +21,15 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from beamstop import deidentify_bytes
 from beamstop.dicom.files import encode
 from beamstop.errors import Quarantined
 from beamstop.leaks.embedded_text import unpacked
 from beamstop.leaks.needles import Needles
 from beamstop.leaks.scan import LeakScan
 from beamstop.leaks.search import search
+from beamstop.recipe.load import parse_recipe
+from beamstop.testing import make_instance
 from beamstop.words.identifiers import Identifiers, harvest
 
 MakeDataset = Callable[..., FileDataset]
@@ -646,3 +649,22 @@ def test_any_name_is_found_at_any_depth_in_any_encoding(  # type: ignore[no-unty
     dataset = make_dataset(**CLEAN, SpecificCharacterSet=charset, ContentSequence=Sequence([item]))
     dataset.file_meta.TransferSyntaxUID = syntax
     assert leaks(dataset, identifiers) == "ContentSequence[0]." * (depth + 1) + "TextValue"
+
+
+@pytest.mark.parametrize(
+    "serial", ["CT chest Quessenbrand", "Quessenbrand", "CT QX7731955", "QX7731955", "ACC8842617"]
+)
+def test_a_kept_serial_number_that_names_somebody_is_quarantined(serial: str) -> None:
+    """What a device is called excuses what it is called elsewhere, but no person's name or number."""
+    dataset = make_instance(
+        PatientName="Quessenbrand^Lo",
+        PatientID="QX7731955",
+        AccessionNumber="ACC8842617",
+        StationName="NXONXP",
+    )
+    dataset.DeviceSerialNumber, dataset.GantryID = "NXONXP", "NXONXP"
+    recipe = parse_recipe("{options: [retain-device-identity], attributes: {StationName: X}}")
+    deidentify_bytes(encode(dataset).data, recipe, bytes(range(32)))
+    dataset.DeviceSerialNumber = serial
+    with pytest.raises(Quarantined, match="DeviceSerialNumber"):
+        deidentify_bytes(encode(dataset).data, recipe, bytes(range(32)))
