@@ -278,6 +278,9 @@ def address_numbers(words: Words) -> Iterator[Words]:
                 yield from ((code, house), (house, code))
 
 
+_DEVICE_UID = 0x00181002
+
+
 class _Values:
     """Values by kind: one of these for what goes, one for what the recipe keeps."""
 
@@ -470,7 +473,8 @@ class _Harvester:
             if not _is_own_uid(uid, tag):
                 self._kept.uids.add(uid)  # a SOP class newer than the table stays, wherever else it stands
             elif path is not None and self._is_kept(path):
-                self._kept.uids.add(uid)
+                if tag != _DEVICE_UID:  # it excuses no UID of somebody's
+                    self._kept.uids.add(uid)
             else:
                 self._gone.uids.add(uid)
 
