@@ -385,10 +385,11 @@ class _Harvester:
         others = {words_of(value) for text in self._others for value in _split(text)}
         devices = {words_of(value) for text in self._devices for value in _split(text)}
         ids = gone.words[_Kind.ID] - (kept.words[_Kind.ID] - devices) - (devices - others)
-        # What a kept device is called excuses neither a name nor a whole number of somebody.
+        # What a kept device is called excuses no name, no place, and no whole number of somebody.
         kept_words = {word for words in devices for word in (*words, "".join(words))}
         kept_words -= {word for name in gone.names for component in name for word in component}
         kept_words -= {"".join(words) for words in others}
+        kept_words -= {word for words in gone.words[_Kind.PLACE] for word in words}
         kept_values = [words for values in kept.words.values() for words in values if words not in devices]
         kept_words.update(word for words in kept_values for word in (*words, "".join(words)))
         kept_words.update(word for name in kept.names for component in name for word in component)
