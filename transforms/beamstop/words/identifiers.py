@@ -23,7 +23,9 @@ A number of a device that the recipe keeps (`_DEVICES`) is no part of a station'
 What the recipe keeps is no identifier at all, neither for descriptors nor for the leak check: a
 value in a kept element of the kinds above is dropped wherever else it stands (a kept StudyDate
 equal to a birth date; a kept InstitutionName in a description), since the clean file says it
-anyway. Kept elements of other kinds excuse nothing: that is where leaks sit.
+anyway. But what a kept device is called (`_DEVICES`) excuses no name and no whole identifier of somebody: a
+serial number that says them is a leak. A station is often called after its hospital, which stays excused.
+Kept elements of other kinds excuse nothing: that is where leaks sit.
 """
 
 import re
@@ -141,6 +143,7 @@ _CALLED_SO = """StudyID RequestedProcedureID ScheduledProcedureStepID PerformedP
     ModifyingSystem"""
 # What tells one device from another and nobody's identity; a UDI may be an implant's.
 _DEVICES = """DeviceSerialNumber DeviceID ManufacturerDeviceIdentifier LensSerialNumber SourceSerialNumber
+    UniqueDeviceIdentifier CassetteID PlateID
     DetectorID GantryID GeneratorID XRayDetectorID XRaySourceID HardcopyCreationDeviceID
     SecondaryCaptureDeviceID ModifyingDeviceID StationName PerformedStationName ScheduledStationName
     TreatmentMachineName StationAETitle RetrieveAETitle ScheduledStationAETitle PerformedStationAETitle
@@ -278,9 +281,6 @@ def address_numbers(words: Words) -> Iterator[Words]:
                 yield from ((code, house), (house, code))
 
 
-_DEVICE_UID = 0x00181002
-
-
 class _Values:
     """Values by kind: one of these for what goes, one for what the recipe keeps."""
 
@@ -385,11 +385,10 @@ class _Harvester:
         others = {words_of(value) for text in self._others for value in _split(text)}
         devices = {words_of(value) for text in self._devices for value in _split(text)}
         ids = gone.words[_Kind.ID] - (kept.words[_Kind.ID] - devices) - (devices - others)
-        # What a kept device is called excuses no name, no place, and no whole number of somebody.
+        # What a kept device is called excuses neither a name nor a whole number of somebody.
         kept_words = {word for words in devices for word in (*words, "".join(words))}
         kept_words -= {word for name in gone.names for component in name for word in component}
         kept_words -= {"".join(words) for words in others}
-        kept_words -= {word for words in gone.words[_Kind.PLACE] for word in words}
         kept_values = [words for values in kept.words.values() for words in values if words not in devices]
         kept_words.update(word for words in kept_values for word in (*words, "".join(words)))
         kept_words.update(word for name in kept.names for component in name for word in component)
@@ -474,8 +473,7 @@ class _Harvester:
             if not _is_own_uid(uid, tag):
                 self._kept.uids.add(uid)  # a SOP class newer than the table stays, wherever else it stands
             elif path is not None and self._is_kept(path):
-                if tag != _DEVICE_UID:  # it excuses no UID of somebody's
-                    self._kept.uids.add(uid)
+                self._kept.uids.add(uid)
             else:
                 self._gone.uids.add(uid)
 
