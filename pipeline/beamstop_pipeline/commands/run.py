@@ -69,7 +69,7 @@ def run(
     signing_key: Annotated[
         str | None,
         typer.Option(
-            help="sign the run's record, for who has no key; from keygen --signing, named as --key is",
+            help="sign the run's record, so that it can be checked without the key; from keygen --signing",
             rich_help_panel=_PLACES,
         ),
     ] = None,
