@@ -176,6 +176,14 @@ def test_parquet_and_tsv_say_the_same_as_csv(load: Any, tmp_path: Path, key: byt
     assert by_csv.digest == by_tsv.digest == by_parquet.digest
 
 
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_semicolons_may_part_the_cells_of_csv(load: Any, start: str) -> None:
+    """Spreadsheets write them where a comma parts the decimals."""
+    by_commas = load("patient_id,pseudonym\nR-1001,STUDY-1\n")
+    by_semicolons = load(f"{start}patient_id;pseudonym\nR-1001;STUDY-1\n")
+    assert by_commas.digest == by_semicolons.digest
+
+
 def test_a_column_of_numbers_is_no_column_of_identifiers(tmp_path: Path, key: bytes) -> None:
     pq.write_table(pa.table({"patient_id": [1001], "pseudonym": ["STUDY-1"]}), tmp_path / "table.parquet")
     with pytest.raises(SubjectsError, match="column patient_id is no text"):

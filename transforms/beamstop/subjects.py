@@ -176,8 +176,12 @@ def _text_rows(
     path: Path, delimiter: str, ours: Mapping[str, str], wrong: _Wrong
 ) -> Iterator[tuple[int, dict[str, str]]]:
     with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
         try:
+            header = file.readline()
+            file.seek(0)
+            if ";" in header and delimiter not in header:  # as spreadsheets write it where 1,5 is a number
+                delimiter = ";"
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
             names = _checked_header([name.strip() for name in next(reader, [])], ours)
             for cells in reader:
                 if not any(map(str.strip, cells)):
