@@ -479,6 +479,8 @@ def describe_instance(found: Explanation, values: bool) -> Iterator[str]:
         yield "an identifier of the instance is found again in"
         yield from (f"  {path}" for path in found.leaks)
         yield ""
+    if found.outcome == "written":
+        yield "by itself: other sources with its SOP Instance UID and files in OUTPUT are not looked at"
     yield f"would be {found.outcome}" + (f": {found.why}" if found.why else "")
     if found.remedy:
         yield found.remedy

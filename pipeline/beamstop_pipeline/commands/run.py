@@ -428,6 +428,8 @@ def _summarise(job: Any, result: Any, quiet: bool, as_json: bool, recipe: str, s
         Console().print(summary(record, aside, figures_by_step(result), job.output, job.audit))
         for it in next_commands(job, inputs, recipe, subjects, aside):
             typer.echo(f"{it.what}:\n  {it.command}")
+        if inputs is not job.inputs and not job.ephemeral:
+            typer.echo("ORIGINALS stands for what this run had as --input, which is not printed into a log")
     return code
 
 

@@ -1,6 +1,7 @@
 """`beamstop sources`: from rows of the audit back to the files they are about; needs the key."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -50,6 +51,7 @@ def sources(
 
             set_aside = list(Outcome) if reason else [Outcome.QUARANTINED, Outcome.FAILED]
             identity = identity_of(audit, inputs or [], key)
+            _check_reasons(audit, identity, reason or [])
             left = _wanted(audit, identity, outcome or set_aside, reason or [])
         others = {it for why in left.values() if why.is_conflict for it in why.detail.split()}
         paths: dict[str, str] = {}  # of those; a conflict is told when all have been seen
@@ -79,6 +81,34 @@ class _Why(NamedTuple):
     @property
     def is_conflict(self) -> bool:
         return self.reason == "duplicate_conflict"
+
+
+def _check_reasons(audit: str, identity: "Identity", reasons: Sequence[str]) -> None:
+    """Check that each code is one of beamstop's, or of a bouncer of the user's own, which the audit has.
+
+    Raises:
+        ConfigurationError: nothing has it.
+    """
+    import pyarrow.compute as pc
+
+    from beamstop_pipeline.job import ConfigurationError
+    from beamstop_pipeline.report.reasons import REMEDIES
+    from beamstop_transforms.ledger.sealed import INSTANCES, rows_of, sealed_tables
+
+    unknown = set(reasons) - REMEDIES.keys()
+    if not unknown:
+        return
+    had = {
+        code
+        for sealed in sealed_tables(audit, identity, [INSTANCES])
+        for batch in rows_of(audit, sealed, ["reason"])
+        for code in pc.unique(batch["reason"]).to_pylist()
+        if code
+    }
+    for code in sorted(unknown - had):
+        near = get_close_matches(code, REMEDIES.keys() | had, 1)
+        meant = f"; did you mean {near[0]}?" if near else "; the report lists the reasons of this audit"
+        raise ConfigurationError(f"--reason {code}: no such reason{meant}")
 
 
 def _wanted(

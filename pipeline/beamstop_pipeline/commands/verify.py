@@ -16,6 +16,7 @@ from beamstop_pipeline.silence import silenced
 
 if TYPE_CHECKING:
     from beamstop.audit import Row
+    from beamstop.identity import Identity
     from beamstop_pipeline.verify.archive import Archive
     from beamstop_pipeline.verify.audit import Audit
     from beamstop_pipeline.verify.signatures import Signatures
@@ -27,7 +28,10 @@ def verify(
         list[str] | None, typer.Option("--input", help="the originals, as the runs were given them")
     ] = None,
     output: Annotated[str | None, typer.Option(help="OUTPUT of the runs")] = None,
-    recipe: Annotated[str, typer.Option(help="the recipe of the runs")] = "default",
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="the recipe of the runs  [default: the newest run's, if it ships with beamstop]"),
+    ] = None,
     key: Annotated[
         str | None, typer.Option(help="file:PATH, env:NAME or secret:projects/…/versions/…")
     ] = None,
@@ -52,8 +56,8 @@ def verify(
 
     An independent check that trusts nothing the runs recorded: what must be gone and what must agree is
     worked out anew from the originals. Files in OUTPUT that no row mentions are found, too. Findings go to
-    AUDIT/verify, a row each, without a value of a dataset. Name the recipe that the runs had, and their table
-    of subjects.
+    AUDIT/verify, a row each, without a value of a dataset. Name the file of the recipe that the runs had, if
+    it was one, and their table of subjects.
 
         beamstop verify --input /archive --output /clean --audit /audit --key study.key
 
@@ -102,7 +106,7 @@ def _check(
     audit: str,
     inputs: Sequence[str],
     output: str | None,
-    recipe: str,
+    recipe: str | None,
     key: str | None,
     workers: int,
     conformance: bool,
@@ -130,6 +134,7 @@ def _check(
     check_remote([*inputs, *filter(None, [output]), audit], [])
     staged = None
     if output is not None:
+        recipe = recipe or _recipe_of_newest_run(audit, Identity(resolve_key(key or "")))
         loaded = load_recipe(recipe)
         if lines := lines_of(table.path, loaded, key or ""):
             own = loaded.identity(resolve_key(key or ""))
@@ -141,7 +146,7 @@ def _check(
         raise ConfigurationError(f"--audit {audit}: no run left anything there; check the path")
     if identity is not None and was_read and not checked.fits:
         raise ConfigurationError("--key: it made not one seal of this audit; name the key of the run")
-    if output is None or key is None or not was_read:
+    if output is None or key is None or recipe is None or not was_read:
         return checked, None
     recorded = checked.recipes.items()
     digests = frozenset(it for it, was in recorded if it == loaded.digest or was.is_what_was_given(loaded))
@@ -154,6 +159,24 @@ def _check(
         check_subjects(audit, identity, staged.digest if staged is not None else None)
     places = Places(tuple(inputs), output, recipe, key, digests, workers, dciodvfy, staged)
     return checked, verify_archive(places, checked)
+
+
+def _recipe_of_newest_run(audit: str, identity: "Identity") -> str:
+    """Return the name of the recipe of the newest run that the key sealed.
+
+    Raises:
+        ConfigurationError: it was a file.
+    """
+    from beamstop.recipe.load import recipe_names
+    from beamstop_pipeline.job import ConfigurationError
+    from beamstop_transforms.ledger.sealed import sealed_records
+    from beamstop_transforms.record import Recorded
+
+    recorded = [Recorded.of(record) for record in sealed_records(audit, identity)]
+    newest = recorded[-1].name if recorded else "default"  # that there is none is said later
+    if newest not in recipe_names():
+        raise ConfigurationError(f"--recipe: the newest run had a file of its own, {newest}; name it")
+    return newest
 
 
 def _write(audit: str, rows: "list[Row]") -> str:

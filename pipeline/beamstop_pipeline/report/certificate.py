@@ -197,8 +197,11 @@ def _warnings(figures: Figures) -> Iterator[str]:
         yield f"{stands} for no source any more (gone, moved or set aside): --prune removes such files."
     if aside := outcomes["quarantined"] + outcomes["failed"]:
         was = "1 source was" if aside == 1 else f"{aside:,} sources were"
-        yield f"{was} quarantined or failed: nothing of {'it' if aside == 1 else 'them'} is in the archive."
+        yield f"{was} quarantined or failed: nothing of {_them(aside)} is in the archive."
     standing = figures.standing
+    if closed := standing.cells.where(reason="archive").total("n"):
+        archives = "1 archive (zip, tar) was" if closed == 1 else f"{closed:,} archives (zip, tar) were"
+        yield f"{archives} found in a folder and not opened: name {_them(closed)} with --input."
     if seen := standing.total("with_residue"):
         images = _number(seen, "image")
         yield f"In {images} something was seen again inside blanked areas: a person should look."
@@ -301,6 +304,10 @@ def _counts(figures: Figures) -> dict[str, int]:
 
 def _was(number: int) -> str:
     return "was" if number == 1 else "were"
+
+
+def _them(number: int) -> str:
+    return "it" if number == 1 else "them"
 
 
 def _number(number: int, noun: str) -> str:

@@ -9,6 +9,8 @@ from beamstop_pipeline.job import Job
 from beamstop_pipeline.running.set_aside import SetAside
 from beamstop_transforms.ledger.sealed import sealed_records
 
+_OF_SEVERAL = {"duplicate_conflict", "occupied"}  # which explain cannot see: it looks at one file
+
 
 class Next(NamedTuple):
     """A command to copy, and what it is for."""
@@ -42,7 +44,8 @@ def next_commands(
     if aside.reasons:
         reasons = [each for reason in aside.reasons for each in ("--reason", reason)]
         yield _next("which files were set aside", "sources", job.audit, *originals, *key, *reasons)
-        yield _next("why, of one of them", "explain", "FILE", *rules)
+        if not _OF_SEVERAL.issuperset(aside.reasons):
+            yield _next("why, of one of them", "explain", "FILE", *rules)
     if runs := _runs_without_crosswalk(job):
         what = f"a crosswalk without the gaps of {runs} run{'s' if runs > 1 else ''} that had none"
         yield _next(what, "crosswalk", job.audit, *originals, *key, "-o", "crosswalk.csv")

@@ -1,4 +1,5 @@
 import io
+from importlib.metadata import version
 from pathlib import Path
 
 import pydicom
@@ -51,7 +52,7 @@ def test_the_file_meta_is_what_pydicom_reads(make_dataset):
     meta = pydicom.dcmread(io.BytesIO(encode(make_dataset()).data)).file_meta
     assert meta.MediaStorageSOPInstanceUID == "1.2.3.4.5.6"
     assert meta.TransferSyntaxUID.name == "Explicit VR Little Endian"
-    assert meta.ImplementationVersionName == "BEAMSTOP_0.1"
+    assert meta.ImplementationVersionName == f"BEAMSTOP_{version('beamstop').rpartition('.')[0]}"
     assert meta.FileMetaInformationGroupLength == encode(make_dataset()).data.index(b"\x08\0\x16\0UI") - 144
 
 

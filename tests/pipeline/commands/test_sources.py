@@ -49,6 +49,13 @@ def test_outcomes_and_reasons_are_chosen(
     assert listed(capsys) == []
 
 
+def test_a_reason_that_does_not_exist_is_refused(
+    told: tuple[Any, list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*told[1], "--reason", "truncted"]) == 2
+    assert "--reason truncted: no such reason; did you mean truncated?" in capsys.readouterr().err
+
+
 def test_the_newest_row_of_a_source_says_what_became_of_it(
     told: tuple[Any, list[str]], archive: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

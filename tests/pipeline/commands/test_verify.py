@@ -69,6 +69,25 @@ def with_column(table: pa.Table, name: str, values: list[object]) -> pa.Table:
     return table.set_column(table.schema.get_field_index(name), table.schema.field(name), column)
 
 
+def test_the_recipe_is_that_of_the_newest_run_unless_it_was_a_file(
+    run: Run,
+    verify: Verify,
+    archive: Path,
+    places: tuple[str, ...],
+    tmp_path: Path,
+    key_file: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run(archive)
+    assert verify(*places[:4]) == (0, NOTHING)
+    own = tmp_path / "own.yaml"
+    own.write_text("options: []")
+    run(archive, recipe=str(own))
+    keyed = ("--key", str(key_file), "--audit", str(tmp_path / "audit1"))
+    assert main(["verify", *keyed, *places[:4]]) == 2
+    assert "--recipe: the newest run had a file of its own, own; name it" in capsys.readouterr().err
+
+
 def test_a_run_that_nobody_touched_is_proved(
     run: Run, verify: Verify, archive: Path, places: tuple[str, ...]
 ) -> None:

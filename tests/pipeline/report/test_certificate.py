@@ -120,6 +120,7 @@ def test_what_is_open_is_listed(tmp_path: Path) -> None:
     write_run(tmp_path, FIRST, [a_row("a", **SEARCHED), a_row("old", **SEARCHED, recipe_digest="d0")])
     rows = [a_row("b", "quarantined", reason="duplicate_conflict", detail=twin)]
     rows += [a_row("c", "failed", reason="truncated"), a_row("d", **SEARCHED, text_residue=1)]
+    rows += [a_row("e", "rejected", reason="archive")]
     new = {"devices": [a_device("Acme", "Sono", 1)]}
     since = {"gone": 1, "changed": 0, "judged": True, "left": {"gone": 1, "moved": 2}, "pruned": 1}
     write_run(tmp_path, SECOND, [], devices=[a_device("Cee", None, 1)])
@@ -131,6 +132,7 @@ def test_what_is_open_is_listed(tmp_path: Path) -> None:
         "not about them.",
         "2 clean files stand for no source any more (gone, moved or set aside): --prune removes such files.",
         "2 sources were quarantined or failed: nothing of them is in the archive.",
+        "1 archive (zip, tar) was found in a folder and not opened: name it with --input.",
         "In 1 image something was seen again inside blanked areas: a person should look.",
         "1 device is new in the newest run: nobody has seen yet what it burns into pictures.",
     ]
