@@ -21,7 +21,7 @@ PYTEST_ARGS ?= -n 2
 IMAGE ?= REGION-docker.pkg.dev/PROJECT/REPOSITORY/beamstop:TAG
 PLACE ?= gs://BUCKET/beamstop/template.json
 
-.PHONY: setup networks wheel test test-long test-flink test-prism check fmt docs demo picture bench fuzz stress mutants lock sbom template clean
+.PHONY: setup networks wheel test test-long test-flink test-prism check fmt docs demo picture bench fuzz stress mutants lock sbom changelog template clean
 
 setup: $(STAMP)
 
@@ -57,6 +57,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/codespell
 	$(BIN)/pip check
 
 fmt: $(STAMP)
@@ -107,6 +108,10 @@ sbom: $(STAMP) tools
 	mkdir -p build
 	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --short-PURLs \
 	  --output-file build/sbom.cdx.json requirements/run.txt
+
+# Shows what changelog.d adds to CHANGELOG.md; VERSION=0.3.0 puts it there under that version and deletes the fragments.
+changelog: $(STAMP) tools
+	$(BIN)/towncrier build $(if $(VERSION),--yes --version $(VERSION),--draft --version next)
 
 .PHONY: tools
 tools: $(STAMP)
