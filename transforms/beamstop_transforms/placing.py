@@ -41,7 +41,7 @@ _WAITS = 20  # times half a second, for the first of two that come at once to be
 
 
 class Placing:
-    """Puts clean files into OUTPUT by the rules for duplicates and second runs (docs/outputs.md).
+    """Puts clean files into OUTPUT by the rules for duplicates and second runs (docs/reasons.md).
 
     Args:
         target: OUTPUT, AUDIT, key, run.

@@ -263,7 +263,7 @@ def _look(run: Rows) -> list[dict[str, Any]]:
             "reason": reason,
             "modality": modality or _NONE,
             "count": count((outcome, reason, modality)),
-            "remedy": REMEDIES.get(reason, "See docs/outputs.md."),
+            "remedy": REMEDIES.get(reason, "See docs/reasons.md."),
             "examples": examples,
         }
         for (outcome, reason, modality), examples in sorted(
