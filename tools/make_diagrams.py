@@ -87,19 +87,19 @@ def flow() -> str:
     pitch, top = 43, 14
     drawing = Drawing("The way of one source through the job", top + pitch * len(steps) + 4)
     first, last = 3, 8  # Deidentify
-    side = 176
+    side = 182
     for number, (name, what, ends) in enumerate(steps):
         y = top + number * pitch
-        drawing.box(20, y, 140, [name], "clean" if number == len(steps) - 1 else "step")
+        drawing.box(16, y, 152, [name], "clean" if number == len(steps) - 1 else "step")
         drawing.text(side, y + 20, what)
         if number:
-            drawing.arrow((90, y - pitch + 30), (90, y - 1))
+            drawing.arrow((92, y - pitch + 30), (92, y - 1))
         if ends:
             drawing.text(510, y + 20, "→ " + ends, "small")
     y = top + first * pitch - 6
     height = (last - first) * pitch + 42
     drawing.panel(8, y, 744, height, dashed=True)
-    drawing.text(744, y + height - 8, "Deidentify", "name", "end")
+    drawing.text(744, top + (last - 1) * pitch + 20, "Deidentify", "name", "end")
     return drawing.svg()
 
 
@@ -133,10 +133,10 @@ def duplicates() -> str:
 def key() -> str:
     """Draw what is derived from the key, and from which original value."""
     derived = [
-        ("PatientID (and its issuer, if asked for)", "pseudonym", "16 letters and digits"),
+        ("PatientID, with its issuer if asked", "pseudonym", "16 letters and digits"),
         ("each UID", "new UID", "2.25.…, references still fit"),
         ("PatientID; the study if there is none", "date shift", "one for all dates of the patient"),
-        ("patient, attribute and value", "dummy", "where an action code asks for one"),
+        ("patient, attribute and value", "dummy", "for the action code D"),
         ("path of the source", "source_id", "in the audit, in place of the path"),
         ("every row and record of the audit", "seal (mac)", "shows forged or changed rows"),
     ]
