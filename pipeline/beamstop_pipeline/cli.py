@@ -25,8 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code.
 
     Args:
-        arguments: in place of this process's own. Whoever calls this with some may have started threads
-            already, so that nothing may be forked.
+        arguments: in place of this process's own. A caller that passes some may have started threads already,
+            so no process may be forked.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     settings = {"prog_name": "beamstop", "standalone_mode": False, "obj": MayFork(arguments is None)}
@@ -47,11 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else Exit.OK
 
 
-_UsageError: Any = typer.BadParameter.__base__  # typer has a click of its own, or not, and does not export it
+_UsageError: Any = typer.BadParameter.__base__  # some versions of typer bundle click, and none exports it
 
 
 def _sentence(error: Any) -> str:
-    """Return what is wrong with a command, and where its help is."""
+    """Return what is wrong with a command line, and where its help is."""
     message = " ".join(error.format_message().split()).rstrip(".")
     return f"{message}; see {error.ctx.command_path if error.ctx else 'beamstop'} --help"
 
@@ -84,7 +84,7 @@ def _tell_version(wanted: bool) -> None:
 def _beamstop(
     is_told: Annotated[
         bool,
-        typer.Option("--version", callback=_tell_version, is_eager=True, help="Say the version and exit."),
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     """De-identify DICOM archives, header and pixels, and prove it.
@@ -99,8 +99,8 @@ def _beamstop(
 
         beamstop run --input /archive --output /clean --audit /audit --key study.key
 
-    Exit codes of every command: 0 all is well; 1 it ended, but something needs a look;
-    2 bad configuration, nothing was done; 3 broken.
+    Exit codes of every command: 0 all is well; 1 it finished, but something needs attention; 2 bad
+    configuration, nothing was done; 3 broken.
     """
 
 

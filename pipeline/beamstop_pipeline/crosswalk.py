@@ -1,4 +1,4 @@
-"""Which original each clean file was made of, found out later: from the audit, the originals and the key."""
+"""Which original each clean file was made from: found after the run, from audit, originals and key."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -36,7 +36,7 @@ class Tie(NamedTuple):
 
     Attributes:
         row: of the crosswalk, see `beamstop.audit.CROSSWALK`.
-        uids: original UID → the one that stands for it, of all that the recipe remaps; empty without one.
+        uids: original UID → new UID, for all that the recipe remaps; empty without a recipe.
     """
 
     row: Row
@@ -46,18 +46,18 @@ class Tie(NamedTuple):
 class Crosswalk:
     """Ties the clean files that an audit names to their originals.
 
-    Held are the newest row of each source, some 200 bytes, and the originals one at a time.
+    It holds the newest row of each source, about 200 bytes, and one original at a time.
 
     Args:
         audit: the AUDIT folder or prefix.
         inputs: patterns of the originals.
         identity: of the runs' key.
-        recipe: of the runs, to tell the other UIDs as well.
+        recipe: of the runs, to find the other UIDs as well.
         find: only the clean files that have this PatientID or UID.
 
     Attributes:
         missing: clean files whose originals are not among the inputs.
-        changed: clean files whose originals are no longer what they were.
+        changed: clean files whose originals have changed since.
 
     Raises:
         ConfigurationError: the recipe is not that of the newest run.
@@ -78,7 +78,7 @@ class Crosswalk:
         self.missing, self.changed = 0, 0
 
     def ties(self) -> Iterator[Tie]:
-        """Yield a tie for each clean file whose original is there and is what it was."""
+        """Yield a tie for each clean file whose original is there and unchanged."""
         found = 0
         for source_id, source in originals(self._inputs, self._identity):
             row = self._rows.written(source_id)
@@ -124,14 +124,14 @@ class _Rows:
             raise ConfigurationError(f"AUDIT {audit}: no sealed table of instances is there; check the path")
         self._table = pa.concat_tables(tables).combine_chunks()
         numbers = digest_numbers(self._table["source_id"])
-        order = np.argsort(numbers, kind="stable")  # of a source's rows the newest is the last
+        order = np.argsort(numbers, kind="stable")  # the last row of a source is its newest
         is_last = np.append(numbers[order][1:] != numbers[order][:-1], True)
         self._order, self._numbers = order[is_last], numbers[order][is_last]
         self._find = find
         self.count = sum(1 for at in self._order if self._is_wanted(int(at)))
 
     def written(self, source_id: str) -> Row | None:
-        """Return the row of a source that was written and is looked for."""
+        """Return the row of a source if it was written and is wanted."""
         number = np.uint64(digest_number(source_id))
         place = int(np.searchsorted(self._numbers, number))
         if place == len(self._numbers) or self._numbers[place] != number:
@@ -159,7 +159,7 @@ def _check_recipe(audit: str, identity: Identity, recipe: Recipe) -> None:
 
 @guarded()
 def _remapped(dataset: Dataset, recipe: Recipe, key: bytes) -> list[tuple[str, str]]:
-    """Return the UIDs of an instance that a recipe remaps, each with what stands for it."""
+    """Return the UIDs of an instance that a recipe remaps, each with its new UID."""
     planner, identity = recipe.planner.for_instance(dataset), recipe.identity(key)
     sop_class = text_of(dataset, _SOP_CLASS_UID)
 

@@ -26,7 +26,7 @@ PRIVATE = 0x0029, "BRACKENFORD RIS"
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who does not exist, as headers and burned-in text show them."""
+    """An invented person, as headers and burned-in text show them."""
 
     name: str
     patient_id: str
@@ -45,7 +45,7 @@ TADEUSZ = Person("WIERZBICKI^TADEUSZ", "ZQ-0935526", "19480902", "4 Mill Yard, B
 
 @dataclass(frozen=True)
 class Picture:
-    """One of pydicom's files, whom it is said to show, and how it is stored in the archive.
+    """One of pydicom's files, its invented patient, and how it is stored in the archive.
 
     Attributes:
         drawn: font size in pixels of the text drawn into every frame; 0 leaves the pixels as they are.
@@ -82,11 +82,11 @@ PICTURES = (
 
 
 def build_archive(folder: Path) -> None:
-    """Fill `folder` with real DICOM that carries invented identities, and with what else lies in archives."""
+    """Fill `folder` with real DICOM that has invented identities, and with files of other kinds."""
     folder.mkdir(parents=True)
     for picture in PICTURES:
         source = get_testdata_file(picture.source, download=False)
-        if source is None:  # the CR comes with pydicom-data, which not everybody has
+        if source is None:  # the CR is in pydicom-data, which may not be installed
             continue
         dataset = dcmread(str(source))
         plant(dataset, picture.person)
@@ -103,7 +103,7 @@ def build_archive(folder: Path) -> None:
 
 
 def plant(dataset: Dataset, person: Person) -> None:
-    """Write an invented identity where archives carry theirs: header, text, sequence, private element."""
+    """Write an invented identity into header, text, sequence and private element."""
     family = person.name.split("^")[0].title()
     dataset.PatientName = person.name
     dataset.PatientID = person.patient_id
@@ -148,7 +148,7 @@ def _letters(size: tuple[int, int], picture: Picture) -> npt.NDArray[np.bool_]:
 
 
 def _ink(dataset: Dataset, frames: npt.NDArray[Any], letters: npt.NDArray[np.bool_]) -> int:
-    """Return the stored value that stands out most from what is under the letters."""
+    """Return the stored value that contrasts most with the background of the letters."""
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         green = np.frombuffer(dataset.GreenPaletteColorLookupTableData, dtype="<u2")
         return int(green.argmax()) + int(dataset.GreenPaletteColorLookupTableDescriptor[1])
@@ -163,7 +163,7 @@ def _truncate(source: Path, target: Path) -> None:
 
 
 def _spoil(source: Path, target: Path) -> None:
-    """Copy `source` under another identity of its own with a code stream that nothing can decode."""
+    """Copy `source` under other UIDs, with a codestream that no decoder reads."""
     dataset = dcmread(source)
     _rename(dataset, ".1")
     dataset.PixelData = encapsulate([bytes(range(256)) * 4])
@@ -171,7 +171,7 @@ def _spoil(source: Path, target: Path) -> None:
 
 
 def _letter(person: Person) -> FileDataset:
-    """Return an encapsulated PDF, which the default recipe does not let through."""
+    """Return an encapsulated PDF, which the default recipe turns away."""
     dataset = dcmread(str(get_testdata_file("reportsi.dcm", download=False)))
     for keyword in ("ContentSequence", "ConceptNameCodeSequence"):
         del dataset[keyword]

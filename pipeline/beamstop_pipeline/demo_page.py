@@ -41,7 +41,7 @@ _FATES = {
     "duplicate": "the same instance once more: one clean file is enough",
     "encapsulated_document": "a letter as PDF, which no recipe can clean",
     "not_dicom": "a text file",
-    "pixels_undecodable": "pixels that nothing can decode, so that nobody can look for text",
+    "pixels_undecodable": "pixels that no decoder reads, so nobody can search for text",
     "truncated": "a file that is cut off",
 }
 
@@ -65,12 +65,12 @@ class Pair(NamedTuple):
 
 
 def write_page(page: Path, audit: Path, crosswalk: Path, output: Path) -> list[str]:
-    """Write the page; return the reasons that no file of the demo should be set aside for.
+    """Write the page; return reasons for which no file of the demo should be set aside.
 
     Args:
         page: the file.
         audit: AUDIT of the demo's run.
-        crosswalk: CROSSWALK of it, which says which original a clean file is of.
+        crosswalk: its CROSSWALK, which leads from clean files to originals.
         output: OUTPUT of it.
     """
     rows = _rows(audit / "instances")
@@ -103,7 +103,7 @@ def write_page(page: Path, audit: Path, crosswalk: Path, output: Path) -> list[s
 def render_page(
     pairs: list[Pair], sources: int, written: int, hidden: int, aside: list[tuple[str, str, str]]
 ) -> str:
-    """Return the page: HTML that asks for nothing beyond itself and runs no script.
+    """Return the page: HTML that loads nothing and runs no script.
 
     Args:
         pairs: what is shown.
@@ -162,7 +162,7 @@ def _text(element: DataElement | None) -> str | None:
 
 
 def _pictures(before: Dataset, after: Dataset) -> tuple[str, str]:
-    """Return the first frame of both in the same greys, as addresses of data."""
+    """Return the first frame of both with one grey scale, as data URLs."""
     values = [_first(it) for it in (before, after)]
     if values[0].dtype != np.uint8:
         low, high = np.percentile(values[0], (1, 99))

@@ -1,4 +1,4 @@
-"""Exit codes of every command, and the one sentence for a configuration that cannot be used."""
+"""Exit codes of every command, and how a bad configuration is reported."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +12,8 @@ from beamstop.errors import DeidError
 class Exit(IntEnum):
     """How a command ended."""
 
-    OK = 0  # every source was written or rejected by policy; nothing was found
-    SET_ASIDE = 1  # it ended, but something was quarantined, failed, found, or could not be read
+    OK = 0  # every source was written or rejected; no findings
+    SET_ASIDE = 1  # it finished, but something was quarantined, failed, found, or could not be read
     BAD_CONFIGURATION = 2  # nothing was read
     BROKEN = 3  # the run itself broke
 

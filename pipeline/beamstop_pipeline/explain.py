@@ -1,4 +1,4 @@
-"""What a recipe does and why, in lines of text that hold no value of a dataset unless asked for."""
+"""Explains what a recipe does and why, in lines of text without values unless asked for."""
 
 import copy
 import re
@@ -51,7 +51,7 @@ _IN_WORDS = {
     "Z": "is emptied",
     "X": "is removed",
     "K": "is kept",
-    "C": "is cleaned of what identifies",
+    "C": "is cleaned of identifiers",
     "U": "gets a new UID",
 }
 _REMOVED = {"X", "Z"}
@@ -76,7 +76,7 @@ def table(rows: Iterable[tuple[str, ...]], indent: str = "  ") -> Iterator[str]:
 
 
 def describe_recipe(recipe: Recipe) -> Iterator[str]:
-    """Yield the effective recipe: settings, options with their codes, bouncers, insertions, every rule."""
+    """Yield the effective recipe: settings, options with their codes, bouncers, insertions, all rules."""
     rules = recipe.rules.flatten()
     yield f"recipe {recipe.name}"
     yield from table(_settings(recipe))
@@ -92,7 +92,7 @@ def describe_recipe(recipe: Recipe) -> Iterator[str]:
     yield from table(_insertions(recipe))
     yield ""
     sets = ", ".join(f"{rule_set.name} {len(rule_set)}" for rule_set in recipe.rules.rule_sets)
-    yield f"{len(rules)} rules hold, of the rule sets {sets}; the most specific first"
+    yield f"{len(rules)} rules, from the rule sets {sets}; the most specific first"
     yield from table((str(rule.identifier), rule.code, _operator(rule), rule.origin) for rule in rules)
     conditional = recipe.rules.conditional
     if conditional:
@@ -105,7 +105,7 @@ def describe_recipe(recipe: Recipe) -> Iterator[str]:
 
 
 def _operator(rule: Rule) -> str:
-    """Return the class of an operator that is none of the action codes' own."""
+    """Return the class of an operator that does not belong to an action code."""
     operation = rule.operation
     if isinstance(operation, Operator) and operation not in BY_ACTION.values():
         return type(operation).__name__
@@ -125,7 +125,7 @@ def _settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
         yield "text", "pixels are not searched"
     root = f", root {recipe.uids.root}" if recipe.uids.root else ""
     yield "uids", f"{recipe.uids.method}{root}"
-    yield "dates", "shifted by {} to {} days where they are shifted".format(*recipe.dates.shift_days)
+    yield "dates", "shifted by {} to {} days if they are shifted".format(*recipe.dates.shift_days)
     alike = [f"; {it.replace('-', ' ')} of it ignored" for it in recipe.pseudonyms.normalize]
     issuer = " with its issuer" if recipe.pseudonyms.with_issuer else ""
     yield "pseudonyms", "".join(["of PatientID", issuer, *alike])
@@ -143,7 +143,7 @@ def _text_settings(policy: TextPolicy) -> Iterator[tuple[str, str]]:
     for region in policy.regions:
         yield "region", _region(region)
     for region in policy.leave:
-        yield "leave", f"{_region(region)}; 113101 is not claimed where text is found there"
+        yield "leave", f"{_region(region)}; 113101 is not claimed if text is found there"
 
 
 def _region(region: Region) -> str:
@@ -167,12 +167,12 @@ def _bouncer(entry: str | Listed | Reject | CustomBouncer) -> str:
 
 def _insertions(recipe: Recipe) -> Iterator[tuple[str, str]]:
     removed, yes = PATIENT_IDENTITY_REMOVED
-    yield removed, f"{yes}, but NO where BurnedInAnnotation is left as YES"
-    yield "DeidentificationMethod", "beamstop and its version, after what stands there"
-    yield "DeidentificationMethodCodeSequence", "the codes above that were really applied, likewise"
+    yield removed, f"{yes}, but NO if BurnedInAnnotation stays YES"
+    yield "DeidentificationMethod", "beamstop and its version, after the existing value"
+    yield "DeidentificationMethodCodeSequence", "the codes above that were really applied, in the same way"
     if recipe.hides_text:
-        yield "BurnedInAnnotation", "NO where every frame was examined"
-        yield "DerivationDescription", "where text was hidden, after what the recipe leaves there"
+        yield "BurnedInAnnotation", "NO if every frame was searched"
+        yield "DerivationDescription", "if text was hidden, after any text that the recipe leaves there"
     if recipe.profile == BASIC:
         yield "LongitudinalTemporalInformationModified", "by what is done to dates"
     for keyword, value in recipe.insert.items():
@@ -183,10 +183,10 @@ def _insertions(recipe: Recipe) -> Iterator[tuple[str, str]]:
 
 
 def explain_attribute(recipe: Recipe, text: str, sop_class: str | None = None) -> Iterator[str]:
-    """Yield which rule holds for an attribute, what it does, and which rules it overrules.
+    """Yield which rule applies to an attribute, what it does, and which rules it overrules.
 
     Args:
-        recipe: that is asked.
+        recipe: to look into.
         text: a keyword, tag, path, private or repeating element, as a recipe writes it.
         sop_class: UID or keyword; without it a compound code is left as it is.
 
@@ -228,7 +228,7 @@ def _compound(code: str) -> str:
 
 
 def _place(text: str) -> tuple[tuple[int, ...], tuple[str | None, ...]]:
-    """Return the path of the attribute that an identifier is about, and the private creators along it."""
+    """Return the path of an identifier's attribute, and the private creators on it."""
     match parse_identifier(text):
         case SingleTag(tag=tag):
             return (tag,), ("" if tag & 0x10000 else None,)
@@ -253,7 +253,7 @@ def _sop_class(text: str) -> str:
 def _candidates(
     recipe: Recipe, path: tuple[int, ...], creators: tuple[str | None, ...]
 ) -> Iterator[tuple[str, Rule]]:
-    """Yield the rules that fit, the later rule set first, each with its place."""
+    """Yield the rules that match, the later rule set first, each with its position."""
     for rule_set in reversed(recipe.rules.rule_sets):
         for number, rule in enumerate(rule_set, start=1):
             identifier = rule.identifier
@@ -288,12 +288,12 @@ class Explanation:
     Attributes:
         outcome: `written`, or the class of the refusal in small letters.
         why: reason and detail of a refusal.
-        remedy: what would let an instance pass that is set aside.
-        recipe: lines for a recipe that would let it pass.
+        remedy: what would let the instance pass, if it is set aside.
+        recipe: recipe lines that would let it pass.
         leaks: paths of the elements in which an identifier was found again.
-        elements: one line each; none where it was turned away before.
+        elements: one line each; none if the instance was turned away before.
         boxes: changes in pixels, overlay planes and icons.
-        unexamined: why the pixels were not looked at, though the recipe says so.
+        unexamined: why the pixels were not searched, although the recipe asks for it.
         methods: the CID 7050 codes.
     """
 
@@ -319,9 +319,9 @@ def explain_instance(
 
     Args:
         data: one DICOM file.
-        recipe: that is applied.
+        recipe: to apply.
         key: any; no pseudonym is shown.
-        load_detector: makes the text detector, where the recipe needs one.
+        load_detector: makes the text detector, if the recipe needs one.
         subjects: a table of subjects, made with this key; None for none.
 
     Raises:
@@ -351,7 +351,7 @@ def explain_instance(
 
 @guarded()
 def _describe(found: Explanation, original: Dataset, recipe: Recipe, finished: chain.Finished) -> None:
-    """Fill in what the chain did to an instance, as far as it came."""
+    """Fill in what the chain did to an instance, as far as it got."""
     found.boxes = list(finished.pixels.changes) or found.boxes
     found.recipe = [*_against_boxes(original, found.boxes), *_against_leaks(found.leaks)]
     found.methods = finished.methods
@@ -370,7 +370,7 @@ def _leaks(finished: chain.Finished) -> list[str]:
 
 
 def _against_boxes(original: Dataset, boxes: list[Change]) -> Iterator[str]:
-    """Yield lines of a recipe about boxes in which text is still seen."""
+    """Yield recipe lines for boxes in which text is still seen."""
     still = [_sides(it) for it in boxes if it.why == TEXT_REMAINS and it.tag in PIXEL_TAGS.values()]
     if still:
         listed = ", ".join(f"[{', '.join(map(str, sides))}]" for sides in still[:_LISTED])
@@ -381,7 +381,7 @@ def _against_boxes(original: Dataset, boxes: list[Change]) -> Iterator[str]:
 
 
 def _kind(original: Dataset) -> str:
-    """Return a criterion for instances of this kind; modality and size of a picture identify nobody."""
+    """Return a criterion for instances of this kind, by modality and size, which identify nobody."""
     modality = defined_modality(original.get("Modality"))
     tests = [f"Modality.equals('{modality}')"] if modality else []
     for keyword in ("Rows", "Columns"):
@@ -395,7 +395,7 @@ def _sides(change: Change) -> tuple[int | None, ...]:
 
 
 def _against_leaks(paths: list[str]) -> Iterator[str]:
-    """Yield lines of a recipe about elements that hold an identifier: those that a recipe can name."""
+    """Yield recipe lines for elements that hold an identifier, as far as a recipe can name them."""
     named = {_INDEX.sub("", path) for path in paths}
     rules = sorted(path for path in named if _NAMEABLE.fullmatch(path))
     if rules:
@@ -432,7 +432,7 @@ def _lines(original: Dataset, recipe: Recipe, changes: dict[str, Change]) -> Ite
 
 
 def _change_of(place: Place, changes: dict[str, Change]) -> Change | None:
-    """Return what was done to an element, alone or with its private block."""
+    """Return what was done to an element, by itself or with its private block."""
     if not place.tag & 0x10000 or is_private_creator(place.tag) or place.label in changes:
         return changes.get(place.label)
     around = place.label.removesuffix(tag_name(place.tag))
@@ -476,7 +476,7 @@ def describe_instance(found: Explanation, values: bool) -> Iterator[str]:
     if found.methods:
         yield f"methods {' '.join(found.methods)}"
     if found.leaks:
-        yield "an identifier of the instance is found again in"
+        yield "an identifier of the instance was found again in"
         yield from (f"  {path}" for path in found.leaks)
         yield ""
     if found.outcome == "written":
@@ -485,7 +485,7 @@ def describe_instance(found: Explanation, values: bool) -> Iterator[str]:
     if found.remedy:
         yield found.remedy
     if found.recipe:
-        yield "what lets it pass, in the recipe, after a look at the original:"
+        yield "recipe lines that would let it pass; look at the original first:"
         yield from found.recipe
 
 

@@ -2,10 +2,10 @@
 
 
 def import_job() -> None:
-    """Import all that a worker needs, in one thread: bundles that begin together import in threads.
+    """Import everything a worker needs, in one thread, before bundles import in several.
 
-    Two threads, the one on its way into a package and the other into a module of it, each wait for what the
-    other holds; Python then refuses one of them (`_DeadlockError`), which breaks a job on Flink.
+    If one thread imports a package and another a module of it, each waits for the other's lock. Python then
+    raises `_DeadlockError` in one of them, which breaks a job on Flink.
     """
     import apache_beam.runners.worker.sdk_worker_main  # noqa: F401
 

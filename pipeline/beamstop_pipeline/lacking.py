@@ -1,4 +1,4 @@
-"""What a text detector does without, and what that costs: said when a run starts, and in its report."""
+"""Which networks a text detector lacks, and what that costs: for the start of a run and its report."""
 
 from collections.abc import Iterable
 
@@ -24,7 +24,7 @@ def warnings_of(missing: Iterable[str]) -> tuple[str, ...]:
 
 
 def lacks_of(engines: Iterable[str]) -> list[str]:
-    """Return a sentence for each network that any detector of a run did without, as its record tells.
+    """Return a sentence for each network that any detector of a run lacked, by its record.
 
     Args:
         engines: the record's, fingerprints of text detectors; only ours count.

@@ -1,4 +1,4 @@
-"""The launch of a template: its parameters become options of `beamstop run`, and nobody waits for the end."""
+"""Launches a template: its parameters become options of `beamstop run`, which does not wait for the end."""
 
 from collections.abc import Iterator, Sequence
 
@@ -28,10 +28,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def as_options(argument: str) -> Iterator[str]:
-    """Yield what one parameter is on the command line.
+    """Yield the command line option of one parameter.
 
-    Names have `_` for `-`. A parameter that is empty says nothing. A flag is `true` or `false`. What may be
-    given several times has a value in each line: the one thing that names of objects cannot hold.
+    Names have `_` for `-`. An empty parameter is ignored. A flag is `true` or `false`. A repeatable option
+    has one value per line, because names of objects may hold anything but a line break.
 
     Raises:
         ConfigurationError: a flag that is neither.

@@ -1,4 +1,4 @@
-"""The originals again: which rows of an audit are about them; needs the key of its runs."""
+"""Find the originals that rows of an audit are about; needs the key of the runs."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,7 +12,7 @@ from beamstop_transforms.stores import check_remote, paths_in
 
 
 def identity_of(audit: str, inputs: Sequence[str], key: str) -> Identity:
-    """Return what makes the audit's keyed digests.
+    """Return the identity that makes the audit's keyed digests.
 
     Args:
         audit: the AUDIT folder or prefix.
@@ -20,7 +20,7 @@ def identity_of(audit: str, inputs: Sequence[str], key: str) -> Identity:
         key: reference to the key of the runs.
 
     Raises:
-        ConfigurationError: nothing is there, no run has ended, or the key sealed none of them.
+        ConfigurationError: there is no audit, no run has ended, or the key sealed none of them.
     """
     identity = Identity(resolve_key(key))
     check_remote([*inputs, audit], [])
@@ -28,7 +28,7 @@ def identity_of(audit: str, inputs: Sequence[str], key: str) -> Identity:
     if not paths_in(audit, RUNS, ".json"):
         raise ConfigurationError(f"AUDIT {audit}: no run has ended there; check the path")
     if not any(sealed_records(audit, identity)):
-        raise ConfigurationError("--key: it made not one seal of this audit; name the key of the run")
+        raise ConfigurationError("--key: no seal of this audit was made with it; name the key of the run")
     return identity
 
 
@@ -56,5 +56,5 @@ def check_subjects(audit: str, identity: Identity, digest: str | None) -> None:
         raise ConfigurationError("--subjects: the newest run had a table; name it")
     if recorded != digest:
         raise ConfigurationError(
-            "--subjects: it is not, line by line, the table of the newest run; name that one, or run again"
+            "--subjects: this is not, line by line, the table of the newest run; name that one, or run again"
         )

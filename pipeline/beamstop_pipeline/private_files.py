@@ -1,4 +1,4 @@
-"""Files for their owner alone, which stand under their names only once they are whole."""
+"""Files readable by their owner alone, which get their names only when they are complete."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from beamstop_pipeline.job import ConfigurationError
 
 @contextmanager
 def private_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes its name, in place of what stands there, once it is written without an error.
+    """Open a file that replaces the one of its name once it is written without an error.
 
     Raises:
         ConfigurationError: it cannot be written there.

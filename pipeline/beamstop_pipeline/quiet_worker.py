@@ -1,4 +1,4 @@
-"""A Beam plugin that workers elsewhere import before they work: it silences them and imports the job."""
+"""A Beam plugin that remote workers import first: it silences them and imports the job."""
 
 import os
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Let nothing but what we say ourselves reach stderr, and no core dump the disk."""
+    """Let only our own messages reach stderr, and no core dump reach the disk."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
@@ -28,7 +28,7 @@ def silenced() -> Iterator[None]:
 
 @contextmanager
 def _native_stderr_closed() -> Iterator[None]:
-    """Point file descriptor 2 to nowhere; `sys.stderr` goes on to where it went."""
+    """Point file descriptor 2 to nowhere; `sys.stderr` keeps its target."""
     ours, kept = sys.stderr, os.dup(2)
     if _descriptor(ours) == 2:
         sys.stderr = open(  # noqa: SIM115  closed below
@@ -53,9 +53,9 @@ def close_native_stderr() -> None:
 
 
 def silence_worker() -> None:
-    """Let a worker process say nothing and leave no dump: both would show instances.
+    """Silence a worker process and its core dumps: both could show instances.
 
-    What breaks a bundle is still told to the runner.
+    The runner still learns what broke a bundle.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.disable(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""A worker process of a local run: Beam's own, but silent, and gone when its driver is."""
+"""A worker process of a local run: Beam's own, but silent, and it ends with its driver."""
 
 import os
 import signal
@@ -17,8 +17,8 @@ def main() -> None:
 
 def serve(driver: int) -> None:
     """Serve a driver, as long as it is this process's parent."""
-    # What ends a whole group of processes (systemd, a shell) is for the driver to answer: a worker that went
-    # by itself would be taken for one that its source has killed.
+    # A signal to the whole process group (systemd, a shell) is for the driver to handle: a worker that ended
+    # by itself would look like one killed by its source.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     from apache_beam.runners.worker import sdk_worker_main
 
@@ -32,7 +32,7 @@ def serve(driver: int) -> None:
 
 
 def _follow(driver: int) -> None:
-    """End when the driver has gone: an orphan would work on while the next run begins."""
+    """End when the driver is gone: an orphan would keep working while the next run starts."""
     while os.getppid() == driver:
         time.sleep(_LOOK_EVERY)
     os._exit(_ORPHANED)

@@ -1,8 +1,8 @@
-"""A pool of workers for Flink, beside each task manager: Beam's, but it listens on this machine alone.
+"""A pool of workers for Flink, beside each task manager: Beam's, but it listens on localhost only.
 
 python -m beamstop_pipeline.worker_pool --service_port 50000 --container_executable /opt/apache/beam/boot
 
-Whoever reaches a pool runs code as its user. Beam's own listens on every address.
+Whoever reaches a pool can run code as its user. Beam's own pool listens on all addresses.
 """
 
 import argparse
@@ -32,7 +32,7 @@ _LOOK_EVERY = 0.2
 
 
 class Worker(NamedTuple):
-    """A process of the pool and where on this machine the task manager listens that asked for it."""
+    """A process of the pool, and the local address of the task manager that asked for it."""
 
     process: "subprocess.Popen[bytes]"
     endpoint: str
@@ -41,8 +41,8 @@ class Worker(NamedTuple):
 class WorkerPool(BeamFnExternalWorkerPoolServicer):
     """Beam's pool, for several task managers at once, whose workers are silent.
 
-    Task managers on one machine share a pool and give their workers the same names. Beam's own would end
-    the last of a name, whoever asks; this one ends that whose task manager has closed its endpoint.
+    Task managers on one machine share a pool and give their workers the same names. Beam's own pool ends the
+    last worker of a name, whoever asks; this one ends the worker whose task manager has closed its endpoint.
     """
 
     def __init__(self, container_executable: str | None = None) -> None:
@@ -59,7 +59,7 @@ class WorkerPool(BeamFnExternalWorkerPoolServicer):
                 response = super().StartWorker(request, context)
                 process = self._worker_processes.pop(
                     name, None
-                )  # where the next of the name would take its place
+                )  # where the next worker of this name would take its place
             else:
                 command = [sys.executable, "-m", "beamstop_pipeline.worker_pool", "--work", endpoint, name]
                 process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603  our own module

@@ -119,7 +119,7 @@ def test_a_folder_in_which_something_is_stays_as_it_is(
     (tmp_path / "thesis.txt").write_text("mine")
     assert main(["demo", str(tmp_path)]) == 2
     assert main(["demo", str(tmp_path / "thesis.txt")]) == 2
-    said = f"beamstop: FOLDER {tmp_path}: something is there; remove it or name another folder\n"
+    said = f"beamstop: FOLDER {tmp_path}: is not empty; remove it or name another folder\n"
     assert capsys.readouterr().err.startswith(said)
     assert [it.name for it in tmp_path.iterdir()] == ["thesis.txt"]
 

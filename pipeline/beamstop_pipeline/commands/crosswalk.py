@@ -1,4 +1,4 @@
-"""`beamstop crosswalk`: which original each clean file was made of; needs the key."""
+"""`beamstop crosswalk`: the original of each clean file; needs the key."""
 
 import csv
 import os
@@ -24,41 +24,44 @@ def crosswalk(
     audit: Annotated[
         str, typer.Argument(metavar="AUDIT", help="AUDIT of the runs, a folder or prefix in a bucket")
     ],
-    key: Annotated[str, typer.Option(help="that of the runs; file:PATH, env:NAME or secret:projects/…")],
+    key: Annotated[str, typer.Option(help="the key of the runs; file:PATH, env:NAME or secret:projects/…")],
     inputs: Annotated[
         list[str] | None, typer.Option("--input", help="the originals, as the runs were given them")
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="FILE.csv or FILE.parquet; else it is printed"),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="FILE.csv or FILE.parquet; without it, print the table"
+        ),
     ] = None,
     find: Annotated[
-        str | None, typer.Option(metavar="PSEUDONYM", help="a clean PatientID or UID: its originals alone")
+        str | None,
+        typer.Option(metavar="PSEUDONYM", help="only the originals of this clean PatientID or UID"),
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="that of the runs: write FILE-uids, too, with all UIDs that it remaps"),
+        typer.Option(help="recipe of the runs: also write FILE-uids, with all UIDs that it remaps"),
     ] = None,
     subjects: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="a table of subjects: check that the newest run had it"),
+        typer.Option(metavar="FILE", help="check that the newest run had this table of subjects"),
     ] = None,
 ) -> None:
-    """Tie clean files to their originals, now rather than in a run; needs the key.
+    """Make the table from clean files to their originals, after the run; needs the key.
 
-    It reads the originals again, but no pixels, and has a row for every clean file that the audit names,
-    whichever of its runs had --crosswalk. **It leads to the patients: keep it where the originals are.**
+    It reads the originals again, without pixels, and has a row for every clean file of the audit, whether or
+    not its run had --crosswalk. **It leads to the patients: keep it where the originals are.**
 
         beamstop crosswalk /audit --input /archive --key study.key -o crosswalk.csv
 
         beamstop crosswalk /audit --input /archive --key study.key --find DLAYQ5PBKB67QFWM
 
-    With --recipe, a second table beside it, crosswalk-uids.csv, has each remapped UID once, of frames of
-    reference, references and the rest, and what stands for it.
+    With --recipe, a second table, crosswalk-uids.csv, has each remapped UID and its new UID once, including
+    frames of reference and references.
 
-    With --subjects as well it is refused unless that table is, line by line, the one of the newest run.
+    With --subjects as well, the command fails unless this is the table of the newest run, line by line.
 
-    Exit codes: 0 all are tied; 1 originals are missing or changed since; 2 bad configuration.
+    Exit codes: 0 every clean file has a row; 1 originals are missing or have changed; 2 bad configuration.
     """
     with silenced(), refusing_bad_configuration():
         from beamstop.recipe.load import load_recipe
@@ -72,7 +75,7 @@ def crosswalk(
         loaded = load_recipe(recipe) if recipe is not None else None
         if subjects is not None:
             if loaded is None:
-                raise ConfigurationError("--subjects: the recipe says how it is read; name it with --recipe")
+                raise ConfigurationError("--subjects: the recipe says how to read it; name it with --recipe")
             own = loaded.identity(identity.key)
             lines = [*loaded.read_subjects(subjects, identity.key), *loaded.read_lists(identity.key)]
             check_subjects(audit, identity, table_digest(lines, own).hex())
@@ -83,10 +86,10 @@ def crosswalk(
             _write(output, found.ties(), with_uids=loaded is not None)
     for count, what in (
         (found.missing, "not among --input"),
-        (found.changed, "no longer what they were"),
+        (found.changed, "changed since the run"),
     ):
         if count:
-            typer.echo(f"clean files without a row, since their originals are {what}: {count}", err=True)
+            typer.echo(f"clean files without a row, because their originals are {what}: {count}", err=True)
     raise typer.Exit(Exit.SET_ASIDE if found.missing or found.changed else Exit.OK)
 
 
@@ -94,7 +97,7 @@ def _check_output(output: Path | None, recipe: str | None) -> None:
     from beamstop_pipeline.job import ConfigurationError
 
     if output is None and recipe is not None:
-        raise ConfigurationError("--recipe: its UIDs are a second table; name a file with -o")
+        raise ConfigurationError("--recipe: writes a second table for UIDs; name a file with -o")
     if output is not None and output.suffix not in (".csv", ".parquet"):
         raise ConfigurationError(f"-o {output}: the file must end in .csv or .parquet")
     if output is not None and not output.absolute().parent.is_dir():

@@ -10,16 +10,15 @@ from beamstop_pipeline.silence import silenced
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(help="where all of it goes; must not exist, or be empty")] = Path(
+    folder: Annotated[Path, typer.Argument(help="folder for everything; must be empty or not exist")] = Path(
         "demo-out"
     ),
 ) -> None:
-    """De-identify a small archive with invented identities, and show what became of it.
+    """De-identify a small archive with invented identities, and show the result.
 
-    Real pictures that come with pydicom, under the names of two people who do not exist, with their
-    names burned into the pixels; beside them what else lies in archives. FOLDER gets the archive (in),
-    a key, the clean files (out), the audit and the crosswalk, and demo.html: header and picture, before
-    and after, side by side.
+    Real pictures that come with pydicom get the invented names of two people, in headers and burned into
+    pixels; beside them are files of other kinds. FOLDER gets the archive (in), a key, the clean files (out),
+    the audit, the crosswalk, and demo.html: header and picture before and after, side by side.
 
         beamstop demo
     """
@@ -28,7 +27,7 @@ def demo(
         from beamstop_pipeline.job import ConfigurationError
 
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ConfigurationError(f"FOLDER {folder}: something is there; remove it or name another folder")
+            raise ConfigurationError(f"FOLDER {folder}: is not empty; remove it or name another folder")
         build_archive(folder / "in")
     files = len(list((folder / "in").iterdir()))
     typer.echo(f"{files} files with invented identities are in {folder / 'in'}")

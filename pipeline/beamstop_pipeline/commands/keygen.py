@@ -1,4 +1,4 @@
-"""`beamstop keygen`: make the run's key, or a pair of keys to sign its records with."""
+"""`beamstop keygen`: make the key of runs, or a key pair to sign their records."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,20 +9,20 @@ from beamstop_pipeline.exit_codes import refusing_bad_configuration
 
 
 def keygen(
-    file: Annotated[Path, typer.Argument(help="where the key goes; must not exist")],
+    file: Annotated[Path, typer.Argument(help="file for the key; must not exist")],
     signing: Annotated[
         bool, typer.Option("--signing", help="an Ed25519 pair for run --signing-key: FILE and FILE.pub")
     ] = False,
 ) -> None:
     """Write 32 random bytes to FILE, readable by its owner alone.
 
-    Keep it: with the same key the same patient gets the same pseudonym, and who has it can
-    make pseudonyms of known patients. An existing file is never replaced.
+    Keep it safe: with the same key, a patient gets the same pseudonym again, and anybody who has it can
+    compute the pseudonyms of known patients. An existing file is never replaced.
 
         beamstop keygen study.key
 
-    With --signing, a pair instead: FILE signs and stays with you, FILE.pub goes to whoever checks. One
-    pair may sign for many archives.
+    With --signing, make a key pair instead: FILE signs and stays with you, FILE.pub goes to whoever checks.
+    One pair may sign for many archives.
 
         beamstop keygen hospital.signing --signing
     """

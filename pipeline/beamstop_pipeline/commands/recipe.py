@@ -13,18 +13,18 @@ from beamstop.errors import DeidError
 from beamstop_pipeline.exit_codes import Exit, refusing_bad_configuration
 from beamstop_pipeline.silence import silenced
 
-app = typer.Typer(help="Look into a recipe, or add to it what reviewers asked for.", no_args_is_help=True)
+app = typer.Typer(help="Look into a recipe, or add reviewers' verdicts to it.", no_args_is_help=True)
 
 RecipeName = Annotated[str, typer.Argument(metavar="NAME|FILE", help="a recipe that ships, or a file")]
 SopClass = Annotated[
     str | None,
-    typer.Option(help="UID or keyword, such as CTImageStorage: what compound codes come to in its IOD"),
+    typer.Option(help="UID or keyword, such as CTImageStorage: resolve compound codes by its IOD"),
 ]
 
 
 @app.command()
 def show(recipe: RecipeName) -> None:
-    """Print the whole effective recipe: settings, options, bouncers, insertions, every rule that holds.
+    """Print the whole effective recipe: settings, options, bouncers, insertions, and all rules.
 
     Names of recipes that ship: default, basic, research, strict, hipaa-safe-harbor, tcia, mammography-kskit.
 
@@ -40,11 +40,11 @@ def show(recipe: RecipeName) -> None:
 
 @app.command(name="check")
 def check_recipe(recipe: RecipeName) -> None:
-    """Say whether a recipe can be used; where not, in which line and what to do about it.
+    """Check whether a recipe can be used; list mistakes with their lines and remedies.
 
         beamstop recipe check ours.yaml
 
-    Exit codes: 0 it can; 2 it cannot.
+    Exit codes: 0 it can be used; 2 it cannot.
     """
     from beamstop.recipe.load import load_recipe
 
@@ -63,10 +63,10 @@ def explain_attributes(
     ],
     sop_class: SopClass = None,
 ) -> None:
-    """Say which rule holds for each attribute, and why.
+    """Show which rule applies to each attribute, and why.
 
     Attributes are named by keyword, tag, path through sequences, or private block and element. With
-    --sop-class compound codes such as X/Z/D become what they come to in its IOD.
+    --sop-class, compound codes such as X/Z/D are resolved by its IOD.
 
         beamstop recipe explain default PatientName "(0008,1030)" "0013,[CTP]10"
 
@@ -88,7 +88,7 @@ def schema(
         str | None, typer.Argument(metavar="[NAME|FILE]", help="not needed: all recipes have one schema")
     ] = None,
 ) -> None:
-    """Print the JSON schema of recipes, for editors that complete and check while one types.
+    """Print the JSON schema of recipes, for editors that complete and check as you type.
 
     A comment at the top of a recipe names it: # yaml-language-server: $schema=recipe.schema.json
 
@@ -107,11 +107,11 @@ def amend(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="the new recipe; must not exist")],
 ) -> None:
-    """Add what reviewers of clean pictures asked for: missed text as device regions, words that may stay.
+    """Add reviewers' verdicts to a recipe: missed text as device regions, words that may stay.
 
-    A region goes by modality, size, and by manufacturer and model where the clean file keeps them; it is
-    blanked in every frame of every instance that fits. What reviewers called no text becomes text.leave of
-    these instances, which then do not claim 113101. Read the new recipe before you run it.
+    A region applies to one modality and size, and one manufacturer and model if the clean file keeps them; it
+    is blanked in every frame of every such instance. Boxes that reviewers called no text become text.leave
+    for these instances, which then do not claim 113101. Read the new recipe before you run it.
 
         beamstop report /audit --review /clean
 
@@ -137,15 +137,15 @@ def amend(
     ]
     added[1] = added[1].replace("box to leaves", "boxes to leave")
     typer.echo(f"{output}: {', '.join(added)} added, digest {made.recipe.digest}")
-    typer.echo(f"to run again with it: beamstop run … --recipe {output} --accept-changed-recipe")
+    typer.echo(f"to run with it: beamstop run … --recipe {output} --accept-changed-recipe")
     if made.unmarked:
-        typer.echo(f"{made.unmarked} with missed text do not say where: mark it on the page", err=True)
+        typer.echo(f"{made.unmarked} with missed text have no box: mark the text on the page", err=True)
 
 
 def explain_file(
     file: Annotated[
         str,
-        typer.Argument(help="one DICOM file, object or member of an archive; it stays as it is"),
+        typer.Argument(help="one DICOM file, object or member of an archive; it is only read"),
     ],
     recipe: Annotated[str, typer.Option(help="a file, or the name of a recipe that ships")] = "default",
     subjects: Annotated[
@@ -155,15 +155,14 @@ def explain_file(
         bool, typer.Option("--show-values", help="print values too; on a terminal only")
     ] = False,
 ) -> None:
-    """Say what would happen to every element and text box of one instance; nothing is written.
+    """Show what would happen to every element and text box of one instance; write nothing.
 
-    The file goes through every step that a run has, the search for leaks included, under a key of the
-    moment. Values are not shown unless asked for, on a terminal.
+    The file goes through every step of a run, including the search for leaks, with a random key. Values are
+    shown only with --show-values, on a terminal.
 
         beamstop explain /archive/1.dcm --recipe ours.yaml
 
-    Exit codes: 0 it would be written, or rejected by policy; 1 quarantined or failed; 2 bad
-    configuration.
+    Exit codes: 0 it would be written or rejected; 1 quarantined or failed; 2 bad configuration.
     """
     with silenced(), refusing_bad_configuration():
         from beamstop.chain import load_subjects

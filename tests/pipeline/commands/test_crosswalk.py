@@ -105,7 +105,7 @@ def test_what_is_gone_or_changed_has_no_row(
     assert len(read_csv(tmp_path / "x.csv")) == ran.record["counts"]["written"] - 2
     assert capsys.readouterr().err.splitlines() == [
         "clean files without a row, since their originals are not among --input: 1",
-        "clean files without a row, since their originals are no longer what they were: 1",
+        "clean files without a row, because their originals are changed since the run: 1",
     ]
 
 
@@ -113,7 +113,7 @@ def test_what_is_gone_or_changed_has_no_row(
     ("more", "said"),
     [
         (("--recipe", "strict", "-o", "x.csv"), "--recipe strict: the newest run had basic"),
-        (("--recipe", "basic"), "--recipe: its UIDs are a second table; name a file with -o"),
+        (("--recipe", "basic"), "--recipe: writes a second table for UIDs; name a file with -o"),
         (("-o", "x.txt"), "-o x.txt: the file must end in .csv or .parquet"),
         (("-o", "nowhere/x.csv"), "-o nowhere/x.csv: there is no such folder"),
     ],

@@ -89,7 +89,7 @@ def test_a_source_that_is_gone_is_counted(
     assert main(told[1]) == 0
     out, err = capsys.readouterr()
     assert out == f"failed\ttruncated\t\t{archive}/\\xff\\n.dcm\n"
-    assert err == "1 more in the audit, which are not among --input\n"
+    assert err == "1 more are in the audit and not among --input\n"
 
 
 def test_another_key_names_nothing(
@@ -100,7 +100,7 @@ def test_another_key_names_nothing(
     assert main([*told[1], "--key", str(other)]) == 2
     assert capsys.readouterr() == (
         "",
-        "beamstop: --key: it made not one seal of this audit; name the key of the run\n",
+        "beamstop: --key: no seal of this audit was made with it; name the key of the run\n",
     )
 
 
