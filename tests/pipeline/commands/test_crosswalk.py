@@ -104,7 +104,7 @@ def test_what_is_gone_or_changed_has_no_row(
     assert ask(ran, "-o", str(tmp_path / "x.csv")) == 1
     assert len(read_csv(tmp_path / "x.csv")) == ran.record["counts"]["written"] - 2
     assert capsys.readouterr().err.splitlines() == [
-        "clean files without a row, since their originals are not among --input: 1",
+        "clean files without a row, because their originals are not among --input: 1",
         "clean files without a row, because their originals are changed since the run: 1",
     ]
 
