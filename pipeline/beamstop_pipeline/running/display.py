@@ -1,4 +1,4 @@
-"""What a person sees of a run: a progress line, log lines, the summary at the end."""
+"""What a person sees of a run: progress line, log lines, summary."""
 
 import sys
 import time
@@ -19,13 +19,13 @@ _LOG_EVERY = 10.0  # seconds
 
 
 class Display(Protocol):
-    """Is told the counts of a run while it goes on."""
+    """Shows the counts of a run while it goes on."""
 
     def __call__(self, counts: Counter[str]) -> None:
         """Show them."""
 
     def close(self) -> None:
-        """Take down what is shown."""
+        """Remove the display."""
 
 
 class Quiet:
@@ -35,11 +35,11 @@ class Quiet:
         """Show nothing."""
 
     def close(self) -> None:
-        """Nothing to take down."""
+        """Nothing to remove."""
 
 
 class Line:
-    """One line on a terminal that moves: done, rate, rejected, set aside, time left."""
+    """One moving line on a terminal: done, rate, rejected, set aside, time left."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -87,18 +87,18 @@ class Log:
         sys.stderr.write(f"beamstop: {done} of {counts[LISTED]} done, {_per_time(rate)}, {_aside(counts)}\n")
 
     def close(self) -> None:
-        """Nothing to take down."""
+        """Nothing to remove."""
 
 
 def display(quiet: bool) -> Display:
-    """Return what fits the place: a line on a terminal, log lines elsewhere, nothing when quiet."""
+    """Return the display for the place: a line on a terminal, log lines elsewhere, nothing when quiet."""
     if quiet:
         return Quiet()
     return Line() if sys.stderr.isatty() else Log()
 
 
 def finished(counts: Counter[str]) -> int:
-    """Return how many sources have an outcome; a retried one counts once at most."""
+    """Return how many sources have an outcome; a retried one counts once."""
     return min(sum(counts[str(outcome)] for outcome in Outcome), counts[LISTED])
 
 
@@ -118,12 +118,12 @@ def summary(
     output: str,
     audit: str,
 ) -> Table:
-    """Return the table that a run ends with.
+    """Return the summary table of a run.
 
     Args:
         record: the run's JSON.
         aside: what it quarantined or failed.
-        figures: of each step, from the metrics; none where the runner has none.
+        figures: of each step, from the metrics; empty if the runner has none.
         output: where the clean files are.
         audit: where the audit is.
     """
@@ -160,7 +160,7 @@ def _mean(figures: StepFigures) -> str:
 
 
 def _known(known: Counter[tuple[str, str]]) -> str:
-    """Say how much of what was set aside an earlier run has said already."""
+    """Return how much of what was set aside an earlier run reported already."""
     return f"{known.total()} of these, as an earlier run said: {_listed(known)}" if known else "0 of these"
 
 
@@ -174,7 +174,7 @@ def _listed(counts: Counter[tuple[str, str]]) -> str:
 
 
 def _since(since: Mapping[str, Any]) -> str:
-    """Say what became of sources that earlier runs knew.
+    """Return what happened to sources that earlier runs knew.
 
     >>> _since({"judged": True, "gone": 1, "changed": 2})
     '1 gone, 2 changed'
@@ -184,7 +184,7 @@ def _since(since: Mapping[str, Any]) -> str:
 
 
 def _left(since: Mapping[str, Any]) -> str:
-    """Say which clean files stand for no source any more, and what was done about them.
+    """Return which clean files have no source any more, and what was done about them.
 
     >>> _left({"left": {"gone": 2, "moved": 1}, "pruned": 2})
     '3 without a source (gone 2, moved 1): 2 removed, 1 stays'

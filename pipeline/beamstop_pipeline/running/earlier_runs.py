@@ -1,4 +1,4 @@
-"""What AUDIT remembers: one key, one OUTPUT and one recipe; a run that has others must mean it."""
+"""Compares a run with AUDIT, which has one key, one OUTPUT and one recipe; others must be confirmed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -14,7 +14,7 @@ from beamstop_transforms.ledger.target import Target, is_run_id, open_claims
 from beamstop_transforms.record import Recorded, output_digest
 from beamstop_transforms.stores import open_store
 
-_LOOKED_AT = 10  # clean files that tell one OUTPUT from another
+_LOOKED_AT = 10  # clean files compared to recognise OUTPUT
 _TABLES = ("crosswalk", "attributes", "png")
 _FILL = dict.fromkeys(_TABLES, "run once without") | {"crosswalk": "beamstop crosswalk makes one of all"}
 
@@ -24,11 +24,11 @@ def check_earlier_runs(job: Job, accept_changed_recipe: bool, accept_moved_outpu
 
     Args:
         job: the run.
-        accept_changed_recipe: another recipe is meant.
-        accept_moved_output: OUTPUT was moved; it must hold the newest clean files.
+        accept_changed_recipe: another recipe was confirmed.
+        accept_moved_output: a moved OUTPUT was confirmed; it must hold the newest clean files.
 
     Raises:
-        ConfigurationError: another key, or another recipe or OUTPUT that was not accepted.
+        ConfigurationError: another key, or another recipe or OUTPUT that was not confirmed.
     """
     record = _newest_record(job.audit)
     if record is None:
@@ -60,7 +60,7 @@ def _check_key(record: Mapping[str, Any], identity: Identity) -> None:
 
 
 def _check_recipe(record: Mapping[str, Any], job: Job, is_accepted: bool) -> Iterator[str]:
-    """Check the recipe as the user gave it; return what is to be said of it."""
+    """Check the recipe as the user gave it; return warnings."""
     earlier = Recorded.of(record)
     is_same = earlier.is_what_was_given(job.recipe)
     if not is_same and not is_accepted:
@@ -74,7 +74,7 @@ def _check_recipe(record: Mapping[str, Any], job: Job, is_accepted: bool) -> Ite
 
 
 def _check_subjects(record: Mapping[str, Any], job: Job, is_accepted: bool) -> None:
-    """Check that no table is forgotten, and that what changed in it can be found."""
+    """Check that no table is forgotten, and that sources of changed lines can be found."""
     before = record.get("subjects")
     if before is not None and not job.lines and not is_accepted:
         raise ConfigurationError(
@@ -102,7 +102,7 @@ def _check_output(record: Mapping[str, Any], job: Job, identity: Identity, is_ac
         return
     newest = list(islice(_newest_files(job.audit, identity), _LOOKED_AT))
     standing = list(_standing(job, newest))
-    is_known = "output" in record  # audits before 0.2.0 do not tell
+    is_known = "output" in record  # audits before 0.2.0 do not name it
     if not is_known and (any(standing) or not newest):
         return
     if not is_accepted:
@@ -125,7 +125,7 @@ class _Written(NamedTuple):
 
 
 def _standing(job: Job, written: Sequence[_Written]) -> Iterator[bool]:
-    """Yield of each clean file whether it stands in OUTPUT, or what a run that broke since made of it."""
+    """Yield for each clean file whether it is in OUTPUT, as written or as a later broken run left it."""
     store = open_store(job.output)
     claims = open_claims(Target(job.output, job.audit, job.key, job.run_id))
     for it in written:
@@ -137,7 +137,7 @@ def _standing(job: Job, written: Sequence[_Written]) -> Iterator[bool]:
 
 
 def _newest_files(audit: str, identity: Identity) -> Iterator[_Written]:
-    """Yield clean files that must stand in OUTPUT, the newest first; of each path what was written last."""
+    """Yield clean files that must be in OUTPUT, newest first; for each path, the last one written."""
     seen, done = set[str](), set[str]()
     for table in reversed(sealed_tables(audit, identity)):
         if table.is_pruned:
@@ -157,7 +157,7 @@ def _rows(audit: str, table: SealedTable, columns: list[str]) -> Iterator[dict[s
 
 
 def _changed_tables(record: Mapping[str, Any], job: Job) -> Iterator[str]:
-    """Yield a sentence for every table beside the audit that comes or goes."""
+    """Yield a warning for every table beside the audit that was added or dropped."""
     earlier = _options(record)
     for name in _TABLES:
         has_now = getattr(job, name) is not None

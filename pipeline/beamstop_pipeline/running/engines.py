@@ -1,4 +1,4 @@
-"""Engines elsewhere: whether the runner that is named is there and answers, before anything is read."""
+"""Checks, before anything is read, that the named runner exists and answers."""
 
 import importlib
 import os
@@ -11,19 +11,19 @@ from urllib.parse import urlsplit
 
 from beamstop_pipeline.job import ConfigurationError
 
-_WAIT = 20.0  # seconds for a server that is just starting; Beam would wait for five minutes
+_WAIT = 20.0  # seconds for a server to start; Beam would wait for five minutes
 _ATTEMPT = 5.0  # seconds for one of its answers
-_LONGEST = 300  # characters of what somebody else says
+_LONGEST = 300  # characters quoted from other programs' messages
 _LONGEST_JOB = 90 * 24 * 3600  # seconds
 _BEAM_WAITS = 300  # seconds that Beam waits for a job server unless told otherwise
 
 
 class SubmissionError(ConfigurationError):
-    """An engine that does not take the job; nothing was read."""
+    """The engine did not take the job; nothing was read."""
 
 
 def import_runner(arguments: Sequence[str]) -> None:
-    """Import the module of a runner that is named with it: its options are known from then on.
+    """Import the module of a runner that is named by path, so that its options are known.
 
     Args:
         arguments: Beam's, not parsed yet.
@@ -45,13 +45,13 @@ def import_runner(arguments: Sequence[str]) -> None:
 
 
 def check_engine(options: Any) -> None:
-    """Check that a runner elsewhere can be had, and that the server it submits to answers.
+    """Check that a remote runner is available, and that its server answers.
 
     Args:
         options: Beam's, naming a runner that is not this machine's.
 
     Raises:
-        ConfigurationError: no such runner, a package that it needs is missing, or nobody answers.
+        ConfigurationError: no such runner, a missing package, or no answer.
     """
     from apache_beam.options.pipeline_options import FlinkRunnerOptions, PortableOptions, StandardOptions
 
@@ -75,12 +75,12 @@ def check_engine(options: Any) -> None:
                 "name a server with --job_endpoint"
             )
     if portable.job_server_timeout == _BEAM_WAITS:
-        # Beam stops to listen to some job servers after it, however long the job takes.
+        # After this, Beam stops listening to some job servers, however long the job takes.
         portable.job_server_timeout = _LONGEST_JOB
 
 
 def is_a_submitter(options: Any) -> bool:
-    """Say whether a runner only hands the job over: what it raises then is about options, not data."""
+    """Return whether a runner only submits the job, so that its errors are about options, not data."""
     from apache_beam.options.pipeline_options import StandardOptions
 
     runner = _runner(options.view_as(StandardOptions).runner)
@@ -88,7 +88,7 @@ def is_a_submitter(options: Any) -> bool:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what Beam, Google or the system says of an error, on one line; not for what data may cause."""
+    """Return the message of Beam, Google or the system on one line; not for errors that data may cause."""
     details = getattr(error, "details", None)
     said = str(details() if callable(details) else error)
     text = " ".join(said.split()).rstrip(".")
@@ -118,10 +118,10 @@ def _java() -> str | None:
 
 
 def _must_answer(option: str, address: str, seconds: float) -> None:
-    """Wait until somebody listens at an address.
+    """Wait until a server listens at an address.
 
     Raises:
-        ConfigurationError: nobody does, or it is no address.
+        ConfigurationError: none does, or it is no address.
     """
     parts = urlsplit(address if "://" in address else f"//{address}")
     try:

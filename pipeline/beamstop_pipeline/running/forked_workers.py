@@ -1,8 +1,8 @@
-"""Worker processes forked from a driver that has imported everything and started nothing.
+"""Forks worker processes from a driver that has imported everything and started no thread.
 
-A worker that begins as a new interpreter spends 1.6 to 1.9 seconds of a CPU on imports. A forked one has
-them already, and shares their memory. Threads do not survive a fork, and gRPC, OpenVINO and clients of stores
-start some: therefore the workers are forked before the job is made, and wait until the runner asks for them.
+A worker that starts as a new interpreter spends 1.6 to 1.9 CPU seconds on imports. A forked worker has them
+already, and shares their memory. Threads do not survive a fork, and gRPC, OpenVINO and store clients start
+some, so the workers are forked before the job is made, and wait until the runner needs them.
 """
 
 import json
@@ -19,19 +19,19 @@ from setproctitle import setproctitle
 from beamstop_pipeline import worker
 
 WORKER_MODULE = worker.__name__
-# macOS's own libraries may not be used after a fork; there each worker is a new interpreter.
+# macOS's system libraries may not be used after a fork, so there each worker is a new interpreter.
 CAN_FORK = sys.platform == "linux"
 
 
 @dataclass
 class ForkedWorker:
-    """One worker process: idle until it is told which run it serves."""
+    """One worker process, idle until it gets a run to serve."""
 
     pid: int
-    _pipe: int | None  # its other end is the worker's; None once that has been told
+    _pipe: int | None  # the worker has the other end; None once it was started
 
     def start(self, environment: Mapping[str, str]) -> None:
-        """Let it begin, with these variables as its whole environment."""
+        """Start it, with these variables as its whole environment."""
         if self._pipe is None:
             raise RuntimeError("a worker serves one run")
         with open(self._pipe, "w") as pipe:
@@ -39,7 +39,7 @@ class ForkedWorker:
             json.dump(dict(environment), pipe)
 
     def wait(self) -> int:
-        """Wait until it has ended; return its exit code, negative for the signal that ended it."""
+        """Wait for its end; return its exit code, negative for a signal."""
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
     def dismiss(self) -> None:
@@ -69,14 +69,14 @@ def _fork(pipes: list[int]) -> ForkedWorker:
     pid = os.fork()
     if pid == 0:
         for pipe in (*pipes, ours):
-            os.close(pipe)  # else no worker would see that the driver has closed them
+            os.close(pipe)  # otherwise no worker would notice that the driver has closed them
         _serve(theirs, driver)
     os.close(theirs)
     return ForkedWorker(pid, ours)
 
 
 def _serve(pipe: int, driver: int) -> NoReturn:
-    """Wait for the environment, work, and end without anything that the driver does at its own end."""
+    """Wait for the environment, work, and end without running the driver's exit handlers."""
     code = 1
     try:
         _rename()
@@ -94,9 +94,9 @@ def _serve(pipe: int, driver: int) -> NoReturn:
 
 
 def _rename() -> None:
-    """Show what a worker that began as an interpreter shows, not the driver's command line and its options.
+    """Show the process title of a worker instead of the driver's command line and options.
 
-    As long as that is: what is left over of it would look like more arguments.
+    Pad it to the length of the command line: the remainder would look like more arguments.
     """
     longest = len(os.fsencode(" ".join(sys.orig_argv)))
     setproctitle(f"{sys.executable} -m {WORKER_MODULE}".ljust(longest))

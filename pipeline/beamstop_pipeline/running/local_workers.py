@@ -1,8 +1,9 @@
-"""The worker processes of a local run, and the sockets that they and the runner talk over.
+"""Runs the worker processes of a local run, and the sockets between them and the runner.
 
-Beam's own servers listen on every address of the machine and serve anyone who connects: they hand out files
-by name, and whoever joins as a worker can send code back. Ours are Unix sockets in a folder that only its
-owner can enter (0700), without services for artifacts, provisions or logs: a local worker needs none.
+Beam's own servers listen on all addresses of the machine and serve anybody who connects: they hand out files
+by name, and anybody who joins as a worker can send code back. Ours are Unix sockets in a folder that only its
+owner can enter (0700), without services for artifacts, provisioning or logs, which a local worker does not
+need.
 """
 
 import os
@@ -38,7 +39,7 @@ _LONGEST_PATH = 103  # bytes of a socket's path on macOS; Linux has 107
 _LONGEST_NAME = "/control"
 _PLAIN = re.compile(r"[A-Za-z0-9._/-]+")  # an address is a URI: % and # and ? are not taken as they are
 _SHUTDOWN = 5.0  # seconds
-# As Beam's servers have them: messages of any size, pings as often as its clients send them.
+# As in Beam's servers: messages of any size, pings as often as clients send them.
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -49,13 +50,13 @@ _OPTIONS = [
 
 
 class LostWorkerError(RuntimeError):
-    """A worker process ended before the run did; raised in the thread that waits for it."""
+    """A worker process ended before the run; raised in the thread that waits for it."""
 
 
 def pinned_runner(options: Any, apart: bool) -> Any:
-    """Return a FnApiRunner that hands the options to its workers: in this process, or apart from it.
+    """Return a FnApiRunner that passes the options to its workers, in this process or in others.
 
-    `DirectRunner` would fetch and prefer another engine where it can, so that a laptop and CI differ.
+    `DirectRunner` would download and prefer another engine if it can, so laptops and CI would differ.
 
     Args:
         options: Beam's PipelineOptions.
@@ -72,12 +73,12 @@ def pinned_runner(options: Any, apart: bool) -> Any:
 
 @contextmanager
 def unix_sockets(folder: str, forked: Sequence[ForkedWorker] = ()) -> Iterator[None]:
-    """Let Beam's runner and its worker processes talk over sockets in a folder, inside.
+    """Make Beam's runner and its worker processes talk over sockets in a folder, inside the context.
 
     Args:
         folder: this run's scratch folder. If its path is too long for a socket, or has characters that mean
             something in gRPC's addresses, a folder in /tmp is made.
-        forked: workers that are there already; more are started as they are needed.
+        forked: workers that exist already; more are started as needed.
     """
     register: Any = worker_handlers.WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)
     module: Any = worker_handlers
@@ -102,7 +103,7 @@ def _short(folder: str) -> Iterator[str]:
 
 
 def end_idle_threads() -> None:
-    """End the threads that Beam keeps for more work of this process, none of which comes."""
+    """End the threads that Beam keeps for further work in this process."""
     pool = thread_pool_executor.shared_unbounded_instance()
     with suppress(queue.Empty):
         while True:
@@ -112,13 +113,13 @@ def end_idle_threads() -> None:
 
 
 class _Servers:
-    """What Beam's `GrpcServer` is to its runner, by the same attributes; but on sockets in a folder."""
+    """Stands in for Beam's `GrpcServer`, with the same attributes, but on sockets in a folder."""
 
     def __init__(self, folder: str, state: Any, provision_info: Any, worker_manager: Any) -> None:
         self.control_handler = worker_handlers.BeamFnControlServicer(worker_manager)
         self.data_plane_handler = data_plane.BeamFnDataServicer(worker_handlers.DATA_BUFFER_TIME_LIMIT_MS)
         state_handler = worker_handlers.GrpcStateServicer(state)
-        # What Beam calls a port is what it puts into an address: see `_WorkerHandler.port_from_worker`.
+        # Beam puts its port into an address: see `_WorkerHandler.port_from_worker`.
         self.control_port, self.data_port, self.state_port = (
             os.path.join(folder, name) for name in ("control", "data", "state")
         )

@@ -1,4 +1,4 @@
-"""Memory: what a worker process has of it, and how large a source it can take."""
+"""How much memory a worker process has, and how large a source it can take."""
 
 import re
 from pathlib import Path
@@ -9,15 +9,15 @@ import psutil
 from beamstop_pipeline.job import ConfigurationError
 from beamstop_pipeline.running.beam_options import MIN_RAM, is_on_dataflow
 
-# A process takes 2.0 to 2.4 times the bytes of a source for pixels, beside what it takes for a tiny one
-# (docs/reliability.md, docs/scale.md): with and without networks that look for text.
+# A process needs 2.0 to 2.4 times the bytes of a source for pixels, beside its base memory
+# (docs/reliability.md, docs/scale.md), which differs with and without text detection.
 _TIMES = 2.4
 _BASE_WITH_NETWORKS, _BASE = 1_000_000_000, 300_000_000
-_MOST = 4 << 30  # bytes of a source, however much memory there is
+_MOST = 4 << 30  # bytes of a source, even with more memory
 _LEAST = 16 << 20
 _GIB = 1 << 30
 _PROCESSES = 2  # of a machine that has MIN_RAM
-# GiB for each vCPU, and so for each process, by what Google calls the kinds of its machines.
+# GiB per vCPU, and so per process, by Google's machine families.
 _OF_A_VCPU = {"standard": 4.0, "highmem": 8.0, "highcpu": 1.0}
 _OF_A_VCPU_OF_N1 = {"standard": 3.75, "highmem": 6.5, "highcpu": 0.9}
 
@@ -27,12 +27,12 @@ def fitting_max_bytes(given: int | None, memory: int | None, looks_for_text: boo
 
     Args:
         given: `--max-bytes`, if it was.
-        memory: bytes of a worker process; None if nobody knows.
-        looks_for_text: whether a process holds networks, too.
-        is_here: whether workers are on this machine, where who runs the job sees what becomes of it.
+        memory: bytes of a worker process; None if unknown.
+        looks_for_text: whether a process also holds networks.
+        is_here: whether workers are on this machine, where the user sees when memory runs out.
 
     Raises:
-        ConfigurationError: more than workers elsewhere can take, which one after the other would die of it.
+        ConfigurationError: more than remote workers can take: one after the other would die.
     """
     base = _BASE_WITH_NETWORKS if looks_for_text else _BASE
     fits = _MOST if memory is None else max(int((memory - base) / _TIMES), _LEAST)
@@ -47,7 +47,7 @@ def fitting_max_bytes(given: int | None, memory: int | None, looks_for_text: boo
 
 
 def memory_here(max_memory: int | None) -> int:
-    """Return the bytes that a worker of this machine may take: `--max-memory`, else all there is."""
+    """Return the bytes that a local worker may take: `--max-memory`, or else all memory."""
     if max_memory is not None:
         return max_memory << 20
     return min(psutil.virtual_memory().total, _of_the_container())
@@ -62,7 +62,7 @@ def _of_the_container() -> int:
 
 
 def memory_elsewhere(options: Any) -> int | None:
-    """Return the bytes that Beam's options promise a worker process; None if they do not tell."""
+    """Return the bytes that Beam's options promise a worker process; None if they do not say."""
     from apache_beam.options.pipeline_options import StandardOptions, WorkerOptions
 
     machine = options.view_as(WorkerOptions).machine_type
@@ -87,7 +87,7 @@ def _bytes(hint: str) -> int:
 
 
 def _of_machine(name: str) -> int | None:
-    """Return the bytes of a process, one for each vCPU, on a machine of Google's; None if it is unknown."""
+    """Return the bytes per process, one per vCPU, on a Google machine; None if unknown."""
     kind = name.rpartition("/")[2]
     if custom := re.fullmatch(r"(?:\w+-)?custom-(\d+)-(\d+)(?:-ext)?", kind):
         return (int(custom[2]) << 20) // int(custom[1])

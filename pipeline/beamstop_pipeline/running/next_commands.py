@@ -1,4 +1,4 @@
-"""The commands that a run's summary ends with: whole, with the run's own options."""
+"""The commands at the end of a run's summary, complete with the run's own options."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ class Next(NamedTuple):
 def next_commands(
     job: Job, inputs: Sequence[str], recipe: str, subjects: str | None, aside: SetAside
 ) -> Iterator[Next]:
-    """Yield what a person may want to do after a run.
+    """Yield the commands that a person may want after a run.
 
     Args:
         job: the run.
@@ -51,7 +51,7 @@ def next_commands(
         yield _next(what, "crosswalk", job.audit, *originals, *key, "-o", "crosswalk.csv")
     places = ["--output", job.output, "--audit", job.audit, *rules]
     yield _next("an independent check", "verify", *originals, *places, *key)
-    yield report  # which tells what verify found
+    yield report  # it shows what verify found
 
 
 def _next(what: str, *arguments: str) -> Next:
@@ -63,7 +63,7 @@ def _shell(*arguments: str) -> str:
 
 
 def _runs_without_crosswalk(job: Job) -> int:
-    """Return how many runs of the audit left no crosswalk, if others did."""
+    """Return how many runs of the audit have no crosswalk, if others have one."""
     had = [
         bool(record.get("options", {}).get("crosswalk"))
         for record in sealed_records(job.audit, target_of_job(job).identity())

@@ -1,7 +1,7 @@
 """Progress of a local run: workers note what they finish, the driver counts.
 
-Each worker process appends one byte per source to a file of its own, so that nothing is shared and
-nothing but outcomes is told.
+Each worker process appends one byte per source to a file of its own: nothing is shared, and only outcomes are
+recorded.
 """
 
 import os
@@ -31,7 +31,7 @@ def read_progress(folder: str) -> Counter[str]:
 
 
 class NoteListed(beam.PTransform):
-    """Note every source that was found; pass it on."""
+    """Count every source that was found; pass it on."""
 
     def __init__(self, folder: str | None) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class NoteListed(beam.PTransform):
 
 
 class NoteOutcomes(beam.PTransform):
-    """Note every source whose outcome is known; pass it on."""
+    """Count every source whose outcome is known; pass it on."""
 
     def __init__(self, folder: str | None) -> None:
         super().__init__()

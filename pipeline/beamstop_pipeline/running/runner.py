@@ -1,4 +1,4 @@
-"""Running a job: on this machine with a pinned runner and a watchdog, or on the runner that was named."""
+"""Runs a job on this machine, with a pinned runner and a watchdog, or on the named runner."""
 
 import atexit
 import logging
@@ -48,7 +48,7 @@ _LOOK_EVERY = 0.25  # seconds
 _ASK_EVERY = 10.0  # seconds; of a runner elsewhere
 _WEIGHED = 12  # times between two looks; a process can fill some 50 MB from one to the next
 _MEGABYTE = 1 << 20
-_GRACE = 5.0  # seconds for the run to end by itself when a worker has gone
+_GRACE = 5.0  # seconds for the run to end by itself after a worker has gone
 
 Report = Callable[[Counter[str]], None]
 
@@ -59,11 +59,11 @@ _TERMINATED = "it was told to end (SIGTERM)"
 
 
 class RunError(DeidError):
-    """The run itself broke; what was finished stands, and a new run goes on from there."""
+    """The run itself broke; finished work stays, and a new run continues from there."""
 
 
 def run_locally(job: Job, options: Any, report: Report, forked: Sequence[ForkedWorker] = ()) -> Any:
-    """Run a job on this machine, on Beam's FnApiRunner whatever else is installed.
+    """Run a job on this machine, on Beam's FnApiRunner, whatever else is installed.
 
     Args:
         job: what is done.
@@ -75,8 +75,8 @@ def run_locally(job: Job, options: Any, report: Report, forked: Sequence[ForkedW
         Beam's result, which has the metrics.
 
     Raises:
-        RunError: it broke. If a worker is lost or nothing moves any more, Beam would wait for ever:
-            then the process ends at once, with exit code 3 and one sentence on stderr.
+        RunError: it broke. If a worker is lost or nothing moves any more, Beam would wait for ever, so the
+            process ends at once, with exit code 3 and one sentence on stderr.
     """
     options.view_as(DirectOptions).direct_num_workers = job.workers
     with scratch() as folder:
@@ -101,14 +101,14 @@ def run_elsewhere(job: Job, options: Any, report: Report) -> Any:
     Args:
         job: what is done.
         options: Beam's PipelineOptions.
-        report: gets the counts now and then, as far as the runner's metrics tell them while it goes on.
+        report: gets the counts now and then, as far as the runner's metrics have them during the run.
 
     Returns:
-        Beam's result if the run has ended; None if it was only submitted: with Beam's --no_wait_until_finish,
-        and where a template is launched.
+        Beam's result if the run has ended; None if it was only submitted, with Beam's --no_wait_until_finish
+        or by a template.
 
     Raises:
-        SubmissionError: the runner does not take it.
+        SubmissionError: the runner does not accept it.
         RunError: it broke.
     """
     fit_for_workers(options)
@@ -120,21 +120,21 @@ def run_elsewhere(job: Job, options: Any, report: Report) -> Any:
         result = _run(job, None, options, waits, told)
     finally:
         signal.signal(signal.SIGTERM, former)
-        # Beam ends a job server that it started when the interpreter exits, and logs that. What is registered
-        # last is called first.
+        # Beam ends a job server that it started when the interpreter exits, and logs that. The handler
+        # registered last is called first.
         atexit.register(logging.disable)
     return result if waits else None
 
 
 def _with_suspects(job: Job) -> Job:
-    """Return the job with what earlier runs died at, here or elsewhere."""
+    """Return the job with the sources at which earlier runs died, here or elsewhere."""
     killers, careful = left_behind(target_of_job(job))
     suspects = {**dict.fromkeys(killers, KILLED), **read_suspects(job.audit)}
     return replace(job, suspects=suspects, careful=careful)
 
 
 def _with_subjects(job: Job, place: str, name: str) -> Job:
-    """Return the job with its table of subjects where its workers find it."""
+    """Return the job with its table of subjects staged for its workers."""
     if not job.lines:
         return job
     identity = job.recipe.identity(resolve_key(job.key))
@@ -165,7 +165,7 @@ def _run(job: Job, runner: Any, options: Any, waits: bool = True, report: Report
 
 @contextmanager
 def _reporting(running: Any, report: Report | None) -> Iterator[None]:
-    """Report what the metrics of a job elsewhere tell, from a thread, while it is waited for."""
+    """Report the metrics of a remote job from a thread, while waiting for it."""
     over = threading.Event()
 
     def look() -> None:
@@ -190,7 +190,7 @@ def _broke(why: str) -> str:
 
 
 def _cause(error: Exception) -> str:
-    """Return our own sentence where the cause is ours, else the class of the exception alone."""
+    """Return our own sentence if the cause is ours, else only the class of the exception."""
     if KeyboardInterrupt.__name__ in str(error):
         return _INTERRUPTED
     for line in reversed(str(error).splitlines()):
@@ -198,7 +198,7 @@ def _cause(error: Exception) -> str:
         if colon and name.startswith("beamstop"):
             return sentence.partition(" [while running")[0]
     if number := _NUMBERED.search(str(error)):
-        return os.strerror(int(number[1]))  # without the path that stands behind it
+        return os.strerror(int(number[1]))  # without the path after it
     if isinstance(error, DeidError):
         return str(error).partition(" [while running")[0]
     return type(error).__name__
@@ -208,10 +208,10 @@ _NUMBERED = re.compile(r"\[[Ee]rrno (\d+)\]")
 
 
 class Watchdog:
-    """Looks at a local run from a thread: reports progress, ends the process when it can only hang.
+    """Watches a local run from a thread: reports progress, ends the process if it can only hang.
 
-    It ends it, too, when a worker has grown beyond the limit of memory, and on SIGTERM: who sends that, such
-    as systemd or Kubernetes, does not wait long, and what is done stands without a farewell.
+    It also ends the process if a worker exceeds the memory limit, and on SIGTERM: systemd and Kubernetes do
+    not wait long after it, and finished work needs no clean-up.
     """
 
     def __init__(self, job: Job, folder: str, report: Report) -> None:
@@ -243,7 +243,7 @@ class Watchdog:
         self._report(read_progress(self._folder))
 
     def _hear(self, exception: threading.ExceptHookArgs) -> None:
-        """Note how Beam's threads end instead of printing it: one waits for each worker process."""
+        """Record how Beam's threads end instead of printing it: one waits for each worker process."""
         if isinstance(exception.exc_value, LostWorkerError):
             self.has_heard_a_worker_die.set()
 
@@ -262,12 +262,12 @@ class Watchdog:
         for process in self._workers.values():
             if _resident(process) > limit * _MEGABYTE:
                 with suppress(psutil.NoSuchProcess):
-                    process.suspend()  # it would go on growing while notes are taken
+                    process.suspend()  # it would keep growing during the rest
                 why = f"a worker process took more than the {limit} MB of --max-memory"
                 self._give_up(why, "out_of_memory", process.pid.__eq__)
 
     def _look_once(self) -> None:
-        if len(self._workers) < self._job.processes:  # to find them, every process there is is looked at
+        if len(self._workers) < self._job.processes:  # finding them means listing all processes
             self._workers |= {process.pid: process for process in worker_processes()}
         if any(not _lives(process) for process in self._workers.values()) and self._is_lost():
             self._give_up(_LOST_WORKER, "killed_worker", _is_gone)
@@ -283,19 +283,19 @@ class Watchdog:
             self._give_up(why, "stalled_worker", stalled.__contains__)
 
     def stalled(self) -> set[int]:
-        """Return the processes that have been at one source for too long, whatever the others finish."""
+        """Return the processes that have worked on one source for too long, whatever others finish."""
         now = time.monotonic()
         self._begun = {it: self._begun.get(it, now) for it in begun(self._folder)}
         return {it[0] for it, since in self._begun.items() if now - since > self._job.stall_timeout}
 
     def _is_lost(self) -> bool:
-        """Say whether a worker that has gone is missed: not at the end of a run, good or bad."""
+        """Return whether a worker that has gone matters: not at the end of a run."""
         if open_store(self._job.audit).find(record_name(self._job.run_id)) is not None:
             return False
         return not self._over.wait(_GRACE)
 
     def suspect(self, reason: str, is_culprit: Callable[[int], bool]) -> None:
-        """Note what some of the worker processes worked on, those whose numbers are a culprit's."""
+        """Note the sources that the culprits among the worker processes were working on."""
         for pid, source_id in worked_on(self._folder):
             if is_culprit(pid):
                 note_suspect(self._job.audit, source_id, reason)
@@ -310,7 +310,7 @@ class Watchdog:
         sys.stderr.write(f"beamstop: {_broke(why)}\n")
         sys.stderr.flush()
         shutil.rmtree(self._folder, ignore_errors=True)
-        os._exit(Exit.BROKEN)  # Beam waits for ever for a lost worker, whatever is raised
+        os._exit(Exit.BROKEN)  # Beam waits for a lost worker for ever, whatever is raised
 
 
 def _unfinished(counts: Counter[str]) -> bool:
@@ -318,7 +318,7 @@ def _unfinished(counts: Counter[str]) -> bool:
 
 
 def worker_processes() -> list[psutil.Process]:
-    """Return the worker processes of this process that are alive; a worker's decoder is none."""
+    """Return this process's living worker processes, without their decoders."""
     return [child for child in psutil.Process().children() if _is_worker(child)]
 
 

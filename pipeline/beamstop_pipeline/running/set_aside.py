@@ -1,4 +1,4 @@
-"""What a run quarantined or failed, apart from what an earlier run had said of the same source already."""
+"""What a run quarantined or failed, split into new and already reported."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,9 +22,9 @@ class SetAside:
     """How many sources were quarantined or failed, by outcome and reason.
 
     Attributes:
-        new: of this run, and said for the first time.
-        known: of this run, and as the source's newest earlier row has it.
-        unheard: of runs that broke, whose sources this run left alone: nobody was told yet.
+        new: of this run, reported for the first time.
+        known: of this run, with the same result as in the source's newest earlier row.
+        unheard: of runs that broke, whose sources this run skipped: not reported yet.
     """
 
     new: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -33,7 +33,7 @@ class SetAside:
 
     @property
     def wants_a_look(self) -> bool:
-        """Whether a person has to be told."""
+        """Whether a person has to know."""
         return bool(self.new or self.unheard)
 
     @property
@@ -43,9 +43,9 @@ class SetAside:
 
 
 def set_aside(job: Job, record: Mapping[str, Any]) -> SetAside:
-    """Return what a run that ended set aside.
+    """Return what a finished run set aside.
 
-    All of it is new but with `--incremental`, by which the same source would be told of every night.
+    All of it is new, except with `--incremental`, which would report the same source every night.
 
     Args:
         job: the run.
@@ -62,7 +62,7 @@ def set_aside(job: Job, record: Mapping[str, Any]) -> SetAside:
 
 
 class _Said(NamedTuple):
-    """What a row says of a source that was set aside: equal rows say the same of the same bytes."""
+    """A row's verdict on a source that was set aside: equal if the same bytes gave the same result."""
 
     outcome: str
     reason: str
@@ -71,7 +71,7 @@ class _Said(NamedTuple):
     source_version: str | None
 
     def is_again(self, earlier: "_Said") -> bool:
-        """Say whether an earlier row says the same; of bytes that nobody read size and version must agree."""
+        """Return whether an earlier row says the same; for unread bytes, size and version must agree."""
         if self.source_digest is None and not self.source_version:
             return False
         return self[: 3 if self.source_digest else 5] == earlier[: 3 if self.source_digest else 5]
@@ -95,7 +95,7 @@ def _compared(audit: str, identity: Identity, run_id: str, recovered: Iterable[s
 
 
 def _of_these_runs(audit: str, tables: list[SealedTable]) -> dict[str, tuple[str, _Said]]:
-    """Return source_id → run and what it says of each source whose newest row in these runs sets it aside."""
+    """Return source_id → run and result, for sources that their newest row in these runs sets aside."""
     found: dict[str, tuple[str, _Said]] = {}
     for table in tables:
         for batch in rows_of(audit, table, ["source_id", *_Said._fields]):
@@ -108,7 +108,7 @@ def _of_these_runs(audit: str, tables: list[SealedTable]) -> dict[str, tuple[str
 
 
 def _newest(audit: str, tables: list[SealedTable], wanted: set[str]) -> dict[str, _Said]:
-    """Return what the first of these tables that has a source says of it; no more are read than needed."""
+    """Return what the first of these tables with the source says; read no more than needed."""
     found: dict[str, _Said] = {}
     for table in tables:
         if not wanted:

@@ -1,6 +1,6 @@
-"""Suspects: the sources that a run was at when it broke; the next run leaves them alone and says so.
+"""Suspects: sources being processed when a run broke; the next run leaves them alone and says so.
 
-They are noted by their keyed source_id under AUDIT/.partial, which a run that ends well empties.
+They are noted by keyed source_id under AUDIT/.partial, which a successful run empties.
 """
 
 import re
@@ -17,7 +17,7 @@ _LONGEST = max(map(len, REASONS)) + 1
 
 
 def worked_on(folder: str) -> Iterator[tuple[int, str]]:
-    """Yield process and source_id of what workers note that they are at."""
+    """Yield process and source_id of the sources that workers are processing, by their notes."""
     for path in Path(folder).glob(f"{WORKING}*"):
         source_id = path.read_text()
         if source_id:
@@ -25,7 +25,7 @@ def worked_on(folder: str) -> Iterator[tuple[int, str]]:
 
 
 def begun(folder: str) -> Iterator[tuple[int, str, int]]:
-    """Yield process, name and time of each note of a source; the time is another for another source."""
+    """Yield process, name and time of each note; the time changes with each source."""
     for path in Path(folder).glob(f"{WORKING}*"):
         about = path.stat()
         if about.st_size:
@@ -40,7 +40,7 @@ def note_suspect(audit: str, source_id: str, reason: str) -> None:
 
 
 def read_suspects(audit: str) -> dict[str, str]:
-    """Return source_id → reason of what earlier runs noted; anything else there is not ours."""
+    """Return source_id → reason from the notes of earlier runs; ignore anything else there."""
     store, suspects = open_store(audit), dict[str, str]()
     for name in store.names(f"{PARTIAL}/{SUSPECTS}"):
         source_id, found = name.rpartition("/")[2], store.read(name)

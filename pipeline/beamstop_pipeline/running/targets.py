@@ -1,4 +1,4 @@
-"""Local targets: one run of this machine at a time, which clears what one that died left half-done."""
+"""Local targets: one run per machine at a time, which clears what a dead run left half-done."""
 
 import fcntl
 import os
@@ -26,13 +26,13 @@ SHORT_PLACE = "/tmp"  # noqa: S108  for what needs a short path; the folder in i
 
 @contextmanager
 def sole_run(folder: Path, audit: str, run_id: str, keep_parts: bool = False) -> Iterator[None]:
-    """Keep other runs of this machine out of a target; clear what runs that died left half-done.
+    """Lock a target against other runs on this machine; clear what dead runs left half-done.
 
     Args:
         folder: the target.
-        audit: the AUDIT folder or prefix: a run that left a record there has ended.
-        run_id: of this run; the lock tells the next one, which may find nothing else of it but tables.
-        keep_parts: leave what runs that died had sealed of their rows, for `conclude`.
+        audit: the AUDIT folder or prefix: a run with a record there has ended.
+        run_id: of this run; it is in the lock for the next run, which may find only tables besides.
+        keep_parts: leave the rows that dead runs had sealed, for `conclude`.
 
     Raises:
         ConfigurationError: another run is writing there.
@@ -61,13 +61,13 @@ def sole_run(folder: Path, audit: str, run_id: str, keep_parts: bool = False) ->
         finally:
             with suppress(
                 OSError, StoreError
-            ):  # it may be read-only by now; what the run itself says matters
+            ):  # the target may have become read-only; the run's own error matters
                 if next(_tables(folder, run_id), None) is None or _state(run_id, audit) is not _State.DIED:
                     open_store(str(folder)).remove(f"{PARTIAL}/run")
 
 
 def _unlink_links(folder: Path) -> None:
-    """Remove the links below a folder and nothing behind them: whatever reads there would follow them."""
+    """Remove the links below a folder, and nothing they lead to: later reads would follow them."""
     for here, folders, files in os.walk(folder):
         for name in (*folders, *files):
             if os.path.islink(path := os.path.join(here, name)):
@@ -75,7 +75,7 @@ def _unlink_links(folder: Path) -> None:
 
 
 def _lock(path: Path) -> IO[bytes]:
-    """Make a file that nobody else can lock until it is closed."""
+    """Make a file that is locked until it is closed."""
     while True:
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -86,11 +86,11 @@ def _lock(path: Path) -> IO[bytes]:
                     opened.pop_all()
                     return lock
         except FileNotFoundError:
-            continue  # the run before this one is just tidying up
+            continue  # the previous run is just tidying up
 
 
 def _is(file: IO[bytes], path: Path) -> bool:
-    """Say whether the file still has its name: who ends removes it, and another may have made a new one."""
+    """Return whether the file still has its name; a run that ends removes it, and another makes a new one."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
@@ -98,7 +98,7 @@ def _is(file: IO[bytes], path: Path) -> bool:
 
 
 class _State(Enum):
-    """How far a run came."""
+    """How far a run got."""
 
     ENDED = "it has its record"
     BROKE = "it has one that a later run gave it: what it claimed holds on"
@@ -119,12 +119,12 @@ def _tables(folder: Path, run_id: str) -> Iterator[Path]:
 
 
 def _clear(folder: Path, left: Path, state: _State, keep_parts: bool) -> None:
-    """Clear what one run left in `.partial`, and the tables that it published if it has no record."""
+    """Clear one run's files in `.partial`, and its published tables if it has no record."""
     if state is _State.DIED:
-        # Their rows decide nothing, no seal holds them, and this run makes them anew.
+        # Their rows are unsealed and decide nothing, and this run makes them again.
         for path in list(_tables(folder, left.name)):
             path.unlink()
-    # What a dead run claimed stays: it says which files are ours. One that ended has rows for that.
+    # Claims of a dead run stay: they say which files are ours. A run that ended has rows for that.
     is_claimed = state is not _State.ENDED and any(path.is_file() for path in (left / CLAIMS).rglob("*"))
     stays = {CLAIMS} if is_claimed else set[str]()
     if state is _State.DIED and (left / ATTEMPTS).exists():
@@ -136,7 +136,7 @@ def _clear(folder: Path, left: Path, state: _State, keep_parts: bool) -> None:
             shutil.rmtree(path, ignore_errors=True)
     for below, _, files in os.walk(left, topdown=False):
         if not files and not os.listdir(below):
-            os.rmdir(below)  # it died between a folder and the claim in it
+            os.rmdir(below)  # it died between making a folder and the claim in it
 
 
 @contextmanager
@@ -159,11 +159,11 @@ def scratch() -> Iterator[str]:
 
 @contextmanager
 def own_folder(place: str) -> Iterator[str]:
-    """Yield a new folder, which is its own lock: it can be removed whole or in part, and nothing is left."""
+    """Yield a new folder, which is its own lock, so removing it leaves nothing behind."""
     while (
         lock := _lock_folder(folder := tempfile.mkdtemp(prefix=_SCRATCH, dir=place), fcntl.LOCK_EX)
     ) is None:
-        continue  # another run took it for one that is left
+        continue  # another run took it for an abandoned one
     try:
         yield folder
     finally:
@@ -172,7 +172,7 @@ def own_folder(place: str) -> Iterator[str]:
 
 
 def _remove_if_dead(folder: str) -> None:
-    """Remove the scratch folder of a run that is no more; the system lets go of its lock."""
+    """Remove the scratch folder of a dead run, whose lock the system has released."""
     lock = _lock_folder(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     if lock is not None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -180,7 +180,7 @@ def _remove_if_dead(folder: str) -> None:
 
 
 def _lock_folder(folder: str, how: int) -> int | None:
-    """Return the descriptor of a folder of ours that is locked now; None if it is gone, or in use."""
+    """Lock a folder of ours and return its descriptor; None if it is gone or in use."""
     lock = None
     try:
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

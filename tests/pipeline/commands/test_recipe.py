@@ -59,7 +59,9 @@ def test_show_tells_every_rule_and_the_codes_of_the_options(name, told):
     code, lines, err = told("recipe", "show", name)
     recipe = load_recipe(name)
     rules = recipe.rules.flatten()
-    place = lines.index(next(line for line in lines if line.startswith(f"{len(rules)} rules, from the rule sets")))
+    place = lines.index(
+        next(line for line in lines if line.startswith(f"{len(rules)} rules, from the rule sets"))
+    )
     conditional = len(recipe.rules.conditional)
     more = conditional + 2 if conditional else 0  # behind an empty line and one that says how many
     assert (code, err, len(lines) - place - 1) == (0, "", len(rules) + more)

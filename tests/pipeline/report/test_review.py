@@ -33,7 +33,7 @@ def page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     write_reviewed(tmp_path / "audit", tmp_path / "clean")
     places = ["-o", str(tmp_path / "r.html"), "--review", str(tmp_path / "clean")]
     assert main(["report", str(tmp_path / "audit"), *places]) == 0
-    assert "pictures that may hold residue" in capsys.readouterr().out
+    assert "pictures that may still show text" in capsys.readouterr().out
     review = tmp_path / "r-review.html"
     assert stat.S_IMODE(review.stat().st_mode) == 0o600
     return html.document_fromstring(review.read_text())
