@@ -177,7 +177,7 @@ def _is_uid(text: str) -> bool:
 
 
 def _is_shifted(dates: list[tuple[str, str]]) -> bool:
-    """Say whether all dates of a patient moved by one distance, and not by none."""
+    """Return whether all dates of a patient moved by one distance, and not by none."""
     try:
         moved = {np.datetime64(_iso(new)) - np.datetime64(_iso(old)) for old, new in dates}
     except ValueError:

@@ -112,7 +112,7 @@ SENTENCES = (
 
 
 def is_reported(text: str) -> bool:
-    """Say whether a descriptor is of the half that figures are taken from."""
+    """Return whether a descriptor is of the half that figures are taken from."""
     return hashlib.sha256(text.encode()).digest()[0] % 2 == 1
 
 

@@ -312,7 +312,7 @@ def typed_paths(
 
 
 def is_cleanable(tag: str) -> bool:
-    """Say whether Clean may empty an attribute, whether Table E.1-1 names it or not."""
+    """Return whether Clean may empty an attribute, whether Table E.1-1 names it or not."""
     return dictionary_has_tag(int(tag, 16)) and dictionary_VR(int(tag, 16)) in CLEANABLE_VRS
 
 

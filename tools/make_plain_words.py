@@ -95,7 +95,7 @@ def _faker_lists(kind: str, wanted: re.Pattern[str]) -> Iterator[str]:
 
 
 def is_bent(word: str, names: set[str]) -> bool:
-    """Say whether a word of a language that bends names is one of them with another ending: Игоря."""
+    """Return whether a word of a language that bends names is one of them with another ending: Игоря."""
     return any(
         len(stem) >= MIN_STEM and (stem in names or any(stem + ending in names for ending in "аяйьео"))
         for stem in (word[:length] for length in range(len(word) - MAX_ENDING, len(word)))

@@ -55,7 +55,7 @@ def schema(document: dict[str, Any]) -> str:
 
 
 def kind(about: dict[str, Any]) -> str:
-    """Say what a field takes, in a cell of a table."""
+    """Return what a field takes, in a cell of a table."""
     words = " or ".join(dict.fromkeys(_kinds(about)))
     description = about.get("description", "").replace("\n", " ")
     return f"{words}: {description}" if description else words
@@ -76,7 +76,7 @@ def _kinds(about: dict[str, Any]) -> Iterator[str]:
 
 
 def default(about: dict[str, Any]) -> str:
-    """Say what holds where a field is left out, in a cell of a table."""
+    """Return what holds where a field is left out, in a cell of a table."""
     return f"`{json.dumps(about['default'])}`" if about.get("default") not in (None, [], {}) else "–"
 
 

@@ -501,7 +501,7 @@ def _box(change: Change) -> tuple[str, ...]:
 
 
 def is_set_aside(found: Explanation) -> bool:
-    """Say whether the instance would be quarantined or failed.
+    """Return whether the instance would be quarantined or failed.
 
     >>> is_set_aside(Explanation("rejected"))
     False

@@ -38,23 +38,23 @@ class Job:
 
     Attributes:
         inputs: files, folders, globs, patterns in buckets, imaging servers; none for a stream.
-        output: OUTPUT, a local folder, a prefix in a bucket or a `dicomweb:` service; likewise, but for the
-            service, audit, crosswalk, attributes, png.
+        output: OUTPUT: a local folder, a prefix in a bucket, or a `dicomweb:` service, which the other
+            targets may not be.
         audit: AUDIT.
         crosswalk: CROSSWALK; None for none.
         attributes: ATTRIBUTES; None for none.
         png: PNG; None for none.
-        recipe: what is done.
+        recipe: says what is done.
         key: reference of the run's key, never the key.
         signing_key: reference of the private key that signs the record; None for no signature.
-        subscription: of Pub/Sub, that tells of new objects for ever; None for a run over inputs.
-        window: of a stream, seconds for which there is one record.
-        incremental: leave out what an earlier run has decided.
-        prune: remove clean files that no source stands for any more.
-        limit: so many sources at most, spread over the archive; None for all.
-        ephemeral: the key lives for this run only.
+        subscription: Pub/Sub subscription to new objects, for a stream; None for a run over inputs.
+        window: of a stream: seconds covered by one record.
+        incremental: skip what an earlier run has decided.
+        prune: remove clean files that have no source any more.
+        limit: at most this many sources, spread over the archive; None for all.
+        ephemeral: the key exists for this run only.
         audit_detail: `changes` for a row per element acted on, `instances` for none of these.
-        limits: what is beyond them is failed.
+        limits: sources beyond them are failed.
         workers: worker processes of a local run.
         max_memory: megabytes of each worker process of a local run; None for no limit.
         stall_timeout: seconds without a finished source after which a local run is given up.
@@ -62,10 +62,10 @@ class Job:
         started: UTC, ISO 8601.
         progress: local folder where workers note what they do; None for a run elsewhere.
         suspects: source_id → reason of the sources that broke an earlier run.
-        careful: source_ids of what workers elsewhere were at when they died: see `Attempts`.
+        careful: source_ids that remote workers were processing when they died: see `Attempts`.
         recovered: see `recovered_runs`.
-        lines: of the table of subjects and of lists that bouncers go by; none for neither.
-        subjects: the table, once it is where workers find it.
+        lines: of the table of subjects and of the lists of bouncers; empty without either.
+        subjects: the table, once it is staged for workers.
         output_keeps: OUTPUT is in a bucket in which nothing can be replaced or removed.
         load_detector: loads the text detector, once per worker process.
     """
@@ -110,14 +110,14 @@ class Job:
 
     @property
     def absent(self) -> str:
-        """What the recipe says of who is in no line of the table."""
+        """What the recipe does with patients without a line in the table."""
         return (self.recipe.subjects or SubjectPart()).absent
 
     @property
     def processes(self) -> int:
-        """How many workers of a local run are processes of their own; 0 where the only one is not.
+        """How many workers of a local run are separate processes; 0 if the only one is not.
 
-        Only from outside can a worker be weighed while it does nothing but grow.
+        Only from outside can a growing worker's memory be measured.
         """
         return processes_of(self.workers, self.max_memory)
 
@@ -145,10 +145,10 @@ def start_time() -> datetime:
 
 
 def check_key(key: str | None, ephemeral: bool, incremental: bool = False) -> None:
-    """Check that there is exactly one way to the key; `resolve_key` tells whether it leads to one.
+    """Check that exactly one option gives the key; `resolve_key` checks whether it works.
 
     Raises:
-        ConfigurationError: neither or both of the options, or no earlier run can have had the key.
+        ConfigurationError: neither or both options, or a key that no earlier run can have had.
     """
     if key is None and not ephemeral:
         raise ConfigurationError(
@@ -163,7 +163,7 @@ def check_key(key: str | None, ephemeral: bool, incremental: bool = False) -> No
 
 
 def lines_of(subjects: str | None, recipe: Recipe, key: str) -> tuple[Line, ...]:
-    """Return the lines of a table of subjects, and of the lists that bouncers go by; none for neither.
+    """Return the lines of a table of subjects and of bouncers' lists; empty without either.
 
     Args:
         subjects: a file or object; None for none.
@@ -183,7 +183,7 @@ def lines_of(subjects: str | None, recipe: Recipe, key: str) -> tuple[Line, ...]
 
 @contextmanager
 def _here(subjects: str) -> Iterator[str]:
-    """Yield the path of a table on this machine; that of an object is its owner's alone, and soon gone."""
+    """Yield a local path of a table; an object becomes a private temporary file."""
     from beamstop_transforms.stores import is_remote, open_store
 
     if not is_remote(subjects):
@@ -203,8 +203,8 @@ def check_places(inputs: Sequence[str], targets: dict[str, str]) -> None:
     """Check that no target lies inside another or an input, and no input inside a target.
 
     Raises:
-        ConfigurationError: one does, something else than instances would go to an imaging server, or
-            others can read the crosswalk's folder.
+        ConfigurationError: one does, a target other than OUTPUT is an imaging server, or others can read the
+            crosswalk's folder.
     """
     _check_privacy(targets.get("--crosswalk"))
     for option, place in [*targets.items(), *(("--input", pattern) for pattern in inputs)]:
@@ -230,7 +230,7 @@ def check_places(inputs: Sequence[str], targets: dict[str, str]) -> None:
 
 
 def _check_servers(inputs: Sequence[str], output: str) -> None:
-    """Check that clean instances do not go to a server that originals come from."""
+    """Check that OUTPUT is not a server that originals come from."""
     from beamstop_transforms.stores import is_dicomweb
     from beamstop_transforms.stores.dicomweb_input import server_of
 
@@ -240,10 +240,10 @@ def _check_servers(inputs: Sequence[str], output: str) -> None:
 
 
 def with_since(inputs: Sequence[str], since: str | None) -> tuple[str, ...]:
-    """Return the inputs, of which imaging servers are asked for studies since a day.
+    """Return the inputs, with imaging servers limited to studies since a day.
 
     Raises:
-        ConfigurationError: no input is an imaging server, or it is no day.
+        ConfigurationError: no input is an imaging server, or `since` is no date.
     """
     from beamstop_transforms.stores import is_dicomweb
     from beamstop_transforms.stores.dicomweb_input import with_since as asked_since
@@ -260,7 +260,7 @@ def with_since(inputs: Sequence[str], since: str | None) -> tuple[str, ...]:
 
 
 def _check_privacy(crosswalk: str | None) -> None:
-    """Check that nobody else can read the folder that leads back to patients; a new one is made so."""
+    """Check that nobody else can read the crosswalk's folder; a new one is made private."""
     if crosswalk is not None and os.path.isdir(crosswalk) and os.stat(crosswalk).st_mode & 0o077:
         raise ConfigurationError(f"--crosswalk {crosswalk}: others can read it; run chmod 700 on it")
 
@@ -279,14 +279,14 @@ def _parts(place: str) -> tuple[str, ...]:
 
 
 def check_stream(job: Job, here: bool) -> None:
-    """Check that there are inputs or a subscription, and that what is asked for can be done with it.
+    """Check that there are inputs or a subscription, and that the options fit a stream.
 
     Args:
         job: the job.
         here: whether it is for this machine.
 
     Raises:
-        ConfigurationError: neither or both, or something that does not go with a stream.
+        ConfigurationError: neither or both, or an option that does not fit a stream.
     """
     if (job.subscription is None) == (not job.inputs):
         raise ConfigurationError("name either --input or --subscription, and not both")
@@ -315,14 +315,14 @@ def check_stream(job: Job, here: bool) -> None:
 def check_networks(recipe: Recipe, here: bool) -> tuple[str, ...]:
     """Check that the text detector's weights are on this machine, if this run needs them here.
 
-    What is made of them once is made now, so that no worker has to.
+    One-time preparations are made now, so that no worker has to.
 
     Returns:
-        a warning for each network that the detector does without, with what that costs; and one where there
-        are languages of the recipe that nothing here reads.
+        a warning for each missing network, with its cost; and one for languages of the recipe that cannot be
+        read.
 
     Raises:
-        DeidError: they are not, or not those that were published.
+        DeidError: they are missing, or not the published ones.
     """
     if here and recipe.needs_detector:
         from beamstop.ocr.detector import prepare
@@ -337,11 +337,12 @@ def check_stores(job: Job) -> tuple[Job, tuple[str, ...]]:
     """Check that object stores among inputs and targets can be used.
 
     Returns:
-        the job, which knows whether OUTPUT lets go of anything; and warnings of targets that do not.
+        the job, which knows whether files in OUTPUT can be replaced or removed; and warnings about such
+        targets.
 
     Raises:
         StoreError: no credentials, no such bucket, no permission, or a store that ignores conditions.
-        ConfigurationError: AUDIT, or OUTPUT under --prune, is where nothing can be replaced or removed.
+        ConfigurationError: nothing can be replaced or removed in AUDIT, or in OUTPUT under --prune.
     """
     from beamstop_transforms.stores import check_remote
 

@@ -211,7 +211,7 @@ H = "patient_id,pseudonym,shift_days,action,issuer,accession_number\n"
         (H + "R-1,S-1,3651,,,\n", "line 2: shift_days is not within 1 and 3650"),
         (H + "R-1,S-1,1.5,,,\n", "line 2: shift_days is no whole number"),
         (H + "R-1,S-1,x,,,\nR-2,S-2,y,,,\n", "lines 2, 3: shift_days is no whole number"),
-        (H + "R-1,S-1,,drop,,\n", "line 2: the action is neither keep nor refuse"),
+        (H + "R-1,S-1,,drop,,\n", "line 2: the action must be keep or refuse"),
         (H + "R-1,,,,,\n", "line 2: the pseudonym is empty"),
         (H + "R-1,a/b,,,,\n", "line 2: the pseudonym cannot be part of a path"),
         (H + "R-1,..,,,,\n", "line 2: the pseudonym cannot be part of a path"),

@@ -20,7 +20,7 @@ from difflib import get_close_matches
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence about a word that is none of those known: the nearest one, or nothing.
+    """Return a suggestion for an unknown word: the nearest known one, or nothing.
 
     >>> did_you_mean("PatientNam", ["PatientID", "PatientName"]), did_you_mean("x", ["PatientID"])
     ('; did you mean PatientName?', '')
@@ -60,7 +60,7 @@ class PixelError(DeidError):
 
 
 class Refusal(DeidError):  # noqa: N818  its kinds are outcomes, not errors
-    """The instance is not written; why is said by codes that go into the audit.
+    """The instance is not written; codes that go into the audit say why.
 
     Args:
         reason: a code such as ``not_dicom`` or ``leak``.

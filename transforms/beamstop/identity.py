@@ -53,7 +53,7 @@ class Lines(Protocol):
         """Whether there are lines about subjects, and not lists alone."""
 
     def is_listed(self, value: str, name: str) -> bool:
-        """Say whether a value, or one of several, is in a list of a bouncer."""
+        """Return whether a value, or one of several, is in a list of a bouncer."""
 
     def of_patient(self, patient_id: str, issuer: str) -> Subject | None:
         """Return the line of a PatientID; None for one who is in no line."""

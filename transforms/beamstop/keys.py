@@ -10,7 +10,7 @@ from beamstop.errors import KeyReferenceError
 from beamstop.identity import MIN_KEY_LENGTH
 
 KEY_LENGTH = 32
-_LONGEST_REASON = 300  # characters of what Google says
+_LONGEST_REASON = 300  # characters quoted from Google's messages
 _FEWEST_DIFFERENT = 8  # of 32 random bytes 30 differ, of 16 hexadecimal digits 10
 
 
@@ -105,7 +105,7 @@ def _from_file(path: Path, option: str, maker: str) -> bytes:
 
 
 def _is_name(path: Path) -> bool:
-    """Say whether what leads to no file is the name of one, and not a key that somebody typed."""
+    """Return whether what leads to no file is the name of one, and not a key that somebody typed."""
     text = str(path)
     return len(text) < MIN_KEY_LENGTH or bool(path.suffix) or (os.sep in text and path.parent.is_dir())
 

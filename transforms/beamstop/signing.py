@@ -20,7 +20,7 @@ PREDICATE_TYPE = "urn:beamstop:run:v1"  # names what the predicate is; nothing i
 
 
 class SignatureError(DeidError):
-    """An envelope that is none, or that this key did not sign; says which."""
+    """The envelope is malformed, or was not signed by this key; the message says which."""
 
 
 def generate_pair(path: str | os.PathLike[str]) -> Path:

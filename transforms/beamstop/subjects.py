@@ -1,8 +1,8 @@
 """A hospital's own table of subjects: pseudonyms, shifts and who is refused, as keyed digests.
 
-It is read once, checked, and made into one sorted file of records of one width, which is mapped into memory
-where it is needed. A record has the keyed digest of the original; pseudonym, shift and action are under a key
-stream of its own. Without the key neither can be read, nor a record be changed without being noticed.
+It is read once, checked, and made into one sorted file of fixed-width records, which is mapped into memory. A
+record has the keyed digest of the original; pseudonym, shift and action are encrypted with a key stream of
+its own. Without the key, a record cannot be read, or changed unnoticed.
 """
 
 import csv
@@ -39,12 +39,12 @@ _AT_ONCE = 10_000  # rows of Parquet
 
 
 class Kind(IntEnum):
-    """What a line is found by."""
+    """What finds a line."""
 
     PATIENT = 1
     ISSUED = 2  # by issuer and PatientID
     ACCESSION = 4
-    LISTED = 8  # a value in a list that a bouncer goes by
+    LISTED = 8  # a value in a bouncer's list
 
 
 class Line(NamedTuple):
@@ -52,11 +52,11 @@ class Line(NamedTuple):
 
     Attributes:
         number: of the line in the file; the header is line 1.
-        kind: what it is found by.
+        kind: what finds it.
         original: PatientID, accession number, or a value in a list.
         issuer: of the PatientID; of a value in a list, the name of the list.
-        subject: what it says.
-        key: the keyed digest by which it is found, 16 bytes.
+        subject: its contents.
+        key: the keyed digest that finds it, 16 bytes.
     """
 
     number: int
@@ -67,7 +67,7 @@ class Line(NamedTuple):
     key: bytes
 
     def said(self, identity: Identity) -> bytes:
-        """Return a keyed digest of what the line says."""
+        """Return a keyed digest of the line's contents."""
         pseudonym, days, is_refused = self.subject
         return identity.digest("subject-line", pseudonym, str(days or 0), str(int(is_refused)))
 
@@ -82,8 +82,8 @@ def read_subjects(
 
     Args:
         path: a CSV, TSV or Parquet file with a header.
-        identity: `recipe.identity(key)`: which writings are one, and which shifts may be.
-        columns: of ours → how the file calls it, where that is another name.
+        identity: `recipe.identity(key)`: which spellings are equal, and which shifts are allowed.
+        columns: our name → the file's name, if it differs.
         merge: several originals may have one pseudonym.
 
     Raises:
@@ -103,7 +103,7 @@ def read_subjects(
 
 
 def read_list(path: str | os.PathLike[str], name: str, identity: Identity) -> list[Line]:
-    """Read a list of values, one a line.
+    """Read a list of values, one per line.
 
     Args:
         path: a text file in UTF-8.
@@ -131,7 +131,7 @@ def read_list(path: str | os.PathLike[str], name: str, identity: Identity) -> li
 
 
 class _Wrong:
-    """What is wrong with which lines."""
+    """Mistakes, and the lines that have them."""
 
     def __init__(self) -> None:
         self._lines: dict[str, list[int]] = defaultdict(list)
@@ -147,7 +147,7 @@ class _Wrong:
 
 
 def _named(numbers: list[int]) -> str:
-    """Return line numbers in words, many of them in short.
+    """Return line numbers in words, shortened if there are many.
 
     >>> _named([3]), _named([4, 9])
     ('line 3', 'lines 4, 9')
@@ -179,7 +179,9 @@ def _text_rows(
         try:
             header = file.readline()
             file.seek(0)
-            if ";" in header and delimiter not in header:  # as spreadsheets write it where 1,5 is a number
+            if (
+                ";" in header and delimiter not in header
+            ):  # as spreadsheets write it in countries where 1,5 is a number
                 delimiter = ";"
             reader = csv.reader(file, delimiter=delimiter, strict=True)
             names = _checked_header([name.strip() for name in next(reader, [])], ours)
@@ -249,14 +251,14 @@ def _checked_header(theirs: list[str], ours: Mapping[str, str]) -> list[str]:
 
 
 def _line(number: int, cells: Mapping[str, str], identity: Identity, wrong: _Wrong) -> Line | None:
-    """Return a line; None where something is wrong with it by itself, which is noted."""
+    """Return a line; None if it has a mistake by itself, which is recorded."""
     patient_id, issuer = cells.get("patient_id", ""), cells.get("issuer", "")
     accession, pseudonym = cells.get("accession_number", ""), cells.get("pseudonym", "")
     action = cells.get("action", "").lower()
     original = patient_id or accession
     found = [
         *_wrong_with_original(patient_id, issuer, accession),
-        *([] if action in _ACTIONS else ["the action is neither keep nor refuse"]),
+        *([] if action in _ACTIONS else ["the action must be keep or refuse"]),
     ]
     is_refused = _ACTIONS.get(action, False)
     if pseudonym or not is_refused:
@@ -294,7 +296,7 @@ def _wrong_with_pseudonym(pseudonym: str, original: str) -> Iterator[str]:
 
 
 def _holds(pseudonym: str, original: str) -> bool:
-    """Say whether an original can be read from its pseudonym: as it is, without signs, without zeros.
+    """Return whether a pseudonym contains its original, as it is, without signs, or without zeros.
 
     >>> _holds("study-AB12", "ab-12"), _holds("P4711", "0004711"), _holds("S001", "4711")
     (True, True, False)
@@ -331,7 +333,7 @@ def _check_originals(lines: Iterable[Line]) -> None:
 
 
 def _check_pseudonyms(lines: Iterable[Line], merge: bool) -> None:
-    """Raise if originals share a pseudonym that must not, or lines that do say different things."""
+    """Raise if originals share a pseudonym without `merge`, or their lines disagree."""
     first: dict[str, Line] = {}
     wrong = _Wrong()
     for line in lines:
@@ -382,15 +384,15 @@ def compiled(lines: Iterable[Line], identity: Identity) -> bytes:
 
 
 def table_digest(lines: Iterable[Line], identity: Identity) -> bytes:
-    """Return 16 bytes that stand for a table: keyed, the same in whatever order its lines are."""
+    """Return a keyed digest of a table, 16 bytes, the same in any order of its lines."""
     digests = sorted((line.key, line.said(identity)) for line in lines)
     return identity.digest("subjects", *(part for pair in digests for part in pair))[:_DIGEST_LENGTH]
 
 
 def _under_key_stream(data: bytes, key: bytes, table: bytes, identity: Identity) -> bytes:
-    """Return data under a key stream that is used for nothing else: for one line of one table.
+    """Encrypt data with a key stream for one line of one table, used for nothing else.
 
-    Twice gives the data again.
+    Encrypting twice gives the data again.
     """
     begun = identity.begin("subject-stream", table, key)
     stream = b"".join(begun.digest(bytes([block])) for block in range(-(-len(data) // 32)))
@@ -399,14 +401,14 @@ def _under_key_stream(data: bytes, key: bytes, table: bytes, identity: Identity)
 
 
 class Subjects:
-    """A table as `compiled` made it, looked up by what an instance says.
+    """A table made by `compiled`, looked up by an instance's attributes.
 
     Args:
         data: the file, mapped into memory or not.
         identity: `recipe.identity(key)`, of the key that it was made with.
 
     Raises:
-        SubjectsError: another key made it, or it was changed.
+        SubjectsError: it was made with another key, or changed.
     """
 
     def __init__(self, data: Any, identity: Identity) -> None:
@@ -430,11 +432,11 @@ class Subjects:
 
     @property
     def has_subjects(self) -> bool:
-        """Whether there are lines about subjects, and not lists alone."""
+        """Whether there are lines about subjects, not only lists."""
         return bool(self._kinds & ~Kind.LISTED)
 
     def is_listed(self, value: str, name: str) -> bool:
-        """Say whether a value, or one of several, is in a list."""
+        """Return whether a value, or one of several, is in a list."""
         return any(self._find(Kind.LISTED, it.strip(), name) is not None for it in value.split("\\"))
 
     def of_patient(self, patient_id: str, issuer: str) -> Subject | None:
@@ -445,7 +447,8 @@ class Subjects:
     def of_instance(self, dataset: Dataset) -> Subject | None:
         """Return the line of an instance: by accession number, else by issuer and PatientID, or PatientID.
 
-        A line that refuses goes before any other, that of one of several values of an attribute included.
+        A line that refuses wins over all others, even if only one of several values of an attribute matches
+        it.
         """
         said = [text_of(dataset, tag) for tag in (_PATIENT_ID, _ISSUER, _ACCESSION_NUMBER)]
         found = [line for way in _ways(*said) if (line := self._find(*way)) is not None]
@@ -475,7 +478,7 @@ class Subjects:
 
 
 def _ways(patient_id: str, issuer: str, accession: str) -> Iterator[tuple[Kind, str, str]]:
-    """Yield by what the line of an instance may be found, the most specific first."""
+    """Yield the keys under which an instance's line may be found, the most specific first."""
     patient_id, issuer, accession = patient_id.strip(), issuer.strip(), accession.strip()
     if accession:
         yield Kind.ACCESSION, accession, ""
@@ -486,7 +489,7 @@ def _ways(patient_id: str, issuer: str, accession: str) -> Iterator[tuple[Kind, 
 
 
 def line_key(identity: Identity, kind: Kind, original: str, issuer: str = "") -> bytes:
-    """Return the keyed digest by which a line is found."""
+    """Return the keyed digest that finds a line."""
     if kind in (Kind.PATIENT, Kind.ISSUED) or issuer.startswith(_OF_PATIENT_IDS):
         original = identity.one_writing(original)
     return identity.digest("subject", kind.name, original, issuer)[:_DIGEST_LENGTH]

@@ -378,7 +378,7 @@ def _spelled_out(
 
 
 def _stands_alone(text: bytes, data: bytes) -> bool:
-    """Say whether a text is somewhere in the data with no letter, digit or point beside it."""
+    """Return whether a text is somewhere in the data with no letter, digit or point beside it."""
     at = data.find(text)
     while at >= 0:
         beside = data[max(0, at - 1) : at] + data[at + len(text) : at + len(text) + 1]

@@ -146,7 +146,7 @@ def _tar_members(source: Source) -> Iterator[_Member]:
 
 
 def is_member(path: str) -> bool:
-    """Say whether a source is a member of an archive; no other path begins like one."""
+    """Return whether a source is a member of an archive; no other path begins like one."""
     return path.startswith(("zip:", "tar:"))
 
 

@@ -101,7 +101,7 @@ class _Broken:
         return self._tally["rows"]
 
     def _is_whole(self, part: Part) -> bool:
-        """Say whether the partial files of a part are what its record says."""
+        """Return whether the partial files of a part are what its record says."""
         if _INSTANCES not in part.tables or not part.tables.keys() <= self._tables.keys():
             return False
         for name, partial in part.tables.items():

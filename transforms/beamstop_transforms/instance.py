@@ -197,7 +197,7 @@ class Instance:
     source_version: str = ""
 
     def has(self, attribute: str) -> bool:
-        """Say whether a step has set `dataset`, `report` or `encoded`."""
+        """Return whether a step has set `dataset`, `report` or `encoded`."""
         return self.__dict__.get(attribute) is not None
 
     def refuse(self, row: Row) -> None:

@@ -91,7 +91,7 @@ class Branch:
 
 
 def _are_apart(patterns: Sequence[str]) -> bool:
-    """Say whether no source can fit two of the patterns, as each has a folder or file of its own."""
+    """Return whether no source can fit two of the patterns, as each has a folder or file of its own."""
     homes = (it if is_elsewhere(it) else os.path.abspath(it) for it in map(home, patterns))
     ordered = sorted(f"{it.rstrip('/')}/" for it in homes)
     return not any(other.startswith(one) for one, other in pairwise(ordered))
@@ -249,7 +249,7 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 
 
 def _lies_in(path: str, root: str) -> bool:
-    """Say whether a folder is, by its real name, the root, below it or above it."""
+    """Return whether a folder is, by its real name, the root, below it or above it."""
     real, top = os.path.realpath(path), os.path.realpath(root)
     return os.path.commonpath([real, top]) in (real, top)
 

@@ -20,7 +20,7 @@ class Pace:
         self._cost = 0.0
 
     def is_due(self) -> bool:
-        """Say whether it is time."""
+        """Return whether it is time."""
         now = perf_counter()
         wait = max(4 * self._cost, min((now - self._began) / _SHARE, self._longest))
         return now - self._last >= wait

@@ -45,7 +45,7 @@ def clean_path(dataset: Dataset, output: str) -> str:
 
 
 def is_clean_path(path: str) -> bool:
-    """Say whether a path can be one that `clean_path` returned; what is read back may have been forged.
+    """Return whether a path can be one that `clean_path` returned; what is read back may have been forged.
 
     >>> is_clean_path("P/1.2/1.2.1/1.2.3.dcm"), is_clean_path("../../1.2.1/1.2.3.dcm")
     (True, False)
@@ -58,7 +58,7 @@ def is_clean_path(path: str) -> bool:
 
 
 def _is_plain(value: str) -> bool:
-    """Say whether a value is a plain component of a path."""
+    """Return whether a value is a plain component of a path."""
     plain = bool(value) and value.isprintable() and not value.startswith(".") and not {"/", "\\"} & set(value)
     return plain and len(value.encode()) <= _LONGEST_COMPONENT
 

@@ -36,7 +36,7 @@ class ReadAhead:
 
 
 def is_far(source: Source) -> bool:
-    """Say whether a source lies in an object store or an imaging server."""
+    """Return whether a source lies in an object store or an imaging server."""
     return is_elsewhere(archive_of(source.path) if is_member(source.path) else source.path)
 
 

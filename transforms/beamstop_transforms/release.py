@@ -104,13 +104,13 @@ class _Verdicts:
         self._skipped = skipped
 
     def decide(self, source_id: str) -> bool:
-        """Say whether the run has a row for a source, or left it out."""
+        """Return whether the run has a row for a source, or left it out."""
         number = np.uint64(digest_number(source_id))
         at = int(np.searchsorted(self._decided, number))
         return at < len(self._decided) and bool(self._decided[at] == number)
 
     def tell_of(self, path: str, sha256: str) -> bool:
-        """Say whether a row of any run that ended has this content at this path."""
+        """Return whether a row of any run that ended has this content at this path."""
         return self._ledger.wrote(path, sha256)
 
     @cached_property

@@ -92,7 +92,7 @@ def _fetched(staged: StagedSubjects, identity: Identity) -> Subjects:
 
 
 def _is_mine(path: Path) -> bool:
-    """Say whether a file is there that nobody else can have made or changed."""
+    """Return whether a file is there that nobody else can have made or changed."""
     try:
         about = os.lstat(path)
     except OSError:

@@ -155,7 +155,7 @@ class WritePartialFiles(Transform):
 
 @dataclass(eq=False)
 class NumberFiles(Transform):
-    """Say which partial files become which file of a table: small ones many together."""
+    """Return which partial files become which file of a table: small ones many together."""
 
     table: Table
 

@@ -1,4 +1,4 @@
-"""Originals beside clean files: every source has one row, every row its file, every file its row."""
+"""Compares originals with clean files: every source has one row, every row a file, every file a row."""
 
 import hashlib
 import logging
@@ -47,7 +47,7 @@ class Places:
         key: reference of the run's key.
         digests: of the recipe, in the versions of beamstop that the runs had.
         workers: processes that compare pairs.
-        dciodvfy: path of the program that is asked about conformance; None asks nobody.
+        dciodvfy: path of dciodvfy, for conformance; None skips that check.
         subjects: the table of subjects of the runs; None for none.
     """
 
@@ -63,7 +63,7 @@ class Places:
 
 @dataclass
 class Archive:
-    """What looking at an archive gives.
+    """The result of checking an archive.
 
     Attributes:
         findings: rows of `FINDINGS`, without `verify_id`.
@@ -75,13 +75,13 @@ class Archive:
 
 
 class _Looked(NamedTuple):
-    """What one pair gave.
+    """The result of one pair.
 
     Attributes:
         source_id: of its source.
         findings: rows of `FINDINGS`.
-        original: stands for the original's SOP Instance UID.
-        references: stand for the UIDs that the original refers to, and for those in the clean file.
+        original: the new SOP Instance UID of the original.
+        references: the new UIDs that the original should refer to, and those that the clean file has.
     """
 
     source_id: str
@@ -91,7 +91,7 @@ class _Looked(NamedTuple):
 
 
 def verify_archive(places: Places, audit: Audit) -> Archive:
-    """Look at every source and every clean file once.
+    """Check every source and every clean file once.
 
     Checks: `no_row`, `no_source`, `no_file`, `file_changed`, `source_changed`, `source_unreadable`, `row`,
     `path`, `reference`, `unexplained_file`, `conformance`, and those of `beamstop.verify`.
@@ -151,7 +151,7 @@ def _in_processes(
     tasks: Iterator[tuple[Places, Source, str, Newest]],
     workers: int,
 ) -> Iterator[_Looked]:
-    """Yield what the work gives for every task, not many tasks ahead."""
+    """Yield the result of every task, working only a few tasks ahead."""
     if workers == 1:
         yield from map(work, tasks)
         return
@@ -218,7 +218,7 @@ def _look(task: tuple[Places, Source, str, Newest]) -> _Looked:
 
 
 def _misplaced(clean: FileDataset, newest: Newest, output: str) -> Iterator[tuple[str, str]]:
-    """Yield what the row or the path says otherwise than the clean file."""
+    """Yield a finding where row or path disagree with the clean file."""
     values = [str(clean.get(keyword) or "").strip() for keyword in _KEYWORDS]
     for value, said, column in zip(values, newest.identifiers, IDENTIFIERS, strict=True):
         if (value or None) != said:
@@ -232,7 +232,7 @@ def _misplaced(clean: FileDataset, newest: Newest, output: str) -> Iterator[tupl
 
 
 def _disputed(output: str, audit: Audit) -> Iterator[Row]:
-    """Yield a finding for every disputed file that stands changed; somebody may have removed it."""
+    """Yield a finding for every changed disputed file; a missing one may have been removed by a person."""
     written = {it.output_path for it in audit.newest.values()}
     store = open_store(output)
     for source_id, newest in audit.newest.items():
@@ -243,7 +243,7 @@ def _disputed(output: str, audit: Audit) -> Iterator[Row]:
 
 
 def _unexplained(output: str, audit: Audit, counts: Counter[str]) -> Iterator[Row]:
-    """Yield a finding for every file in OUTPUT that is no newest row's; its name may say anything."""
+    """Yield a finding for every file in OUTPUT without a newest row; its name is untrusted."""
     ours = {_key(path) for it in audit.newest.values() for path in _paths(it)}
     folders = {_key(part) for it in audit.newest.values() for path in _paths(it) for part in _folders(path)}
     for name in open_store(output).names(""):

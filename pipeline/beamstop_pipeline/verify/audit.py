@@ -60,7 +60,7 @@ class Newest(NamedTuple):
 
 @dataclass
 class Audit:
-    """What reading an audit gives.
+    """The result of reading an audit.
 
     Attributes:
         findings: rows of `FINDINGS`, without `verify_id`.
@@ -98,7 +98,7 @@ def read_audit(audit: str, identity: Identity | None) -> Audit:
         for path in paths_in(audit, folder, ".parquet"):
             if is_run_id(run_of(path)):
                 tables[run_of(path)].append(path)
-    for run_id in sorted(tables.keys() | records.keys()):  # oldest first: the newest has the last word
+    for run_id in sorted(tables.keys() | records.keys()):  # oldest first, so that the newest row wins
         if run_id in records:
             rows = [path for path in tables[run_id] if _name(path).startswith(f"{_INSTANCES}/")]
             _Run(run_id, identity, result).check(records[run_id], rows)
@@ -119,9 +119,9 @@ def _took_a_sample(record: dict[str, Any]) -> bool:
 
 
 def _changed(audit: str, record: dict[str, Any], paths: list[str]) -> list[str]:
-    """Return the names of tables that are not, byte for byte, those that the sealed record says.
+    """Return the names of tables that differ from the sealed record by any byte.
 
-    Bytes, not rows: a Parquet file has room for text that no row shows.
+    Bytes, not rows: a Parquet file can hold text that no row shows.
     """
     said = record.get("sha256")
     sealed = said if isinstance(said, dict) else {}
@@ -136,7 +136,7 @@ def _changed(audit: str, record: dict[str, Any], paths: list[str]) -> list[str]:
 
 
 def _foreign(audit: str, identity: Identity | None) -> Iterator[str | None]:
-    """Yield the folder, if it is one of ours, of every file in AUDIT that nothing of ours has written."""
+    """Yield every foreign file in AUDIT, by its folder if that is one of ours."""
     for name in open_store(audit).names(""):
         folder, _, file = name.partition("/")
         if not _is_ours(audit, folder, file, identity):
@@ -158,7 +158,7 @@ def _is_ours(audit: str, folder: str, file: str, identity: Identity | None) -> b
 
 
 def _has_findings(path: str) -> bool:
-    """Say whether a file is one that `beamstop verify` writes: no record seals those."""
+    """Return whether a file is one that `beamstop verify` writes: no record seals those."""
     try:
         with open_seekable(path) as file:
             there = open_parquet(file)
@@ -168,7 +168,7 @@ def _has_findings(path: str) -> bool:
 
 
 def _is_plain(metadata: Any) -> bool:
-    """Say whether a Parquet file says nothing beside its rows and their schema."""
+    """Return whether a Parquet file holds nothing beside its rows and their schema."""
     return set(metadata.metadata or {}) <= {b"ARROW:schema"}
 
 
@@ -186,7 +186,7 @@ def _forget(path: str, result: Audit) -> None:
 
 
 def finding(check: str, **more: Any) -> Row:
-    """Return a row of `FINDINGS` but for `verify_id`."""
+    """Return a row of `FINDINGS` without `verify_id`."""
     return {
         **dict.fromkeys(FINDINGS.names[1:]),
         "check": check,
@@ -205,7 +205,7 @@ class _Run:
         self._outcomes: Counter[str] = Counter()
 
     def check(self, record: dict[str, Any], files: list[str]) -> None:
-        """Read the run's rows and compare what they say together with the record."""
+        """Read the run's rows and compare their totals with the record."""
         recipe = record.get("recipe")
         if isinstance(recipe, dict):
             recorded = Recorded.of(record)
@@ -278,7 +278,7 @@ class _Run:
 
 
 def _disputed(row: Row, former: Newest | None) -> tuple[str, str] | None:
-    """Return path and SHA-256 of what stays in OUTPUT, by an earlier row, of a source that is disputed."""
+    """Return path and SHA-256 of the file that an earlier row left in OUTPUT for a disputed source."""
     if row.get("reason") != "duplicate_conflict" or former is None:
         return None
     if former.output_path and former.output_sha256:

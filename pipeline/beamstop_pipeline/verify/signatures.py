@@ -1,4 +1,4 @@
-"""Signatures of records: checked by anybody, with the public key alone."""
+"""Checks signatures of records with the public key alone."""
 
 import hashlib
 from collections.abc import Iterator
@@ -19,13 +19,13 @@ _ENVELOPE = ".dsse.json"
 
 
 class Signatures:
-    """The signatures of an audit's records beside one public key.
+    """An audit's signatures, checked with one public key.
 
     Checks: `no_signature`, `signature`, `run_missing`, `no_record`.
 
     Args:
         audit: the AUDIT folder or prefix.
-        key: of whoever is said to have run the job.
+        key: public key of the person who is supposed to have run the job.
 
     Attributes:
         findings: rows of `FINDINGS`, without `verify_id`.

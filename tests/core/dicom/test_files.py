@@ -82,7 +82,7 @@ def test_a_file_cut_anywhere_after_its_first_elements_has_failed(name):
 
 
 def _ends_between_elements(data, cut):
-    """Say whether a cut falls exactly where one element ends: nothing then tells it from a whole file."""
+    """Return whether a cut falls exactly where one element ends: nothing then tells it from a whole file."""
     ends = set()
 
     def note(tag, vr, length):

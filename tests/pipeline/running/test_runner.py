@@ -177,7 +177,7 @@ def test_a_run_that_is_told_to_end_says_so_and_ends_at_once(
 
 
 def lives(group: int) -> bool:
-    """Say whether any process of a group is left."""
+    """Return whether any process of a group is left."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:

@@ -19,7 +19,7 @@ from beamstop.errors import Quarantined
 
 # Text that is in the character set of the instance (PS3.5 6.1.2.2); any other is ASCII.
 CHARACTER_SET_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
-ASCII = (default_encoding,)  # where nothing is declared: pydicom's name for it is that of Latin-1
+ASCII = (default_encoding,)  # if nothing is declared, for which pydicom uses Latin-1's name
 UTF_8 = ("UTF8",)
 _UTF_8_TERM = "ISO_IR 192"
 _SPECIFIC_CHARACTER_SET = BaseTag(0x00080005)
@@ -46,7 +46,7 @@ def declared_encodings(dataset: Dataset, around: Encodings = ASCII) -> Encodings
 
     Args:
         dataset: a dataset or item.
-        around: those of the dataset around it, which it has where it says nothing (PS3.3 C.12.1.1.2).
+        around: those of the dataset around it, which apply if it declares none (PS3.3 C.12.1.1.2).
     """
     element: Any = dataset._dict.get(_SPECIFIC_CHARACTER_SET)
     if element is None:
@@ -58,7 +58,7 @@ def declared_encodings(dataset: Dataset, around: Encodings = ASCII) -> Encodings
 
 
 def check_raw_text(dataset: Dataset, tags: Iterable[BaseTag], declared: Encodings) -> None:
-    """See to it that text which stays as it was read is in the character set that is declared.
+    """Check that text which stays as it was read is in the declared character set.
 
     Raises:
         CannotHoldError: it is in another one.
@@ -79,10 +79,10 @@ def text_bytes(element: Any, encodings: Encodings) -> bytes:
 
 
 def as_read(element: Any, dataset: Dataset) -> Any:
-    """Return what was left of an instance's own text as bytes again, where it declares no character set.
+    """Return remaining parts of an instance's own text as bytes, if it declares no character set.
 
-    Many stations write Latin-1 and declare nothing. Their letters are not ours to declare: the bytes of those
-    that stay are what they were.
+    Many stations write Latin-1 and declare nothing. We do not declare it for them: bytes that stay do not
+    change.
     """
     implicit, little = dataset.original_encoding
     is_ours = element is None or element.is_raw or element.VR not in CHARACTER_SET_VRS
@@ -98,11 +98,11 @@ def as_read(element: Any, dataset: Dataset) -> Any:
 
 
 def widen(dataset: Dataset) -> None:
-    """Give an instance UTF-8: its text at every depth and what it says of it, in place.
+    """Convert an instance to UTF-8, in place: its text at every depth and its declaration.
 
     Raises:
         Quarantined: `character_set`: bytes are no text in the character set that was declared for them, or
-            none is declared and they are neither UTF-8 nor Latin-1. Nobody can say which letters they are.
+            none is declared and they are neither UTF-8 nor Latin-1, so their letters are unknown.
     """
     _widen(dataset)
     dataset.SpecificCharacterSet = _UTF_8_TERM
@@ -126,7 +126,7 @@ def _widen(dataset: Dataset) -> None:
 
 
 def _is_foreign(element: Any) -> bool:
-    """Say whether an element is raw text that other character sets would read as other letters."""
+    """Return whether an element is raw text that other character sets would read differently."""
     if not element.is_raw or not element.value:
         return False
     is_text = vr_of(element.tag, element.VR) in CHARACTER_SET_VRS or is_private_creator(element.tag)
@@ -148,7 +148,7 @@ def _decoded(element: Any, encodings: Encodings) -> str:
 
 
 def _undeclared(value: bytes, tag: int) -> str:
-    """Read text that declares nothing as most readers show it: UTF-8 where it is that, else Latin-1."""
+    """Read text without a declared character set as most readers do: as UTF-8 if valid, else as Latin-1."""
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -166,7 +166,7 @@ def _encoded(vr: str, value: Any, encodings: Encodings) -> bytes:
         return text.encode()
     if vr != "PN":
         return _encoded_part(text, encodings, _DELIMITERS)
-    # Code extensions begin anew in every component of a name (PS3.5 6.1.2.5.3).
+    # Code extensions start again in every component of a name (PS3.5 6.1.2.5.3).
     groups = (
         [_encoded_part(part, encodings, _NAME_DELIMITERS) for part in it.split("^")] for it in text.split("=")
     )
@@ -184,7 +184,7 @@ def _encoded_part(text: str, encodings: Encodings, delimiters: set[int]) -> byte
         again = decode_bytes(data, encodings, delimiters)
     except (LookupError, ValueError):
         raise CannotHoldError from None
-    # A second byte may be that of a delimiter, which some readers take for one.
+    # A second byte may equal a delimiter, and some readers take it for one.
     if again != text or any(data.count(it) != text.count(chr(it)) for it in delimiters):
         raise CannotHoldError
     return data

@@ -1,7 +1,7 @@
-"""The moment by which the work on one instance has to be done.
+"""The deadline for the work on one instance.
 
-It is asked in every loop over elements, texts, streams and frames, so that no file takes much longer than it
-may. It decides whether there is a result, never which: what is not done in time is failed.
+Every loop over elements, texts, streams and frames checks it, so that no file takes much longer than allowed.
+It decides whether there is a result, never which one: unfinished work is failed.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _DEADLINE: ContextVar[float] = ContextVar("deadline", default=inf)
 
 @contextmanager
 def working_until(moment: float) -> Iterator[None]:
-    """Let `check_time` fail inside, in this thread, once a moment of `perf_counter` has passed."""
+    """Make `check_time` fail in this thread, inside the context, after a moment of `perf_counter`."""
     token = _DEADLINE.set(moment)
     try:
         yield

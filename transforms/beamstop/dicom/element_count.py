@@ -1,4 +1,4 @@
-"""How many elements some bytes hold, counted without making any of them."""
+"""Counts the elements in some bytes without making any."""
 
 from typing import Literal
 
@@ -21,13 +21,13 @@ _PIXEL_DATA = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
 def check_count(data: bytes, start: int, limit: int) -> None:
     """Check that a dataset has no more elements and items than a limit, at any depth.
 
-    pydicom makes some 800 bytes of the eight that an empty element needs, so that a small file could
-    fill the memory. Bytes that are too few for so many elements are not looked at.
+    pydicom needs about 800 bytes for the eight of an empty element, so a small file could fill the memory.
+    Data too short for that many elements are not examined.
 
     Args:
         data: a whole file, or an inflated dataset.
-        start: where its first element begins. Each element tells whether its VR is explicit, the first
-            behind the file meta the order of bytes.
+        start: where its first element begins. Each element shows whether its VR is explicit; the first after
+            the file meta shows the byte order.
         limit: most elements.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Elements as bytes: those that nobody touched are written as they were read."""
+"""Elements as bytes: unchanged ones are written as they were read."""
 
 import struct
 import zlib
@@ -32,7 +32,7 @@ from beamstop.errors import Failed
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
-# What pydicom, struct and zlib raise on bytes that are not what they claim to be.
+# What pydicom, struct and zlib raise on malformed bytes.
 MALFORMED = (
     ArithmeticError,
     AttributeError,
@@ -52,7 +52,7 @@ _ITEM, _ITEM_END, _SEQUENCE_END = 0xE000, 0xE00D, 0xE0DD
 _FIRST_ITEM = b"\xfe\xff\0\xe0"
 UNKNOWN_VRS = frozenset({None, "UN"})
 _MAYBE_SEQUENCE = frozenset({"SQ", "UN"})
-# One value in ASCII is written as it is; what is raw has the same bytes in every encoding of numbers.
+# A single ASCII value is written as it is; raw ones have the same bytes in every encoding of numbers.
 _PLAIN_VRS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "SH", "ST", "TM", "UI", "UT"})
 _WRITTEN_VRS = _PLAIN_VRS | CHARACTER_SET_VRS | {"DS", "IS", "UR"}
 _BYTES_VRS = frozenset({"OB", "OW"})
@@ -66,7 +66,7 @@ _Result = TypeVar("_Result")
 
 
 def failing_if_malformed(work: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """Make a function raise `Failed`, reason `unreadable`, where a value is not what it claims to be.
+    """Make a function raise `Failed`, reason `unreadable`, on a malformed value.
 
     Where an element has no end, the reason is `truncated`. What pydicom raises may quote the value, so only
     the exception's class is kept. Inside, pydicom is guarded (`pydicom_guards`).
@@ -84,14 +84,14 @@ def failing_if_malformed(work: Callable[_Arguments, _Result]) -> Callable[_Argum
 
 
 def unreadable(error: Exception) -> Failed:
-    """Return what an exception of `MALFORMED` says of an instance: its class and nothing else."""
+    """Return what may be said of a `MALFORMED` exception: its class, nothing else."""
     return Failed("too_deep" if isinstance(error, RecursionError) else "unreadable", type(error).__name__)
 
 
 def hides_sequence(element: Any) -> bool:
-    """Say whether a raw element of unknown VR holds a sequence: it begins with an item.
+    """Return whether a raw element of unknown VR begins with an item and so holds a sequence.
 
-    PS3.5 6.2.2 has a sequence that some station wrote as UN in Implicit VR Little Endian.
+    By PS3.5 6.2.2, a sequence written as UN is in Implicit VR Little Endian.
     """
     return (
         element.is_raw
@@ -103,7 +103,7 @@ def hides_sequence(element: Any) -> bool:
 
 
 def is_open_ended(element: Any) -> bool:
-    """Say whether an element, raw or converted, has no length of its own but a delimiter behind it."""
+    """Return whether an element, raw or converted, has undefined length and a delimiter."""
     if element.is_raw:
         return bool(element.length == UNDEFINED_LENGTH)
     return bool(element.is_undefined_length)
@@ -118,7 +118,7 @@ def as_sequence(element: Any) -> Any:
 def text_of(dataset: Dataset, tag: int) -> str:
     """Return the text of an element, or nothing; a raw one stays raw.
 
-    Several values are joined by backslashes; bytes that are no letters are no text, nor is a sequence.
+    Several values are joined by backslashes. Undecodable bytes and sequences are no text.
     """
     element: Any = dataset._dict.get(BaseTag(tag))
     if element is None or element.VR == "SQ" or not element.value:
@@ -136,7 +136,7 @@ def text_of(dataset: Dataset, tag: int) -> str:
 class ElementWriter:
     """Writes datasets in one encoding.
 
-    pydicom writes the same bytes, some ten times slower: it makes a stream for every element.
+    pydicom writes the same bytes about ten times slower, because it makes a stream for every element.
 
     Args:
         implicit, little: the encoding of the transfer syntax (PS3.5 A).
@@ -163,7 +163,7 @@ class ElementWriter:
         return b"".join(self.parts(dataset, tags, around))
 
     def parts(self, dataset: Dataset, tags: list[BaseTag], around: Encodings = ASCII) -> list[bytes]:
-        """Return the same in parts, so that large values need not be copied before all is put together."""
+        """Return the same in parts, so that large values are copied only once."""
         charset = declared_encodings(dataset, around)
         check_raw_text(dataset, tags, charset)
         if dataset.original_encoding not in (self._encoding, (None, None)):
@@ -175,7 +175,7 @@ class ElementWriter:
         return parts
 
     def _converted(self, dataset: Dataset, tags: list[BaseTag]) -> Dataset:
-        """Return some elements of a dataset in another encoding, read but for what is written in letters."""
+        """Return some elements of a dataset in another encoding, with numbers converted and texts raw."""
         part = Dataset({tag: dataset._dict[tag] for tag in tags})
         implicit, little = dataset.original_encoding
         part.set_original_encoding(implicit, little, dataset.original_character_set)
@@ -252,7 +252,7 @@ class ElementWriter:
             parts.append(self._plain(0xFFFE, _SEQUENCE_END, 0))
 
     def _head(self, tag: BaseTag, vr: str | None, length: int) -> bytes:
-        """Return tag, VR and length; nothing where pydicom must find a way."""
+        """Return tag, VR and length; nothing if pydicom has to write the element."""
         group, element = tag >> 16, tag & 0xFFFF
         if self._encoding[0]:
             return self._plain(group, element, length)
@@ -265,9 +265,9 @@ class ElementWriter:
         return self._short(group, element, vr.encode(), length)
 
     def _by_pydicom(self, element: Any, charset: Encodings) -> bytes:
-        """Return the bytes of an element that is no sequence.
+        """Return the bytes of an element that is not a sequence.
 
-        Whatever pydicom raises in one grows by half with each level of items: 14 of them were gigabytes.
+        pydicom's exceptions in sequences grow by half with each level of items: 14 levels took gigabytes.
         """
         buffer = self._buffer()
         write_data_element(buffer, element, list(charset))
@@ -280,7 +280,7 @@ class ElementWriter:
 
 
 class _DigestWriter(ElementWriter):
-    """Writes what digests are made of: raw elements as they are, text in UTF-8."""
+    """Writes the input of digests: raw elements as they are, text in UTF-8."""
 
     def parts(self, dataset: Dataset, tags: list[BaseTag], around: Encodings = ASCII) -> list[bytes]:
         parts: list[bytes] = []
@@ -296,9 +296,9 @@ _FOR_DIGESTS = _DigestWriter(implicit=False, little=True)
 
 
 def value_bytes(element: Any) -> bytes:
-    """Return bytes of an element that is not raw which tell its value from others; nothing is changed.
+    """Return bytes that identify the value of an element that is not raw, without changing it.
 
-    Text is in UTF-8, whatever the instance is written in.
+    Text is in UTF-8, whatever the instance's character set.
     """
     if element.is_empty:
         return b""

@@ -1,7 +1,7 @@
-"""Reading of ordinary files: little endian, element after element of known length.
+"""Reads ordinary files: little endian, elements of known length.
 
-pydicom reads anything; this reads most files in half the time, and leaves to pydicom what is not
-ordinary, down to the element where it begins. The result is what pydicom's own reader gives.
+This reads most files in half of pydicom's time. pydicom continues at the first element that is not ordinary.
+The result is the same as from pydicom's own reader.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ _IMPLICIT = Struct("<HHL").unpack_from
 
 
 def _empty_value(vr: str | None) -> bytes | None:
-    """Return what pydicom gives a raw element without a value."""
+    """Return pydicom's value of an empty raw element."""
     return cast("bytes | None", empty_value_for_VR(vr, raw=True))
 
 
@@ -47,12 +47,12 @@ _NOT_PLAIN = frozenset({ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian})
 
 
 def read_fast(data: bytes, stream: BytesIO, stop_when: StopWhen) -> FileDataset | None:
-    """Read a Part 10 file; None where pydicom must find out how.
+    """Read a Part 10 file; None if pydicom has to find out how.
 
     Args:
         data: the whole file.
-        stream: over the same bytes; pydicom goes on with it at the first element of unknown length.
-        stop_when: what pydicom asks of every element that it reads.
+        stream: over the same bytes; pydicom continues with it at the first element of undefined length.
+        stop_when: pydicom's callback for every element.
 
     Raises:
         Failed: `truncated`, an element ends beyond the file.
@@ -92,10 +92,10 @@ def read_fast(data: bytes, stream: BytesIO, stop_when: StopWhen) -> FileDataset 
 
 
 def is_cut(rest: bytes, last: int) -> bool:
-    """Say whether bytes behind the last element, too few for another one, are part of one.
+    """Return whether trailing bytes, too few for an element, are the beginning of one.
 
-    Line ends, Ctrl-Z, blanks and zeros are what transfers of texts and tapes add, unless they can be the
-    group of an element that follows.
+    Text transfers and tapes add line ends, Ctrl-Z, blanks and zeros; these may also be the group of a next
+    element.
 
     Args:
         rest: one to seven bytes, or none.
@@ -139,7 +139,7 @@ def _read_explicit(data: bytes, at: int, elements: Elements, first_group: int, l
 
 
 def _read_implicit(data: bytes, at: int, elements: Elements, first_group: int, last_group: int) -> int | None:
-    """Do as `_read_explicit` does, where no VR is written."""
+    """Do as `_read_explicit` does, for implicit VR."""
     size = len(data)
     if data[at + 4 : at + 6].isalpha():  # a VR all the same
         return None

@@ -1,4 +1,4 @@
-"""DICOM files as bytes: reading whatever an archive holds, writing Part 10."""
+"""Reads DICOM files from bytes, in all forms that archives have, and writes Part 10."""
 
 import copy
 import re
@@ -52,7 +52,7 @@ _PIXEL_DATA, _NUMBER_OF_FRAMES = 0x7FE00010, 0x00280008
 _FRAGMENTS_END = b"\xfe\xff\xdd\xe0" + bytes(4)  # PS3.5 A.4
 _PREFIX_AT = 128
 BLANK_PREAMBLE = bytes(_PREFIX_AT)
-_META_WITHIN = 1 << 16  # where a file meta group ends, whatever private information it holds
+_META_WITHIN = 1 << 16  # the end of a file meta group, with or without private information
 _REQUIRED = {_SOP_INSTANCE_UID: "no_sop_instance_uid", _SOP_CLASS_UID: "no_sop_class_uid"}
 
 
@@ -72,7 +72,7 @@ class Encoded:
     encapsulated: bytes = b""
 
 
-# How a multipart message ends or goes on behind a part (RFC 2046 5.1.1), and what fills a record.
+# The boundary after a part of a multipart message (RFC 2046 5.1.1), and the padding of a record.
 _BOUNDARY = re.compile(rb"\r?\n--[0-9A-Za-z'()+_,./:=? -]{0,71}[0-9A-Za-z'()+_,./:=?-](?:\r?\n)?\Z")
 _LONGEST_BOUNDARY, _FILLING, _SHORTEST_ELEMENT = 80, b"\r\n\x1a ", 8  # bytes
 
@@ -83,8 +83,8 @@ def read_dicom(
 ) -> FileDataset:
     """Read one instance: Part 10 with or without preamble, or a bare dataset (PS3.10 7).
 
-    What a transfer left behind it (the boundary of a multipart message, a record filled up) is no part of it,
-    and fragments of pixel data may lack the delimiter behind them if there is one for each frame at least.
+    Remains of a transfer after it (the boundary of a multipart message, padding of a record) are ignored, and
+    fragments of pixel data may lack the final delimiter if there is at least one per frame.
 
     Args:
         data: the whole file.
@@ -109,7 +109,7 @@ def read_dicom(
 
 
 def _other_ends(data: bytes) -> Iterator[tuple[bytes, bool]]:
-    """Yield a file as it may have been meant, and whether its last fragments got a delimiter here."""
+    """Yield possible readings of a file, each with whether a final delimiter was added."""
     part = _without_additions(data)
     if len(part) < len(data):
         yield part, False
@@ -119,9 +119,9 @@ def _other_ends(data: bytes) -> Iterator[tuple[bytes, bool]]:
 
 
 def _has_a_fragment_for_each_frame(dataset: FileDataset) -> bool:
-    """Say whether pixel data are the last element, and of as many fragments as frames behind their table.
+    """Return whether pixel data are the last element and have a fragment per frame after their table.
 
-    Whether each frame is whole shows when it is looked at.
+    Decoding shows whether each frame is complete.
     """
     element: Any = dataset._dict.get(BaseTag(_PIXEL_DATA))
     if element is None or max(dataset._dict) != _PIXEL_DATA or not isinstance(element.value, bytes):
@@ -136,7 +136,7 @@ def _has_a_fragment_for_each_frame(dataset: FileDataset) -> bool:
 
 
 def _without_additions(data: bytes) -> bytes:
-    """Return a file without a boundary behind it, or else without what fills a record.
+    """Return a file without a trailing boundary, or else without the padding of a record.
 
     Fewer bytes than an element has may be the beginning of one: see `fast_reader.is_cut`.
     """
@@ -171,9 +171,9 @@ def _read_whole(data: bytes, max_inflated_bytes: int, max_elements: int) -> File
 
 @failing_if_malformed
 def copy_of(dataset: Dataset) -> Dataset:
-    """Return a deep copy, in which every VR is one VR.
+    """Return a deep copy in which every VR is definite.
 
-    pydicom leaves two open (`OB or OW`, `US or SS`) in what is set by keyword, until it writes.
+    pydicom leaves two possibilities (`OB or OW`, `US or SS`) in elements set by keyword, until it writes.
 
     Raises:
         Failed: `unreadable`: nothing says which one holds.
@@ -190,12 +190,12 @@ def encode(dataset: Dataset, needs_uids: bool = True) -> Encoded:
 
     Args:
         dataset: one clean instance; becomes UTF-8 where its character set cannot hold all of its text.
-        needs_uids: refuse a dataset that no valid file can be made of, for want of its UIDs.
+        needs_uids: refuse a dataset without the UIDs that a valid file needs.
 
     Raises:
         Quarantined: `no_sop_instance_uid` or `no_sop_class_uid`; PS3.10 7.1 wants both in the meta.
-            `character_set`: nobody can say which letters its text has.
-        Failed: `unreadable`: a value cannot be written as what it claims to be.
+            `character_set`: the letters of its text are unknown.
+        Failed: `unreadable`: a value cannot be written in its VR.
     """
     for tag, reason in _REQUIRED.items():
         value = text_of(dataset, tag)
@@ -225,7 +225,7 @@ def encode(dataset: Dataset, needs_uids: bool = True) -> Encoded:
 
 
 def transfer_syntax_of(dataset: Dataset) -> UID:
-    """Return the transfer syntax the file says, or the one its encoding shows where it says none."""
+    """Return the transfer syntax that the file declares, or else the one its encoding shows."""
     meta = getattr(dataset, "file_meta", None)
     named = text_of(meta, _TRANSFER_SYNTAX_UID) if meta is not None else ""
     if named:
@@ -239,7 +239,7 @@ def transfer_syntax_of(dataset: Dataset) -> UID:
 
 
 def _open_end_if_compressed(dataset: Dataset, syntax: UID) -> DataElement | RawDataElement | None:
-    """Give pixel data the length that PS3.5 A.4 wants of them, undefined if compressed; return them."""
+    """Give pixel data the length required by PS3.5 A.4, undefined if compressed; return them."""
     pixel_data = dataset._dict.get(BaseTag(LAST_PIXEL_TAG))
     if isinstance(pixel_data, DataElement):  # raw elements already say how they were encoded
         pixel_data.is_undefined_length = syntax.is_compressed
@@ -247,7 +247,7 @@ def _open_end_if_compressed(dataset: Dataset, syntax: UID) -> DataElement | RawD
 
 
 def _starts_like_a_dataset(data: bytes) -> bool:
-    """Say whether the first tag is of group 0002 or 0008, in either byte order."""
+    """Return whether the first tag is of group 0002 or 0008, in either byte order."""
     return len(data) >= 12 and data[:2] in (b"\x02\0", b"\x08\0", b"\0\x08")
 
 
@@ -274,7 +274,7 @@ def _parse(data: bytes, watch: "_Truncation", max_inflated_bytes: int, max_eleme
         dataset.file_meta.TransferSyntaxUID = transfer_syntax_of(dataset)
     first = next(iter(dataset._dict.values()), None)
     if isinstance(first, RawDataElement) and first.is_implicit_VR:
-        # Some writers say an explicit syntax and write implicit VR; tell pydicom how it really is.
+        # Some writers declare an explicit syntax and write implicit VR; tell pydicom which it is.
         dataset.set_original_encoding(True, True, dataset._character_set)
     dataset.filename = None
     dataset.buffer = None
@@ -302,9 +302,9 @@ def _read_deflated(data: bytes, meta: FileDataset, max_inflated_bytes: int, max_
 
 
 class _Truncation:
-    """Watches pydicom read: an element that ends beyond the file means the file was cut.
+    """Watches pydicom read: an element that ends beyond the file shows that the file was cut.
 
-    pydicom itself drops such an element or keeps what there is of it, with a warning at most.
+    pydicom itself drops such an element, or keeps a part of it, at most with a warning.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -340,7 +340,7 @@ def _is_directory(dataset: FileDataset) -> bool:
 
 
 def clean_file_meta(dataset: Dataset) -> FileMetaDataset:
-    """Build the file meta group anew: AE titles and private information of the source do not pass."""
+    """Build a new file meta group, without the source's AE titles and private information."""
     texts = {
         0x00020002: ("UI", text_of(dataset, _SOP_CLASS_UID)),
         0x00020003: ("UI", text_of(dataset, _SOP_INSTANCE_UID)),

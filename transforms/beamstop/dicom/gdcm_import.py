@@ -6,10 +6,10 @@ from importlib.util import find_spec
 
 
 def import_gdcm_beside_dl() -> None:
-    """Import gdcm where it would take something else for the module `dl` of Python 2, and fail.
+    """Import gdcm if it would take a folder for Python 2's module `dl` and fail.
 
-    It asks for one when it is imported, which pydicom's pixel modules do, and finds any folder of that name
-    on the path. Where there is none, gdcm is left to whoever needs it.
+    gdcm imports `dl`, and finds any folder of that name on the path. pydicom's pixel modules import gdcm.
+    Without such a folder, this does nothing.
     """
     if "gdcm" in sys.modules or "dl" in sys.modules or find_spec("dl") is None:
         return

@@ -1,4 +1,4 @@
-"""Limits of what one instance may ask of a machine."""
+"""Limits on what one instance may demand of a machine."""
 
 from dataclasses import dataclass
 
@@ -9,19 +9,19 @@ from beamstop.dicom.elements import MALFORMED
 from beamstop.errors import Failed
 
 MAX_DEPTH = 100  # items in items; real objects stay below 15
-DEEPEST = 150  # that may be asked for: what Python's stack allows for
+DEEPEST = 150  # largest allowed setting: the limit of Python's stack
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What is beyond them is failed, not worked on.
+    """Instances beyond them are failed without further work.
 
     Attributes:
         bytes: of a source, and of a deflated dataset when inflated.
         frames: of an instance.
         pixels: rows times columns.
-        seconds: for an instance, from reading to writing; asked between steps and between pictures.
+        seconds: for an instance, from reading to writing; checked in every loop.
         decoder_memory: megabytes of the process that decodes compressed frames.
         elements: of an instance, items among them, at all depths together.
         depth: items in items, `DEEPEST` at most.
@@ -42,7 +42,7 @@ DEFAULT_LIMITS = Limits()
 def check_limits(dataset: Dataset, limits: Limits) -> None:
     """Check what the header claims of the pixels, before anything of that size is allocated.
 
-    A number that cannot be read is no matter of this check: decoding refuses it.
+    Unreadable numbers are left to decoding, which refuses them.
 
     Raises:
         Failed: `too_large`, naming the attributes.

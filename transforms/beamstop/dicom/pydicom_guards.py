@@ -1,8 +1,8 @@
-"""Guards around pydicom: inside a call of ours it logs and warns nothing, and an element needs an end.
+"""Guards around pydicom: inside our calls it neither logs nor warns, and every element needs an end.
 
-pydicom's messages quote values, and nothing of a dataset may reach a log. The program that imports beamstop
-may use pydicom for itself, though, also in another thread. So the guards are installed at the first call of
-ours, never at import, and they act only in threads that are inside one.
+pydicom's messages quote values, and no value may reach a log. But a program that imports beamstop may use
+pydicom for itself, also in another thread. So the guards are installed by our first call, never at import,
+and act only in threads that are inside one of our calls.
 """
 
 import logging
@@ -18,7 +18,7 @@ from pydicom.fileutil import read_undefined_length_value
 from beamstop.dicom.deadline import check_time
 from beamstop.errors import Failed
 
-# The loggers that pydicom's modules write to, those of modules that are not imported yet among them.
+# The loggers of pydicom's modules, including modules not imported yet.
 _LOGGERS = (
     "pydicom",
     "pydicom.pixels.decoders.base",
@@ -28,7 +28,7 @@ _LOGGERS = (
 
 
 class _Calls(threading.local):
-    """How many calls of ours this thread is inside of."""
+    """How many of our calls this thread is inside."""
 
     depth = 0
 
@@ -39,7 +39,7 @@ class _OutsideOurCalls(logging.Filter):
 
 
 class _InsideOurCalls:
-    """Stands where a filter of warnings has the pattern of a module."""
+    """Takes the place of a module pattern in a warnings filter."""
 
     def match(self, module: str) -> bool:
         return _CALLS.depth > 0
@@ -67,7 +67,7 @@ _GUARD = _Guard()
 
 
 def guarded() -> _Guard:
-    """Guard what is done inside, or, as a decorator, in a function; calls may be nested.
+    """Guard a block, or, as a decorator, a function; may be nested.
 
     Inside, pydicom's log records and all warnings are dropped, and pydicom raises `Failed`, reason
     `truncated`, on an element of undefined length that never ends, and `too_slow` where no time is left.
@@ -76,34 +76,33 @@ def guarded() -> _Guard:
 
 
 def _install() -> None:
-    """Install the guards, or again those that the host has taken out since."""
-    if warnings.filters and warnings.filters[0] is _NO_WARNINGS:  # so the others stand, too
+    """Install the guards, including those that the host program has removed since."""
+    if warnings.filters and warnings.filters[0] is _NO_WARNINGS:  # then the others are installed, too
         return
     with _LOCK:
         for name in _LOGGERS:
-            logging.getLogger(name).addFilter(_NO_RECORDS)  # does nothing where it is there
+            logging.getLogger(name).addFilter(_NO_RECORDS)  # does nothing if it is installed
         vars(filereader)[read_undefined_length_value.__name__] = _read_or_fail
         vars(filereader)[read_sequence_item.__name__] = _read_in_time
         while _NO_WARNINGS in warnings.filters:
             warnings.filters.remove(_NO_WARNINGS)  # type: ignore[attr-defined]
-        # The module has no way to add a filter that looks at threads: one that fits nothing makes the place.
+        # The module cannot filter by thread, so a filter that matches nothing holds the place.
         warnings.filterwarnings("ignore", module="(?!)")
         warnings.filters[0] = _NO_WARNINGS  # type: ignore[index]
 
 
 def _read_in_time(*arguments: Any, **named: Any) -> Any:
-    """Read an item of a sequence; inside a call of ours only if there is time left."""
+    """Read an item of a sequence; inside our calls, only if there is time left."""
     if _CALLS.depth:
         check_time()
     return read_sequence_item(*arguments, **named)
 
 
 def _read_or_fail(*arguments: Any, **named: Any) -> bytes | None:
-    """Read an element of undefined length; inside a call of ours one without an end is the last.
+    """Read an element of undefined length; inside our calls, raise if it has no end.
 
-    pydicom searches the rest of the bytes for the end of each. Where there is none and the element is in an
-    item, it drops the element, warns, and goes on behind its head: time by the square of the size, and data
-    lost without a word.
+    pydicom searches all remaining bytes for the end of each. If there is none and the element is in an item,
+    pydicom drops the element, warns, and continues after its header: quadratic time, and lost data.
     """
     try:
         return read_undefined_length_value(*arguments, **named)

@@ -18,7 +18,7 @@ def tag_text(tag: int) -> str:
 
 @lru_cache(maxsize=65536)
 def tag_name(tag: int) -> str:
-    """Return the keyword of a tag, or the tag itself where there is none.
+    """Return the keyword of a tag, or the tag itself if it has none.
 
     >>> tag_name(0x00100010), tag_name(0x00110010)
     ('PatientName', '(0011,0010)')
@@ -57,5 +57,5 @@ def creator_text(element: Any) -> str:
 
 
 def is_private_creator(tag: int) -> bool:
-    """Say whether a tag is one that reserves a private block: odd group, element 0010-00FF."""
+    """Return whether a tag is one that reserves a private block: odd group, element 0010-00FF."""
     return bool(tag & 0x10000) and 0x10 <= tag & 0xFFFF <= 0xFF

@@ -22,10 +22,10 @@ class Place(NamedTuple):
     Attributes:
         dataset: the dataset or item that has it.
         tag: of the element.
-        element: as pydicom holds it: raw where nobody has converted it.
+        element: as pydicom holds it: raw if it was not converted.
         path: tags from the top level to it, item numbers left out.
         label: the same in keywords, item numbers included; tag numbers of private elements.
-        around: private creators of the sequences around it; empty where none of them is private.
+        around: private creators of the sequences around it; empty if none of them is private.
     """
 
     dataset: Dataset
@@ -58,7 +58,7 @@ class Place(NamedTuple):
 def walk(dataset: Dataset, enters: Callable[[Place], bool] = lambda place: True) -> Iterator[Place]:
     """Yield every element in the order of tags, a sequence before what is in it.
 
-    Raw elements stay raw, but for the sequences that are entered.
+    Raw elements stay raw, except sequences that are entered.
 
     Args:
         dataset: may be changed while it is walked, as long as the elements yet to come stay.

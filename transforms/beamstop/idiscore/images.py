@@ -59,7 +59,7 @@ class PIILocation:
         object.__setattr__(self, "criterion", made)
 
     def exists_in(self, dataset: Dataset) -> bool:
-        """Say whether an instance has it.
+        """Return whether an instance has it.
 
         Raises:
             Quarantined: `attributes_uncertain`: the criterion cannot be asked, for want of an attribute.

@@ -60,7 +60,7 @@ class SafePrivateDefinition:
             yield from block.rules()
 
     def is_safe(self, element: DataElement, dataset: Dataset) -> bool:
-        """Say whether a private element of a dataset may stay."""
+        """Return whether a private element of a dataset may stay."""
         creator = element.private_creator
         return any(
             block.criterion is None or block.criterion(dataset)

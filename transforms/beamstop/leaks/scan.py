@@ -145,7 +145,7 @@ class LeakScan:
         return scan
 
     def may_hold(self, data: bytes) -> bool:
-        """Say whether any needle may be in there, in any encoding."""
+        """Return whether any needle may be in there, in any encoding."""
         if any(map(self._finds, one_byte_forms(data))) or any(self._spelled.matches(data)):
             return True
         return any(self._finds(form) or any(self._spelled.matches(form)) for form in self._normal_forms(data))
@@ -244,7 +244,7 @@ def _counts(raw: bytes, folded: bytes, start: int, end: int) -> bool:
 
 
 def _is_word(raw: bytes, folded: bytes, start: int, end: int) -> bool:
-    """Say whether no letters stand beside a word but what may be no part of it."""
+    """Return whether no letters stand beside a word but what may be no part of it."""
     return _stands_alone(raw, start, end, _LETTERS)
 
 
@@ -263,7 +263,7 @@ def _runs_of_utf_8(data: bytes) -> Iterator[re.Match[bytes]]:
 def _begins_form(
     words: set[str], stems: tuple[str, ...], raw: bytes, folded: bytes, start: int, end: int
 ) -> bool:
-    """Say whether what stands there is a leading part of one of some words, or a stem with an ending."""
+    """Return whether what stands there is a leading part of one of some words, or a stem with an ending."""
     before = raw[max(0, start - _BEFORE - 1) : start]
     if len(before) > _BEFORE and _LETTERS.issuperset(before):
         return False
@@ -282,7 +282,7 @@ def _stands_alone(raw: bytes, start: int, end: int, kind: frozenset[int]) -> boo
 
 
 def _is_number(raw: bytes, folded: bytes, start: int, end: int) -> bool:
-    """Say whether no digits stand beside a number but leading zeros, nor a decimal point."""
+    """Return whether no digits stand beside a number but leading zeros, nor a decimal point."""
     while start and raw[start - 1] == _ZERO:
         start -= 1
     before = raw[max(0, start - _BEFORE - 1) : start]
@@ -303,7 +303,7 @@ def _is_in_phrase(words: Words, raw: bytes, folded: bytes, start: int, end: int)
 
 
 def _is_in_pieces(pieces: Words, raw: bytes, folded: bytes, start: int, end: int) -> bool:
-    """Say whether the pieces of a name that lost letters stand there, near one another."""
+    """Return whether the pieces of a name that lost letters stand there, near one another."""
     reach = sum(map(len, pieces)) + len(pieces) * _LONGEST_LOSS
     window = raw[max(0, start - reach) : end + reach].lower()
     gap = rb"[\x00-\xff]{0,%d}" % _LONGEST_LOSS
@@ -311,7 +311,7 @@ def _is_in_pieces(pieces: Words, raw: bytes, folded: bytes, start: int, end: int
 
 
 def _is_in_short_date(raw: bytes, folded: bytes, start: int, end: int) -> bool:
-    """Say whether a year of two digits or of an era is part of a date."""
+    """Return whether a year of two digits or of an era is part of a date."""
     window = folded[max(0, start - _SHORT_WINDOW) : end + _SHORT_WINDOW]
     if window.isdigit():  # within a UID
         return False
@@ -333,7 +333,7 @@ def _in_half_width(match: re.Match[bytes]) -> bytes:
 def _is_in_date(
     days: frozenset[date], packed: frozenset[bytes], raw: bytes, folded: bytes, start: int, end: int
 ) -> bool:
-    """Say whether a year is part of one of the days; packed ones alone are looked for as numbers."""
+    """Return whether a year is part of one of the days; packed ones alone are looked for as numbers."""
     if folded[start : start + len("20040826")] in packed:  # a time follows
         return _is_number(raw, folded, start, len(raw))
     window = folded[max(0, start - _WINDOW) : end + _WINDOW]

@@ -243,7 +243,7 @@ class _Judge:
 
 
 def _is_phrase(folded: str, places: list[int], words: Words) -> bool:
-    """Say whether letters at some places are words, not too far apart, and nothing stands beside them."""
+    """Return whether letters at some places are words, not too far apart, and nothing stands beside them."""
     first, last = places[0], places[-1] + 1
     if folded[max(0, first - 1) : first].isalnum() or folded[last : last + 1].isalnum():
         return False
@@ -255,7 +255,7 @@ def _is_phrase(folded: str, places: list[int], words: Words) -> bool:
 
 
 def _is_phone(text: str, places: list[int]) -> bool:
-    """Say whether digits at some places are a telephone number, behind a country code or a zero or not."""
+    """Return whether digits at some places are a telephone number, behind a country code or a zero or not."""
     first, last = places[0], places[-1] + 1
     return (
         all(behind - before <= 1 + _WIDEST_PHONE_GAP for before, behind in pairwise(places))
@@ -313,7 +313,7 @@ def _element_texts(dataset: Dataset, encodings: tuple[str, ...]) -> Iterator[tup
 
 
 def _is_text(vr: str, value: bytes) -> bool:
-    """Say whether a value may hold words: whatever its VR, unless it is made of numbers (rule 13)."""
+    """Return whether a value may hold words: whatever its VR, unless it is made of numbers (rule 13)."""
     return vr not in _WRITTEN_NUMBERS or not _NUMBERS.fullmatch(value)
 
 

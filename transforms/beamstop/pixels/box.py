@@ -64,7 +64,7 @@ class Box:
         return inside if inside.width and inside.height else None
 
     def holds(self, other: "Box") -> bool:
-        """Say whether another box lies wholly inside."""
+        """Return whether another box lies wholly inside."""
         inside_across = self.x <= other.x and other.right <= self.right
         return inside_across and self.y <= other.y and other.bottom <= self.bottom
 

@@ -68,7 +68,7 @@ def end_of(codestream: bytes) -> int:
 
 
 def is_lossy(codestream: bytes) -> bool:
-    """Say whether a codestream was written with loss; one that cannot be read was not, as far as is known.
+    """Return whether a codestream was written with loss; one that cannot be read was not, as far as is known.
 
     DCT-based JPEG is lossy (ISO/IEC 10918-1 B.2.2), JPEG-LS by its NEAR (ISO/IEC 14495-1 C.2.3), JPEG 2000
     and HTJ2K by the irreversible wavelet (ISO/IEC 15444-1 A.6.1).

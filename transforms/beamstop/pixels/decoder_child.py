@@ -165,7 +165,7 @@ def _conformed(cells: Cells, stated: PixelDescription) -> Cells:
 
 
 def _agree(one: Cells, other: Cells, stated: PixelDescription) -> bool:
-    """Say whether two decoders see the same: to the bit, or where they may round, in the means of blocks.
+    """Return whether two decoders see the same: to the bit, or where they may round, in the means of blocks.
 
     Luminance is compared in smaller blocks than colour, which decoders enlarge in their own ways where it is
     subsampled.

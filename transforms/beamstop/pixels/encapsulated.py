@@ -306,7 +306,7 @@ class _EncapsulatedFrames(Frames):
 
 
 def _is_chosen(dataset: Dataset, identity: Identity | None) -> bool:
-    """Say whether this is one instance in so many; who makes a file cannot tell without the key."""
+    """Return whether this is one instance in so many; who makes a file cannot tell without the key."""
     uid = str(dataset.get("SOPInstanceUID") or "")
     return identity is None or identity.digest("second decoder", uid)[0] % _ONE_IN == 0
 
@@ -319,7 +319,7 @@ def _grown(area: Mask, reach: int) -> Mask:
 
 
 def _size_agrees(codestream: bytes, rows: int, columns: int) -> bool:
-    """Say whether a codestream claims the size the header does, before a decoder allocates it."""
+    """Return whether a codestream claims the size the header does, before a decoder allocates it."""
     if codestream.startswith(b"\xff\xd8"):
         return jpeg_size(codestream) == (rows, columns)
     start = codestream.find(b"\xff\x4f\xff\x51", 0, 4096)

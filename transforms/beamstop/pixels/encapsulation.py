@@ -133,5 +133,5 @@ def _is_start(fragment: Fragment) -> bool:
 
 
 def _is_cut(item: memoryview, length: int) -> bool:
-    """Say whether a stated length leaves out more of an item than the byte that makes it even."""
+    """Return whether a stated length leaves out more of an item than the byte that makes it even."""
     return not len(item) - 1 <= length <= len(item)

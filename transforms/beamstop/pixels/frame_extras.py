@@ -82,7 +82,7 @@ def clean_frames(dataset: Dataset, clean_profile: Cleaner) -> int:
 
 
 def has_extras(dataset: Dataset, clean_profile: Cleaner) -> bool:
-    """Say whether compressed frames carry anything beside their pictures.
+    """Return whether compressed frames carry anything beside their pictures.
 
     Raises:
         PixelError: see `clean_frames`.

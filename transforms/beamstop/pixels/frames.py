@@ -65,7 +65,7 @@ def refuse_fragments(dataset: Dataset) -> None:
 
 
 def is_video(syntax: str) -> bool:
-    """Say whether a transfer syntax is one of video: frames are not coded one by one."""
+    """Return whether a transfer syntax is one of video: frames are not coded one by one."""
     return _VIDEO.fullmatch(syntax) is not None
 
 

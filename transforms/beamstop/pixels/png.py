@@ -150,7 +150,7 @@ def encode_png(picture: Picture, sha256: str) -> bytes:
 
 
 def is_ours(data: bytes) -> bool:
-    """Say whether a file was made by `encode_png`.
+    """Return whether a file was made by `encode_png`.
 
     >>> is_ours(encode_png(np.zeros((2, 2), np.uint8), "ab")), is_ours(b"theirs")
     (True, False)

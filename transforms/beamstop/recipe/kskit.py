@@ -68,7 +68,7 @@ class KskitRecipe:
 
 
 def is_kskit_recipe(document: Mapping[Any, Any]) -> bool:
-    """Say whether a document looks like one of the two forms, right or wrong.
+    """Return whether a document looks like one of the two forms, right or wrong.
 
     >>> is_kskit_recipe({"0x00100010": ["PatientName", "PN", "EFFACER"]})
     True

@@ -58,7 +58,7 @@ _KIN = {
 
 
 def has_no_place(path: tuple[int, ...], is_bytes: bool, sop_class: str) -> bool:
-    """Say whether bulk data, or a sequence of waveforms, stand where the standard has none.
+    """Return whether bulk data, or a sequence of waveforms, stand where the standard has none.
 
     Args:
         path: tags from the top level to the attribute, a standard one.
@@ -77,7 +77,7 @@ def has_no_place(path: tuple[int, ...], is_bytes: bool, sop_class: str) -> bool:
 
 
 def is_unseen_picture(path: tuple[int, ...]) -> bool:
-    """Say whether an attribute is of a picture that nobody looks at, and that no module has.
+    """Return whether an attribute is of a picture that nobody looks at, and that no module has.
 
     Those are pixel data and overlays in items, but for an icon's own pixels; and what stood in groups 7Fxx
     before the standard retired it.
@@ -270,7 +270,7 @@ def _segments_end(numbers: list[int], entries: int, width: int) -> int | None:
 
 
 def _is_noise(numbers: NDArray[Any]) -> bool:
-    """Say whether many numbers turn up and down more often than any curve, as lines of a picture do."""
+    """Return whether many numbers turn up and down more often than any curve, as lines of a picture do."""
     if len(numbers) <= _FEW_ENTRIES:
         return False
     steps = np.sign(np.diff(numbers.astype(np.int64)))

@@ -28,7 +28,7 @@ class Criterion:
         self._fits = parse_criterion(text)
 
     def __call__(self, dataset: Dataset) -> bool:
-        """Say whether a dataset fits."""
+        """Return whether a dataset fits."""
         return self._fits(dataset)
 
     def __str__(self) -> str:

@@ -60,7 +60,7 @@ def shift_dt(value: str, days: int) -> str | None:
 
 
 def is_over_age(birth: str, days: Iterable[date]) -> bool:
-    """Say whether somebody born on a DA value was over 89 on the last of some days.
+    """Return whether somebody born on a DA value was over 89 on the last of some days.
 
     >>> is_over_age("19270101", [date(2016, 12, 31)]), is_over_age("19270101", [date(2017, 1, 1)])
     (False, True)

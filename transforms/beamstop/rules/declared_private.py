@@ -44,7 +44,7 @@ def blocks_in(dataset: Dataset) -> set[Block]:
 
 
 def is_about(item: Dataset, blocks: set[Block]) -> bool:
-    """Say whether an item of the sequence is about one of some blocks."""
+    """Return whether an item of the sequence is about one of some blocks."""
     return _block(item) in blocks
 
 

@@ -54,7 +54,7 @@ def upheld(dataset: Dataset) -> list[int]:
 
 
 def is_upheld(dataset: Dataset, tag: int) -> bool:
-    """Say whether what an attribute is there for has a value."""
+    """Return whether what an attribute is there for has a value."""
     if tag == _FRAME_INCREMENT_POINTER:
         named = _named(dataset)
         return bool(named) and all(it in dataset._dict for it in named)

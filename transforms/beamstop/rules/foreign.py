@@ -13,7 +13,7 @@ from beamstop.rules.operators import CannotCleanError, Context, GuardBirthDate, 
 
 @lru_cache(maxsize=1024)
 def is_foreign(kind: type) -> bool:
-    """Say whether a class is somebody else's."""
+    """Return whether a class is somebody else's."""
     return kind.__module__.partition(".")[0] != "beamstop"
 
 

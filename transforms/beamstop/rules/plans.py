@@ -82,7 +82,7 @@ _IMAGE_PIXEL_ELEMENTS = (range(0x0002, 0x0122), range(0x1040, 0x1224))  # how to
 
 
 def is_unknown(tag: int) -> bool:
-    """Say whether PS3.6 has no attribute of this tag any more: it never had one, or retired it.
+    """Return whether PS3.6 has no attribute of this tag any more: it never had one, or retired it.
 
     >>> [is_unknown(tag) for tag in (0x00080060, 0x00284000, 0x00091001)]
     [False, True, True]
@@ -210,7 +210,7 @@ class Planner:
         return isinstance(self._kept_plan((BIRTH_DATE,)).operator, GuardBirthDate)
 
     def keeps(self, path: tuple[int, ...]) -> bool:
-        """Say whether an attribute stays as it is, and no sequence around it is removed.
+        """Return whether an attribute stays as it is, and no sequence around it is removed.
 
         Args:
             path: tags from the top level to it.
@@ -408,7 +408,7 @@ class Planner:
 
 
 def _is_disguised(tag: int, vr: str) -> bool:
-    """Say whether a file has text, a name, a date or a UID where the standard has numbers or bytes."""
+    """Return whether a file has text, a name, a date or a UID where the standard has numbers or bytes."""
     if vr not in _TELLING_VRS or tag & 0x10000 or not dictionary_has_tag(tag):
         return False
     return (NUMBER_VRS | BYTES_VRS).issuperset(dictionary_VR(tag).split(" or "))

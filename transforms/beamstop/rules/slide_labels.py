@@ -15,7 +15,7 @@ _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 
 def shows_slide_label(dataset: Dataset) -> bool:
-    """Say whether an instance is a label or overview of a slide, or says that it shows a label.
+    """Return whether an instance is a label or overview of a slide, or says that it shows a label.
 
     A volume and its thumbnail show none, unless Specimen Label in Image is YES.
     """

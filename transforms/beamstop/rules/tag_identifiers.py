@@ -39,7 +39,7 @@ class Identifier(ABC):
 
     @abstractmethod
     def matches(self, tag: int, creator: str | None = None) -> bool:
-        """Say whether an attribute fits; `creator` is the private creator of its block, if any."""
+        """Return whether an attribute fits; `creator` is the private creator of its block, if any."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ class TagPath(Identifier):
     def fits(
         self, path: tuple[int, ...], creator: str | None = None, around: tuple[str | None, ...] = ()
     ) -> bool:
-        """Say whether a path from the top level ends like this one.
+        """Return whether a path from the top level ends like this one.
 
         Args:
             path: tags from the top level to an attribute.

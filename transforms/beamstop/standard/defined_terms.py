@@ -22,7 +22,7 @@ def _terms() -> dict[int, frozenset[str]]:
 
 
 def is_defined_term(tag: int, value: str) -> bool:
-    """Say whether a value is a term that the standard defines for an attribute, wherever it is used.
+    """Return whether a value is a term that the standard defines for an attribute, wherever it is used.
 
     A code string looks like a term whatever it holds: nothing keeps a station from writing a name there.
 
@@ -41,7 +41,7 @@ def _body_parts() -> re.Pattern[str]:
 
 
 def is_body_part(word: str) -> bool:
-    """Say whether a word is a term of Body Part Examined (PS3.16 Annex L), or several of them joined.
+    """Return whether a word is a term of Body Part Examined (PS3.16 Annex L), or several of them joined.
 
     >>> is_body_part("headneck"), is_body_part("HEADANDNECK"), is_body_part("MEIER")
     (True, True, False)

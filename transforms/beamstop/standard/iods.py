@@ -48,7 +48,7 @@ def _types_of_iod(iod: str) -> dict[int, str]:
 
 
 def is_known(sop_class_uid: str) -> bool:
-    """Say whether the IOD of this SOP class is in the table.
+    """Return whether the IOD of this SOP class is in the table.
 
     >>> is_known("1.2.840.10008.5.1.4.1.1.2"), is_known("1.2.3")
     (True, False)

@@ -47,7 +47,7 @@ def _class_tags() -> frozenset[int]:
 
 
 def is_registered(uid: str) -> bool:
-    """Say whether the standard lists a UID: a SOP class, a coding scheme, a context group and so on.
+    """Return whether the standard lists a UID: a SOP class, a coding scheme, a context group and so on.
 
     >>> [is_registered(uid) for uid in ("1.2.840.10008.1.2.4.112", "1.2.840.10008.6.1.308", "1.2.3")]
     [True, True, False]
@@ -56,7 +56,7 @@ def is_registered(uid: str) -> bool:
 
 
 def is_well_known_uid(uid: str, tag: int = 0) -> bool:
-    """Say whether a UID is the standard's and hence nobody's.
+    """Return whether a UID is the standard's and hence nobody's.
 
     Args:
         uid: without padding.
@@ -76,7 +76,7 @@ def is_well_known_uid(uid: str, tag: int = 0) -> bool:
 
 
 def is_standard_sop_class(uid: str) -> bool:
-    """Say whether PS3.4 defines a SOP class, or may do so in a newer edition.
+    """Return whether PS3.4 defines a SOP class, or may do so in a newer edition.
 
     >>> [is_standard_sop_class(f"1.2.840.10008.{end}") for end in ("5.1.4.1.1.2", "5.1.4.1.1.999.2", "1.2.1")]
     [True, True, False]

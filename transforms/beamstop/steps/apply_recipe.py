@@ -413,7 +413,7 @@ class _Walk:
             self._act(dataset, element, here, label, plan, creator)
 
     def _is_a_value(self, element: Element, grammar: re.Pattern[str]) -> bool:
-        """Say whether a number, time or age is one, and none that tells who or when: an own id or date."""
+        """Return whether a number, time or age is one, and none that tells who or when: an own id or date."""
         text = _plain_text(element)
         if len(text) <= _SHORT_LIST:
             long = _long_numbers(text, grammar)
@@ -424,7 +424,7 @@ class _Walk:
         return long is not None and not self._are_own(long)
 
     def _are_own(self, numbers: Iterable[str]) -> bool:
-        """Say whether one of some numbers is an identifier or a date of the instance."""
+        """Return whether one of some numbers is an identifier or a date of the instance."""
         identifiers = self._report.identifiers
         return any((it,) in identifiers.ids or _as_day(it) in identifiers.dates for it in numbers)
 
@@ -669,7 +669,7 @@ class _Walk:
 
 
 def _is_beyond_cleaning(element: Element) -> bool:
-    """Say whether the bytes of a text are so many that decoding them alone would take long."""
+    """Return whether the bytes of a text are so many that decoding them alone would take long."""
     if len(element.value) <= MAX_ESCAPES or vr_of(element.tag, element.VR) not in CLEANED_VRS:
         return False
     return len(element.value) > _MAX_BYTES * MAX_CLEANED or element.value.count(b"\x1b") > MAX_ESCAPES

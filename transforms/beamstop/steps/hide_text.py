@@ -87,7 +87,7 @@ def _hide_text(
 
 
 def _is_removed(planner: Planner, sop_class: str, path: tuple[int, ...]) -> bool:
-    """Say whether the recipe removes or empties an attribute, or a sequence around it."""
+    """Return whether the recipe removes or empties an attribute, or a sequence around it."""
     return any(
         planner.plan(path[:depth], None, None, sop_class).action in (Action.X, Action.Z)
         for depth in range(1, len(path) + 1)

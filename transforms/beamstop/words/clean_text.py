@@ -188,7 +188,7 @@ class _Terms:
     births: frozenset[date] = frozenset()
 
     def may_begin(self, word: str) -> bool:
-        """Say whether one of `joined` may begin with a word, leading zeros not counted."""
+        """Return whether one of `joined` may begin with a word, leading zeros not counted."""
         begins = self._beginnings
         return word[:_BEGINNING] in begins or word.lstrip("0")[:_BEGINNING] in begins
 

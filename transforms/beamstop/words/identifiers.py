@@ -507,7 +507,7 @@ def _devices() -> frozenset[int]:
 
 
 def _is_in(words: Words, of: Words) -> bool:
-    """Say whether some words stand one after the other in others."""
+    """Return whether some words stand one after the other in others."""
     if words[0] not in of:
         return False
     return any(of[start : start + len(words)] == words for start in range(len(of) - len(words) + 1))

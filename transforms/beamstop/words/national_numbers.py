@@ -61,7 +61,7 @@ def own_numbers(text: str, births: Iterable[date]) -> Iterator[tuple[int, int]]:
 
 
 def may_hold_birth(data: bytes, packed: Collection[bytes]) -> bool:
-    """Say whether bytes may hold what `own_numbers` finds, whatever stands before and behind it.
+    """Return whether bytes may hold what `own_numbers` finds, whatever stands before and behind it.
 
     Args:
         data: text of one byte a letter, among other bytes.
@@ -129,7 +129,7 @@ def national_numbers(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _is_day(digits: str) -> bool:
-    """Say whether year, month and day of two digits are one, the month shifted for a century or sex."""
+    """Return whether year, month and day of two digits are one, the month shifted for a century or sex."""
     month, day = int(digits[2:4]), int(digits[4:6])
     months = (month - shift for shift in _MONTH_SHIFTS)
     return 1 <= day <= 31 and any(1 <= each <= 12 for each in months)

@@ -334,7 +334,7 @@ def _titled(text: str, match: re.Match[str], modality: str) -> Iterator[Span]:
 
 
 def _is_examination(title: str, word: str, modality: str) -> bool:
-    """Say whether a title without a point is a modality, a direction or a unit: its word is no name."""
+    """Return whether a title without a point is a modality, a direction or a unit: its word is no name."""
     if modality and modality in _MODALITIES.get(title, ()):
         return True
     folded = fold(word)
@@ -356,6 +356,6 @@ def _holds_unknown(text: str) -> bool:
 
 
 def _is_known(word: str) -> bool:
-    """Say whether a word is no name: behind a title or in an address, Baker is one."""
+    """Return whether a word is no name: behind a title or in an address, Baker is one."""
     folded = fold(word)
     return folded in vocabulary() and folded not in eponyms()

@@ -81,14 +81,14 @@ def find_unknown(text: str, dates: Sequence[Span], extra_words: Set[str] = froze
 
 
 def _is_fraction(text: str, word: re.Match[str]) -> bool:
-    """Say whether digits are those behind a decimal point: 0.9765625."""
+    """Return whether digits are those behind a decimal point: 0.9765625."""
     if not word[0].isdecimal() or text[word.end() : word.end() + 1] == ".":
         return False
     return _FRACTION.search(text, max(0, word.start() - 6), word.start()) is not None
 
 
 def _is_eponym(text: str, words: Sequence[re.Match[str]], number: int) -> bool:
-    """Say whether a disease or a method is called after somebody: Bell palsy, Dandy-Walker."""
+    """Return whether a disease or a method is called after somebody: Bell palsy, Dandy-Walker."""
     word = words[number]
     if not word[0][0].isupper() or not word[0].isalpha():
         return False
@@ -137,7 +137,7 @@ def _add_neighbours(text: str, words: Sequence[re.Match[str]], unknown: set[int]
 
 
 def _is_vouched_by_form_alone(word: re.Match[str]) -> bool:
-    """Say whether a short word is known as an abbreviation by its form alone: Esk, beside Torvald."""
+    """Return whether a short word is known as an abbreviation by its form alone: Esk, beside Torvald."""
     text = word[0]
     is_short = _MIN_NAME <= len(text) <= _MAX_SHORT_NAME
     return is_short and text.istitle() and text.isalpha() and fold(text) not in known_words()
@@ -208,6 +208,6 @@ def _are_initials(word: re.Match[str], extra_words: Set[str]) -> bool:
 
 
 def _is_listed(word: str, extra_words: Set[str]) -> bool:
-    """Say whether a vocabulary knows a short word; its form is that of initials, too."""
+    """Return whether a vocabulary knows a short word; its form is that of initials, too."""
     folded = fold(word)
     return folded in known_words() or folded in extra_words or folded in particles()

@@ -152,7 +152,7 @@ def particles() -> frozenset[str]:
 
 
 def is_common_word(word: str) -> bool:
-    """Say whether a folded word is ordinary, alone or with a small number.
+    """Return whether a folded word is ordinary, alone or with a small number.
 
     >>> is_common_word("scanner"), is_common_word("ct01"), is_common_word("wilson"), is_common_word("p001")
     (True, True, False, False)
@@ -167,7 +167,7 @@ def is_common_word(word: str) -> bool:
 
 
 def is_placeholder(word: str) -> bool:
-    """Say whether a folded word stands where a name belongs though nobody is called so.
+    """Return whether a folded word stands where a name belongs though nobody is called so.
 
     >>> is_placeholder("ct01"), is_placeholder("phantom"), is_placeholder("brown")
     (True, True, False)
@@ -177,12 +177,12 @@ def is_placeholder(word: str) -> bool:
 
 
 def is_syllabic(word: str) -> bool:
-    """Say whether a word has ideographs, kana or hangul: two of them tell, and nothing parts words."""
+    """Return whether a word has ideographs, kana or hangul: two of them tell, and nothing parts words."""
     return _is_in(word, _SYLLABIC)
 
 
 def is_unparted(word: str) -> bool:
-    """Say whether nothing parts words in a word's script: as `is_syllabic`, Thai, Lao, Khmer, Burmese."""
+    """Return whether nothing parts words in a word's script: as `is_syllabic`, Thai, Lao, Khmer, Burmese."""
     return not word.isascii() and (_is_in(word, _SYLLABIC) or _is_in(word, _UNPARTED))
 
 
@@ -192,7 +192,7 @@ def in_katakana(text: str) -> str:
 
 
 def is_letters(word: str) -> bool:
-    """Say whether a word has no digit; vowel signs are no letters to Python."""
+    """Return whether a word has no digit; vowel signs are no letters to Python."""
     return word.isalpha() or (not word.isascii() and not _DIGIT.search(word))
 
 

@@ -60,7 +60,7 @@ _HIRAGANA = ("\u3041", "\u309f")
 
 
 def is_known(word: str, extra_words: Set[str] = frozenset()) -> bool:
-    """Say whether anybody knows a word as one that is no name: a vocabulary, or its form.
+    """Return whether anybody knows a word as one that is no name: a vocabulary, or its form.
 
     Args:
         word: letters and digits, as it is written.
@@ -87,12 +87,12 @@ def is_known(word: str, extra_words: Set[str] = frozenset()) -> bool:
 
 
 def is_rather_a_name(folded: str) -> bool:
-    """Say whether PS3.16 writes a known word with a capital and people are called so (Richardson)."""
+    """Return whether PS3.16 writes a known word with a capital and people are called so (Richardson)."""
     return folded in name_words()["people"] and folded not in ordinary() and folded not in eponyms()
 
 
 def is_medicine(folded: str) -> bool:
-    """Say whether a folded word is medicine: listed, compounded of what is listed, or Greek and Latin.
+    """Return whether a folded word is medicine: listed, compounded of what is listed, or Greek and Latin.
 
     >>> is_medicine("kniegelenkserguss"), is_medicine("hepatolienography"), is_medicine("steinbach")
     (True, True, False)
@@ -172,7 +172,7 @@ def _is_made_of(rest: str, stems: Set[str], heads: Set[str], parts: int) -> bool
 
 
 def _is_abbreviation(word: str) -> bool:
-    """Say whether a word has the form of an abbreviation: short, or without vowels, and no short name."""
+    """Return whether a word has the form of an abbreviation: short, or without vowels, and no short name."""
     folded = fold(word)
     if max(word) > _LAST_LATIN or folded in name_words()["short"]:
         return len(word) < _MAX_SHORT and max(word) <= _LAST_LATIN and not word.istitle()
@@ -184,13 +184,13 @@ def _is_abbreviation(word: str) -> bool:
 
 
 def _is_prefixed(folded: str) -> bool:
-    """Say whether a plane or the like and an ordinary word are written as one: axbone, postcontrast."""
+    """Return whether a plane or the like and an ordinary word are written as one: axbone, postcontrast."""
     prefix = _PREFIXES.match(folded)
     return prefix is not None and folded[prefix.end() :] in ordinary()
 
 
 def _is_in_pieces(word: str) -> bool:
-    """Say whether capitals part a word into known ones, read either way: noIVContrast, PEres."""
+    """Return whether capitals part a word into known ones, read either way: noIVContrast, PEres."""
     ways = (_PIECES.findall(word), _RUNS.findall(word))
     return any(len(pieces) > 1 and all(map(_is_piece, pieces)) for pieces in ways)
 
@@ -203,7 +203,7 @@ def _is_piece(piece: str) -> bool:
 
 
 def _is_code(word: str) -> bool:
-    """Say whether letters and digits are a measure, a sequence or a series rather than somebody's number.
+    """Return whether letters and digits are a measure, a sequence or a series rather than somebody's number.
 
     Few digits, or many between known words: TE80, ep2d, 2x2x5, MB4TR2000; not A12B345, K1234.
     """

@@ -441,7 +441,7 @@ def whole_names(names: Iterable[Iterable[Words]]) -> Iterator[Words]:
 
 
 def _are_near(places: list[int], words: Words) -> bool:
-    """Say whether letters at some places are words with no wide gap between them."""
+    """Return whether letters at some places are words with no wide gap between them."""
     starts = set(accumulate(map(len, words)))
     return all(
         behind - before <= (1 + _WIDEST_GAP if number in starts else 1)

@@ -135,7 +135,7 @@ def list_level(address: str) -> Iterator[Listed | str]:
 
 
 def can_be_divided(address: str) -> bool:
-    """Say whether `list_letters` is for this address."""
+    """Return whether `list_letters` is for this address."""
     return _is_gcs(address)
 
 

@@ -37,7 +37,7 @@ class Store(Protocol):
     """Whole objects by name; a name is a relative path with `/`."""
 
     def find(self, name: str) -> Found | None:
-        """Say what stands under a name."""
+        """Return what stands under a name."""
 
     def read(self, name: str) -> tuple[object, bytes] | None:
         """Return version and content of what stands under a name."""
@@ -86,15 +86,15 @@ class Store(Protocol):
 
 
 def is_remote(target: str) -> bool:
-    """Say whether a path is an address in an object store."""
+    """Return whether a path is an address in an object store."""
     return target.startswith(BUCKETS)
 
 
 def is_elsewhere(path: str) -> bool:
-    """Say whether a path is no local one."""
+    """Return whether a path is no local one."""
     return is_remote(path) or is_dicomweb(path)
 
 
 def is_dicomweb(target: str) -> bool:
-    """Say whether a target is an imaging server."""
+    """Return whether a target is an imaging server."""
     return target.startswith("dicomweb:")

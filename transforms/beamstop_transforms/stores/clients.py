@@ -87,7 +87,7 @@ def find_aws_credentials() -> Any | None:
 
 
 def is_public() -> bool:
-    """Say whether S3 is to be asked without credentials, as for public data."""
+    """Return whether S3 is to be asked without credentials, as for public data."""
     return os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in ("1", "true")
 
 
@@ -170,14 +170,14 @@ def status_of(error: Exception) -> int | None:
 
 
 def is_invalid_name(error: Exception) -> bool:
-    """Say whether the client cannot ask for an object of this name; see `docs/stores.md`, Names."""
+    """Return whether the client cannot ask for an object of this name; see `docs/stores.md`, Names."""
     from obstore.exceptions import InvalidPathError
 
     return isinstance(error, InvalidPathError) or str(error).startswith("Could not parse path")
 
 
 def is_lapsed(error: Exception) -> bool:
-    """Say whether a store does not know, or no longer, who asks."""
+    """Return whether a store does not know, or no longer, who asks."""
     from obstore.exceptions import UnauthenticatedError
 
     code = code_of(error)
@@ -186,14 +186,14 @@ def is_lapsed(error: Exception) -> bool:
 
 
 def is_denied(error: Exception) -> bool:
-    """Say whether a store knows who asks, and does not permit it."""
+    """Return whether a store knows who asks, and does not permit it."""
     from obstore.exceptions import PermissionDeniedError
 
     return not is_lapsed(error) and (isinstance(error, PermissionDeniedError) or status_of(error) == 403)
 
 
 def is_kept(error: Exception) -> bool:
-    """Say whether a store refuses to remove an object: denied, or under a policy, a lease or a lock."""
+    """Return whether a store refuses to remove an object: denied, or under a policy, a lease or a lock."""
     of_one = _OF_ONE.search(str(error))  # of many that were to be removed at once
     return is_denied(error) or status_of(error) == 409 or (of_one is not None and of_one[1] in _KEPT)
 

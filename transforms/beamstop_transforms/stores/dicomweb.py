@@ -209,7 +209,7 @@ def content_of(kind: Message, content: bytes) -> bytes:
 
 
 def _is_stored(answer: requests.Response) -> bool:
-    """Say whether the answer is a plain yes."""
+    """Return whether the answer is a plain yes."""
     stored = _items(answer, _STORED)
     return answer.ok and bool(stored) and not _items(answer, _FAILED) and _WARNING not in stored[0]
 

@@ -90,7 +90,7 @@ class ObjectStore:
         return True
 
     def _holds(self, name: str, sha256: str) -> bool:
-        """Say whether this content stands under a name; not by what is said with it alone."""
+        """Return whether this content stands under a name; not by what is said with it alone."""
         found = self.find(name)
         if found is None or found.sha256 != sha256:
             return False
@@ -346,7 +346,7 @@ _UNSORTED = "--x-s3"  # ends the names of S3's directory buckets, which list in 
 
 
 def _is_folder(at: Address, found: Any) -> bool:
-    """Say whether what is listed stands for a folder, as consoles and Azure's hierarchies have them."""
+    """Return whether what is listed stands for a folder, as consoles and Azure's hierarchies have them."""
     import obstore
 
     if found["size"] > 0:
