@@ -1,4 +1,4 @@
-"""Text that is not readable as it stands: in base64, hexadecimal, escaped, deflated, in strings of a PDF."""
+"""Embedded text: in base64, hexadecimal, escapes, deflated streams and the strings of a PDF."""
 
 import base64
 import re
@@ -39,8 +39,8 @@ _ACCENTS = (b"uml;", b"acute;", b"grave;", b"circ;", b"cedil;", b"tilde;", b"rin
 _DEFLATED = re.compile(rb"\x78[\x01\x5e\x9c\xda]|\x1f\x8b\x08")
 _ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
 _FIRST_BYTES, _MORE = 64, 4  # of a stream that are tried at first, and times as many then
-# What may be spent on streams that are none, or have no end: bytes for each byte of the data, and in any
-# case. A false head costs some hundred bytes, and in random data there is one in 16,000.
+# Effort for false or endless streams: bytes per byte of data, and a minimum. A false header costs about a
+# hundred bytes; random data have one in 16,000.
 _WASTED_EACH, _WASTED = 64, 1 << 20
 _WASTED_OPEN = 1 << 10  # by each stream without an end: its text is looked through
 
@@ -52,27 +52,26 @@ _ESCAPE = re.compile(rb"\\([0-7]{1,3}|\r?\n|.)", re.DOTALL)
 
 
 def unpacked(data: bytes, limit: int = MAX_UNPACKED_BYTES, layers: int = MAX_LAYERS) -> Iterator[bytes]:
-    """Yield what is packed in some bytes, and what is packed in that, as bytes to be searched.
+    """Yield the text embedded in some bytes, and in that text, as bytes to be searched.
 
-    Base64 (RFC 4648, both alphabets, in lines or not), text in hexadecimal, what is escaped, streams of
-    zlib and gzip wherever they begin but in another whole one, and where a PDF is, its strings joined as they
-    are shown. A PDF that is encrypted, or whose fonts number their letters in their own way, shows nothing
-    here.
+    Base64 (RFC 4648, both alphabets, in lines or not), text in hexadecimal, escapes, zlib and gzip streams
+    wherever they begin outside another complete one, and the strings of a PDF, joined as they are shown. A
+    PDF with encryption or its own font encoding yields nothing.
 
     Args:
         data: any bytes.
         limit: most bytes that all deflated streams may grow to.
-        layers: how many packings deep to look.
+        layers: depth of nested encodings.
 
     Raises:
-        Quarantined: `attributes_uncertain` where they grow to more than `limit`, or where so much looks like
-            a stream that is none, or lies in others, that the time would grow by more than the size.
+        Quarantined: `attributes_uncertain` if they grow to more than `limit`, or so many false or nested
+            streams occur that the time would be more than linear.
     """
     yield from _unpacked(data, _PDF in data, _Allowance(limit, len(data)), layers)
 
 
 class _Allowance:
-    """How many bytes may yet be inflated, and how many spent on what is no whole stream."""
+    """How many bytes may still be inflated, and how many spent on incomplete streams."""
 
     def __init__(self, left: int, size: int) -> None:
         self.left = left
@@ -88,7 +87,7 @@ class _Allowance:
 
     def _check(self) -> None:
         if self.left < 0 or self._wasted < 0:
-            raise Quarantined("attributes_uncertain", "packed text beyond the limit")
+            raise Quarantined("attributes_uncertain", "embedded text beyond the limit")
 
 
 def _unpacked(data: bytes, is_pdf: bool, allowance: _Allowance, layers: int) -> Iterator[bytes]:
@@ -104,7 +103,7 @@ def _unpacked(data: bytes, is_pdf: bool, allowance: _Allowance, layers: int) -> 
 
 
 def _from_base64(data: bytes) -> Iterator[bytes]:
-    """Yield what every run of base64, lines joined, stands for, begun at each of its first four letters."""
+    """Yield the content of every run of base64, lines joined, from each of its first four letters."""
     marked = data.translate(_IN_BASE64)
     at = marked.find(_RUN)
     while at >= 0:
@@ -112,7 +111,9 @@ def _from_base64(data: bytes) -> Iterator[bytes]:
         end = len(data) if end < 0 else end
         letters = data[start:end].translate(_URL_SAFE, _LINE_ENDS)
         if not (letters.isdigit() or letters.isupper() or letters.islower()):  # nor hexadecimal
-            yield from (_decoded(letters[skipped:]) for skipped in range(4))  # what precedes may look like it
+            yield from (
+                _decoded(letters[skipped:]) for skipped in range(4)
+            )  # the text before it may look like base64
         at = marked.find(_RUN, end)
 
 
@@ -122,7 +123,7 @@ def _decoded(letters: bytes) -> bytes:
 
 
 def _from_hexadecimal(data: bytes) -> Iterator[bytes]:
-    """Yield the text that runs of hexadecimal digits stand for, begun at either digit."""
+    """Yield the text of runs of hexadecimal digits, from either digit."""
     marked = data.translate(_IN_HEXADECIMAL)
     at = marked.find(_RUN)
     while at >= 0:
@@ -137,7 +138,7 @@ def _from_hexadecimal(data: bytes) -> Iterator[bytes]:
 
 
 def _unescaped(data: bytes) -> Iterator[bytes]:
-    """Yield the data with characters in place of their codes, if there are any."""
+    """Yield the data with escapes decoded, if there are any."""
     marked = data.translate(_MAY_BE_CODES)
     if any(code in marked for code in _CODES) or (b"&" in data and any(name in data for name in _ACCENTS)):
         plain = _CODE.sub(_character, data)
@@ -157,7 +158,7 @@ def _character(match: re.Match[bytes]) -> bytes:
 
 
 def _inflated(data: bytes, allowance: _Allowance) -> Iterator[bytes]:
-    """Yield the text of every stream; one inside a whole stream comes from its text, where it is one."""
+    """Yield the text of every stream; one inside a complete stream is found in that stream's text."""
     end = 0
     for head in _DEFLATED.finditer(data):
         if head.start() >= end:
@@ -168,7 +169,7 @@ def _inflated(data: bytes, allowance: _Allowance) -> Iterator[bytes]:
 
 
 def _inflate(data: bytes, start: int, allowance: _Allowance) -> tuple[bytes, int]:
-    """Return what a stream inflates to, and its end, or its start where it has no end."""
+    """Return a stream's content, and its end, or its start if it has no end."""
     inflater = zlib.decompressobj(wbits=_ZLIB_OR_GZIP)
     view, at, step, pieces = memoryview(data), start, _FIRST_BYTES, list[bytes]()
     try:

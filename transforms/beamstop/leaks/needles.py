@@ -1,4 +1,4 @@
-"""What CheckLeaks searches for: an instance's identifiers, made into needles by the rules in `leaks`."""
+"""What CheckLeaks searches for: needles made from an instance's identifiers, by the rules in `leaks`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -35,22 +35,22 @@ MAX_JOINED = 192  # letters: three components of a name (PS3.5 6.2)
 
 @dataclass
 class Needles:
-    """What is searched for, made from Identifiers by rules 1 to 8, 10 and 11.
+    """The needles, made from Identifiers by rules 1 to 8, 10 and 11.
 
     Attributes:
         words: found as whole words.
         phrases: found word after word, with anything but letters and digits between them, or joined.
         literals: found as they are.
         numbers: digits, found with separators between them.
-        phones: digits of telephone numbers, found with more separators, behind a country code or a zero.
+        phones: digits of telephone numbers, found with more separators, after a country code or a zero.
         spellings: words that are not plain ASCII, lower case, with their accents and without.
         digits: the numbers, and the dates without separators.
         years: of the dates.
         other_years: of the dates, in other calendars and numerals; of births, of two digits.
-        births: the dates of birth as national numbers say them, and with a year of two digits.
+        births: the dates of birth as in national numbers, and with a year of two digits.
         pointed: of the numbers, those found with points and underscores between their digits.
         forms: the words of persons' names, however they are written.
-        writings: of the names, in texts that part no words or have lost letters.
+        writings: of the names, in texts without spaces or with lost letters.
         count: of identifiers that gave at least one needle; UIDs are not among them.
     """
 

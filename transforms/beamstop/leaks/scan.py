@@ -1,4 +1,4 @@
-"""The first look of CheckLeaks: whether bytes may hold a needle, all needles in one pass."""
+"""The first stage of CheckLeaks: whether bytes may hold a needle, for all needles in one pass."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -94,10 +94,10 @@ _SEPARATORS_OF_PHONES = b"-/. ()"
 
 
 class LeakScan:
-    """Says of bytes whether a needle may be in them; never no where the answer is yes.
+    """Determines whether a needle may be in some bytes; no false negatives.
 
     Args:
-        needles: what is searched for.
+        needles: to search for.
     """
 
     def __init__(self, needles: Needles) -> None:
@@ -138,21 +138,21 @@ class LeakScan:
         self._begin_uids = TextSearch[bytes](())
 
     def with_uids(self, uids: Iterable[str]) -> "LeakScan":
-        """Return a search for some UIDs as well; all else that it needs is made already."""
+        """Return a search that also covers some UIDs; everything else is reused."""
         scan = copy(self)
         scan._uids = frozenset(uid.encode() for uid in uids)
         scan._begin_uids = TextSearch({uid[:_UID_HEAD] for uid in scan._uids})
         return scan
 
     def may_hold(self, data: bytes) -> bool:
-        """Return whether any needle may be in there, in any encoding."""
+        """Return whether any needle may be in the bytes, in any encoding."""
         if any(map(self._finds, one_byte_forms(data))) or any(self._spelled.matches(data)):
             return True
         return any(self._finds(form) or any(self._spelled.matches(form)) for form in self._normal_forms(data))
 
     def _normal_forms(self, data: bytes) -> Iterator[bytes]:
-        """Yield the text that is not of Latin letters, in its folded normal form, where there is any."""
-        if self._is_national:  # letters of ISO 2022 are bytes of ASCII
+        """Yield text in other than Latin letters, in its folded normal form."""
+        if self._is_national:  # letters in ISO 2022 are ASCII bytes
             yield _FULL_WIDTH.sub(_in_half_width, data)
         if data.isascii():
             return
@@ -185,7 +185,7 @@ class LeakScan:
 
     def _add(self, anchor: str, check: _Check) -> None:
         check_time()
-        if anchor.isascii():  # what is not, is looked for as it is spelled
+        if anchor.isascii():  # the others are searched for as spelled
             whole = len(anchor) <= LONGEST
             self._checks.setdefault(anchor[:LONGEST].encode(), []).append(check if whole else _counts)
 
@@ -225,7 +225,7 @@ class LeakScan:
 
 
 def one_byte_forms(data: bytes) -> Iterator[bytes]:
-    """Yield bytes as they are, and as one byte a letter where UTF-8 or UTF-16 may be in them."""
+    """Yield bytes as they are, and with one byte per letter if they may hold UTF-8 or UTF-16."""
     yield data
     classes = data.translate(_CLASSES)
     if any(pattern in classes for pattern in _UTF_8):
@@ -244,7 +244,7 @@ def _counts(raw: bytes, folded: bytes, start: int, end: int) -> bool:
 
 
 def _is_word(raw: bytes, folded: bytes, start: int, end: int) -> bool:
-    """Return whether no letters stand beside a word but what may be no part of it."""
+    """Return whether a word is whole: no letter beside it that may belong to it."""
     return _stands_alone(raw, start, end, _LETTERS)
 
 
@@ -263,7 +263,7 @@ def _runs_of_utf_8(data: bytes) -> Iterator[re.Match[bytes]]:
 def _begins_form(
     words: set[str], stems: tuple[str, ...], raw: bytes, folded: bytes, start: int, end: int
 ) -> bool:
-    """Return whether what stands there is a leading part of one of some words, or a stem with an ending."""
+    """Return whether the text there is a leading part of one of some words, or a stem with an ending."""
     before = raw[max(0, start - _BEFORE - 1) : start]
     if len(before) > _BEFORE and _LETTERS.issuperset(before):
         return False
@@ -282,7 +282,7 @@ def _stands_alone(raw: bytes, start: int, end: int, kind: frozenset[int]) -> boo
 
 
 def _is_number(raw: bytes, folded: bytes, start: int, end: int) -> bool:
-    """Return whether no digits stand beside a number but leading zeros, nor a decimal point."""
+    """Return whether a number is whole: beside it no digit but leading zeros, and no decimal point."""
     while start and raw[start - 1] == _ZERO:
         start -= 1
     before = raw[max(0, start - _BEFORE - 1) : start]
@@ -303,7 +303,7 @@ def _is_in_phrase(words: Words, raw: bytes, folded: bytes, start: int, end: int)
 
 
 def _is_in_pieces(pieces: Words, raw: bytes, folded: bytes, start: int, end: int) -> bool:
-    """Return whether the pieces of a name that lost letters stand there, near one another."""
+    """Return whether the pieces of a name with lost letters are there, near one another."""
     reach = sum(map(len, pieces)) + len(pieces) * _LONGEST_LOSS
     window = raw[max(0, start - reach) : end + reach].lower()
     gap = rb"[\x00-\xff]{0,%d}" % _LONGEST_LOSS
@@ -333,7 +333,7 @@ def _in_half_width(match: re.Match[bytes]) -> bytes:
 def _is_in_date(
     days: frozenset[date], packed: frozenset[bytes], raw: bytes, folded: bytes, start: int, end: int
 ) -> bool:
-    """Return whether a year is part of one of the days; packed ones alone are looked for as numbers."""
+    """Return whether a year is part of one of the days; dates without separators are searched as numbers."""
     if folded[start : start + len("20040826")] in packed:  # a time follows
         return _is_number(raw, folded, start, len(raw))
     window = folded[max(0, start - _WINDOW) : end + _WINDOW]
@@ -374,7 +374,7 @@ _LETTER_OF = _letters_of()
 
 
 def _spelled(needles: Needles) -> Iterator[bytes]:
-    """Yield what of names is not plain ASCII in every encoding that has it, words in three cases."""
+    """Yield non-ASCII words of names in every encoding that has them, in three letter cases."""
     encodings = {"utf-8", "latin-1", "utf-16-le", "utf-16-be", *needles.identifiers.encodings}
     forms = needles.forms
     leads = {word[:_LEAD] for word in (*forms.whole, *forms.stems, *needles.spellings) if not word.isascii()}

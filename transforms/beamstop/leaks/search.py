@@ -32,7 +32,7 @@ What is searched for, and what is not (rules by number; each has a test of the s
 9.  Digits stand alone: no digit and no decimal point beside them. So 20040826 is not in
     2.25.99820040826771 nor in 1.20040826; followed by a time of day (20040826185059) it is a date.
 10. A UID is found as a whole and never in part; it has at least ten characters.
-11. Values the recipe keeps are no needles, nor are the words in them.
+11. Values the recipe keeps are no needles, and neither are the words in them.
 12. Words are whole words: no letter beside them (SMITH01 and Smith_1 hold Smith, Smithsonian does not). In
     scripts that part no words they are found anywhere.
 13. Numbers are no identifiers: a kept 1234567 in DS, IS or TM is a measure by chance. What is no number
@@ -49,8 +49,8 @@ What is searched for, and what is not (rules by number; each has a test of the s
 Encodings: ASCII, Latin-1 (accents folded), UTF-8, UTF-16 in both orders, the instance's own character sets,
 and for names those in which people write their script. Texts are compared in their `normal_form`.
 
-Method: `scan` looks for all needles at once, in the bytes as they are and unpacked. Only when that
-finds something is the file parsed and each element looked at with its boundaries and VR, which decides.
+Method: `scan` searches for all needles at once, in the bytes and in embedded text. Only if it finds something
+is the file parsed, and each element searched with its boundaries and VR, which decides.
 """
 
 import re
@@ -97,7 +97,7 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 _UIDS = re.compile(r"(?<![0-9])[0-9]+(?:\.[0-9]+)+")
 _SEPARATORS = re.compile(r"[-/ ]")
 _NO_PART = re.compile(rf"[^\W_]|[{MARKS}]")
-_PARTS = re.compile(rf"(?:(?![{MARKS}])[\W_])+")  # what parts words
+_PARTS = re.compile(rf"(?:(?![{MARKS}])[\W_])+")  # separators of words
 _WIDEST_GAP = 3  # characters between the words of a phrase
 _PHONE_SEPARATORS = frozenset("-/. ()")
 _NO_PHONE_SEPARATORS = dict.fromkeys(map(ord, _PHONE_SEPARATORS))
@@ -111,9 +111,7 @@ _POINTED_DIGITS = re.compile(
     r"(?<![0-9._])(?:[0-9]{1,6}(?:[._][0-9]{2,6}){2,5}|[0-9]+_[0-9]+)(?![0-9]|[._][0-9])"
 )
 _POINTS = re.compile(r"[._]")
-_BROKEN_UTF_8 = re.compile(
-    "[\udc80-\udcff]"
-)  # no lost letter: that Möller in Latin-1 is no UTF-8 says nothing
+_BROKEN_UTF_8 = re.compile("[\udc80-\udcff]")  # no lost letter: Möller in Latin-1 is never valid UTF-8
 _BYTES = np.arange(256)
 _IS_PRINTABLE = (ord(" ") <= _BYTES) & (ord("~") >= _BYTES)
 _IS_ALNUM = np.isin(_BYTES, list((string.ascii_letters + string.digits).encode()))
@@ -131,8 +129,8 @@ def search(header: bytes, identifiers: Identifiers, comments: bytes = b"") -> in
 
     Raises:
         Quarantined: `leak`; its detail is the path of the element that holds one, by keywords,
-            `preamble`, `PixelData comment`, or `unreadable` where the suspicious file cannot be parsed.
-            `attributes_uncertain` where packed text grows beyond a limit.
+            `preamble`, `PixelData comment`, or `unreadable` if the suspicious file cannot be parsed.
+            `attributes_uncertain` if embedded text grows beyond a limit.
     """
     needles, scan = _prepared(replace(identifiers, uids=frozenset()))
     uids = _long_uids(identifiers)
@@ -142,7 +140,7 @@ def search(header: bytes, identifiers: Identifiers, comments: bytes = b"") -> in
 
 
 def leak_paths(header: bytes, identifiers: Identifiers, comments: bytes = b"") -> Iterator[str]:
-    """Yield the paths of all elements that hold an identifier, where `search` stops at the first.
+    """Yield the paths of all elements that hold an identifier; `search` stops at the first.
 
     Raises:
         Quarantined: `attributes_uncertain`.
@@ -175,7 +173,7 @@ def _long_uids(identifiers: Identifiers) -> frozenset[str]:
 
 @lru_cache(maxsize=8)
 def _prepared(identifiers: Identifiers) -> tuple[Needles, LeakScan]:
-    """Return what is searched for besides UIDs: the same in all of a series, and 0.3 ms to make."""
+    """Return the needles except UIDs: they are the same in a series, and take 0.3 ms to make."""
     needles = Needles(identifiers)
     return needles, LeakScan(needles)
 
@@ -187,9 +185,9 @@ def _may_hold(header: bytes, scan: LeakScan) -> bool:
 
 
 class _Judge:
-    """Says whether a text holds a needle, boundaries considered; this decides.
+    """Decides whether a text holds a needle, with its boundaries.
 
-    However many needles there are, a text is gone through once for each kind of them.
+    A text is read once for each kind of needle, however many there are.
     """
 
     def __init__(self, needles: Needles, uids: frozenset[str]) -> None:
@@ -223,7 +221,7 @@ class _Judge:
         )
 
     def _has_phrase(self, folded: str) -> bool:
-        """Look for phrases where nothing parts words, then see what parts them in the text."""
+        """Search for phrases without separators, then check the separators in the text."""
         found = list(self._joined.matches(_PARTS.sub("", folded)))
         places = [match.start() for match in _NO_PART.finditer(folded)] if found else []
         return any(
@@ -243,7 +241,7 @@ class _Judge:
 
 
 def _is_phrase(folded: str, places: list[int], words: Words) -> bool:
-    """Return whether letters at some places are words, not too far apart, and nothing stands beside them."""
+    """Return whether letters at some places are whole words, not too far apart."""
     first, last = places[0], places[-1] + 1
     if folded[max(0, first - 1) : first].isalnum() or folded[last : last + 1].isalnum():
         return False
@@ -255,7 +253,7 @@ def _is_phrase(folded: str, places: list[int], words: Words) -> bool:
 
 
 def _is_phone(text: str, places: list[int]) -> bool:
-    """Return whether digits at some places are a telephone number, behind a country code or a zero or not."""
+    """Return whether digits at some places are a telephone number, with or without country code or zero."""
     first, last = places[0], places[-1] + 1
     return (
         all(behind - before <= 1 + _WIDEST_PHONE_GAP for before, behind in pairwise(places))
@@ -286,7 +284,7 @@ def _has_date(text: str, needles: Needles) -> bool:
 
 
 def _texts(header: bytes, encodings: tuple[str, ...]) -> Iterator[tuple[str, Iterator[str]]]:
-    """Yield the path of every element that can hold text, and what its bytes can be read as."""
+    """Yield the path of every element that can hold text, and the possible readings of its bytes."""
     yield "preamble", _readings(header[:_PREAMBLE_END], "UN", ())
     try:
         meta = read_dataset(BytesIO(header[_META_START:]), False, True, stop_when=_is_past_meta)
@@ -318,7 +316,7 @@ def _is_text(vr: str, value: bytes) -> bool:
 
 
 def _readings(value: bytes, vr: str, encodings: tuple[str, ...]) -> Iterator[str]:
-    """Yield what the bytes of a value can be read as (rules 13, 14 and 16)."""
+    """Yield the possible readings of a value's bytes (rules 13, 14 and 16)."""
     yield from _as_they_stand(value, vr, encodings)
     if vr != "UI":
         for part in unpacked(value):
@@ -338,7 +336,7 @@ def _decoded(value: bytes, encodings: tuple[str, ...]) -> Iterator[str]:
     yield value.decode("latin-1")
     text = _BROKEN_UTF_8.sub("\0", value.decode("utf-8", "surrogateescape"))
     yield text
-    if right := read_as_utf_8(text):  # what was UTF-8 twice
+    if right := read_as_utf_8(text):  # text encoded as UTF-8 twice
         yield right
     if encodings and (b"\x1b" in value or not value.isascii()):
         yield decode_leniently(value, encodings)

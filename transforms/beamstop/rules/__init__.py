@@ -1,1 +1,1 @@
-"""The rules engine: which rule holds for an attribute, and what its operator does to the element."""
+"""The rules engine: which rule applies to an attribute, and what its operator does to the element."""

@@ -1,7 +1,7 @@
-"""Bouncers: which instances policy does not let in.
+"""Bouncers: rules that turn instances away.
 
-A bouncer that reads BurnedInAnnotation is asked twice, as in idiscore: on the first look as if
-nothing were burned in, so that what HideText can clean is not turned away, and again after it.
+A bouncer that reads BurnedInAnnotation is asked twice, as in idiscore: first as if nothing were burned in, so
+that an instance that HideText can clean is not turned away, and again after HideText.
 """
 
 import re
@@ -34,7 +34,7 @@ class Bouncer(ABC):
 
     Attributes:
         reason: the code that the audit shows.
-        reads_burned_in: it looks at BurnedInAnnotation, so ask again after HideText.
+        reads_burned_in: it reads BurnedInAnnotation, so it is asked again after HideText.
     """
 
     reason: str = "bounced"
@@ -42,11 +42,11 @@ class Bouncer(ABC):
 
     @abstractmethod
     def inspect(self, dataset: Dataset) -> None:
-        """Return when the dataset may pass.
+        """Return if the dataset may pass.
 
         Raises:
-            Rejected: policy says no, or it cannot be told: that means no, too. Anything else that a bouncer
-                of one's own raises is a `fault` of its class.
+            Rejected: it must not pass, or that cannot be determined. Any other exception of a custom bouncer
+                is a `fault` of its class.
         """
 
     def _reject(self, detail: str = "") -> None:
@@ -54,7 +54,7 @@ class Bouncer(ABC):
 
 
 class RejectNonStandardDicom(Bouncer):
-    """Turns away SOP classes that PS3.4 does not define, for nobody knows what they hold; none, too."""
+    """Turns away SOP classes that PS3.4 does not define, and instances without one."""
 
     reason = "non_standard_sop_class"
 
@@ -107,7 +107,7 @@ class RejectPresentationState(Bouncer):
 
 
 class RejectSlideLabel(Bouncer):
-    """Turns away labels and overviews of slides, and what else says that it shows a label."""
+    """Turns away labels and overviews of slides, and other instances that declare a label."""
 
     reason = "slide_label"
 
@@ -129,11 +129,11 @@ class RejectKOGSPS(Bouncer):
 
 
 class RejectSubject(Bouncer):
-    """Turns away whom a table of subjects refuses, and who is in none of its lines if these alone are wanted.
+    """Turns away subjects that a table refuses, and those without a line if only these may pass.
 
     Args:
         subjects: the table.
-        absent: also who is in no line.
+        absent: also turn away subjects without a line.
     """
 
     reason = "refused"
@@ -154,11 +154,11 @@ class ListBouncer(Bouncer):
     """Turns away instances by a list of values in a file.
 
     Args:
-        attribute: the keyword of the attribute whose value is looked for.
+        attribute: the keyword of the attribute to look up.
         name: of the list.
-        rejects_listed: what is in the list, and not what is not in it.
+        rejects_listed: turn away listed values, not unlisted ones.
         reason: the code that the audit shows; empty for `listed` or `unlisted`.
-        lists: the lists, as keyed digests; None until they are there.
+        lists: the lists, as keyed digests; None until they are loaded.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class ListBouncer(Bouncer):
         return ListBouncer(self.attribute, self.name, self.rejects_listed, self.reason, lists)
 
     def inspect(self, dataset: Dataset) -> None:
-        """Look for the value of the attribute; no value is in no list."""
+        """Look up the value of the attribute; an empty value is in no list."""
         value = text_of(dataset, self._tag)
         if self._lists is None:
             raise SubjectsError("bouncers: listed: the list was not loaded; do it with load_subjects")
@@ -182,7 +182,7 @@ class ListBouncer(Bouncer):
 
 
 class CriterionBouncer(Bouncer):
-    """Turns away what fits a criterion.
+    """Turns away instances that meet a criterion.
 
     Args:
         criterion: text as `parse_criterion` reads it.
@@ -207,7 +207,7 @@ class CriterionBouncer(Bouncer):
             self.criterion,
             self.justification,
             self.reason,
-        )  # the function of it cannot be pickled
+        )  # its function cannot be pickled
 
     def inspect(self, dataset: Dataset) -> None:
         """Evaluate the criterion."""

@@ -1,7 +1,7 @@
-"""Bulk data: bytes and numbers beside the pixels, which might be a picture or a text that nobody looks at.
+"""Bulk data: bytes and numbers beside the pixels, which may be a picture or text that nobody searches.
 
-Pixel data, overlays and icons are looked at, documents are cleaned or refused, and curves go. What else holds
-many bytes stays only where the standard has it, and only as far as what describes it says:
+Pixel data, overlays and icons are searched, documents are cleaned or refused, and curves are removed. Other
+bulk data stay only where the standard has them, and only in their declared length:
 
 * a lookup table as long as its descriptor says, and a curve: text drawn into one has thousands of turns;
 * a colour profile without its texts, as `icc_profiles` cleans it;
@@ -77,10 +77,9 @@ def has_no_place(path: tuple[int, ...], is_bytes: bool, sop_class: str) -> bool:
 
 
 def is_unseen_picture(path: tuple[int, ...]) -> bool:
-    """Return whether an attribute is of a picture that nobody looks at, and that no module has.
+    """Return whether an attribute belongs to a picture that is not searched and in no module.
 
-    Those are pixel data and overlays in items, but for an icon's own pixels; and what stood in groups 7Fxx
-    before the standard retired it.
+    Those are pixel data and overlays in items, except an icon's own pixels, and the retired groups 7Fxx.
 
     Args:
         path: tags from the top level to it, standard ones.
@@ -113,7 +112,7 @@ class CutLookupTable(Operator):
     """C: a lookup table as long as its descriptor says.
 
     Raises:
-        CannotCleanError: nothing describes it, it is neither bytes nor integers in binary, or it is no curve.
+        CannotCleanError: it has no description, is neither bytes nor binary integers, or is no curve.
     """
 
     action = Action.C
@@ -152,7 +151,7 @@ class CutWaveform(Operator):
     """C: the samples of a waveform, as many as its channels and its number of samples say.
 
     Raises:
-        CannotCleanError: nothing says how many they are.
+        CannotCleanError: their number is not declared.
     """
 
     action = Action.C
@@ -173,7 +172,7 @@ class CutWaveform(Operator):
 
 
 class RefuseSound(Operator):
-    """A voice tells who speaks, and of whom; nobody listens to it here.
+    """Refuses sound: a voice identifies the speaker, and may name the patient.
 
     Raises:
         Quarantined: `payload_uncleanable`.

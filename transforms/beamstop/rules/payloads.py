@@ -66,7 +66,7 @@ _OPTION = re.compile(rb"-\w+\Z")
 _HL7 = "{urn:hl7-org:v3}"
 _XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 _MASKED = "MSK"
-# One of each must be there (CDA R2 4.2); what little they need says that it is withheld.
+# One of each is required (CDA R2 4.2); it gets its minimum, marked as withheld.
 _REQUIRED = {
     "recordTarget": ("patientRole/id",),
     "author": ("time", "assignedAuthor/id"),
@@ -160,7 +160,7 @@ def clean_obj(data: bytes, identity: Identity) -> bytes:
     """Return a Wavefront OBJ or MTL without comments, its names keyed stand-ins; of even length.
 
     Raises:
-        Quarantined: a statement that is neither geometry, a material's numbers, a name nor a file.
+        Quarantined: a statement other than geometry, a material's numbers, a name or a file.
     """
     whole = re.sub(rb"\\\r?\n", b" ", data.rstrip(b"\0"))
     lines = (_obj_line(raw, identity) for raw in whole.splitlines())
@@ -202,8 +202,8 @@ def clean_cda(
         identity: remaps the identifiers that stay; the document's own becomes what HL7 Instance
             Identifier becomes.
         clean: takes this instance's identifiers out of a text.
-        dates: what becomes of times.
-        days: by how much they move.
+        dates: action for times.
+        days: days by which they move.
 
     Raises:
         Quarantined: not well-formed CDA with a structured body, a document type declaration, or
@@ -243,7 +243,7 @@ def _parse(data: bytes) -> Any:
 
 
 def _harvest(root: Any) -> Identifiers:
-    """Return what the document itself says of people and places."""
+    """Return the people and places named in the document."""
     names: set[Name] = set()
     ids: set[Words] = set()
     places: set[Words] = set()
@@ -294,7 +294,7 @@ def _is_about_people(element: Any) -> bool:
 
 
 def _kind(element: Any) -> str:
-    """Return the local name of an element of HL7's; empty for any other namespace."""
+    """Return the local name of an HL7 element; empty for other namespaces."""
     return str(element.tag)[len(_HL7) :] if str(element.tag).startswith(_HL7) else ""
 
 
@@ -407,7 +407,7 @@ def _append(parent: Any, kind: str) -> Any:
 
 
 def _even(data: bytes) -> bytes:
-    """Pad with a line feed, which neither XML nor the text formats mind (PS3.5 7.1.1)."""
+    """Pad with a line feed, which XML and the text formats allow (PS3.5 7.1.1)."""
     return data + b"\n" * (len(data) % 2)
 
 

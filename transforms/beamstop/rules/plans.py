@@ -1,4 +1,4 @@
-"""Plans: which rule holds for an attribute at its place, and what that comes to."""
+"""Plans: which rule applies to an attribute at its place, and the resolved action."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -55,10 +55,10 @@ BIRTH_DATE, _PATIENT_ID = 0x00100030, 0x00100020
 _CODE_VALUE, _CODING_SCHEME_DESIGNATOR, _VALUE_TYPE = 0x00080100, 0x00080102, 0x0040A040
 _PATIENT_ID_DUMMY = PseudonymisePatientID(Action.D)
 
-# Without these no reader could open the object; a profile that removes what it does not list keeps them.
+# Without these no reader could open the object; a profile that removes unlisted attributes keeps them.
 _STRUCTURE = {0x00080005, 0x00080016, 0x00080018, 0x0020000D, 0x0020000E}
 CONTENT_VALUES = frozenset({0x0040A120, 0x0040A121, 0x0040A122, 0x0040A123, 0x0040A124, 0x0040A160})
-# What people or stations write into, listed or not; in code strings only what is no defined term.
+# VRs that people or stations write into; in code strings, only undefined terms.
 _FREE_TEXT_VRS = CLEANED_VRS - {"AE"}
 _TELLING_VRS = CLEANED_VRS | {"DA", "DT", "PN", "UI"}
 _NO_FREE_TEXT = {
@@ -82,7 +82,7 @@ _IMAGE_PIXEL_ELEMENTS = (range(0x0002, 0x0122), range(0x1040, 0x1224))  # how to
 
 
 def is_unknown(tag: int) -> bool:
-    """Return whether PS3.6 has no attribute of this tag any more: it never had one, or retired it.
+    """Return whether PS3.6 has no such attribute, or has retired it.
 
     >>> [is_unknown(tag) for tag in (0x00080060, 0x00284000, 0x00091001)]
     [False, True, True]
@@ -98,9 +98,9 @@ class Plan(NamedTuple):
         action: the code, compounds resolved.
         operator: None keeps the element untouched.
         origin: rule set and line.
-        fallback: X, Z or D where the operator cannot make sense of the value.
-        vr: the value representation to read it by, where the file does not say.
-        grammar: what a value that stays has to look like; None for anything.
+        fallback: X, Z or D if the operator cannot process the value.
+        vr: the value representation to read it by, if the file has none.
+        grammar: pattern that a kept value must match; None for anything.
     """
 
     action: Action
@@ -135,11 +135,11 @@ class Planner:
         options: names of the PS3.15 options that are on.
         keep_unlisted: standard attributes that no rule names stay; otherwise zero trust.
         keep_unknown: elements that are not in the data dictionary stay.
-        asks_iod: where unlisted attributes go, those stay in some form without which the object is not valid.
+        asks_iod: if unlisted attributes are removed, keep those in some form that a valid object needs.
         unknown_words: what happens to words of cleaned texts that no vocabulary knows.
         extra_words: folded words that the recipe adds to the vocabulary.
-        trusts_declared: what a file says to be safe of its private blocks stays, though no list has it.
-        declared: what this instance's file says of them.
+        trusts_declared: keep private blocks that the file declares safe, without being on a list.
+        declared: this file's declarations.
     """
 
     profile: Profile
@@ -158,7 +158,7 @@ class Planner:
     )
 
     def for_instance(self, dataset: Dataset) -> "Planner":
-        """Return the planner for an instance: by the rules' conditions that it fits, and what it declares.
+        """Return the planner for an instance, by the conditions that it meets and its declarations.
 
         Args:
             dataset: before anything in it is changed; its raw elements stay raw.
@@ -187,12 +187,12 @@ class Planner:
 
     @property
     def dates_move(self) -> bool:
-        """Whether dates of one patient move by one distance."""
+        """Whether all dates of a patient are shifted."""
         return MODIFIED_DATES in self.options
 
     @property
     def keeps_safe_private(self) -> bool:
-        """Whether private elements stay that are known to hold no identity."""
+        """Whether safe private elements are kept."""
         return RETAIN_SAFE_PRIVATE in self.options
 
     @cached_property
@@ -201,7 +201,7 @@ class Planner:
 
     @property
     def dates_stay(self) -> bool:
-        """Whether dates are there at all afterwards, moved or not."""
+        """Whether dates remain at all, shifted or not."""
         return self.dates_move or FULL_DATES in self.options
 
     @cached_property
@@ -232,9 +232,9 @@ class Planner:
         return plan
 
     def plans_for(self, sop_class: str) -> dict[Any, Plan]:
-        """Return the memo of plans for one SOP class; what it holds depends on the recipe alone."""
+        """Return the memo of plans for one SOP class; it depends on the recipe alone."""
         plans = self._plans.setdefault(sop_class, {})
-        if len(plans) > _MAX_PLANS:  # private tags of a large archive must not fill the memory
+        if len(plans) > _MAX_PLANS:  # the private tags of a large archive must not fill the memory
             plans.clear()
         return plans
 
@@ -252,8 +252,8 @@ class Planner:
             path: tags from the top level to it.
             creator: of its private block; None for a standard attribute.
             raw_vr: as the file has it; None where the syntax is implicit.
-            sop_class: decides which attributes the object needs.
-            around: private creators of the sequences around it; empty where none of them is private.
+            sop_class: determines which attributes the object needs.
+            around: private creators of the sequences around it; empty if none of them is private.
         """
         found = self._plan(path, creator, raw_vr, sop_class, around)
         stays = found.operator is None or type(found.operator) in (Clean, Keep)
@@ -292,9 +292,9 @@ class Planner:
         return Plan(action, _fitted(path, BY_ACTION[action]), rule.origin, fallback)
 
     def content_action(self, item: Dataset) -> Action | None:
-        """Return what Table E.3.4-1 does with one content item of a report; None where it says nothing.
+        """Return the action of Table E.3.4-1 for one content item of a report; None if it has none.
 
-        Only where structured content is cleaned (PS3.15 E.3.4); otherwise every value gets a dummy.
+        Applies if structured content is cleaned (PS3.15 E.3.4); otherwise every value gets a dummy.
         """
         if CLEAN_STRUCTURED_CONTENT not in self.options:
             return None
@@ -321,7 +321,7 @@ class Planner:
         return Plan(Action.K, None, origin)
 
     def _unlisted(self, path: tuple[int, ...], vr: str, sop_class: str) -> Plan:
-        """Decide for an attribute that no rule names."""
+        """Plan an attribute that no rule names."""
         tag = path[-1]
         if is_unknown(tag):
             if not self.keep_unknown:
@@ -346,10 +346,10 @@ class Planner:
         return self._keep(vr, "unlisted")
 
     def _needed(self, path: tuple[int, ...], vr: str, sop_class: str) -> Plan:
-        """Decide for an attribute that is removed unless the object is not valid without it.
+        """Plan an attribute that is removed unless a valid object needs it.
 
-        Type 2 is emptied. Of Type 1 numbers, terms of the standard and codes stay, UIDs are remapped,
-        sequences visited; anything else gets a dummy, and bytes go, of which a dummy would be no better.
+        Type 2 is emptied. In Type 1, numbers, terms of the standard and codes stay, UIDs are remapped,
+        sequences are visited; anything else gets a dummy, except bytes, which are removed.
         """
         type_ = (self.asks_iod and attribute_type(sop_class, path)) or "3"
         origin = f"unlisted:Type {type_}"
@@ -375,9 +375,9 @@ class Planner:
     def _safe_private(
         self, path: tuple[int, ...], creator: str | None, raw_vr: str | None, rule: Rule
     ) -> Plan:
-        """Keep a private attribute that the lists call safe; UIDs and dates in it are still ours.
+        """Keep a private attribute that the lists call safe; UIDs and dates in it are still processed.
 
-        What the file itself does not call safe goes all the same (PS3.15 E.3.10).
+        Attributes that the file itself calls unsafe are removed all the same (PS3.15 E.3.10).
         """
         tag = path[-1]
         listed = safe_vr(creator or "", tag >> 16, tag & 0xFF)
@@ -403,7 +403,7 @@ class Planner:
             return Plan(Action.K, BY_ACTION[Action.K], rule.origin, Action.X, override)
         if vr in CLEANED_VRS:
             return Plan(Action.C, BY_ACTION[Action.C], rule.origin, Action.X, override)
-        # Numbers whose VR the file does not say must look like numbers all the same.
+        # Numbers without a VR in the file must still look like numbers.
         return Plan(Action.K, None, rule.origin, Action.X, grammar=_GRAMMARS.get(vr))
 
 
@@ -419,10 +419,10 @@ def _cleans(rule: Rule) -> bool:
 
 
 def _fitted(path: tuple[int, ...], operator: Operator) -> Operator:
-    """Return what does an operator's work at its place.
+    """Return the operator, guarded for its place.
 
-    Guarded where it leaves a date of birth that may tell an age over 89 years; the dummy of a PatientID is
-    the pseudonym that every other recipe gives it.
+    Guarded if it keeps a date of birth that may reveal an age over 89. The dummy of a PatientID is its usual
+    pseudonym.
     """
     if path[-1] == BIRTH_DATE and operator.action in (Action.K, Action.C):
         return GuardBirthDate(operator)
@@ -430,7 +430,7 @@ def _fitted(path: tuple[int, ...], operator: Operator) -> Operator:
 
 
 def _still_valid(action: Action, sop_class: str, path: tuple[int, ...], vr: str) -> Action:
-    """Return a dummy or an empty value where removing a single required attribute breaks the object.
+    """Return a dummy or an empty value if removing a required attribute would break the object.
 
     Table E.1-1 has X for attributes that some IOD makes Type 1, such as PresentationCreationDate. Type 2C
     counts as 2: the attribute is there, so its condition holds. A sequence gets no dummy.

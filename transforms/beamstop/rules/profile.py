@@ -56,7 +56,7 @@ METHOD_MEANINGS = {
     "113112": "Retain Institution Identity Option",
 }
 
-# In this order, so that where two options name one attribute the stricter, later one holds:
+# In this order, so that for an attribute of two options the stricter, later one wins:
 # a calibration date under Retain Device Identity and Modified Dates is removed, not kept.
 OPTIONS = (
     RETAIN_DEVICE_IDENTITY,
@@ -72,8 +72,8 @@ OPTIONS = (
     MODIFIED_DATES,
 )
 
-# Under Modified Dates these may not move with a patient: the same for everybody, they would tell the shift.
-# What is printed in the standard stays, what is a device's goes as the Basic Profile has it.
+# Under Modified Dates these must not move with a patient: being publicly known, they would reveal the shift.
+# Dates printed in the standard stay, those of devices are treated as in the Basic Profile.
 DATES_OF_THE_WORLD = (
     "ContextGroupVersion",
     "ContextGroupLocalVersion",
@@ -102,7 +102,7 @@ DATES_OF_DEVICES = (
     "TimeOfLastDetectorCalibration",
 )
 
-# Free text in practice, though the table does not list it: loses identifiers where descriptors are cleaned.
+# Free text in practice, though the table does not list it: cleaned with the descriptors.
 _UNLISTED_TEXT = (
     "CodeMeaning",
     "ContentDescription",
@@ -197,7 +197,7 @@ def option(name: str) -> RuleSet:
     if name == CLEAN_STRUCTURED_CONTENT:
         rules.append(Rule("TextValue", Action.C, f"{name}:TextValue", Action.D))
     if name == CLEAN_GRAPHICS:
-        # HideText has cleared the text in the planes by now.
+        # HideText has already cleared the text in the planes.
         rules.append(Rule("60xx,3000", Action.K, f"{name}:60xx3000"))
         rules.append(Rule("60xx,xxxx", Action.K, f"{name}:60xxxxxx"))
         rules += [
@@ -208,11 +208,11 @@ def option(name: str) -> RuleSet:
 
 @cache
 def additions() -> RuleSet:
-    """Return what the table leaves open and a clean file needs.
+    """Return rules that the table leaves open and a clean file needs.
 
-    PatientID becomes a stable pseudonym (Z and D allow a dummy); a text in a report is content of
-    a Content Sequence, which is D; an overlay plane without its data is no valid plane; what
-    follows the dataset is not part of it; dates, order numbers and addresses that the table forgot.
+    PatientID becomes a stable pseudonym (Z and D allow a dummy); a text in a report is content of a Content
+    Sequence, which is D; an overlay plane without data is invalid; bytes after the dataset are not part of
+    it; dates, order numbers and addresses missing in the table.
     """
     return RuleSet(
         [
@@ -220,7 +220,7 @@ def additions() -> RuleSet:
             Rule("TextValue", Action.D, "beamstop:ContentSequence"),
             Rule("60xx,xxxx", Action.X, "beamstop:60xxxxxx"),
             Rule("DataSetTrailingPadding", Action.X, "beamstop:padding"),
-            Rule("EncapsulatedDocumentLength", Action.X, "beamstop:payload"),  # of a payload that is gone
+            Rule("EncapsulatedDocumentLength", Action.X, "beamstop:payload"),  # of a removed payload
             *(Rule(keyword, action, f"beamstop:{keyword}") for keyword, action in _UNLISTED_IDENTITY.items()),
         ],
         "beamstop",
@@ -229,7 +229,7 @@ def additions() -> RuleSet:
 
 @cache
 def dates_of_nobody() -> RuleSet:
-    """Return what holds, under Modified Dates, of dates that are no patient's."""
+    """Return the rules for dates of devices and the like under Modified Dates."""
     basic = {rule.identifier: rule.operation for rule in basic_profile()}
     world = [Rule(keyword, Action.K, f"beamstop:{keyword}") for keyword in DATES_OF_THE_WORLD]
     devices = [

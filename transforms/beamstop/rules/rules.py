@@ -16,15 +16,15 @@ Condition = Callable[[Dataset], bool]
 
 @dataclass(frozen=True)
 class Rule:
-    """What is done to the attributes that an identifier fits.
+    """What is done to the attributes that an identifier matches.
 
     Attributes:
         identifier: an `Identifier`, or text as `parse_identifier` reads it.
-        operation: an action code of Table E.1-1, or an operator of one's own.
+        operation: an action code of Table E.1-1, or a custom operator.
         origin: rule set and line, as the audit shows it.
-        fallback: the action where `operation` is C and the value cannot be cleaned (an unparsable
-            date, a payload): that of the Basic Profile.
-        when: which instances it is for, asked of them before anything is changed; None for all.
+        fallback: the action if `operation` is C and the value cannot be cleaned (an unparsable date, a
+            payload): that of the Basic Profile.
+        when: the instances it is for, determined before anything is changed; None for all.
     """
 
     identifier: Identifier
@@ -62,7 +62,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class RuleSet:
-    """Rules under a name; of two for the same identifier the later holds."""
+    """A named list of rules; of two for the same identifier the later wins."""
 
     rules: tuple[Rule, ...]
     name: str = ""
@@ -78,7 +78,7 @@ class RuleSet:
         return len(self.rules)
 
     def get_rule(self, element: DataElement) -> Rule | None:
-        """Return the rule that holds for an element at top level by these rules alone, or None.
+        """Return the rule of this set that applies to a top-level element, or None.
 
         >>> RuleSet([Rule("50xx,xxxx", "X")]).get_rule(DataElement(0x50003000, "OW", b"")).code
         'X'
@@ -90,7 +90,7 @@ class RuleSet:
 class Profile:
     """Rule sets in order: the more specific identifier wins, among equals the later set.
 
-    Rules with a condition hold in what `holding` returns alone.
+    Rules with a condition apply only in the result of `holding`.
     """
 
     rule_sets: tuple[RuleSet, ...]
@@ -107,7 +107,7 @@ class Profile:
             for rule in rule_set:
                 if rule.when is not None:
                     continue
-                last.pop(rule.identifier, None)  # so that the later one also stands later
+                last.pop(rule.identifier, None)  # so that the later one is also later in the list
                 last[rule.identifier] = rule
         exact: dict[int, Rule] = {}
         paths: dict[int, list[Rule]] = {}
@@ -134,7 +134,7 @@ class Profile:
         return tuple(dict.fromkeys(condition for condition in found if condition is not None))
 
     def holding(self, conditions: frozenset[Condition]) -> "Profile":
-        """Return what this profile is for an instance that fits some of its conditions and no others."""
+        """Return this profile for an instance that meets these conditions and no others."""
         return Profile(
             (
                 RuleSet(
@@ -149,12 +149,12 @@ class Profile:
     def rule_for(
         self, path: tuple[int, ...], creator: str | None = None, around: tuple[str | None, ...] = ()
     ) -> Rule | None:
-        """Return the rule that holds for an attribute, or None.
+        """Return the rule that applies to an attribute, or None.
 
         Args:
             path: tags from the top level to the attribute, item numbers left out.
-            creator: private creator of its block, where it is private.
-            around: private creators of the sequences around it; empty where none of them is private.
+            creator: private creator of its block, if it is private.
+            around: private creators of the sequences around it; empty if none of them is private.
         """
         tag = path[-1]
         for rule in self._paths.get(tag, ()):
@@ -170,10 +170,10 @@ class Profile:
 
     @property
     def conditional(self) -> list[Rule]:
-        """The rules that hold in some instances alone, the later set first."""
+        """The rules that apply only in some instances, the later set first."""
         return [rule for rule_set in reversed(self.rule_sets) for rule in rule_set if rule.when is not None]
 
     def flatten(self) -> list[Rule]:
-        """Return the rules that can hold in every instance, the most specific first."""
+        """Return the rules that can apply in every instance, the most specific first."""
         paths = [rule for rules in self._paths.values() for rule in rules]
         return [*paths, *(self._exact[tag] for tag in sorted(self._exact)), *self._wide]

@@ -1,6 +1,6 @@
 """Identifiers of rules: which attributes a rule is for.
 
-The names are idiscore's. An identifier that fits fewer tags is more specific and wins.
+The names are idiscore's. An identifier that matches fewer tags is more specific and wins.
 """
 
 import re
@@ -30,11 +30,11 @@ class Identifier(ABC):
     @property
     @abstractmethod
     def matchable(self) -> float:
-        """How many tags fit: the fewer, the more specific."""
+        """How many tags match: the fewer, the more specific."""
 
     @property
     def names_creator(self) -> bool:
-        """Whether it names the private creator of the element: whoever wrote it knows what that is."""
+        """Whether it names the element's private creator, so that its author knows the content."""
         return False
 
     @abstractmethod
@@ -70,7 +70,7 @@ class SingleTag(Identifier):
 class RepeatingGroup(Identifier):
     """Attributes whose tag fits a pattern with `x` for any hexadecimal digit.
 
-    Repeating groups are even (PS3.5 7.6): a pattern with an `x` in its group fits no private element.
+    Repeating groups are even (PS3.5 7.6): a pattern with an `x` in its group matches no private element.
 
     >>> RepeatingGroup("50xx,xxxx").matches(0x50020010), RepeatingGroup("50xx,xxxx").matches(0x50010010)
     (True, False)
@@ -180,7 +180,7 @@ class TagPath(Identifier):
 
     Attributes:
         tags: from the outermost sequence named to the attribute; private ones as in the first block.
-        creators: private creators of these; None where they are not named by their creator.
+        creators: private creators of these; None for parts not named by creator.
     """
 
     tags: tuple[int, ...]
@@ -208,7 +208,7 @@ class TagPath(Identifier):
 
     @property
     def last(self) -> int:
-        """The tag of the attribute, without its block where that may be any."""
+        """The tag of the attribute, without its block if that may be any."""
         return without_block(self.tags[-1]) if self.names_creator else self.tags[-1]
 
     def matches(self, tag: int, creator: str | None = None) -> bool:
@@ -222,7 +222,7 @@ class TagPath(Identifier):
         Args:
             path: tags from the top level to an attribute.
             creator: private creator of its block.
-            around: those of the sequences around it; empty where none of them is private.
+            around: those of the sequences around it; empty if none of them is private.
         """
         count = len(self.tags)
         if len(path) < count:
@@ -234,7 +234,7 @@ class TagPath(Identifier):
 
 
 def without_block(tag: int) -> int:
-    """Return a private tag without the number of its block, which every file chooses anew.
+    """Return a private tag without its block number, which differs from file to file.
 
     >>> hex(without_block(0x00191008))
     '0x190008'

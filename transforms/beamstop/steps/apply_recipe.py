@@ -1,4 +1,4 @@
-"""ApplyRecipe: walks a dataset once and does to every element what the recipe says."""
+"""ApplyRecipe: walks a dataset once and applies the recipe to every element."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -68,7 +68,7 @@ Element = Any  # a DataElement or a RawDataElement: pydicom's own containers hol
 _DATE_VRS = {"DA", "DT"}
 _NEVER_IN_PLACE = {
     type(operator) for operator in (*BY_ACTION.values(), *BULK_OPERATORS)
-}  # custom ones may change their argument
+}  # custom operators may change their argument
 _VISITED = {Action.K, Action.C, Action.U}  # what becomes of a sequence whose items are visited
 _ALWAYS_A_CHANGE = {Action.D, Action.X, Action.Z}
 _SOP_CLASS_UID = 0x00080016
@@ -78,19 +78,19 @@ _DAYS_OF_EXAMINATION = (0x00080020, 0x00080021, 0x00080022, 0x00080023)  # study
 _ORIGINAL_IDS = (0x00100020, 0x0020000D, 0x0020000E, 0x00080018)  # of patient, study, series, instance
 _CONTENT_SEQUENCE = 0x0040A730
 _DELIMITERS, _FIRST_PICTURE = 0xFFFE, 0x6000  # groups
-_LONG = 5  # digits; shorter numbers are counts and sizes of anybody's
+_LONG = 5  # digits; shorter numbers are counts and sizes
 _MAX_BYTES = 4  # of a character
 _SHORT_LIST, _LONG_LIST = 64, 4096  # characters
 _WITHOUT_NUMERALS = dict.fromkeys(map(ord, "0123456789+-.eE\\ \0"))
 _LONG_NUMBER = re.compile(rf"(?<![\d.])\d{{{_LONG},}}(?![\d.])")
 _CSA_PHYSICS = "beamstop:physics of a CSA header"
 _BLOCK_GONE = "beamstop:private block gone"
-_UNWRITABLE = b"unwritable"  # stands for a value that no bytes can be made of
+_UNWRITABLE = b"unwritable"  # stands for a value that cannot be written as bytes
 _MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
 
 
 class OriginalIds(NamedTuple):
-    """The four identifiers of an instance before de-identification, for the crosswalk alone."""
+    """The four identifiers of an instance before de-identification, only for the crosswalk."""
 
     patient_id: str | None = None
     study_uid: str | None = None
@@ -104,7 +104,7 @@ class AttributeReport:
 
     Attributes:
         original: its identifiers before.
-        identifiers: what CheckLeaks must not find.
+        identifiers: those that CheckLeaks must not find.
         changes: one entry per element acted on; empty unless asked for.
         removed, emptied, replaced, kept: numbers of elements, each of which is one of these.
         uids_remapped, dates_shifted: numbers of those replaced that are UIDs, or dates moved by the shift.
@@ -141,10 +141,10 @@ def apply_recipe(
     """De-identify the attributes of one instance in place, at every depth and in the file meta.
 
     Args:
-        dataset: as read; raw elements that no rule touches stay raw, hence byte-identical.
-        recipe: says what is done.
-        identity: makes keyed stand-ins.
-        source_id: what the digests of `changes` are bound to.
+        dataset: as read; raw elements that no rule changes stay raw, so byte-identical.
+        recipe: to apply.
+        identity: makes keyed replacements.
+        source_id: to which the digests of `changes` are bound.
         detail: also return one `Change` per element acted on.
         max_depth: most items in items, `DEEPEST` at most.
 
@@ -163,7 +163,7 @@ def apply_plans(
     detail: bool = True,
     max_depth: int = MAX_DEPTH,
 ) -> AttributeReport:
-    """Do as `apply_recipe` does, under a planner of one's own."""
+    """Do the same as `apply_recipe`, with a given planner."""
     planner, identity = planner.for_instance(dataset), identity.of(dataset)
     report = AttributeReport(original_ids(dataset), harvest(dataset, planner.keeps))
     if identity.subject is not None:
@@ -175,7 +175,7 @@ def apply_plans(
 
 
 class _Removal(NamedTuple):
-    """An element that was removed, and by which rule."""
+    """A removed element, and the rule that removed it."""
 
     path: tuple[int, ...]
     element: Element
@@ -209,11 +209,11 @@ class _Walk:
         self._owner = identity.owner_of(dataset)
         self._new_dates: set[date] = set()
         self._around: tuple[str | None, ...] = ()  # private creators, inside a private sequence
-        self._private: list[_Removal] = []  # private elements of the dataset or item that are gone already
+        self._private: list[_Removal] = []  # private elements of the dataset or item that are already removed
 
     @cached_property
     def _is_old(self) -> bool:
-        """Whether age or dates say that the patient was over 89 years, or neither says anything."""
+        """Whether age or dates show that the patient was over 89 years, or neither shows anything."""
         birth, age = (text_of(self._dataset, tag) for tag in (BIRTH_DATE, _PATIENT_AGE))
         born = _as_day(birth)
         capped = cap_age(age)
@@ -229,7 +229,7 @@ class _Walk:
 
     def run(self) -> None:
         if self._planner.guards_birth_date:
-            _ = self._is_old  # while dates and age are there
+            _ = self._is_old  # while dates and age are still there
         lists = filled_lists(self._dataset, self._sop_class)
         last = [*lists, *([CHARACTERISTICS] if BaseTag(CHARACTERISTICS) in self._dataset._dict else [])]
         physics = self._add_physics() if self._planner.keeps_safe_private else []
@@ -237,12 +237,12 @@ class _Walk:
         self._visit_lists(lists)
         self._visit_characteristics()
         self._record_physics(physics)
-        # What we wrote may by chance be another date of the original.
+        # A date that we wrote may by chance equal another date of the original.
         self._report.identifiers = self._report.identifiers.without_dates(self._new_dates)
         self._rebuild_file_meta(self._dataset)
 
     def _visit_characteristics(self) -> None:
-        """Visit what the file says of its private blocks, without the items about blocks that went."""
+        """Visit the declarations of private blocks, without the items about removed blocks."""
         tag = BaseTag(CHARACTERISTICS)
         if tag not in self._dataset._dict:
             return
@@ -262,10 +262,10 @@ class _Walk:
         self._element(self._dataset, tag, (), "", None)
 
     def _visit_lists(self, lists: list[int]) -> None:
-        """Visit the lists of references, and take out those of which nothing elsewhere is left.
+        """Visit the lists of references, and remove those whose referenced content is gone.
 
-        Whether something is left shows when all is visited; what was done inside of a list that goes then is
-        forgotten, so that each element has one count and one row.
+        This is known only after everything was visited. Changes inside a removed list are then dropped, so
+        that each element has one count and one row.
         """
         report, visited = self._report, {}
         for tag in lists:
@@ -298,8 +298,8 @@ class _Walk:
             dataset: or the item.
             path: tags to it.
             label: the names of its place.
-            content: what happens to a content item's value.
-            later: tags of elements that are not acted on yet.
+            content: action for a content item's value.
+            later: tags of elements to be visited later.
         """
         if len(path) > self._max_depth:
             raise Failed("too_deep", f"more than {self._max_depth} items in items")
@@ -316,8 +316,8 @@ class _Walk:
                 else:
                     self._element(dataset, tag, path, label, creators.get(private_block_start(tag), ""))
             elif tag & 0xFFFF == 0 or tag >> 16 < 8 or tag >> 16 == _DELIMITERS:
-                # Group lengths are not written (PS3.5 7.2); command and meta groups have no place here, and
-                # neither have delimiters, which are no elements (PS3.5 7.5).
+                # Group lengths are not written (PS3.5 7.2). Command and meta groups do not belong here, nor
+                # do delimiters, which are not elements (PS3.5 7.5).
                 del elements[tag]
             elif tag >> 16 >= _FIRST_PICTURE and is_unseen_picture((*path, int(tag))):
                 self._remove(dataset, elements[tag], (*path, int(tag)), label, "beamstop:unseen picture")
@@ -336,9 +336,9 @@ class _Walk:
         self._private = around
 
     def _add_physics(self) -> list[BaseTag]:
-        """Add what a Siemens header that is removed says of the acquisition, if no element says it.
+        """Add acquisition data of a removed Siemens header as elements, unless they exist.
 
-        The walk treats these elements as any other. What it would not keep as it is, is not added.
+        The walk treats these elements like any other. Elements that it would not keep are not added.
 
         Returns:
             their tags.
@@ -418,7 +418,7 @@ class _Walk:
         if len(text) <= _SHORT_LIST:
             long = _long_numbers(text, grammar)
         elif len(text) > _LONG_LIST and not text.translate(_WITHOUT_NUMERALS):
-            return True  # contours and curves: a million coordinates take a second to be looked at one by one
+            return True  # contours and curves: examining a million coordinates one by one takes a second
         else:
             long = _long_numbers.__wrapped__(text, grammar)
         return long is not None and not self._are_own(long)
@@ -436,7 +436,7 @@ class _Walk:
         if self._detail:
             gone = _Removal(path, element, origin)
             if path[-1] & 0x10000:
-                self._private.append(gone)  # until it is known whether all of its block goes
+                self._private.append(gone)  # until it is known whether the whole block is removed
             else:
                 self._record_removal(gone, label)
 
@@ -453,9 +453,9 @@ class _Walk:
         plan: Plan,
         creator: str | None,
     ) -> None:
-        check_time()  # what is kept or removed as it is takes a microsecond
+        check_time()  # keeping or removing an element takes a microsecond
         tag = element.tag
-        # A sequence that stays is no change: its bytes need not be made. Raw ones are there anyway.
+        # A kept sequence is no change, so its bytes are not needed. Raw ones exist anyway.
         stays = element.VR == "SQ" and plan.action in _VISITED and type(plan.operator) in _NEVER_IN_PLACE
         before = self._value(element) if self._detail and not stays else None
         if plan.vr is not None and element.is_raw:
@@ -484,7 +484,7 @@ class _Walk:
     def _operate(
         self, dataset: Dataset, element: Element, path: tuple[int, ...], plan: Plan
     ) -> tuple[Action, Element]:
-        """Return the action carried out and its result; the fallback where a value resists."""
+        """Return the action carried out and its result; the fallback if a value cannot be processed."""
         if plan.operator is None:
             return plan.action, element
         if element.is_raw and element.value:
@@ -510,7 +510,7 @@ class _Walk:
         return Context(self._identity, dataset, path, self._days, self._clean_text, is_old, self._owner)
 
     def _without_conversion(self, element: Element, plan: Plan) -> Element:
-        """Empty a value or remap a UID in the bytes as they are; None where the operator must see a value."""
+        """Empty a value or remap a UID in raw bytes; None if the operator needs the value."""
         kind = type(plan.operator)
         if kind is Empty and element.VR != "SQ":
             return element._replace(value=b"", length=0)
@@ -524,7 +524,7 @@ class _Walk:
         return element._replace(value=value, length=len(value))
 
     def _fall_back(self, element: Element, context: Context, action: Action) -> tuple[Action, Element]:
-        """Empty or remove what could not be understood; a dummy is made without reading the value."""
+        """Empty or remove an unreadable value; make a dummy without reading it."""
         vr = vr_of(element.tag, element.VR)
         if action is Action.Z:
             return action, Empty().apply(DataElement(element.tag, vr, None), context)
@@ -550,9 +550,9 @@ class _Walk:
             element.value = Sequence(kept)
 
     def _drop_empty_blocks(self, dataset: Dataset, creators: dict[int, str], label: str) -> None:
-        """Take out the private creators whose block holds nothing any more: a creator can tell, too.
+        """Remove the private creators of empty blocks: a creator may identify somebody, too.
 
-        Such a block is one row of the changes, whatever it held.
+        Such a block is one row of the changes, whatever its size.
         """
         in_use = {
             private_block_start(tag) for tag in dataset._dict if tag & 0x10000 and not is_private_creator(tag)
@@ -588,7 +588,7 @@ class _Walk:
         self._report.changes.append(change)
 
     def _rebuild_file_meta(self, dataset: Dataset) -> None:
-        """Keep what says how to read the file, nothing else (PS3.10 7.1); pydicom can save it then."""
+        """Keep only what is needed to read the file (PS3.10 7.1); pydicom can save it then."""
         old: Any = getattr(dataset, "file_meta", None)
         new = clean_file_meta(dataset)
         for tag in sorted(old._dict if old is not None else (), key=int):
@@ -635,7 +635,7 @@ class _Walk:
         )
 
     def _value(self, element: Element) -> bytes | None:
-        """Return what a digest of an element is made of."""
+        """Return the input of an element's digest."""
         value: bytes | None = element.value if element.is_raw else _encoded_value(element)
         return value
 
@@ -655,11 +655,11 @@ class _Walk:
         )
 
     def _shift(self, day: date) -> date:
-        """Move a date in a kept text as the dates of this patient move, or not at all.
+        """Shift a date in a kept text like the dates of this patient, or raise.
 
         Raises:
-            OverflowError: it moves nowhere, or is none of the instance's own: who knows it, such as that of a
-                public event, would know the shift.
+            OverflowError: it cannot be shifted, or is not a date of the instance: if it is publicly known, it
+                would reveal the shift.
         """
         if self._planner.dates_move and day not in self._own_dates:
             raise OverflowError
@@ -669,7 +669,7 @@ class _Walk:
 
 
 def _is_beyond_cleaning(element: Element) -> bool:
-    """Return whether the bytes of a text are so many that decoding them alone would take long."""
+    """Return whether a text is so long that decoding it would take long."""
     if len(element.value) <= MAX_ESCAPES or vr_of(element.tag, element.VR) not in CLEANED_VRS:
         return False
     return len(element.value) > _MAX_BYTES * MAX_CLEANED or element.value.count(b"\x1b") > MAX_ESCAPES
@@ -677,9 +677,9 @@ def _is_beyond_cleaning(element: Element) -> bool:
 
 @lru_cache(maxsize=4096)
 def _long_numbers(text: str, grammar: re.Pattern[str]) -> tuple[str, ...] | None:
-    """Return the long ones of some numbers, nothing of times and ages; None for a text that is none of these.
+    """Return the long ones of some numbers, nothing for times and ages, None for other text.
 
-    Most of a series' instances say the same numbers.
+    Most instances of a series have the same numbers.
     """
     if not grammar.fullmatch(text):
         return None
@@ -707,7 +707,7 @@ def _as_day(digits: str) -> date | None:
 
 
 def original_ids(dataset: Dataset) -> OriginalIds:
-    """Return what the crosswalk has of an original."""
+    """Return an original's identifiers for the crosswalk."""
     return OriginalIds(*(text_of(dataset, tag) or None for tag in _ORIGINAL_IDS))
 
 

@@ -17,14 +17,14 @@ def bounce(dataset: Dataset, bouncers: Iterable[Bouncer], pixels_cleaned: bool |
     Args:
         dataset: the instance, before its attributes are changed; its raw elements stay raw.
         bouncers: of the recipe.
-        pixels_cleaned: None is the first look, at which BurnedInAnnotation is taken to be NO.
-            After HideText, True or False says whether its pixels were cleaned; only bouncers
-            that read BurnedInAnnotation are asked again.
+        pixels_cleaned: None on the first call, which takes BurnedInAnnotation to be NO.
+            After HideText, whether its pixels were cleaned; only bouncers that read BurnedInAnnotation are
+            asked again.
 
     Raises:
         Rejected: by the first bouncer that says no.
-        Failed: `unreadable`: what it looks at is not what it claims to be; `fault`: a bouncer of one's own
-            raised something else.
+        Failed: `unreadable`: an attribute that it reads is malformed; `fault`: a custom bouncer raised
+            something else.
     """
     second_look = pixels_cleaned is not None
     asked = [bouncer for bouncer in bouncers if bouncer.reads_burned_in or not second_look]

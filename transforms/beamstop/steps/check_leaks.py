@@ -13,7 +13,7 @@ def check_leaks(encoded: Encoded, report: AttributeReport) -> int:
 
     Args:
         encoded: the finished file, from `encode`.
-        report: what ApplyRecipe said of the instance; has its identifiers.
+        report: of ApplyRecipe, with the instance's identifiers.
 
     Raises:
         Quarantined: `leak`, with the path of the element one was found in; `pixels_undecodable` when

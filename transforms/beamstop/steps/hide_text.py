@@ -33,10 +33,10 @@ def hide_text(
 
     Args:
         dataset: one instance.
-        recipe: says whether and which.
-        detector: finds text; may be None where the recipe leaves pixels alone.
-        identity: `recipe.identity(key)`. Its key chooses the instances whose first frame a second decoder
-            reads where that is dear; without it all are read twice.
+        recipe: says whether text is hidden, and which.
+        detector: finds text; may be None if the recipe leaves pixels alone.
+        identity: `recipe.identity(key)`. Its key selects the instances whose first frame a second decoder
+            reads, if that is expensive; without it all are read twice.
 
     Raises:
         Quarantined: the pixels cannot be proved clean; reason and detail of the PixelError.
@@ -48,7 +48,7 @@ def hide_text(
             clean_frames_of(dataset)  # encoders sign their work
     except PixelError as error:
         raise Quarantined(error.reason, error.detail) from error
-    except MALFORMED as error:  # an attribute that says how to read pixels is not what it claims to be
+    except MALFORMED as error:  # an attribute needed to read the pixels is malformed
         raise Quarantined("pixels_undecodable", type(error).__name__) from None
     report.frames_cleaned = frames_cleaned
     return report

@@ -30,11 +30,10 @@ def insert(
 ) -> tuple[str, ...]:
     """Write into one instance what was done to it.
 
-    PatientIdentityRemoved (YES, but NO where BurnedInAnnotation YES is left: PS3.3 C.12.1),
-    DeidentificationMethod and its code sequence (earlier entries stay), BurnedInAnnotation NO only where the
-    pixels of this instance were examined, DerivationDescription where text was hidden in them (what the
-    recipe left of it stays), LongitudinalTemporalInformationModified by what was done to dates, and what the
-    recipe inserts.
+    PatientIdentityRemoved (YES, but NO if BurnedInAnnotation stays YES: PS3.3 C.12.1), DeidentificationMethod
+    and its code sequence (earlier entries stay), BurnedInAnnotation NO only if the pixels of this instance
+    were searched, DerivationDescription if text was hidden in them (after any text that the recipe left),
+    LongitudinalTemporalInformationModified by the treatment of dates, and the recipe's insertions.
 
     Args:
         dataset: changed in place.
@@ -46,7 +45,7 @@ def insert(
         the CID 7050 codes applied to this instance.
 
     Raises:
-        Failed: `unreadable`: what stands there already is not what it claims to be.
+        Failed: `unreadable`: an existing value is malformed.
     """
     methods = _methods(recipe, pixels_examined)
     keyword, value = PATIENT_IDENTITY_REMOVED
@@ -71,14 +70,14 @@ def insert(
 
 @cache
 def get_deidentification_method() -> str:
-    """Return what stands in DeidentificationMethod: beamstop and its version."""
+    """Return the text for DeidentificationMethod: beamstop and its version."""
     return f"beamstop {version('beamstop')}"[:_MAX_LO]
 
 
 def code_items(names: Iterable[str]) -> list[Dataset]:
     """Return the items of a DeidentificationMethodCodeSequence for rule sets by the names that recipes use.
 
-    A rule set that is none of the standard's has no code.
+    A rule set outside the standard has no code.
 
     >>> [item.CodeValue for item in code_items(["basic", "retain-uids", "ours"])]
     ['113100', '113110']
@@ -87,7 +86,7 @@ def code_items(names: Iterable[str]) -> list[Dataset]:
 
 
 def _methods(recipe: Recipe, pixels_examined: bool) -> tuple[str, ...]:
-    if recipe.profile != BASIC:  # a recipe of its own: only the pixels follow an option of PS3.15
+    if recipe.profile != BASIC:  # without the profile, only the pixels follow an option of PS3.15
         return (METHOD_CODES[CLEAN_PIXEL_DATA],) if pixels_examined else ()
     applied = [BASIC, *(option for option in recipe.options if option != CLEAN_PIXEL_DATA or pixels_examined)]
     return tuple(sorted(METHOD_CODES[name] for name in applied))
@@ -100,7 +99,7 @@ def _temporal_information(recipe: Recipe) -> str:
 
 
 def _derivation(earlier: str) -> str:
-    """Return what was done to the pixels, the last step last (PS3.3 C.7.6.1.1.3); a Short Text."""
+    """Return a DerivationDescription, the last step last (PS3.3 C.7.6.1.1.3); a Short Text."""
     if earlier.endswith(TEXT_HIDDEN):
         return earlier
     room = _MAX_ST - len(TEXT_HIDDEN) - 2
