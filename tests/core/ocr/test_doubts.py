@@ -80,8 +80,24 @@ def test_two_lines_in_a_large_box_are_seen_where_each_would_be() -> None:
     assert not box.doubted
 
 
-def test_other_long_boxes_are_not_read() -> None:
-    assert doubts([LONG], [], 0.0) == [False]
+def test_long_boxes_that_both_networks_agree_on_are_not_read() -> None:
+    assert doubts([replace(LONG, agreed=True)], [], 0.0) == [False]
+
+
+@pytest.mark.parametrize(
+    ("reading", "score", "doubted"),
+    [
+        (("", 0.0), 0.4, True),  # Doppler
+        (("TN", 0.01), 0.5, True),
+        (("", 0.0), 0.8, False),  # a script that nobody here reads
+        (("630P630", 0.15), 0.2, False),
+        ((None, None), 0.1, False),
+    ],
+)
+def test_another_long_box_is_doubted_where_no_word_is_read(
+    reading: tuple[str | None, float | None], score: float, doubted: bool
+) -> None:
+    assert doubts([LONG], [reading], score) == [doubted]
 
 
 def test_different_letters_beside_each_other_may_be_a_line_where_one_was_sure() -> None:
@@ -129,3 +145,16 @@ def test_what_was_read_when_it_was_found_is_not_doubted(box: TextBox) -> None:
     """Blurred letters in noise are read in the picture reduced, and not in the picture itself."""
     assert doubts([replace(box, legible=True)], [], 0) == [False]
     assert doubts([box], [("", 0.0)], 0) == [True]
+
+
+@pytest.mark.parametrize(
+    ("word", "stays"),
+    [
+        (TextBox(320, 104, 60, 20), True),  # the line goes on
+        (TextBox(340, 104, 60, 20), False),
+        (TextBox(200, 60, 90, 24), False),  # another line
+    ],
+)
+def test_a_doubted_line_counts_where_a_word_continues_it(word: TextBox, stays: bool) -> None:
+    line = replace(LONG, doubted=True)
+    assert (line in believed([line, word], np.zeros((400, 600), bool))) is stays

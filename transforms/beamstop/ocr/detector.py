@@ -193,8 +193,10 @@ class EasyOcrDetector:
                 margin = max(thresholds.context * letter, thresholds.near)
                 zoom = 2.0 if letter <= thresholds.small else 1.0
                 place = Place(around(core, margin, shape), zoom)
-                if self._confirms(picture, core, place, letter, mean, known is not None):
-                    lines.append(around(core, thresholds.beside * letter, shape))
+                score = self._confirmed(picture, core, place, letter, mean, known is not None)
+                if score is not None:
+                    line = around(core, thresholds.beside * letter, shape)
+                    lines.append(replace(line, agreed=score >= thresholds.sure))
                 elif known is not None and (line := self._read_line(picture, core, letter, mean)):
                     lines.append(line)
                 elif letter <= thresholds.huge or stands_out(picture, core, thresholds.far, thresholds):
@@ -216,26 +218,25 @@ class EasyOcrDetector:
             scores[~sharp_parts] = 0
         return scores
 
-    def _confirms(
+    def _confirmed(
         self, picture: Picture, core: TextBox, place: Place, letter: float, mean: float, is_soft: bool
-    ) -> bool:
-        """Say whether CRAFT sees any text where DBNet is certain, shown no larger than small letters need.
+    ) -> float | None:
+        """Return CRAFT's score where DBNet is certain and CRAFT sees any text, shown small; else None.
 
         Of soft letters DBNet is less certain: there CRAFT has to be sure. Reduced, anatomy looks like soft
         letters, too: where only one of them is so, something has to be read.
         """
         thresholds = self._thresholds
         is_certain = _is_certain(letter, mean, thresholds)
-        if not is_soft:
-            return is_certain and self._coarsely(picture, place.box, letter) >= thresholds.text
         smallest, largest = thresholds.letters
-        if mean < thresholds.likely or not smallest <= letter <= largest:
-            return False
+        may_be_soft = is_soft and mean >= thresholds.likely and smallest <= letter <= largest
+        if not is_certain and not may_be_soft:
+            return None
         score = self._coarsely(picture, place.box, letter)
-        is_sure = score >= thresholds.sure
-        if is_certain and is_sure:
-            return True
-        return (is_sure or (is_certain and score >= thresholds.text)) and self._may_be_read(picture, core)
+        if score < (thresholds.text if is_certain else thresholds.sure):
+            return None
+        is_agreed = is_certain and (not is_soft or score >= thresholds.sure)
+        return score if is_agreed or self._may_be_read(picture, core) else None
 
     def _may_be_read(self, picture: Picture, core: TextBox) -> bool:
         """Say whether anything is read in what DBNet takes for a line; where nothing reads, it may be."""

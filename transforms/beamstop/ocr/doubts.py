@@ -22,9 +22,9 @@ def with_doubts(
 ) -> list[TextBox]:
     """Return the same boxes; those that would be no word on their own are doubted.
 
-    Only short boxes are read: anatomy that reads like a line is rare. A script that the recogniser does not
-    know must not cost a name: the detector looks again at what cannot be read, shown small. It must see
-    something in long boxes of large letters, too.
+    Short boxes are read, and long ones of large letters or on which the networks do not agree: Doppler can
+    look like such lines. A script that the recogniser does not know must not cost a name: the detector looks
+    again at what cannot be read, shown small.
 
     Args:
         picture: that the boxes were found in.
@@ -42,11 +42,11 @@ def with_doubts(
         and (_is_letter(box, thresholds) or letters_in(picture, box, 1) < thresholds.sure)
     ]
     wordless = {box for line in lines_of(doubted) if not _is_line(line) for box in map(_unread, line)}
-    large = read(picture, [box for box in unread if _is_large(box, thresholds)])
+    long = read(picture, [box for box in unread if _is_disputable(box, thresholds)])
     wordless |= {
         _unread(box)
-        for box in large
-        if not _is_word(box, thresholds)
+        for box in long
+        if not (_is_word(box, thresholds) or _may_be_line(box, thresholds))
         and letters_in(picture, box, 1) < thresholds.sure
         and letters_in(picture, box, 2) < thresholds.certain
     }
@@ -58,8 +58,10 @@ def _is_short(box: TextBox, thresholds: Thresholds) -> bool:
     return max(box.width, box.height) <= thresholds.short * min(box.width, box.height)
 
 
-def _is_large(box: TextBox, thresholds: Thresholds) -> bool:
-    return not _is_short(box, thresholds) and min(box.width, box.height) > thresholds.big
+def _is_disputable(box: TextBox, thresholds: Thresholds) -> bool:
+    """Say whether a line is one that the networks do not agree on, or higher than lines mostly are."""
+    is_large = min(box.width, box.height) > thresholds.big
+    return not _is_short(box, thresholds) and (is_large or not box.agreed)
 
 
 def _is_word(box: TextBox, thresholds: Thresholds) -> bool:
@@ -69,6 +71,12 @@ def _is_word(box: TextBox, thresholds: Thresholds) -> bool:
     letters, kinds = len("".join(box.text.split())), len(_letters(box))
     enough = next(sure for most, sure in thresholds.legible if min(letters, max(kinds, _SHORT)) <= most)
     return kinds > 1 and (box.confidence or 0) >= enough
+
+
+def _may_be_line(box: TextBox, thresholds: Thresholds) -> bool:
+    """Say whether different letters are read in a line no higher than most, with a little confidence."""
+    is_low = min(box.width, box.height) <= thresholds.big
+    return is_low and len(_letters(box)) > 1 and (box.confidence or 0) >= thresholds.soft
 
 
 def _is_letter(box: TextBox, thresholds: Thresholds) -> bool:

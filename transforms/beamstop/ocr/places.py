@@ -87,4 +87,4 @@ def shrunk(box: TextBox, scale: float) -> TextBox:
     """Return the smallest box of whole pixels around one on a picture resized by a scale."""
     left, top = int(box.x / scale), int(box.y / scale)
     right, bottom = ceil(box.right / scale), ceil(box.bottom / scale)
-    return TextBox(left, top, right - left, bottom - top, legible=box.legible)
+    return TextBox(left, top, right - left, bottom - top, legible=box.legible, agreed=box.agreed)

@@ -9,7 +9,8 @@ from beamstop.pixels.box import Box
 from beamstop.pixels.renditions import Mask
 
 _YIELDS = 0.15  # of its height a hidden box leaves to a line that stays, on each side at most
-_BESIDE = 1.5  # lengths of a box in which its line goes on
+_BESIDE = 1.5  # lengths of a letter in which its line goes on
+_FEW_LETTERS = 2.2  # times as long as high
 _SIMILAR = 0.35  # heights of boxes of one line differ by no more
 
 
@@ -23,6 +24,7 @@ class TextBox(Box):
         faint: the detector alone was not sure; something else confirmed the box.
         doubted: no word on its own; counts only beside others.
         legible: the detector read a word in it, of letters too soft to be read in the picture itself.
+        agreed: one network was certain of it, and the other saw text there, too.
     """
 
     text: str | None = None
@@ -30,6 +32,7 @@ class TextBox(Box):
     faint: bool = field(default=False, compare=False)
     doubted: bool = field(default=False, compare=False)
     legible: bool = field(default=False, compare=False, repr=False)
+    agreed: bool = field(default=False, compare=False, repr=False)
 
     def padded(self, rows: int, columns: int) -> "TextBox":
         """Return the box grown by 2 pixels and 15 % of its short side, 6 pixels at most, inside the picture.
@@ -111,7 +114,13 @@ def _is_beside(box: TextBox, word: TextBox, covered: TextBox, shape: tuple[int, 
 
 
 def _around(box: TextBox, rows: int, columns: int) -> TextBox:
-    return box.grown(round(_BESIDE * max(box.width, box.height)), rows, columns)
+    """Return where the line of a box goes on: around a letter or two, at both ends of a longer piece."""
+    if max(box.width, box.height) <= _FEW_LETTERS * min(box.width, box.height):
+        return box.grown(round(_BESIDE * max(box.width, box.height)), rows, columns)
+    reach = round(_BESIDE * min(box.width, box.height))
+    across, down = (reach, 0) if box.width > box.height else (0, reach)
+    ends = box.between(box.x - across, box.y - down, box.right + across, box.bottom + down)
+    return ends.cut(rows, columns) or box
 
 
 def mark(mask: Mask, box: Box) -> None:
