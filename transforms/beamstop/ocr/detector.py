@@ -195,8 +195,8 @@ class EasyOcrDetector:
                 place = Place(around(core, margin, shape), zoom)
                 score = self._confirmed(picture, core, place, letter, mean, known is not None)
                 if score is not None:
-                    line = around(core, thresholds.beside * letter, shape)
-                    lines.append(replace(line, agreed=score >= thresholds.sure))
+                    box = around(core, thresholds.beside * letter, shape)
+                    lines.append(replace(box, agreed=score >= thresholds.sure))
                 elif known is not None and (line := self._read_line(picture, core, letter, mean)):
                     lines.append(line)
                 elif letter <= thresholds.huge or stands_out(picture, core, thresholds.far, thresholds):
