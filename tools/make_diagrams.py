@@ -25,7 +25,7 @@ _HEAD = (
 
 
 class Drawing:
-    """Boxes, arrows and text on a white ground."""
+    """Boxes, arrows and text on a white background."""
 
     def __init__(self, title: str, height: int) -> None:
         self._title, self._height = title, height
@@ -41,9 +41,8 @@ class Drawing:
     def box(self, x: float, y: float, width: float, lines: Sequence[str], kind: str = "step") -> None:
         """Draw a box around centred lines, the first of them bold."""
         height = _LINE * len(lines) + 13
-        self._parts.append(
-            f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="6" fill="{_COLOURS[kind]}"/>'
-        )
+        size = f'width="{width:g}" height="{height:g}" rx="6"'
+        self._parts.append(f'<rect x="{x:g}" y="{y:g}" {size} fill="{_COLOURS[kind]}"/>')
         for number, line in enumerate(lines):
             name = "" if number else "name"
             self.text(x + width / 2, y + 20 + number * _LINE, line, name, "middle")
@@ -62,8 +61,9 @@ class Drawing:
         """Return the whole as an SVG document."""
         size = f'width="{_WIDTH}" height="{self._height}" viewBox="0 0 {_WIDTH} {self._height}"'
         ground = f'<rect width="{_WIDTH}" height="{self._height}" style="fill:#fff;stroke:none"/>'
-        head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">\n<title>{escape(self._title)}</title>'
-        return "\n".join([head, f"<style>{_STYLE}</style>", _HEAD, ground, *self._parts, "</svg>", ""])
+        head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">'
+        title = f"<title>{escape(self._title)}</title>"
+        return "\n".join([head, title, f"<style>{_STYLE}</style>", _HEAD, ground, *self._parts, "</svg>", ""])
 
 
 def flow() -> str:

@@ -75,7 +75,7 @@ def torch_versions() -> list[str]:
 
 
 def for_workers() -> list[str]:
-    """Return what the project asks for with the extra gcp, but for what no run imports."""
+    """Return the project's requirements with the extra gcp, except those that no run imports."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["gcp"]]
     return [it for it in wanted if re.split(r"[^A-Za-z0-9._-]", it)[0] not in _NOT_FOR_WORKERS]

@@ -247,7 +247,7 @@ def by_hand(named: set[str]) -> Iterator[tuple[int, str]]:
             tag = tag_for_keyword(keyword)
             if tag is None or f"{tag:08X}" in named:
                 raise SystemExit(f"{keyword}: not in the dictionary, or named by Table E.1-1")
-            # Terms of the standard, but for the numbers of its templates, of which there is no list.
+            # Terms of the standard, except the numbers of its templates, of which there is no list.
             is_code = dictionary_VR(tag) == "CS" and keyword != "TemplateIdentifier"
             yield tag, "C" if is_code else action.strip()
 

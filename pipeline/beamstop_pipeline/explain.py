@@ -375,7 +375,7 @@ def _against_boxes(original: Dataset, boxes: list[Change]) -> Iterator[str]:
     if still:
         listed = ", ".join(f"[{', '.join(map(str, sides))}]" for sides in still[:_LISTED])
         for field_name, boxes_name, if_so in (("regions", "areas", "text"), ("leave", "boxes", "no text")):
-            yield f"  {field_name}:   # in text, if what stands there is {if_so}"
+            yield f"  {field_name}:   # in text, if the box shows {if_so}"
             yield f'    - when: "{_kind(original)}"'
             yield f"      {boxes_name}: [{listed}]"
 

@@ -174,7 +174,7 @@ def test_a_member_that_is_packed_in_another_way_is_rejected(
     here: Callable[[bytes], list[Source]], method: int
 ) -> None:
     (found,) = here(zipped({"x": b"data"}, method))
-    assert refusal_of(found) == (Rejected, "archive_member", f"packed by method {method}")
+    assert refusal_of(found) == (Rejected, "archive_member", f"compressed by method {method}")
 
 
 def test_a_member_over_a_limit_is_not_unpacked(

@@ -183,7 +183,7 @@ def deidentify_bytes(
 
 
 def load_subjects(path: str | os.PathLike[str] | None, recipe: Recipe, key: bytes) -> Subjects:
-    """Return a table of one's own pseudonyms, and the lists that the bouncers go by, for `deidentify`.
+    """Return a table of subjects, and the lists of the recipe's bouncers, for `deidentify`.
 
     Args:
         path: a CSV, TSV or Parquet file, docs/subjects.md says what is in it; None for lists alone.

@@ -32,7 +32,7 @@ def gen_dicom_uid(patient_id: str, guid: str, org_root: str) -> str:
 
 
 class Subject(NamedTuple):
-    """What a table of one's own pseudonyms says of one instance's subject.
+    """The line of a table of subjects for one instance.
 
     Attributes:
         pseudonym: that stands for PatientID; empty for one who is refused.
@@ -46,7 +46,7 @@ class Subject(NamedTuple):
 
 
 class Lines(Protocol):
-    """The lines of a table of one's own pseudonyms."""
+    """The lines of a table of subjects."""
 
     @property
     def has_subjects(self) -> bool:
@@ -76,7 +76,7 @@ class Identity:
         shift_range: fewest and most whole days that the dates of a patient go back, both included.
         with_issuer: IssuerOfPatientID takes part in the pseudonym of PatientID.
         normalize: writings of one PatientID that count as equal: `case`, `leading-zeros`.
-        subjects: a table of one's own pseudonyms; None where the key makes all of them.
+        subjects: a table of subjects; None if the key makes all pseudonyms.
         subject: the line of the instance that `of` was asked about.
         own_id: the PatientID of that instance, as `one_writing` has it.
     """

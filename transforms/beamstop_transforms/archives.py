@@ -185,7 +185,7 @@ def read_member(source: Source) -> bytes:
     """Return the bytes of a member.
 
     Raises:
-        Rejected: `archive_member`: encrypted, or packed by a method that is not deflate.
+        Rejected: `archive_member`: encrypted, or compressed by another method than deflate.
         Failed: `source_unreadable`: it is broken, or the archive changed since it was listed.
         OSError: the archive cannot be had.
     """
@@ -223,7 +223,7 @@ def _from_zip(source: Source) -> bytes:
     if info.flag_bits & _ENCRYPTED:
         raise Rejected("archive_member", "encrypted")
     if info.compress_type not in _METHODS:
-        raise Rejected("archive_member", f"packed by method {info.compress_type}")
+        raise Rejected("archive_member", f"compressed by method {info.compress_type}")
     if info.file_size > MAX_RATIO * max(info.compress_size, 1):
         raise Failed("too_large", "unpacked")
     return found.archive.read(info)

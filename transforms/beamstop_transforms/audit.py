@@ -51,7 +51,7 @@ class UnreconciledError(DeidError):
 
 
 class JobOutputs(NamedTuple):
-    """What WriteAudit takes; of a pipeline of one's own, what there is.
+    """What WriteAudit takes; a custom pipeline may leave parts out.
 
     Attributes:
         rows: one row per source that was not skipped, and one per skipped source whose earlier row holds no
@@ -306,7 +306,7 @@ class _WriteRecordFn(beam.DoFn):
 
 
 def _tidy(_: object, run: Run) -> list[str]:
-    """Empty every `.partial` but for the claims; return the parts in which there are any to be released."""
+    """Empty every `.partial` except the claims; return the parts in which there are any to be released."""
     for folder in filter(None, (run.target.audit, run.crosswalk, run.attributes, run.png)):
         if folder != run.target.workspace:
             open_store(folder).clear(PARTIAL)

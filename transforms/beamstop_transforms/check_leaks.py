@@ -11,7 +11,7 @@ from beamstop_transforms.step import Step, Work
 
 @dataclass(eq=False)
 class CheckLeaks(Step):
-    """Encode every instance and search the finished bytes for what must not be in them."""
+    """Encode every instance and search the finished bytes for its identifiers."""
 
     column = "ms_check"
 

@@ -1,4 +1,4 @@
-"""Conclude: give a run that broke the record of what it had sealed, so that later runs believe it."""
+"""Conclude: give a broken run a record of its sealed rows, so that later runs trust them."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -37,7 +37,7 @@ _ASKED = ("source_id", "sop_instance_uid", "contested", *_SIGNATURE)
 
 
 class Concluded(NamedTuple):
-    """A run that broke and has a record by now: its id, and how many rows count."""
+    """A broken run that now has a record: its id, and how many rows count."""
 
     run_id: str
     rows: int
@@ -69,7 +69,7 @@ class _Broken:
 
     Args:
         run: it, with the places of the run that concludes it.
-        parts: what it had sealed.
+        parts: those that it had sealed.
         identity: of the key.
     """
 
@@ -101,7 +101,7 @@ class _Broken:
         return self._tally["rows"]
 
     def _is_whole(self, part: Part) -> bool:
-        """Return whether the partial files of a part are what its record says."""
+        """Return whether the partial files of a part match its record."""
         if _INSTANCES not in part.tables or not part.tables.keys() <= self._tables.keys():
             return False
         for name, partial in part.tables.items():

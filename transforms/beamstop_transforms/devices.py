@@ -25,7 +25,7 @@ class Device(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What a run wrote of one device, and the clean UID of one of its instances."""
+    """Counts for one device, and the clean UID of one of its instances."""
 
     written: int
     with_text: int
@@ -40,8 +40,8 @@ _NAMELESS = Device("", "")
 def device_of(dataset: Dataset) -> Device:
     """Return the device that a clean instance names.
 
-    Free text that somebody typed could be there: CheckLeaks has searched it for this instance's own
-    identifiers; what has the form of a person's name, a date or a long number is not told, either.
+    It may be free text: CheckLeaks has searched it for this instance's identifiers, and anything that looks
+    like a person's name, a date or a long number is left out as well.
     """
     return Device(_told(dataset, "Manufacturer"), _told(dataset, "ManufacturerModelName"))
 
@@ -86,7 +86,7 @@ def commonest(parts: Iterable[Mapping[Device, Seen]]) -> dict[Device, Seen]:
 
 
 def as_recorded(devices: Mapping[Device, Seen]) -> list[dict[str, Any]]:
-    """Return devices as a run's record has them."""
+    """Return devices in the form of a run's record."""
     return [
         {
             "manufacturer": device.manufacturer or None,

@@ -1,4 +1,4 @@
-"""Finished: the row of one source with all that belongs to it in other tables."""
+"""Finished: the row of one source, with its rows in other tables."""
 
 import pickle
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from beamstop.audit import Row
 
 @dataclass(eq=False)
 class Finished:
-    """What is known of one source when all is done about it but duplicates.
+    """Everything known about one source, before duplicates are resolved.
 
     Attributes:
-        row: of the audit's `instances`, not complete yet; `contested` in it is the SOP Instance UID that
-            others claim, too.
-        is_last: of those that were put in their places together.
+        row: of the audit's `instances`, not complete yet; its `contested` is a SOP Instance UID that others
+            also claim.
+        is_last: of the files that were put in place together.
         changes: rows of the audit's `changes`.
         crosswalk: row of the crosswalk.
         attributes: row of the table of attributes.
@@ -31,7 +31,7 @@ class Finished:
 
 
 class FinishedCoder(Coder):
-    """How Beam would send it elsewhere, and what it asks to know how large it is."""
+    """How Beam would send it, and how it asks for its size."""
 
     def encode(self, value: Finished) -> bytes:
         """Return it as bytes."""
@@ -43,11 +43,11 @@ class FinishedCoder(Coder):
         return finished
 
     def estimate_size(self, value: Finished) -> int:
-        """Return about its size: Beam asks of some, and would encode them to see."""
+        """Return its approximate size: Beam samples sizes, and would encode it otherwise."""
         return 1_000 if value.changes is None else value.changes.get_total_buffer_size()
 
     def is_deterministic(self) -> bool:
-        """Say that equal ones need not have equal bytes."""
+        """Return False: equal ones may have different bytes."""
         return False
 
 

@@ -21,11 +21,11 @@ class HideText(Step):
     """Hide text in the pixels of every instance, if the recipe asks for it.
 
     Attributes:
-        recipe: says whether, and what text.
+        recipe: says whether, and which text.
         load_detector: makes the text detector for languages; called once per worker process, and only
             if the recipe asks for it. Must be picklable.
-        key: reference of the run's key, resolved on the worker. It chooses the instances whose first frame a
-            second decoder reads where that is dear; without it all are read twice.
+        key: reference of the run's key, resolved on the worker. It selects the instances whose first frame a
+            second decoder reads, if that is expensive; without it all are read twice.
     """
 
     recipe: Recipe

@@ -1,4 +1,4 @@
-"""Insert: let every clean instance say how it was de-identified."""
+"""Insert: record in every clean instance how it was de-identified."""
 
 from dataclasses import dataclass
 

@@ -31,20 +31,20 @@ from beamstop_transforms.stores.dicomweb_input import VERSION, Search, instances
 
 _WILD = re.compile(r"[*?\[]")
 
-_OPENED = (".zip", ".tar")  # how a pattern ends that names archives, rather than all that is in a folder
+_OPENED = (".zip", ".tar")  # endings of a pattern that names archives, not everything in a folder
 
 
 _BRANCHES = 256  # to be listed side by side
 _LARGEST_LEVEL = 10_000  # objects and folders side by side in a bucket; more are divided by their names
-_DEEPEST = 4  # levels of folders that one worker looks through to find that many
+_DEEPEST = 4  # levels of folders that one worker lists to find that many
 
 
 @dataclass(eq=False)
 class Match(Transform):
     """Find the distinct sources that patterns name.
 
-    One worker looks through the uppermost folders, all workers through what is below them; each yields
-    what it finds as it finds it, so that nobody holds the list.
+    One worker lists the uppermost folders, all workers the folders below. Each yields sources as it finds
+    them, so that no process holds the whole list.
 
     Attributes:
         patterns: files, folders (recursive), globs (`**` crosses folders), `gs://bucket/prefix/**`,
@@ -63,7 +63,7 @@ class Match(Transform):
             | "Patterns" >> beam.Create([os.fsencode(pattern) for pattern in self.patterns])
             | "Branch" >> beam.FlatMap(_branch)
         )
-        # One way for both, as a join would be held by a runner as a whole.
+        # One way for both, because a runner would hold a join in memory.
         sources = found | "Spread" >> beam.Reshuffle() | "List" >> beam.FlatMap(_sources)
         if _are_apart(self.patterns):
             return sources
@@ -80,9 +80,9 @@ class Branch:
     """What is still to be listed.
 
     Attributes:
-        pattern: what its sources must fit.
-        place: a folder or prefix; None for all that the pattern names.
-        divided: a part of a large folder, which is not to be opened before it is listed.
+        pattern: that its sources must match.
+        place: a folder or prefix; None for everything that the pattern names.
+        divided: a part of a large folder, which is not listed again.
     """
 
     pattern: str
@@ -91,7 +91,7 @@ class Branch:
 
 
 def _are_apart(patterns: Sequence[str]) -> bool:
-    """Return whether no source can fit two of the patterns, as each has a folder or file of its own."""
+    """Return whether no source can match two of the patterns, because their folders differ."""
     homes = (it if is_elsewhere(it) else os.path.abspath(it) for it in map(home, patterns))
     ordered = sorted(f"{it.rstrip('/')}/" for it in homes)
     return not any(other.startswith(one) for one, other in pairwise(ordered))
@@ -108,7 +108,7 @@ def home(pattern: str) -> str:
 
 
 def _branch(pattern: bytes) -> Iterator[Branch | bytes]:
-    """Yield branches, and packs of what lies above them."""
+    """Yield branches, and packs of the sources above them."""
     packing = Packing()
     for found in branch(os.fsdecode(pattern)):
         if isinstance(found, Branch):
@@ -133,9 +133,9 @@ def _first(group: tuple[bytes, Iterable[Source]]) -> Source:
 def find_sources(pattern: str) -> Iterator[Source]:
     """Yield the sources that one pattern names, as it finds them.
 
-    Whatever is no folder is a source, so that a dangling link or an unreadable folder is not lost
-    but fails when it is read. A link to a folder above or below the pattern's own is not
-    followed: it leads back to what is listed under its own name.
+    Everything except a folder is a source, so a dangling link or an unreadable folder is not lost, but fails
+    when it is read. A link to a folder above or below the pattern's own is not followed, because that folder
+    is listed under its own name.
     """
     yield from list_branch(Branch(pattern, None))
 
@@ -210,7 +210,7 @@ def _listed(branch: Branch) -> Iterator[Source]:
 
 
 def _walk(root: str, place: str) -> Iterator[Source]:
-    """Yield the sources at or below a place, which is the root or lies below it."""
+    """Yield the sources at or below a place, which is the root or below it."""
     if not os.path.isdir(place):
         yield _source(place)
         return
@@ -260,7 +260,7 @@ def _deep_glob(pattern: str) -> Iterator[Source]:
     for match in glob.iglob(pattern, recursive=True, include_hidden=True):
         path = os.path.abspath(match)
         folder = os.path.dirname(path)
-        known = homes.setdefault(_identity(folder), folder) == folder  # else a link led here before
+        known = homes.setdefault(_identity(folder), folder) == folder  # otherwise a link led here before
         if known and not os.path.isdir(path) and PARTIAL not in path.split(os.sep):
             yield _source(path)
 
@@ -279,7 +279,7 @@ def _source(path: str) -> Source:
 
 
 def _stem(pattern: str) -> str:
-    """Return what all addresses that a pattern names begin with, but the one that it is itself."""
+    """Return the common beginning of all addresses that a pattern names, except its own."""
     wild = _WILD.search(pattern)
     return pattern[: wild.start()] if wild else f"{pattern.rstrip('/')}/"
 
@@ -299,7 +299,7 @@ def _remote_level(pattern: str, prefix: str) -> Iterator[Source | Branch]:
 
 
 def _divided(pattern: str, prefix: str) -> Iterator[Source | Branch]:
-    """Yield the parts, by the letters of their names, of what lies side by side; and what is few enough."""
+    """Yield the parts of a large folder, divided by the letters of names, and parts that are small enough."""
     fits, waiting = _fitting(pattern), deque([prefix])
     while waiting and len(waiting) < _BRANCHES:
         for found in list_letters(waiting.popleft()):

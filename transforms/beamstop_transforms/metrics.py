@@ -107,7 +107,7 @@ def progress_of(result: Any) -> Counter[str]:
     Sources of a bundle that was tried again may count twice.
 
     Args:
-        result: of Beam's `Pipeline.run`, of a job that goes on or has ended.
+        result: of Beam's `Pipeline.run`, for a running or finished job.
     """
     by_step = counts_by_step(result)
     names = (LISTED, *map(str, Outcome))

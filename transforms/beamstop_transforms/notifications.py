@@ -35,12 +35,12 @@ class ReadNotifications(Transform):
 
 @dataclass(eq=False)
 class Notified(Transform):
-    """Find the sources that messages tell of, each generation of an object once.
+    """Find the sources in notifications, each generation of an object once.
 
-    A notification may be delivered again, and after that of a newer generation: then it says nothing new.
+    A notification may be delivered again, even after that of a newer generation; it is then ignored.
 
     Attributes:
-        targets: where the job itself writes; what appears there is no source.
+        targets: where the job itself writes; new objects there are not sources.
     """
 
     targets: Iterable[str] = field(repr=False)
@@ -64,11 +64,11 @@ def _named(message: Any, targets: tuple[str, ...]) -> Iterator[tuple[str, Source
 
 
 def notified_source(attributes: Mapping[str, str], data: bytes) -> Source | None:
-    """Return the source that a notification tells of, None if it tells of none.
+    """Return the source of a notification, None if it has none.
 
     Args:
         attributes: of the message.
-        data: the object's metadata as JSON; empty where the notification is configured without.
+        data: the object's metadata as JSON; empty if the notification is configured without it.
     """
     if attributes.get("eventType") != _FINALIZED:
         return None

@@ -1,17 +1,17 @@
-"""Pace: when what waits to be put in its place is due, so that little is lost if the process dies."""
+"""Pace: when waiting files are due to be put in place, so that a dying process loses little."""
 
 from time import perf_counter
 
-_SHARE = 20  # of the time since the process began to work, a part of so many may wait
+_SHARE = 20  # the fraction of the process's working time that may wait
 
 
 class Pace:
-    """Says when it is time again: soon at first, later less often, never so often that it costs much.
+    """Decides when it is time again: soon at first, later less often, and never at great cost.
 
     It decides when something is written, never what.
 
     Args:
-        longest: seconds that anything waits at most, where writing takes little.
+        longest: most seconds that anything waits, if writing is quick.
     """
 
     def __init__(self, longest: float) -> None:
@@ -26,7 +26,7 @@ class Pace:
         return now - self._last >= wait
 
     def done(self, cost: float = 0.0) -> None:
-        """Begin to wait again.
+        """Start waiting again.
 
         Args:
             cost: seconds that it took, if it is not to take more than a fifth of all time.

@@ -1,7 +1,7 @@
-"""Parquet files are read in the thread that asks: Arrow's own stay away from what Python made.
+"""Reads Parquet files in the calling thread, without Arrow's own threads.
 
-One of them that lets go of a file object of Python's while the interpreter ends aborts the process
-("terminate called without an active exception"). Tables of a run are small: one thread is enough.
+An Arrow thread that releases a Python file object during interpreter shutdown aborts the process ("terminate
+called without an active exception"). Tables of a run are small, so one thread is enough.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ def open_parquet(file: Any) -> pq.ParquetFile:
     """Return an opened Parquet file; read it with `batches_of` or `whole_of`.
 
     Raises:
-        pa.ArrowInvalid: it is none.
+        pa.ArrowInvalid: it is not a Parquet file.
     """
     return pq.ParquetFile(file, pre_buffer=False)
 

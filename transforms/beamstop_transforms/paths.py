@@ -9,7 +9,7 @@ from beamstop.errors import Quarantined
 from beamstop_transforms.stores import is_dicomweb
 
 PATIENT_ID, STUDY, SERIES, INSTANCE = 0x00100020, 0x0020000D, 0x0020000E, 0x00080018
-NONE = "NONE"  # stands for what is absent
+NONE = "NONE"  # in place of an absent value
 _LONGEST_COMPONENT = 128
 
 
@@ -40,12 +40,12 @@ def instance_path(dataset: Dataset) -> str:
 
 
 def clean_path(dataset: Dataset, output: str) -> str:
-    """Return where a clean instance belongs below OUTPUT, whatever that is."""
+    """Return where a clean instance belongs below OUTPUT, for any kind of OUTPUT."""
     return instance_path(dataset) if is_dicomweb(output) else output_path(dataset)
 
 
 def is_clean_path(path: str) -> bool:
-    """Return whether a path can be one that `clean_path` returned; what is read back may have been forged.
+    """Return whether `clean_path` could have returned a path; one that is read back may be forged.
 
     >>> is_clean_path("P/1.2/1.2.1/1.2.3.dcm"), is_clean_path("../../1.2.1/1.2.3.dcm")
     (True, False)

@@ -22,7 +22,7 @@ PICTURES, NOT_RENDERED, OCCUPIED = "pictures", "not_rendered", "occupied"
 class WritePng(Transform):
     """Write PNG/<PatientID>/<Study>/<Series>/<SOP Instance UID>[-<frame>].png for every clean file.
 
-    It reads what stands in OUTPUT when duplicates are resolved, so that no picture is of a loser.
+    It reads the files in OUTPUT after duplicates are resolved, so that no loser has a picture.
 
     Attributes:
         png: the PNG folder or prefix.
@@ -65,10 +65,10 @@ class _PngFn(beam.DoFn):
             yield self._put(name, data)
 
     def _drawn(self, path: str, sha256: str) -> Iterator[tuple[str, bytes]]:
-        """Yield name and content of one PNG after the other: long cines are never held whole."""
+        """Yield name and content of each PNG: long cines are never held in full."""
         found = self._clean.read(path)
         if found is None or hashlib.sha256(found[1]).hexdigest() != sha256:
-            raise LookupError("what stands there is not what was proved clean")
+            raise LookupError("the file there is not the clean file of this run")
         frames = open_frames(read_dicom(found[1]))
         if frames is None:
             return
@@ -78,7 +78,7 @@ class _PngFn(beam.DoFn):
             yield f"{path.removesuffix('.dcm')}{number}.png", data
 
     def _put(self, name: str, data: bytes) -> str:
-        """Put a PNG in its place; what another program made is left alone. May be repeated."""
+        """Put a PNG in its place, unless another program's file is there. May be repeated."""
         while True:
             found = self._pictures.read(name)
             if found is not None and found[1] == data:

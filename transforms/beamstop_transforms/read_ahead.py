@@ -29,7 +29,7 @@ class ReadAhead:
         self._pool.shutdown(cancel_futures=True)
 
     def ready(self, sources: Sequence[Source]) -> list[Source]:
-        """Return the sources, of which those that lie elsewhere bring their bytes when they are asked for."""
+        """Return the sources; remote ones bring their bytes when needed."""
         if not any(map(is_far, sources)):
             return list(sources)
         return list(_Fetching(self._pool, sources, self._max_bytes).sources())

@@ -14,10 +14,10 @@ from beamstop_transforms.step import Transform
 
 @dataclass(eq=False)
 class Sample(Transform):
-    """Take so many sources, the same ones each time, whoever found them in which order.
+    """Take a number of sources, the same ones each time, in whatever order they are found.
 
     Attributes:
-        number: of sources; all where there are no more.
+        number: of sources; all if there are no more.
     """
 
     number: int

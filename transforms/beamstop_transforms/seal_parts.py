@@ -1,4 +1,4 @@
-"""SealParts: keep what a run has done, part by part as it comes."""
+"""SealParts: seal the results of a run part by part."""
 
 import uuid
 from collections.abc import Iterator, Mapping
@@ -56,19 +56,19 @@ def tables_of(run: Run) -> dict[str, Table]:
 
 @dataclass(eq=False)
 class SealParts(Transform):
-    """Write what is known of sources to partial files, each part with a record of its own.
+    """Write the rows of sources to partial files, each part with its own record.
 
-    A run that breaks loses at most what came in the last twentieth of its time, five seconds at the longest
-    where stores are quick: the next one with `--incremental` believes the rest (`Conclude`).
+    A run that breaks loses at most the results of the last twentieth of its time, or five seconds if stores
+    are quick: the next `--incremental` run trusts the rest (`Conclude`).
 
     Attributes:
-        run: what the records say of the run.
+        run: for the records.
     """
 
     run: Run
 
     def expand(self, finished: PCollection[Finished]) -> Parts:
-        """Return the partial files; of several tries of a bundle those of the one that counts."""
+        """Return the partial files, of the attempt that counts if a bundle was retried."""
         tags = Parts._fields
         outputs = finished | "Seal" >> beam.ParDo(_SealFn(self.run)).with_outputs(*tags)
         return Parts(*(outputs[tag] for tag in tags))
@@ -111,7 +111,7 @@ class _SealFn(beam.DoFn):
         if not waiting:
             return []
         rows = [(name, it) for name, it in rows_of_tables(waiting, self._tables).items() if it.num_rows]
-        # At once: in a bucket each takes its time on the way.
+        # In parallel: in a bucket each takes its time.
         put = ahead(lambda it: (it[0], self._tables[it[0]].put_partial(it[1])), rows)
         partials = list(put)
         part = Part(self._head, self._places, dict(partials))

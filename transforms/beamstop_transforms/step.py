@@ -1,4 +1,4 @@
-"""The edge between Beam and the core: a step works on every instance, a refusal becomes an audit row."""
+"""Between Beam and the core: a step works on every instance, and a refusal becomes an audit row."""
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -29,21 +29,20 @@ Work = Callable[[Instance], None]
 
 
 class Branches(NamedTuple):
-    """What a step returns: instances that go on, audit rows of those that do not."""
+    """What a step returns: instances that continue, and audit rows of those that do not."""
 
     instances: Any
     refused: Any
 
 
 class Transform(beam.PTransform):
-    """A PTransform that is a dataclass; what it is set to shows as display data.
+    """A PTransform as a dataclass, with its settings as display data.
 
-    Neither keys, nor folders and names of files, nor what a recipe lists are shown: they may identify
-    somebody.
+    Keys, folder and file names, and a recipe's lists are not shown: they may identify somebody.
     """
 
     def display_data(self) -> dict[str, Any]:
-        """Return the settings that may be seen, by name."""
+        """Return the settings that may be shown, by name."""
         return dict(_shown(self))
 
     def default_type_hints(self) -> IOTypeHints:
@@ -77,7 +76,7 @@ def _shown(settings: Any) -> Iterator[tuple[str, Any]]:
 class Step(Transform):
     """One verb on instances: `expand` returns `Branches`.
 
-    Subclasses are dataclasses that say how the work begins on a worker (`begin`).
+    Subclasses are dataclasses that define how the work begins on a worker (`begin`).
 
     Attributes:
         column: of the audit, for the time spent; None for none.
@@ -90,17 +89,17 @@ class Step(Transform):
         raise NotImplementedError
 
     def expand(self, instances: PCollection[Instance]) -> Branches:
-        """Return the instances that go on, and the rows of those that do not."""
+        """Return the instances that continue, and the rows of those that do not."""
         return branches(self.attempted(instances))
 
     def attempted(self, instances: PCollection[Instance]) -> PCollection[Instance]:
-        """Return all instances, refused ones among them: a chain of steps branches once, at its end."""
+        """Return all instances, including refused ones: a chain of steps branches once, at its end."""
         return attempted(type(self).__name__, self.column, self.begin, instances)
 
 
 @dataclass(eq=False)
 class Attempted(Transform):
-    """A transform that has `attempted`, without its branch: what it refuses stays among the instances.
+    """A transform's `attempted`, without a branch: refused instances stay among the others.
 
     A chain branches once, at its end.
     """
@@ -108,7 +107,7 @@ class Attempted(Transform):
     step: Any
 
     def expand(self, elements: PCollection[Any]) -> PCollection[Instance]:
-        """Return all instances, those with a refusal among them."""
+        """Return all instances, including refused ones."""
         result: PCollection[Instance] = self.step.attempted(elements)
         return result
 
@@ -121,12 +120,12 @@ class Attempted(Transform):
 def attempted(
     verb: str, column: str | None, begin: Callable[[], Work], instances: PCollection[Instance]
 ) -> PCollection[Instance]:
-    """Do a step's work on instances; return all, those with a refusal among them."""
+    """Do a step's work on instances; return all, including refused ones."""
     return instances | "Attempt" >> beam.ParDo(_StepFn(verb, column, begin)).with_output_types(Instance)
 
 
 def branches(instances: PCollection[Instance]) -> Branches:
-    """Part instances from the rows of those that were refused."""
+    """Separate instances from the rows of refused ones."""
     branch = beam.ParDo(_BranchFn()).with_output_types(Instance)
     outputs = instances | "Branch" >> branch.with_outputs(REFUSED, main="instances")
     return Branches(outputs["instances"], outputs[REFUSED])
@@ -160,10 +159,10 @@ class _StepFn(beam.DoFn):
 
 
 def attempt(verb: str, column: str | None, work: Work, instance: Instance) -> Row | None:
-    """Do the work on an instance; return the audit row if it goes no further.
+    """Do the work on an instance; return the audit row if it is refused.
 
-    This is where any exception of a step is caught: one instance must not stop a run, and its
-    exception may quote a value, so that nothing but its class is kept.
+    Every exception of a step is caught here: one instance must not stop a run. Only its class is kept,
+    because its message may quote a value.
     """
     try:
         timed = instance.timed(column) if column else nullcontext()
@@ -171,7 +170,7 @@ def attempt(verb: str, column: str | None, work: Work, instance: Instance) -> Ro
             check_time()
             work(instance)
     except StoreError:
-        raise  # no fault of this instance's: every other one would end like it
+        raise  # not the instance's fault: every other one would fail the same way
     except (Refusal, PixelError) as no:
         return refused(instance.row(), outcome_of(no), verb, no.reason, no.detail)
     except MemoryError:

@@ -1,4 +1,4 @@
-"""Where workers find a table of subjects: a file in a folder of their machine, or in a store for all."""
+"""Stages a table of subjects for workers: a file in a local folder, or in a store for all."""
 
 import atexit
 import os
@@ -20,14 +20,14 @@ from beamstop_transforms.stores import is_remote, open_store
 
 @dataclass(frozen=True)
 class StagedSubjects:
-    """A table of subjects, made into keyed digests and put where every worker can read it.
+    """A table of subjects, made into keyed digests and staged where every worker can read it.
 
-    Without the key nothing of it can be read, and another table is noticed.
+    Without the key it cannot be read, and a different table is noticed.
 
     Attributes:
         place: a folder, or a prefix of a store.
         name: of the file in it.
-        digest: the keyed digest of the table, in hex; stands in the run's record.
+        digest: the keyed digest of the table, in hex; also in the run's record.
     """
 
     place: str = field(repr=False)
@@ -38,17 +38,17 @@ class StagedSubjects:
         """Return the table, mapped into memory once for each process.
 
         Args:
-            recipe: which writings of a PatientID are one.
+            recipe: says which spellings of a PatientID are equal.
             key: reference of the run's key.
 
         Raises:
-            SubjectsError: it is gone, or not what was put there.
+            SubjectsError: it is gone, or was changed.
         """
         return _opened(self, recipe.identity(resolve_key(key)))
 
 
 def stage_subjects(lines: Iterable[Line], identity: Identity, place: str, name: str) -> StagedSubjects:
-    """Put a table where workers will look for it, for the owner alone.
+    """Stage a table for workers, readable by the owner alone.
 
     Args:
         lines: from `recipe.read_subjects`.
@@ -63,7 +63,7 @@ def stage_subjects(lines: Iterable[Line], identity: Identity, place: str, name: 
     return StagedSubjects(place, name, table_digest(lines, identity).hex())
 
 
-@lru_cache(maxsize=2)  # the verbs of one run ask for one table
+@lru_cache(maxsize=2)  # all steps of a run share one table
 def _opened(staged: StagedSubjects, identity: Identity) -> Subjects:
     if is_remote(staged.place):
         return _fetched(staged, identity)
@@ -75,7 +75,7 @@ def _opened(staged: StagedSubjects, identity: Identity) -> Subjects:
 
 
 def _fetched(staged: StagedSubjects, identity: Identity) -> Subjects:
-    """Return a table of a store by a file of this machine, which its processes share."""
+    """Return a table from a store through a local file, which the processes of a machine share."""
     path = Path(tempfile.gettempdir()) / f"beamstop-subjects-{os.getuid()}-{staged.digest}"
     if _is_mine(path):
         with suppress(SubjectsError, OSError):
@@ -92,7 +92,7 @@ def _fetched(staged: StagedSubjects, identity: Identity) -> Subjects:
 
 
 def _is_mine(path: Path) -> bool:
-    """Return whether a file is there that nobody else can have made or changed."""
+    """Return whether a file exists that nobody else can have made or changed."""
     try:
         about = os.lstat(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""The typed column of the table of attributes: what most ask for, with the types that it has."""
+"""The typed column of the attribute table: common attributes with their types."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ import pyarrow as pa
 from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
 
 TYPED = "typed"
-# Never an entry less, and new ones at the end: queries rely on it.
+# Never remove an entry, and add new ones at the end: queries rely on it.
 _NAMED = """PatientID PatientSex PatientAge StudyInstanceUID SeriesInstanceUID SOPInstanceUID SOPClassUID
     Modality StudyDate StudyTime SeriesDate SeriesTime AcquisitionDate AcquisitionTime
     AcquisitionDateTime ContentDate ContentTime StudyDescription SeriesDescription ProtocolName
@@ -40,7 +40,7 @@ def _time(text: str) -> time:
 
 
 def _datetime(text: str) -> datetime:
-    """Return a moment in UTC where the offset says so, else by the clock on the wall."""
+    """Return a date and time in UTC if it has an offset, else in local time."""
     plus = max(text.rfind("+"), text.rfind("-"))
     local, offset = (text[:plus], text[plus:]) if plus > 0 else (text, "+0000")
     moment = datetime.combine(_date(local[:8]), _time(local[8:] or "0"))
@@ -83,7 +83,7 @@ TYPE = pa.struct(
 
 
 def typed(row: Mapping[str, str]) -> dict[str, Any]:
-    """Return the typed values of a row of texts; null for what is not there, or is none of its type."""
+    """Return the typed values of a row of texts; null for missing values, or values of another type."""
     return {name: _value(row[name], *_READERS[name][1:]) for name in KEYWORDS if row.get(name)}
 
 

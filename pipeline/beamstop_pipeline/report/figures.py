@@ -179,8 +179,8 @@ class Figures:
     Attributes:
         record: of the newest run.
         run: rows of the newest run.
-        standing: the archive as it is: the newest row of every source, over all runs that ended, but for
-            those whose clean file was pruned since.
+        standing: the archive as it is: the newest row of every source, over all runs that ended, except those
+            whose clean file was pruned since.
         newest: file of instances → a mask of its rows that are in `standing`.
         records: of all runs that ended, oldest first.
         fate: against the run before; None where there is none.

@@ -71,8 +71,7 @@ def recipe_sentences(recipe: Mapping[str, Any], has_subjects: bool = False) -> I
         yield (
             "Everything that DICOM's Basic Application Confidentiality Profile (PS3.15, Annex E) names was "
             "removed, emptied or replaced, at every depth: names, numbers, addresses, telephone numbers, "
-            "institutions and people, but for what is said below. "
-            + (_OF_A_TABLE if has_subjects else _KEYED)
+            "institutions and people, with the exceptions below. " + (_OF_A_TABLE if has_subjects else _KEYED)
         )
     else:
         yield "The recipe has rules of its own in place of a profile of DICOM's: read them, too."
@@ -100,7 +99,7 @@ def _text(recipe: Mapping[str, Any]) -> str:
     hide = recipe.get("text", {}).get("hide")
     if hide == "identifying":
         return "Text burned into pictures was searched for; lines that may identify somebody were blanked."
-    return "Text and codes burned into pictures were searched for and blanked, but for words that may stay."
+    return "Text and codes burned into pictures were searched for and blanked, except words that may stay."
 
 
 def _dates(options: list[str]) -> str:

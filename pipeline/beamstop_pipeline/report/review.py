@@ -270,7 +270,7 @@ def _chosen(count: int, boxes: list[Box]) -> list[int]:
 
 
 def in_eight_bits(pixels: Any) -> Any:
-    """Return a picture as pages show it: 16 bits stretched, but for a thousandth at each end."""
+    """Return a picture as pages show it: 16 bits stretched, without a thousandth at each end."""
     if pixels.dtype == np.uint8:
         return pixels
     low, high = np.percentile(pixels, (0.1, 99.9))

@@ -55,7 +55,7 @@ Report = Callable[[Counter[str]], None]
 
 _LOST_WORKER = "a worker process was lost (killed, out of memory, or a crash in a decoder)"
 _INTERRUPTED = "it was interrupted"
-_TERMINATED = "it was told to end (SIGTERM)"
+_TERMINATED = "it was asked to end (SIGTERM)"
 
 
 class RunError(DeidError):
@@ -158,7 +158,7 @@ def _run(job: Job, runner: Any, options: Any, waits: bool = True, report: Report
         if submits and running is None:
             raise SubmissionError(f"the runner did not take the job: {reason_of(error)}") from None
         raise RunError(_broke(_cause(error))) from None
-    if state not in (None, "DONE", "DRAINED"):  # a stream that was told to end
+    if state not in (None, "DONE", "DRAINED"):  # a stream that was asked to end
         raise RunError(f"the run ended in state {state}")
     return running
 

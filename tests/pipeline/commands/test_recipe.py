@@ -302,10 +302,10 @@ def test_boxes_are_told_where_text_remains_with_what_a_recipe_says_of_them(told,
     assert "still seen" in next(line for line in lines if "text_remains" in line)
     kind = "Modality.equals('CT') and Rows.equals('64') and Columns.equals('64')"
     assert lines[-6:] == [
-        "  regions:   # in text, if what stands there is text",
+        "  regions:   # in text, if the box shows text",
         f'    - when: "{kind}"',
         f"      areas: {box}",
-        "  leave:   # in text, if what stands there is no text",
+        "  leave:   # in text, if the box shows no text",
         f'    - when: "{kind}"',
         f"      boxes: {box}",
     ]

@@ -22,7 +22,7 @@ Insertion = DataElement | tuple[str, object]
 
 
 class Core:
-    """De-identifies datasets by a profile of one's own.
+    """De-identifies datasets by a given profile.
 
     Args:
         profile: rule sets; attributes that none of them names stay, unknown ones are removed. Without it the

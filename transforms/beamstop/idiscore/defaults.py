@@ -103,7 +103,7 @@ def create_core(
     location_list: PIILocationList | Iterable[PIILocation] | None = None,
     key: bytes | None = None,
 ) -> Core:
-    """Return a core with a profile of one's own, and insertions and bouncers as the default core has them.
+    """Return a core with a given profile, and the insertions and bouncers of the default core.
 
     Args:
         profile: of official rule sets, and of others, which no code stands for.

@@ -1,4 +1,4 @@
-"""idiscore's lists of places in pictures where devices write what identifies."""
+"""idiscore's lists of places in pictures where devices write identifiers."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class SquareArea:
 
 @dataclass(frozen=True)
 class PIILocation:
-    """Where the pictures of some instances show what identifies.
+    """Where the pictures of some instances show identifiers.
 
     Attributes:
         areas: that are blanked in every frame.
@@ -62,7 +62,7 @@ class PIILocation:
         """Return whether an instance has it.
 
         Raises:
-            Quarantined: `attributes_uncertain`: the criterion cannot be asked, for want of an attribute.
+            Quarantined: `attributes_uncertain`: the criterion cannot be evaluated, for lack of an attribute.
         """
         try:
             return self.criterion is None or bool(self.criterion(dataset))
@@ -81,9 +81,9 @@ class PIILocationList:
 
 
 class PixelProcessor:
-    """Blanks what a list of places says, in every frame; the `pixel_processor` of a `Core`.
+    """Blanks a list of places in every frame; the `pixel_processor` of a `Core`.
 
-    It looks for no text of its own: whoever made the list answers for it.
+    It does not search for text: the author of the list is responsible for it.
 
     Args:
         location_list: the places.

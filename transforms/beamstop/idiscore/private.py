@@ -19,8 +19,8 @@ class SafePrivateBlock:
 
     Attributes:
         tags: each as `0023[SIEMENS MED SP DXMG WH AWS 1]10`, with or without a comma before the bracket.
-        criterion: text as `Criterion` reads it, or a function of the dataset; None for every instance. Where
-            a function cannot tell, for want of an attribute, the elements go.
+        criterion: text as `Criterion` reads it, or a function of the dataset; None for every instance. If a
+            function lacks an attribute, the elements are removed.
         comment: why, for the reader.
     """
 
@@ -72,7 +72,7 @@ class SafePrivateDefinition:
 
 @dataclass(frozen=True)
 class _Function:
-    """A function as a condition: what it cannot tell does not hold."""
+    """A function as a condition, which is false if it cannot be evaluated."""
 
     function: Condition
 

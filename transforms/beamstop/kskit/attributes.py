@@ -37,7 +37,7 @@ from beamstop.rules.operators import BYTES_VRS
 if TYPE_CHECKING:
     import pandas as pd
 
-META_FILE = "meta.csv"  # what kskit's users write the table to
+META_FILE = "meta.csv"  # the file name that kskit's users know
 
 
 @guarded()
@@ -75,7 +75,7 @@ def deidentify_attributes(
 ) -> "pd.DataFrame":
     """De-identify the attributes of every DICOM file of a folder; return them as a table.
 
-    Pixels are neither looked at nor written, so what the recipe asks of them is not asked here. Files that
+    Pixels are neither searched nor written, and the recipe's settings for them are ignored. Files that
     have no row, such as those that are not DICOM, are counted by reason in `frame.attrs["refused"]`, and a
     warning says so.
 
@@ -83,7 +83,7 @@ def deidentify_attributes(
         indir: searched with its sub-folders.
         outdir: a folder; the table is written there as `meta.csv`.
         org_root: root of the UIDs; the recipe's own where None.
-        erase_outdir: first remove the files that lie directly in `outdir`. kskit did unless told not to.
+        erase_outdir: first remove the files directly in `outdir`, which kskit did by default.
         recipe: a recipe, or what `load_recipe` takes: a name, a file, one of kskit's JSON files.
         key: 32 bytes; the same key gives the same pseudonyms. Where None they hold for this call alone.
 

@@ -8,10 +8,10 @@ from beamstop.recipe.model import Recipe
 
 
 class Config:
-    """A recipe and authorised words, to be handed to the functions that take them.
+    """A recipe and authorised words, to pass to the functions that take them.
 
-    deidcm keeps the first one of a process for all functions, and takes its built-in recipe where the file is
-    not there; here nothing is kept behind the back, and what is not there is an error.
+    deidcm keeps the first one of a process for all functions, and uses its built-in recipe if the file is
+    missing. Here there is no hidden state, and a missing file is an error.
 
     Attributes:
         recipe: as `load_recipe` reads it; `mammography-kskit` where no path is given.

@@ -1,7 +1,7 @@
 """kskit's functions on pixels, by their own names and order of arguments.
 
 They work on arrays and files without a recipe; `beamstop.deidentify` is the whole chain. Where they
-differ from kskit: every frame is looked at and every box is hidden, single characters too; boxes are
+differ from kskit: every frame is searched and every box is hidden, single characters too; boxes are
 clipped to the picture and cover rotated words; white is white and black is black in colour, 16-bit and
 signed pictures; the networks are loaded once; compressed pixels are decoded; and no message carries a
 value of the dataset.
@@ -47,7 +47,7 @@ _LANGUAGES = ("fr",)
 
 @guarded()
 def get_PIL_image(dataset: Dataset) -> "Image | None":  # noqa: N802 - kskit's name
-    """Return the first frame as it is displayed, in 8 bits; None where there are no pixels.
+    """Return the first frame as it is displayed, in 8 bits; None without pixels.
 
     Grey pictures come as mode L, windowed where the dataset says how it can be and stretched to 0-255 else,
     MONOCHROME1 inverted; colour as mode RGB.
@@ -107,7 +107,7 @@ def get_LUT_value(data: Pixels, window: float, level: float) -> Pixels:  # noqa:
 def get_text_areas(
     pixels: Pixels, languages: Sequence[str] = _LANGUAGES, detector: "TextDetector | None" = None
 ) -> list[TextArea]:
-    """Return where text stands in one picture, as (four corners, text, confidence).
+    """Return the text areas of one picture, as (four corners, text, confidence).
 
     Args:
         pixels: (rows, columns) or (rows, columns, 3 or 4), any numeric dtype.

@@ -40,7 +40,7 @@ class Recognizer(Protocol):
     def __call__(self, crop: Picture) -> Reading:
         """Return the text and how sure it is, 0 to 1; None where there is too little to be read.
 
-        Of what is no text nearly nothing is read with more than 0.3, but for single letters.
+        In areas without text, hardly anything but single letters is read with more than 0.3.
         """
 
 

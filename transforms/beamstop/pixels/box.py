@@ -45,7 +45,7 @@ class Box:
         return replace(self, x=left, y=top, width=right - left, height=bottom - top)
 
     def grown(self: _B, margin: int, rows: int, columns: int) -> _B:
-        """Return the box with a margin on each side, inside a picture; nothing is left of one outside it.
+        """Return the box with a margin on each side, cut to a picture; empty if outside it.
 
         >>> Box(2, 3, 4, 5).grown(3, rows=9, columns=9)
         Box(x=0, y=0, width=9, height=9)
@@ -55,7 +55,7 @@ class Box:
         return self.between(left, top, max(right, left), max(bottom, top))
 
     def cut(self: _B, rows: int, columns: int) -> _B | None:
-        """Return the part inside a picture, None where there is none.
+        """Return the part inside a picture, None if there is none.
 
         >>> Box(90, -5, 50, 20).cut(rows=100, columns=100), Box(200, 0, 5, 5).cut(100, 100)
         (Box(x=90, y=0, width=10, height=15), None)

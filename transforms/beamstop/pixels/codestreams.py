@@ -1,4 +1,4 @@
-"""What compressed frames say beside their pixels: comments, application segments, what follows their end."""
+"""What compressed frames hold beside their pixels: comments, application segments, bytes after their end."""
 
 import re
 import struct
@@ -27,16 +27,16 @@ _PADDING = b"\0\xff"
 
 
 def comments(encapsulated: bytes) -> bytes:
-    """Return what all fragments say beside pixels, a line break between.
+    """Return everything in the fragments beside pixels, separated by line breaks.
 
-    Those are comments, application segments, and what follows the end of a picture.
+    That is comments, application segments, and bytes after the end of a picture.
 
     Args:
         encapsulated: value of Pixel Data in a compressed transfer syntax (PS3.5 A.4).
 
     Returns:
-        their bytes; empty where there are none. A codestream that is no JPEG, JPEG-LS or JPEG 2000
-        has no such segments; one that is cut short is read as far as it goes.
+        their bytes; empty if there are none. Only JPEG, JPEG-LS and JPEG 2000 have such segments; a truncated
+        codestream is read as far as it goes.
 
     Raises:
         Quarantined: `pixels_undecodable` when the value is not made of fragments.
@@ -52,9 +52,10 @@ def comments(encapsulated: bytes) -> bytes:
 
 
 def end_of(codestream: bytes) -> int:
-    """Return where a codestream ends: all of it, unless more than padding follows its end marker.
+    """Return where a codestream ends: its length, unless more than padding follows the end marker.
 
-    Decoders stop there, so that nobody sees what follows. Only JPEG, JPEG-LS and JPEG 2000 have the marker.
+    Decoders stop at the marker, so viewers do not show what follows. Only JPEG, JPEG-LS and JPEG 2000 have
+    one.
     """
     end = len(codestream)
     try:
@@ -68,7 +69,7 @@ def end_of(codestream: bytes) -> int:
 
 
 def is_lossy(codestream: bytes) -> bool:
-    """Return whether a codestream was written with loss; one that cannot be read was not, as far as is known.
+    """Return whether a codestream was written with loss; False if it cannot be read.
 
     DCT-based JPEG is lossy (ISO/IEC 10918-1 B.2.2), JPEG-LS by its NEAR (ISO/IEC 14495-1 C.2.3), JPEG 2000
     and HTJ2K by the irreversible wavelet (ISO/IEC 15444-1 A.6.1).
@@ -110,10 +111,10 @@ def precision_of(codestream: bytes) -> int | None:
 
 
 def jpeg_colour(codestream: bytes) -> str | None:
-    """Return RGB or YBR where a JPEG or JPEG-LS of three components says which; None where it does not.
+    """Return RGB or YBR if a JPEG or JPEG-LS of three components declares it, else None.
 
-    As pydicom reads it: components named R, G and B, else a JFIF segment. Adobe's segment says nothing, since
-    neither pydicom nor DCMTK nor GDCM heeds it.
+    As in pydicom: components named R, G and B, or else a JFIF segment. Adobe's segment is ignored, as by
+    pydicom, DCMTK and GDCM.
     """
     if not codestream.startswith(_JPEG):
         return None
@@ -126,7 +127,7 @@ def jpeg_colour(codestream: bytes) -> str | None:
 
 
 def with_colour_of(codestream: bytes, original: bytes) -> bytes:
-    """Return a JPEG that names its components, and says of their colour space, what another one does.
+    """Return a JPEG with the component names and colour space of another one.
 
     Raises:
         LookupError, ValueError: the other one has other components, or one of the two is broken.
@@ -203,7 +204,7 @@ def _end_of_j2k(codestream: bytes) -> int:
 
 
 def _headers(codestream: bytes, last: int) -> Iterator[tuple[int, bytes]]:
-    """Yield marker and body of the segments in front of the pixels, up to that which announces them."""
+    """Yield marker and body of the segments before the pixels."""
     at, marker = 2, 0
     while marker != last and at + 4 <= len(codestream) and codestream[at] == 0xFF:
         marker = codestream[at + 1]

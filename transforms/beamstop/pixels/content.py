@@ -1,4 +1,4 @@
-"""What two clean files of one SOP Instance UID must have in common to count as the same instance."""
+"""A digest by which two clean files with one SOP Instance UID count as the same instance."""
 
 import hashlib
 from typing import Any
@@ -44,7 +44,7 @@ def content_digest(clean: bytes) -> str:
 
 
 def _in_one_form(dataset: Dataset) -> bytes:
-    """Return a dataset in explicit VR little endian, in whatever form it came."""
+    """Return a dataset in explicit VR little endian, whatever its original form."""
     buffer = DicomBytesIO()
     buffer.is_implicit_VR, buffer.is_little_endian = False, True
     try:

@@ -33,11 +33,11 @@ from beamstop.pixels.decoder_child import (
 _MEGABYTE = 1 << 20
 _LONGEST = 16  # of a Code String (PS3.5 6.2); no decoder's name is longer
 _SCRIPT = Path(decoding.__file__)
-# All that it needs of the environment: a codec that is taken over must not find a key there.
+# All the environment it needs: an exploited codec must not find a key there.
 _ENVIRONMENT = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH")
 _SETTINGS = {
     "OPENBLAS_NUM_THREADS": "1",
-    # Keep freed memory for the next frame: to get it anew would cost more than the way there and back.
+    # Keep freed memory for the next frame: allocating it again would cost more than the transfer.
     "MALLOC_MMAP_THRESHOLD_": str(1 << 25),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 27),
 }
@@ -57,10 +57,10 @@ class DecoderLimits:
 
 
 class Decoder:
-    """A process that decodes frame after frame; it is started for the first one.
+    """A process that decodes frame after frame, started for the first one.
 
-    It ends when this process does. If it dies of a frame, the frame is tried once more in a new one,
-    so that nobody suffers from what an earlier frame did to it. Threads take turns.
+    It ends with this process. If a frame kills it, the frame is tried once more in a new process, in case an
+    earlier frame had damaged the old one. Threads take turns.
 
     Args:
         limits: enforced by the kernel.
@@ -79,9 +79,9 @@ class Decoder:
 
         Args:
             codestream: all fragments of the frame, joined.
-            stated: what the header says of it.
-            compare: have a second decoder read it, too. If one of the two crashes or hangs, it is decoded
-                without comparison.
+            stated: its description in the header.
+            compare: also have a second decoder read it. If one of the two crashes or hangs, decode without
+                comparison.
 
         Returns:
             cells of `stated.shape` and `stated.dtype`, their photometric interpretation, and which decoder
@@ -105,7 +105,7 @@ class Decoder:
                         tries = [False] * compared
                 except PixelError:
                     raise
-                except BaseException:  # an answer that nobody reads would be taken for the next
+                except BaseException:  # an unread answer would be taken for the next one
                     self._end()
                     raise
         raise PixelError("decoder_timeout" if timeout else "decoder_crashed", named)
@@ -142,20 +142,20 @@ class Decoder:
                 env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | _SETTINGS,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # codecs print what they meet
+                stderr=subprocess.DEVNULL,  # codecs print diagnostics
                 pass_fds=[theirs.fileno()],
             )
         return self._link
 
     def _end(self) -> int:
-        """End the process; return what it died of."""
+        """End the process; return the cause of its death."""
         process, link = self._process, self._link
         self._process = self._link = None
         if link is not None:
             link.close()
         if process is None:
             return 0
-        process.kill()  # does nothing to one that is dead
+        process.kill()  # does nothing to a dead process
         return process.wait()
 
 
@@ -186,7 +186,7 @@ def _shared() -> _Shared:
 
 
 def limit_decoder(limits: DecoderLimits) -> None:
-    """Set what the decoding process of this process may use."""
+    """Set the limits of this process's decoding process."""
     shared = _shared()
     if limits != shared.limits:
         shared.decoder.close()

@@ -24,17 +24,17 @@ Cells = NDArray[Any]
 
 DEFLATED_FRAMES = UID("1.2.840.10008.1.2.8.1")
 JPEG_LOSSY = frozenset({"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"})
-# Decoders need not agree to the bit on these: ISO leaves rounding and the enlarging of chrominance to them.
+# Decoders need not agree to the bit on these: ISO leaves rounding and chrominance upsampling to them.
 _LOSSY = JPEG_LOSSY | {"1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203"}
-REQUEST = struct.Struct("<?LQ")  # compare two decoders; bytes of what is stated, of the codestream
+REQUEST = struct.Struct("<?LQ")  # compare two decoders?; length of the description, of the codestream
 REPLY = struct.Struct(
     "<BLLQ"
-)  # verdict; bytes of the photometric interpretation, of the decoder's name, of the cells
+)  # verdict; lengths of the photometric interpretation, of the decoder's name, of the cells
 REFUSED, DECODED, DISPUTED = range(3)  # verdicts: no decoder reads it, one does, two do and disagree
-_BLOCK, _COLOUR_BLOCK = 8, 16  # rows and columns whose mean is compared where decoders may round
+_BLOCK, _COLOUR_BLOCK = 8, 16  # rows and columns per compared mean, if decoders may round
 _FURTHEST = 1 / 16  # of the range of values, that two means may be apart
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-# What pydicom and the codecs raise on pixel data that are not what they claim to be.
+# What pydicom and the codecs raise on malformed pixel data.
 DECODER_ERRORS = (
     ArithmeticError,
     AttributeError,
@@ -52,7 +52,7 @@ DECODER_ERRORS = (
 
 
 class PixelDescription(NamedTuple):
-    """What the header says of every compressed frame (PS3.3 C.7.6.3); integers only."""
+    """The header's description of every compressed frame (PS3.3 C.7.6.3); integers only."""
 
     syntax: str
     rows: int
@@ -79,9 +79,9 @@ class Decoded(NamedTuple):
     """A frame that was decoded.
 
     Attributes:
-        cells: of the shape and type that the header says.
+        cells: of the shape and type in the header.
         photometric: their photometric interpretation, which decoding may have changed (YBR_RCT gives RGB).
-        decoder: name of the one that read it where the first of the syntax does not; else empty.
+        decoder: name of the decoder, if it is not the first one of the syntax; else empty.
     """
 
     cells: Cells
@@ -90,7 +90,7 @@ class Decoded(NamedTuple):
 
 
 class DisputedError(Exception):
-    """Two decoders read one codestream and see different pictures."""
+    """Two decoders see different pictures in one codestream."""
 
 
 Decode = Callable[[bytearray, PixelDescription, bool], Decoded]
@@ -106,11 +106,11 @@ def decode_codestream(
     Args:
         codestream: all fragments of the frame, joined.
         stated: what the header says of it; Planar Configuration counts for what is native beneath alone.
-        compare: have another decoder read it, too, if one can.
+        compare: also have another decoder read it, if one can.
 
     Raises:
         DisputedError: two decoders see different pictures.
-        Exception: one of `DECODER_ERRORS`; what it says may quote the codestream.
+        Exception: one of `DECODER_ERRORS`; its message may quote the codestream.
     """
     whole = bytes(codestream)
     decoders = _decoders(stated)
@@ -122,7 +122,7 @@ def decode_codestream(
     try:
         other = next(reading)
     except DECODER_ERRORS:
-        if fallback:  # not believed alone: some paint over what they cannot read
+        if fallback:  # not trusted alone: some decoders paint over what they cannot read
             raise
     else:
         if not _agree(first.cells, other.cells, stated):
@@ -131,7 +131,7 @@ def decode_codestream(
 
 
 def _reading(decoders: _Decoders, codestream: bytes, stated: PixelDescription) -> Iterator[Decoded]:
-    """Yield what each decoder gives that reads a codestream; then raise what one of them raised."""
+    """Yield the result of each decoder that reads a codestream; then raise the error of one that did not."""
     failure: Exception = NotImplementedError()
     for name, decode in decoders:
         try:
@@ -145,7 +145,7 @@ def _reading(decoders: _Decoders, codestream: bytes, stated: PixelDescription) -
 
 
 def _conformed(cells: Cells, stated: PixelDescription) -> Cells:
-    """Return cells in the type that is stated.
+    """Return cells in the declared type.
 
     Raises:
         ValueError: they have another shape, or do not fit.
@@ -160,15 +160,14 @@ def _conformed(cells: Cells, stated: PixelDescription) -> Cells:
             raise ValueError
     if not stated.signed or cells.dtype.kind == "i":
         return cells.astype(stated.dtype)
-    above = 8 * stated.dtype.itemsize - stated.bits_stored  # decoders that know of no sign
+    above = 8 * stated.dtype.itemsize - stated.bits_stored  # decoders that ignore the sign
     return (cells.astype(stated.dtype) << above) >> above
 
 
 def _agree(one: Cells, other: Cells, stated: PixelDescription) -> bool:
-    """Return whether two decoders see the same: to the bit, or where they may round, in the means of blocks.
+    """Return whether two decoders agree: to the bit, or in the means of blocks if they may round.
 
-    Luminance is compared in smaller blocks than colour, which decoders enlarge in their own ways where it is
-    subsampled.
+    Luminance is compared in smaller blocks than colour, because decoders upsample colour in different ways.
     """
     above = 8 * stated.dtype.itemsize - stated.bits_stored
     one, other = ((cells << above) >> above for cells in (one, other))  # whatever is in unused bits
@@ -191,7 +190,7 @@ def _most(apart: NDArray[Any], side: int) -> float:
 
 
 def _decoders(stated: PixelDescription) -> _Decoders:
-    """Return the decoders of a syntax: the same first one everywhere, so that all workers decode alike."""
+    """Return the decoders of a syntax, the same first one on every worker."""
     if stated.syntax == JPEGExtended12Bit and stated.bits_stored > 8:
         return ("libjpeg-turbo", _libjpeg_turbo), ("gdcm", _gdcm_twelve_bits)
     return _DECODERS.get(stated.syntax, ())
@@ -301,7 +300,7 @@ def _packbits(codestream: bytes, stated: PixelDescription) -> tuple[Cells, str]:
 
 
 def _inflated(codestream: bytes, stated: PixelDescription) -> tuple[Cells, str]:
-    """Inflate a frame that is native beneath (PS3.5 A.4); it may not grow beyond what is stated."""
+    """Inflate a deflated native frame (PS3.5 A.4), to its declared size at most."""
     size = int(np.prod(stated.shape)) * stated.dtype.itemsize
     inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
     native = inflater.decompress(codestream, size + 2)
@@ -366,7 +365,7 @@ def serve(decode: Decode) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     with socket.socket(fileno=descriptor) as link:
         while len(head := receive(link, REQUEST.size)) == REQUEST.size:
-            signal.setitimer(signal.ITIMER_REAL, seconds)  # SIGALRM ends a process, whatever it does
+            signal.setitimer(signal.ITIMER_REAL, seconds)  # SIGALRM ends the process, even inside a codec
             _answer(link, decode, *REQUEST.unpack(head))
             signal.setitimer(signal.ITIMER_REAL, 0)
 

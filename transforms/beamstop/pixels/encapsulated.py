@@ -44,7 +44,7 @@ _METHODS = {  # PS3.3 C.7.6.1.1.5.1; what is not here is JPEG
 
 # Where Planar Configuration may be 1 (PS3.5 8.2).
 _BY_PLANES = frozenset({RLELossless, DEFLATED_FRAMES})
-# Where a second decoder is dear it reads one instance in eight: frames of a million samples, and JPEG 2000.
+# A second decoder is expensive for frames of a million samples and JPEG 2000: it reads one instance in eight.
 _ONE_IN = 8
 _MANY_SAMPLES = 1 << 20
 _DEAR = frozenset({JPEG2000, JPEG2000Lossless})
@@ -61,14 +61,14 @@ _QUANTISED = 16  # of 256: how far the coarsest quantisation of DC can miss a le
 
 
 class _EncapsulatedFrames(Frames):
-    """Compressed frames: a frame that is put is encoded again if that loses nothing.
+    """Compressed frames: a changed frame is encoded again if that loses nothing.
 
-    In sequential JPEG, lossy by nature, the blocks are blanked and all others keep their bits. Where
-    neither can be had, all frames are decoded and the whole instance goes to Explicit VR Little Endian,
-    which every reader can read.
+    In sequential JPEG, which is lossy, blocks are blanked and all others keep their bits. If neither is
+    possible, all frames are decoded, and the whole instance becomes Explicit VR Little Endian, which every
+    reader can read.
 
-    With `compare` a second decoder reads the first frame that is decoded; where that is dear, only if the SOP
-    Instance UID says so by a keyed digest. Without a key it reads all of them.
+    With `compare`, a second decoder reads the first decoded frame. If that is expensive, it does so only for
+    some instances, selected by a keyed digest of the SOP Instance UID; without a key, for all.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class _EncapsulatedFrames(Frames):
             self._cut(index)
         self._plain: dict[int, Cells] = {}
         self._put: set[int] = set()
-        self._lossy = False  # what was put had lost something before
+        self._lossy = False  # the changed frame had been lossy before
         self._photometric: str | None = None
         self._stated: set[str] = set()  # of the codestreams that were decoded
         self._high_bits: set[int] = set()
@@ -129,7 +129,7 @@ class _EncapsulatedFrames(Frames):
                 self._plain[index] = self._plain[first]
 
     def _encoded(self, index: int, frame: Frame) -> bytes | None:
-        """Encode a frame in the syntax of the instance; None if that does not give it back exactly."""
+        """Encode a frame in the syntax of the instance; None if it cannot be decoded to the same values."""
         original = self.stored(index)
         stated = self._stated_photometric(original).replace("YBR_ICT", "YBR_RCT")  # the codestream says which
         if frame.photometric != stated and (stated, frame.photometric) != ("YBR_RCT", "RGB"):
@@ -142,7 +142,7 @@ class _EncapsulatedFrames(Frames):
         return encoded + bytes(len(encoded) % 2)
 
     def _blanked(self, index: int, frame: Frame) -> bytes | None:
-        """Blank the blocks of a JPEG; None where that cannot be done or does not decode as it should."""
+        """Blank the blocks of a JPEG; None if that is impossible or does not decode as expected."""
         layout = self._layout
         if frame.cleared or frame.layout.shift or layout.signed or layout.photometric == "PALETTE COLOR":
             return None
@@ -190,7 +190,7 @@ class _EncapsulatedFrames(Frames):
         return Frame(cells, self._placed(encoded, cells), photometric, self._dataset)
 
     def _placed(self, codestream: bytes, cells: Cells) -> Layout:
-        """Return the layout with the values where they are: from bit 0 on, whatever High Bit says.
+        """Return the layout with the real position of the values: from bit 0 on, whatever High Bit says.
 
         It counts for native pixels, for what is native beneath, and for codestreams that have all bits of a
         cell, if nothing is in those below the values, or nothing else: an overlay over black.
@@ -284,7 +284,7 @@ class _EncapsulatedFrames(Frames):
             self._dataset.HighBit = high_bit
 
     def _state_colour(self) -> None:
-        """Let the header say of colour what the codestreams say, where frames were put."""
+        """Make the header's colour attributes match the codestreams, if frames were changed."""
         dataset, stated = self._dataset, self._layout.photometric
         if not self._put:
             return
@@ -298,7 +298,7 @@ class _EncapsulatedFrames(Frames):
             dataset.PhotometricInterpretation = stated
 
     def _state_lossy(self) -> None:
-        """Once lossy, always lossy, however it is written now (PS3.3 C.7.6.1.1.5)."""
+        """Set Lossy Image Compression: once lossy, always lossy (PS3.3 C.7.6.1.1.5)."""
         if self._lossy:
             self._dataset.LossyImageCompression = "01"
             if "LossyImageCompressionMethod" not in self._dataset:
@@ -306,7 +306,7 @@ class _EncapsulatedFrames(Frames):
 
 
 def _is_chosen(dataset: Dataset, identity: Identity | None) -> bool:
-    """Return whether this is one instance in so many; who makes a file cannot tell without the key."""
+    """Return whether this instance is selected, which nobody can predict without the key."""
     uid = str(dataset.get("SOPInstanceUID") or "")
     return identity is None or identity.digest("second decoder", uid)[0] % _ONE_IN == 0
 
@@ -319,7 +319,7 @@ def _grown(area: Mask, reach: int) -> Mask:
 
 
 def _size_agrees(codestream: bytes, rows: int, columns: int) -> bool:
-    """Return whether a codestream claims the size the header does, before a decoder allocates it."""
+    """Return whether a codestream has the header's size, before a decoder allocates it."""
     if codestream.startswith(b"\xff\xd8"):
         return jpeg_size(codestream) == (rows, columns)
     start = codestream.find(b"\xff\x4f\xff\x51", 0, 4096)

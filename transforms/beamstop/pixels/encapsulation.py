@@ -11,7 +11,7 @@ Fragments = tuple[Fragment, ...]
 _HEAD = struct.Struct("<HHL")
 _ITEM, _SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _LAST_OFFSET = 0xFFFFFFFF  # that fits a Basic Offset Table
-# What a frame begins with, and nothing within one: JPEG SOI, JPEG 2000 SOC and SIZ.
+# The beginning of a frame, which occurs nowhere inside one: JPEG SOI, JPEG 2000 SOC and SIZ.
 _STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")
 
 
@@ -23,7 +23,7 @@ class Offsets(NamedTuple):
 
     @classmethod
     def of(cls, starts: bytes, lengths: bytes) -> "Offsets":
-        """Read the values of both elements; `struct.error` where they are not made of 64-bit numbers."""
+        """Read the values of both elements; `struct.error` if they do not consist of 64-bit numbers."""
         return cls(*(struct.unpack(f"<{len(value) // 8}Q", value) for value in (starts, lengths)))
 
     def values(self) -> tuple[bytes, bytes]:
@@ -49,16 +49,17 @@ class Split(NamedTuple):
 def split(value: bytes, count: int, extended: Offsets | None = None) -> Split:
     """Split encapsulated pixel data into frames.
 
-    As many fragments as frames are one for each, whatever a Basic Offset Table says: some writers count
-    wrongly. Else it decides if it points at fragments, and else the beginnings of codestreams.
+    With as many fragments as frames, each frame is one fragment, whatever the Basic Offset Table says: some
+    writers count wrongly. Otherwise the table decides if it points at fragments, or else the starts of
+    codestreams.
 
     Args:
         value: of Pixel Data.
         count: number of frames.
-        extended: from the dataset, where it has one; it must be right.
+        extended: from the dataset, if it has one; it must be correct.
 
     Raises:
-        ValueError: there is no telling which fragments make a frame.
+        ValueError: it is unclear which fragments make a frame.
         struct.error: the value is cut short.
     """
     table, items, end = _items(value)
@@ -86,7 +87,7 @@ def split(value: bytes, count: int, extended: Offsets | None = None) -> Split:
         tuple(items[one:other]) for one, other in zip(first, [*first[1:], len(items)], strict=True)
     ]
     if any(_is_start(fragment) for frame in frames for fragment in frame[1:]):
-        raise ValueError  # a picture behind a picture would go out unseen
+        raise ValueError  # a second picture behind the first would not be searched
     is_right = not table or [starts.get(offset) for offset in offsets] == first
     return Split(frames, bool(table), is_right and end == len(value))
 

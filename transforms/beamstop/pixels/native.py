@@ -14,7 +14,7 @@ from beamstop.pixels.layout import Layout
 
 
 class _NativeFrames(Frames):
-    """Frames that are not compressed: only the bytes of what is put change."""
+    """Frames that are not compressed: only the bytes of changed frames change."""
 
     def __init__(self, dataset: Dataset, layout: Layout, syntax: UID) -> None:
         super().__init__(dataset, layout)
@@ -29,13 +29,13 @@ class _NativeFrames(Frames):
         self._per_frame, expected = layout.cells_stored, layout.native_bytes
         if len(data) < expected:
             raise PixelError("pixels_undecodable", f"{layout.keyword}: length")
-        if any(memoryview(data)[expected + expected % 2 :]):  # what no reader shows may still hold text
+        if any(memoryview(data)[expected + expected % 2 :]):  # unused bits may hold text
             if layout.halved and len(data) >= expected * 3 // 2:  # not subsampled, whatever it says
                 raise PixelError("pixels_undecodable", f"{layout.keyword}: length")
             data = data[:expected] + bytes(expected % 2)
             self.changed = True
         self._data = pairs_swapped(data) if self._swapped else data
-        self._new: BytesIO | None = None  # what replaces the data; holds them once, and so does its value
+        self._new: BytesIO | None = None  # replaces the data; holds them once, and so does its value
         self._put: set[int] = set()
 
     def stored(self, index: int) -> bytes | memoryview:

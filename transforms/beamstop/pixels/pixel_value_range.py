@@ -1,4 +1,4 @@
-"""The smallest and largest pixel values that a dataset states (0028,0106 to 0109), kept true."""
+"""Keeps a dataset's smallest and largest pixel values (0028,0106 to 0109) true."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ class PixelValueRange:
     """Watches the frames of an instance before and after text is hidden in them.
 
     Args:
-        dataset: states a range, or none.
-        watches: whether its pixels are grey numbers, of which alone a range can be stated.
+        dataset: with or without a range.
+        watches: whether its pixels are grey values, which alone can have a range.
     """
 
     def __init__(self, dataset: Dataset, watches: bool) -> None:
@@ -28,17 +28,17 @@ class PixelValueRange:
         self._after: list[tuple[int, int]] = []
 
     def see(self, before: NDArray[Any]) -> None:
-        """Take note of the values of a frame as it was."""
+        """Record the values of a frame before hiding."""
         self._note(self._before, before)
 
     def see_again(self, after: NDArray[Any]) -> None:
-        """Take note of the values of the same frame as it is now."""
+        """Record the values of the same frame after hiding."""
         self._note(self._after, after)
 
     def keep_true(self, signed: bool) -> None:
-        """State the range that is, where hiding has changed it; padding does not count.
+        """Set the new range if hiding has changed it, without padding.
 
-        Whether the series still has its extreme somewhere cannot be told from one instance: that goes.
+        The series' range is removed, because one instance does not show whether it still holds.
         """
         if not self._after:
             return
@@ -60,5 +60,5 @@ class PixelValueRange:
         low, high = (-0x8000, 0x7FFF) if signed else (0, 0xFFFF)
         if low <= value <= high:
             self._dataset[keyword] = DataElement(keyword, "SS" if signed else "US", value)
-        else:  # Type 3: better none than one that is not true
+        else:  # Type 3: better none than a false one
             del self._dataset[keyword]

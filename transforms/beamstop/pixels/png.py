@@ -1,4 +1,4 @@
-"""Frames as pictures: windowed to 8 bits, or 16 bits where nothing says how; black is black; PNG."""
+"""Frames as PNG pictures: windowed to 8 bits, or 16 bits without a window; black is black."""
 
 import io
 from typing import Any
@@ -34,7 +34,7 @@ def render(frame: Frame, index: int) -> Picture:
     """Return one frame as a picture: (rows, columns), or (rows, columns, 3) for colour.
 
     Grey values go through the Modality LUT or rescale, then the first VOI LUT, else the first window
-    (PS3.3 C.11.1, C.11.2), and become uint8. Where there is neither, values stored in more than 8 bits
+    (PS3.3 C.11.1, C.11.2), and become uint8. Without either, values stored in more than 8 bits
     become uint16: as they are up to 16 bits, signed ones counted from the lowest that their bits can
     hold, so that pictures compare; wider ones and floating point stretched from the lowest to the
     highest in use. In at most 8 bits, unsigned values keep their range and signed ones are stretched.
@@ -68,7 +68,7 @@ def render(frame: Frame, index: int) -> Picture:
 
 
 def display_of(dataset: Dataset, index: int) -> Dataset:
-    """Return what an instance says of the display of one of its frames, enhanced multi-frame or not."""
+    """Return the display attributes of one frame, enhanced multi-frame or not."""
     told = Dataset()
     frames = dataset.get("PerFrameFunctionalGroupsSequence") or []
     groups = [*(dataset.get("SharedFunctionalGroupsSequence") or [])[:1], *frames[index : index + 1]]
@@ -95,7 +95,7 @@ def _grey(frame: Frame, values: NDArray[Any], display: Dataset) -> Picture:
 
 
 def _sixteen_bits(frame: Frame, values: NDArray[Any]) -> tuple[NDArray[np.uint16], int]:
-    """Return values that nothing says how to display, and what white is among them."""
+    """Return values without display attributes, and the white value."""
     layout = frame.layout
     if layout.floating or layout.bits_stored > 2 * _BYTE:
         used = values[not_padding(values, frame.dataset)]

@@ -1,4 +1,4 @@
-"""What a decoded frame looks like: grey renditions in which text shows, and what is black in it."""
+"""Grey renditions of a decoded frame in which text shows, and its black value."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -19,16 +19,16 @@ Plane = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Renditions:
-    """Every number that decides what a rendition shows.
+    """Every number that determines a rendition (docs/detectors.md).
 
     Attributes:
-        ground: grey of what is like its surroundings.
+        ground: grey of pixels like their surroundings.
         gain: grey of one deviation from the local mean.
         window: pixels, of the local mean and deviation; the widest net measured.
-        fill: pixels, of where the noise is measured that stands in for what was blanked.
+        fill: pixels, for measuring the noise that replaces blanked areas.
         colourful: spread of the channels, 0 to 1, from which on a pixel counts as coloured.
         coloured: share of coloured pixels from which on a second rendition is made.
-        tinted: share of coloured pixels from which on hues are rendered, too.
+        tinted: share of coloured pixels from which on hues are rendered as well.
         hue: difference of a hue, of 255, that may be noise.
         sampled: pixels by which the hues are chosen, about.
         luma: weights of red, green and blue.
@@ -48,7 +48,7 @@ class Renditions:
 
 RENDITIONS = Renditions()
 GROUND = RENDITIONS.ground
-_GRAIN = 509  # pixels after which noise repeats; prime, so that no tile shows the same twice
+_GRAIN = 509  # period of the noise in pixels; prime, so that no tile repeats it
 _LUMA = np.array(RENDITIONS.luma, np.float32)
 
 
@@ -60,12 +60,12 @@ def local_contrast(
     Args:
         plane: (rows, columns), finite.
         unit: a difference that may be noise.
-        hidden: (rows, columns), what was blanked. It casts no shadow around, and shows noise like that
-            around: beside even grey, noise in what is left between blanked boxes looks like letters.
-            Anything but black in it would show, too.
+        hidden: (rows, columns), blanked areas. They do not affect their surroundings, and show noise like
+            that around: beside even grey, noise left between blanked boxes looks like letters. Anything but
+            black in them still shows.
 
     Returns:
-        uint8 (rows, columns); what is like its surroundings is GROUND.
+        uint8 (rows, columns); pixels like their surroundings are GROUND.
     """
     import cv2
 
@@ -94,9 +94,9 @@ def local_contrast(
 
 
 def _noise_like(contrast: NDArray[np.floating[Any]], hidden: Mask) -> NDArray[np.float32]:
-    """Return noise for what was blanked as strong as around it, none elsewhere.
+    """Return noise for blanked areas, as strong as around them, and none elsewhere.
 
-    Letters around make it no stronger than one deviation.
+    Letters nearby cannot make it stronger than one deviation.
     """
     import cv2
 
@@ -123,7 +123,7 @@ def _grain() -> NDArray[np.float32]:
 
 
 def noise_unit(values: Values, bits_stored: int) -> float:
-    """Return a difference that may be noise: a step of 8 bits, up to four where there are more bits.
+    """Return a difference that may be noise: a step of 8 bits, up to four with more bits.
 
     Where values are floating point or use more than 16 bits: 1/65535 of their spread.
     """
@@ -150,9 +150,8 @@ def pictures(
         photometric: of the values.
         bits_stored: gives the range of colours.
         dataset: has the palette.
-        unit: from `noise_unit`, of the frame before anything was hidden in it; that of the values
-            where it is not given.
-        hidden: what was blanked, None if nothing was.
+        unit: from `noise_unit`, of the frame before anything was hidden in it; by default that of the values.
+        hidden: blanked areas, None for none.
     """
     if photometric == "PALETTE COLOR":
         table = _palette(dataset, bits_stored)
@@ -168,7 +167,7 @@ def pictures(
 
 
 def planes(values: Values, photometric: str, bits_stored: int, dataset: Dataset) -> list[Plane]:
-    """Return grey planes of one frame, finite and as bright as they are; of colour, channels put together.
+    """Return grey planes of one frame, finite, with their brightness; for colour, combined channels.
 
     Args:
         values: stored values, (rows, columns) or (rows, columns, 3).
@@ -187,7 +186,7 @@ def planes(values: Values, photometric: str, bits_stored: int, dataset: Dataset)
 def black(
     cells: Values, values: Values, photometric: str, bits_stored: int, shift: int, dataset: Dataset
 ) -> Any:
-    """Return the cell, or three, to fill with for black.
+    """Return the cell, or three, that is black.
 
     MONOCHROME2 takes the darkest pixel of the frame that is not padding, MONOCHROME1 the brightest:
     0 would be grey in signed CT, and padding would be transparent (PS3.3 C.7.5.1.1.2).
@@ -211,7 +210,7 @@ def black(
 
 
 def not_padding(values: Values, dataset: Dataset) -> Mask:
-    """Return where there is a number that is not padding (PS3.3 C.7.5.1.1.2); everywhere if nowhere."""
+    """Return where values are numbers and not padding (PS3.3 C.7.5.1.1.2); everywhere if nowhere."""
     usable = np.isfinite(values)
     padding = dataset.get("PixelPaddingValue", dataset.get("FloatPixelPaddingValue"))
     if padding is not None:
@@ -227,7 +226,7 @@ def _indices(values: Values, size: int) -> NDArray[np.intp]:
 
 
 def _palette(dataset: Dataset, bits_stored: int) -> NDArray[np.float32] | None:
-    """Return the colour, 0 to 1, of every stored value; None where there is no usable palette."""
+    """Return the colour, 0 to 1, of every stored value; None without a usable palette."""
     from pydicom.pixels.processing import apply_color_lut
 
     if bits_stored > 16:
@@ -254,7 +253,7 @@ def _rgb(values: Values, photometric: str, bits_stored: int) -> NDArray[np.float
 
 
 def _colour_planes(rgb: NDArray[np.float32]) -> list[Plane]:
-    """Return the brightest channel, 0 to 255; and luma where there is colour."""
+    """Return the brightest channel, 0 to 255; and luma if there is colour."""
     brightest, coloured = _brightest(rgb)
     planes = [brightest, rgb @ _LUMA] if coloured > RENDITIONS.coloured else [brightest]
     return [plane * 255 for plane in planes]
@@ -269,10 +268,9 @@ def _brightest(rgb: NDArray[np.float32]) -> tuple[Plane, float]:
 
 
 def _colour_pictures(rgb: NDArray[np.float32], hidden: Mask | None) -> list[Picture]:
-    """Render the brightest channel; luma where there is colour; shadows and hues where there is much of it.
+    """Render the brightest channel; luma if there is colour; shadows and hues if there is much of it.
 
-    Text may be as bright as its ground: hues show it by its colour alone. Black letters on dark colours show
-    where the dark is spread.
+    Hues show text as bright as its ground by its colour. Spread shadows show black letters on dark colours.
     """
     planes = _colour_planes(rgb)
     pictures = [local_contrast(plane, hidden=hidden) for plane in planes]
@@ -289,7 +287,7 @@ def _colour_pictures(rgb: NDArray[np.float32], hidden: Mask | None) -> list[Pict
 
 
 def _hues(colours: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Return the two axes along which colours vary least, (3,) each: what is seldom stands out in them.
+    """Return the two axes along which colours vary least, (3,) each: rare colours stand out in them.
 
     They are rounded, so that machines whose arithmetic differs in the last bit render alike.
     """

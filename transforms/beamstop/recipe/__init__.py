@@ -1,1 +1,1 @@
-"""A recipe: the one file that says what is done to an archive."""
+"""Recipes: the one file that says what is done to an archive."""

@@ -11,7 +11,7 @@ _PUBLIC = ("beamstop", "beamstop.kskit", "beamstop.idiscore")
 
 
 def public_path(path: str) -> str:
-    """Return the public path of a class of beamstop's own, whichever path names it; other paths stay.
+    """Return the public path of one of beamstop's classes, by any of its paths; other paths stay.
 
     So recipes that name a class by a path of an earlier version load, and have the same digest.
 

@@ -70,11 +70,11 @@ def read_recipe(name_or_path: str | os.PathLike[str]) -> tuple[str, str, str]:
 
 
 class _DoubledKeyError(MarkedYAMLError):
-    """A mapping has a key twice: YAML and JSON would drop the first without a word."""
+    """A mapping has a key twice; YAML and JSON would silently drop the first."""
 
 
 class _Constructor(SafeConstructor):
-    """Makes dictionaries, lists and numbers, and takes no key twice."""
+    """Makes dictionaries, lists and numbers, and refuses duplicate keys."""
 
     def check_mapping_key(self, node: Any, key_node: Any, mapping: Any, key: Any, value: Any) -> bool:
         if key in mapping:
@@ -141,7 +141,7 @@ def parse_recipe(text: str, file: str = "recipe", name: str = "recipe") -> Recip
 
 
 def _canonical(value: Any) -> str:
-    """Return a text that is the same for equal content, in whatever order and notation it was written."""
+    """Return a text that is the same for equal content, whatever its order and notation."""
     if isinstance(value, Mapping):
         return "{" + ",".join(sorted(f"{key!r}:{_canonical(it)}" for key, it in value.items())) + "}"
     if isinstance(value, list):

@@ -128,7 +128,7 @@ class Year(_Entry):
 
 
 class CustomOperator(_Entry):
-    """An operator of one's own: a class by its import path."""
+    """A custom operator: a class by its import path."""
 
     operator: str
     arguments: dict[str, Any] = {}
@@ -172,7 +172,7 @@ class Listed(_Part):
 
 
 class CustomBouncer(_Part):
-    """A bouncer of one's own: a class by its import path."""
+    """A custom bouncer: a class by its import path."""
 
     bouncer: str
     arguments: dict[str, Any] = {}

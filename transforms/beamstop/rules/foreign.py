@@ -36,7 +36,7 @@ def blaming(thing: object) -> Iterator[None]:
 
 
 def apply_foreign(operator: Operator, element: DataElement, context: Context) -> DataElement | None:
-    """Apply an operator that is not ours, and see to it that a file can be made of its result.
+    """Apply a custom operator, and check that its result can be written to a file.
 
     Raises:
         CannotCleanError: it raised that.

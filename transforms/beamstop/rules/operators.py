@@ -89,7 +89,7 @@ class Operator(ABC):
 
         Raises:
             CannotCleanError: it cannot make sense of the value; the rule's fallback holds. Anything else that
-                an operator of one's own raises is a `fault` of its class, and the instance is not written.
+                a custom operator raises is a `fault` of its class, and the instance is not written.
         """
 
 

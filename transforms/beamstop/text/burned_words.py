@@ -163,7 +163,7 @@ def _pieces(text: str) -> set[str]:
 
 
 def _alike(read: str, own: str) -> bool:
-    """Say whether two words are the same but for one letter in 4 to 7, two in 8 or more."""
+    """Return whether two words differ by at most one letter in 4 to 7, or two in 8 or more."""
     allowed = min(len(own) // 4, 2)
     if abs(len(read) - len(own)) > allowed:
         return False

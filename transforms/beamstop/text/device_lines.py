@@ -1,7 +1,7 @@
 """Lines that a device writes, and what a reader of pictures does: settings, measures, anatomy.
 
-A line is one of them where every part of it is vouched for: a number by its unit or by the setting before
-it, a word by the vocabulary of medicine and of devices. What people are called is no word here.
+A line is one of them if every part of it is known to be harmless: a number by its unit or by the setting
+before it, a word by the vocabulary of medicine and of devices. What people are called is no word here.
 """
 
 import re

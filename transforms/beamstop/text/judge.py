@@ -148,7 +148,7 @@ class TextJudge:
         return verdict
 
     def _identifying(self, line: list[TextBox], text: str) -> list[Verdict]:
-        """Decide on a line when only identifying text is hidden: it stays if all of it is vouched for."""
+        """Decide on a line when only identifying text is hidden: all of it must be known to be harmless."""
         why = self._why_identifying(line, text)
         return [Verdict(box, why in _HARMLESS, why) for box in line]
 

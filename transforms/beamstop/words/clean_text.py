@@ -20,8 +20,7 @@ What goes:
 What is cut is whole letters: no vowel sign and no half of a letter stays behind.
 
 Everything else stays, in order: T1, L5-S1, 8/10, 2/3, 10.5, 120kVp, and Wilson when the patient is not
-called so. PS3.15 wants no more. Where unknown words are judged, those go that nobody vouches for, see
-`unknown_words`.
+called so. PS3.15 wants no more. Judged unknown words are removed, see `unknown_words`.
 """
 
 import re
@@ -80,7 +79,7 @@ _CUT = "\0"
 _CUTS = re.compile(r"\0(?:[ \t^,.;:'’/=+&_-]*\0)+")
 _BROKEN_PAIR = re.compile(r"\([ \t]*\0[ \t]*\)|\[[ \t]*\0[ \t]*\]|<[ \t]*\0[ \t]*>|\"[ \t]*\0[ \t]*\"")
 _CUT_AT_START = re.compile(r"(?m)^[ \t]*\0[ \t:.;,]*")
-# Separators are looked at from the first of them alone: else a row of them takes time by its square.
+# Match separators only from the first of a row: otherwise a row takes quadratic time.
 _CUT_AND_SEPARATORS = re.compile(
     r"(?P<left>(?:(?<![ \t^,;/=+&_-])[ \t^,;/=+&_-]++)?)\0(?P<right>[ \t^,;/=+&_-]*)"
 )
@@ -100,14 +99,14 @@ def clean_text(
     Args:
         text: one value of a description or comment.
         identifiers: of the instance the text is from.
-        unknown_words: what becomes of words that neither the vocabulary nor `extra_words` knows: `keep`,
+        unknown_words: action for words that neither the vocabulary nor `extra_words` knows: `keep`,
             `judge` (those stay that a larger vocabulary or their form knows) or `remove`.
         extra_words: folded words that stay (`vocabulary.fold`), unless they identify.
         shift_date: moves dates instead of removing them; a date it cannot move (OverflowError) goes.
-        modality: of the instance, empty if it is not known: it tells MR BRAIN from Mr Brown.
+        modality: of the instance, empty if unknown: it distinguishes MR BRAIN from Mr Brown.
 
     Returns:
-        The same object where nothing is to be removed, so that a caller may keep the bytes.
+        The same object if nothing is removed, so that a caller may keep the bytes.
 
     >>> clean_text("CT CHEST W/CONTRAST for Mr. Smith DOB 1/2/1970 seen by Dr. Wood", Identifiers())
     'CT CHEST W/CONTRAST for DOB seen by'

@@ -1,4 +1,4 @@
-"""What in an instance tells who, where and when: harvested once, shared by descriptors and leaks.
+"""An instance's identifying values (who, where, when): collected once, for descriptors and leaks.
 
 Identifying are:
 
@@ -25,7 +25,7 @@ value in a kept element of the kinds above is dropped wherever else it stands (a
 equal to a birth date; a kept InstitutionName in a description), since the clean file says it
 anyway. But what a kept device is called (`_DEVICES`) excuses no name and no whole identifier of somebody: a
 serial number that says them is a leak. A station is often called after its hospital, which stays excused.
-Kept elements of other kinds excuse nothing: that is where leaks sit.
+Other kept elements exempt nothing: identifiers leak through them.
 """
 
 import re
@@ -181,7 +181,7 @@ class Identifiers:
         kept: words of names, ids and places that the recipe keeps, of products, and body parts.
         kept_dates: days that the recipe keeps.
         kept_devices: numbers of devices that the recipe keeps, without leading zeros; none of them is also a
-            part of an identifier of anything else. Those in a pseudonym of one's own are among them.
+            part of an identifier of anything else. Those in a pseudonym from a table are among them.
         encodings: Python's names of the character sets the instance says it uses.
     """
 
@@ -200,14 +200,14 @@ class Identifiers:
     encodings: tuple[str, ...] = ()
 
     def without_dates(self, dates: Iterable[date]) -> "Identifiers":
-        """Return the same less some dates: those that beamstop itself wrote into the clean file.
+        """Return the same without some dates: those that beamstop itself wrote into the clean file.
 
         A shifted date may by chance be another date of the original.
         """
         return replace(self, dates=self.dates.difference(dates), births=self.births.difference(dates))
 
     def without_parts(self, pseudonym: str) -> "Identifiers":
-        """Return the same, where the numbers in a pseudonym of one's own are no part of an identifier.
+        """Return the same, with the numbers in a table's pseudonym not counted as part of an identifier.
 
         A pseudonym may be a piece of the original; the whole original is an identifier all the same.
         """
@@ -216,15 +216,15 @@ class Identifiers:
 
 
 def harvest(dataset: Dataset, is_kept: Callable[[Path], bool]) -> Identifiers:
-    """Gather the identifying values of an original dataset at every depth and of its file meta.
+    """Collect the identifying values of an original dataset at every depth, and of its file meta.
 
-    Raw elements stay raw, but for sequences, which the rules engine visits as well. A sequence that
+    Raw elements stay raw, except sequences, which the rules engine visits anyway. A sequence that
     cannot be read, or lies deeper than `DEEPEST` items, is left to the rules engine, which refuses it.
 
     Args:
         dataset: as read, before anything is changed.
-        is_kept: says of an attribute, by the tags from the top level to it, whether the recipe keeps it
-            as it is; see the module for what then.
+        is_kept: whether the recipe keeps an attribute as it is, by the tags from the top level to it; the
+            module docstring says what follows.
     """
     harvester = _Harvester(is_kept)
     harvester.visit(dataset)
@@ -282,7 +282,7 @@ def address_numbers(words: Words) -> Iterator[Words]:
 
 
 class _Values:
-    """Values by kind: one of these for what goes, one for what the recipe keeps."""
+    """Values by kind: one for removed elements, one for those the recipe keeps."""
 
     def __init__(self) -> None:
         self.names: set[Name] = set()
@@ -317,7 +317,7 @@ class _Values:
             if is_birth:
                 self.births.update(days)
             if not days and not _DATE.match(value):
-                self._add_value(_Kind.ID, value)  # 12/03/2004 in a DA: unparsable, telling all the same
+                self._add_value(_Kind.ID, value)  # 12/03/2004 in a DA: unparsable, but identifying
 
     def _add_value(self, kind: _Kind, value: str) -> None:
         if _UID.match(value):
@@ -385,7 +385,7 @@ class _Harvester:
         others = {words_of(value) for text in self._others for value in _split(text)}
         devices = {words_of(value) for text in self._devices for value in _split(text)}
         ids = gone.words[_Kind.ID] - (kept.words[_Kind.ID] - devices) - (devices - others)
-        # What a kept device is called excuses neither a name nor a whole number of somebody.
+        # A kept device's name exempts neither a person's name nor a whole number of somebody.
         kept_words = {word for words in devices for word in (*words, "".join(words))}
         kept_words -= {word for name in gone.names for component in name for word in component}
         kept_words -= {"".join(words) for words in others}

@@ -1,9 +1,9 @@
-"""One normal form of a text: width, composition and digits of every script, and where each letter stood.
+"""The normal form of a text, in width, composition and digits, with the position of each letter.
 
 Letters and digits of full width become plain ones, katakana of half width full ones, presentation forms of
 Arabic and ligatures their letters (Unicode's NFKC), accents one character with their letter, digits of any
-script 0 to 9. What cannot be seen (soft hyphens, spaces of no width) goes. Latin-1 has nothing to change, so
-that its texts cost nothing.
+script 0 to 9. Invisible characters (soft hyphens, zero-width spaces) are removed. Latin-1 needs no change, so
+its texts cost nothing.
 """
 
 import re
@@ -39,7 +39,7 @@ def _marks() -> str:
 
 
 MARKS = _marks()
-# Scripts in which nothing parts words: East Asian, Thai to Tibetan, Burmese, Khmer and their kin
+# Scripts without spaces between words: East Asian, Thai to Tibetan, Burmese, Khmer and related ones
 _UNPARTED = (
     "\u0e00-\u0fff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u1950-\u1aad\u2e80-\ud7ff\ua980-\uaadf\uf900-\ufaff"
     "\uff66-\uffdc\U00020000-\U0003ffff"

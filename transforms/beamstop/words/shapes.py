@@ -1,8 +1,8 @@
-"""What has the shape of an identifier, whoever it belongs to: found in a text by pattern.
+"""Finds text with the form of an identifier by patterns, whoever it belongs to.
 
-A description is full of numbers and capitals, so a pattern needs more than digits: a label, a place that
-no vocabulary knows, the grouping of a telephone number. Where it is not enough the text stays:
-this instance's own values are found by value anyway.
+Descriptions are full of numbers and capitals, so a pattern needs more than digits: a label, a place that no
+vocabulary knows, the grouping of a telephone number. In doubt the text stays, because this instance's own
+values are found by value anyway.
 """
 
 import re
@@ -19,13 +19,13 @@ Span = tuple[int, int, str]  # start, end, what comes instead
 OLDEST = 90  # ages over 89 are one category: HIPAA 164.514(b)(2)(i)(C)
 MIN_AREA = 2  # letters of a British postal area that is no level of the spine
 MAX_ABBREVIATION = 4
-# A pattern may need time by the square of what it looks at, so that long texts are looked at in parts.
+# A pattern may need quadratic time, so long texts are searched in parts.
 _PART, _TWICE = 1000, 250  # characters; of these so many are in the next part, too
 
 _PARTICLES = (
     r"(?:(?:van|von|vom|zu|zur|de|del|della|den|der|di|da|dos|du|la|le|ten|ter|el|al|bin|ben)\s+){0,3}"
 )
-# Nothing is given back of a name, and it has few hyphens: else a row of them takes time by its square.
+# Possessive, with few hyphens: otherwise a row of names takes quadratic time.
 _NAME = r"(?:[A-ZÀ-Þ][^\W\d_]*+(?:['’-][^\W\d_]++){0,6}+)"
 _NAMES = rf"(?:{_PARTICLES}(?:[A-Z]\.?\s*){{0,2}}{_NAME}(?:[ ^]+(?:[A-Z]\.\s*)?{_NAME}){{0,2}})"
 _NUMBER = r"(?P<value>(?=[\w/.-]*[0-9]{3})[A-Za-z0-9][\w/.-]*[\w])"
@@ -189,10 +189,10 @@ _AGE_IN_WORDS = re.compile(
 
 
 def find_shapes(text: str, modality: str = "") -> Iterator[Span]:
-    """Yield what has the shape of an identifier, and what comes instead: nothing, or `90` of an age over 89.
+    """Yield text with the form of an identifier, and its replacement: nothing, or `90` for an age over 89.
 
     Mail addresses, URLs, UIDs, telephones, street lines, postal codes, numbers after "MRN", "Acc#" and
-    their like, years of birth, names after a title or a label or before a degree. Spans may overlap.
+    similar labels, years of birth, names after a title or a label or before a degree. Spans may overlap.
 
     >>> [text[start:end] for text in ("MR BRAIN for Mr. Brown",) for start, end, _ in find_shapes(text)]
     ['Mr. Brown']

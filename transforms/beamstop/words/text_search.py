@@ -1,4 +1,4 @@
-"""A search for many texts, or bytes, at once, in one pass over what they may stand in."""
+"""Searches for many texts, or bytes, in one pass."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar
@@ -8,21 +8,20 @@ from ahocorasick_rs import AhoCorasick, BytesAhoCorasick, Implementation
 from beamstop.dicom.deadline import check_time
 
 _KIND = Implementation.ContiguousNFA  # the others search a little faster but take longer to build
-LONGEST = 512  # letters or bytes that are looked for; of what is longer the first are, and then the rest
-_LETTERS_AT_ONCE = 1 << 20  # letters or bytes of what they are looked for in
-_AT_ONCE = 1 << 14  # texts that are looked for
+LONGEST = 512  # letters or bytes per needle; longer ones are searched by their beginning, then compared
+_LETTERS_AT_ONCE = 1 << 20  # letters or bytes of the searched text
+_AT_ONCE = 1 << 14  # number of needles
 
 _Text = TypeVar("_Text", str, bytes)
 
 
 class TextSearch(Generic[_Text]):
-    """Finds many texts in one in one pass, or one for each few thousands of them.
+    """Finds many texts in one pass, or in one pass per few thousand of them.
 
-    An automaton is built in 80 µs for 60 texts, but in a time that grows by the square of their number:
-    160,000 took 21 seconds.
+    Building an automaton takes 80 µs for 60 texts, but quadratic time: 160,000 took 21 seconds.
 
     Args:
-        texts: what is searched for: all of them text, or all of them bytes.
+        texts: to search for, all of them text or all of them bytes.
     """
 
     def __init__(self, texts: Iterable[_Text]) -> None:

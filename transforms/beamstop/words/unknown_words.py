@@ -1,7 +1,7 @@
-"""Words of a free text that nobody vouches for: strangers' names, villages, numbers, codes of rooms.
+"""Unknown words of a free text: strangers' names, villages, numbers, room codes.
 
-What `clean_text` takes out first are this instance's own identifiers, dates and what has the shape of an
-identifier. Of the rest, under `unknown_words: judge`, these go:
+`clean_text` first removes this instance's own identifiers, dates, and text with the form of an identifier. Of
+the rest, `unknown_words: judge` removes:
 
 1. words that no vocabulary and no form knows (`word_forms.is_known`);
 2. ordinary words that people are called by (May, Brown) where a comma or a caret ties two of them, behind a
@@ -50,7 +50,7 @@ _ROOM = re.compile(
 
 
 def find_unknown(text: str, dates: Sequence[Span], extra_words: Set[str] = frozenset()) -> Iterator[Span]:
-    """Yield what goes of a text because nobody knows it, or its surroundings say that it is a name.
+    """Yield the words to remove: unknown ones, and those that their surroundings show to be names.
 
     Args:
         text: one value of a description or comment.

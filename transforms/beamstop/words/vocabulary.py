@@ -81,7 +81,7 @@ def fold(text: str) -> str:
 
 @cache
 def ordinary() -> frozenset[str]:
-    """Return the folded words that tell nothing about anybody."""
+    """Return the folded words that identify nobody."""
     ours = (words for name, words in _lists().items() if name not in (*_OTHER_KNOWN, *_PARTS_OF_NAMES))
     return frozenset(word for word in _generated() if word.islower()).union(*ours)
 
@@ -102,7 +102,7 @@ def medicine() -> frozenset[str]:
 
 @cache
 def cjk_words() -> frozenset[str]:
-    """Return the words of scripts that do not part words."""
+    """Return the words of scripts without spaces."""
     return _medicine_lists()["cjk"]
 
 
@@ -177,7 +177,7 @@ def is_placeholder(word: str) -> bool:
 
 
 def is_syllabic(word: str) -> bool:
-    """Return whether a word has ideographs, kana or hangul: two of them tell, and nothing parts words."""
+    """Return whether a word has ideographs, kana or hangul: two identify, and there are no spaces."""
     return _is_in(word, _SYLLABIC)
 
 

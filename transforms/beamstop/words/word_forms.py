@@ -60,7 +60,7 @@ _HIRAGANA = ("\u3041", "\u309f")
 
 
 def is_known(word: str, extra_words: Set[str] = frozenset()) -> bool:
-    """Return whether anybody knows a word as one that is no name: a vocabulary, or its form.
+    """Return whether a word is known not to be a name, by a vocabulary or its form.
 
     Args:
         word: letters and digits, as it is written.
@@ -92,7 +92,7 @@ def is_rather_a_name(folded: str) -> bool:
 
 
 def is_medicine(folded: str) -> bool:
-    """Return whether a folded word is medicine: listed, compounded of what is listed, or Greek and Latin.
+    """Return whether a folded word is medicine: listed, a compound of listed words, or Greek and Latin.
 
     >>> is_medicine("kniegelenkserguss"), is_medicine("hepatolienography"), is_medicine("steinbach")
     (True, True, False)

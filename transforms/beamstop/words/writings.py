@@ -1,4 +1,4 @@
-"""How a name is written in a text other than in its header: cut short, inflected, transliterated, misread.
+"""Spellings of a name that differ from its header: cut short, inflected, transliterated, misread.
 
 Whole words (`NameWords`):
 
@@ -8,7 +8,7 @@ Whole words (`NameWords`):
   vocabulary has none (Klein is not kleine), and what is such a word is no name with an ending;
 * behind the articles, prepositions and conjunctions that Arabic and Hebrew write together with a word.
 
-In the text as it stands:
+In the raw text:
 
 * `misread`: bytes of one character set read as another, UTF-8 or one of Windows, DOS or East Asia as Latin-1;
 * `lost_letters`: those with accents dropped, replaced (?, _, U+FFFD), escaped (RTF, HTML, URL), misread.
@@ -285,7 +285,7 @@ def is_misread(text: str) -> bool:
 
 
 def read_as_utf_8(text: str) -> str | None:
-    r"""Return what a text says if its UTF-8 was read as Latin-1 or Windows' 1252, None if it was not.
+    r"""Return the correct text if its UTF-8 was read as Latin-1 or Windows 1252, else None.
 
     >>> read_as_utf_8("Ð\x98Ð³Ð¾Ñ\x80Ñ\x8e"), read_as_utf_8("DvoÅ™Ã¡k"), read_as_utf_8("Müller")
     ('Игорю', 'Dvořák', None)
@@ -310,7 +310,7 @@ def misread_utf_8(text: str, like: str) -> str:
 
 
 def readings(text: str) -> Iterator[str]:
-    """Yield what a name in Latin-1 that looks misread can be read as.
+    """Yield the possible readings of a Latin-1 name that looks misread.
 
     >>> [*readings("ÖÜ½¨»ª")][0], [*readings("VoÃ¼ziox")]
     ('周建华', ['Voüziox'])
@@ -332,7 +332,7 @@ def readings(text: str) -> Iterator[str]:
 
 
 class OwnWritings:
-    """Finds an instance's own names where they are no words: in scripts without gaps, misread, letters lost.
+    """Finds an instance's names inside words: in scripts without spaces, misread, or with lost letters.
 
     Args:
         names: by component, folded.
@@ -389,7 +389,7 @@ class OwnWritings:
         return TextSearch(self._by_joined)
 
     def find(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield where they stand in a text as it is written."""
+        """Yield their places in a raw text."""
         yield from self._find_lost(text)
         if text.isascii():
             return
@@ -401,7 +401,7 @@ class OwnWritings:
             yield from self._find_unparted(text)
 
     def _find_unparted(self, text: str) -> Iterator[tuple[int, int]]:
-        """Look for names where nothing parts words, then see what parts them in the text."""
+        """Search for names without separators, then check the separators in the text."""
         normal, places = located_normal_form(text)
         flat = in_katakana(normal)
         found = list(self._joined.matches(_PARTS.sub("", flat)))

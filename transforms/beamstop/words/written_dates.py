@@ -68,7 +68,7 @@ for _names in _DAY_FIRST_LANGUAGES:
     for _number, _name in enumerate(_names, 1):
         _NUMBERS_OF.setdefault(fold(_name), set()).add(_number)
 _YEAR = r"(?:1[89]|20)[0-9]{2}"
-# The first letters alone are looked at first: most places have none of them.
+# First only the first letters are compared: most places have none of them.
 _MONTH = (
     f"(?=[{''.join(sorted({name[0] for name in _NUMBER_OF}))}])(?:"
     + "|".join(sorted(_NUMBER_OF, key=len, reverse=True))
@@ -158,7 +158,7 @@ class WrittenDate:
     """A date found in a text.
 
     Attributes:
-        start, end: where it stands, end excluded.
+        start, end: its place, end excluded.
         readings: the days it can mean, the likeliest first; more than one for 03/04/2004.
         whole: it names a day; a month with its year does not, and then the reading is its first day.
         has_century: its year has four digits.
