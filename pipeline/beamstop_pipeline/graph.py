@@ -107,7 +107,16 @@ def _decisions(job: Job, target: Target) -> Decisions | None:
 def target_of_job(job: Job) -> Target:
     """Return where a job over inputs writes to."""
     first_wins = job.output_keeps or is_dicomweb(job.output)
-    return Target(job.output, job.audit, job.key, job.run_id, first_wins, job.recovered, job.output_keeps)
+    return Target(
+        job.output,
+        job.audit,
+        job.key,
+        job.run_id,
+        first_wins,
+        job.recovered,
+        job.output_keeps,
+        job.ledger,
+    )
 
 
 def run_of_job(job: Job, target: Target) -> Run:

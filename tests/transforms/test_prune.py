@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,8 +12,10 @@ from tests.sealing import seal
 from beamstop.audit import INSTANCES, PRUNED_FILES
 from beamstop.identity import Identity
 from beamstop_transforms.ledger.history import History, Leftover, input_digests
+from beamstop_transforms.ledger.index import open_index
 from beamstop_transforms.ledger.numbers import digest_number
 from beamstop_transforms.ledger.sealed import SealedTable
+from beamstop_transforms.ledger.skipped import CollectSkipped, packed_positions
 from beamstop_transforms.ledger.target import Target
 
 
@@ -69,14 +70,17 @@ class Audit:
         pq.write_table(pa.Table.from_pylist(rows, schema), self.folder / folder / name)
 
     def history(self, run_id: str, *skipped: str, inputs: tuple[str, ...] = ("A",)) -> History:
-        numbers = np.sort(np.array([digest_number(source_id(it)) for it in skipped], np.uint64))
         path = self.folder / "instances" / f"{run_id}-00000-of-00001.parquet"
         own = []
         if path.exists():
             name, digest = f"instances/{path.name}", hashlib.sha256(path.read_bytes()).hexdigest()
             own.append(SealedTable(name, run_id, digest))
         target = Target(str(self.folder / "out"), str(self.folder), str(self.key_file), run_id)
-        return History(target, own, inputs, numbers)
+        index, collect = open_index(target), CollectSkipped()
+        found = [index.newest(digest_number(source_id(it))) for it in skipped]
+        positions = packed_positions(it[0] for it in found if it is not None)
+        bits = collect.extract_output(collect.add_input(collect.create_accumulator(), positions)).bits()
+        return History(target, own, inputs, bits)
 
 
 @pytest.fixture

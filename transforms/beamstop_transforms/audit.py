@@ -23,9 +23,9 @@ from beamstop.errors import DeidError
 from beamstop_transforms.attributes import WriteAttributes
 from beamstop_transforms.devices import Device, Seen, added, as_recorded, commonest, seen_by_device
 from beamstop_transforms.instance import Lost
-from beamstop_transforms.ledger.numbers import numbers_in
 from beamstop_transforms.ledger.sealed import INSTANCES as SEALED_INSTANCES
 from beamstop_transforms.ledger.sealed import rows_of, sealed_tables
+from beamstop_transforms.ledger.skipped import Skipped
 from beamstop_transforms.ledger.target import open_claims
 from beamstop_transforms.png import NOT_RENDERED, OCCUPIED, PICTURES, WritePng
 from beamstop_transforms.prune import ATTRIBUTES, CROSSWALK, FILES, FindLeftovers, Prune
@@ -57,7 +57,7 @@ class JobOutputs(NamedTuple):
         rows: one row per source that was not skipped, and one per skipped source whose earlier row holds no
             longer; one collection, or a tuple of several that need not be joined. Those in `parts` are none.
         sources: every `Source` that was found; None where nothing else knows them than the rows.
-        skipped: which sources were left out, as an earlier run's row holds; see `numbers_in`.
+        skipped: one element, `Skipped`: which sources were left out, as an earlier run's row holds.
         changes: rows of `changes`, in batches.
         crosswalk: rows of the crosswalk.
         attributes: rows of the table of attributes, as `attributes_of` has them.
@@ -149,7 +149,8 @@ class WriteAudit(Transform):
         removed: Any = {}
         since: Any = {}
         if run.prune is not None:
-            leftovers = instances["files"] | "FindLeftovers" >> FindLeftovers(run.target, run.inputs, skipped)
+            find = FindLeftovers(run.target, run.inputs, skipped, run.subjects)
+            leftovers = instances["files"] | "FindLeftovers" >> find
             since = AsSingleton(leftovers.since)
             left = AsDict(
                 leftovers.found | "Why" >> beam.Map(lambda it: it.why) | "Left" >> Count.PerElement()
@@ -170,7 +171,7 @@ class WriteAudit(Transform):
             >> beam.ParDo(
                 _WriteRecordFn(run),
                 sources,
-                AsList(skipped),
+                AsSingleton(skipped),
                 AsSingleton(instances[_TALLY] | "Tally" >> beam.CombineGlobally(_add)),
                 AsDict(nodes),
                 AsSingleton(devices),
@@ -274,7 +275,7 @@ class _WriteRecordFn(beam.DoFn):
         self,
         _: None,
         sources: int | None,
-        left_out: list[bytes],
+        left_out: Skipped,
         totals: Mapping[str, int],
         buckets: Mapping[int, bytes],
         devices: Mapping[Device, Seen],
@@ -285,7 +286,7 @@ class _WriteRecordFn(beam.DoFn):
         removed: Mapping[str, int],
     ) -> Iterator[dict[str, Any]]:
         tally = Counter(totals)  # Beam's coder makes a plain mapping of it
-        skipped = len(numbers_in(left_out)) - tally["overturned"]
+        skipped = left_out.count - tally["overturned"]
         if sources is None:
             sources = tally["rows"] + skipped
         if tally["rows"] != sources - skipped:

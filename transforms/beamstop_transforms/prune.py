@@ -18,8 +18,8 @@ from apache_beam.transforms.combiners import ToSet
 from beamstop.audit import PRUNED_FILES, Outcome, Row
 from beamstop.pixels.png import is_ours
 from beamstop_transforms.ledger.history import History, Leftover
-from beamstop_transforms.ledger.numbers import numbers_in
 from beamstop_transforms.ledger.sealed import PRUNED, SealedTable
+from beamstop_transforms.ledger.skipped import Skipped
 from beamstop_transforms.ledger.target import Target, is_run_id
 from beamstop_transforms.parquet_files import open_parquet, whole_of
 from beamstop_transforms.paths import NONE, is_clean_path
@@ -55,29 +55,35 @@ class FindLeftovers(Transform):
         target: OUTPUT, AUDIT, run.
         inputs: this run's patterns.
         skipped: what `SkipDecided` left out.
+        subjects: the digest of this run's table of subjects; None for none.
     """
 
     target: Target
     inputs: tuple[str, ...] = field(repr=False)
     skipped: Any = field(repr=False)
+    subjects: str | None = None
 
     def expand(self, files: PCollection[Put]) -> Leftovers:
         """From this run's tables of instances, which must stand, return `Leftovers`."""
-        find = beam.ParDo(_FindFn(self.target, self.inputs), AsList(files), AsList(self.skipped))
+        find = beam.ParDo(
+            _FindFn(self.target, self.inputs, self.subjects), AsList(files), AsSingleton(self.skipped)
+        )
         once = files.pipeline | "Once" >> beam.Create([None])
         outputs = once | "Find" >> find.with_outputs(_SINCE, main="found")
         return Leftovers(outputs["found"], outputs[_SINCE])
 
 
 class _FindFn(beam.DoFn):
-    def __init__(self, target: Target, inputs: tuple[str, ...]) -> None:
+    def __init__(self, target: Target, inputs: tuple[str, ...], subjects: str | None) -> None:
         super().__init__()
+        self._subjects = subjects
         self._target = target
         self._inputs = inputs
 
-    def process(self, _: None, files: list[Put], skipped: list[bytes]) -> Iterator[Any]:
-        own = [SealedTable(it.name, self._target.run_id, it.sha256) for it in sorted(files)]
-        history = History(self._target, own, self._inputs, numbers_in(skipped))
+    def process(self, _: None, files: list[Put], skipped: Skipped) -> Iterator[Any]:
+        run_id, subjects = self._target.run_id, self._subjects
+        own = [SealedTable(it.name, run_id, it.sha256, subjects) for it in sorted(files)]
+        history = History(self._target, own, self._inputs, skipped.bits())
         yield from history.leftovers()
         yield pvalue.TaggedOutput(_SINCE, history.since)
 

@@ -7,12 +7,13 @@ from functools import cached_property
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
-from apache_beam.pvalue import AsList, PCollection
+from apache_beam.pvalue import AsSingleton, PCollection
 
 from beamstop_transforms.ledger.claims import Claim
-from beamstop_transforms.ledger.numbers import digest_number, digest_numbers, numbers_in
-from beamstop_transforms.ledger.sealed import INSTANCES, rows_of, sealed_tables
+from beamstop_transforms.ledger.index import Index, open_index, with_tables
+from beamstop_transforms.ledger.numbers import digest_number
+from beamstop_transforms.ledger.sealed import INSTANCES, sealed_tables
+from beamstop_transforms.ledger.skipped import Bits, Skipped
 from beamstop_transforms.ledger.target import Target, open_claims
 from beamstop_transforms.ledger.writers import Ledger
 from beamstop_transforms.step import Transform
@@ -40,7 +41,7 @@ class Release(Transform):
     def expand(self, parts: PCollection[str]) -> PCollection[None]:
         """From the parts of the claims; return nothing."""
         # A claim for each instance is more than one worker could remove in time.
-        release = beam.ParDo(_ReleaseFn(self.target), AsList(self.skipped))
+        release = beam.ParDo(_ReleaseFn(self.target), AsSingleton(self.skipped))
         return parts | "RedistributeParts" >> beam.Reshuffle() | "Release" >> release
 
 
@@ -65,7 +66,7 @@ class _ReleaseFn(beam.DoFn):
         for part in releasing:
             part.result()
 
-    def process(self, part: str, skipped: list[bytes]) -> Iterator[None]:
+    def process(self, part: str, skipped: Skipped) -> Iterator[None]:
         # Once for all parts: a run that died may have left claims in each, and there may be millions of rows.
         verdicts = self._verdicts = self._verdicts or _Verdicts(self._target, skipped)
         for dead in self._claims.of_the_dead(part):
@@ -99,28 +100,37 @@ class _Verdicts:
         skipped: the sources that it left out, as an earlier row holds.
     """
 
-    def __init__(self, target: Target, skipped: list[bytes]) -> None:
+    def __init__(self, target: Target, skipped: Skipped) -> None:
         self._target = target
         self._skipped = skipped
 
     def decide(self, source_id: str) -> bool:
         """Return whether the run has a row for a source, or left it out."""
-        number = np.uint64(digest_number(source_id))
-        at = int(np.searchsorted(self._decided, number))
-        return at < len(self._decided) and bool(self._decided[at] == number)
+        number = digest_number(source_id)
+        if self._own.newest(number) is not None:
+            return True
+        found = self._earlier.newest(number) if self._skipped.count else None
+        return found is not None and self._bits.has(found[0])
 
     def tell_of(self, path: str, sha256: str) -> bool:
         """Return whether a row of any run that ended has this content at this path."""
         return self._ledger.wrote(path, sha256)
 
     @cached_property
-    def _decided(self) -> Any:
-        numbers = [numbers_in(self._skipped)]
-        for table in sealed_tables(self._target.audit, self._target.identity(), [INSTANCES]):
-            if table.run_id == self._target.run_id:
-                for batch in rows_of(self._target.audit, table, ["source_id"]):
-                    numbers.append(digest_numbers(batch["source_id"]))
-        return np.sort(np.concatenate(numbers))
+    def _own(self) -> Index:
+        """The index of this run's rows alone."""
+        identity, audit = self._target.identity(), self._target.audit
+        own = [it for it in sealed_tables(audit, identity, [INSTANCES]) if it.run_id == self._target.run_id]
+        return with_tables(Index(()), audit, identity, own)
+
+    @cached_property
+    def _earlier(self) -> Index:
+        """The index as it was when the run skipped by it."""
+        return open_index(self._target)
+
+    @cached_property
+    def _bits(self) -> Bits:
+        return self._skipped.bits()
 
     @cached_property
     def _ledger(self) -> Ledger:

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-import numpy as np
 from apache_beam import pvalue
-from apache_beam.pvalue import AsList, PCollection
+from apache_beam.pvalue import AsSingleton, PCollection
 
 from beamstop_transforms.ledger.decisions import Decisions
-from beamstop_transforms.ledger.numbers import numbers_in
+from beamstop_transforms.ledger.skipped import Skipped
 from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.placing import Placing
 from beamstop_transforms.skip_decided import nothing_skipped
@@ -51,7 +50,7 @@ class ResolveDuplicates(Transform):
         skipped = self.skipped
         if skipped is None:
             skipped = nothing_skipped(claims.pipeline)
-        resolve = beam.ParDo(_ResolveFn(self.target, self.decisions), AsList(skipped))
+        resolve = beam.ParDo(_ResolveFn(self.target, self.decisions), AsSingleton(skipped))
         if self.decisions is not None:
             claims = claims | "Contestable" >> beam.ParDo(_ContestableFn(self.decisions))
         grouped = claims | "ByUid" >> beam.GroupByKey()
@@ -83,12 +82,12 @@ class _ResolveFn(beam.DoFn):
     def setup(self) -> None:
         self._placing = Placing(self._target)
         self._decisions = self._pickled and self._pickled.shared()
-        self._skipped: tuple[list[bytes], Any] = [], np.empty(0, np.uint64)
+        self._skipped = Skipped(), Skipped().bits()
 
-    def process(self, claims: tuple[str, Iterable[bool]], skipped: list[bytes]) -> Iterator[Any]:
+    def process(self, claims: tuple[str, Iterable[bool]], skipped: Skipped) -> Iterator[Any]:
         uid, contested = claims[0], any(claims[1])
         if self._skipped[0] is not skipped:
-            self._skipped = skipped, numbers_in(skipped)
+            self._skipped = skipped, skipped.bits()
         held = list(self._decisions.holders(uid, self._skipped[1])) if self._decisions else []
         if not (held or contested):
             return

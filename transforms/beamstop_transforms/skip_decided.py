@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-import numpy as np
 from apache_beam import pvalue
 from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindow
@@ -15,7 +14,7 @@ from beamstop.identity import Identity
 from beamstop.keys import resolve_key
 from beamstop_transforms.instance import Source, source_id_of, version_digest
 from beamstop_transforms.ledger.decisions import Decisions
-from beamstop_transforms.ledger.numbers import digest_number
+from beamstop_transforms.ledger.skipped import CollectSkipped, Skipped, packed_positions
 from beamstop_transforms.step import Transform
 
 _SKIPPED = "skipped"
@@ -27,7 +26,7 @@ class Skipping(NamedTuple):
 
     Attributes:
         fresh: the sources to be worked on.
-        skipped: which are the others, see `numbers_in`: in 8 bytes each, many in an element.
+        skipped: one element, `Skipped`: which are the others.
     """
 
     fresh: Any
@@ -52,12 +51,12 @@ class SkipDecided(Transform):
             return Skipping(sources, nothing_skipped(sources.pipeline))
         skip = beam.ParDo(_SkipFn(self.decisions, self.key))
         outputs = sources | skip.with_outputs(_SKIPPED, main="fresh")
-        return Skipping(outputs["fresh"], outputs[_SKIPPED])
+        return Skipping(outputs["fresh"], outputs[_SKIPPED] | beam.CombineGlobally(CollectSkipped()))
 
 
 def nothing_skipped(pipeline: Any) -> Any:
     """Return the collection of a run that skips nothing."""
-    return pipeline | "NothingSkipped" >> beam.Create([], reshuffle=False).with_output_types(bytes)
+    return pipeline | "NothingSkipped" >> beam.Create([Skipped()], reshuffle=False)
 
 
 class _SkipFn(beam.DoFn):
@@ -76,8 +75,9 @@ class _SkipFn(beam.DoFn):
     def process(self, source: Source) -> Iterator[Any]:
         source_id = source_id_of(source, self._identity)
         source_version = version_digest(source_id, source.version, self._identity)
-        if self._decisions.holds(source_id, source.size, source_version):
-            self._skipped.append(digest_number(source_id))
+        position = self._decisions.position(source_id, source.size, source_version)
+        if position is not None:
+            self._skipped.append(position)
             if len(self._skipped) == _MOST:
                 yield pvalue.TaggedOutput(_SKIPPED, self._packed())
         else:
@@ -90,5 +90,5 @@ class _SkipFn(beam.DoFn):
             yield pvalue.TaggedOutput(_SKIPPED, packed)
 
     def _packed(self) -> bytes:
-        numbers, self._skipped = self._skipped, []
-        return np.array(numbers, np.uint64).tobytes()
+        positions, self._skipped = self._skipped, []
+        return packed_positions(positions)

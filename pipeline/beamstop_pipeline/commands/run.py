@@ -342,13 +342,16 @@ def _conclude(job: Any, quiet: bool) -> Any:
     """Complete the records of runs that broke; return the job, which does what they left undone."""
     from beamstop_pipeline.graph import run_of_job, target_of_job
     from beamstop_transforms.conclude import conclude
+    from beamstop_transforms.ledger.index import bring_up_to_date
     from beamstop_transforms.ledger.sealed import recovered_runs
 
     target = target_of_job(job)
     for run_id, rows in conclude(run_of_job(job, target)):
         if not quiet:
             typer.echo(f"run {run_id} broke; its {rows} finished sources count", err=True)
-    return replace(job, recovered=recovered_runs(job.audit, target.identity()))
+    identity = target.identity()
+    ledger = bring_up_to_date(job.audit, identity)
+    return replace(job, recovered=recovered_runs(job.audit, identity), ledger=ledger)
 
 
 def _beam_options(context: typer.Context, streaming: bool) -> Any:

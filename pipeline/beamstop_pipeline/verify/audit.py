@@ -19,6 +19,7 @@ from beamstop.audit import (
     row_mac,
 )
 from beamstop.identity import Identity
+from beamstop_transforms.ledger.index import LEDGER, broken_files
 from beamstop_transforms.ledger.sealed import INSTANCES as _INSTANCES
 from beamstop_transforms.ledger.sealed import PRUNED, RUNS, SIGNATURES, read_records
 from beamstop_transforms.ledger.subjects import SUBJECTS, are_lines
@@ -30,7 +31,7 @@ from beamstop_transforms.tables import run_of
 
 FOLDER = "verify"  # of AUDIT, where findings are
 _TABLES = (_INSTANCES, "changes", PRUNED)  # a record seals each of their files
-_FOLDERS = (*_TABLES, RUNS, SIGNATURES, FOLDER, PARTIAL, SUBJECTS)
+_FOLDERS = (*_TABLES, RUNS, SIGNATURES, FOLDER, PARTIAL, SUBJECTS, LEDGER)
 _DIGEST = re.compile("[0-9a-f]{32}")
 _TABLE = re.compile(r"[^/]+-[0-9]{5}-of-[0-9]{5}\.parquet")
 # What a run holds in `.partial` while it goes on, and leaves there if it dies.
@@ -139,8 +140,10 @@ def _foreign(audit: str, identity: Identity | None) -> Iterator[str | None]:
     """Yield every foreign file in AUDIT, by its folder if that is one of ours."""
     for name in open_store(audit).names(""):
         folder, _, file = name.partition("/")
-        if not _is_ours(audit, folder, file, identity):
+        if folder != LEDGER and not _is_ours(audit, folder, file, identity):
             yield f"in {folder}" if folder in _FOLDERS else None
+    for _ in broken_files(audit, identity):
+        yield f"in {LEDGER}"
 
 
 def _is_ours(audit: str, folder: str, file: str, identity: Identity | None) -> bool:

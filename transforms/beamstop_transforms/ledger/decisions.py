@@ -6,48 +6,31 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from apache_beam.utils.shared import Shared
 
-from beamstop.audit import Outcome, Row
+from beamstop.audit import Row
 from beamstop.identity import Identity
-from beamstop_transforms.ledger.claims import Claimant, uid_key
-from beamstop_transforms.ledger.numbers import (
-    digest_number,
-    digest_numbers,
-    number_of,
-    numbers_of,
-    version_numbers,
+from beamstop_transforms.ledger.claims import Claimant
+from beamstop_transforms.ledger.index import (
+    OUTCOMES,
+    PRUNED,
+    REASONS,
+    Entry,
+    Index,
+    open_index,
+    state_of,
 )
-from beamstop_transforms.ledger.sealed import SealedTable, rows_of, sealed_tables
-from beamstop_transforms.ledger.subjects import Changes, changes, patient_numbers
+from beamstop_transforms.ledger.numbers import digest_number, uid_number
+from beamstop_transforms.ledger.sealed import SealedTable, rows_of
+from beamstop_transforms.ledger.skipped import Bits
+from beamstop_transforms.ledger.subjects import Changes, changes
 from beamstop_transforms.ledger.target import Target, open_claims
-from beamstop_transforms.stores.ahead import ahead
 
-_NEEDED = (
-    "source_id",
-    "source_size",
-    "source_version",
-    "sop_instance_uid",
-    "outcome",
-    "reason",
-    "recipe_digest",
-    "beamstop_version",
-)
 # What a row says of the source itself, whatever became of it.
 _OF_THE_SOURCE = ("source_id", "source_digest", "source_size", "source_version", "sop_class_uid", "modality")
-
-# The newest row of a source, in 37 + 8 bytes: every worker process holds one for each of millions of sources.
-_ENTRY = np.dtype(
-    [
-        ("source", "u8"),  # stands for the source_id
-        ("size", "i8"),
-        ("version", "u8"),  # stands for the source_version; 0 where it is not known
-        ("uid", "u8"),  # stands for the SOP Instance UID of the clean file; 0 unless written
-        ("table", "u4"),  # which one has the row
-        ("decides", "?"),
-    ]
-)
+_FAILED, _QUARANTINED = OUTCOMES.index("failed"), OUTCOMES.index("quarantined")
+_AGAIN = {REASONS.index(it) for it in ("occupied", "duplicate_conflict")}
+_DUPLICATE = REASONS.index("duplicate")
 
 
 class Holder(NamedTuple):
@@ -96,148 +79,135 @@ class Decisions:
         self._shared = Shared()
 
     def shared(self) -> "Decisions":
-        """Return the one object that all who ask in this process share: it holds the arrays."""
+        """Return the one object that all who ask in this process share: it holds what is read once."""
         return self._shared.acquire(lambda: self)
 
     def holds(self, source_id: str, size: int, source_version: str) -> bool:
         """Say whether a source is decided and has not changed since."""
-        number, entries = digest_number(source_id), self._entries
-        at = int(np.searchsorted(self._sources, np.uint64(number)))
-        if at == len(entries) or not source_version:
-            return False
-        entry, asked = entries[at], (number, size, digest_number(source_version))
-        same = tuple(int(entry[name]) for name in ("source", "size", "version")) == asked
-        return same and bool(entry["decides"])
+        return self.position(source_id, size, source_version) is not None
+
+    def position(self, source_id: str, size: int, source_version: str) -> int | None:
+        """Return where the index has the row that decides a source; None if none does, or it has changed.
+
+        Raises:
+            SealBrokenError: AUDIT/ledger is not what the key sealed.
+        """
+        found = self._index.newest(digest_number(source_id)) if source_version else None
+        if found is None or found[1].state != state_of(size, digest_number(source_version)):
+            return None
+        return found[0] if self._decides(found[1]) else None
 
     def are_any(self) -> bool:
         """Say whether anything was decided at all."""
-        return len(self._entries) > 0
+        return len(self._index) > 0
 
-    def holders(self, sop_instance_uid: str, skipped: Any) -> Iterator["Holder"]:
+    def holders(self, sop_instance_uid: str, skipped: Bits) -> Iterator["Holder"]:
         """Yield what the ledger says of each skipped source with this UID.
 
         Args:
             sop_instance_uid: the UID.
-            skipped: sorted `digest_number` of every source that this run skips.
+            skipped: the positions of all sources that this run skips.
+
+        Raises:
+            SealBrokenError: AUDIT/ledger is not what the key sealed.
         """
-        uids, order = self._by_uid
-        number = np.uint64(number_of(sop_instance_uid))
-        first, last = (int(np.searchsorted(uids, number, side, sorter=order)) for side in ("left", "right"))
-        for at in range(first, last):
-            entry = self._entries[order[at]]
-            found = int(np.searchsorted(skipped, entry["source"]))
-            if found < len(skipped) and skipped[found] == entry["source"]:
-                table = self._tables[entry["table"]]
-                row, claimant = _held_row(self._target.audit, table, int(entry["source"]))
+        uid = uid_number(sop_instance_uid)
+        for source in sorted(self._index.with_uid(uid)):
+            position, entry = self._index.newest(source) or (-1, None)
+            if entry is not None and entry.uid == uid and skipped.has(position):
+                table = self._index.tables[entry.table]
+                row, claimant = _held_row(self._target.audit, table.sealed, entry.row)
                 yield Holder(row, claimant, table.run_id in self._target.recovered)
 
     @cached_property
-    def _sources(self) -> Any:
-        return np.ascontiguousarray(self._entries["source"])  # else every search would copy it
-
-    @cached_property
-    def _by_uid(self) -> tuple[Any, Any]:
-        uids = np.ascontiguousarray(self._entries["uid"])
-        return uids, np.argsort(uids, kind="stable")
+    def _index(self) -> Index:
+        return open_index(self._target)
 
     @cached_property
     def _identity(self) -> Identity:
         return self._target.identity()
 
-    @cached_property
-    def _tables(self) -> list[SealedTable]:
-        return sealed_tables(self._target.audit, self._identity)
+    def _decides(self, entry: Entry) -> bool:
+        """Say whether a row decides its source: see the class."""
+        verdict = self._verdicts[entry.table]
+        again = entry.outcome in (_FAILED, PRUNED) or entry.reason in _AGAIN
+        if again or not verdict.is_same or (verdict.is_before_pruning and entry.reason == _DUPLICATE):
+            return False
+        if entry.uid and any(_has(self._left_open[it], entry.uid) for it in verdict.rivals):
+            return False
+        return verdict.changed is None or not _is_about(entry, verdict.changed)
 
     @cached_property
-    def _entries(self) -> Any:
-        """The newest entry of every source, sorted by source."""
-        pruned = max([number for number, it in enumerate(self._tables) if it.is_pruned], default=0)
-        _ = self._changes  # once, before the tables are read side by side
-        left_open = open_claims(self._target).left_open()
-        by_all = frozenset[bytes]().union(*left_open.values())
-        # What a run claims is no news to its own rows: those that others contested are not among them.
-        by_others = {
-            run_id: frozenset[bytes]().union(*(it for other, it in left_open.items() if other != run_id))
-            for run_id in left_open
-        }
+    def _verdicts(self) -> list["_Verdict"]:
+        """What holds for all rows of each table."""
+        tables = self._index.tables
+        pruned = max([number for number, it in enumerate(tables) if it.sealed.is_pruned], default=0)
+        made = self._recipe_digest, self._beamstop_version
+        return [
+            _Verdict(
+                (it.recipe_digest, it.beamstop_version) == made,
+                number < pruned,
+                self._changes[it.subjects],
+                # What a run claims is no news to its own rows: those that others contested are not among them.
+                tuple(run_id for run_id in self._left_open if run_id != it.run_id),
+            )
+            for number, it in enumerate(tables)
+        ]
 
-        def read(number: int) -> Any:
-            open_to = by_others.get(self._tables[number].run_id, by_all)
-            return self._entries_in(number, number < pruned, open_to)
-
-        every = np.concatenate([np.empty(0, _ENTRY), *ahead(read, range(len(self._tables)))])
-        every = every[np.argsort(every["source"], kind="stable")]
-        newest = np.ones(len(every), bool)
-        newest[:-1] = every["source"][1:] != every["source"][:-1]
-        return every[newest]
-
-    def _entries_in(self, number: int, before_pruning: bool, left_open: frozenset[bytes]) -> Any:
-        table, parts = self._tables[number], [np.empty(0, _ENTRY)]
-        columns = ["source_id"] if table.is_pruned else list(_NEEDED)
-        if not table.is_pruned and self._changes[table.subjects] is not None:
-            columns.append("patient_id")
-        for batch in rows_of(self._target.audit, table, columns):
-            parts.append(self._entries_of(batch, number, before_pruning, left_open))
-        return np.concatenate(parts)
-
-    def _entries_of(self, batch: Any, number: int, before_pruning: bool, left_open: frozenset[bytes]) -> Any:
-        entries = np.zeros(batch.num_rows, _ENTRY)
-        entries["table"] = number
-        entries["source"] = digest_numbers(batch["source_id"])
-        if self._tables[number].is_pruned:
-            return entries
-        entries["size"] = batch["source_size"].to_numpy(zero_copy_only=False)
-        entries["version"] = version_numbers(batch, self._identity)
-        entries["uid"] = numbers_of(batch["sop_instance_uid"])
-        entries["decides"] = self._decides(batch, before_pruning, left_open)
-        if (changed := self._changes[self._tables[number].subjects]) is not None:
-            entries["decides"] &= ~self._is_about(batch, changed)
-        return entries
+    @cached_property
+    def _left_open(self) -> dict[str, Any]:
+        """Sorted numbers of the UIDs that each run which died may have written."""
+        found = open_claims(self._target).left_open()
+        return {run_id: _sorted_uids(keys) for run_id, keys in found.items() if keys}
 
     @cached_property
     def _changes(self) -> dict[str | None, Changes | None]:
         """What the table of subjects changes, by the digest of the one that a run had."""
-        before = {it.subjects for it in self._tables}
-        return {
+        before = {it.subjects for it in self._index.tables}
+        found = {
             it: changes(self._target.audit, self._identity, it, self._subjects, self._absent) for it in before
         }
-
-    def _is_about(self, batch: Any, changed: Changes) -> Any:
-        """Return which rows may be about a subject whose line is another: a mask of bool."""
-        if changed.everything:
-            return np.ones(batch.num_rows, bool)
-        said = pc.dictionary_encode(batch["patient_id"])
-        numbers = patient_numbers(said.dictionary.to_pylist(), self._identity)
-        concerned = pa.array([bool(it) for it in np.isin(numbers, changed.patients)], pa.bool_())
-        again = pc.or_(
-            pc.equal(batch["outcome"], str(Outcome.QUARANTINED)),
-            pc.fill_null(pc.is_in(batch["reason"], value_set=pa.array(changed.reasons)), False),
-        )
-        mask: Any = pc.or_(pc.fill_null(concerned.take(said.indices), False), again)
-        return mask.to_numpy(zero_copy_only=False)
-
-    def _decides(self, batch: Any, before_pruning: bool, left_open: frozenset[bytes]) -> Any:
-        """Return for each row whether it decides: a mask of bool, (rows,)."""
-        again = ["occupied", "duplicate_conflict", *(["duplicate"] if before_pruning else [])]
-        tried = pc.and_(
-            pc.not_equal(batch["outcome"], str(Outcome.FAILED)),
-            pc.invert(pc.is_in(batch["reason"], value_set=pa.array(again))),
-        )
-        same = pc.and_(
-            pc.equal(batch["recipe_digest"], self._recipe_digest),
-            pc.equal(batch["beamstop_version"], self._beamstop_version),
-        )
-        decides = pc.fill_null(pc.and_(tried, same), False).to_numpy(zero_copy_only=False)
-        if left_open:
-            uids = batch["sop_instance_uid"].to_pylist()
-            decides &= np.array([uid is None or uid_key(uid) not in left_open for uid in uids])
-        return decides
+        return {it: which and which._replace(patients=_lower_halves(which)) for it, which in found.items()}
 
 
-def _held_row(audit: str, table: SealedTable, source: int) -> tuple[Row, Claimant]:
-    rows = _instances(audit, table)
-    at = int(np.flatnonzero(digest_numbers(rows["source_id"].combine_chunks()) == np.uint64(source))[0])
-    (row,) = rows.slice(at, 1).to_pylist()
+class _Verdict(NamedTuple):
+    """What holds for all rows of a table.
+
+    Attributes:
+        is_same: recipe and version are those of the run that asks.
+        is_before_pruning: something was pruned later.
+        changed: what the table of subjects changes about them.
+        rivals: runs that died and may have written what a row tells of.
+    """
+
+    is_same: bool
+    is_before_pruning: bool
+    changed: Changes | None
+    rivals: tuple[str, ...]
+
+
+def _is_about(entry: Entry, changed: Changes) -> bool:
+    """Say whether a row may be about a subject whose line is another."""
+    if changed.everything or entry.outcome == _QUARANTINED or REASONS[entry.reason] in changed.reasons:
+        return True
+    return entry.patient > 0 and _has(changed.patients, entry.patient)
+
+
+def _lower_halves(changed: Changes) -> Any:
+    return np.unique(changed.patients.astype(np.uint32)).astype(np.uint64)
+
+
+def _sorted_uids(keys: frozenset[bytes]) -> Any:
+    return np.sort(np.fromiter((int.from_bytes(it[:8], "big") for it in keys), np.uint64, len(keys)))
+
+
+def _has(numbers: Any, number: int) -> bool:
+    at = int(np.searchsorted(numbers, np.uint64(number)))
+    return at < len(numbers) and int(numbers[at]) == number
+
+
+def _held_row(audit: str, table: SealedTable, number: int) -> tuple[Row, Claimant]:
+    (row,) = _instances(audit, table).slice(number, 1).to_pylist()
     claimant = Claimant(row["source_digest"], row["output_path"], row["output_sha256"])
     return {name: row[name] for name in _OF_THE_SOURCE}, claimant
 

@@ -1,44 +1,34 @@
-"""History: all rows of finished runs and of this one, as numbers."""
+"""History: what became of all sources, by the rows of finished runs and of this one."""
 
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from beamstop.audit import Outcome
 from beamstop.identity import Identity
-from beamstop_transforms.ledger.numbers import digest_numbers, numbers_of, version_numbers
-from beamstop_transforms.ledger.sealed import SealedTable, rows_of, sealed_records, sealed_tables
+from beamstop_transforms.ledger.index import (
+    OUTCOMES,
+    PRUNED,
+    REASONS,
+    Index,
+    open_index,
+    with_tables,
+)
+from beamstop_transforms.ledger.sealed import SealedTable, rows_of, sealed_records
+from beamstop_transforms.ledger.skipped import Bits
 from beamstop_transforms.ledger.target import Target
-from beamstop_transforms.read import FOLDER_UNREADABLE
 from beamstop_transforms.stores import is_elsewhere
-from beamstop_transforms.stores.ahead import ahead
 
 GONE, MOVED = "gone", "moved"
 
-
-_CODES = {str(outcome): number for number, outcome in enumerate(Outcome)}
-
-
-_DUPLICATE, _PRUNED = len(_CODES), len(_CODES) + 1
-
-
-# A row of the ledger in 41 bytes: one worker holds all of them, once in a run.
-_ENTRY = np.dtype(
-    [
-        ("source", "u8"),
-        ("size", "i8"),
-        ("version", "u8"),
-        ("path", "u8"),  # stands for the output path; 0 unless written or pruned
-        ("table", "u4"),
-        ("row", "u4"),
-        ("code", "u1"),
-    ]
-)
+_DUPLICATES = [number for number, it in enumerate(REASONS) if it.startswith("duplicate")]
+_UNLISTED = REASONS.index("folder_unreadable")
+_WRITTEN = OUTCOMES.index("written")
+_MOST = 1 << 21  # files that may be left over, of which is held at a time where they are
 
 
 class Leftover(NamedTuple):
@@ -66,87 +56,120 @@ def input_digests(patterns: Iterable[str], identity: Identity) -> list[str]:
 
 @dataclass
 class History:
-    """All rows of finished runs and of this one, as numbers.
+    """All rows of finished runs and of this one, some sources at a time.
 
     Args:
         target: AUDIT, and this run, whose record does not stand yet.
         own: the tables of this run's rows.
         inputs: its patterns.
-        skipped: sorted numbers of the sources that it skipped.
+        skipped: the positions of the sources that it skipped.
     """
 
     target: Target
     own: list[SealedTable]
     inputs: tuple[str, ...]
-    skipped: Any
+    skipped: Bits
 
-    def __post_init__(self) -> None:
-        self._identity = self.target.identity()
-        self._tables = [*sealed_tables(self.target.audit, self._identity), *self.own]
-        self._unlisted = False
-        self._rows = np.concatenate([np.empty(0, _ENTRY), *ahead(self._read, range(len(self._tables)))])
-        order = np.argsort(self._rows["source"], kind="stable")
-        sources = self._rows["source"][order]
-        last = np.ones(len(order), bool)
-        last[:-1] = sources[1:] != sources[:-1]
-        self._newest = order[last]  # of each source, in the order of the numbers of sources
-        self._known = sources[last]
-        before = np.flatnonzero(last) - 1
-        has_before = np.concatenate([[False], ~last[:-1]])[last] if len(order) else last
-        self._gone = self._find_gone()
-        self.since = {
-            "gone": int(self._gone.sum()),
-            "changed": self._count_changed(order[before[has_before]], self._newest[has_before]),
-            "judged": not self._unlisted,
-        }
+    @property
+    def since(self) -> dict[str, Any]:
+        """How many sources are gone and changed since the runs before, and whether it is known which are gone."""
+        gone, changed, _ = self._counts
+        return {"gone": gone, "changed": changed, "judged": not self._is_unlisted}
 
     def leftovers(self) -> Iterator[Leftover]:
         """Yield every clean file that no source stands for."""
-        placed = np.flatnonzero(self._rows["path"])
-        order = placed[np.argsort(self._rows["path"][placed], kind="stable")]
-        paths = self._rows["path"][order]
-        last = np.ones(len(order), bool)
-        last[:-1] = paths[1:] != paths[:-1]
-        standing = order[last]
-        standing = standing[self._rows["code"][standing] != _PRUNED]
-        at = np.searchsorted(self._known, self._rows["source"][standing])
-        newest = self._newest[at]
-        why = np.where(
-            newest == standing, np.where(self._gone[at], GONE, ""), self._whys()[self._rows["code"][newest]]
-        )
-        left = why != ""
-        yield from self._named(standing[left], why[left])
+        parts = -(-self._counts[2] // _MOST)
+        for part in range(parts):
+            yield from self._left_in(part, parts)
 
-    def _whys(self) -> Any:
-        """Return why a file is left by the code of its source's newest row, another than the file's."""
-        whys = {**_CODES, str(Outcome.WRITTEN): -1}
-        named = [name for name, number in whys.items() if number > 0]
-        return np.array([MOVED, *named, "", MOVED])  # what lost to a duplicate went when that was settled
+    @cached_property
+    def _counts(self) -> tuple[int, int, int]:
+        """How many sources are gone and changed, and how many rows may be of files that are left."""
+        found = [(int(it.is_gone.sum()), it.changed, int(it.may_be_left.sum())) for it in self._slices()]
+        gone, changed, left = (sum(it) for it in zip(*found, strict=True))
+        return gone, changed, left
 
-    def _named(self, rows: Any, why: Any) -> Iterator[Leftover]:
+    def _left_in(self, part: int, parts: int) -> Iterator[Leftover]:
+        """Yield those whose paths, as numbers, leave this rest when they are divided."""
+        found = [np.empty(0, _LEFT)]
+        for it in self._slices():
+            here = it.may_be_left & (it.entries["path"] % np.uint64(parts) == part)
+            left = np.empty(int(here.sum()), _LEFT)
+            for name in ("path", "table", "row"):
+                left[name] = it.entries[name][here]
+            left["gone"] = it.is_gone[here]
+            left["code"] = it.entries["code"][it.newest[here]]
+            found.append(left)
+        every = np.concatenate(found)
+        why = _whys(every)
+        left = self._are_last(every) & (why != "")
+        yield from self._named(every[left], why[left])
+
+    def _are_last(self, left: Any) -> Any:
+        """Return which of some rows are the last that any source has of their path: a mask of bool."""
+        paths = np.unique(left["path"])
+        last = np.zeros(len(paths), np.int64)
+        for it in self._slices():
+            at = np.minimum(np.searchsorted(paths, it.entries["path"]), max(len(paths) - 1, 0))
+            here = paths[at] == it.entries["path"] if len(paths) else np.zeros(len(it.entries), bool)
+            np.maximum.at(last, at[here], _order_of(it.entries[here]))
+        return _order_of(left) == last[np.searchsorted(paths, left["path"])]
+
+    def _named(self, left: Any, why: Any) -> Iterator[Leftover]:
         """Yield what some rows say in full: only their files are read."""
         columns = ["source_id", "output_path", "output_sha256"]
-        for number in np.unique(self._rows["table"][rows]):
-            here = self._rows["table"][rows] == number
-            wanted = pa.array(self._rows["row"][rows][here])
-            table = pa.Table.from_batches(rows_of(self.target.audit, self._tables[number], columns))
-            for row, code in zip(table.take(wanted).to_pylist(), why[here], strict=True):
+        for number in np.unique(left["table"]):
+            here = left["table"] == number
+            sealed = self._index.tables[number].sealed
+            table = pa.Table.from_batches(rows_of(self.target.audit, sealed, columns))
+            rows = table.take(pa.array(left["row"][here])).to_pylist()
+            for row, code in zip(rows, why[here], strict=True):
                 yield Leftover(row["source_id"], row["output_path"], row["output_sha256"], str(code))
 
-    def _find_gone(self) -> Any:
-        """Return for each known source whether it is gone: a mask of bool."""
-        newest = self._rows[self._newest]
-        old = np.array([it.run_id != self.target.run_id for it in self._tables], bool)
-        gone = old[newest["table"]] & (newest["code"] != _PRUNED) if len(newest) else np.zeros(0, bool)
-        at = np.searchsorted(self.skipped, self._known)
-        at[at == len(self.skipped)] = 0
-        if len(self.skipped):
-            gone &= self.skipped[at] != self._known
-        if self._unlisted:
-            return np.zeros_like(gone)
-        judged = self._judged_runs()
-        mask = np.array([it.run_id in judged for it in self._tables], bool)
-        return gone & mask[newest["table"]] if len(newest) else gone
+    def _slices(self) -> Iterator["_Slice"]:
+        for positions, entries in self._index.slices():
+            yield self._slice(positions, entries)
+
+    def _slice(self, positions: Any, entries: Any) -> "_Slice":
+        is_newest = np.ones(len(entries), bool)
+        is_newest[:-1] = entries["source"][1:] != entries["source"][:-1]
+        at = np.flatnonzero(is_newest)
+        newest = at[np.cumsum(is_newest) - is_newest]  # of each entry's source
+        is_gone = is_newest & self._is_old[entries["table"]] & (entries["code"] >> 4 != PRUNED)
+        is_gone &= ~self.skipped.mask(positions)
+        before = np.flatnonzero(~is_newest)
+        before = before[is_newest[before + 1]]
+        one, two = entries[before], entries[before + 1]
+        changed = ~self._is_of_before[two["table"]] & (one["code"] >> 4 != PRUNED)
+        changed &= one["state"] != two["state"]
+        may_be_left = (entries["path"] > 0) & (entries["code"] >> 4 != PRUNED)
+        may_be_left &= np.where(is_newest, is_gone, entries["path"] != entries["path"][newest])
+        return _Slice(entries, newest, is_gone, int(changed.sum()), may_be_left)
+
+    @cached_property
+    def _identity(self) -> Identity:
+        return self.target.identity()
+
+    @cached_property
+    def _index(self) -> Index:
+        return with_tables(open_index(self.target), self.target.audit, self._identity, self.own)
+
+    @cached_property
+    def _is_of_before(self) -> Any:
+        """Which tables are of runs before this one: a mask of bool."""
+        return np.array([it.run_id != self.target.run_id for it in self._index.tables], bool)
+
+    @cached_property
+    def _is_old(self) -> Any:
+        """Of which tables a source can be gone: this run looked at all that theirs looked at."""
+        judged = set[str]() if self._is_unlisted else self._judged_runs()
+        return self._is_of_before & np.array([it.run_id in judged for it in self._index.tables], bool)
+
+    @cached_property
+    def _is_unlisted(self) -> bool:
+        """Whether there is a folder that this run could not list."""
+        own = Index(tuple(it for it in self._index.segments if it.tables[0].run_id == self.target.run_id))
+        return any(bool((entries["code"] & 15 == _UNLISTED).any()) for _, entries in own.slices())
 
     def _judged_runs(self) -> set[str]:
         """Return the runs of which this one looked at all that they looked at."""
@@ -154,37 +177,43 @@ class History:
         records = sealed_records(self.target.audit, self._identity)
         return {it["run_id"] for it in records if it.get("inputs") and mine.issuperset(it["inputs"])}
 
-    def _count_changed(self, before: Any, newest: Any) -> int:
-        mine = np.array([it.run_id == self.target.run_id for it in self._tables], bool)
-        if not len(newest):
-            return 0
-        one, two = self._rows[before], self._rows[newest]
-        other = (one["size"] != two["size"]) | (one["version"] != two["version"])
-        return int((mine[two["table"]] & (one["code"] != _PRUNED) & other).sum())
 
-    def _read(self, number: int) -> Any:
-        table, begin, parts = self._tables[number], 0, [np.empty(0, _ENTRY)]
-        columns = ["source_id", "output_path"]
-        if not table.is_pruned:
-            columns += ["source_size", "source_version", "outcome", "reason"]
-        for batch in rows_of(self.target.audit, table, columns):
-            entries = np.zeros(batch.num_rows, _ENTRY)
-            entries["source"] = digest_numbers(batch["source_id"])
-            entries["path"] = numbers_of(batch["output_path"])
-            entries["table"], entries["row"] = number, np.arange(begin, begin + batch.num_rows)
-            begin += batch.num_rows
-            if table.is_pruned:
-                entries["code"] = _PRUNED
-            else:
-                self._add_verdicts(entries, batch, table.run_id)
-            parts.append(entries)
-        return np.concatenate(parts)
+class _Slice(NamedTuple):
+    """What some sources came to.
 
-    def _add_verdicts(self, entries: Any, batch: Any, run_id: str) -> None:
-        entries["size"] = batch["source_size"].to_numpy(zero_copy_only=False)
-        entries["version"] = version_numbers(batch, self._identity)
-        codes = pc.index_in(batch["outcome"], value_set=pa.array(list(_CODES)))
-        lost = pc.fill_null(pc.starts_with(batch["reason"], "duplicate"), False)
-        entries["code"] = pc.if_else(lost, _DUPLICATE, codes).to_numpy(zero_copy_only=False)
-        if run_id == self.target.run_id and pc.any(pc.equal(batch["reason"], FOLDER_UNREADABLE)).as_py():
-            self._unlisted = True
+    Attributes:
+        entries: all of them, by source and the oldest first.
+        newest: of each entry, where the newest of its source is.
+        is_gone: which are the newest of sources that are gone.
+        changed: how many sources changed.
+        may_be_left: of which the clean file is left, unless another source has it.
+    """
+
+    entries: Any
+    newest: Any
+    is_gone: Any
+    changed: int
+    may_be_left: Any
+
+
+# A clean file that may be left: the row of it, and what the newest row of its source says.
+_LEFT = np.dtype([("path", "u8"), ("table", "u4"), ("row", "u4"), ("code", "u1"), ("gone", "?")])
+
+
+def _order_of(rows: Any) -> Any:
+    """Return numbers that grow from row to row, the oldest table first."""
+    return (rows["table"].astype(np.int64) << 32 | rows["row"]) + 1
+
+
+def _whys(left: Any) -> Any:
+    """Return why files are left; empty for what lost to a duplicate, which went when that was settled."""
+    named = np.array([*OUTCOMES, MOVED])  # in the order of outcomes, PRUNED last
+    named[_WRITTEN] = MOVED
+    by_code = np.where(np.isin(left["code"] & 15, _DUPLICATES), "", named[left["code"] >> 4])
+    return np.where(left["gone"], GONE, by_code)
+
+
+def input_digests(patterns: Iterable[str], identity: Identity) -> list[str]:
+    """Return a keyed digest for each distinct pattern, sorted: what a run's record says of its inputs."""
+    named = {it if is_elsewhere(it) else os.path.abspath(it) for it in patterns}
+    return sorted(identity.digest("input", os.fsencode(it)).hex()[:32] for it in named)

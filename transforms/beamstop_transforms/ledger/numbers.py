@@ -1,6 +1,5 @@
 """Numbers that stand for texts: 64 bits each, a whole column at once, the same in every process."""
 
-from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -9,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beamstop.identity import Identity
+from beamstop_transforms.ledger.claims import uid_key
 from beamstop_transforms.instance import SOURCE_VERSION_LENGTH, version_digest
 
 _DIGITS = np.full(256, 0, np.uint8)
@@ -33,6 +33,17 @@ def _octets(text: str) -> bytes:
     return blake2b(text.encode(), digest_size=8).digest()
 
 
+def uid_numbers(uids: Any) -> Any:
+    """Return one uint64 for each SOP Instance UID of an Arrow column; 0 for null."""
+    octets = (_NOTHING if uid is None else uid_key(uid)[:8] for uid in uids.to_pylist())
+    return np.frombuffer(b"".join(octets), ">u8").astype(np.uint64)
+
+
+def uid_number(uid: str) -> int:
+    """Return the number that stands for one SOP Instance UID."""
+    return int.from_bytes(uid_key(uid)[:8], "big")
+
+
 def digest_numbers(digests: Any) -> Any:
     """Return the first 64 bits of each of an Arrow column of digests in hex, as uint64."""
     first = pc.cast(pc.cast(pc.utf8_slice_codeunits(digests, 0, 16), pa.binary()), pa.binary(16))
@@ -55,7 +66,7 @@ def version_numbers(rows: Any, identity: Identity) -> Any:
         rows: a record batch with `source_id` and `source_version`.
         identity: of the runs' key.
     """
-    versions = rows["source_version"]
+    versions = pc.fill_null(rows["source_version"], "")
     is_digest = pc.equal(pc.utf8_length(versions), SOURCE_VERSION_LENGTH)
     if not pc.all(is_digest).as_py():
         pairs = zip(rows["source_id"].to_pylist(), versions.to_pylist(), strict=True)
@@ -65,8 +76,3 @@ def version_numbers(rows: Any, identity: Identity) -> Any:
         )
         versions = pa.array([it or "0" * SOURCE_VERSION_LENGTH for it in digests], pa.string())
     return digest_numbers(versions)
-
-
-def numbers_in(skipped: Sequence[bytes]) -> Any:
-    """Return the sorted `digest_number` of every source that was skipped."""
-    return np.sort(np.frombuffer(b"".join(skipped), np.uint64))

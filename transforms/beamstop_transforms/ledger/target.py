@@ -47,6 +47,7 @@ class Target:
             lowest digest: what is written stays.
         recovered: see `recovered_runs`.
         keeps: OUTPUT is a store in which nothing can be replaced or removed; then the first wins, too.
+        ledger: the segments of AUDIT/ledger when the run began; None to look when it is asked.
     """
 
     output: str
@@ -56,6 +57,7 @@ class Target:
     first_wins: bool = False
     recovered: tuple[str, ...] = ()
     keeps: bool = False
+    ledger: tuple[str, ...] | None = None
 
     @property
     def workspace(self) -> str:

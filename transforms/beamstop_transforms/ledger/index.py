@@ -1,0 +1,569 @@
+"""Index: every sealed row of AUDIT as numbers, sorted by source, in AUDIT/ledger; what is missing of it is made anew.
+
+It is made of segments, each of the rows of consecutive sealed tables. A segment's name is a keyed digest of the
+names and SHA-256 of its tables, its head and each block of its rows are sealed with the key: one that is
+forged, or of tables that no sealed record names so, is never believed. Small segments are merged into larger
+ones, so that a run adds what it has done and reads little of what was there.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from struct import Struct
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from beamstop.audit import Outcome
+from beamstop.identity import Identity
+from beamstop_transforms.ledger.numbers import digest_numbers, numbers_of, uid_numbers, version_numbers
+from beamstop_transforms.ledger.sealed import SealedTable, rows_of, sealed_tables
+from beamstop_transforms.ledger.sorted_rows import (
+    SealBrokenError,
+    Shelf,
+    SortedRows,
+    files_of,
+    write_sorted,
+)
+from beamstop_transforms.ledger.subjects import patient_numbers
+from beamstop_transforms.ledger.target import Target
+from beamstop_transforms.stores import is_remote
+from beamstop_transforms.stores.ahead import ahead
+from beamstop_transforms.stores.base import KeptError
+
+LEDGER = "ledger"  # the folder of AUDIT
+_FORMAT = "1"
+_AT_ONCE = 1 << 19  # rows that are sorted in memory
+_SLICE = 1 << 18  # rows of all segments that are looked at together
+_SMALL = 1 << 16  # rows; smaller segments are merged as if they had so many
+_LARGER = 4  # a segment stays as it is if it is so many times as large as all after it
+_END = 1 << 64
+
+_NEEDED = (
+    "source_id",
+    "source_size",
+    "source_version",
+    "sop_instance_uid",
+    "output_path",
+    "patient_id",
+    "outcome",
+    "reason",
+    "recipe_digest",
+    "beamstop_version",
+)
+
+# A row in 45 bytes.
+ENTRY = np.dtype(
+    [
+        ("source", "<u8"),  # stands for the source_id
+        ("state", "<u8"),  # stands for source_size and source_version
+        ("uid", "<u8"),  # stands for the SOP Instance UID of the clean file; 0 unless written
+        ("path", "<u8"),  # stands for the output path; 0 unless written or pruned
+        ("patient", "<u4"),  # stands, keyed, for the clean PatientID; 0 unless written
+        ("table", "<u4"),  # which one of the segment's has the row
+        ("row", "<u4"),  # where in it
+        ("code", "u1"),  # see `code_of`
+    ]
+)
+_FIELDS = Struct("<QQQQIIIB")
+_PAIR = np.dtype([("uid", "<u8"), ("source", "<u8")])  # every row with a UID, sorted by it
+
+OUTCOMES = tuple(str(it) for it in Outcome)
+PRUNED = len(OUTCOMES)  # in place of an outcome: the clean file was pruned
+# What of a reason decides anything later; others are 0.
+REASONS = (
+    "",
+    "duplicate",
+    "duplicate_conflict",
+    "occupied",
+    "not_in_table",
+    "refused",
+    "folder_unreadable",
+)
+_DUPLICATE = REASONS.index("duplicate")  # stands for any other reason that begins so
+
+
+def code_of(outcome: int, reason: int) -> int:
+    """Return the code of a row: its outcome, or PRUNED, and its reason in one number."""
+    return outcome << 4 | reason
+
+
+class Entry(NamedTuple):
+    """The newest row of a source; numbers as in ENTRY, but that `table` counts through all segments."""
+
+    source: int
+    state: int
+    uid: int
+    path: int
+    patient: int
+    table: int
+    row: int
+    code: int
+
+    @property
+    def outcome(self) -> int:
+        """The index in OUTCOMES, or PRUNED."""
+        return self.code >> 4
+
+    @property
+    def reason(self) -> int:
+        """The index in REASONS."""
+        return self.code & 15
+
+
+class IndexedTable(NamedTuple):
+    """A sealed table, and what all of its rows say.
+
+    Attributes:
+        name: below AUDIT.
+        run_id: of the run that wrote it.
+        sha256: of the file, in hex.
+        subjects: see `SealedTable`.
+        recipe_digest: None if not all rows have the same.
+        beamstop_version: likewise.
+    """
+
+    name: str
+    run_id: str
+    sha256: str
+    subjects: str | None
+    recipe_digest: str | None
+    beamstop_version: str | None
+
+    @property
+    def sealed(self) -> SealedTable:
+        """The table as records name it."""
+        return SealedTable(self.name, self.run_id, self.sha256, self.subjects)
+
+
+def state_of(size: int, version: int) -> int:
+    """Return the number that stands for size and version of a source; who knows the key alone can make two equal."""
+    return (version + size * _ODD) % _END
+
+
+_ODD = 0x9E3779B97F4A7C15
+
+
+class Segment:
+    """The rows of some consecutive tables.
+
+    Args:
+        shelf: where it lies.
+        identity: of the runs' key.
+        name: of the segment.
+        tables: whose rows these are.
+        rows: how many entries it has.
+        pairs: how many entries with a UID.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        identity: Identity,
+        name: str,
+        tables: Sequence[IndexedTable],
+        rows: int,
+        pairs: int,
+    ) -> None:
+        self.name, self.tables, self._counts = name, tuple(tables), (rows, pairs)
+        self._shelf, self._identity = shelf, identity
+
+    def __len__(self) -> int:
+        return self._counts[0]
+
+    @cached_property
+    def entries(self) -> SortedRows:
+        """All of them, by source."""
+        return self._rows("sources", ENTRY, self._counts[0])
+
+    @cached_property
+    def pairs(self) -> SortedRows:
+        """UID and source of all that have a UID, by UID."""
+        return self._rows("uids", _PAIR, self._counts[1])
+
+    def _rows(self, kind: str, dtype: Any, count: int) -> SortedRows:
+        key = _key_of(self._identity, self.name, kind)
+        return SortedRows(self._shelf, f"{self.name}-{kind}", dtype, count, key)
+
+    @property
+    def files(self) -> set[str]:
+        """The names of its files."""
+        rows, pairs = self._counts
+        return {
+            f"{self.name}.json",
+            *files_of(f"{self.name}-sources", rows),
+            *files_of(f"{self.name}-uids", pairs),
+        }
+
+    def check(self) -> None:
+        """Read all of it.
+
+        Raises:
+            SealBrokenError: it is not what the key sealed.
+        """
+        self.entries.check()
+        self.pairs.check()
+
+    def forget(self) -> None:
+        """Remove its head: the next run makes it anew."""
+        with suppress(KeptError):
+            self._shelf.remove(f"{self.name}.json")
+
+
+@dataclass(frozen=True)
+class Index:
+    """All entries.
+
+    Attributes:
+        segments: the oldest tables first.
+    """
+
+    segments: tuple[Segment, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.segments))
+
+    @cached_property
+    def tables(self) -> tuple[IndexedTable, ...]:
+        """The tables of all segments, oldest first."""
+        return tuple(table for it in self.segments for table in it.tables)
+
+    @cached_property
+    def _before(self) -> list[tuple[int, int]]:
+        """Of each segment, how many entries and tables come before it."""
+        rows = accumulate(map(len, self.segments), initial=0)
+        tables = accumulate((len(it.tables) for it in self.segments), initial=0)
+        return list(zip(rows, tables, strict=True))
+
+    @cached_property
+    def _newest_first(self) -> list[tuple[Segment, int, int]]:
+        return [(it, *before) for it, before in zip(self.segments, self._before[:-1], strict=True)][::-1]
+
+    def newest(self, source: int) -> tuple[int, Entry] | None:
+        """Return the newest entry of a source and its position among all entries; None if it has none.
+
+        Raises:
+            SealBrokenError: a segment is not what the key sealed.
+        """
+        for segment, rows, tables in self._newest_first:
+            last: tuple[int, bytes] | None = None
+            try:
+                for last in segment.entries.find(source):
+                    continue
+            except SealBrokenError:
+                raise _forgotten(segment) from None
+            if last is not None:
+                entry = Entry(*_FIELDS.unpack(last[1]))
+                return rows + last[0], entry._replace(table=tables + entry.table)
+        return None
+
+    def with_uid(self, uid: int) -> set[int]:
+        """Return the sources that have, or had, a row with a UID.
+
+        Raises:
+            SealBrokenError: a segment is not what the key sealed.
+        """
+        found = set[int]()
+        for segment in self.segments:
+            try:
+                found.update(int.from_bytes(it[8:], "little") for _, it in segment.pairs.find(uid))
+            except SealBrokenError:
+                raise _forgotten(segment) from None
+        return found
+
+    def slices(self) -> Iterator[tuple[Any, Any]]:
+        """Yield all entries, some sources at a time: positions and entries, by source, the oldest first.
+
+        Raises:
+            SealBrokenError: a segment is not what the key sealed.
+        """
+        for low, high in _ranges(len(self)):
+            positions, parts = [np.empty(0, np.int64)], [np.empty(0, ENTRY)]
+            for segment, rows, tables in reversed(self._newest_first):
+                try:
+                    begin, entries = segment.entries.between(low, high)
+                except SealBrokenError:
+                    raise _forgotten(segment) from None
+                entries = entries.copy()
+                entries["table"] += tables
+                positions.append(np.arange(rows + begin, rows + begin + len(entries)))
+                parts.append(entries)
+            every = np.concatenate(parts)
+            order = np.argsort(every["source"], kind="stable")
+            yield np.concatenate(positions)[order], every[order]
+
+
+def _forgotten(segment: Segment) -> SealBrokenError:
+    """Forget a segment that turns out not to be what was sealed; return what is to be raised."""
+    segment.forget()
+    return SealBrokenError(_MADE_ANEW)
+
+
+_MADE_ANEW = "AUDIT/ledger was changed by somebody else: run again, and it is made anew"
+
+
+def open_index(target: Target) -> Index:
+    """Return the index as it was when the run began, or of all tables that count now.
+
+    Raises:
+        SealBrokenError: a segment of then is gone, or not what the key sealed.
+    """
+    identity, shelf = target.identity(), Shelf(target.audit, LEDGER)
+    if target.ledger is None:
+        return Index(tuple(_made(target.audit, identity, sealed_tables(target.audit, identity))))
+    segments = [_opened(shelf, identity, it) for it in target.ledger]
+    if None in segments:
+        raise SealBrokenError(_MADE_ANEW)
+    return Index(tuple(it for it in segments if it is not None))
+
+
+def with_tables(index: Index, audit: str, identity: Identity, tables: Sequence[SealedTable]) -> Index:
+    """Return an index of more tables, newer than all in it; they are segments of AUDIT/ledger from now on."""
+    return Index((*index.segments, *_made(audit, identity, tables)))
+
+
+def bring_up_to_date(audit: str, identity: Identity) -> tuple[str, ...]:
+    """Make AUDIT/ledger the index of all tables that count now; return the names of its segments.
+
+    Small segments are merged, others are removed: no other run may be at work. A local one is checked as a
+    whole; of one in a bucket each block is when it is read.
+
+    Raises:
+        SealBrokenError: what somebody else changed cannot be removed.
+    """
+    try:
+        return _up_to_date(audit, identity)
+    except SealBrokenError:  # its head is gone by now
+        return _up_to_date(audit, identity)
+
+
+def _up_to_date(audit: str, identity: Identity) -> tuple[str, ...]:
+    segments, shelf = _made(audit, identity, sealed_tables(audit, identity)), Shelf(audit, LEDGER)
+    first, rows = len(segments) - 1, len(segments[-1]) if segments else 0
+    while first > 0 and len(segments[first - 1]) < _LARGER * max(rows, _SMALL):
+        first -= 1
+        rows += len(segments[first])
+    if len(segments) - first > 1:
+        segments[first:] = [_merged(shelf, identity, segments[first:])]
+    wanted = set[str]().union(*(it.files for it in segments))
+    for name in filter(_FILE.match, shelf.names() - wanted):
+        with suppress(KeptError):
+            shelf.remove(name)
+    return tuple(it.name for it in segments)
+
+
+def broken_files(audit: str, identity: Identity | None) -> Iterator[str]:
+    """Yield the names in AUDIT/ledger of what is none of ours, or not what the key sealed."""
+    shelf = Shelf(audit, LEDGER)
+    names, fitting = shelf.names(), set[str]()
+    for name in filter(_HEAD.fullmatch, names if identity is not None else ()):
+        segment = _opened(shelf, identity, name.removesuffix(".json")) if identity is not None else None
+        if segment is not None and segment.files <= names and _is_sealed(segment):
+            fitting |= segment.files
+    yield from sorted(
+        names - fitting if identity is not None else (it for it in names if not _FILE.match(it))
+    )
+
+
+_HEAD = re.compile(r"[0-9a-f]{32}\.json")
+_FILE = re.compile(r"[0-9a-f]{32}(?:\.json|-(?:sources|uids)-(?:\d{5}|fences))\Z")
+
+
+def _is_sealed(segment: Segment) -> bool:
+    try:
+        segment.check()
+    except SealBrokenError:
+        return False
+    return True
+
+
+def _made(audit: str, identity: Identity, tables: Sequence[SealedTable]) -> list[Segment]:
+    """Return the segments of some tables; those that are not there are made."""
+    shelf = Shelf(audit, LEDGER)
+    names = shelf.names()
+    heads = (it.removesuffix(".json") for it in names if _HEAD.fullmatch(it))
+    there = [it for it in (_opened(shelf, identity, head) for head in heads) if it is not None]
+    found: list[Segment] = []
+    at, is_far = 0, is_remote(audit)
+    by_first: dict[str, list[Segment]] = {}
+    for segment in there:
+        by_first.setdefault(segment.tables[0].name, []).append(segment)
+    while at < len(tables):
+        fitting = [it for it in by_first.get(tables[at].name, ()) if _continues(it, tables, at)]
+        fitting.sort(key=lambda it: -len(it.tables))
+        best = next((it for it in fitting if it.files <= names and (is_far or _is_sealed(it))), None)
+        if best is None:
+            break
+        found.append(best)
+        at += len(best.tables)
+    return [*found, *_built(audit, shelf, identity, tables[at:])]
+
+
+def _continues(segment: Segment, tables: Sequence[SealedTable], at: int) -> bool:
+    return [it.sealed for it in segment.tables] == list(tables[at : at + len(segment.tables)])
+
+
+def _opened(shelf: Shelf, identity: Identity, name: str) -> Segment | None:
+    """Return a segment by its head; None if there is none that the key sealed."""
+    data = shelf.read(f"{name}.json")
+    try:
+        head = json.loads(data or b"")
+        tables = [IndexedTable(*it) for it in head["tables"]]
+        if head["mac"] != _head_mac(identity, name, head) or name != _name_of(identity, tables) or not tables:
+            return None
+        return Segment(shelf, identity, name, tables, int(head["rows"]), int(head["pairs"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _name_of(identity: Identity, tables: Sequence[IndexedTable]) -> str:
+    return identity.digest("ledger", _FORMAT, *(text for it in tables for text in it[:3])).hex()[:32]
+
+
+def _head_mac(identity: Identity, name: str, head: Any) -> str:
+    said = json.dumps({it: head[it] for it in ("tables", "rows", "pairs")})
+    return identity.digest("ledger-head", name, said).hex()
+
+
+def _key_of(identity: Identity, name: str, kind: str) -> bytes:
+    return identity.digest("ledger-rows", name, kind)
+
+
+def _built(audit: str, shelf: Shelf, identity: Identity, tables: Sequence[SealedTable]) -> Iterator[Segment]:
+    """Yield segments of tables, as many tables in one as can be sorted in memory."""
+    waiting: list[tuple[IndexedTable, Any]] = []
+    rows = 0
+
+    def read(table: SealedTable) -> tuple[IndexedTable, Any]:
+        return _entries_of(audit, table, identity)
+
+    for found in ahead(read, tables, many=4):
+        waiting.append(found)
+        rows += len(found[1])
+        if rows >= _AT_ONCE:
+            yield _sorted_segment(shelf, identity, waiting)
+            waiting, rows = [], 0
+    if waiting:
+        yield _sorted_segment(shelf, identity, waiting)
+
+
+def _sorted_segment(shelf: Shelf, identity: Identity, found: list[tuple[IndexedTable, Any]]) -> Segment:
+    for number, (_, entries) in enumerate(found):
+        entries["table"] = number
+    every = np.concatenate([entries for _, entries in found])
+    pairs = np.empty(np.count_nonzero(every["uid"]), _PAIR)
+    pairs["uid"], pairs["source"] = (every[it][every["uid"] > 0] for it in ("uid", "source"))
+    every = every[np.argsort(every["source"], kind="stable")]
+    return _put(shelf, identity, [it for it, _ in found], [_compacted(every)], [_distinct(pairs)])
+
+
+def _merged(shelf: Shelf, identity: Identity, segments: Sequence[Segment]) -> Segment:
+    index = Index(tuple(segments))
+    entries = (_compacted(it) for _, it in index.slices())
+    return _put(shelf, identity, index.tables, entries, _pairs_of(segments))
+
+
+def _pairs_of(segments: Sequence[Segment]) -> Iterator[Any]:
+    for low, high in _ranges(sum(len(it.pairs) for it in segments)):
+        yield _distinct(np.concatenate([it.pairs.between(low, high)[1] for it in segments]))
+
+
+def _put(
+    shelf: Shelf, identity: Identity, tables: Sequence[IndexedTable], entries: Any, pairs: Any
+) -> Segment:
+    """Write a segment, its head last."""
+    name = _name_of(identity, tables)
+    rows = write_sorted(shelf, f"{name}-sources", ENTRY, entries, _key_of(identity, name, "sources"))
+    number = write_sorted(shelf, f"{name}-uids", _PAIR, pairs, _key_of(identity, name, "uids"))
+    head: dict[str, Any] = {"tables": [list(it) for it in tables], "rows": rows, "pairs": number}
+    head["mac"] = _head_mac(identity, name, head)
+    shelf.write(f"{name}.json", json.dumps(head).encode())
+    return Segment(shelf, identity, name, tables, rows, number)
+
+
+def _ranges(count: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges of numbers in which some of so many rows lie: keyed digests are spread evenly."""
+    many = max(1, -(-count // _SLICE))
+    for at in range(many):
+        yield _END * at // many, _END * (at + 1) // many
+
+
+def _distinct(pairs: Any) -> Any:
+    ordered = pairs[np.lexsort((pairs["source"], pairs["uid"]))]
+    is_new = np.ones(len(ordered), bool)
+    is_new[1:] = (ordered["uid"][1:] != ordered["uid"][:-1]) | (
+        ordered["source"][1:] != ordered["source"][:-1]
+    )
+    return ordered[is_new]
+
+
+def _compacted(entries: Any) -> Any:
+    """Return of entries, by source and the oldest first, those that can still matter.
+
+    That is the newest of each source, and of each of its paths the newest.
+    """
+    is_newest = np.ones(len(entries), bool)
+    is_newest[:-1] = entries["source"][1:] != entries["source"][:-1]
+    if is_newest.all():
+        return entries
+    order = np.lexsort((entries["path"], entries["source"]))  # stable: the oldest of a path comes first
+    source, path = entries["source"][order], entries["path"][order]
+    is_last = np.ones(len(entries), bool)
+    is_last[:-1] = (source[1:] != source[:-1]) | (path[1:] != path[:-1])
+    has_last = np.zeros(len(entries), bool)
+    has_last[order] = is_last & (path > 0)
+    return entries[is_newest | has_last]
+
+
+def _entries_of(audit: str, table: SealedTable, identity: Identity) -> tuple[IndexedTable, Any]:
+    """Return a table and its rows; none of one that is gone, or not what the record says."""
+    parts, begin = [np.empty(0, ENTRY)], 0
+    makers = Counter[tuple[str | None, str | None]]()
+    for batch in rows_of(audit, table, _PRUNED_NEEDED if table.is_pruned else list(_NEEDED)):
+        entries = np.zeros(batch.num_rows, ENTRY)
+        entries["source"] = digest_numbers(batch["source_id"])
+        entries["path"] = numbers_of(batch["output_path"])
+        entries["row"] = np.arange(begin, begin + batch.num_rows)
+        begin += batch.num_rows
+        if table.is_pruned:
+            entries["code"] = code_of(PRUNED, 0)
+        else:
+            _add_verdicts(entries, batch, identity)
+            makers.update(_makers_in(batch))
+        parts.append(entries)
+    recipe, version = next(iter(makers)) if len(makers) == 1 else (None, None)
+    return IndexedTable(*table, recipe, version), np.concatenate(parts)
+
+
+_PRUNED_NEEDED = ["source_id", "output_path"]
+
+
+def _makers_in(batch: Any) -> Iterator[tuple[str | None, str | None]]:
+    columns = [batch["recipe_digest"], batch["beamstop_version"]]
+    every = pa.Table.from_arrays(columns, ["recipe", "version"]).group_by(["recipe", "version"])
+    yield from ((it["recipe"], it["version"]) for it in every.aggregate([]).to_pylist())
+
+
+def _add_verdicts(entries: Any, batch: Any, identity: Identity) -> None:
+    sizes = pc.fill_null(batch["source_size"], 0).to_numpy(zero_copy_only=False).astype(np.uint64)
+    versions = version_numbers(batch, identity)
+    entries["state"] = versions + sizes * np.uint64(_ODD)
+    entries["uid"] = uid_numbers(batch["sop_instance_uid"])
+    patients = pc.dictionary_encode(batch["patient_id"])
+    known = np.append(patient_numbers(patients.dictionary.to_pylist(), identity), np.uint64(0))
+    at = pc.fill_null(patients.indices, len(known) - 1).to_numpy(zero_copy_only=False)
+    entries["patient"] = known.astype(np.uint32)[at]  # the lower half
+    outcomes = pc.index_in(batch["outcome"], value_set=pa.array(OUTCOMES))
+    reasons = pc.index_in(batch["reason"], value_set=pa.array(REASONS))
+    is_duplicate = pc.fill_null(pc.starts_with(batch["reason"], "duplicate"), False)
+    reasons = pc.if_else(pc.is_valid(reasons), reasons, pc.if_else(is_duplicate, _DUPLICATE, 0))
+    # Whatever is no outcome counts as failed: it decides nothing.
+    codes = pc.fill_null(outcomes, OUTCOMES.index(Outcome.FAILED)).to_numpy(zero_copy_only=False)
+    entries["code"] = codes << 4 | reasons.to_numpy(zero_copy_only=False)

@@ -1,0 +1,107 @@
+"""Skipped: which sources a run left out, in one bit for each row of the ledger."""
+
+import zlib
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+
+
+class Skipped(NamedTuple):
+    """Which sources a run left out.
+
+    Attributes:
+        count: how many.
+        packed: a bit for each position of the index that the run began with, compressed; empty for none.
+    """
+
+    count: int = 0
+    packed: bytes = b""
+
+    def bits(self) -> "Bits":
+        """Return what can be asked which they are."""
+        return Bits(np.frombuffer(zlib.decompress(self.packed), np.uint8) if self.packed else _NONE)
+
+
+_NONE = np.empty(0, np.uint8)
+
+
+class Bits:
+    """Positions of the index.
+
+    Args:
+        bits: packed, the lowest first.
+    """
+
+    def __init__(self, bits: Any) -> None:
+        self._bits = bits
+
+    def has(self, position: int) -> bool:
+        """Say whether a position is among them."""
+        at = position >> 3
+        return at < len(self._bits) and bool(self._bits[at] >> (position & 7) & 1)
+
+    def mask(self, positions: Any) -> Any:
+        """Return which of some positions are among them: a mask of bool."""
+        if not len(self._bits):
+            return np.zeros(len(positions), bool)
+        at = positions >> 3
+        is_there = at < len(self._bits)
+        found = self._bits[np.where(is_there, at, 0)] >> (positions & 7).astype(np.uint8) & 1
+        return is_there & (found > 0)
+
+
+def packed_positions(positions: Iterable[int]) -> bytes:
+    """Return positions as one element of what `CollectSkipped` takes."""
+    return np.array(list(positions), "<u8").tobytes()
+
+
+class CollectSkipped(beam.CombineFn):
+    """Make `Skipped` of what `packed_positions` returns: what crosses to others is bits, and compressed."""
+
+    def create_accumulator(self) -> tuple[int, Any]:
+        """Return nothing."""
+        return 0, _NONE
+
+    def add_input(self, accumulator: tuple[int, Any], element: bytes) -> tuple[int, Any]:
+        """Add some positions."""
+        positions = np.frombuffer(element, "<u8").astype(np.int64)
+        if not len(positions):
+            return accumulator
+        bits = _fitting(_opened(accumulator[1]), int(positions.max()) // 8 + 1)
+        np.bitwise_or.at(bits, positions >> 3, np.left_shift(1, positions & 7).astype(np.uint8))
+        return accumulator[0] + len(positions), bits
+
+    def merge_accumulators(self, accumulators: Iterable[tuple[int, Any]]) -> tuple[int, Any]:
+        """Put several together."""
+        count, bits = 0, _NONE
+        for more, others in accumulators:
+            theirs = _opened(others)
+            bits = _fitting(bits, len(theirs))
+            bits[: len(theirs)] |= theirs
+            count += more
+        return count, bits
+
+    def compact(self, accumulator: tuple[int, Any]) -> tuple[int, Any]:
+        """Compress one before it is sent elsewhere."""
+        bits = accumulator[1]
+        return accumulator[0], bits if isinstance(bits, bytes) else zlib.compress(bits.tobytes(), 1)
+
+    def extract_output(self, accumulator: tuple[int, Any]) -> Skipped:
+        """Return the result."""
+        count, packed = self.compact(accumulator)
+        return Skipped(count, packed if count else b"")
+
+
+def _opened(bits: Any) -> Any:
+    return np.frombuffer(zlib.decompress(bits), np.uint8) if isinstance(bits, bytes) else bits
+
+
+def _fitting(bits: Any, length: int) -> Any:
+    """Return bits that can be written to, and are at least so many octets."""
+    if len(bits) >= length and bits.flags.writeable:
+        return bits
+    grown = np.zeros(max(length, len(bits), 2 * len(bits) * (length > len(bits))), np.uint8)
+    grown[: len(bits)] = bits
+    return grown
