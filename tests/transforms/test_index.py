@@ -337,7 +337,7 @@ def test_an_audit_without_rows_has_an_empty_one(audit: Audit) -> None:
 
 def test_files_of_segments_that_are_merged_go_and_those_of_others_stay(audit: Audit) -> None:
     audit.run("r1", [row("a")])
-    (first,) = audit.update()
+    audit.update()
     (audit.folder / "ledger" / "theirs").write_bytes(b"")
     audit.run("r2", [row("b")])
     (second,) = audit.update()

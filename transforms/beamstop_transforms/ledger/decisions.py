@@ -148,7 +148,7 @@ class Decisions:
                 (it.recipe_digest, it.beamstop_version) == made,
                 number < pruned,
                 self._changes[it.subjects],
-                # What a run claims is no news to its own rows: those that others contested are not among them.
+                # A run's claims are no news to its own rows: those that others contested are not among them.
                 tuple(run_id for run_id in self._left_open if run_id != it.run_id),
             )
             for number, it in enumerate(tables)

@@ -72,7 +72,7 @@ class History:
 
     @property
     def since(self) -> dict[str, Any]:
-        """How many sources are gone and changed since the runs before, and whether it is known which are gone."""
+        """How many sources are gone and changed since the runs before, and whether it is known which."""
         gone, changed, _ = self._counts
         return {"gone": gone, "changed": changed, "judged": not self._is_unlisted}
 
@@ -211,9 +211,3 @@ def _whys(left: Any) -> Any:
     named[_WRITTEN] = MOVED
     by_code = np.where(np.isin(left["code"] & 15, _DUPLICATES), "", named[left["code"] >> 4])
     return np.where(left["gone"], GONE, by_code)
-
-
-def input_digests(patterns: Iterable[str], identity: Identity) -> list[str]:
-    """Return a keyed digest for each distinct pattern, sorted: what a run's record says of its inputs."""
-    named = {it if is_elsewhere(it) else os.path.abspath(it) for it in patterns}
-    return sorted(identity.digest("input", os.fsencode(it)).hex()[:32] for it in named)

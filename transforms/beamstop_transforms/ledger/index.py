@@ -1,7 +1,7 @@
-"""Index: every sealed row of AUDIT as numbers, sorted by source, in AUDIT/ledger; what is missing of it is made anew.
+"""Index: every sealed row of AUDIT as numbers, sorted by source: AUDIT/ledger. What is missing is made anew.
 
-It is made of segments, each of the rows of consecutive sealed tables. A segment's name is a keyed digest of the
-names and SHA-256 of its tables, its head and each block of its rows are sealed with the key: one that is
+It is made of segments, each of the rows of consecutive sealed tables. A segment's name is a keyed digest of
+the names and SHA-256 of its tables, its head and each block of its rows are sealed with the key: one that is
 forged, or of tables that no sealed record names so, is never believed. Small segments are merged into larger
 ones, so that a run adds what it has done and reads little of what was there.
 """
@@ -144,7 +144,7 @@ class IndexedTable(NamedTuple):
 
 
 def state_of(size: int, version: int) -> int:
-    """Return the number that stands for size and version of a source; who knows the key alone can make two equal."""
+    """Return the number that stands for size and version of a source; without the key none can be aimed at."""
     return (version + size * _ODD) % _END
 
 
@@ -253,15 +253,14 @@ class Index:
             SealBrokenError: a segment is not what the key sealed.
         """
         for segment, rows, tables in self._newest_first:
-            last: tuple[int, bytes] | None = None
             try:
-                for last in segment.entries.find(source):
-                    continue
+                found = list(segment.entries.find(source))
             except SealBrokenError:
                 raise _forgotten(segment) from None
-            if last is not None:
-                entry = Entry(*_FIELDS.unpack(last[1]))
-                return rows + last[0], entry._replace(table=tables + entry.table)
+            if found:
+                at, data = found[-1]
+                entry = Entry(*_FIELDS.unpack(data))
+                return rows + at, entry._replace(table=tables + entry.table)
         return None
 
     def with_uid(self, uid: int) -> set[int]:

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beamstop.identity import Identity
-from beamstop_transforms.ledger.claims import uid_key
 from beamstop_transforms.instance import SOURCE_VERSION_LENGTH, version_digest
+from beamstop_transforms.ledger.claims import uid_key
 
 _DIGITS = np.full(256, 0, np.uint8)
 _DIGITS[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16, dtype=np.uint8)

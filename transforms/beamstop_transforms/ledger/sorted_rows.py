@@ -1,7 +1,8 @@
-"""Rows of numbers, sorted by the first one and looked up on disk: blocks that a key seals, read one at a time.
+"""Rows of numbers, sorted by the first one and looked up on disk: blocks, sealed by a key, read one by one.
 
-Nothing of them is mapped or held but the first number of each block, so that a process with a hundred million
-rows takes 12 MB for them, and no memory limit counts pages of a file. A block is believed only if its tag fits.
+Nothing of them is mapped or held but the first number of each block, so that a process with a hundred
+million rows takes 12 MB for them, and no memory limit counts pages of a file. A block is believed only if its
+tag fits.
 """
 
 import os
@@ -43,7 +44,7 @@ class Shelf:
         return found and found[1]
 
     def write(self, name: str, data: bytes) -> None:
-        """Put a file there, whatever stands under its name; it can be made again, so it need not be durable."""
+        """Put a file there, whatever stands under its name; as it can be made again, it need not be durable."""
         found = self._store.find(self._path(name))
         self._store.write(self._path(name), data, found and found.version, durable=False)
 
@@ -127,7 +128,7 @@ class SortedRows:
             block += 1
 
     def between(self, low: int, high: int) -> tuple[int, Any]:
-        """Return the rows whose number is at least the one and below the other, and the position of the first.
+        """Return the rows whose number is at least the one and below the other; before it, where they begin.
 
         Raises:
             SealBrokenError: see `find`.
