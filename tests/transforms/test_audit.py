@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +15,7 @@ from beamstop.changes import Change
 from beamstop.steps.apply_recipe import AttributeReport
 from beamstop_transforms.audit import JobOutputs, UnreconciledError, WriteAudit
 from beamstop_transforms.instance import Instance, Lost, Source
+from beamstop_transforms.ledger.skipped import Skipped
 from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.record import Run
 
@@ -59,7 +59,7 @@ def write(
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         inputs = {
             "sources": [Source(str(number), 0, "") for number in range(sources)],
-            "skipped": [np.arange(1, skipped + 1, dtype=np.uint64).tobytes()],
+            "skipped": [Skipped(skipped)],
             "rows": rows,
             "changes": [change_of(row["source_id"]) for row in rows],
             "crosswalk": [

@@ -27,7 +27,7 @@ from beamstop_transforms.record import (
 )
 from beamstop_transforms.seal_parts import tables_of
 from beamstop_transforms.stores import open_store
-from beamstop_transforms.tables import Partial, PartialFile, Put, grouped
+from beamstop_transforms.tables import Partial, PartialFile, Put
 
 _CHANGES, _ATTRIBUTES = "changes", "attributes"
 _AT_ONCE = 1_000  # rows held as dicts
@@ -150,7 +150,7 @@ class _Broken:
         """Write the files of one table."""
         table = self._tables[name]
         of = {it.tables[name].name: number for number, it in enumerate(self._parts) if name in it.tables}
-        groups = list(grouped((it.tables[name] for it in self._parts if name in it.tables), table.together))
+        groups = list(table.grouped(it.tables[name] for it in self._parts if name in it.tables))
 
         def rows(group: tuple[Partial, ...]) -> Iterator[pa.Table]:
             for partial in group:

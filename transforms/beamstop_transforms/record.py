@@ -1,5 +1,6 @@
 """The record of a run: AUDIT/runs/<run_id>.json, sealed."""
 
+import hashlib
 import json
 import os
 import platform
@@ -25,11 +26,12 @@ from beamstop.recipe.model import Recipe
 from beamstop.rules.profile import edition
 from beamstop.signing import resolve_signing_key, sign, statement
 from beamstop_transforms.ledger.history import input_digests
-from beamstop_transforms.ledger.sealed import RUNS, SIGNATURES
+from beamstop_transforms.ledger.sealed import RUNS, SIGNATURES, list_name
 from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.stores import is_dicomweb, is_remote, open_store
 from beamstop_transforms.tables import Put
 
+_MOST_NAMED = 1_000  # files that a record names itself
 _PACKAGES = ("beamstop", "apache-beam", "pydicom", "numpy", "pyarrow")
 _CODECS = ("imagecodecs", "pyjpegls", "pylibjpeg-openjpeg", "python-gdcm")
 _NETWORKS = ("opencv-python-headless", "openvino", "easyocr", "torch")
@@ -213,7 +215,7 @@ def put_record(
             "counts": dict(counted),
             "ended": ended.isoformat(timespec="milliseconds"),
             "seconds": round((ended - datetime.fromisoformat(run.started)).total_seconds(), 3),
-            **_seals(files, buckets, tally["rows"], run.target.run_id, identity),
+            **_seals(run.target.audit, files, buckets, tally["rows"], run.target.run_id, identity),
             **more,
         },
         identity,
@@ -237,14 +239,19 @@ def head_of(run: Run, identity: Identity) -> dict[str, Any]:
 
 
 def _seals(
-    files: Iterable[Put], buckets: Mapping[int, bytes], rows: int, run_id: str, identity: Identity
+    audit: str, files: Iterable[Put], buckets: Mapping[int, bytes], rows: int, run_id: str, identity: Identity
 ) -> dict[str, Any]:
     put = sorted(files)
-    return {
+    said: dict[str, Any] = {
         "files": [it.name for it in put],
         "sha256": {it.name: it.sha256 for it in put if "/" in it.name},
-        "integrity": seal(buckets, rows, run_id, identity),
     }
+    if len(put) > _MOST_NAMED:
+        name, content = list_name(run_id), json.dumps(said, indent=1).encode()
+        _put(audit, name, content)
+        digest = hashlib.sha256(content).hexdigest()
+        said = {"list": {"sha256": digest, "files": len(put)}}
+    return {**said, "integrity": seal(buckets, rows, run_id, identity)}
 
 
 def put_broken_record(
@@ -277,7 +284,7 @@ def put_broken_record(
         "counts": counts(rows, 0, Counter(tally)),
         "ended": None,
         "seconds": None,
-        **_seals(files, buckets, rows, head["run_id"], identity),
+        **_seals(audit, files, buckets, rows, head["run_id"], identity),
         **more,
     }
     return put_sealed(audit, record, identity, signing_key)

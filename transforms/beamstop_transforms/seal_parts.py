@@ -24,9 +24,9 @@ from beamstop_transforms.stores.ahead import ahead
 from beamstop_transforms.tables import Partial, Table
 
 _INSTANCES, _CHANGES, _CROSSWALK, _ATTRIBUTES = "instances", "changes", "crosswalk", "attributes"
-_TOGETHER = (
-    4 << 20
-)  # bytes of partial files with instances that become one file: each row is sealed once more
+# Bytes of partial files that become one file: of instances, whose rows are sealed once more, and of changes.
+_INSTANCES_TOGETHER, _INSTANCES_AT_MOST = 4 << 20, 16 << 20
+_CHANGES_AT_MOST = 256 << 20
 _LARGEST = 16 << 20  # bytes of changes, as Arrow holds them, in one part
 _MOST = 5_000  # rows in one part
 _LONGEST_WAIT = 5.0  # seconds
@@ -44,9 +44,10 @@ class Parts(NamedTuple):
 def tables_of(run: Run) -> dict[str, Table]:
     """Return the tables that a run writes rows of its sources to, by name."""
     run_id, audit = run.target.run_id, run.target.audit
-    tables = {_INSTANCES: Table(audit, _INSTANCES, run_id, WITH_MARKS, together=_TOGETHER)}
+    sizes = {"together": _INSTANCES_TOGETHER, "at_most": _INSTANCES_AT_MOST}
+    tables = {_INSTANCES: Table(audit, _INSTANCES, run_id, WITH_MARKS, **sizes)}
     if run.detail:
-        tables[_CHANGES] = Table(audit, _CHANGES, run_id, CHANGES)
+        tables[_CHANGES] = Table(audit, _CHANGES, run_id, CHANGES, at_most=_CHANGES_AT_MOST)
     if run.crosswalk is not None:
         tables[_CROSSWALK] = Table(run.crosswalk, "", run_id, CROSSWALK, private=True)
     if run.attributes is not None:

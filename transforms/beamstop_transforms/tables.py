@@ -26,6 +26,7 @@ _CODEC = "zstd"
 _AT_ONCE = 1_000  # rows that wait as dicts
 _LARGEST = 16 << 20  # bytes of rows, as Arrow holds them, in one partial file
 _TOGETHER = 32 << 20  # bytes of partial files that become one file
+_FILES = 64  # of a table that are no larger than they must be: all workers have some to make
 _MOST_TOGETHER = 1_000  # partial files that do: their names are one element
 
 
@@ -39,7 +40,8 @@ class Table:
         run_id: how the names of the files begin.
         schema: of the rows.
         private: local files of it are their owner's alone (mode 0600).
-        together: bytes of partial files that become one file.
+        together: bytes of partial files that become one file at least, where there are so many.
+        at_most: bytes of them in one file of a table that would have more than 64 otherwise.
     """
 
     target: str
@@ -48,6 +50,7 @@ class Table:
     schema: pa.Schema
     private: bool = False
     together: int = _TOGETHER
+    at_most: int = _TOGETHER
 
     @property
     def partial_schema(self) -> pa.Schema:
@@ -100,6 +103,12 @@ class Table:
         content = buffer.getvalue()
         open_store(self.target, self.private).write(name, content, None, durable=False)
         return Partial(name, len(content), hashlib.sha256(content).hexdigest())
+
+    def grouped(self, partials: Iterable["Partial"]) -> Iterator[tuple["Partial", ...]]:
+        """Yield the partial files that become one file."""
+        every = list(partials)
+        share = sum(it.size for it in every) // _FILES
+        return _grouped(every, max(self.together, min(share, self.at_most)))
 
     def name(self, number: int, files: int) -> str:
         """Return the name of one of so many files, below the target."""
@@ -252,7 +261,7 @@ def run_of(path: str) -> str:
     return os.path.basename(path).rsplit("-", 3)[0]
 
 
-def grouped(partials: Iterable[Partial], together: int) -> Iterator[tuple[Partial, ...]]:
+def _grouped(partials: Iterable[Partial], together: int) -> Iterator[tuple[Partial, ...]]:
     """Yield partial files that become one file, in groups of so many bytes."""
     waiting: list[Partial] = []
     size = 0
@@ -267,7 +276,7 @@ def grouped(partials: Iterable[Partial], together: int) -> Iterator[tuple[Partia
 
 
 def _partial_files(table: Table, written: list[Partial]) -> Iterator[PartialFile]:
-    groups = list(grouped((Partial(*it) for it in sorted(written)), table.together)) or [()]
+    groups = list(table.grouped(Partial(*it) for it in sorted(written))) or [()]
     for number, group in enumerate(groups):
         yield PartialFile(tuple(it.name for it in group), table.name(number, len(groups)))
 

@@ -21,7 +21,7 @@ from beamstop.audit import (
 from beamstop.identity import Identity
 from beamstop_transforms.ledger.index import LEDGER, broken_files
 from beamstop_transforms.ledger.sealed import INSTANCES as _INSTANCES
-from beamstop_transforms.ledger.sealed import PRUNED, RUNS, SIGNATURES, read_records
+from beamstop_transforms.ledger.sealed import LISTS, PRUNED, RUNS, SIGNATURES, files_of, read_records
 from beamstop_transforms.ledger.subjects import SUBJECTS, are_lines
 from beamstop_transforms.ledger.target import is_run_id
 from beamstop_transforms.parquet_files import batches_of, open_parquet, whole_of
@@ -31,7 +31,7 @@ from beamstop_transforms.tables import run_of
 
 FOLDER = "verify"  # of AUDIT, where findings are
 _TABLES = (_INSTANCES, "changes", PRUNED)  # a record seals each of their files
-_FOLDERS = (*_TABLES, RUNS, SIGNATURES, FOLDER, PARTIAL, SUBJECTS, LEDGER)
+_FOLDERS = (*_TABLES, RUNS, SIGNATURES, FOLDER, PARTIAL, SUBJECTS, LEDGER, LISTS)
 _DIGEST = re.compile("[0-9a-f]{32}")
 _TABLE = re.compile(r"[^/]+-[0-9]{5}-of-[0-9]{5}\.parquet")
 # What a run holds in `.partial` while it goes on, and leaves there if it dies.
@@ -124,8 +124,9 @@ def _changed(audit: str, record: dict[str, Any], paths: list[str]) -> list[str]:
 
     Bytes, not rows: a Parquet file can hold text that no row shows.
     """
-    said = record.get("sha256")
-    sealed = said if isinstance(said, dict) else {}
+    sealed, apart = files_of(audit, record), record.get("list")
+    if isinstance(apart, dict) and not sealed:
+        return [LISTS]  # gone, or not what the record says: nothing is known of the others
     there = {_name(path) for path in paths}
     expected = {name for name in sealed if name.partition("/")[0] in _TABLES}
     store = open_store(audit)
@@ -152,7 +153,7 @@ def _is_ours(audit: str, folder: str, file: str, identity: Identity | None) -> b
         return is_named and (identity is None or are_lines(audit, file, identity))
     if folder == PARTIAL:
         return _LEFT.fullmatch(file) is not None
-    if folder == RUNS:
+    if folder in (RUNS, LISTS):
         return file.endswith(".json") and is_run_id(file.removesuffix(".json"))
     if folder == SIGNATURES:
         return file.endswith(".dsse.json") and is_run_id(file.removesuffix(".dsse.json"))

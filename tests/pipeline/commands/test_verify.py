@@ -389,3 +389,36 @@ def test_references_lead_to_clean_files(
     target["sop_instance_uid"] = "2.25.1"
     reseal(ran, rows, identity)
     assert verify(*places) == (1, Counter(row=1, reference=1))
+
+
+def test_a_record_of_many_files_has_its_list_beside_it(
+    run: Run, verify: Verify, archive: Path, places: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("beamstop_transforms.record._MOST_NAMED", 1)
+    first = run(archive, more=("--incremental",))
+    assert "sha256" not in first.record
+    path = first.audit / "lists" / f"{first.record['run_id']}.json"
+    assert first.record["list"] == {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "files": 2}
+    assert sorted(json.loads(path.read_text())["sha256"]) == json.loads(path.read_text())["files"]
+    assert verify(*places) == (0, NOTHING)
+    assert run(archive, more=("--incremental",)).record["counts"]["skipped"] == 3
+    content = path.read_bytes()
+    path.write_bytes(content + b" ")
+    assert verify() == verify(key=None) == (1, Counter(table_changed=1))
+    assert run(archive, more=("--incremental",)).record["counts"]["skipped"] == 0  # it names nothing any more
+    path.unlink()
+    assert verify() == (1, Counter(table_changed=1))
+
+
+def test_what_somebody_did_to_the_ledger_is_found_and_the_next_run_makes_it_anew(
+    run: Run, verify: Verify, archive: Path
+) -> None:
+    first = run(archive, more=("--incremental",))
+    (file,) = (first.audit / "ledger").glob("*-sources-00000")
+    data = file.read_bytes()
+    assert verify() == (0, NOTHING)
+    file.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+    assert verify() == (1, Counter(foreign_file=5))  # all of that segment
+    assert verify(key=None) == (0, NOTHING)  # who has no key cannot tell
+    assert run(archive, more=("--incremental",)).record["counts"]["skipped"] == 3
+    assert verify() == (0, NOTHING)

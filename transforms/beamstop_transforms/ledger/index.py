@@ -144,7 +144,7 @@ class IndexedTable(NamedTuple):
 
 
 def state_of(size: int, version: int) -> int:
-    """Return the number that stands for size and version of a source; without the key none can be aimed at."""
+    """Return what stands for size and version of a source: without the key nobody can aim at one."""
     return (version + size * _ODD) % _END
 
 

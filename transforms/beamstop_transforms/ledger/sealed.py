@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from beamstop_transforms.stores import open_store
 from beamstop_transforms.stores.ahead import ahead
 
 INSTANCES, PRUNED = "instances", "pruned"  # folders of AUDIT; `pruned` says which clean files a run removed
-RUNS, SIGNATURES = "runs", "signatures"
+RUNS, SIGNATURES, LISTS = "runs", "signatures", "lists"  # a list of files is apart where they are many
 
 
 class SealedTable(NamedTuple):
@@ -86,6 +86,22 @@ def recovered_runs(audit: str, identity: Identity) -> tuple[str, ...]:
     return tuple(found)
 
 
+def list_name(run_id: str) -> str:
+    """Return the name of the list of a run's files, below AUDIT; there is none where they are few."""
+    return f"{LISTS}/{run_id}.json"
+
+
+def files_of(audit: str, record: Mapping[str, Any]) -> dict[str, str]:
+    """Return name → SHA-256 of the tables of AUDIT that a record names; none if its list was changed."""
+    named, apart = record.get("sha256"), record.get("list")
+    if isinstance(apart, dict):
+        name = list_name(str(record.get("run_id")))
+        found = open_store(audit).read(name) if name.count("/") == 1 else None
+        is_it = found is not None and hashlib.sha256(found[1]).hexdigest() == apart.get("sha256")
+        named = _parsed(found[1]).get("sha256") if found is not None and is_it else None
+    return named if isinstance(named, dict) else {}
+
+
 def sealed_tables(
     audit: str, identity: Identity, folders: Iterable[str] = (INSTANCES, PRUNED)
 ) -> list[SealedTable]:
@@ -96,8 +112,7 @@ def sealed_tables(
     wanted = tuple(f"{folder}/" for folder in folders)
     found = []
     for record in sealed_records(audit, identity):
-        named = record.get("sha256")
-        for name, sha256 in sorted(named.items()) if isinstance(named, dict) else ():
+        for name, sha256 in sorted(files_of(audit, record).items()):
             if name.startswith(wanted):
                 found.append(SealedTable(name, record["run_id"], sha256, record.get("subjects")))
     return found

@@ -44,7 +44,7 @@ class Shelf:
         return found and found[1]
 
     def write(self, name: str, data: bytes) -> None:
-        """Put a file there, whatever stands under its name; as it can be made again, it need not be durable."""
+        """Put a file there, whatever stands under its name; not durably, for it can be made again."""
         found = self._store.find(self._path(name))
         self._store.write(self._path(name), data, found and found.version, durable=False)
 
