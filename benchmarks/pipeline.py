@@ -9,7 +9,6 @@ machine's speed varies by from one minute to the next: `overhead` runs steps and
 
 import argparse
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -59,10 +58,8 @@ class Cost:
 def main() -> None:
     """Measure and print tables in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["speed", "overhead", "text", "rows", "ledger", "listing", "bucket"])
-    parser.add_argument(
-        "--files", type=int, default=2000, help="small ones; of rows: sources, of ledger: rows"
-    )
+    parser.add_argument("what", choices=["speed", "overhead", "text", "rows", "listing", "bucket"])
+    parser.add_argument("--files", type=int, default=2000, help="small ones; of rows: sources")
     parser.add_argument("--large", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
@@ -76,8 +73,6 @@ def main() -> None:
             overhead(base, arguments.files, arguments.rounds)
         elif arguments.what == "rows":
             rows(base, arguments.files)
-        elif arguments.what == "ledger":
-            ledger(base, arguments.files)
         elif arguments.what == "listing":
             listing(str(plant_empty(base / "many", arguments.files)))
         else:
@@ -246,75 +241,6 @@ def rows(base: Path, count: int) -> None:
             cost = measure([*Command(base, [], after, True)(archive)])
             each = 1000 * cost.cpu / number
             print(f"| {number} | {workers} | {cost.cpu:.1f} | {each:.2f} | {cost.memory:.0f} |", flush=True)
-
-
-def ledger(base: Path, count: int) -> None:
-    """Print what it takes to read, search and compare a ledger of so many rows."""
-    from beamstop_transforms.ledger.decisions import Decisions
-    from beamstop_transforms.ledger.history import History
-    from beamstop_transforms.ledger.target import Target
-    from beamstop_transforms.ledger.writers import Ledger
-
-    key = secrets.token_bytes(32)
-    (key_file := base / "key").write_bytes(key)
-    key_file.chmod(0o600)
-    audit, names = base / "audit", write_ledger(base / "audit", count, key)
-    target = Target(str(base / "out"), str(audit), str(key_file), "z")
-    decisions, known = Decisions(target, "recipe", "version"), Ledger(str(audit), target.identity())
-    history: list[History] = []
-    for name, work, times in (
-        ("read the decisions", lambda: decisions.holds(names[0], 1, "1" * 32), count),
-        (
-            "look 100,000 sources up",
-            lambda: [decisions.holds(it, 1, "1" * 32) for it in names * 100],
-            100_000,
-        ),
-        ("read what was written where", lambda: known.wrote("a", "b"), count),
-        (
-            "look for leftovers",
-            lambda: history.append(History(target, [], (), decisions._sources)),
-            count,
-        ),
-    ):
-        begun, used = time.process_time(), psutil.Process().memory_info().rss
-        work()
-        cpu, grown = time.process_time() - begun, psutil.Process().memory_info().rss - used
-        print(
-            f"| {name} | {cpu:.1f} s, {cpu / times * 1e6:.2f} µs each | {grown / 2**20:+.0f} MiB |",
-            flush=True,
-        )
-    peak = getattr(psutil.Process().memory_info(), "rss", 0) / 2**20
-    print(f"| entries of {decisions._entries.nbytes / 2**20:.0f} MiB | RSS {peak:.0f} MiB | |")
-
-
-def write_ledger(audit: Path, count: int, key: bytes) -> list[str]:
-    """Write an audit of so many rows in files of 10,000; return a thousand of its source_ids."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from tests.sealing import seal
-
-    from beamstop.audit import INSTANCES
-
-    (audit / "instances").mkdir(parents=True)
-    (audit / "runs").mkdir()
-    names: list[str] = []
-    each = min(10_000, count)
-    for number in range(count // each):
-        run_id = f"r{number:06}"
-        digests = np.random.default_rng(number).bytes(32 * each)
-        ids = [digests[at : at + 32].hex() for at in range(0, len(digests), 32)]
-        names += ids[:1] if len(names) < 1000 else []
-        same = {"source_size": 1, "source_version": "1" * 32, "outcome": "written", "run_id": run_id}
-        same |= {"recipe_digest": "recipe", "beamstop_version": "version"}
-        columns = {name: pa.array([value] * each, INSTANCES.field(name).type) for name, value in same.items()}
-        columns["source_id"] = columns["output_sha256"] = pa.array(ids)
-        columns["output_path"] = pa.array([f"P/2.25.{it[:20]}/2.25.{it[20:40]}/2.25.{it}.dcm" for it in ids])
-        columns["sop_instance_uid"] = pa.array([f"2.25.{it}" for it in ids])
-        arrays = [columns.get(it.name, pa.nulls(each, it.type)) for it in INSTANCES]
-        table = pa.Table.from_arrays(arrays, schema=INSTANCES)
-        pq.write_table(table, audit / "instances" / f"{run_id}-00000-of-00001.parquet", compression="zstd")
-        seal(audit, run_id, key)
-    return (names * 1000)[:1000]
 
 
 def listing(pattern: str) -> None:

@@ -6,10 +6,12 @@ from typing import Any
 import apache_beam as beam
 import pyarrow.parquet as pq
 import pytest
-from apache_beam.pvalue import AsDict
+from apache_beam.pvalue import AsSingleton
 from pydicom.dataset import Dataset
 
 from beamstop_transforms.attributes import WriteAttributes, attributes_of, narrow_table
+from beamstop_transforms.instance import Lost
+from beamstop_transforms.losers import CollectLosers
 from beamstop_transforms.tables import WritePartialFiles
 from beamstop_transforms.typed import TYPED
 
@@ -25,7 +27,11 @@ def write(folder: Path, instances: list[tuple[str, Dataset]], losers: dict[str, 
     drafts = [attributes_of(*it) for it in instances]
     with beam.Pipeline(runner="FnApiRunner", argv=["--direct_runner_bundle_repeat=1"]) as pipeline:
         rows = pipeline | "Rows" >> beam.Create(drafts)
-        lost = AsDict(pipeline | "Losers" >> beam.Create(list(losers.items())))
+        lost = AsSingleton(
+            pipeline
+            | "Losers" >> beam.Create([(it, Lost("duplicate", winner)) for it, winner in losers.items()])
+            | beam.CombineGlobally(CollectLosers())
+        )
         partials = rows | WritePartialFiles(narrow_table(str(folder), "r1"))
         _ = partials | WriteAttributes(str(folder), "r1", lost)
     assert not list(folder.glob(".partial/r1/rows/*.wide"))
@@ -34,8 +40,8 @@ def write(folder: Path, instances: list[tuple[str, Dataset]], losers: dict[str, 
     return [row for file in files for row in pq.read_table(file).drop_columns([TYPED]).to_pylist()]
 
 
-CT = instance("a", SOPInstanceUID="1.1", Modality="CT", ImageType=["ORIGINAL", "PRIMARY"])
-MR = instance("b", SOPInstanceUID="1.2", Modality="MR", EchoTime="2.5")
+CT = instance("a" * 64, SOPInstanceUID="1.1", Modality="CT", ImageType=["ORIGINAL", "PRIMARY"])
+MR = instance("b" * 64, SOPInstanceUID="1.2", Modality="MR", EchoTime="2.5")
 
 
 def test_a_row_has_every_column_of_the_run(tmp_path: Path) -> None:
@@ -46,7 +52,7 @@ def test_a_row_has_every_column_of_the_run(tmp_path: Path) -> None:
 
 
 def test_a_loser_has_neither_row_nor_column(tmp_path: Path) -> None:
-    assert write(tmp_path, [CT, MR], {"a": "duplicate"}) == [
+    assert write(tmp_path, [CT, MR], {"a" * 64: "b" * 64}) == [
         {"EchoTime": "2.5", "Modality": "MR", "SOPInstanceUID": "1.2"}
     ]
 
@@ -59,15 +65,15 @@ def test_a_table_without_rows_is_a_table(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["\udce9", "Ω"])
 def test_any_text_can_be_stored(tmp_path: Path, text: str) -> None:
-    (row,) = write(tmp_path, [instance("a", StudyDescription=text)], {})
+    (row,) = write(tmp_path, [instance("a" * 64, StudyDescription=text)], {})
     assert row["StudyDescription"] == text.encode(errors="replace").decode()
 
 
 def test_sequences_are_json_and_private_elements_go_by_their_tags(tmp_path: Path) -> None:
     item = Dataset()
     item.CodeValue = "T-1"
-    dataset = instance("a", AnatomicRegionSequence=[item])[1]
+    dataset = instance("a" * 64, AnatomicRegionSequence=[item])[1]
     dataset.private_block(0x0009, "MAKER", create=True).add_new(1, "LO", "x")
-    (row,) = write(tmp_path, [("a", dataset)], {})
+    (row,) = write(tmp_path, [("a" * 64, dataset)], {})
     assert row["AnatomicRegionSequence"] == '[{"CodeValue": "T-1"}]'
     assert row["(0009,1001)"] == "x"

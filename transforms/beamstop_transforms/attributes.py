@@ -5,7 +5,7 @@ narrow, a map of names and texts for each instance; they are widened file by fil
 so that no worker ever holds more than one batch of rows and the names.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,9 @@ from pydicom.dataset import Dataset
 
 from beamstop.audit import Row
 from beamstop.kskit.attributes import attributes_row
+from beamstop_transforms.losers import Losers, without_losers
 from beamstop_transforms.step import Transform
-from beamstop_transforms.tables import NumberFiles, Partial, PartialFile, Put, Table, without_losers
+from beamstop_transforms.tables import NumberFiles, Partial, PartialFile, Put, Table
 from beamstop_transforms.typed import TYPE, TYPED, typed
 
 _MAP = "attributes"
@@ -47,7 +48,7 @@ class WriteAttributes(Transform):
     Attributes:
         target: the ATTRIBUTES folder or prefix.
         run_id: of this run.
-        losers: side input; by source_id, the sources that are duplicates and have no row.
+        losers: side input, `Losers`: the sources that are duplicates and have no row.
     """
 
     target: str
@@ -71,7 +72,7 @@ def narrow_table(target: str, run_id: str) -> Table:
     return Table(target, "", run_id, _NARROW)
 
 
-def _names(file: PartialFile, table: Table, losers: Mapping[str, Any]) -> frozenset[str]:
+def _names(file: PartialFile, table: Table, losers: Losers) -> frozenset[str]:
     """Return the names that occur in the partial files of one file."""
     return frozenset().union(*(names_in(without_losers(rows, losers)) for rows in table.read(file)))
 
@@ -85,7 +86,7 @@ def _union(sets: Iterable[frozenset[str]]) -> frozenset[str]:
     return frozenset().union(*sets)
 
 
-def _publish(file: PartialFile, table: Table, names: frozenset[str], losers: Mapping[str, Any]) -> Put:
+def _publish(file: PartialFile, table: Table, names: frozenset[str], losers: Losers) -> Put:
     """Widen the partial files of one file and give it its name; may be repeated."""
     rows = (without_losers(it, losers) for it in table.read(file))
     schema = attributes_schema(names)

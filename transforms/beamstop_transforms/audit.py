@@ -22,11 +22,11 @@ from beamstop.audit import (
 from beamstop.errors import DeidError
 from beamstop_transforms.attributes import WriteAttributes
 from beamstop_transforms.devices import Device, Seen, added, as_recorded, commonest, seen_by_device
-from beamstop_transforms.instance import Lost
 from beamstop_transforms.ledger.sealed import INSTANCES as SEALED_INSTANCES
 from beamstop_transforms.ledger.sealed import rows_of, sealed_tables
 from beamstop_transforms.ledger.skipped import Skipped
 from beamstop_transforms.ledger.target import open_claims
+from beamstop_transforms.losers import CollectLosers, Losers
 from beamstop_transforms.png import NOT_RENDERED, OCCUPIED, PICTURES, WritePng
 from beamstop_transforms.prune import ATTRIBUTES, CROSSWALK, FILES, FindLeftovers, Prune
 from beamstop_transforms.record import Run, complete, counts, counts_of, put_record
@@ -113,7 +113,9 @@ class WriteAudit(Transform):
         for name in ("crosswalk", "attributes"):
             if name in tables and name not in partials:
                 raise ValueError(f"the run wants {name}: pass WriteDicom's as JobOutputs.{name}")
-        losers: Any = {} if outputs.losers is None else AsDict(outputs.losers)
+        losers: Any = Losers()
+        if outputs.losers is not None:
+            losers = AsSingleton(outputs.losers | "Losers" >> beam.CombineGlobally(CollectLosers()))
         # Rows wait on disk for the losers' verdict, not in a runner's memory.
         numbered = partials["instances"] | "NumberFiles" >> NumberFiles(tables["instances"])
         skipped = outputs.skipped
@@ -203,7 +205,7 @@ class _WriteInstancesFn(beam.DoFn):
     def setup(self) -> None:
         self._identity = self._run.target.identity()
 
-    def process(self, file: PartialFile, losers: Mapping[str, Lost]) -> Iterator[Any]:
+    def process(self, file: PartialFile, losers: Losers) -> Iterator[Any]:
         tally, nodes = Counter[str](), defaultdict[int, list[bytes]](list)
         batches: list[pa.RecordBatch] = []
         devices: list[tuple[Device, Seen]] = []
@@ -225,7 +227,7 @@ class _WriteInstancesFn(beam.DoFn):
         for device in devices:
             yield pvalue.TaggedOutput(_DEVICES, device)
 
-    def _complete(self, row: Row, losers: Mapping[str, Lost]) -> Row:
+    def _complete(self, row: Row, losers: Losers) -> Row:
         lost = losers.get(row["source_id"])
         if lost is not None:
             row = {**lost.row(row, "WriteDicom"), "unchanged": False, "device": None}

@@ -4,19 +4,19 @@ import hashlib
 import io
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from apache_beam.pvalue import AsList, PCollection
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beamstop.audit import Row
+from beamstop_transforms.losers import Losers, without_losers
 from beamstop_transforms.parquet_files import open_parquet, whole_of
 from beamstop_transforms.step import Transform
 from beamstop_transforms.stores import PARTIAL, open_store
@@ -181,18 +181,18 @@ class WriteTable(Transform):
 
     Attributes:
         table: which.
-        losers: side input; by source_id, the sources that are duplicates and have no row.
+        losers: side input, `Losers`: the sources that are duplicates and have no row.
         even_empty: there is a file where there are no rows.
     """
 
     table: Table
-    losers: Any = None
+    losers: Any = field(default_factory=Losers)
     even_empty: bool = True
 
     def expand(self, partials: PCollection[Partial]) -> PCollection[Put]:
         """Return `Put` for every file."""
         files = partials | "NumberFiles" >> NumberFiles(self.table)
-        return files | "Publish" >> beam.FlatMap(_publish, self.table, self.even_empty, self.losers or {})
+        return files | "Publish" >> beam.FlatMap(_publish, self.table, self.even_empty, self.losers)
 
 
 class Waiting:
@@ -281,16 +281,7 @@ def _partial_files(table: Table, written: list[Partial]) -> Iterator[PartialFile
         yield PartialFile(tuple(it.name for it in group), table.name(number, len(groups)))
 
 
-def _publish(file: PartialFile, table: Table, even_empty: bool, losers: Mapping[str, Any]) -> Iterator[Put]:
+def _publish(file: PartialFile, table: Table, even_empty: bool, losers: Losers) -> Iterator[Put]:
     if file.partials or even_empty:
         parts = (without_losers(rows, losers) for rows in table.read(file))
         yield table.put(file.final, (rows.select(table.schema.names) for rows in parts))
-
-
-def without_losers(rows: Any, losers: Mapping[str, Any]) -> Any:
-    """Return a table without the rows of sources that lost to a duplicate."""
-    if not losers:
-        return rows
-    here = pc.unique(rows["source_id"]).to_pylist()  # of millions of losers, few are here
-    lost = pa.array([it for it in here if it in losers], pa.string())
-    return rows.filter(pc.invert(pc.is_in(rows["source_id"], value_set=lost)))

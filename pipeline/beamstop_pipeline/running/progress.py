@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import apache_beam as beam
@@ -21,13 +22,29 @@ _OUTCOMES = "outcomes-"
 _LETTERS = {LISTED: b"l", **{str(outcome): str(outcome)[0].encode() for outcome in Outcome}}
 
 
-def read_progress(folder: str) -> Counter[str]:
-    """Return how many sources are listed, and how many ended in each outcome, so far."""
-    counts: Counter[str] = Counter()
-    for path in Path(folder).glob(f"{_OUTCOMES}*"):
-        noted = path.read_bytes()
-        counts.update({name: noted.count(letter) for name, letter in _LETTERS.items()})
-    return counts
+class Progress:
+    """What all workers have noted so far; each look reads what was noted since the last one.
+
+    Args:
+        folder: where they note it.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._read = Counter[Path]()
+        self._counts = Counter[str]()
+        self._looking = Lock()
+
+    def look(self) -> Counter[str]:
+        """Return how many sources are listed, and how many ended in each outcome."""
+        with self._looking:
+            for path in Path(self._folder).glob(f"{_OUTCOMES}*"):
+                with path.open("rb") as file:
+                    file.seek(self._read[path])
+                    noted = file.read()
+                self._read[path] += len(noted)
+                self._counts.update({name: noted.count(letter) for name, letter in _LETTERS.items()})
+            return self._counts.copy()
 
 
 class NoteListed(beam.PTransform):

@@ -34,7 +34,7 @@ from beamstop_pipeline.running.local_workers import (
     pinned_runner,
     unix_sockets,
 )
-from beamstop_pipeline.running.progress import read_progress
+from beamstop_pipeline.running.progress import Progress
 from beamstop_pipeline.running.suspects import begun, note_suspect, read_suspects, worked_on
 from beamstop_pipeline.running.targets import scratch
 from beamstop_transforms.ledger.attempts import KILLED, left_behind
@@ -223,6 +223,7 @@ class Watchdog:
         self._former_hook = threading.excepthook
         self._former_handler: Any = None
         self._workers: dict[int, psutil.Process] = {}
+        self._progress = Progress(folder)
         self._counts, self._moved = Counter[str](), time.monotonic()
         self._begun: dict[tuple[int, str, int], float] = {}
         self.has_heard_a_worker_die = threading.Event()
@@ -240,7 +241,7 @@ class Watchdog:
         threading.excepthook = self._former_hook
         if self._former_handler is not None:
             signal.signal(signal.SIGTERM, self._former_handler)
-        self._report(read_progress(self._folder))
+        self._report(self._progress.look())
 
     def _hear(self, exception: threading.ExceptHookArgs) -> None:
         """Record how Beam's threads end instead of printing it: one waits for each worker process."""
@@ -271,7 +272,7 @@ class Watchdog:
             self._workers |= {process.pid: process for process in worker_processes()}
         if any(not _lives(process) for process in self._workers.values()) and self._is_lost():
             self._give_up(_LOST_WORKER, "killed_worker", _is_gone)
-        now = read_progress(self._folder)
+        now = self._progress.look()
         if now != self._counts:
             self._counts, self._moved = now, time.monotonic()
             self._report(now)

@@ -9,7 +9,7 @@ ones, so that a run adds what it has done and reads little of what was there.
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,7 +29,6 @@ from beamstop_transforms.ledger.sorted_rows import (
     SealBrokenError,
     Shelf,
     SortedRows,
-    files_of,
     write_sorted,
 )
 from beamstop_transforms.ledger.subjects import patient_numbers
@@ -41,6 +40,7 @@ from beamstop_transforms.stores.base import KeptError
 LEDGER = "ledger"  # the folder of AUDIT
 _FORMAT = "1"
 _AT_ONCE = 1 << 19  # rows that are sorted in memory
+_TEXTS = 1 << 13  # rows whose texts are objects at the same time
 _SLICE = 1 << 18  # rows of all segments that are looked at together
 _SMALL = 1 << 16  # rows; smaller segments are merged as if they had so many
 _LARGER = 4  # a segment stays as it is if it is so many times as large as all after it
@@ -161,6 +161,7 @@ class Segment:
         tables: whose rows these are.
         rows: how many entries it has.
         pairs: how many entries with a UID.
+        files: name → digest of its files, but for its head.
     """
 
     def __init__(
@@ -171,8 +172,9 @@ class Segment:
         tables: Sequence[IndexedTable],
         rows: int,
         pairs: int,
+        files: Mapping[str, str],
     ) -> None:
-        self.name, self.tables, self._counts = name, tuple(tables), (rows, pairs)
+        self.name, self.tables, self._counts, self._files = name, tuple(tables), (rows, pairs), files
         self._shelf, self._identity = shelf, identity
 
     def __len__(self) -> int:
@@ -195,21 +197,12 @@ class Segment:
     @property
     def files(self) -> set[str]:
         """The names of its files."""
-        rows, pairs = self._counts
-        return {
-            f"{self.name}.json",
-            *files_of(f"{self.name}-sources", rows),
-            *files_of(f"{self.name}-uids", pairs),
-        }
+        return {f"{self.name}.json", *self._files}
 
-    def check(self) -> None:
-        """Read all of it.
-
-        Raises:
-            SealBrokenError: it is not what the key sealed.
-        """
-        self.entries.check()
-        self.pairs.check()
+    def is_whole(self) -> bool:
+        """Say whether all files are what the key sealed."""
+        digests = ahead(self._shelf.digest, self._files, many=4)
+        return all(said == digest for said, digest in zip(self._files.values(), digests, strict=True))
 
     def forget(self) -> None:
         """Remove its head: the next run makes it anew."""
@@ -364,7 +357,7 @@ def broken_files(audit: str, identity: Identity | None) -> Iterator[str]:
     names, fitting = shelf.names(), set[str]()
     for name in filter(_HEAD.fullmatch, names if identity is not None else ()):
         segment = _opened(shelf, identity, name.removesuffix(".json")) if identity is not None else None
-        if segment is not None and segment.files <= names and _is_sealed(segment):
+        if segment is not None and segment.files <= names and segment.is_whole():
             fitting |= segment.files
     yield from sorted(
         names - fitting if identity is not None else (it for it in names if not _FILE.match(it))
@@ -373,14 +366,6 @@ def broken_files(audit: str, identity: Identity | None) -> Iterator[str]:
 
 _HEAD = re.compile(r"[0-9a-f]{32}\.json")
 _FILE = re.compile(r"[0-9a-f]{32}(?:\.json|-(?:sources|uids)-(?:\d{5}|fences))\Z")
-
-
-def _is_sealed(segment: Segment) -> bool:
-    try:
-        segment.check()
-    except SealBrokenError:
-        return False
-    return True
 
 
 def _made(audit: str, identity: Identity, tables: Sequence[SealedTable]) -> list[Segment]:
@@ -397,7 +382,7 @@ def _made(audit: str, identity: Identity, tables: Sequence[SealedTable]) -> list
     while at < len(tables):
         fitting = [it for it in by_first.get(tables[at].name, ()) if _continues(it, tables, at)]
         fitting.sort(key=lambda it: -len(it.tables))
-        best = next((it for it in fitting if it.files <= names and (is_far or _is_sealed(it))), None)
+        best = next((it for it in fitting if it.files <= names and (is_far or it.is_whole())), None)
         if best is None:
             break
         found.append(best)
@@ -417,7 +402,7 @@ def _opened(shelf: Shelf, identity: Identity, name: str) -> Segment | None:
         tables = [IndexedTable(*it) for it in head["tables"]]
         if head["mac"] != _head_mac(identity, name, head) or name != _name_of(identity, tables) or not tables:
             return None
-        return Segment(shelf, identity, name, tables, int(head["rows"]), int(head["pairs"]))
+        return Segment(shelf, identity, name, tables, head["rows"], head["pairs"], head["files"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
@@ -427,7 +412,7 @@ def _name_of(identity: Identity, tables: Sequence[IndexedTable]) -> str:
 
 
 def _head_mac(identity: Identity, name: str, head: Any) -> str:
-    said = json.dumps({it: head[it] for it in ("tables", "rows", "pairs")})
+    said = json.dumps({it: head[it] for it in ("tables", "rows", "pairs", "files")})
     return identity.digest("ledger-head", name, said).hex()
 
 
@@ -479,12 +464,16 @@ def _put(
 ) -> Segment:
     """Write a segment, its head last."""
     name = _name_of(identity, tables)
-    rows = write_sorted(shelf, f"{name}-sources", ENTRY, entries, _key_of(identity, name, "sources"))
-    number = write_sorted(shelf, f"{name}-uids", _PAIR, pairs, _key_of(identity, name, "uids"))
-    head: dict[str, Any] = {"tables": [list(it) for it in tables], "rows": rows, "pairs": number}
+    key = _key_of(identity, name, "sources")
+    rows, files = write_sorted(shelf, f"{name}-sources", ENTRY, entries, key)
+    key = _key_of(identity, name, "uids")
+    number, more = write_sorted(shelf, f"{name}-uids", _PAIR, pairs, key)
+    files |= more
+    said = [list(it) for it in tables]
+    head: dict[str, Any] = {"tables": said, "rows": rows, "pairs": number, "files": files}
     head["mac"] = _head_mac(identity, name, head)
     shelf.write(f"{name}.json", json.dumps(head).encode())
-    return Segment(shelf, identity, name, tables, rows, number)
+    return Segment(shelf, identity, name, tables, rows, number, files)
 
 
 def _ranges(count: int) -> Iterator[tuple[int, int]]:
@@ -525,7 +514,8 @@ def _entries_of(audit: str, table: SealedTable, identity: Identity) -> tuple[Ind
     """Return a table and its rows; none of one that is gone, or not what the record says."""
     parts, begin = [np.empty(0, ENTRY)], 0
     makers = Counter[tuple[str | None, str | None]]()
-    for batch in rows_of(audit, table, _PRUNED_NEEDED if table.is_pruned else list(_NEEDED)):
+    columns = _PRUNED_NEEDED if table.is_pruned else list(_NEEDED)
+    for batch in (small for it in rows_of(audit, table, columns) for small in _small(it)):
         entries = np.zeros(batch.num_rows, ENTRY)
         entries["source"] = digest_numbers(batch["source_id"])
         entries["path"] = numbers_of(batch["output_path"])
@@ -539,6 +529,11 @@ def _entries_of(audit: str, table: SealedTable, identity: Identity) -> tuple[Ind
         parts.append(entries)
     recipe, version = next(iter(makers)) if len(makers) == 1 else (None, None)
     return IndexedTable(*table, recipe, version), np.concatenate(parts)
+
+
+def _small(batch: Any) -> Iterator[Any]:
+    """Yield a batch in parts: for each text of them there is an object while it is read."""
+    yield from (batch.slice(at, _TEXTS) for at in range(0, batch.num_rows, _TEXTS))
 
 
 _PRUNED_NEEDED = ["source_id", "output_path"]

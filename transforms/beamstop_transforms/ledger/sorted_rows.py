@@ -8,7 +8,8 @@ tag fits.
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from hashlib import blake2b
+from functools import partial
+from hashlib import blake2b, file_digest
 from threading import Lock
 from typing import Any
 
@@ -18,7 +19,7 @@ from beamstop_transforms.stores import StoreError, is_remote, open_store
 
 BLOCK = 64  # rows
 FILE_BLOCKS = 1 << 13  # of a file: some 24 MB, which is all that is held of it when it is written
-_TAG = 16  # bytes
+_TAG, _DIGEST = 16, 32  # bytes
 _END = 1 << 64
 
 
@@ -47,6 +48,17 @@ class Shelf:
         """Put a file there, whatever stands under its name; not durably, for it can be made again."""
         found = self._store.find(self._path(name))
         self._store.write(self._path(name), data, found and found.version, durable=False)
+
+    def digest(self, name: str) -> str | None:
+        """Return the digest of a file, as `write_sorted` has it; None if it is not there."""
+        if is_remote(self._target):
+            data = self.read(name)
+            return None if data is None else blake2b(data, digest_size=_DIGEST).hexdigest()
+        try:
+            with open(f"{self._target}/{self._path(name)}", "rb") as file:
+                return file_digest(file, partial(blake2b, digest_size=_DIGEST)).hexdigest()
+        except FileNotFoundError:
+            return None
 
     def names(self) -> set[str]:
         """Return the names of all files."""
@@ -141,15 +153,6 @@ class SortedRows:
         end = len(rows) if high >= _END else int(np.searchsorted(numbers, np.uint64(high)))
         return first * BLOCK + begin, rows[begin:end]
 
-    def check(self) -> None:
-        """Read every block.
-
-        Raises:
-            SealBrokenError: see `find`.
-        """
-        for first in range(0, self._blocks, 1024):
-            self._read(first, min(first + 1024, self._blocks))
-
     def _read(self, first: int, last: int) -> bytes:
         """Return the rows of some blocks, one after the other."""
         parts = []
@@ -192,8 +195,10 @@ class SortedRows:
         return np.frombuffer(data[:-_TAG], "<u8").astype(np.uint64)
 
 
-def write_sorted(shelf: Shelf, name: str, dtype: Any, parts: Iterable[Any], key: bytes) -> int:
-    """Write rows that come in order, a file at a time; return how many there are.
+def write_sorted(
+    shelf: Shelf, name: str, dtype: Any, parts: Iterable[Any], key: bytes
+) -> tuple[int, dict[str, str]]:
+    """Write rows that come in order, a file at a time; return how many there are, and digests of the files.
 
     Args:
         shelf: where to.
@@ -205,11 +210,16 @@ def write_sorted(shelf: Shelf, name: str, dtype: Any, parts: Iterable[Any], key:
     waiting: list[Any] = []
     count = number = 0
     fences: list[bytes] = []
+    files: dict[str, str] = {}
+
+    def write(file: str, data: bytes) -> None:
+        shelf.write(file, data)
+        files[file] = blake2b(data, digest_size=_DIGEST).hexdigest()
 
     def put(rows: Any) -> None:
         nonlocal number
         fences.append(np.ascontiguousarray(rows[dtype.names[0]][::BLOCK]).astype("<u8").tobytes())
-        shelf.write(_file_name(name, number), _sealed(rows, key, number * FILE_BLOCKS))
+        write(_file_name(name, number), _sealed(rows, key, number * FILE_BLOCKS))
         number += 1
 
     for part in parts:
@@ -223,17 +233,11 @@ def write_sorted(shelf: Shelf, name: str, dtype: Any, parts: Iterable[Any], key:
         put(np.concatenate(waiting))
     if count:
         packed = b"".join(fences)
-        shelf.write(_fences_name(name), packed + _tag(packed, key, -(-count // BLOCK)))
-    return count
+        write(_fences_name(name), packed + _tag(packed, key, -(-count // BLOCK)))
+    return count, files
 
 
 _FILE_ROWS = FILE_BLOCKS * BLOCK
-
-
-def files_of(name: str, count: int) -> set[str]:
-    """Return the names of the files of so many rows."""
-    files = -(-count // _FILE_ROWS)
-    return {_file_name(name, it) for it in range(files)} | ({_fences_name(name)} if count else set())
 
 
 def _sealed(rows: Any, key: bytes, first_block: int) -> bytes:
