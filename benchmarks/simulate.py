@@ -8,6 +8,7 @@ local runner. Three runs go into one AUDIT: all sources, the same again, and wit
 
 import argparse
 import hashlib
+import re
 import sys
 import tempfile
 import threading
@@ -173,11 +174,14 @@ def watched() -> Iterator[Stages]:
 
 
 def short(stage: str) -> str:
-    """Return a name for a stage: its first and last transform, without what Beam puts around them."""
-    names = [it.split("_", 2)[-1] for it in stage.split(")+(")]
-    first, last = names[0].strip("()"), names[-1].strip("()")
-    cut = [it if len(it) < 50 else "…" + it[-48:] for it in dict.fromkeys((first, last))]
-    return " … ".join(cut)
+    """Return what a stage does, by the labels of its transforms."""
+    labels = [it.replace("-", "/").split("/") for it in _LABEL.findall(stage)]
+    names = [it[1] if it[0] == "WriteAudit" and len(it) > 1 else it[0] for it in labels]
+    return ", ".join(dict.fromkeys(it for it in names if not it.startswith(_DULL))) or stage[:60]
+
+
+_LABEL = re.compile(r"(?:AppliedPTransform_)?([A-Z][A-Za-z()]*(?:[-/][A-Za-z_()]+)*)")
+_DULL = ("AppliedPTransform", "PCollection", "Read", "Write/", "Impulse", "ref_", "Group", "Once")
 
 
 @dataclass(eq=False)
