@@ -17,6 +17,7 @@ from beamstop_transforms.ledger.numbers import digest_number
 from beamstop_transforms.ledger.sealed import SealedTable
 from beamstop_transforms.ledger.skipped import CollectSkipped, packed_positions
 from beamstop_transforms.ledger.target import Target
+from beamstop_transforms.prune import CollectPaths, Paths, _digest_of
 
 
 def source_id(name: str) -> str:
@@ -195,3 +196,14 @@ def test_a_pattern_has_one_digest_however_it_is_written(key: bytes, monkeypatch:
         ["/archive"], identity
     )
     assert input_digests(["gs://b/p"], identity) != input_digests(["gs://b/p/**"], identity)
+
+
+def test_paths_of_pruned_files_are_16_bytes_each_and_found_again() -> None:
+    collect = CollectPaths()
+    parts = [["P/a", "P/b"], [], ["P/b", "Q/c"]]
+    accumulators = [collect.compact([*map(_digest_of, it)]) for it in parts]
+    paths = collect.extract_output(collect.merge_accumulators(accumulators))
+    assert len(paths.packed) == 3 * 16
+    assert paths.mask(["P/b", "P/d", "Q/c", "P/a", ""]).tolist() == [True, False, True, True, False]
+    assert not Paths()
+    assert Paths().mask(["P/a"]).tolist() == [False]

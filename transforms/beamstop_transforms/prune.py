@@ -2,9 +2,10 @@
 
 import io
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -13,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam import pvalue
 from apache_beam.pvalue import AsList, AsSingleton, PCollection
-from apache_beam.transforms.combiners import ToSet
 
 from beamstop.audit import PRUNED_FILES, Outcome, Row
 from beamstop.pixels.png import is_ours
@@ -131,16 +131,17 @@ class Prune(Transform):
                 | "KeepPictures" >> beam.Reshuffle()  # likewise
                 | "RemovePictures" >> beam.Map(_remove_picture, self.png, listed)
             )
-        every = AsSingleton(paths | "Every" >> ToSet())
-        counts.append(
-            found.pipeline
-            | "Tables" >> beam.Create(sorted(self.tables.items()), reshuffle=False)
-            | "Files" >> beam.FlatMapTuple(_files)
-            | "SpreadFiles" >> beam.Reshuffle()
-            | "Count" >> beam.FlatMap(_counted, every)
-            | "KeepCounts" >> beam.Reshuffle()  # likewise
-            | "RemoveRows" >> beam.Map(_remove_rows, every, listed)
-        )
+        if self.tables:
+            every = AsSingleton(paths | "Every" >> beam.CombineGlobally(CollectPaths()))
+            counts.append(
+                found.pipeline
+                | "Tables" >> beam.Create(sorted(self.tables.items()), reshuffle=False)
+                | "Files" >> beam.FlatMapTuple(_files)
+                | "SpreadFiles" >> beam.Reshuffle()
+                | "Count" >> beam.FlatMap(_counted, every)
+                | "KeepCounts" >> beam.Reshuffle()  # likewise
+                | "RemoveRows" >> beam.Map(_remove_rows, every, listed)
+            )
         return lists, tuple(counts) | "All" >> beam.Flatten() | "Sum" >> beam.CombinePerKey(sum)
 
 
@@ -190,6 +191,58 @@ def _remove_picture(name: str, png: str, _lists: list[Put]) -> tuple[str, int]:
     return PICTURES, 1
 
 
+class Paths(NamedTuple):
+    """Paths of clean files, in 16 bytes each.
+
+    Attributes:
+        packed: their digests, sorted.
+    """
+
+    packed: bytes = b""
+
+    def mask(self, paths: Iterable[str]) -> Any:
+        """Return which of some paths are among them: a mask of bool."""
+        mine = np.frombuffer(self.packed, _DIGEST)
+        others = np.frombuffer(b"".join(map(_digest_of, paths)), _DIGEST)
+        at = np.minimum(np.searchsorted(mine, others), max(len(mine) - 1, 0))
+        return mine[at] == others if len(mine) else np.zeros(len(others), bool)
+
+    def __bool__(self) -> bool:
+        return bool(self.packed)
+
+
+_DIGEST = np.dtype([("high", ">u8"), ("low", ">u8")])
+
+
+def _digest_of(path: str) -> bytes:
+    return blake2b(path.encode(), digest_size=_DIGEST.itemsize).digest()
+
+
+class CollectPaths(beam.CombineFn):
+    """Make `Paths` of paths."""
+
+    def create_accumulator(self) -> list[bytes]:
+        """Return nothing."""
+        return []
+
+    def add_input(self, accumulator: list[bytes], element: str) -> list[bytes]:
+        """Add one."""
+        accumulator.append(_digest_of(element))
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[list[bytes]]) -> list[bytes]:
+        """Put several together."""
+        return [it for some in accumulators for it in some]
+
+    def compact(self, accumulator: list[bytes]) -> list[bytes]:
+        """Make one element of all before they are sent elsewhere."""
+        return [b"".join(accumulator)]
+
+    def extract_output(self, accumulator: list[bytes]) -> Paths:
+        """Return the result."""
+        return Paths(np.unique(np.frombuffer(b"".join(accumulator), _DIGEST)).tobytes())
+
+
 class _File(NamedTuple):
     """A file of a table: the table's name, its place, and the file's name there."""
 
@@ -205,7 +258,7 @@ def _files(table: str, place: str) -> Iterator[_File]:
             yield _File(table, place, file)
 
 
-def _counted(file: _File, paths: Collection[str]) -> Iterator[tuple[_File, int]]:
+def _counted(file: _File, paths: Paths) -> Iterator[tuple[_File, int]]:
     """Yield a file and how many of its rows are about clean files that are removed, if any are."""
     found = open_store(file.place).read(file.name) if paths else None
     if found is not None:
@@ -214,7 +267,7 @@ def _counted(file: _File, paths: Collection[str]) -> Iterator[tuple[_File, int]]
                 yield file, number
 
 
-def _remove_rows(counted: tuple[_File, int], paths: Collection[str], _lists: list[Put]) -> tuple[str, int]:
+def _remove_rows(counted: tuple[_File, int], paths: Paths, _lists: list[Put]) -> tuple[str, int]:
     """Put a file of a table there again without these rows."""
     file, number = _File(*counted[0]), counted[1]
     store = open_store(file.place, private=file.table == CROSSWALK)
@@ -228,11 +281,11 @@ def _remove_rows(counted: tuple[_File, int], paths: Collection[str], _lists: lis
     return file.table, number
 
 
-def _goes(parquet: pq.ParquetFile, table: str, paths: Collection[str]) -> Any:
+def _goes(parquet: pq.ParquetFile, table: str, paths: Paths) -> Any:
     """Return which rows of a file are about clean files that are removed: a mask of bool."""
     columns = _columns(table)
     ids = whole_of(parquet, [it for it in columns if it in parquet.schema_arrow.names])
-    return np.array([it in paths for it in _paths_of(ids, columns)], bool)
+    return paths.mask(_paths_of(ids, columns))
 
 
 def _columns(table: str) -> tuple[str, ...]:

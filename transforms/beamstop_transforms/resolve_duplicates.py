@@ -59,7 +59,7 @@ class ResolveDuplicates(Transform):
 
 
 class _ContestableFn(beam.DoFn):
-    """Drop the millions of claims of a first run that need no resolving: nothing was skipped."""
+    """Drop the millions of claims that need no resolving: uncontested, and no earlier run had the UID."""
 
     def __init__(self, decisions: Decisions) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class _ContestableFn(beam.DoFn):
         self._decisions = self._pickled.shared()
 
     def process(self, claim: tuple[str, bool]) -> Iterator[tuple[str, bool]]:
-        if claim[1] or self._decisions.are_any():
+        if claim[1] or self._decisions.know(claim[0]):
             yield claim
 
 

@@ -97,9 +97,13 @@ class Decisions:
             return None
         return found[0] if self._decides(found[1]) else None
 
-    def are_any(self) -> bool:
-        """Say whether anything was decided at all."""
-        return len(self._index) > 0
+    def know(self, sop_instance_uid: str) -> bool:
+        """Say whether an earlier run wrote a UID, or may have.
+
+        Raises:
+            SealBrokenError: AUDIT/ledger is not what the key sealed.
+        """
+        return bool(self._index.with_uid(uid_number(sop_instance_uid)))
 
     def holders(self, sop_instance_uid: str, skipped: Bits) -> Iterator["Holder"]:
         """Yield what the ledger says of each skipped source with this UID.
