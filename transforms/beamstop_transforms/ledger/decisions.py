@@ -83,7 +83,7 @@ class Decisions:
         return self._shared.acquire(lambda: self)
 
     def holds(self, source_id: str, size: int, source_version: str) -> bool:
-        """Say whether a source is decided and has not changed since."""
+        """Return whether a source is decided and has not changed since."""
         return self.position(source_id, size, source_version) is not None
 
     def position(self, source_id: str, size: int, source_version: str) -> int | None:
@@ -98,7 +98,7 @@ class Decisions:
         return found[0] if self._decides(found[1]) else None
 
     def know(self, sop_instance_uid: str) -> bool:
-        """Say whether an earlier run wrote a UID, or may have.
+        """Return whether an earlier run wrote a UID, or may have.
 
         Raises:
             SealBrokenError: AUDIT/ledger is not what the key sealed.
@@ -132,7 +132,7 @@ class Decisions:
         return self._target.identity()
 
     def _decides(self, entry: Entry) -> bool:
-        """Say whether a row decides its source: see the class."""
+        """Return whether a row decides its source: see the class."""
         verdict = self._verdicts[entry.table]
         again = entry.outcome in (_FAILED, PRUNED) or entry.reason in _AGAIN
         if again or not verdict.is_same or (verdict.is_before_pruning and entry.reason == _DUPLICATE):
@@ -191,7 +191,7 @@ class _Verdict(NamedTuple):
 
 
 def _is_about(entry: Entry, changed: Changes) -> bool:
-    """Say whether a row may be about a subject whose line is another."""
+    """Return whether a row may be about a subject whose line is another."""
     if changed.everything or entry.outcome == _QUARANTINED or REASONS[entry.reason] in changed.reasons:
         return True
     return entry.patient > 0 and _has(changed.patients, entry.patient)

@@ -200,7 +200,7 @@ class Segment:
         return {f"{self.name}.json", *self._files}
 
     def is_whole(self) -> bool:
-        """Say whether all files are what the key sealed."""
+        """Return whether all files are what the key sealed."""
         digests = ahead(self._shelf.digest, self._files, many=4)
         return all(said == digest for said, digest in zip(self._files.values(), digests, strict=True))
 

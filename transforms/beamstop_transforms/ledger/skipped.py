@@ -38,7 +38,7 @@ class Bits:
         self._bits = bits
 
     def has(self, position: int) -> bool:
-        """Say whether a position is among them."""
+        """Return whether a position is among them."""
         at = position >> 3
         return at < len(self._bits) and bool(self._bits[at] >> (position & 7) & 1)
 
