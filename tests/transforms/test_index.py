@@ -362,6 +362,6 @@ def test_bits_of_many_parts_are_one() -> None:
         collect.compact(collect.add_input(collect.create_accumulator(), packed_positions(it))) for it in parts
     ]
     skipped = collect.extract_output(collect.merge_accumulators(accumulators))
-    assert skipped.count == 6
+    assert skipped.sources == 6
     assert [it for it in range(80_000) if skipped.bits().has(it)] == [0, 3, 8, 9, 64, 70_000]
     assert not Skipped().bits().has(0)

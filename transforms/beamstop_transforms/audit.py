@@ -288,7 +288,7 @@ class _WriteRecordFn(beam.DoFn):
         removed: Mapping[str, int],
     ) -> Iterator[dict[str, Any]]:
         tally = Counter(totals)  # Beam's coder makes a plain mapping of it
-        skipped = left_out.count - tally["overturned"]
+        skipped = left_out.sources - tally["overturned"]
         if sources is None:
             sources = tally["rows"] + skipped
         if tally["rows"] != sources - skipped:

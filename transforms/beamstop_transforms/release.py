@@ -109,7 +109,7 @@ class _Verdicts:
         number = digest_number(source_id)
         if self._own.newest(number) is not None:
             return True
-        found = self._earlier.newest(number) if self._skipped.count else None
+        found = self._earlier.newest(number) if self._skipped.sources else None
         return found is not None and self._bits.has(found[0])
 
     def tell_of(self, path: str, sha256: str) -> bool:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -44,8 +44,8 @@ class Parts(NamedTuple):
 def tables_of(run: Run) -> dict[str, Table]:
     """Return the tables that a run writes rows of its sources to, by name."""
     run_id, audit = run.target.run_id, run.target.audit
-    sizes = {"together": _INSTANCES_TOGETHER, "at_most": _INSTANCES_AT_MOST}
-    tables = {_INSTANCES: Table(audit, _INSTANCES, run_id, WITH_MARKS, **sizes)}
+    instances = Table(audit, _INSTANCES, run_id, WITH_MARKS)
+    tables = {_INSTANCES: replace(instances, together=_INSTANCES_TOGETHER, at_most=_INSTANCES_AT_MOST)}
     if run.detail:
         tables[_CHANGES] = Table(audit, _CHANGES, run_id, CHANGES, at_most=_CHANGES_AT_MOST)
     if run.crosswalk is not None:

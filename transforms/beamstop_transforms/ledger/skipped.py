@@ -12,11 +12,11 @@ class Skipped(NamedTuple):
     """Which sources a run left out.
 
     Attributes:
-        count: how many.
+        sources: how many.
         packed: a bit for each position of the index that the run began with, compressed; empty for none.
     """
 
-    count: int = 0
+    sources: int = 0
     packed: bytes = b""
 
     def bits(self) -> "Bits":
