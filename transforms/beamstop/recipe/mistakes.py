@@ -13,7 +13,7 @@ from beamstop.recipe.model import KINDS_OF_ENTRIES, Recipe
 
 Location = tuple[int | str, ...]
 
-_MOST = 20  # that are told at once
+_MOST = 20  # mistakes listed at once
 _QUOTED = re.compile(r"'([^']*)'")
 _MAPPINGS, _LISTS = (("attributes",), ("insert",)), (("bouncers",), ("text", "regions"), ("text", "leave"))
 
