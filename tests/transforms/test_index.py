@@ -16,10 +16,10 @@ from beamstop.audit import INSTANCES, PRUNED_FILES
 from beamstop.identity import Identity
 from beamstop_transforms.ledger import index as indexes
 from beamstop_transforms.ledger import sorted_rows
-from beamstop_transforms.ledger.decisions import Decisions
+from beamstop_transforms.ledger.decisions import Decisions, _instances
 from beamstop_transforms.ledger.history import History, input_digests
 from beamstop_transforms.ledger.index import bring_up_to_date, broken_files, open_index
-from beamstop_transforms.ledger.numbers import digest_number, uid_number
+from beamstop_transforms.ledger.numbers import digest_number, number_of, uid_number
 from beamstop_transforms.ledger.skipped import CollectSkipped, Skipped, packed_positions
 from beamstop_transforms.ledger.sorted_rows import SealBrokenError
 from beamstop_transforms.ledger.target import Target
@@ -100,7 +100,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("beamstop_transforms.ledger.history._MOST", 7)
 
 
-def test_a_row_takes_45_bytes_and_16_for_its_uid(audit: Audit) -> None:
+def test_a_row_takes_45_bytes_16_for_its_uid_and_28_for_its_content(audit: Audit) -> None:
     audit.run("r1", [row(number, f"1.{number}") for number in range(6400)])
     (name,) = audit.update()
     sizes = {it.removeprefix(name): len(data) for it, data in audit.files.items() if "json" not in it}
@@ -110,6 +110,8 @@ def test_a_row_takes_45_bytes_and_16_for_its_uid(audit: Audit) -> None:
         "-sources-fences": blocks * 8 + 16,
         "-uids-00000": 6400 * 16 + blocks * 16,
         "-uids-fences": blocks * 8 + 16,
+        "-contents-00000": 6400 * 28 + blocks * 16,
+        "-contents-fences": blocks * 8 + 16,
     }
 
 
@@ -241,7 +243,7 @@ def spoil(path: Path, at: int = 50) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["-sources-00000", "-sources-fences", "-uids-00000", "-uids-fences", ".json"]
+    "kind", ["-sources-00000", "-sources-fences", "-uids-00000", "-contents-00000", "-uids-fences", ".json"]
 )
 @pytest.mark.parametrize("harm", ["changed", "gone", "cut"])
 def test_what_was_changed_is_found_and_made_anew(audit: Audit, kind: str, harm: str) -> None:
@@ -365,3 +367,43 @@ def test_bits_of_many_parts_are_one() -> None:
     assert skipped.sources == 6
     assert [it for it in range(80_000) if skipped.bits().has(it)] == [0, 3, 8, 9, 64, 70_000]
     assert not Skipped().bits().has(0)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_content_at_a_path_is_its_last_source_s_whatever_else_was_written_since(audit: Audit) -> None:
+    draw = random.Random(3)
+    last: dict[tuple[str, str], tuple[str, str]] = {}
+    without: dict[tuple[str, str], str] = {}
+    for number in range(12):
+        rows = [
+            row(it, f"1.{draw.randrange(20)}", output_sha256=source_id(draw.randrange(3)))
+            for it in draw.sample(range(60), 30)
+        ]
+        audit.run(f"r{number:02}", rows)
+        for it in rows:
+            last[it["output_path"], it["output_sha256"]] = it["source_id"], f"r{number:02}"
+            if number < 10:
+                without[it["output_path"], it["output_sha256"]] = it["source_id"]
+        if number % 3 == 2:
+            audit.update()
+    index = open_index(audit.target(ledger=audit.update()))
+    assert len(last) > 50
+    for (path, sha256), (source, run_id) in last.items():
+        found = index.source_of(number_of(path), digest_number(sha256))
+        assert found is not None
+        assert (found[0], index.tables[found[1]].run_id) == (digest_number(source), run_id)
+        ended = index.source_of(number_of(path), digest_number(sha256), {"r10", "r11"})
+        assert (ended is not None) == ((path, sha256) in without)
+    assert index.source_of(number_of("P/1/1/1.1.dcm"), digest_number(source_id("x"))) is None
+
+
+def test_a_row_whose_table_is_gone_since_holds_nothing(audit: Audit) -> None:
+    audit.run("r1", [row("a")])
+    ledger = audit.update()
+    bits = CollectSkipped().extract_output(CollectSkipped().add_input((0, Skipped().bits()._bits), b"\0" * 8))
+    decisions = audit.decisions(ledger)
+    assert [it.claimant.path for it in decisions.holders("1.2", bits.bits())] == ["P/1/1/1.2.dcm"]
+    (audit.folder / "instances" / "r1-00000-of-00001.parquet").unlink()
+    _instances.cache_clear()
+    assert list(decisions.holders("1.2", bits.bits())) == []
+    assert list(History(audit.target("z", ledger), [], ("A",), Skipped().bits()).leftovers()) == []

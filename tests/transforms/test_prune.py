@@ -31,7 +31,7 @@ def written(name: str, path: str, version: str = "1") -> dict[str, Any]:
         "source_version": version,
         "outcome": "written",
         "output_path": path,
-        "output_sha256": f"sha of {name}",
+        "output_sha256": source_id(f"sha of {name}"),
     }
 
 
@@ -58,7 +58,7 @@ class Audit:
             self._seal(run_id, inputs)
 
     def pruned(self, run_id: str, name: str, path: str) -> None:
-        row = {"source_id": source_id(name), "output_path": path, "output_sha256": f"sha of {name}"}
+        row = {"source_id": source_id(name), "output_path": path, "output_sha256": source_id(f"sha of {name}")}
         self._write("pruned", run_id, [row], PRUNED_FILES)
         self._seal(run_id, ("A",))
 
@@ -98,7 +98,7 @@ def test_a_source_that_is_not_found_any_more_is_gone(audit: Audit) -> None:
     audit.run("r2", ended=False)
     history = audit.history("r2", "a")
     assert history.since == {"gone": 1, "changed": 0, "judged": True}
-    assert list(history.leftovers()) == [Leftover(source_id("b"), "P/b", "sha of b", "gone")]
+    assert list(history.leftovers()) == [Leftover(source_id("b"), "P/b", source_id("sha of b"), "gone")]
 
 
 @pytest.mark.parametrize(

@@ -418,7 +418,7 @@ def test_what_somebody_did_to_the_ledger_is_found_and_the_next_run_makes_it_anew
     data = file.read_bytes()
     assert verify() == (0, NOTHING)
     file.write_bytes(bytes([data[0] ^ 1]) + data[1:])
-    assert verify() == (1, Counter(foreign_file=5))  # all of that segment
+    assert verify() == (1, Counter(foreign_file=7))  # all of that segment
     assert verify(key=None) == (0, NOTHING)  # who has no key cannot tell
     assert run(archive, more=("--incremental",)).record["counts"]["skipped"] == 3
     assert verify() == (0, NOTHING)

@@ -120,8 +120,9 @@ class Decisions:
             position, entry = self._index.newest(source) or (-1, None)
             if entry is not None and entry.uid == uid and skipped.has(position):
                 table = self._index.tables[entry.table]
-                row, claimant = _held_row(self._target.audit, table.sealed, entry.row)
-                yield Holder(row, claimant, table.run_id in self._target.recovered)
+                held = _held_row(self._target.audit, table.sealed, entry.row)
+                if held is not None:
+                    yield Holder(*held, table.run_id in self._target.recovered)
 
     @cached_property
     def _index(self) -> Index:
@@ -210,13 +211,18 @@ def _has(numbers: Any, number: int) -> bool:
     return at < len(numbers) and int(numbers[at]) == number
 
 
-def _held_row(audit: str, table: SealedTable, number: int) -> tuple[Row, Claimant]:
-    (row,) = _instances(audit, table).slice(number, 1).to_pylist()
+def _held_row(audit: str, table: SealedTable, number: int) -> tuple[Row, Claimant] | None:
+    """Return what a row says; None if its table is gone, or was changed since."""
+    rows = _instances(audit, table)
+    if rows is None:
+        return None
+    (row,) = rows.slice(number, 1).to_pylist()
     claimant = Claimant(row["source_digest"], row["output_path"], row["output_sha256"])
     return {name: row[name] for name in _OF_THE_SOURCE}, claimant
 
 
 @lru_cache(maxsize=2)  # held sources that are claimed again mostly stand in one file
-def _instances(audit: str, table: SealedTable) -> pa.Table:
+def _instances(audit: str, table: SealedTable) -> pa.Table | None:
     columns = [*_OF_THE_SOURCE, "output_path", "output_sha256"]
-    return pa.Table.from_batches(list(rows_of(audit, table, columns)))
+    batches = list(rows_of(audit, table, columns))
+    return pa.Table.from_batches(batches) if batches else None

@@ -121,8 +121,10 @@ class History:
         for number in np.unique(left["table"]):
             here = left["table"] == number
             sealed = self._index.tables[number].sealed
-            table = pa.Table.from_batches(rows_of(self.target.audit, sealed, columns))
-            rows = table.take(pa.array(left["row"][here])).to_pylist()
+            batches = list(rows_of(self.target.audit, sealed, columns))
+            if not batches:
+                continue  # gone, or changed since: nothing is removed that no sealed row names
+            rows = pa.Table.from_batches(batches).take(pa.array(left["row"][here])).to_pylist()
             for row, code in zip(rows, why[here], strict=True):
                 yield Leftover(row["source_id"], row["output_path"], row["output_sha256"], str(code))
 

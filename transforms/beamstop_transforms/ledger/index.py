@@ -9,12 +9,13 @@ ones, so that a run adds what it has done and reads little of what was there.
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from struct import Struct
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,6 +53,7 @@ _NEEDED = (
     "source_version",
     "sop_instance_uid",
     "output_path",
+    "output_sha256",
     "patient_id",
     "outcome",
     "reason",
@@ -73,7 +75,11 @@ ENTRY = np.dtype(
     ]
 )
 _FIELDS = Struct("<QQQQIIIB")
-_PAIR = np.dtype([("uid", "<u8"), ("source", "<u8")])  # every row with a UID, sorted by it
+_UID = np.dtype([("uid", "<u8"), ("source", "<u8")])  # every UID and source that has it, or had
+# Every path and content that a run wrote, and from which source: the oldest row and the newest.
+_CONTENT = np.dtype([("path", "<u8"), ("content", "<u8"), ("source", "<u8"), ("table", "<u4")])
+_OF_CONTENT = Struct("<QQQI")
+_KINDS = {"sources": ENTRY, "uids": _UID, "contents": _CONTENT}
 
 OUTCOMES = tuple(str(it) for it in Outcome)
 PRUNED = len(OUTCOMES)  # in place of an outcome: the clean file was pruned
@@ -159,8 +165,7 @@ class Segment:
         identity: of the runs' key.
         name: of the segment.
         tables: whose rows these are.
-        rows: how many entries it has.
-        pairs: how many entries with a UID.
+        rows: how many it has of each kind, by the name of that.
         files: name → digest of its files, but for its head.
     """
 
@@ -170,29 +175,24 @@ class Segment:
         identity: Identity,
         name: str,
         tables: Sequence[IndexedTable],
-        rows: int,
-        pairs: int,
+        rows: Mapping[str, int],
         files: Mapping[str, str],
     ) -> None:
-        self.name, self.tables, self._counts, self._files = name, tuple(tables), (rows, pairs), files
+        self.name, self.tables, self._counts, self._files = name, tuple(tables), rows, files
         self._shelf, self._identity = shelf, identity
+        self._opening = Lock()
+        self._opened: dict[str, SortedRows] = {}
 
     def __len__(self) -> int:
-        return self._counts[0]
+        return self._counts["sources"]
 
-    @cached_property
-    def entries(self) -> SortedRows:
-        """All of them, by source."""
-        return self._rows("sources", ENTRY, self._counts[0])
-
-    @cached_property
-    def pairs(self) -> SortedRows:
-        """UID and source of all that have a UID, by UID."""
-        return self._rows("uids", _PAIR, self._counts[1])
-
-    def _rows(self, kind: str, dtype: Any, count: int) -> SortedRows:
-        key = _key_of(self._identity, self.name, kind)
-        return SortedRows(self._shelf, f"{self.name}-{kind}", dtype, count, key)
+    def rows(self, kind: str) -> SortedRows:
+        """Return the rows of one kind."""
+        with self._opening:  # once, whichever thread is the first to ask
+            if kind not in self._opened:
+                key, name = _key_of(self._identity, self.name, kind), f"{self.name}-{kind}"
+                self._opened[kind] = SortedRows(self._shelf, name, _KINDS[kind], self._counts[kind], key)
+            return self._opened[kind]
 
     @property
     def files(self) -> set[str]:
@@ -247,7 +247,7 @@ class Index:
         """
         for segment, rows, tables in self._newest_first:
             try:
-                found = list(segment.entries.find(source))
+                found = list(segment.rows("sources").find(source))
             except SealBrokenError:
                 raise _forgotten(segment) from None
             if found:
@@ -265,10 +265,31 @@ class Index:
         found = set[int]()
         for segment in self.segments:
             try:
-                found.update(int.from_bytes(it[8:], "little") for _, it in segment.pairs.find(uid))
+                found.update(int.from_bytes(it[8:], "little") for _, it in segment.rows("uids").find(uid))
             except SealBrokenError:
                 raise _forgotten(segment) from None
         return found
+
+    def source_of(self, path: int, content: int, without: Collection[str] = ()) -> tuple[int, int] | None:
+        """Return the source from which a run wrote a content at a path last, and the number of the table.
+
+        Args:
+            path: the number of the path.
+            content: that of the SHA-256.
+            without: runs that do not count.
+
+        Raises:
+            SealBrokenError: a segment is not what the key sealed.
+        """
+        for segment, _, tables in self._newest_first:
+            try:
+                found = [_OF_CONTENT.unpack(it) for _, it in segment.rows("contents").find(path)]
+            except SealBrokenError:
+                raise _forgotten(segment) from None
+            for _, other, source, table in reversed(found):
+                if other == content and segment.tables[table].run_id not in without:
+                    return source, tables + table
+        return None
 
     def slices(self) -> Iterator[tuple[Any, Any]]:
         """Yield all entries, some sources at a time: positions and entries, by source, the oldest first.
@@ -280,7 +301,7 @@ class Index:
             positions, parts = [np.empty(0, np.int64)], [np.empty(0, ENTRY)]
             for segment, rows, tables in reversed(self._newest_first):
                 try:
-                    begin, entries = segment.entries.between(low, high)
+                    begin, entries = segment.rows("sources").between(low, high)
                 except SealBrokenError:
                     raise _forgotten(segment) from None
                 entries = entries.copy()
@@ -365,7 +386,7 @@ def broken_files(audit: str, identity: Identity | None) -> Iterator[str]:
 
 
 _HEAD = re.compile(r"[0-9a-f]{32}\.json")
-_FILE = re.compile(r"[0-9a-f]{32}(?:\.json|-(?:sources|uids)-(?:\d{5}|fences))\Z")
+_FILE = re.compile(r"[0-9a-f]{32}(?:\.json|-(?:sources|uids|contents)-(?:\d{5}|fences))\Z")
 
 
 def _made(audit: str, identity: Identity, tables: Sequence[SealedTable]) -> list[Segment]:
@@ -402,7 +423,7 @@ def _opened(shelf: Shelf, identity: Identity, name: str) -> Segment | None:
         tables = [IndexedTable(*it) for it in head["tables"]]
         if head["mac"] != _head_mac(identity, name, head) or name != _name_of(identity, tables) or not tables:
             return None
-        return Segment(shelf, identity, name, tables, head["rows"], head["pairs"], head["files"])
+        return Segment(shelf, identity, name, tables, head["rows"], head["files"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
@@ -412,7 +433,7 @@ def _name_of(identity: Identity, tables: Sequence[IndexedTable]) -> str:
 
 
 def _head_mac(identity: Identity, name: str, head: Any) -> str:
-    said = json.dumps({it: head[it] for it in ("tables", "rows", "pairs", "files")})
+    said = json.dumps({it: head[it] for it in ("tables", "rows", "files")})
     return identity.digest("ledger-head", name, said).hex()
 
 
@@ -420,17 +441,25 @@ def _key_of(identity: Identity, name: str, kind: str) -> bytes:
     return identity.digest("ledger-rows", name, kind)
 
 
+class _Read(NamedTuple):
+    """What was read of a table: itself, its rows as ENTRY, and contents of files as _CONTENT."""
+
+    table: IndexedTable
+    entries: Any
+    contents: Any
+
+
 def _built(audit: str, shelf: Shelf, identity: Identity, tables: Sequence[SealedTable]) -> Iterator[Segment]:
     """Yield segments of tables, as many tables in one as can be sorted in memory."""
-    waiting: list[tuple[IndexedTable, Any]] = []
+    waiting: list[_Read] = []
     rows = 0
 
-    def read(table: SealedTable) -> tuple[IndexedTable, Any]:
-        return _entries_of(audit, table, identity)
+    def read(table: SealedTable) -> _Read:
+        return _read(audit, table, identity)
 
     for found in ahead(read, tables, many=4):
         waiting.append(found)
-        rows += len(found[1])
+        rows += len(found.entries)
         if rows >= _AT_ONCE:
             yield _sorted_segment(shelf, identity, waiting)
             waiting, rows = [], 0
@@ -438,42 +467,63 @@ def _built(audit: str, shelf: Shelf, identity: Identity, tables: Sequence[Sealed
         yield _sorted_segment(shelf, identity, waiting)
 
 
-def _sorted_segment(shelf: Shelf, identity: Identity, found: list[tuple[IndexedTable, Any]]) -> Segment:
-    for number, (_, entries) in enumerate(found):
-        entries["table"] = number
-    every = np.concatenate([entries for _, entries in found])
-    pairs = np.empty(np.count_nonzero(every["uid"]), _PAIR)
-    pairs["uid"], pairs["source"] = (every[it][every["uid"] > 0] for it in ("uid", "source"))
-    every = every[np.argsort(every["source"], kind="stable")]
-    return _put(shelf, identity, [it for it, _ in found], [_compacted(every)], [_distinct(pairs)])
+def _sorted_segment(shelf: Shelf, identity: Identity, read: list[_Read]) -> Segment:
+    for number, it in enumerate(read):
+        it.entries["table"] = it.contents["table"] = number
+    entries = np.concatenate([it.entries for it in read])
+    has_uid = entries["uid"] > 0
+    uids = np.empty(int(has_uid.sum()), _UID)
+    for name in ("uid", "source"):
+        uids[name] = entries[name][has_uid]
+    rows = {
+        "sources": [_compacted(entries[np.argsort(entries["source"], kind="stable")])],
+        "uids": [_distinct(uids)],
+        "contents": [_oldest_and_newest(np.concatenate([it.contents for it in read]))],
+    }
+    return _put(shelf, identity, [it.table for it in read], rows)
 
 
 def _merged(shelf: Shelf, identity: Identity, segments: Sequence[Segment]) -> Segment:
     index = Index(tuple(segments))
-    entries = (_compacted(it) for _, it in index.slices())
-    return _put(shelf, identity, index.tables, entries, _pairs_of(segments))
+    rows = {
+        "sources": (_compacted(it) for _, it in index.slices()),
+        "uids": map(_distinct, _together(segments, "uids")),
+        "contents": map(_oldest_and_newest, _together(segments, "contents")),
+    }
+    return _put(shelf, identity, index.tables, rows)
 
 
-def _pairs_of(segments: Sequence[Segment]) -> Iterator[Any]:
-    for low, high in _ranges(sum(len(it.pairs) for it in segments)):
-        yield _distinct(np.concatenate([it.pairs.between(low, high)[1] for it in segments]))
+def _together(segments: Sequence[Segment], kind: str) -> Iterator[Any]:
+    """Yield the rows of one kind of all segments, some numbers at a time, the oldest first."""
+    many = [it.rows(kind) for it in segments]
+    for low, high in _ranges(sum(map(len, many))):
+        parts, before = [], 0
+        for segment, rows in zip(segments, many, strict=True):
+            part = rows.between(low, high)[1].copy()
+            if "table" in part.dtype.names:
+                part["table"] += before
+            before += len(segment.tables)
+            parts.append(part)
+        yield np.concatenate(parts)
 
 
 def _put(
-    shelf: Shelf, identity: Identity, tables: Sequence[IndexedTable], entries: Any, pairs: Any
+    shelf: Shelf,
+    identity: Identity,
+    tables: Sequence[IndexedTable],
+    rows: Mapping[str, Iterable[Any]],
 ) -> Segment:
     """Write a segment, its head last."""
     name = _name_of(identity, tables)
-    key = _key_of(identity, name, "sources")
-    rows, files = write_sorted(shelf, f"{name}-sources", ENTRY, entries, key)
-    key = _key_of(identity, name, "uids")
-    number, more = write_sorted(shelf, f"{name}-uids", _PAIR, pairs, key)
-    files |= more
-    said = [list(it) for it in tables]
-    head: dict[str, Any] = {"tables": said, "rows": rows, "pairs": number, "files": files}
+    counts, files = dict[str, int](), dict[str, str]()
+    for kind, parts in rows.items():
+        key = _key_of(identity, name, kind)
+        counts[kind], more = write_sorted(shelf, f"{name}-{kind}", _KINDS[kind], parts, key)
+        files |= more
+    head: dict[str, Any] = {"tables": [list(it) for it in tables], "rows": counts, "files": files}
     head["mac"] = _head_mac(identity, name, head)
     shelf.write(f"{name}.json", json.dumps(head).encode())
-    return Segment(shelf, identity, name, tables, rows, number, files)
+    return Segment(shelf, identity, name, tables, counts, files)
 
 
 def _ranges(count: int) -> Iterator[tuple[int, int]]:
@@ -483,13 +533,23 @@ def _ranges(count: int) -> Iterator[tuple[int, int]]:
         yield _END * at // many, _END * (at + 1) // many
 
 
-def _distinct(pairs: Any) -> Any:
-    ordered = pairs[np.lexsort((pairs["source"], pairs["uid"]))]
-    is_new = np.ones(len(ordered), bool)
-    is_new[1:] = (ordered["uid"][1:] != ordered["uid"][:-1]) | (
-        ordered["source"][1:] != ordered["source"][:-1]
-    )
-    return ordered[is_new]
+def _distinct(uids: Any) -> Any:
+    ordered = uids[np.lexsort((uids["source"], uids["uid"]))]
+    return ordered[_are_first(ordered, "uid", "source")]
+
+
+def _oldest_and_newest(contents: Any) -> Any:
+    ordered = contents[np.lexsort((contents["content"], contents["path"]))]  # stable: the oldest comes first
+    are_first = _are_first(ordered, "path", "content")
+    are_last = np.append(are_first[1:], True)[: len(ordered)]
+    return ordered[are_first | are_last]
+
+
+def _are_first(ordered: Any, *names: str) -> Any:
+    """Return which rows differ from the one before them: a mask of bool."""
+    differ = np.ones(len(ordered), bool)
+    differ[1:] = np.logical_or.reduce([ordered[it][1:] != ordered[it][:-1] for it in names])
+    return differ
 
 
 def _compacted(entries: Any) -> Any:
@@ -510,9 +570,9 @@ def _compacted(entries: Any) -> Any:
     return entries[is_newest | has_last]
 
 
-def _entries_of(audit: str, table: SealedTable, identity: Identity) -> tuple[IndexedTable, Any]:
+def _read(audit: str, table: SealedTable, identity: Identity) -> _Read:
     """Return a table and its rows; none of one that is gone, or not what the record says."""
-    parts, begin = [np.empty(0, ENTRY)], 0
+    parts, contents, begin = [np.empty(0, ENTRY)], [np.empty(0, _CONTENT)], 0
     makers = Counter[tuple[str | None, str | None]]()
     columns = _PRUNED_NEEDED if table.is_pruned else list(_NEEDED)
     for batch in (small for it in rows_of(audit, table, columns) for small in _small(it)):
@@ -526,9 +586,19 @@ def _entries_of(audit: str, table: SealedTable, identity: Identity) -> tuple[Ind
         else:
             _add_verdicts(entries, batch, identity)
             makers.update(_makers_in(batch))
+            contents.append(_contents_of(entries, batch))
         parts.append(entries)
     recipe, version = next(iter(makers)) if len(makers) == 1 else (None, None)
-    return IndexedTable(*table, recipe, version), np.concatenate(parts)
+    return _Read(IndexedTable(*table, recipe, version), np.concatenate(parts), np.concatenate(contents))
+
+
+def _contents_of(entries: Any, batch: Any) -> Any:
+    is_written = batch["output_path"].is_valid()
+    written = entries[is_written.to_numpy(zero_copy_only=False)]
+    contents = np.zeros(len(written), _CONTENT)
+    contents["path"], contents["source"] = written["path"], written["source"]
+    contents["content"] = digest_numbers(batch["output_sha256"].filter(is_written))
+    return contents
 
 
 def _small(batch: Any) -> Iterator[Any]:
