@@ -116,6 +116,7 @@ def target_of_job(job: Job) -> Target:
         job.recovered,
         job.output_keeps,
         job.ledger,
+        job.left_open,
     )
 
 

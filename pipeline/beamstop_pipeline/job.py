@@ -64,7 +64,7 @@ class Job:
         suspects: source_id → reason of the sources that broke an earlier run.
         careful: source_ids that remote workers were processing when they died: see `Attempts`.
         recovered: see `recovered_runs`.
-        ledger: see `Target`.
+        ledger, left_open: see `Target`.
         lines: of the table of subjects and of the lists of bouncers; empty without either.
         subjects: the table, once it is staged for workers.
         output_keeps: OUTPUT is in a bucket in which nothing can be replaced or removed.
@@ -98,6 +98,7 @@ class Job:
     careful: frozenset[str] = field(default=frozenset(), repr=False)
     recovered: tuple[str, ...] = ()
     ledger: tuple[str, ...] | None = None
+    left_open: tuple[int, tuple[str, ...]] | None = None
     lines: tuple[Line, ...] = field(default=(), repr=False)
     subjects: StagedSubjects | None = None
     output_keeps: bool = False

@@ -58,7 +58,11 @@ class Audit:
             self._seal(run_id, inputs)
 
     def pruned(self, run_id: str, name: str, path: str) -> None:
-        row = {"source_id": source_id(name), "output_path": path, "output_sha256": source_id(f"sha of {name}")}
+        row = {
+            "source_id": source_id(name),
+            "output_path": path,
+            "output_sha256": source_id(f"sha of {name}"),
+        }
         self._write("pruned", run_id, [row], PRUNED_FILES)
         self._seal(run_id, ("A",))
 

@@ -343,6 +343,7 @@ def _conclude(job: Any, quiet: bool) -> Any:
     from beamstop_pipeline.graph import run_of_job, target_of_job
     from beamstop_transforms.conclude import conclude
     from beamstop_transforms.ledger.index import bring_up_to_date
+    from beamstop_transforms.ledger.left_open import put_left_open
     from beamstop_transforms.ledger.sealed import recovered_runs
 
     target = target_of_job(job)
@@ -350,8 +351,12 @@ def _conclude(job: Any, quiet: bool) -> Any:
         if not quiet:
             typer.echo(f"run {run_id} broke; its {rows} finished sources count", err=True)
     identity = target.identity()
-    ledger = bring_up_to_date(job.audit, identity)
-    return replace(job, recovered=recovered_runs(job.audit, identity), ledger=ledger)
+    return replace(
+        job,
+        recovered=recovered_runs(job.audit, identity),
+        ledger=bring_up_to_date(job.audit, identity),
+        left_open=put_left_open(target),
+    )
 
 
 def _beam_options(context: typer.Context, streaming: bool) -> Any:

@@ -20,11 +20,12 @@ from beamstop_transforms.ledger.index import (
     open_index,
     state_of,
 )
+from beamstop_transforms.ledger.left_open import LeftOpen
 from beamstop_transforms.ledger.numbers import digest_number, uid_number
 from beamstop_transforms.ledger.sealed import SealedTable, rows_of
 from beamstop_transforms.ledger.skipped import Bits
 from beamstop_transforms.ledger.subjects import Changes, changes
-from beamstop_transforms.ledger.target import Target, open_claims
+from beamstop_transforms.ledger.target import Target
 
 # What a row says of the source itself, whatever became of it.
 _OF_THE_SOURCE = ("source_id", "source_digest", "source_size", "source_version", "sop_class_uid", "modality")
@@ -138,7 +139,8 @@ class Decisions:
         again = entry.outcome in (_FAILED, PRUNED) or entry.reason in _AGAIN
         if again or not verdict.is_same or (verdict.is_before_pruning and entry.reason == _DUPLICATE):
             return False
-        if entry.uid and any(_has(self._left_open[it], entry.uid) for it in verdict.rivals):
+        # A run's claims are no news to its own rows: those that others contested are not among them.
+        if entry.uid and any(it != verdict.run_id for it in self._left_open.by(entry.uid)):
             return False
         return verdict.changed is None or not _is_about(entry, verdict.changed)
 
@@ -153,17 +155,14 @@ class Decisions:
                 (it.recipe_digest, it.beamstop_version) == made,
                 number < pruned,
                 self._changes[it.subjects],
-                # A run's claims are no news to its own rows: those that others contested are not among them.
-                tuple(run_id for run_id in self._left_open if run_id != it.run_id),
+                it.run_id,
             )
             for number, it in enumerate(tables)
         ]
 
     @cached_property
-    def _left_open(self) -> dict[str, Any]:
-        """Sorted numbers of the UIDs that each run which died may have written."""
-        found = open_claims(self._target).left_open()
-        return {run_id: _sorted_uids(keys) for run_id, keys in found.items() if keys}
+    def _left_open(self) -> LeftOpen:
+        return LeftOpen(self._target)
 
     @cached_property
     def _changes(self) -> dict[str | None, Changes | None]:
@@ -182,13 +181,13 @@ class _Verdict(NamedTuple):
         is_same: recipe and version are those of the run that asks.
         is_before_pruning: something was pruned later.
         changed: what the table of subjects changes about them.
-        rivals: runs that died and may have written what a row tells of.
+        run_id: of the run that wrote it.
     """
 
     is_same: bool
     is_before_pruning: bool
     changed: Changes | None
-    rivals: tuple[str, ...]
+    run_id: str
 
 
 def _is_about(entry: Entry, changed: Changes) -> bool:
@@ -200,10 +199,6 @@ def _is_about(entry: Entry, changed: Changes) -> bool:
 
 def _lower_halves(changed: Changes) -> Any:
     return np.unique(changed.patients.astype(np.uint32)).astype(np.uint64)
-
-
-def _sorted_uids(keys: frozenset[bytes]) -> Any:
-    return np.sort(np.fromiter((int.from_bytes(it[:8], "big") for it in keys), np.uint64, len(keys)))
 
 
 def _has(numbers: Any, number: int) -> bool:

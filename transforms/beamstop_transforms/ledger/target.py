@@ -48,6 +48,7 @@ class Target:
         recovered: see `recovered_runs`.
         keeps: OUTPUT is a store in which nothing can be replaced or removed; then the first wins, too.
         ledger: the segments of AUDIT/ledger when the run began; None to look when it is asked.
+        left_open: what `put_left_open` returned; None to list claims when it is asked.
     """
 
     output: str
@@ -58,6 +59,7 @@ class Target:
     recovered: tuple[str, ...] = ()
     keeps: bool = False
     ledger: tuple[str, ...] | None = None
+    left_open: tuple[int, tuple[str, ...]] | None = None
 
     @property
     def workspace(self) -> str:

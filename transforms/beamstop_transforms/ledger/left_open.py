@@ -1,0 +1,85 @@
+"""Left open: the UIDs that runs which died may have written, listed once and looked up on disk."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from beamstop.identity import Identity
+from beamstop_transforms.ledger.claims import CLAIMS
+from beamstop_transforms.ledger.sorted_rows import Shelf, SortedRows, write_sorted
+from beamstop_transforms.ledger.target import Target
+from beamstop_transforms.stores import PARTIAL, Store, open_store
+from beamstop_transforms.stores.ahead import ahead
+
+_ROW = np.dtype([("uid", "<u8"), ("run", "<u2")])  # the number of the UID, and which of the runs
+_FOLDER, _NAME = "left-open", "uids"
+_MOST = 1 << 16  # runs
+
+
+def put_left_open(target: Target) -> tuple[int, tuple[str, ...]]:
+    """List the claims of runs that died, part by part, into AUDIT/.partial; return how many, and the runs.
+
+    Args:
+        target: of the run that asks.
+    """
+    store = open_store(target.workspace)
+    runs = _dead_runs(store, target.run_id)[:_MOST]
+    parts = sorted({part for run_id in runs for part in store.folders(_claims_of(run_id))})
+
+    def listed(part: str) -> Any:
+        """Return the claims of all runs in a part, which begins their UIDs' digests."""
+        rows = [
+            (int(name.rpartition("/")[2][:16], 16), number)
+            for number, run_id in enumerate(runs)
+            for name in store.names(f"{_claims_of(run_id)}/{part}")
+        ]
+        return np.sort(np.array(rows, _ROW), order=("uid", "run"))
+
+    key = _key(target.identity(), target.run_id)
+    count, _ = write_sorted(_shelf(target), _NAME, _ROW, ahead(listed, parts), key)
+    return count, tuple(runs)
+
+
+class LeftOpen:
+    """The UIDs that runs which died may have written.
+
+    Args:
+        target: of the run that asks; what `put_left_open` returned for it is in it, or it is called now.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._count, self.runs = target.left_open or put_left_open(target)
+
+    def by(self, uid: int) -> Iterator[str]:
+        """Yield the runs that may have written a UID, by its number.
+
+        Raises:
+            SealBrokenError: what was listed is gone, or was changed.
+        """
+        for _, row in self._rows.find(uid) if self._count else ():
+            yield self.runs[int.from_bytes(row[8:], "little")]
+
+    @cached_property
+    def _rows(self) -> SortedRows:
+        key = _key(self._target.identity(), self._target.run_id)
+        return SortedRows(_shelf(self._target), _NAME, _ROW, self._count, key)
+
+
+def _shelf(target: Target) -> Shelf:
+    return Shelf(target.audit, f"{PARTIAL}/{target.run_id}/{_FOLDER}")
+
+
+def _key(identity: Identity, run_id: str) -> bytes:
+    return identity.digest("left-open", run_id)
+
+
+def _dead_runs(store: Store, run_id: str) -> list[str]:
+    others = (it for it in store.folders(PARTIAL) if it != run_id)
+    return [it for it in others if CLAIMS in store.folders(f"{PARTIAL}/{it}")]
+
+
+def _claims_of(run_id: str) -> str:
+    return f"{PARTIAL}/{run_id}/{CLAIMS}"
