@@ -457,7 +457,7 @@ def _built(audit: str, shelf: Shelf, identity: Identity, tables: Sequence[Sealed
     def read(table: SealedTable) -> _Read:
         return _read(audit, table, identity)
 
-    for found in ahead(read, tables, many=4):
+    for found in ahead(read, tables, many=2):
         waiting.append(found)
         rows += len(found.entries)
         if rows >= _AT_ONCE:
