@@ -1,13 +1,38 @@
 """What a series of slices shows of a face, and where it is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal
+from importlib.util import find_spec
+from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from beamstop.dicom.elements import MALFORMED
+from beamstop.dicom.pydicom_guards import guarded
+from beamstop.dicom.views import view_of
+from beamstop.errors import DeidError, PixelError
+from beamstop.faces.cut import Cut, cut_of
+from beamstop.faces.head import Fit, Finer, Pose, find_head, template
+from beamstop.faces.headers import Kind, Region, face_header
+from beamstop.faces.outline import Modality, Outline, outline_of, threshold_of
+from beamstop.faces.slices import NoPlaceError, Slice, Stack, slices_of, stacks_of
+from beamstop.faces.volume import Grid, Volume, volume_of
+from beamstop.pixels.frame import Frames
+from beamstop.pixels.frames import open_frames
+
 Action = Literal["remove", "reject", "tell"]
+FACE_MAY_SHOW = "face_may_show"
+
+_COARSE, _FINE = 4.0, 2.0  # mm
+_AROUND = 40.0  # mm of a volume around the template
+_LONGEST_GAP = 15.0  # mm between slices: more than half of a nose
+_SHORTEST = 40.0  # mm from the first slice to the last: less is no volume
+_FEWEST = 4  # slices
+_IN_FRONT = 30.0  # mm that lie in the grid beyond the volume
+_AIR = {"CT": -1000.0, "MR": 0.0, "PT": 0.0}
 
 
 class Verdict(Enum):
@@ -41,6 +66,190 @@ class FaceFinding:
     reason: str = ""
 
 
+_NO_FACE = FaceFinding(Verdict.NONE)
+_LEFT = FaceFinding(Verdict.LEFT)
+_REFUSED = FaceFinding(Verdict.REFUSE, reason=FACE_MAY_SHOW)
+
+
+@guarded()
 def look_at_series(datasets: Sequence[Dataset], action: Action) -> list[FaceFinding]:
-    """Return a finding for each instance of a series, in their order."""
-    return [FaceFinding(Verdict.REFUSE, reason="face_may_show") for _ in datasets]
+    """Look for a face in all instances of a series together.
+
+    Frames are laid into the patient by their own positions and orientations: gaps, copies of a place, a tilted
+    gantry, echoes, times and several orientations need no order of their own. A head is looked for in each
+    stack of frames that makes a volume; the others take the cut of the best one, being in the same frame of
+    reference. What cannot be laid there, and may show a face, is refused.
+
+    Args:
+        datasets: instances of one series in one frame of reference, with pixels. They stay as they are.
+        action: of the recipe; without `remove` nothing is cut.
+
+    Returns:
+        a finding for each, in their order.
+
+    Raises:
+        DeidError: scipy is not installed.
+        PixelError: a frame cannot be decoded.
+    """
+    if not find_spec("scipy"):
+        raise DeidError("scipy is not installed, which finding faces needs: pip install 'beamstop[faces]'")
+    return _Series(datasets, action).findings()
+
+
+@dataclass
+class _Found:
+    """A stack, and the head in it: None where it is like no head, or is no volume."""
+
+    stack: Stack
+    is_volume: bool
+    is_empty: bool = False
+    is_head: bool = False
+    is_not_head: bool = False
+    fit: Fit | None = None
+    cut: Cut | None = None
+
+
+@dataclass
+class _Series:
+    datasets: Sequence[Dataset]
+    action: Action
+    _open: tuple[int, Frames | None] = field(default=(-1, None))
+
+    def findings(self) -> list[FaceFinding]:
+        slices: list[Slice] = []
+        placed: list[bool] = []
+        for number, dataset in enumerate(self.datasets):
+            try:
+                slices += slices_of(number, dataset)
+                placed.append(True)
+            except NoPlaceError:
+                placed.append(False)
+        found = [self._look(stack) for stack in stacks_of(slices)]
+        heads = [it for it in found if it.is_head]
+        if not heads:
+            shows_none = bool(found) and all(placed) and all(it.is_empty or it.is_not_head for it in found)
+            if shows_none:
+                return [_NO_FACE] * len(self.datasets)
+            return [self._refused] * len(self.datasets)
+        if self.action != "remove":
+            return [_LEFT] * len(self.datasets)
+        best = max(heads, key=lambda it: it.fit.close * it.fit.seen if it.fit else 0.0)
+        masks: list[dict[int, bytes]] = [{} for _ in self.datasets]
+        for one in found:
+            cut = one.cut or best.cut
+            for piece in one.stack.slices:
+                mask = cut.mask(piece) if cut else None
+                if mask is not None:
+                    masks[piece.instance][piece.frame] = np.packbits(mask).tobytes()
+        return [
+            self._removed(number, masks[number]) if is_placed else _REFUSED
+            for number, is_placed in enumerate(placed)
+        ]
+
+    @property
+    def _refused(self) -> FaceFinding:
+        return _REFUSED if self.action == "remove" else _LEFT
+
+    def _removed(self, number: int, masks: dict[int, bytes]) -> FaceFinding:
+        if not masks:
+            return _NO_FACE
+        dataset = view_of(self.datasets[number])
+        count = max(*masks, int(dataset.get("NumberOfFrames") or 1) - 1) + 1
+        fill = self._fill(number, dataset)
+        if fill is None:
+            return _REFUSED
+        return FaceFinding(Verdict.REMOVE, tuple(masks.get(it) for it in range(count)), fill)
+
+    def _fill(self, number: int, dataset: Dataset) -> int | None:
+        """Return the stored value of air; None where the frames of an instance do not agree on it."""
+        modality = self._modality(number)
+        values = set()
+        for piece in slices_of(number, dataset):
+            if not piece.slope:
+                return None
+            values.add(round((_AIR[modality] - piece.intercept) / piece.slope))
+        return _storable(values.pop(), dataset) if len(values) == 1 else None
+
+    def _look(self, stack: Stack) -> _Found:
+        if len(stack.places) < _FEWEST or stack.span < _SHORTEST or stack.gap > _LONGEST_GAP:
+            return _Found(stack, is_volume=False)
+        volume = volume_of(stack, self._values)
+        first = stack.places[0][0].instance
+        modality = self._modality(first)
+        threshold = threshold_of(volume, modality)
+        low, high = volume.box()
+        grid = Grid.around(low, high, _COARSE)
+        coarse = outline_of(volume, grid, modality, threshold)
+        if coarse is None:
+            return _Found(stack, is_volume=True, is_empty=True)
+        fit = find_head(coarse, _Around(volume, modality, threshold))
+        region = face_header(self.datasets[first]).region
+        found = _Found(stack, is_volume=True, fit=fit)
+        found.is_head = fit is not None and _is_head(fit, region)
+        found.is_not_head = not found.is_head and _is_not_head(fit, coarse, region)
+        if found.is_head and fit is not None and self.action == "remove":
+            around = _Around(volume, modality, threshold)(fit.pose)
+            found.cut = cut_of(fit, around) if around else None
+        return found
+
+    def _modality(self, number: int) -> Modality:
+        header = face_header(self.datasets[number])
+        if header.kind is Kind.VOLUME and header.modality in ("CT", "MR", "PT"):
+            return header.modality  # type: ignore[return-value]
+        return "MR"
+
+    def _values(self, piece: Slice) -> NDArray[Any]:
+        """Return the real values of a frame."""
+        number, frames = self._open
+        if number != piece.instance:
+            frames = open_frames(self.datasets[piece.instance])
+            self._open = piece.instance, frames
+        if frames is None or frames.layout.samples != 1:
+            raise PixelError("pixels_undecodable", "PixelData")
+        values = frames.decode(piece.frame).values()
+        real: NDArray[Any] = values * np.float32(piece.slope) + np.float32(piece.intercept)
+        return real
+
+
+class _Around(Finer):
+    """Outlines of a volume around a pose, in fine steps."""
+
+    def __init__(self, volume: Volume, modality: Modality, threshold: float) -> None:
+        self._volume, self._modality, self._threshold = volume, modality, threshold
+
+    def __call__(self, pose: Pose) -> Outline | None:
+        head = template().grid
+        ends = np.array(head.low), np.array(head.low) + head.step * (np.array(head.shape) - 1)
+        corners = np.array([[ends[(it >> axis) & 1][axis] for axis in range(3)] for it in range(8)])
+        placed = pose.placed(corners)
+        low, high = self._volume.box()
+        start = np.maximum(placed.min(axis=0) - _AROUND, low)
+        end = np.minimum(placed.max(axis=0) + _AROUND, high)
+        if np.any(end - start < _FINE * 4):
+            return None
+        return outline_of(self._volume, Grid.around(start, end, _FINE), self._modality, self._threshold)
+
+
+def _is_head(fit: Fit, region: Region) -> bool:
+    return fit.close >= 0.6 and fit.seen >= 0.3
+
+
+def _is_not_head(fit: Fit | None, coarse: Outline, region: Region) -> bool:
+    return False
+
+
+def _storable(value: int, dataset: Dataset) -> int:
+    """Return the nearest value that pixels can have and that is no padding (PS3.3 C.7.5.1.1.2)."""
+    stored = int(dataset.BitsStored)
+    signed = int(dataset.get("PixelRepresentation") or 0) == 1
+    low, high = (-(1 << (stored - 1)), (1 << (stored - 1)) - 1) if signed else (0, (1 << stored) - 1)
+    value = min(max(value, low), high)
+    try:
+        padding = int(dataset.get("PixelPaddingValue"))
+        limit = int(dataset.get("PixelPaddingRangeLimit", padding))
+    except MALFORMED:
+        return value
+    first, last = sorted((padding, limit))
+    if not first <= value <= last:
+        return value
+    return last + 1 if last + 1 <= high else max(first - 1, low)

@@ -1,0 +1,308 @@
+"""Finding a head: the skin of a template laid onto the outline of a body."""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import as_file, files
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beamstop.dicom.deadline import check_time
+from beamstop.faces.outline import Outline
+from beamstop.faces.volume import Floats, Grid, Mask
+
+Points = NDArray[np.float64]
+
+_POINTS = 2400  # of the template's skin
+_LOWEST = -110.0  # mm: below, the template ends
+VERTEX = 83.0  # mm from the template's origin up
+_FACE = (-15.0, -60.0)  # mm: the face is below the one and in front of the other
+_FAR = 20.0  # mm: further from the skin is no worse
+_CLOSE = 5.0  # mm: what lies on the skin
+_ROUNDS_COARSE, _ROUNDS_FINE = 12, 25
+_KEPT = 3  # starts that are looked at closely
+_PRIOR = np.array([np.inf, np.inf, np.inf, 0.30, 0.25, 0.25, 0.10, 0.10, 0.10])
+_MOST = 1.45, 0.62  # times the template's size: the largest head, a newborn's
+_UNITS = np.array([64.0] * 3 + [16384.0] * 6)
+
+
+class Template(NamedTuple):
+    """The template: points of the skin with what they are, and where the brain is."""
+
+    points: Points
+    is_face: Mask
+    grid: Grid
+    skin: Floats
+    brain: Floats
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How the template lies in the patient.
+
+    Attributes:
+        values: shift in mm (3), turns about x, y and z in radians (3), logarithms of the sizes (3).
+    """
+
+    values: tuple[float, ...]
+
+    def placed(self, points: Points) -> Points:
+        """Return points of the template in the patient."""
+        turn = _turn(np.array(self.values))
+        sized = points * np.exp(np.array(self.values[6:9]))
+        return _product(sized, turn) + np.array(self.values[:3])
+
+    def template_of(self, x: Points, y: Points, z: Points) -> tuple[Points, Points, Points]:
+        """Return where points of the patient lie in the template."""
+        turn, sizes = _turn(np.array(self.values)), np.exp(np.array(self.values[6:9]))
+        dx, dy, dz = x - self.values[0], y - self.values[1], z - self.values[2]
+        turned = [dx * turn[0, it] + dy * turn[1, it] + dz * turn[2, it] for it in range(3)]
+        return turned[0] / sizes[0], turned[1] / sizes[1], turned[2] / sizes[2]
+
+    @property
+    def size(self) -> float:
+        """Millimetres of the patient to one of the template."""
+        return float(np.exp(sum(self.values[6:9]) / 3))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well the template fits.
+
+    Attributes:
+        pose: how it lies.
+        seen: share of the template's skin that lies in the volume.
+        close: share of that which lies on skin.
+        face_seen, face_close: the same of the face alone.
+        buried: share of the seen skin that lies deep in the body: no head does that.
+    """
+
+    pose: Pose
+    seen: float
+    close: float
+    face_seen: float
+    face_close: float
+    buried: float
+
+
+@cache
+def template() -> Template:
+    """Return the template: its skin and its brain as signed distances."""
+    from scipy import ndimage
+
+    with as_file(files("beamstop") / "data" / "head.npz") as path, np.load(path) as stored:
+        shape = tuple(int(it) for it in stored["shape"])
+        count = int(np.prod(shape))
+        head, brain = (np.unpackbits(stored[it], count=count).reshape(shape) > 0 for it in ("head", "brain"))
+        low, step = stored["low"], float(stored["step"])
+    grid = Grid((float(low[0]), float(low[1]), float(low[2])), (shape[0], shape[1], shape[2]), step)
+    edge = head & ~ndimage.binary_erosion(head, border_value=1)
+    points = np.argwhere(edge) * step + low
+    points = points[points[:, 2] > _LOWEST]
+    points = points[np.linspace(0, len(points) - 1, _POINTS).astype(int)]
+    is_face = (points[:, 2] < _FACE[0]) & (points[:, 1] < _FACE[1])
+    return Template(points, is_face, grid, _signed(head, step), _signed(brain, step))
+
+
+def _signed(mask: Mask, step: float) -> Floats:
+    from scipy import ndimage
+
+    away = ndimage.distance_transform_edt(~mask) - ndimage.distance_transform_edt(mask)
+    return (np.where(away > 0, away - 0.5, away + 0.5) * step).astype(np.float32)
+
+
+def find_head(coarse: Outline, fine_outline: "Finer", upright: tuple[Points, ...] | None = None) -> Fit | None:
+    """Return where a head fits best; None where nothing is like one.
+
+    Args:
+        coarse: outline of all of the volume, in steps of 4 mm.
+        fine_outline: gives the outline around a place, in steps of 2 mm.
+        upright: starts; None for those of `_starts`.
+    """
+    skin = template()
+    starts = upright if upright is not None else _starts(coarse)
+    subset = skin.points[::3]
+    tried = []
+    for start in starts:
+        check_time()
+        values, cost = _settle(start, subset, coarse, _ROUNDS_COARSE)
+        tried.append((cost, tuple(values)))
+    tried.sort()
+    best: tuple[float, Fit] | None = None
+    for _, values in tried[:_KEPT]:
+        check_time()
+        fine = fine_outline(Pose(values))
+        if fine is None:
+            continue
+        settled, cost = _settle(np.array(values), skin.points, fine, _ROUNDS_FINE)
+        pose = Pose(tuple(float(it) for it in np.round(settled * _UNITS) / _UNITS))
+        if best is None or cost < best[0] - 1e-6:
+            best = cost, _judged(pose, fine)
+    return best[1] if best else None
+
+
+class Finer:
+    """Gives outlines around a pose."""
+
+    def __call__(self, pose: Pose) -> Outline | None:
+        """Return the outline of the body around where the template lies."""
+        raise NotImplementedError
+
+
+def _starts(coarse: Outline) -> tuple[Points, ...]:
+    """Return poses to begin with: under the top of the body, nodding by up to 20 degrees, at several heights."""
+    body, grid = coarse.body & coarse.inside, coarse.grid
+    heights = grid.axis(2)[np.any(body, axis=(0, 1))]
+    top, bottom = float(heights.max()), float(heights.min())
+    lowest = max(bottom, top - 520.0) - 60.0
+    highest = top + 90.0
+    found = []
+    for origin in np.arange(top - VERTEX, lowest, -45.0).tolist() + [
+        it for it in (top - VERTEX + 45.0, top - VERTEX + 90.0, top - VERTEX + 135.0) if it <= highest
+    ]:
+        near = np.abs(grid.axis(2) - origin) <= 40.0
+        columns = np.any(body[:, :, near], axis=2)
+        if not columns.any():
+            columns = np.any(body, axis=2)
+        x, y = grid.axis(0)[columns.any(axis=1)], grid.axis(1)[columns.any(axis=0)]
+        centre = (float(x.min() + x.max()) / 2, float(y.min() + y.max()) / 2)
+        size = min(max((float(y.max() - y.min())) / 205.0, 0.75), 1.1)
+        for nod in (-0.35, 0.0, 0.35):
+            found.append(np.array([*centre, origin, nod, 0.0, 0.0, *[np.log(size)] * 3]))
+    return tuple(found)
+
+
+def _settle(start: Points, points: Points, outline: Outline, rounds: int) -> tuple[Points, float]:
+    """Move a pose until the skin of the template lies on that of the body; return it and what is left."""
+    values = start.copy()
+    damping = 1e-2
+    cost, gradient, curvature = _sums(values, points, outline)
+    for _ in range(rounds):
+        scaled = curvature + damping * np.diag(np.diag(curvature) + 1e-9)
+        try:
+            step = np.linalg.solve(scaled, -gradient)
+        except np.linalg.LinAlgError:
+            break
+        step = np.clip(step, -_STRIDE, _STRIDE)
+        new = values + step
+        new[6:9] = np.clip(new[6:9], np.log(_MOST[1]), np.log(_MOST[0]))
+        new_cost, new_gradient, new_curvature = _sums(new, points, outline)
+        if new_cost < cost:
+            values, gradient, curvature = new, new_gradient, new_curvature
+            gained, cost = cost - new_cost, new_cost
+            damping = max(damping / 3, 1e-4)
+            if gained < 1e-5:
+                break
+        else:
+            damping *= 5
+            if damping > 1e4:
+                break
+    return values, cost
+
+
+_STRIDE = np.array([15.0] * 3 + [0.15] * 3 + [0.06] * 3)
+_SOFT = 4.0  # mm: beyond, a miss counts less and less
+_WEIGHT = 0.6  # of how likely a pose is, beside how well it fits
+_UNSEEN = 6.0  # mm: what a point beyond the volume counts as
+
+
+def _sums(values: Points, points: Points, outline: Outline) -> tuple[float, Points, Points]:
+    """Return the mean cost of a pose, its gradient and its curvature after Gauss and Newton."""
+    placed = Pose(tuple(values)).placed(points)
+    distance, slopes, seen = _sampled(outline, placed)
+    distance = np.clip(distance, -_FAR, _FAR)
+    weight = np.where(seen, 1.0 / (1.0 + (distance / _SOFT) ** 2), 0.0)
+    loss = np.where(seen, _SOFT**2 * np.log1p((distance / _SOFT) ** 2), _UNSEEN**2 / 3)
+    sides = _sides(values, points)
+    jacobian = np.einsum("ni,nij->nj", slopes, sides)
+    jacobian = np.where((np.abs(distance) < _FAR)[:, None], jacobian, 0.0)
+    total = len(points)
+    centre = values.copy()
+    centre[6:9] -= np.mean(values[6:9])  # sizes like one another; their mean is judged apart
+    common = float(np.mean(values[6:9]))
+    prior = centre / _PRIOR
+    prior[:3] = 0.0
+    cost = float(np.sum(loss)) / total + _WEIGHT * (float(np.sum(prior * prior)) + (common / 0.15) ** 2)
+    gradient = 2 * np.einsum("n,nj->j", weight * distance, jacobian) / total
+    gradient += 2 * _WEIGHT * prior / _PRIOR
+    gradient[6:9] += 2 * _WEIGHT * common / 0.15**2 / 3
+    curvature = 2 * np.einsum("n,ni,nj->ij", weight, jacobian, jacobian, optimize=False) / total
+    curvature += 2 * _WEIGHT * np.diag(1 / _PRIOR**2)
+    curvature[6:9, 6:9] += 2 * _WEIGHT / 0.15**2 / 9
+    return cost, gradient, curvature
+
+
+def _sampled(outline: Outline, points: Points) -> tuple[Points, Points, Mask]:
+    """Return the distance from skin at points, how it rises along each axis, and which points are seen."""
+    from scipy import ndimage
+
+    grid = outline.grid
+    indices = ((points - np.array(grid.low)) / grid.step).T
+    inside = np.all((indices >= 0) & (indices <= (np.array(grid.shape) - 1)[:, None]), axis=0)
+    nearest = np.clip(np.round(indices).astype(int), 0, (np.array(grid.shape) - 1)[:, None])
+    seen = inside & outline.inside[tuple(nearest)]
+
+    def at(places: Points) -> Points:
+        found: Points = ndimage.map_coordinates(outline.distance, places, output=np.float64, order=1, mode="nearest")
+        return found
+
+    slopes = []
+    for axis in range(3):
+        step = np.zeros((3, 1))
+        step[axis] = 1.0
+        slopes.append((at(indices + step) - at(indices - step)) / (2 * grid.step))
+    return at(indices), np.stack(slopes, axis=1), seen
+
+
+def _judged(pose: Pose, outline: Outline) -> Fit:
+    skin = template()
+    distance, _, seen = _sampled(outline, pose.placed(skin.points))
+    close = np.abs(distance) <= _CLOSE
+    face = skin.is_face & seen
+    return Fit(
+        pose,
+        seen=_share(seen, np.ones_like(seen)),
+        close=_share(close, seen),
+        face_seen=_share(seen, skin.is_face),
+        face_close=_share(close, face),
+        buried=_share(distance < -2 * _CLOSE, seen),
+    )
+
+
+def _share(part: Mask, whole: Mask) -> float:
+    return float(np.sum(part & whole)) / max(int(np.sum(whole)), 1)
+
+
+def _turn(values: Points) -> Points:
+    """Return the turn of a pose: nodding (x), then tilting (y), then shaking (z)."""
+    (cx, cy, cz), (sx, sy, sz) = np.cos(values[3:6]), np.sin(values[3:6])
+    return np.array(
+        [
+            [cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx],
+            [sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx],
+            [-sy, cy * sx, cy * cx],
+        ]
+    )
+
+
+def _sides(values: Points, points: Points) -> Points:
+    """Return how points move with each value of a pose: (points, axes, values)."""
+    sized = points * np.exp(values[6:9])
+    moved = np.zeros((len(points), 3, 9))
+    moved[:, 0, 0] = moved[:, 1, 1] = moved[:, 2, 2] = 1.0
+    small = 1e-6
+    for angle in range(3, 6):
+        more, less = values.copy(), values.copy()
+        more[angle] += small
+        less[angle] -= small
+        moved[:, :, angle] = _product(sized, (_turn(more) - _turn(less)) / (2 * small))
+    turn = _turn(values)
+    for axis in range(3):
+        moved[:, :, 6 + axis] = sized[:, axis, None] * turn[:, axis]
+    return moved
+
+
+def _product(points: Points, matrix: Points) -> Points:
+    """Return points times a matrix, without BLAS: the same sums on all machines."""
+    return points[:, 0, None] * matrix[:, 0] + points[:, 1, None] * matrix[:, 1] + points[:, 2, None] * matrix[:, 2]
