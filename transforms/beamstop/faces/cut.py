@@ -18,7 +18,8 @@ from beamstop.faces.volume import Floats, Grid, Mask
 
 Cells = NDArray[np.float64]
 
-_TOP, _BOTTOM = -3.0, -140.0  # brows and chin
+_TOP, _BOTTOM = -3.0, -165.0  # brows; and under the chin, a large jaw and its beard allowed for
+_NECK = (-55.0, -140.0)  # behind the one, which is neck, the rind ends at the other
 _RAMP = (-16.0, 8.0)  # from here up to the top the surface comes forward by so much: there the bone is near
 _WIDE, _LONG, _LONG_BACK = 66.0, 90.0, 105.0  # the ellipse: to the side, to the front, to the back
 _RIND = 9.0  # of the skin, from the air in
@@ -109,7 +110,8 @@ def _level(x: Cells, y: Cells, z: Cells, depth: Cells) -> Cells:
     near_top = np.clip((z - _RAMP[0]) / (_TOP - _RAMP[0]), 0.0, 1.0) * _RAMP[1]
     heights = np.minimum(_TOP - z, z - _BOTTOM)
     front = np.minimum(np.minimum(beyond - near_top, _CUT_BACK - y), heights)
-    rind = np.minimum(np.minimum(_RIND - near_top - depth, _RIND_BACK - y), heights)
+    above_neck = np.where(y < _NECK[0], heights, np.minimum(heights, z - _NECK[1]))
+    rind = np.minimum(np.minimum(_RIND - near_top - depth, _RIND_BACK - y), above_neck)
     ear = np.minimum.reduce(
         [
             np.abs(x) - _EAR[0],

@@ -22,6 +22,8 @@ _FAR = 20.0  # mm: further from the skin is no worse
 _CLOSE = 5.0  # mm: what lies on the skin
 _ROUNDS_COARSE, _ROUNDS_FINE = 12, 25
 _KEPT = 3  # starts that are looked at closely
+_SAME = np.array([12.0, 12.0, 12.0, 0.15, 0.15, 0.15])
+_WORTH = 1.5  # times the cost of the best: not looked at
 _PRIOR = np.array([np.inf, np.inf, np.inf, 0.30, 0.25, 0.25, 0.10, 0.10, 0.10])
 _MOST = 1.45, 0.62  # times the template's size: the largest head, a newborn's
 _UNITS = np.array([64.0] * 3 + [16384.0] * 6)
@@ -130,7 +132,7 @@ def find_head(coarse: Outline, fine_outline: "Finer", upright: tuple[Points, ...
         tried.append((cost, tuple(values)))
     tried.sort()
     best: tuple[float, Fit] | None = None
-    for _, values in tried[:_KEPT]:
+    for values in _unlike(tried):
         check_time()
         fine = fine_outline(Pose(values))
         if fine is None:
@@ -148,6 +150,16 @@ class Finer:
     def __call__(self, pose: Pose) -> Outline | None:
         """Return the outline of the body around where the template lies."""
         raise NotImplementedError
+
+
+def _unlike(tried: list[tuple[float, tuple[float, ...]]]) -> list[tuple[float, ...]]:
+    """Return the best poses, those that are nearly the same as a better one left out."""
+    kept: list[tuple[float, ...]] = []
+    for cost, values in tried:
+        is_new = all(np.any(np.abs(np.array(values) - np.array(it))[:6] > _SAME) for it in kept)
+        if is_new and len(kept) < _KEPT and cost <= _WORTH * tried[0][0]:
+            kept.append(values)
+    return kept
 
 
 def _starts(coarse: Outline) -> tuple[Points, ...]:

@@ -33,7 +33,7 @@ class Outline:
     distance: Floats
 
 
-def outline_of(volume: Volume, grid: Grid, modality: Modality, threshold: float) -> Outline | None:
+def outline_of(volume: Volume, grid: Grid, threshold: float) -> Outline | None:
     """Return the outline of the largest body on a grid; None where there is none.
 
     What lies beyond the volume counts as its nearest point inside it, so that an edge of the picture is no skin.
@@ -42,46 +42,44 @@ def outline_of(volume: Volume, grid: Grid, modality: Modality, threshold: float)
 
     values, inside = volume.sampled(grid)
     tissue = (values > np.float32(threshold)) & inside
-    core = _eroded(tissue, inside, _SEAM / grid.step)
+    seam = max(1, round(_SEAM / grid.step))
+    core = ~_grown(~tissue & inside, seam) & inside
     labels, count = ndimage.label(core)
     if not count:
         return None
     largest = int(np.argmax(np.bincount(labels.ravel())[1:])) + 1
-    core = labels == largest
-    near = ndimage.distance_transform_edt(~core) <= (_SEAM + grid.step) / grid.step
-    body = tissue & near
+    body = tissue & _grown(labels == largest, seam + 1)
     if not inside.all():  # beyond the picture: as at its edge
         nearest = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
         body = body[tuple(nearest)]
-    body = ~_outside(body, _NOSTRIL / grid.step)
+    body = ~_outside(body, round(_NOSTRIL / grid.step))
     distance = ndimage.distance_transform_edt(~body) - ndimage.distance_transform_edt(body)
     # Half a point on either side: the surface lies between two points.
     distance = np.where(distance > 0, distance - 0.5, distance + 0.5) * grid.step
     return Outline(grid, inside, body, distance.astype(np.float32))
 
 
-def _eroded(tissue: Mask, inside: Mask, radius: float) -> Mask:
+def _grown(mask: Mask, radius: int) -> Mask:
+    """Return what lies within a radius of a mask, in points along each axis."""
     from scipy import ndimage
 
-    eroded: Mask = ndimage.distance_transform_edt(tissue | ~inside) > radius
-    return eroded & inside
+    grown: Mask = ndimage.maximum_filter(mask.view(np.uint8), 2 * radius + 1, mode="constant").view(bool)
+    return grown
 
 
-def _outside(body: Mask, radius: float) -> Mask:
+def _outside(body: Mask, radius: int) -> Mask:
     """Return the air around a body: from the sides of the grid, through no opening narrower than twice a radius."""
     from scipy import ndimage
 
-    margin = int(np.ceil(radius)) + 2
+    margin = radius + 2
     padded = np.pad(body, ((margin, margin), (margin, margin), (0, 0)))
     padded = np.pad(padded, ((0, 0), (0, 0), (margin, margin)), mode="edge")
-    wide: Mask = ndimage.distance_transform_edt(~padded) > radius
-    labels, _ = ndimage.label(wide)
-    sides = np.zeros(labels.max() + 1, bool)
+    labels, count = ndimage.label(~_grown(padded, radius))
+    sides = np.zeros(count + 1, bool)
     for face in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         sides[np.unique(face)] = True
     sides[0] = False
-    open_air = sides[labels]
-    air: Mask = (ndimage.distance_transform_edt(~open_air) <= radius) & ~padded
+    air = _grown(sides[labels], radius) & ~padded
     return air[margin:-margin, margin:-margin, margin:-margin]
 
 

@@ -27,7 +27,7 @@ Action = Literal["remove", "reject", "tell"]
 FACE_MAY_SHOW = "face_may_show"
 
 _COARSE, _FINE = 4.0, 2.0  # mm
-_AROUND = 40.0  # mm of a volume around the template
+_AROUND = 30.0  # mm of a volume around the template
 _LONGEST_GAP = 15.0  # mm between slices: more than half of a nose
 _SHORTEST = 40.0  # mm from the first slice to the last: less is no volume
 _FEWEST = 4  # slices
@@ -179,16 +179,16 @@ class _Series:
         threshold = threshold_of(volume, modality)
         low, high = volume.box()
         grid = Grid.around(low, high, _COARSE)
-        coarse = outline_of(volume, grid, modality, threshold)
+        coarse = outline_of(volume, grid, threshold)
         if coarse is None:
             return _Found(stack, is_volume=True, is_empty=True)
-        fit = find_head(coarse, _Around(volume, modality, threshold))
+        fit = find_head(coarse, _Around(volume, threshold))
         region = face_header(self.datasets[first]).region
         found = _Found(stack, is_volume=True, fit=fit)
         found.is_head = fit is not None and _is_head(fit, region)
         found.is_not_head = not found.is_head and _is_not_head(fit, coarse, region)
         if found.is_head and fit is not None and self.action == "remove":
-            around = _Around(volume, modality, threshold)(fit.pose)
+            around = _Around(volume, threshold)(fit.pose)
             found.cut = cut_of(fit, around) if around else None
         return found
 
@@ -214,8 +214,8 @@ class _Series:
 class _Around(Finer):
     """Outlines of a volume around a pose, in fine steps."""
 
-    def __init__(self, volume: Volume, modality: Modality, threshold: float) -> None:
-        self._volume, self._modality, self._threshold = volume, modality, threshold
+    def __init__(self, volume: Volume, threshold: float) -> None:
+        self._volume, self._threshold = volume, threshold
 
     def __call__(self, pose: Pose) -> Outline | None:
         head = template().grid
@@ -227,7 +227,7 @@ class _Around(Finer):
         end = np.minimum(placed.max(axis=0) + _AROUND, high)
         if np.any(end - start < _FINE * 4):
             return None
-        return outline_of(self._volume, Grid.around(start, end, _FINE), self._modality, self._threshold)
+        return outline_of(self._volume, Grid.around(start, end, _FINE), self._threshold)
 
 
 def _is_head(fit: Fit, region: Region) -> bool:

@@ -73,6 +73,22 @@ class Frame:
         self.boxes.append(blanked)
         return blanked
 
+    def fill(self, mask: Mask, value: int) -> None:
+        """Give pixels a stored value; what else is in their cells stays.
+
+        Args:
+            mask: bool (rows, columns); of frames of one sample a pixel.
+            value: that the bits stored can hold.
+        """
+        layout = self.layout
+        field = ((1 << layout.bits_stored) - 1) << layout.shift
+        wide = self.cells.view(f"u{layout.itemsize}")
+        extends = layout.signed and not layout.shift and np.array_equal(self.cells, self.values())
+        keep = 0 if extends else (1 << layout.itemsize * 8) - 1 & ~field
+        part = value if extends else (value << layout.shift) & field
+        filled = (wide[mask] & wide.dtype.type(keep)) | wide.dtype.type(part % (1 << layout.itemsize * 8))
+        wide[mask] = filled
+
     @cached_property
     def _unit(self) -> float:
         return noise_unit(self.values(), self.layout.bits_stored)
