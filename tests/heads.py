@@ -1,7 +1,7 @@
 """Heads, chests and knees made in code, and the CT, MR and PT series that scanners would make of them.
 
-A head here is no copy of the template that beamstop registers to: it is put together of ellipsoids, capsules and
-boxes after textbook measures. All places are in mm, LPS; the origin of a head is the middle of its cranium.
+A head here is no copy of the template that beamstop registers to: it is put together of ellipsoids, capsules
+and boxes after textbook measures. All places are in mm, LPS; a head's origin is the middle of its cranium.
 """
 
 from collections.abc import Iterator
@@ -154,7 +154,8 @@ class Head:
         found[spine & ~self.brain(own)] = BONE
         found[capsule(own, (0, 26, -52), (0, 33, -230), 6, 6) < 0] = CORD
         nasal = np.minimum(
-            capsule(mirrored, (5, -96, -72), (5, -30, -66), 3.5, 5), capsule(own, (0, -32, -66), (0, -18, -220), 8, 9)
+            capsule(mirrored, (5, -96, -72), (5, -30, -66), 3.5, 5),
+            capsule(own, (0, -32, -66), (0, -18, -220), 8, 9),
         )
         found[(nasal < 0) & ((skin < -3) | (own[2] > -90))] = AIR
         found[(sphere(mirrored, (30, -66, -68), (12, 14, 14)) < 0)] = AIR
@@ -285,7 +286,9 @@ class Scan:
         along = np.array(self.along) if self.along else np.cross(across, down)
         middle = np.array(self.centre) + (number - (self.count - 1) / 2) * self.apart * along
         rows, columns = self.shape
-        return np.asarray(middle - across * self.spacing * (columns - 1) / 2 - down * self.spacing * (rows - 1) / 2)
+        return np.asarray(
+            middle - across * self.spacing * (columns - 1) / 2 - down * self.spacing * (rows - 1) / 2
+        )
 
     def places(self, number: int) -> Points:
         """Return where the pixels of a slice lie: (3, rows, columns)."""
@@ -322,7 +325,11 @@ def series(body: Any, scan: Scan) -> list[FileDataset]:
     """Return a series of single-frame instances."""
     made = []
     for number, values in enumerate(scan.values(body)):
-        stored = np.round(values + 1024).clip(0, 4095) if scan.contrast == "CT" else np.round(values).clip(0, 32767)
+        stored = (
+            np.round(values + 1024).clip(0, 4095)
+            if scan.contrast == "CT"
+            else np.round(values).clip(0, 32767)
+        )
         made.append(instance(scan, number, stored.astype(np.uint16)))
     return made
 

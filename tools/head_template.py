@@ -1,9 +1,9 @@
 """Make the head that the face remover registers to: transforms/beamstop/data/head.npz.
 
-    python tools/head_template.py FOLDER     where the wheels of pydeface 2.1.0 and deepbet 1.0.2 are unpacked
+    python tools/head_template.py FOLDER     where wheels of pydeface 2.1.0 and deepbet 1.0.2 are unpacked
 
-The mean of heads that pydeface carries (MIT, licences/head.md) is laid on patient axes, made symmetrical, and cut at
-the skin; what is stored is which voxels of 2 mm are head, and which are brain. Needs numpy, scipy and torch.
+The mean of heads that pydeface carries (MIT, licences/head.md) is laid on patient axes, made symmetrical, and
+cut at the skin; stored is which voxels of 2 mm are head, and which are brain. Needs numpy, scipy and torch.
 """
 
 import gzip
@@ -33,7 +33,9 @@ def main() -> int:
     head = labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1
     head = ndimage.binary_closing(np.pad(head, 8, mode="edge"), _ball(6))[8:-8, 8:-8, 8:-8]
     head[:, :, :9] = head[:, :, 9:10]  # the mean ends here
-    head[:, : int((-100 - LOW[1]) / STEP), int((-20 - LOW[2]) / STEP) :] = False  # a piece of a coil before a brow
+    head[:, : int((-100 - LOW[1]) / STEP), int((-20 - LOW[2]) / STEP) :] = (
+        False  # a piece of a coil before a brow
+    )
     head = np.stack([ndimage.binary_fill_holes(head[:, :, z]) for z in range(SHAPE[2])], axis=2)
     brain = _brain(straight, Path(sys.argv[1], "data", "models", "model.pt"))
     np.savez_compressed(
@@ -110,13 +112,17 @@ def _brain(values: Volume, network: Path) -> Volume:
     model = torch.jit.load(str(network), map_location="cpu").eval()
     part = slice(8, -8), slice(8, -14), slice(22, 110)  # the brain and a tenth around it
     found = np.zeros(values.shape, bool)
-    around = torch.from_numpy(values[:, ::-1][part].copy()).float()  # the network knows heads that look the other way
+    around = torch.from_numpy(
+        values[:, ::-1][part].copy()
+    ).float()  # the network knows heads that look the other way
     cube = torch.nn.functional.interpolate(around[None, None], (256, 256, 256), mode="nearest-exact")
     low, high = (float(np.quantile(values, it)) for it in (0.005, 0.995))
     scaled = ((cube - low) / (high - low)).clamp(0, 1)
     with torch.no_grad():
         seen = model(0.226 * (scaled - scaled.mean()) / scaled.std() + 0.449)[:, 1:2]
-    found[part] = torch.nn.functional.interpolate(seen, around.shape, mode="nearest-exact")[0, 0].numpy() > 0.5
+    found[part] = (
+        torch.nn.functional.interpolate(seen, around.shape, mode="nearest-exact")[0, 0].numpy() > 0.5
+    )
     brain = found[:, ::-1]
     labels, _ = ndimage.label(brain)
     brain = labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1

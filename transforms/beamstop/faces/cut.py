@@ -1,11 +1,12 @@
 """What of a head is blanked: all in front of a smooth surface, the skin around it, and the ears.
 
-The surface is an elliptic cylinder, the same for everybody but for the size of the head: it lies about where the
-bones of the face begin and follows no feature of anybody's face. Places are in mm of the template, whose origin
-lies in the midbrain; the skin of its nasion is at y = -98, z = -28, the tip of its nose at y = -122, z = -65.
+The surface is an elliptic cylinder, the same for everybody but for the size of the head: it lies about where
+the bones of the face begin and follows no feature of anybody's face. Places are in mm of the template, whose
+origin lies in the midbrain; its nasion is at y = -98, z = -28, the tip of its nose at y = -122, z = -65.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from beamstop.faces.outline import Outline
 from beamstop.faces.slices import Slice
 from beamstop.faces.volume import Floats, Grid, Mask
 
-Cells = NDArray[np.float64]
+Cells = NDArray[Any]
 
 _TOP, _BOTTOM = -3.0, -165.0  # brows; and under the chin, a large jaw and its beard allowed for
 _NECK = (-55.0, -140.0)  # behind the one, which is neck, the rind ends at the other
@@ -55,7 +56,9 @@ class Cut:
         row, column = np.arange(rows.start, rows.stop)[:, None], np.arange(columns.start, columns.stop)[None]
         indices = [
             (origin + row * down + column * across - low) / self.grid.step
-            for origin, down, across, low in zip(piece.origin, piece.down, piece.across, self.grid.low, strict=True)
+            for origin, down, across, low in zip(
+                piece.origin, piece.down, piece.across, self.grid.low, strict=True
+            )
         ]
         level = ndimage.map_coordinates(
             self.level, np.stack(indices), output=np.float32, order=1, mode="constant", cval=float(_OUTSIDE)
@@ -77,7 +80,9 @@ class Cut:
             return None, None
         windows = []
         for step, count in ((piece.down, piece.shape[0]), (piece.across, piece.shape[1])):
-            along = np.sum((corners - np.array(piece.origin)) * np.array(step), axis=1) / np.sum(np.square(step))
+            along = np.sum((corners - np.array(piece.origin)) * np.array(step), axis=1) / np.sum(
+                np.square(step)
+            )
             first, last = max(int(np.floor(along.min())), 0), min(int(np.ceil(along.max())) + 1, count)
             windows.append(slice(first, last) if first < last else None)
         return windows[0], windows[1]
@@ -122,7 +127,9 @@ def _level(x: Cells, y: Cells, z: Cells, depth: Cells) -> Cells:
     )
     blanked = np.maximum(np.maximum(front, rind), ear)
     shallow = np.where(z > _NASION, _SHALLOW - depth, np.inf)
-    return np.minimum(np.minimum(blanked, shallow), _from_brain(x, y, z) - _BRAIN_MARGIN)
+    beside_brain = _from_brain(x, y, z) - _BRAIN_MARGIN
+    level: Cells = np.minimum.reduce([blanked, shallow, beside_brain])
+    return level
 
 
 def _from_brain(x: Cells, y: Cells, z: Cells) -> Cells:

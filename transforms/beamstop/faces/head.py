@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file, files
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from beamstop.dicom.deadline import check_time
 from beamstop.faces.outline import Outline
 from beamstop.faces.volume import Floats, Grid, Mask
 
-Points = NDArray[np.float64]
+Points = NDArray[Any]
 
 _POINTS = 2400  # of the template's skin
 _LOWEST = -110.0  # mm: below, the template ends
@@ -24,9 +24,22 @@ _ROUNDS_COARSE, _ROUNDS_FINE = 12, 25
 _KEPT = 3  # starts that are looked at closely
 _SAME = np.array([12.0, 12.0, 12.0, 0.15, 0.15, 0.15])
 _WORTH = 1.5  # times the cost of the best: not looked at
-_PRIOR = np.array([np.inf, np.inf, np.inf, 0.30, 0.25, 0.25, 0.10, 0.10, 0.10])
+_PRIOR = np.array([np.inf, np.inf, np.inf, 0.35, 0.25, 0.25, 0.10, 0.10, 0.10])
 _MOST = 1.45, 0.62  # times the template's size: the largest head, a newborn's
+_UPRIGHT = ((-0.35, 0.0, 0.0), (0.0, 0.0, 0.0), (0.35, 0.0, 0.0))
+_TURNED = (
+    *((nod, 0.0, shake) for shake in (-0.7, 0.7, -1.4, 1.4) for nod in (-0.2, 0.2)),
+    *((nod, tilt, 0.0) for tilt in (-0.5, 0.5) for nod in (-0.2, 0.2)),
+    (-0.7, 0.0, 0.0),
+    (0.7, 0.0, 0.0),
+)
+_GOOD, _GOOD_FACE, _BURIED, _SEEN = 0.8, 0.6, 0.05, 0.25
+WHOLE = 0.8  # of the skin is seen: all of a head, but for its top or neck
+_SMALL = 0.78  # a part of a head smaller than this is more likely a neck or a limb
 _UNITS = np.array([64.0] * 3 + [16384.0] * 6)
+
+
+_Values = tuple[float, ...]
 
 
 class Template(NamedTuple):
@@ -53,7 +66,8 @@ class Pose:
         """Return points of the template in the patient."""
         turn = _turn(np.array(self.values))
         sized = points * np.exp(np.array(self.values[6:9]))
-        return _product(sized, turn) + np.array(self.values[:3])
+        placed: Points = _product(sized, turn) + np.array(self.values[:3])
+        return placed
 
     def template_of(self, x: Points, y: Points, z: Points) -> tuple[Points, Points, Points]:
         """Return where points of the patient lie in the template."""
@@ -87,6 +101,13 @@ class Fit:
     face_close: float
     buried: float
 
+    @property
+    def is_good(self) -> bool:
+        """Whether it can be nothing but a head, if it is known to be some part of the body near it."""
+        has_face = self.face_seen < 0.1 or self.face_close >= _GOOD_FACE
+        is_whole = self.seen >= WHOLE or (self.seen >= _SEEN and self.pose.size >= _SMALL)
+        return is_whole and self.close >= _GOOD and has_face and self.buried <= _BURIED
+
 
 @cache
 def template() -> Template:
@@ -111,33 +132,41 @@ def _signed(mask: Mask, step: float) -> Floats:
     from scipy import ndimage
 
     away = ndimage.distance_transform_edt(~mask) - ndimage.distance_transform_edt(mask)
-    return (np.where(away > 0, away - 0.5, away + 0.5) * step).astype(np.float32)
+    signed: Floats = (np.where(away > 0, away - 0.5, away + 0.5) * step).astype(np.float32)
+    return signed
 
 
-def find_head(coarse: Outline, fine_outline: "Finer", upright: tuple[Points, ...] | None = None) -> Fit | None:
-    """Return where a head fits best; None where nothing is like one.
+def find_head(coarse: Outline, fine_outline: "Finer") -> Fit | None:
+    """Return where a head fits best: upright, or, if that is no good fit, turned about; None without a fit.
 
     Args:
         coarse: outline of all of the volume, in steps of 4 mm.
         fine_outline: gives the outline around a place, in steps of 2 mm.
-        upright: starts; None for those of `_starts`.
     """
+    best = _best(coarse, fine_outline, _UPRIGHT)
+    if best is None or not best.is_good:
+        turned = _best(coarse, fine_outline, _TURNED)
+        if turned is not None and turned.is_good and turned.seen >= WHOLE:
+            return turned
+    return best
+
+
+def _best(coarse: Outline, fine_outline: "Finer", turns: tuple[tuple[float, ...], ...]) -> Fit | None:
     skin = template()
-    starts = upright if upright is not None else _starts(coarse)
     subset = skin.points[::3]
-    tried = []
-    for start in starts:
+    tried: list[tuple[float, _Values, _Values]] = []
+    for start in _starts(coarse, turns):
         check_time()
-        values, cost = _settle(start, subset, coarse, _ROUNDS_COARSE)
-        tried.append((cost, tuple(values)))
+        reached, cost = _settle(start, start, subset, coarse, _ROUNDS_COARSE)
+        tried.append((cost, tuple(reached.tolist()), tuple(start.tolist())))
     tried.sort()
     best: tuple[float, Fit] | None = None
-    for values in _unlike(tried):
+    for values, begun in _unlike(tried):
         check_time()
         fine = fine_outline(Pose(values))
         if fine is None:
             continue
-        settled, cost = _settle(np.array(values), skin.points, fine, _ROUNDS_FINE)
+        settled, cost = _settle(np.array(values), np.array(begun), skin.points, fine, _ROUNDS_FINE)
         pose = Pose(tuple(float(it) for it in np.round(settled * _UNITS) / _UNITS))
         if best is None or cost < best[0] - 1e-6:
             best = cost, _judged(pose, fine)
@@ -152,18 +181,18 @@ class Finer:
         raise NotImplementedError
 
 
-def _unlike(tried: list[tuple[float, tuple[float, ...]]]) -> list[tuple[float, ...]]:
-    """Return the best poses, those that are nearly the same as a better one left out."""
-    kept: list[tuple[float, ...]] = []
-    for cost, values in tried:
-        is_new = all(np.any(np.abs(np.array(values) - np.array(it))[:6] > _SAME) for it in kept)
+def _unlike(tried: list[tuple[float, _Values, _Values]]) -> list[tuple[_Values, _Values]]:
+    """Return the best poses and their starts, those that are nearly the same as a better one left out."""
+    kept: list[tuple[_Values, _Values]] = []
+    for cost, values, start in tried:
+        is_new = all(np.any(np.abs(np.array(values) - np.array(it))[:6] > _SAME) for it, _ in kept)
         if is_new and len(kept) < _KEPT and cost <= _WORTH * tried[0][0]:
-            kept.append(values)
+            kept.append((values, start))
     return kept
 
 
-def _starts(coarse: Outline) -> tuple[Points, ...]:
-    """Return poses to begin with: under the top of the body, nodding by up to 20 degrees, at several heights."""
+def _starts(coarse: Outline, turns: tuple[tuple[float, ...], ...]) -> tuple[Points, ...]:
+    """Return poses to begin with: under the top of the body and at several heights, turned in some ways."""
     body, grid = coarse.body & coarse.inside, coarse.grid
     heights = grid.axis(2)[np.any(body, axis=(0, 1))]
     top, bottom = float(heights.max()), float(heights.min())
@@ -180,16 +209,24 @@ def _starts(coarse: Outline) -> tuple[Points, ...]:
         x, y = grid.axis(0)[columns.any(axis=1)], grid.axis(1)[columns.any(axis=0)]
         centre = (float(x.min() + x.max()) / 2, float(y.min() + y.max()) / 2)
         size = min(max((float(y.max() - y.min())) / 205.0, 0.75), 1.1)
-        for nod in (-0.35, 0.0, 0.35):
-            found.append(np.array([*centre, origin, nod, 0.0, 0.0, *[np.log(size)] * 3]))
+        found += [np.array([*centre, origin, *turn, *[np.log(size)] * 3]) for turn in turns]
     return tuple(found)
 
 
-def _settle(start: Points, points: Points, outline: Outline, rounds: int) -> tuple[Points, float]:
-    """Move a pose until the skin of the template lies on that of the body; return it and what is left."""
-    values = start.copy()
+def _settle(
+    values: Points, start: Points, points: Points, outline: Outline, rounds: int
+) -> tuple[Points, float]:
+    """Move a pose until the skin of the template lies on that of the body; return it and what is left.
+
+    Args:
+        values: of the pose.
+        start: it is likelier to be turned like this one.
+        points: of the template.
+        outline: of the body.
+        rounds: at most.
+    """
     damping = 1e-2
-    cost, gradient, curvature = _sums(values, points, outline)
+    cost, gradient, curvature = _sums(values, start, points, outline)
     for _ in range(rounds):
         scaled = curvature + damping * np.diag(np.diag(curvature) + 1e-9)
         try:
@@ -199,7 +236,7 @@ def _settle(start: Points, points: Points, outline: Outline, rounds: int) -> tup
         step = np.clip(step, -_STRIDE, _STRIDE)
         new = values + step
         new[6:9] = np.clip(new[6:9], np.log(_MOST[1]), np.log(_MOST[0]))
-        new_cost, new_gradient, new_curvature = _sums(new, points, outline)
+        new_cost, new_gradient, new_curvature = _sums(new, start, points, outline)
         if new_cost < cost:
             values, gradient, curvature = new, new_gradient, new_curvature
             gained, cost = cost - new_cost, new_cost
@@ -219,7 +256,7 @@ _WEIGHT = 0.6  # of how likely a pose is, beside how well it fits
 _UNSEEN = 6.0  # mm: what a point beyond the volume counts as
 
 
-def _sums(values: Points, points: Points, outline: Outline) -> tuple[float, Points, Points]:
+def _sums(values: Points, start: Points, points: Points, outline: Outline) -> tuple[float, Points, Points]:
     """Return the mean cost of a pose, its gradient and its curvature after Gauss and Newton."""
     placed = Pose(tuple(values)).placed(points)
     distance, slopes, seen = _sampled(outline, placed)
@@ -230,8 +267,8 @@ def _sums(values: Points, points: Points, outline: Outline) -> tuple[float, Poin
     jacobian = np.einsum("ni,nij->nj", slopes, sides)
     jacobian = np.where((np.abs(distance) < _FAR)[:, None], jacobian, 0.0)
     total = len(points)
-    centre = values.copy()
-    centre[6:9] -= np.mean(values[6:9])  # sizes like one another; their mean is judged apart
+    centre = values - start  # as they began
+    centre[6:9] = values[6:9] - np.mean(values[6:9])  # sizes like one another; their mean is judged apart
     common = float(np.mean(values[6:9]))
     prior = centre / _PRIOR
     prior[:3] = 0.0
@@ -256,7 +293,9 @@ def _sampled(outline: Outline, points: Points) -> tuple[Points, Points, Mask]:
     seen = inside & outline.inside[tuple(nearest)]
 
     def at(places: Points) -> Points:
-        found: Points = ndimage.map_coordinates(outline.distance, places, output=np.float64, order=1, mode="nearest")
+        found: Points = ndimage.map_coordinates(
+            outline.distance, places, output=np.float64, order=1, mode="nearest"
+        )
         return found
 
     slopes = []
@@ -317,4 +356,6 @@ def _sides(values: Points, points: Points) -> Points:
 
 def _product(points: Points, matrix: Points) -> Points:
     """Return points times a matrix, without BLAS: the same sums on all machines."""
-    return points[:, 0, None] * matrix[:, 0] + points[:, 1, None] * matrix[:, 1] + points[:, 2, None] * matrix[:, 2]
+    x, y, z = (points[:, axis, None] * matrix[:, axis] for axis in range(3))
+    product: Points = x + y + z
+    return product

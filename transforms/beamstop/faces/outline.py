@@ -33,22 +33,23 @@ class Outline:
     distance: Floats
 
 
-def outline_of(volume: Volume, grid: Grid, threshold: float) -> Outline | None:
+def outline_of(volume: Volume, grid: Grid, modality: Modality, threshold: float) -> Outline | None:
     """Return the outline of the largest body on a grid; None where there is none.
 
-    What lies beyond the volume counts as its nearest point inside it, so that an edge of the picture is no skin.
+    Beyond the volume its nearest point counts, so that an edge of the picture is no skin.
     """
     from scipy import ndimage
 
     values, inside = volume.sampled(grid)
     tissue = (values > np.float32(threshold)) & inside
     seam = max(1, round(_SEAM / grid.step))
-    core = ~_grown(~tissue & inside, seam) & inside
+    # In CT a holder touches the head, and is thin. In MR bone is as dark as air, and parts off the scalp.
+    core = ~_grown(~tissue & inside, seam) & inside if modality == "CT" else _grown(tissue, 1)
     labels, count = ndimage.label(core)
     if not count:
         return None
-    largest = int(np.argmax(np.bincount(labels.ravel())[1:])) + 1
-    body = tissue & _grown(labels == largest, seam + 1)
+    core = labels == int(np.argmax(np.bincount(labels.ravel())[1:])) + 1
+    body = tissue & (_grown(core, seam + 1) if modality == "CT" else core)
     if not inside.all():  # beyond the picture: as at its edge
         nearest = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
         body = body[tuple(nearest)]
@@ -68,7 +69,7 @@ def _grown(mask: Mask, radius: int) -> Mask:
 
 
 def _outside(body: Mask, radius: int) -> Mask:
-    """Return the air around a body: from the sides of the grid, through no opening narrower than twice a radius."""
+    """Return the air around a body: from the sides of the grid, through what is wider than twice a radius."""
     from scipy import ndimage
 
     margin = radius + 2

@@ -15,7 +15,7 @@ from beamstop.dicom.pydicom_guards import guarded
 from beamstop.dicom.views import view_of
 from beamstop.errors import DeidError, PixelError
 from beamstop.faces.cut import Cut, cut_of
-from beamstop.faces.head import Fit, Finer, Pose, find_head, template
+from beamstop.faces.head import WHOLE, Finer, Fit, Pose, find_head, template
 from beamstop.faces.headers import Kind, Region, face_header
 from beamstop.faces.outline import Modality, Outline, outline_of, threshold_of
 from beamstop.faces.slices import NoPlaceError, Slice, Stack, slices_of, stacks_of
@@ -31,7 +31,11 @@ _AROUND = 30.0  # mm of a volume around the template
 _LONGEST_GAP = 15.0  # mm between slices: more than half of a nose
 _SHORTEST = 40.0  # mm from the first slice to the last: less is no volume
 _FEWEST = 4  # slices
-_IN_FRONT = 30.0  # mm that lie in the grid beyond the volume
+_THIN = 20.0  # mm
+_WAIST = 10.0  # mm that are taken off a cross-section all around
+_AREA = 2500.0, 36000.0  # mm² of what is left of a head's
+_ACROSS, _BACK = 190.0, 240.0  # mm that it measures at most
+_RUN = 40.0  # mm of such cross-sections: from the brows to the mouth of a child
 _AIR = {"CT": -1000.0, "MR": 0.0, "PT": 0.0}
 
 
@@ -75,8 +79,8 @@ _REFUSED = FaceFinding(Verdict.REFUSE, reason=FACE_MAY_SHOW)
 def look_at_series(datasets: Sequence[Dataset], action: Action) -> list[FaceFinding]:
     """Look for a face in all instances of a series together.
 
-    Frames are laid into the patient by their own positions and orientations: gaps, copies of a place, a tilted
-    gantry, echoes, times and several orientations need no order of their own. A head is looked for in each
+    Frames are laid into the patient by their own positions and orientations: gaps, copies of a place, tilted
+    gantries, echoes, times and several orientations need no order of their own. A head is looked for in each
     stack of frames that makes a volume; the others take the cut of the best one, being in the same frame of
     reference. What cannot be laid there, and may show a face, is refused.
 
@@ -172,23 +176,23 @@ class _Series:
 
     def _look(self, stack: Stack) -> _Found:
         if len(stack.places) < _FEWEST or stack.span < _SHORTEST or stack.gap > _LONGEST_GAP:
-            return _Found(stack, is_volume=False)
+            return _Found(stack, is_volume=False, is_not_head=_is_thin(stack))
         volume = volume_of(stack, self._values)
         first = stack.places[0][0].instance
         modality = self._modality(first)
         threshold = threshold_of(volume, modality)
         low, high = volume.box()
         grid = Grid.around(low, high, _COARSE)
-        coarse = outline_of(volume, grid, threshold)
+        coarse = outline_of(volume, grid, modality, threshold)
         if coarse is None:
             return _Found(stack, is_volume=True, is_empty=True)
-        fit = find_head(coarse, _Around(volume, threshold))
+        fit = find_head(coarse, _Around(volume, modality, threshold))
         region = face_header(self.datasets[first]).region
         found = _Found(stack, is_volume=True, fit=fit)
         found.is_head = fit is not None and _is_head(fit, region)
-        found.is_not_head = not found.is_head and _is_not_head(fit, coarse, region)
+        found.is_not_head = not found.is_head and _has_no_head(coarse)
         if found.is_head and fit is not None and self.action == "remove":
-            around = _Around(volume, threshold)(fit.pose)
+            around = _Around(volume, modality, threshold)(fit.pose)
             found.cut = cut_of(fit, around) if around else None
         return found
 
@@ -214,8 +218,8 @@ class _Series:
 class _Around(Finer):
     """Outlines of a volume around a pose, in fine steps."""
 
-    def __init__(self, volume: Volume, threshold: float) -> None:
-        self._volume, self._threshold = volume, threshold
+    def __init__(self, volume: Volume, modality: Modality, threshold: float) -> None:
+        self._volume, self._modality, self._threshold = volume, modality, threshold
 
     def __call__(self, pose: Pose) -> Outline | None:
         head = template().grid
@@ -227,15 +231,47 @@ class _Around(Finer):
         end = np.minimum(placed.max(axis=0) + _AROUND, high)
         if np.any(end - start < _FINE * 4):
             return None
-        return outline_of(self._volume, Grid.around(start, end, _FINE), self._threshold)
+        return outline_of(self._volume, Grid.around(start, end, _FINE), self._modality, self._threshold)
 
 
 def _is_head(fit: Fit, region: Region) -> bool:
-    return fit.close >= 0.6 and fit.seen >= 0.3
+    """Say whether a head was found; where no header speaks of one, all of it must be seen."""
+    return fit.is_good and (region is Region.HEAD or fit.seen >= WHOLE)
 
 
-def _is_not_head(fit: Fit | None, coarse: Outline, region: Region) -> bool:
-    return False
+def _is_thin(stack: Stack) -> bool:
+    """Say whether a stack is too thin, or its slices too far apart, to show a face from outside.
+
+    In slices from front to back or from top to bottom, that is: one that lies sagittally shows a profile.
+    """
+    is_sagittal = int(np.argmax(np.abs(stack.places[0][0].normal))) == 0
+    return not is_sagittal and (stack.span < _THIN or stack.gap > _LONGEST_GAP)
+
+
+def _has_no_head(outline: Outline) -> bool:
+    """Say whether no run of cross-sections is as large as those of a head: a trunk has none, nor a finger.
+
+    Arms beside a head are parted from it first.
+    """
+    from scipy import ndimage
+
+    body, step = outline.body & outline.inside, outline.grid.step
+    run = 0
+    for number in range(body.shape[2]):
+        parts, count = ndimage.label(
+            ndimage.distance_transform_edt(np.pad(body[:, :, number], 1)) > _WAIST / step
+        )
+        areas = np.bincount(parts.ravel(), minlength=count + 1)[1:] * step * step
+        boxes = ndimage.find_objects(parts)
+        run = run + 1 if any(map(_is_like_head, areas.tolist(), boxes, [step] * count)) else 0
+        if run * step >= _RUN:
+            return False
+    return True
+
+
+def _is_like_head(area: float, box: tuple[slice, slice], step: float) -> bool:
+    across, back = ((it.stop - it.start) * step for it in box)
+    return _AREA[0] <= area <= _AREA[1] and across <= _ACROSS and back <= _BACK
 
 
 def _storable(value: int, dataset: Dataset) -> int:

@@ -196,7 +196,9 @@ def _slice(
     if any(abs(_length(it) - 1) > _UNIT * 10 for it in (row, column)):
         raise NoPlaceError
     slope, intercept = value("RescaleSlope"), value("RescaleIntercept")
-    types = " ".join(str(it) for it in (value("FrameType"), value("ImageType"), value("ComplexImageComponent")))
+    types = " ".join(
+        str(it) for it in (value("FrameType"), value("ImageType"), value("ComplexImageComponent"))
+    )
     return Slice(
         instance,
         frame,
@@ -218,7 +220,9 @@ def _triple(vector: Vector) -> tuple[float, float, float]:
 
 
 def _numbers(value: object, count: int) -> list[float]:
-    numbers = [float(it) for it in value] if isinstance(value, Sequence) and not isinstance(value, str) else []
+    numbers = (
+        [float(it) for it in value] if isinstance(value, Sequence) and not isinstance(value, str) else []
+    )
     if len(numbers) != count or not all(np.isfinite(numbers)):
         raise NoPlaceError
     return numbers

@@ -37,7 +37,7 @@ class Grid:
         count = np.ceil((high - start) / step).astype(int) + 1
         return cls((float(start[0]), float(start[1]), float(start[2])), tuple(map(int, count)), step)  # type: ignore[arg-type]
 
-    def axis(self, number: int) -> NDArray[np.float64]:
+    def axis(self, number: int) -> Cells:
         """Return the places of its points along one axis, mm."""
         return self.low[number] + self.step * np.arange(self.shape[number])
 
@@ -64,7 +64,9 @@ class Volume:
             rows, columns = piece.shape
             for row in (0, rows - 1):
                 for column in (0, columns - 1):
-                    corner = np.array(piece.origin) + row * np.array(piece.down) + column * np.array(piece.across)
+                    corner = (
+                        np.array(piece.origin) + row * np.array(piece.down) + column * np.array(piece.across)
+                    )
                     corners.append(corner)
         return np.min(corners, axis=0), np.max(corners, axis=0)
 
@@ -125,7 +127,8 @@ def volume_of(stack: Stack, values_of: Callable[[Slice], Cells]) -> Volume:
     """
     first = stack.places[0][0]
     joined = tuple(
-        max(1, int(_FINE / float(np.sqrt(np.sum(np.square(step)))) + 0.25)) for step in (first.down, first.across)
+        max(1, int(_FINE / float(np.sqrt(np.sum(np.square(step)))) + 0.25))
+        for step in (first.down, first.across)
     )
     planes = []
     for place in stack.places:
@@ -144,4 +147,5 @@ def _joined(values: Cells, high: int, wide: int) -> Floats:
     rows, columns = values.shape
     padded = np.pad(values, ((0, -rows % high), (0, -columns % wide)), mode="edge").astype(np.float64)
     blocks = padded.reshape(padded.shape[0] // high, high, padded.shape[1] // wide, wide)
-    return blocks.mean(axis=(1, 3)).astype(np.float32)
+    joined: Floats = blocks.mean(axis=(1, 3)).astype(np.float32)
+    return joined
