@@ -144,6 +144,8 @@ class _EncapsulatedFrames(Frames):
     def _blanked(self, index: int, frame: Frame) -> bytes | None:
         """Blank the blocks of a JPEG; None if that is impossible or does not decode as expected."""
         layout = self._layout
+        if not frame.boxes:  # but pixels one by one
+            return None
         if frame.cleared or frame.layout.shift or layout.signed or layout.photometric == "PALETTE COLOR":
             return None
         original = self.stored(index)

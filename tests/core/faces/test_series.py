@@ -1,0 +1,208 @@
+"""What a series shows of a face."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydicom.dataset import FileDataset
+from tests.heads import (
+    AXIAL,
+    CORONAL,
+    SAGITTAL,
+    Chest,
+    Head,
+    Knee,
+    Scan,
+    multi_frame,
+    series,
+)
+
+from beamstop.faces.series import FaceFinding, Verdict, look_at_series
+from beamstop.steps.remove_face import remove_face
+
+HEAD = Head()
+SCAN = Scan(shape=(52, 52), spacing=5.0, apart=5.0, count=50, noise=15)
+AIR = 24  # -1000 HU as it is stored
+
+
+def mask_of(instances: list[FileDataset], findings: list[FaceFinding]) -> NDArray[Any]:
+    """Return what is blanked: (slices, rows, columns)."""
+    return np.stack(
+        [
+            np.zeros((it.Rows, it.Columns), bool)
+            if finding.masks is None
+            else np.unpackbits(
+                np.frombuffer(finding.masks[0] or b"", np.uint8), count=it.Rows * it.Columns
+            ).reshape(it.Rows, it.Columns)
+            > 0
+            for it, finding in zip(instances, findings, strict=True)
+        ]
+    )
+
+
+def pixels(instances: list[FileDataset]) -> NDArray[Any]:
+    return np.stack([np.frombuffer(it.PixelData, "<u2").reshape(it.Rows, it.Columns) for it in instances])
+
+
+def parts(head: Head, scan: Scan) -> dict[str, NDArray[Any]]:
+    """Return where parts of a head are, the face as far as it looks forward: (slices, rows, columns) each."""
+    places = [scan.places(number) for number in range(scan.count)]
+    own = np.stack([head.own(it) for it in places], axis=1)
+    skin = np.stack([head.skin(head.own(it)) for it in places])
+    brain = np.stack([head.brain(head.own(it)) for it in places])
+    before = np.stack([head.skin(head.own(it) - np.array([0, 5, 0])[:, None, None]) for it in places])
+    face = (skin < 0) & (before > 0) & (own[1] < -60) & (own[2] < -27) & (own[2] > -130)
+    nose = (skin < 0) & (own[1] < -106) & (own[2] < -30) & (own[2] > -85)
+    cord = (np.abs(own[0]) < 8) & (np.abs(own[1] - 28) < 8) & (own[2] < -55)
+    return {"brain": brain, "face": face, "nose": nose, "cord": cord}
+
+
+@pytest.fixture(scope="module")
+def ct() -> tuple[list[FileDataset], list[FaceFinding]]:
+    """Return a CT of a head and what is found in it."""
+    instances = series(HEAD, SCAN)
+    return instances, look_at_series(instances, "remove")
+
+
+@pytest.mark.parametrize(
+    ("head", "scan"),
+    [
+        (Head(size=0.82, nose=0.6), replace(SCAN, contrast="T1", across=SAGITTAL[0], down=SAGITTAL[1])),
+        (Head(turn=(0.25, 0.1, -0.2)), replace(SCAN, contrast="T2", across=CORONAL[0], down=CORONAL[1])),
+        (HEAD, replace(SCAN, contrast="PT")),
+        (HEAD, replace(SCAN, along=(0.0, -0.34, 0.94))),
+    ],
+    ids=["a child in sagittal T1", "a turned head in coronal T2", "PET", "CT with a tilted gantry"],
+)
+def test_a_face_is_blanked_and_not_one_voxel_of_brain_or_cord(head: Head, scan: Scan) -> None:
+    instances = series(head, scan)
+    mask = mask_of(instances, look_at_series(instances, "remove"))
+    where = parts(head, scan)
+    assert mask[where["nose"]].all()
+    assert mask[where["face"]].all()
+    assert not mask[where["brain"]].any()
+    assert not mask[where["cord"]].any()
+
+
+def test_the_face_of_a_ct_becomes_air_and_nothing_else_changes(
+    ct: tuple[list[FileDataset], list[FaceFinding]],
+) -> None:
+    instances = series(HEAD, SCAN)
+    before, mask = pixels(instances), mask_of(*ct)
+    for instance, finding in zip(instances, ct[1], strict=True):
+        remove_face(instance, finding)
+    after = pixels(instances)
+    assert np.all(after[mask] == AIR)
+    assert np.array_equal(after[~mask], before[~mask])
+    assert mask[parts(HEAD, SCAN)["nose"]].all()
+    assert not mask[parts(HEAD, SCAN)["brain"]].any()
+
+
+def test_an_instance_that_no_face_lies_in_is_left(ct: tuple[list[FileDataset], list[FaceFinding]]) -> None:
+    verdicts = [finding.verdict for finding in ct[1]]
+    assert verdicts[-14:] == [Verdict.NONE] * 14
+    assert verdicts[20:30] == [Verdict.REMOVE] * 10
+    assert set(verdicts) == {Verdict.NONE, Verdict.REMOVE}
+
+
+def test_the_order_of_instances_is_all_one(ct: tuple[list[FileDataset], list[FaceFinding]]) -> None:
+    backwards = look_at_series(ct[0][::-1], "remove")
+    assert backwards[::-1] == ct[1]
+
+
+def test_frames_of_one_instance_are_cut_like_instances(
+    ct: tuple[list[FileDataset], list[FaceFinding]],
+) -> None:
+    (finding,) = look_at_series([multi_frame(ct[0])], "remove")
+    alone = [it.masks[0] if it.masks else None for it in ct[1]]
+    assert finding.masks == tuple(alone[: len(finding.masks or ())])
+    assert finding.fill == AIR
+
+
+def test_a_missing_slice_and_slices_of_one_place_do_no_harm(
+    ct: tuple[list[FileDataset], list[FaceFinding]],
+) -> None:
+    instances = [*ct[0][:22], *ct[0][23:], *ct[0][20:24]]
+    findings = look_at_series(instances, "remove")
+    where = parts(HEAD, SCAN)["nose"]
+    kept = np.concatenate([where[:22], where[23:], where[20:24]])
+    assert mask_of(instances, findings)[kept].all()
+    assert findings[20] == findings[49]
+
+
+def test_other_slices_of_the_same_place_are_cut_as_the_volume_is(
+    ct: tuple[list[FileDataset], list[FaceFinding]],
+) -> None:
+    """A single sagittal slice makes no volume; in the same frame of reference the head is known."""
+    scan = replace(SCAN, across=SAGITTAL[0], down=SAGITTAL[1], count=1, centre=(0.0, -10.0, -35.0))
+    profile = series(HEAD, scan)
+    findings = look_at_series([*ct[0], *profile], "remove")
+    assert mask_of(profile, findings[-1:])[parts(HEAD, scan)["nose"]].all()
+
+
+def _without_place(instances: list[FileDataset]) -> list[FileDataset]:
+    for instance in instances:
+        del instance.ImagePositionPatient
+    return instances
+
+
+NO_PART = {"BodyPartExamined": None}
+
+
+@pytest.mark.parametrize(
+    ("instances", "verdict"),
+    [
+        (_without_place(series(HEAD, SCAN)), Verdict.REFUSE),
+        (series(HEAD, replace(SCAN, apart=20.0, count=12)), Verdict.NONE),
+        (series(HEAD, replace(SCAN, across=SAGITTAL[0], down=SAGITTAL[1], count=1)), Verdict.REFUSE),
+        (series(HEAD, replace(SCAN, across=AXIAL[0], down=AXIAL[1], count=1)), Verdict.NONE),
+        (series(Head(turn=(0.0, 0.0, np.pi)), SCAN), Verdict.REFUSE),
+        (series(Knee(), replace(SCAN, centre=(0.0, 0.0, 0.0), header=NO_PART)), Verdict.REFUSE),
+        (
+            series(Chest(), replace(SCAN, spacing=8.0, centre=(0.0, 0.0, -132.0), header=NO_PART)),
+            Verdict.NONE,
+        ),
+        (
+            series(HEAD, replace(SCAN, header={"ImageType": ["ORIGINAL", "PRIMARY", "MOSAIC"]})),
+            Verdict.REFUSE,
+        ),
+    ],
+    ids=[
+        "slices without a place",
+        "axial slices far apart",
+        "one sagittal slice",
+        "one axial slice",
+        "a head whose header turns it about",
+        "a knee without a body part",
+        "a chest without a body part",
+        "a mosaic",
+    ],
+)
+def test_what_can_show_no_face_passes_and_what_may_is_refused(
+    instances: list[FileDataset], verdict: Verdict
+) -> None:
+    findings = look_at_series(instances, "remove")
+    assert {it.verdict for it in findings} == {verdict}
+    assert {it.reason for it in findings} == ({"face_may_show"} if verdict is Verdict.REFUSE else {""})
+
+
+def test_a_face_that_is_only_to_be_told_is_left(ct: tuple[list[FileDataset], list[FaceFinding]]) -> None:
+    assert look_at_series(ct[0], "tell") == [FaceFinding(Verdict.LEFT)] * len(ct[0])
+
+
+@pytest.mark.parametrize(
+    ("header", "fill"),
+    [
+        ({"PixelPaddingValue": AIR}, AIR + 1),
+        ({"PixelPaddingValue": 0, "PixelPaddingRangeLimit": 30}, 31),
+        ({"RescaleIntercept": -500}, 0),
+        ({"RescaleSlope": 2, "RescaleIntercept": -2000}, 500),
+    ],
+)
+def test_air_is_a_value_that_can_be_stored_and_is_no_padding(header: dict[str, Any], fill: int) -> None:
+    from beamstop.faces.series import _Series
+
+    instance = series(HEAD, replace(SCAN, count=1, header=header))[0]
+    assert _Series([instance], "remove")._fill(0, instance) == fill
