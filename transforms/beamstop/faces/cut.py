@@ -21,9 +21,9 @@ Cells = NDArray[Any]
 
 _TOP, _BOTTOM = -3.0, -165.0  # brows; and under the chin, a large jaw and its beard allowed for
 _NECK = (-55.0, -140.0)  # behind the one, which is neck, the rind ends at the other
-_RAMP = (-16.0, 8.0)  # from here up to the top the surface comes forward by so much: there the bone is near
-_WIDE, _LONG, _LONG_BACK = 66.0, 90.0, 105.0  # the ellipse: to the side, to the front, to the back
-_RIND = 9.0  # of the skin, from the air in
+_RAMP = (-30.0, 13.0)  # from here up to the top the surface comes forward by so much: there the bone is near
+_WIDE, _LONG, _LONG_BACK = 66.0, 86.0, 105.0  # the ellipse: to the side, to the front, to the back
+_RIND = 10.0  # of the skin, from the air in
 _RIND_BACK, _CUT_BACK = -40.0, -25.0  # y: the rind, the cut go back to here
 _EAR = (60.0, -30.0, 45.0, -82.0, -2.0)  # beyond x, between y and y, between z and z
 _EAR_RIND = 5.0

@@ -25,6 +25,11 @@ from beamstop.pixels.frames import open_frames
 
 Action = Literal["remove", "reject", "tell"]
 FACE_MAY_SHOW = "face_may_show"
+# Details of it
+NO_POSITION = "slices without a position"
+NO_VOLUME = "slices that make no volume"
+NO_HEAD = "no head that could be told"
+NO_AIR = "frames with different values of air"
 
 _COARSE, _FINE = 4.0, 2.0  # mm
 _AROUND = 30.0  # mm of a volume around the template
@@ -62,17 +67,18 @@ class FaceFinding:
             None for a frame without. None at all but for REMOVE.
         fill: the stored value to blank with.
         reason: a code; of REFUSE.
+        detail: more of why it is refused, in words of ours.
     """
 
     verdict: Verdict
     masks: tuple[bytes | None, ...] | None = None
     fill: int = 0
     reason: str = ""
+    detail: str = ""
 
 
 _NO_FACE = FaceFinding(Verdict.NONE)
 _LEFT = FaceFinding(Verdict.LEFT)
-_REFUSED = FaceFinding(Verdict.REFUSE, reason=FACE_MAY_SHOW)
 
 
 @guarded()
@@ -102,13 +108,11 @@ def look_at_series(datasets: Sequence[Dataset], action: Action) -> list[FaceFind
 
 @dataclass
 class _Found:
-    """A stack, and the head in it: None where it is like no head, or is no volume."""
+    """A stack, and the head in it; or why nobody can say that it shows no face, empty if it shows none."""
 
     stack: Stack
-    is_volume: bool
-    is_empty: bool = False
+    why: str = ""
     is_head: bool = False
-    is_not_head: bool = False
     fit: Fit | None = None
     cut: Cut | None = None
 
@@ -121,24 +125,22 @@ class _Series:
 
     def findings(self) -> list[FaceFinding]:
         slices: list[Slice] = []
-        placed: list[bool] = []
+        refused: dict[int, str] = {}
         for number, dataset in enumerate(self.datasets):
             try:
                 slices += slices_of(number, dataset)
-                placed.append(True)
             except NoPlaceError:
-                placed.append(False)
+                refused[number] = NO_POSITION
         found = [self._look(stack) for stack in stacks_of(slices)]
         heads = [it for it in found if it.is_head]
         if not heads:
-            shows_none = bool(found) and all(placed) and all(it.is_empty or it.is_not_head for it in found)
-            if shows_none:
-                return [_NO_FACE] * len(self.datasets)
-            return [self._refused] * len(self.datasets)
+            refused |= {piece.instance: it.why for it in found if it.why for piece in it.stack.slices}
+            why = next(iter(refused.values()), NO_POSITION if not found else "")
+            return [self._refused(refused.get(number, why)) if why else _NO_FACE for number in self._numbers]
         if self.action != "remove":
-            return [_LEFT] * len(self.datasets)
+            return [_LEFT for _ in self._numbers]
         best = max(heads, key=lambda it: it.fit.close * it.fit.seen if it.fit else 0.0)
-        masks: list[dict[int, bytes]] = [{} for _ in self.datasets]
+        masks: list[dict[int, bytes]] = [{} for _ in self._numbers]
         for one in found:
             cut = one.cut or best.cut
             for piece in one.stack.slices:
@@ -146,13 +148,18 @@ class _Series:
                 if mask is not None:
                     masks[piece.instance][piece.frame] = np.packbits(mask).tobytes()
         return [
-            self._removed(number, masks[number]) if is_placed else _REFUSED
-            for number, is_placed in enumerate(placed)
+            self._refused(refused[number]) if number in refused else self._removed(number, masks[number])
+            for number in self._numbers
         ]
 
     @property
-    def _refused(self) -> FaceFinding:
-        return _REFUSED if self.action == "remove" else _LEFT
+    def _numbers(self) -> range:
+        return range(len(self.datasets))
+
+    def _refused(self, why: str) -> FaceFinding:
+        if self.action != "remove":
+            return _LEFT
+        return FaceFinding(Verdict.REFUSE, reason=FACE_MAY_SHOW, detail=why)
 
     def _removed(self, number: int, masks: dict[int, bytes]) -> FaceFinding:
         if not masks:
@@ -161,7 +168,7 @@ class _Series:
         count = max(*masks, int(dataset.get("NumberOfFrames") or 1) - 1) + 1
         fill = self._fill(number, dataset)
         if fill is None:
-            return _REFUSED
+            return self._refused(NO_AIR)
         return FaceFinding(Verdict.REMOVE, tuple(masks.get(it) for it in range(count)), fill)
 
     def _fill(self, number: int, dataset: Dataset) -> int | None:
@@ -176,7 +183,7 @@ class _Series:
 
     def _look(self, stack: Stack) -> _Found:
         if len(stack.places) < _FEWEST or stack.span < _SHORTEST or stack.gap > _LONGEST_GAP:
-            return _Found(stack, is_volume=False, is_not_head=_is_thin(stack))
+            return _Found(stack, "" if _is_thin(stack) else NO_VOLUME)
         volume = volume_of(stack, self._values)
         first = stack.places[0][0].instance
         modality = self._modality(first)
@@ -185,13 +192,12 @@ class _Series:
         grid = Grid.around(low, high, _COARSE)
         coarse = outline_of(volume, grid, modality, threshold)
         if coarse is None:
-            return _Found(stack, is_volume=True, is_empty=True)
+            return _Found(stack)
         fit = find_head(coarse, _Around(volume, modality, threshold))
-        region = face_header(self.datasets[first]).region
-        found = _Found(stack, is_volume=True, fit=fit)
-        found.is_head = fit is not None and _is_head(fit, region)
-        found.is_not_head = not found.is_head and _has_no_head(coarse)
-        if found.is_head and fit is not None and self.action == "remove":
+        if fit is None or not _is_head(fit, face_header(self.datasets[first]).region):
+            return _Found(stack, "" if _has_no_head(coarse) else NO_HEAD)
+        found = _Found(stack, is_head=True, fit=fit)
+        if self.action == "remove":
             around = _Around(volume, modality, threshold)(fit.pose)
             found.cut = cut_of(fit, around) if around else None
         return found
