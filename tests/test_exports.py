@@ -26,8 +26,9 @@ OF_THE_HOUSE = {
 }
 VERBS = {"read_dicom", "bounce", "hide_text", "apply_recipe", "insert", "check_leaks", "encode"}
 TRANSFORMS = {
-    *("ApplyRecipe", "Bounce", "CheckLeaks", "Deidentify", "DeidentifyFiles", "HideText", "Insert", "Match"),
-    *("ReadDicom", "Redistribute", "ResolveDuplicates", "SkipDecided", "WriteAudit", "WriteDicom"),
+    *("ApplyRecipe", "Bounce", "CheckLeaks", "Deidentify", "DeidentifyFiles", "GroupSeries", "HideText"),
+    *("Insert", "Match", "ReadDicom", "Redistribute", "ResolveDuplicates", "SkipDecided"),
+    *("RemoveFace", "WriteAudit", "WriteDicom"),
 }
 TYPES = {
     *("Branches", "Decisions", "Instance", "JobOutputs", "Resolved", "Run", "Skipping", "Source", "Target"),
@@ -38,6 +39,7 @@ TYPES = {
 def test_the_core_exports_its_verbs_and_what_they_take_and_give() -> None:
     assert set(beamstop.__all__) - VERBS == {
         *("Action", "AttributeReport", "Bouncer", "Box", "Change", "Context", "DeidError", "Deidentified"),
+        *("FaceFinding", "FaceNote"),
         *("DetectorLoader", "Encoded", "Failed", "Identity", "KeyReferenceError", "Limits", "Operator"),
         *(
             "PixelError",

@@ -16,7 +16,7 @@ FLOORS = (
     ("recipe", "ocr"),
     ("text",),
     ("leaks", "rules"),
-    ("words",),
+    ("words", "faces"),
     ("pixels", "signing"),
     ("audit", "keys", "subjects"),
     ("identity",),

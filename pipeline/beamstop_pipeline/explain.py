@@ -17,6 +17,7 @@ from beamstop.dicom.pydicom_guards import guarded
 from beamstop.dicom.tags import is_private_creator, private_block_start, tag_name, tag_text, vr_of
 from beamstop.dicom.walk import Place, is_readable, walk
 from beamstop.errors import RecipeError, Refusal, Rejected
+from beamstop.faces.headers import Kind, face_header, may_show_face
 from beamstop.leaks.search import leak_paths
 from beamstop.ocr import load_detector
 from beamstop.pixels.codestreams import comments
@@ -123,6 +124,7 @@ def _settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
         yield from _text_settings(recipe.text_policy)
     else:
         yield "text", "pixels are not searched"
+    yield "faces", recipe.face_action or "left; headers tell which instances may show one"
     root = f", root {recipe.uids.root}" if recipe.uids.root else ""
     yield "uids", f"{recipe.uids.method}{root}"
     yield "dates", "shifted by {} to {} days if they are shifted".format(*recipe.dates.shift_days)
@@ -294,6 +296,7 @@ class Explanation:
         elements: one line each; none if the instance was turned away before.
         boxes: changes in pixels, overlay planes and icons.
         unexamined: why the pixels were not searched, although the recipe asks for it.
+        face: what the header says of a face, and what becomes of it; empty where none can show.
         methods: the CID 7050 codes.
     """
 
@@ -305,6 +308,7 @@ class Explanation:
     elements: list[Line] = field(default_factory=list)
     boxes: list[Change] = field(default_factory=list)
     unexamined: str = ""
+    face: str = ""
     methods: tuple[str, ...] = ()
 
 
@@ -355,10 +359,37 @@ def _describe(found: Explanation, original: Dataset, recipe: Recipe, finished: c
     found.boxes = list(finished.pixels.changes) or found.boxes
     found.recipe = [*_against_boxes(original, found.boxes), *_against_leaks(found.leaks)]
     found.methods = finished.methods
+    found.face = _face(original, recipe)
     changes = {change.path: change for change in finished.attributes.changes}
     if changes:
         found.unexamined = (why_no_text(original) or "") if recipe.hides_text else ""
         found.elements = list(_lines(original, recipe, changes))
+
+
+def _face(original: Dataset, recipe: Recipe) -> str:
+    header = face_header(original)
+    if not may_show_face(header):
+        return ""
+    action = recipe.face_action
+    if action is None:
+        return "a face may show, as far as the header tells; the recipe leaves it (face_may_show)"
+    if header.kind is Kind.SAME_FACE:
+        return f"it shows what slices of a head show: a run {_SAME_FACE[action]}"
+    return (
+        f"a face may show, as far as the header tells: a run looks at the whole series and {_ACTIONS[action]}"
+    )
+
+
+_SAME_FACE = {
+    "remove": "quarantines it (face_may_show)",
+    "reject": "turns it away (face)",
+    "tell": "writes it, and says so",
+}
+_ACTIONS = {
+    "remove": "removes the face if there is one",
+    "reject": "turns it away if there is one (face)",
+    "tell": "says so if there is one",
+}
 
 
 @guarded()
@@ -473,6 +504,8 @@ def describe_instance(found: Explanation, values: bool) -> Iterator[str]:
         yield ""
     if found.unexamined:
         yield f"pixels are not searched for text; {found.unexamined}"
+    if found.face:
+        yield found.face
     if found.methods:
         yield f"methods {' '.join(found.methods)}"
     if found.leaks:

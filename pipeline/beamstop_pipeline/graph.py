@@ -10,6 +10,7 @@ from beamstop_pipeline.job import Job
 from beamstop_pipeline.running.progress import NoteListed, NoteOutcomes
 from beamstop_transforms.audit import JobOutputs, WriteAudit
 from beamstop_transforms.deidentify import Deidentify
+from beamstop_transforms.group_series import LookAtSeries, ReadHeaders
 from beamstop_transforms.ledger.attempts import Attempts
 from beamstop_transforms.ledger.decisions import Decisions
 from beamstop_transforms.ledger.target import Target
@@ -18,10 +19,11 @@ from beamstop_transforms.notifications import Notified, ReadNotifications
 from beamstop_transforms.read import ReadDicom
 from beamstop_transforms.record import Run
 from beamstop_transforms.redistribute import HEADERS, TEXT, Redistribute, Work
+from beamstop_transforms.rejoin_series import Rejoined, RejoinSeries
 from beamstop_transforms.resolve_duplicates import ResolveDuplicates
 from beamstop_transforms.sample import Sample
 from beamstop_transforms.seal_parts import SealParts
-from beamstop_transforms.skip_decided import SkipDecided
+from beamstop_transforms.skip_decided import SkipDecided, Skipping
 from beamstop_transforms.step import Attempted
 from beamstop_transforms.stores import is_dicomweb
 from beamstop_transforms.windows import WriteWindows, into_windows
@@ -41,10 +43,13 @@ def build(pipeline: beam.Pipeline, job: Job) -> Any:
     if job.limit is not None:
         sources = sources | "Sample" >> Sample(job.limit)
     decisions = _decisions(job, target)
-    skipping = sources | "SkipDecided" >> SkipDecided(decisions, job.key)
+    groups = job.recipe.face_action is not None
+    skipping = sources | "SkipDecided" >> SkipDecided(decisions, job.key, hold=groups)
     listed = skipping.fresh | "NoteListed" >> NoteListed(job.progress)
     # Only paths cross this; from reading to writing is one fused chain.
     shared_out = listed | "Redistribute" >> Redistribute(_work(job), _attempts(job, target), job.limits.bytes)
+    if groups:
+        shared_out, skipping = _in_series(shared_out, skipping, job, target)
     written = _deidentify(shared_out, job, target)
     run = run_of_job(job, target)
     finished = written.rows | "NoteOutcomes" >> NoteOutcomes(job.progress)
@@ -56,6 +61,24 @@ def build(pipeline: beam.Pipeline, job: Job) -> Any:
         losers=resolved.losers,
         parts=finished | "SealParts" >> SealParts(run),
     ) | "WriteAudit" >> WriteAudit(run)
+
+
+def _in_series(sources: Any, skipping: Skipping, job: Job, target: Target) -> tuple[Any, Skipping]:
+    """Return the sources, each looked at with its series, and what is skipped after all."""
+    keyed = sources | "ReadHeaders" >> ReadHeaders(job.key, job.limits, _work(job))
+    rejoined = Rejoined(keyed, skipping.skipped)
+    if job.incremental:
+        rejoined = keyed | "RejoinSeries" >> RejoinSeries(skipping.skipped, job.key, job.limits)
+    looked_at = rejoined.keyed | "LookAtSeries" >> LookAtSeries(
+        job.recipe.face_action,
+        job.key,
+        job.limits,
+        job.load_look,
+        _attempts(job, target),
+        job.suspects,
+        job.progress,
+    )
+    return looked_at, Skipping(looked_at, rejoined.skipped)
 
 
 def build_stream(messages: Any, job: Job) -> Any:
@@ -80,7 +103,7 @@ def _deidentify(sources: Any, job: Job, target: Target) -> Written:
     """Return what WriteDicom returns; its rows are those of every step, each with what belongs to it."""
     detail = job.audit_detail == "changes"
     read = ReadDicom(job.key, job.limits, job.suspects, job.progress)
-    clean = Deidentify(job.recipe, job.key, job.load_detector, detail, job.limits, job.subjects)
+    clean = Deidentify(job.recipe, job.key, job.load_detector, detail, job.limits, job.subjects, grouped=True)
     is_stream = job.subscription is not None
     write = WriteDicom(target, job.attributes is not None, job.incremental, together=True, at_once=is_stream)
     # What a step refuses stays with the others: nothing is joined, which runners would do after all the work.

@@ -21,6 +21,7 @@ from beamstop.recipe.model import Recipe, SubjectPart
 from beamstop.subjects import Line, table_digest
 from beamstop.text.detector import DetectorLoader
 from beamstop_pipeline.lacking import warnings_of
+from beamstop_transforms.group_series import LookLoader, load_look
 from beamstop_transforms.subjects import StagedSubjects
 
 STALL_TIMEOUT = 2400.0
@@ -69,6 +70,7 @@ class Job:
         subjects: the table, once it is staged for workers.
         output_keeps: OUTPUT is in a bucket in which nothing can be replaced or removed.
         load_detector: loads the text detector, once per worker process.
+        load_look: likewise what looks at a series for a face.
     """
 
     inputs: tuple[str, ...]
@@ -103,6 +105,7 @@ class Job:
     subjects: StagedSubjects | None = None
     output_keeps: bool = False
     load_detector: DetectorLoader = load_detector
+    load_look: LookLoader = load_look
 
     @cached_property
     def subjects_digest(self) -> str | None:
@@ -279,6 +282,30 @@ def _parts(place: str) -> tuple[str, ...]:
     if colon and kind in ("gs", "s3", "az", "dicomweb"):
         return (kind, *rest.rstrip("/").split("/"))
     return Path(os.path.realpath(place)).parts
+
+
+def check_faces(job: Job) -> None:
+    """Check that whole series come to a recipe that judges faces by them, and that scipy is here.
+
+    Raises:
+        ConfigurationError: they do not, or it is not.
+    """
+    if job.recipe.face_action is None:
+        return
+    whole = "clean-recognizable-visual-features looks at whole series"
+    if job.subscription is not None:
+        raise ConfigurationError(
+            f"--subscription: {whole}, and nobody knows when the last instance of one has come; use --input "
+            "with --incremental, or leave the option out of the recipe"
+        )
+    if job.limit is not None:
+        raise ConfigurationError(
+            f"--limit: {whole}, and a sample cuts them; name a few folders with --input for a first look"
+        )
+    if find_spec("scipy") is None:
+        raise ConfigurationError(
+            "clean-recognizable-visual-features needs scipy: pip install 'beamstop[faces]'"
+        )
 
 
 def check_stream(job: Job, here: bool) -> None:

@@ -81,7 +81,7 @@ def write_run(
         "started": "2026-01-02T03:04:05+00:00",
         "ended": "2026-01-02T03:05:05+00:00",
         "seconds": 60.0,
-        "counts": {"sources": len(every), **counts, "skipped": 0},
+        "counts": {"sources": len(every), **counts, "skipped": 0, "face_may_show": 0},
     }
     if ended:
         (audit / "runs" / f"{run_id}.json").write_text(json.dumps(said | record))

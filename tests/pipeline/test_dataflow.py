@@ -35,6 +35,7 @@ CHAIN = [
     "ReadDicom/Begin",
     "ReadDicom/Attempt",
     "Deidentify/Bounce",
+    "Deidentify/RemoveFace",
     "Deidentify/HideText",
     "Deidentify/BounceAgain",
     "Deidentify/ApplyRecipe",

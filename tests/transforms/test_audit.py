@@ -91,6 +91,8 @@ def test_the_record_counts_what_the_rows_say(tmp_path: Path, key_file: Path) -> 
         "bytes_in": 15,
         "bytes_out": 12,
         "text_boxes_hidden": 0,
+        "face_may_show": 0,
+        "face_removed": 0,
         "reasons": {},
     }
     assert record["recipe"]["name"] == "basic"

@@ -57,6 +57,7 @@ def test_each_step_counts_what_went_on_and_what_did_not_by_reason(result: Any) -
         "ReadDicom": {"passed": 2, "rejected": 1, "rejected/not_dicom": 1},
         # asked before and after text is hidden
         "Bounce": {"passed": 2, "rejected": 1, "rejected/encapsulated_document": 1},
+        "RemoveFace": {"passed": 1},
         "HideText": {"passed": 1},
         "ApplyRecipe": {"passed": 1},
         "Insert": {"passed": 1},
@@ -70,7 +71,8 @@ def test_bytes_boxes_and_milliseconds_are_distributions(result: Any) -> None:
         (it.key.metric.namespace, it.key.metric.name): it.committed
         for it in result.metrics().query(MetricsFilter())["distributions"]
     }
-    verbs = {"ReadDicom", "Bounce", "HideText", "ApplyRecipe", "Insert", "CheckLeaks", "WriteDicom"}
+    verbs = {"ReadDicom", "Bounce", "RemoveFace", "HideText", "ApplyRecipe", "Insert", "CheckLeaks"}
+    verbs.add("WriteDicom")
     assert {verb for verb, name in values if name == "ms"} == verbs
     assert (values["HideText", "text_boxes_hidden"].count, values["HideText", "text_boxes_hidden"].sum) == (
         1,
@@ -84,6 +86,7 @@ def test_the_mean_of_a_step_is_of_the_instances_that_came_to_it(result: Any) -> 
     assert {verb: it.instances for verb, it in figures_by_step(result).items()} == {
         "ReadDicom": 3,
         "Bounce": 3,
+        "RemoveFace": 1,
         "HideText": 1,
         "ApplyRecipe": 1,
         "Insert": 1,

@@ -15,6 +15,7 @@ from .errors import (
     Rejected,
     SubjectsError,
 )
+from .faces.series import FaceFinding
 from .identity import Identity
 from .keys import generate_key, resolve_key
 from .ocr import load_detector
@@ -29,6 +30,7 @@ from .steps.bounce import bounce
 from .steps.check_leaks import check_leaks
 from .steps.hide_text import hide_text
 from .steps.insert import insert
+from .steps.judge_face import FaceNote
 from .subjects import Subjects
 from .text.boxes import TextBox
 from .text.detector import DetectorLoader, TextDetector, TextPolicy
@@ -45,6 +47,8 @@ __all__ = [
     "Deidentified",
     "DetectorLoader",
     "Encoded",
+    "FaceFinding",
+    "FaceNote",
     "Failed",
     "Identity",
     "KeyReferenceError",

@@ -158,7 +158,9 @@ def deidentify(
         Rejected: policy says no.
         Quarantined: it could not be proved clean. No uncertain dataset is returned.
         Failed: it cannot be read.
+        RecipeError: the recipe is about faces, which are judged by whole series.
     """
+    recipe.check_alone()
     clean = copy_of(dataset)
     identity = recipe.identity(key, subjects)
     finished = run(clean, recipe, identity, detector_for(recipe, load_detector), detail=True)
@@ -175,8 +177,9 @@ def deidentify_bytes(
     """De-identify one DICOM file given as bytes; return the clean Part 10 file.
 
     Raises:
-        Rejected, Quarantined, Failed: as `deidentify`, and when the bytes are not readable DICOM.
+        Rejected, Quarantined, Failed, RecipeError: as `deidentify`; and when the bytes are no readable DICOM.
     """
+    recipe.check_alone()
     dataset = read_dicom(data)
     detector = detector_for(recipe, load_detector)
     return run(dataset, recipe, recipe.identity(key, subjects), detector).encoded.data

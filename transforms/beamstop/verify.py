@@ -60,7 +60,7 @@ from beamstop.rules.operators import (
 )
 from beamstop.rules.plans import Plan
 from beamstop.standard.uids import is_well_known_uid
-from beamstop.steps.insert import TEXT_HIDDEN
+from beamstop.steps.insert import PIXELS_DONE
 from beamstop.words.identifiers import Identifiers, harvest, words_of
 from beamstop.words.vocabulary import is_common_word
 from beamstop.words.written_dates import find_dates
@@ -68,7 +68,7 @@ from beamstop.words.written_dates import find_dates
 _PATIENT_ID, _SOP_INSTANCE_UID = 0x00100020, 0x00080018
 _OWN_UIDS = (_SOP_INSTANCE_UID, 0x0020000D, 0x0020000E)
 _REFERENCED_SOP_INSTANCE_UID = 0x00081155
-_DERIVATION_DESCRIPTION = 0x00082111
+_DERIVATION_DESCRIPTION, _RECOGNIZABLE_VISUAL_FEATURES = 0x00082111, 0x00280302
 # What `insertions.insert` writes whatever the recipe says of it.
 _INSERTED = frozenset({0x00120062, 0x00120063, 0x00120064, 0x00280301, 0x00280303})
 _DATE_VRS = frozenset({"DA", "DT"})
@@ -232,7 +232,7 @@ class _Look:
             tag = element.path[-1]
             if element.path[0] in self._set or is_private_creator(tag):
                 continue
-            if element.path == (_DERIVATION_DESCRIPTION,) and element.value == TEXT_HIDDEN:
+            if element.path == (_DERIVATION_DESCRIPTION,) and element.value in PIXELS_DONE:
                 continue  # ours, where the recipe left nothing
             plan = self._plan(element)
             code = self._judge(element, plan)
@@ -323,6 +323,8 @@ class _Look:
 
 def _inserted_tags(recipe: Recipe) -> Iterator[int]:
     yield from _INSERTED
+    if recipe.face_action is not None:
+        yield _RECOGNIZABLE_VISUAL_FEATURES
     for keyword in recipe.insert:
         element = Dataset()
         setattr(element, keyword, None)

@@ -12,6 +12,7 @@ from beamstop_transforms.audit import JobOutputs, WriteAudit
 from beamstop_transforms.bounce import Bounce
 from beamstop_transforms.check_leaks import CheckLeaks
 from beamstop_transforms.deidentify import Deidentify, DeidentifyFiles
+from beamstop_transforms.group_series import GroupSeries
 from beamstop_transforms.hide_text import HideText
 from beamstop_transforms.insert import Insert
 from beamstop_transforms.instance import Instance, Source
@@ -22,6 +23,7 @@ from beamstop_transforms.match import Match
 from beamstop_transforms.read import ReadDicom
 from beamstop_transforms.record import Run
 from beamstop_transforms.redistribute import Redistribute, Work
+from beamstop_transforms.remove_face import RemoveFace
 from beamstop_transforms.resolve_duplicates import Resolved, ResolveDuplicates
 from beamstop_transforms.skip_decided import SkipDecided, Skipping
 from beamstop_transforms.step import Branches
@@ -37,6 +39,7 @@ __all__ = [
     "Decisions",
     "Deidentify",
     "DeidentifyFiles",
+    "GroupSeries",
     "HideText",
     "Insert",
     "Instance",
@@ -44,6 +47,7 @@ __all__ = [
     "Match",
     "ReadDicom",
     "Redistribute",
+    "RemoveFace",
     "ResolveDuplicates",
     "Resolved",
     "Run",

@@ -14,7 +14,8 @@ class Bounce(Step):
     """Ask the recipe's bouncers about every instance.
 
     Before HideText this is the first look, after it the second: then bouncers that look at
-    BurnedInAnnotation know whether the pixels were cleaned.
+    BurnedInAnnotation know whether the pixels were cleaned, and those that look at RecognizableVisualFeatures
+    whether a face was removed.
 
     Attributes:
         recipe: names the bouncers.
@@ -30,9 +31,11 @@ class Bounce(Step):
         """Return the work on an instance."""
         table = self.subjects.open(self.recipe, self.key) if self.subjects is not None else None
         bouncers = self.recipe.bouncers_of(table)
+        removes_faces = self.recipe.face_action == "remove"
 
         def work(instance: Instance) -> None:
             cleaned = instance.pixels.examined if instance.pixels is not None else None
-            bounce(instance.dataset, bouncers, cleaned)
+            faceless = instance.face is None or instance.face.is_proved
+            bounce(instance.dataset, bouncers, cleaned, faceless if removes_faces else None)
 
         return work

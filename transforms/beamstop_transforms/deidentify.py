@@ -13,12 +13,14 @@ from beamstop.text.detector import DetectorLoader
 from beamstop_transforms.apply_recipe import ApplyRecipe
 from beamstop_transforms.bounce import Bounce
 from beamstop_transforms.check_leaks import CheckLeaks
+from beamstop_transforms.group_series import GroupSeries
 from beamstop_transforms.hide_text import HideText
 from beamstop_transforms.insert import Insert
 from beamstop_transforms.instance import Instance
 from beamstop_transforms.match import Match
 from beamstop_transforms.read import ReadDicom
 from beamstop_transforms.redistribute import Redistribute
+from beamstop_transforms.remove_face import RemoveFace
 from beamstop_transforms.step import Attempted, Branches, Step, Transform, branches
 from beamstop_transforms.subjects import StagedSubjects
 
@@ -36,6 +38,10 @@ class Deidentify(Transform):
         detail: also keep one change per element, for the audit's `changes`.
         limits: what is beyond them is failed.
         subjects: a table of one's own pseudonyms, from `stage_subjects`; None for none.
+        grouped: the sources came from `GroupSeries`: a recipe that is about faces needs it.
+
+    Raises:
+        RecipeError: faces are judged by whole series, and `grouped` is not said.
     """
 
     recipe: Recipe
@@ -44,11 +50,18 @@ class Deidentify(Transform):
     detail: bool = True
     limits: Limits = DEFAULT_LIMITS
     subjects: StagedSubjects | None = None
+    grouped: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a recipe that needs whole series where single instances may come."""
+        if not self.grouped:
+            self.recipe.check_alone()
 
     def steps(self) -> dict[str, Step]:
         """Return the steps in their order, by the labels that they have in the graph."""
         return {
             "Bounce": Bounce(self.recipe, self.key, self.subjects),
+            "RemoveFace": RemoveFace(self.recipe),
             "HideText": HideText(self.recipe, self.load_detector, self.key),
             "BounceAgain": Bounce(self.recipe, self.key, self.subjects),
             "ApplyRecipe": ApplyRecipe(self.recipe, self.key, self.detail, self.limits.depth, self.subjects),
@@ -87,8 +100,9 @@ class DeidentifyFiles(Transform):
     def expand(self, pipeline: Pipeline) -> Branches:
         """Return the clean instances, and the audit rows of all other sources."""
         sources = pipeline | Match(self.inputs) | Redistribute()
+        sources = sources | GroupSeries(self.recipe, self.key, self.limits)
         read = sources | ReadDicom(self.key, self.limits)
         clean = read.instances | Deidentify(
-            self.recipe, self.key, self.load_detector, self.detail, self.limits, self.subjects
+            self.recipe, self.key, self.load_detector, self.detail, self.limits, self.subjects, grouped=True
         )
         return Branches(clean.instances, (read.refused, clean.refused) | "Refused" >> beam.Flatten())

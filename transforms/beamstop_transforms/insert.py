@@ -11,7 +11,7 @@ from beamstop_transforms.step import Step, Work
 
 @dataclass(eq=False)
 class Insert(Step):
-    """Write into every instance what was done to it, by HideText and ApplyRecipe.
+    """Write into every instance what was done to it, by RemoveFace, HideText and ApplyRecipe.
 
     Attributes:
         recipe: that was applied.
@@ -25,6 +25,8 @@ class Insert(Step):
 
         def work(instance: Instance) -> None:
             pixels = instance.pixels or PixelReport()
-            instance.methods = insert(instance.dataset, self.recipe, pixels.examined, pixels.text_hidden)
+            instance.methods = insert(
+                instance.dataset, self.recipe, pixels.examined, pixels.text_hidden, instance.face
+            )
 
         return work

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset, FileDataset
 
     from beamstop.dicom.files import Encoded
+    from beamstop.faces.series import FaceFinding
     from beamstop.steps.apply_recipe import AttributeReport
+    from beamstop.steps.judge_face import FaceNote
     from beamstop.text.hiding import PixelReport
 
 
@@ -50,6 +52,7 @@ class Source:
         suspect: a reason not to touch it; empty for none.
         span: where a member of a tar begins, its header included, and how long it is; else None.
         content: gives its bytes where they are read ahead, see `ReadAhead`.
+        face: what a look at its series found of a face, see `GroupSeries`; None where nobody looked.
     """
 
     path: str
@@ -58,6 +61,11 @@ class Source:
     suspect: str = ""
     span: tuple[int, int] | None = None
     content: "Content | None" = field(default=None, repr=False, compare=False)
+    face: "FaceFinding | None" = field(default=None, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return what travels to other workers: no finding, which is about bytes that do not."""
+        return {**vars(self), "face": None}
 
     @property
     def raw_path(self) -> bytes:
@@ -163,6 +171,7 @@ class Instance:
         source_digest: keyed digest of the source's bytes, in hex; None until read.
         dataset: set by ReadDicom; de-identified after ApplyRecipe, proved clean after CheckLeaks.
         bytes_in: bytes read.
+        face: what RemoveFace knows of a face; None before it.
         pixels: what HideText did; None before it.
         engine: fingerprint of the text detector, where one was used.
         report: set by ApplyRecipe: what it did.
@@ -182,6 +191,7 @@ class Instance:
     source_digest: str | None = None
     dataset: FromStep["FileDataset"] = FromStep()
     bytes_in: int = 0
+    face: "FaceNote | None" = None
     pixels: "PixelReport | None" = None
     engine: str | None = None
     report: FromStep["AttributeReport"] = FromStep()
@@ -203,7 +213,7 @@ class Instance:
     def refuse(self, row: Row) -> None:
         """Let the instance go no further: nothing but its audit row is left of it."""
         self.refusal = row
-        self.dataset = self.report = self.encoded = self.pixels = self.table = None
+        self.dataset = self.report = self.encoded = self.face = self.pixels = self.table = None
 
     @contextmanager
     def timed(self, column: str) -> Iterator[None]:
@@ -235,15 +245,25 @@ class Instance:
             row |= _codes(self.dataset)
         if self.pixels is not None:
             row |= {name: getattr(self.pixels, name) for name in _PIXEL_COLUMNS}
-            if self.pixels.decoders:
-                row["detail"] = f"PixelData: read by {', '.join(self.pixels.decoders)}"
+        if detail := "; ".join(self._details()):
+            row["detail"] = detail
+        if self.face is not None and self.face.pixels_changed:
+            row["pixels_changed"] = True
         if self.has("report"):
             row |= {column: getattr(self.report, name) for column, name in _ATTRIBUTE_COLUMNS.items()}
         return row
 
+    def _details(self) -> Iterator[str]:
+        """Yield what the audit says of an instance that is written, beside numbers and codes."""
+        if self.face is not None and self.face.code:
+            yield self.face.code
+        if self.pixels is not None and self.pixels.decoders:
+            yield f"PixelData: read by {', '.join(self.pixels.decoders)}"
+
     def change_rows(self, run_id: str, sop_instance_uid: str) -> pa.RecordBatch:
         """Return the rows of the audit's `changes`: one for every element acted on and every text box."""
-        changes = [*self.report.changes, *(self.pixels.changes if self.pixels is not None else ())]
+        done = (self.report, self.face, self.pixels)
+        changes = [change for it in done if it is not None for change in it.changes]
         if not changes:
             return _NO_CHANGES
         same = [pa.repeat(value, len(changes)) for value in (run_id, self.source_id, sop_instance_uid)]

@@ -90,23 +90,46 @@ class _BeginFn(beam.DoFn):
         self._identity = Identity(resolve_key(self._key))
         limit_decoder(DecoderLimits(self._limits.decoder_memory, self._limits.seconds))
         gc.freeze()  # what is loaded by now stays: the collector need not look through it again and again
-        self._note: int | None = None
-        if self._progress is not None:
-            self._note, _ = tempfile.mkstemp(prefix=f"{WORKING}{os.getpid()}-", dir=self._progress)
+        self._note = WorkingNote(self._progress)
 
     def process(self, source: Source) -> Iterator[Instance]:
         source_id = source_id_of(source, self._identity)
-        if self._note is not None:
-            os.pwrite(self._note, source_id.encode(), 0)
+        self._note.begin(source_id)
         version = version_digest(source_id, source.version, self._identity)
         deadline = perf_counter() + self._limits.seconds
         yield Instance(source, source_id, deadline=deadline, source_version=version)
-        if self._note is not None:
-            os.ftruncate(self._note, 0)  # the chain is fused: the instance has gone through it
+        self._note.end()  # the chain is fused: the instance has gone through it
 
     def teardown(self) -> None:
-        if self._note is not None:
-            os.close(self._note)
+        self._note.close()
+
+
+class WorkingNote:
+    """A note of the source that this process is at, for who has to tell why it died.
+
+    Args:
+        progress: folder of the notes; None for none.
+    """
+
+    def __init__(self, progress: str | None) -> None:
+        self._file: int | None = None
+        if progress is not None:
+            self._file, _ = tempfile.mkstemp(prefix=f"{WORKING}{os.getpid()}-", dir=progress)
+
+    def begin(self, source_id: str) -> None:
+        """Say that a source is worked on."""
+        if self._file is not None:
+            os.pwrite(self._file, source_id.encode(), 0)
+
+    def end(self) -> None:
+        """Say that none is."""
+        if self._file is not None:
+            os.ftruncate(self._file, 0)
+
+    def close(self) -> None:
+        """Let go of the note."""
+        if self._file is not None:
+            os.close(self._file)
 
 
 def _unless_an_archive(source: Source, max_bytes: int) -> bytes:

@@ -25,6 +25,7 @@ from beamstop.identity import Identity
 from beamstop.recipe.model import Recipe
 from beamstop.rules.profile import edition
 from beamstop.signing import resolve_signing_key, sign, statement
+from beamstop.steps.judge_face import MAY_SHOW, REMOVED
 from beamstop_transforms.ledger.history import input_digests
 from beamstop_transforms.ledger.sealed import RUNS, SIGNATURES, list_name
 from beamstop_transforms.ledger.target import Target
@@ -71,6 +72,7 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
             "recognizer": recipe.text.recognizer,
             "ultrasound_regions": recipe.text.ultrasound_regions,
         },
+        "faces": recipe.face_action,
         "kskit": recipe.kskit is not None,
     }
 
@@ -149,6 +151,7 @@ class Run:
         }
 
 
+FACES = (MAY_SHOW, REMOVED)  # codes in the detail of written rows, and counts
 MARKS = ("unchanged", "overturned")  # for the counts alone
 # Of the rows that wait in partial files: not complete, and with what only the record or `conclude` asks.
 WITH_MARKS = pa.schema(
@@ -178,6 +181,8 @@ def counts_of(row: Row) -> Counter[str]:
     counts["bytes_in"] = row["bytes_in"]
     counts["bytes_out"] = row["bytes_out"]
     counts["text_boxes_hidden"] = row["text_boxes_hidden"] or 0
+    if row["outcome"] == str(Outcome.WRITTEN):
+        counts.update(it for it in (row["detail"] or "").split("; ") if it in FACES)
     counts["unchanged"] = int(row["unchanged"])
     counts["overturned"] = int(row["overturned"])
     if row["reason"]:
@@ -354,6 +359,7 @@ def counts(sources: int, skipped: int, tally: Counter[str]) -> dict[str, Any]:
         "bytes_in": tally["bytes_in"],
         "bytes_out": tally["bytes_out"],
         "text_boxes_hidden": tally["text_boxes_hidden"],
+        **{code: tally[code] for code in FACES},
         "reasons": {
             key: n for key, n in sorted(tally.items()) if "/" in key and not key.startswith("engine/")
         },

@@ -67,7 +67,7 @@ class Redistribute(Transform):
     def expand(self, sources: PCollection[Source]) -> PCollection[Source]:
         """Return the sources."""
         packs = sources | "Pack" >> beam.ParDo(_PackFn(self.work))
-        unpack = beam.ParDo(_UnpackFn(self.attempts, self.max_bytes))
+        unpack = beam.ParDo(UnpackFn(self.attempts, self.max_bytes))
         return packs | "Reshuffle" >> beam.Reshuffle() | "Unpack" >> unpack
 
 
@@ -156,7 +156,9 @@ class _PackFn(beam.DoFn):
             yield WindowedValue(packed, window.max_timestamp(), (window,))
 
 
-class _UnpackFn(beam.DoFn):
+class UnpackFn(beam.DoFn):
+    """Yields the sources of packs, read ahead and noted."""
+
     def __init__(self, attempts: Attempts | None, max_bytes: int) -> None:
         super().__init__()
         self._attempts = attempts
@@ -164,13 +166,24 @@ class _UnpackFn(beam.DoFn):
         self._at: bytes | None = None
 
     def setup(self) -> None:
+        """Start threads that read ahead."""
         self._ahead = ReadAhead(self._max_bytes)
 
     def start_bundle(self) -> None:
+        """Remove the note of a pack in which the bundle before broke off."""
         self._forget()
 
     def process(self, packed: bytes) -> Iterator[Source]:
-        sources = self._ahead.ready(list(unpack(packed)))
+        """Yield the sources of a pack."""
+        yield from self.noted(packed, self._ahead.ready(list(unpack(packed))))
+
+    def noted(self, packed: bytes, sources: list[Source]) -> Iterator[Source]:
+        """Yield sources, with a note standing that a worker is at them.
+
+        Args:
+            packed: stands for them in every try.
+            sources: those.
+        """
         if self._attempts is None:
             yield from sources
             return
@@ -179,6 +192,7 @@ class _UnpackFn(beam.DoFn):
         self._at = None
 
     def teardown(self) -> None:
+        """Let go of all."""
         self._forget()
         self._ahead.close()
 

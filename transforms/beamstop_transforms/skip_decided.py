@@ -15,10 +15,18 @@ from beamstop.keys import resolve_key
 from beamstop_transforms.instance import Source, source_id_of, version_digest
 from beamstop_transforms.ledger.decisions import Decisions
 from beamstop_transforms.ledger.skipped import CollectSkipped, Skipped, packed_positions
+from beamstop_transforms.redistribute import pack
 from beamstop_transforms.step import Transform
 
 _SKIPPED = "skipped"
-_MOST = 100_000  # sources in one element
+_MOST, _MOST_HELD = 100_000, 256  # sources in one element
+
+
+class Held(NamedTuple):
+    """Sources that are left out, as it seems: their positions, see `packed_positions`, and packs of them."""
+
+    positions: bytes
+    packed: bytes
 
 
 class Skipping(NamedTuple):
@@ -26,7 +34,7 @@ class Skipping(NamedTuple):
 
     Attributes:
         fresh: the sources to be worked on.
-        skipped: one element, `Skipped`: which are the others.
+        skipped: one element, `Skipped`: which are the others; where they are held, `Held`, some in each.
     """
 
     fresh: Any
@@ -40,18 +48,23 @@ class SkipDecided(Transform):
     Attributes:
         decisions: of earlier runs, loaded once per worker process; None to leave out nothing.
         key: reference of the run's key, for the keyed digests of the paths.
+        hold: keep the sources that are left out: some may be needed after all, see `RejoinSeries`.
     """
 
     decisions: Decisions | None
     key: str = field(repr=False)
+    hold: bool = False
 
     def expand(self, sources: PCollection[Source]) -> Skipping:
         """Return the sources to be worked on, and which were left out."""
         if self.decisions is None:
             return Skipping(sources, nothing_skipped(sources.pipeline))
-        skip = beam.ParDo(_SkipFn(self.decisions, self.key))
+        skip = beam.ParDo(_SkipFn(self.decisions, self.key, self.hold))
         outputs = sources | skip.with_outputs(_SKIPPED, main="fresh")
-        return Skipping(outputs["fresh"], outputs[_SKIPPED] | beam.CombineGlobally(CollectSkipped()))
+        skipped = outputs[_SKIPPED]
+        return Skipping(
+            outputs["fresh"], skipped if self.hold else skipped | beam.CombineGlobally(CollectSkipped())
+        )
 
 
 def nothing_skipped(pipeline: Any) -> Any:
@@ -60,10 +73,11 @@ def nothing_skipped(pipeline: Any) -> Any:
 
 
 class _SkipFn(beam.DoFn):
-    def __init__(self, decisions: Decisions, key: str) -> None:
+    def __init__(self, decisions: Decisions, key: str, hold: bool) -> None:
         super().__init__()
         self._pickled = decisions
         self._key = key
+        self._hold = hold
 
     def setup(self) -> None:
         self._decisions = self._pickled.shared()
@@ -71,6 +85,7 @@ class _SkipFn(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._skipped: list[int] = []
+        self._held: list[Source] = []
 
     def process(self, source: Source) -> Iterator[Any]:
         source_id = source_id_of(source, self._identity)
@@ -78,7 +93,9 @@ class _SkipFn(beam.DoFn):
         position = self._decisions.position(source_id, source.size, source_version)
         if position is not None:
             self._skipped.append(position)
-            if len(self._skipped) == _MOST:
+            if self._hold:
+                self._held.append(source)
+            if len(self._skipped) == (_MOST_HELD if self._hold else _MOST):
                 yield pvalue.TaggedOutput(_SKIPPED, self._packed())
         else:
             yield source
@@ -89,6 +106,9 @@ class _SkipFn(beam.DoFn):
             packed = WindowedValue(self._packed(), window.max_timestamp(), (window,))
             yield pvalue.TaggedOutput(_SKIPPED, packed)
 
-    def _packed(self) -> bytes:
-        positions, self._skipped = self._skipped, []
-        return packed_positions(positions)
+    def _packed(self) -> bytes | Held:
+        positions, self._skipped = packed_positions(self._skipped), []
+        if not self._hold:
+            return positions
+        held, self._held = Held(positions, pack(self._held)), []
+        return held

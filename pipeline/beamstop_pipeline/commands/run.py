@@ -303,6 +303,7 @@ def run(
             if not is_local(options):
                 _check_elsewhere(context, job, options)
             job = _with_max_bytes(job, max_bytes, options)
+            jobs.check_faces(job)
             jobs.check_stream(job, is_local(options))
             if not is_local(options):
                 check_engine(options)

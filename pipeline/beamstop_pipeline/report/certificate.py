@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from beamstop.rules.profile import CLEAN_PIXEL_DATA, METHOD_CODES
+from beamstop.rules.profile import CLEAN_FACES, CLEAN_PIXEL_DATA, METHOD_CODES
 from beamstop.text.where_text import NO_TEXT
 from beamstop_pipeline.lacking import lacks_of
 from beamstop_pipeline.report.about import About
@@ -14,7 +14,7 @@ from beamstop_pipeline.report.figures import Figures
 from beamstop_pipeline.report.recipe_sentences import recipe_sentences
 from beamstop_pipeline.report.verdicts import Verdicts
 
-_SEARCHED = METHOD_CODES[CLEAN_PIXEL_DATA]
+_SEARCHED, _FACELESS = METHOD_CODES[CLEAN_PIXEL_DATA], METHOD_CODES[CLEAN_FACES]
 _FACTS = ("data_set", "recipient", "purpose", "responsible", "legal_basis")
 _ALWAYS = _FACTS[:3]  # to be filled in by hand where nobody said it
 _NAMED = 6  # modalities in a sentence
@@ -66,14 +66,15 @@ def certify(figures: Figures, about: About, reviews: Sequence[Verdicts], risk: S
         warnings=[
             *_found(figures),
             *images.warnings(),
+            *_faces_left(figures),
             *_lacks(figures),
             *review.warnings(),
             *_warnings(figures),
         ],
-        done=[*images.done(figures), *_done(figures)],
+        done=[*images.done(figures), *_faces_done(figures), *_done(figures)],
         recipe=list(recipe_sentences(figures.record.get("recipe", {}), has_subjects)),
         review=list(review.sentences()),
-        not_promised=[*_not_promised(), *risk],
+        not_promised=[*_not_promised(figures), *risk],
         counts=_counts(figures),
     )
 
@@ -154,6 +155,33 @@ class Images:
 
 def _unsearched(cells: Cells) -> int:
     return int(cells.total("images") - cells.total("looked_at"))
+
+
+def _faces_left(figures: Figures) -> Iterator[str]:
+    """Yield in how many clean files a face may show, and whether the newest run told."""
+    written = figures.standing.cells.where(outcome="written")
+    if left := int(written.total("face_may_show")):
+        by_modality = written.sums("modality", "face_may_show").items()
+        named = ", ".join(f"{name or 'without modality'} {n:,}" for name, n in by_modality if n)
+        them = "it" if left == 1 else "them"
+        yield (
+            f"A face may show in {_number(left, 'clean file')} ({named}): who renders the series of "
+            f"{them} may see a face. The option clean-recognizable-visual-features removes it."
+        )
+    if written.total("n") and "face_may_show" not in figures.record.get("counts", {}):
+        yield "The newest run is of a version that does not tell in which files a face may show: run again."
+
+
+def _faces_done(figures: Figures) -> Iterator[str]:
+    """Yield what was done about faces."""
+    written = figures.standing.cells.where(outcome="written")
+    proved = int(written.that(lambda cell: _FACELESS in cell["methods"].split()).total("n"))
+    if proved:
+        removed = int(written.total("face_removed"))
+        yield (
+            f"Whole series of CT, MR and PT were looked at for a face, {_number(proved, 'file')} in all: "
+            f"it was removed from {removed:,}, and the others show none."
+        )
 
 
 def _done(figures: Figures) -> Iterator[str]:
@@ -281,12 +309,18 @@ _WORDS = {
 _GRAVEST = ("missed_text", "hidden_too_much", "anatomy", "no_text", "fine")
 
 
-def _not_promised() -> Iterator[str]:
+def _not_promised(figures: Figures) -> Iterator[str]:
     yield "No program can promise that no identity is left: text that nobody found is in no number here."
-    yield (
-        "Faces, bodies and other recognisable features in pictures were not altered; heads in thin slices "
-        "can be rendered as faces."
-    )
+    if figures.record.get("recipe", {}).get("faces") == "remove":
+        yield (
+            "Faces were removed from CT, MR and PT alone, as volume: a program can invent a face in "
+            "their place. Bodies and other recognisable features in pictures were not altered."
+        )
+    else:
+        yield (
+            "Faces, bodies and other recognisable features in pictures were not altered; heads in thin "
+            "slices can be rendered as faces."
+        )
     yield "What is kept can single out a patient for somebody who knows enough of them."
 
 

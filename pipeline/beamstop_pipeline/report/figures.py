@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from beamstop.audit import Outcome
 from beamstop.changes import elements_in
+from beamstop.steps.judge_face import MAY_SHOW, REMOVED
 from beamstop_pipeline.job import ConfigurationError
 from beamstop_pipeline.report.cells import Cells
 from beamstop_pipeline.verify.audit import FOLDER
@@ -61,6 +62,7 @@ FLAGS = {
     "with_residue": "text_residue",
     "changed": "pixels_changed",
 }
+FACES = {"face_may_show": MAY_SHOW, "face_removed": REMOVED}  # column → code in the detail of written rows
 _FAINT = "text_boxes_faint"  # no column of the audit: counted from `changes`
 _COLUMNS = dict.fromkeys([*KEYS, "source_id", "detail", "output_path", "pixels_changed", *SUMS])
 _READ = [name for name in _COLUMNS if name != _FAINT]
@@ -83,7 +85,7 @@ class Rows:
     """Rows of the audit, added up.
 
     Attributes:
-        cells: one row for each combination of `KEYS` that occurs: how many, sums of `SUMS`, `FLAGS`.
+        cells: one row for each combination of `KEYS` that occurs: how many, sums of `SUMS`, `FLAGS`, `FACES`.
         times: how many instances took how long in all, by `_EDGES`.
         aside: outcome, reason and modality → the first few of what was quarantined or failed.
         residue: output paths of the first few clean files with residue.
@@ -478,6 +480,10 @@ def _added_up(table: pa.Table) -> Rows:
     for name, source in FLAGS.items():
         is_set = pc.greater(pc.fill_null(pc.cast(table[source], pa.int64()), 0), 0)
         columns[name] = pc.cast(is_set, pa.int64())
+    is_written = pc.equal(columns["outcome"], str(Outcome.WRITTEN))
+    for name, code in FACES.items():
+        says_so = pc.match_substring_regex(pc.fill_null(table["detail"], ""), f"(^|; ){code}(;|$)")
+        columns[name] = pc.cast(pc.and_(is_written, says_so), pa.int64())
     columns["n"] = pa.array(np.ones(len(table), np.int64))
     took = np.sum([columns[part].to_numpy() for part in PARTS], axis=0)
     has_residue = pc.greater(columns["text_residue"], 0)
@@ -512,7 +518,7 @@ def _disputed(reader: _Reader, newest: dict[str, Any], standing: Rows) -> list[s
 
 
 _CONFLICT = "duplicate_conflict"
-_ADDED = [*SUMS, *FLAGS, "n"]
+_ADDED = [*SUMS, *FLAGS, *FACES, "n"]
 
 
 def _grouped(table: pa.Table) -> Cells:

@@ -12,7 +12,7 @@ from pydicom.datadict import dictionary_description
 from pydicom.uid import UID
 
 from beamstop.audit import Outcome
-from beamstop.rules.profile import CLEAN_PIXEL_DATA, METHOD_CODES, METHOD_MEANINGS
+from beamstop.rules.profile import CLEAN_FACES, CLEAN_PIXEL_DATA, METHOD_CODES, METHOD_MEANINGS
 from beamstop_pipeline.report.about import About
 from beamstop_pipeline.report.cells import Cells
 from beamstop_pipeline.report.certificate import certify
@@ -174,6 +174,7 @@ def _said(figures: Figures) -> dict[str, Any]:
         "residue": standing.residue,
         "disputed": figures.disputed,
         "faint": _faint(clean),
+        "faces": _faces(clean),
         "new_devices": [it for it in figures.devices if it.is_new],
         "devices": _devices(figures.devices),
         "by_modality": _outcome_chart(standing),
@@ -199,6 +200,17 @@ def _said(figures: Figures) -> dict[str, Any]:
         "signed": figures.signed,
         "meanings": METHOD_MEANINGS,
     }
+
+
+def _faces(written: Cells) -> Table | None:
+    """Return in how many clean files a face may show, by modality; None if there is nothing to say."""
+    code = METHOD_CODES[CLEAN_FACES]
+    proved = written.that(lambda cell: code in cell["methods"].split()).sums("modality")
+    left, removed = (written.sums("modality", name) for name in ("face_may_show", "face_removed"))
+    kinds = [name for name in written.sums("modality") if left[name] or proved.get(name)]
+    rows = [(name or _NONE, left[name], removed[name], proved.get(name, 0) - removed[name]) for name in kinds]
+    head = ["modality", "may show, left", "removed", "looked at, none shows"]
+    return Table("Clean files by what is known of a face", head, rows) if rows else None
 
 
 def _recipes(figures: Figures) -> Table:
@@ -240,6 +252,7 @@ def _asked(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
         ("Options", options_with_codes(recipe) if options is not None else _NONE),
         ("Text in pixels", what_is_hidden.get(text.get("hide"), _NONE) if hides else "not looked for"),
         ("Of its own", ", ".join(own) or "nothing: as it ships" if options is not None else _NONE),
+        ("Faces", recipe.get("faces") or "left as they are"),
         (
             "Attributes that no rule names",
             {"keep": "kept", "remove": "removed"}.get(recipe.get("unlisted"), _NONE),

@@ -16,6 +16,11 @@ REMEDIES = {
     "key_object": "If it is wanted, take the bouncer out of the recipe.",
     "presentation_state": "If it is wanted, take the bouncer out of the recipe.",
     "slide_label": "Nothing: its letters, codes and handwriting name the patient.",
+    "face": "If it is wanted, let clean-recognizable-visual-features remove faces, or take possible-face "
+    "out of the recipe.",
+    "face_may_show": "The detail says why no face was removed: send the series as the scanner made it, leave "
+    "it out, or accept it with faces: {action: tell}.",
+    "face_series_too_large": "Give workers more memory, or raise --max-bytes: a whole series has to fit.",
     "refused": "Nothing: the table of subjects refuses it.",
     "not_in_table": "If it is wanted, give it a line in the table of subjects.",
     "listed": "Nothing: a list of the recipe turns it away.",

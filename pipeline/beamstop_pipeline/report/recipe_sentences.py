@@ -6,6 +6,7 @@ from typing import Any
 from beamstop.rules.profile import (
     BASIC,
     CLEAN_DESCRIPTORS,
+    CLEAN_FACES,
     CLEAN_GRAPHICS,
     CLEAN_PIXEL_DATA,
     CLEAN_STRUCTURED_CONTENT,
@@ -81,6 +82,7 @@ def recipe_sentences(recipe: Mapping[str, Any], has_subjects: bool = False) -> I
         if CLEAN_PIXEL_DATA in options
         else ("Text in pixels was NOT searched for: what is burned into pictures is still there.")
     )
+    yield _FACES[recipe.get("faces") if CLEAN_FACES in options else None]
     if is_basic or {FULL_DATES, MODIFIED_DATES} & set(options):
         yield _dates(options)
     for option, (if_there, if_not) in _OPTIONS.items():
@@ -93,6 +95,17 @@ def recipe_sentences(recipe: Mapping[str, Any], has_subjects: bool = False) -> I
         yield "Whatever no rule names was removed."
     elif recipe.get("unlisted") == "keep":
         yield "Attributes of the standard that no rule names stayed; what no dictionary knows was removed."
+
+
+_FACES = {
+    "remove": "Whole series of CT, MR and PT that may show a face were looked at: the face was removed, or "
+    "the series was not written.",
+    "reject": "Whole series of CT, MR and PT that may show a face were looked at: those that do were "
+    "turned away.",
+    "tell": "Whole series of CT, MR and PT that may show a face were looked at: files in which one may "
+    "show were written, and say so.",
+    None: "Faces were left as they are: headers alone told which files may show one.",
+}
 
 
 def _text(recipe: Mapping[str, Any]) -> str:

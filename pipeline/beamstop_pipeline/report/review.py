@@ -26,6 +26,7 @@ from beamstop.pixels.png import render
 from beamstop_pipeline.job import ConfigurationError
 from beamstop_pipeline.report import sample
 from beamstop_pipeline.report.figures import Figures
+from beamstop_pipeline.report.heads import render_heads
 from beamstop_pipeline.report.page import Table, environment
 from beamstop_pipeline.report.sample import Written
 from beamstop_pipeline.report.verdicts import CRITERIA, FORMAT, VERDICTS
@@ -130,6 +131,7 @@ def render_review(figures: Figures, audit: str, clean: str, count: int) -> str:
             pictures=pictures,
             verdicts=VERDICTS,
             devices=_devices(pictures),
+            heads=_heads(figures, run_id, open_store(clean)),
             reasons=list(dict.fromkeys(it.why for it in pictures)),
             modalities=sorted({it.modality for it in pictures}),
             has_changes=figures.has_changes,
@@ -139,6 +141,23 @@ def render_review(figures: Figures, audit: str, clean: str, count: int) -> str:
             said=json.dumps(said),
         )
     )
+
+
+class _Shown(NamedTuple):
+    """Renderings of a series as they are shown: view → address that holds the picture."""
+
+    why: str
+    modality: str
+    files: int
+    views: dict[str, str]
+
+
+def _heads(figures: Figures, run_id: str, clean: Store) -> list[_Shown]:
+    heads = render_heads(figures.newest, run_id, clean)
+    return [
+        _Shown(it.why, it.modality, it.files, {name: _source(view, 1) for name, view in it.views.items()})
+        for it in heads
+    ]
 
 
 def _all(drawn: dict[str, list[Written]]) -> list[Written]:

@@ -145,6 +145,11 @@ def summary(
         table.add_row("sources since", _since(record["since"]))
         table.add_row("clean files left", _left(record["since"]))
     table.add_row("text boxes hidden", str(counts["text_boxes_hidden"]))
+    for code, said in (("face_may_show", "a face may show"), ("face_removed", "faces removed")):
+        if number := counts.get(code):
+            table.add_row(
+                said, f"in {number} of those written" if code == "face_may_show" else f"from {number}"
+            )
     if "png" in record:
         table.add_row("PNG", ", ".join(f"{code.replace('_', ' ')} {n}" for code, n in record["png"].items()))
     table.add_row("size", f"{decimal(counts['bytes_in'])} read, {decimal(counts['bytes_out'])} written")

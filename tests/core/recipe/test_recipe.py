@@ -69,9 +69,10 @@ insert: {PatientComment: x}
         "r.yaml, line 13: attributes.Rows: Rows: band is for ages (VR AS) alone, such as PatientAge",
         "r.yaml, line 14: bouncers.1: criterion 'Rows.exists(': cannot be read at column 12",
         "r.yaml, line 14: bouncers.2: 'nonsense' is none of non-standard-sop-class, encapsulated-document, "
-        "key-object, presentation-state, slide-label",
+        "key-object, presentation-state, slide-label, possible-face",
         "r.yaml, line 14: bouncers.3: write one of non-standard-sop-class, encapsulated-document, "
-        "key-object, presentation-state, slide-label, or a mapping with reject, listed or bouncer",
+        "key-object, presentation-state, slide-label, possible-face, or a mapping with reject, listed or "
+        "bouncer",
         "r.yaml, line 15: insert.PatientComment: 'PatientComment': no attribute has this keyword; did you "
         "mean PatientComments?",
     ]
@@ -102,7 +103,7 @@ def test_the_digest_changes_with_what_is_done_and_not_with_the_name():
             "options: [retain-longitudinal-full-dates, retain-longitudinal-modified-dates]",
             "exclude each other",
         ),
-        ("options: [clean-recognizable-visual-features]", "does not exist yet"),
+        ("faces: {action: tell}", "name that in options, too"),
         ("attributes: {PatientNmae: X}", "no such keyword"),
         ("attributes:\n  PatientName: Q\n", "line 2: attributes.PatientName"),
         ("uids: {method: kskit}", "needs a root"),

@@ -196,6 +196,7 @@ def test_bytes_behind_the_last_frame_are_cut_whatever_the_picture_is(
         "1.2.840.10008.5.1.4.1.1.481.2",
         "1.2.840.10008.5.1.4.1.1.2",
     ):
-        dataset = make_dataset(SOPClassUID=sop_class, Rows=8, Columns=8, **GREY_BYTES)
+        knee = {"BodyPartExamined": "KNEE", "SOPClassUID": sop_class, "Modality": "OT"}
+        dataset = make_dataset(Rows=8, Columns=8, **GREY_BYTES, **knee)
         dataset["PixelData"] = DataElement("PixelData", "OB", pixels + b"Haverlandt")
         assert cleaned(dataset, recipe).PixelData == pixels

@@ -232,3 +232,26 @@ def test_what_a_recipe_adds_is_said_on_page_1() -> None:
 
 def test_a_record_that_says_too_little_of_its_recipe_has_no_sentences() -> None:
     assert list(recipe_sentences({"name": "basic", "digest": "d0"})) == []
+
+
+def test_faces_that_may_show_are_to_be_decided_and_removed_ones_are_said(tmp_path: Path) -> None:
+    rows = [
+        a_row("a", detail="face_may_show"),
+        a_row("b", detail="face_may_show; PixelData: read by gdcm", modality="MR"),
+        a_row("c", detail="face_removed", methods=["113100", "113102"]),
+        a_row("d", methods=["113100", "113102"]),
+        a_row("e", "quarantined", detail="face_may_show"),
+    ]
+    write_run(tmp_path, "20260102T030405Z-0000000000a", rows)
+    page = certify(read_figures(str(tmp_path)), About(), (), ())
+    assert any("A face may show in 2 clean files (CT 1, MR 1)" in it for it in page.warnings)
+    assert (
+        "Whole series of CT, MR and PT were looked at for a face, 2 files in all: it was removed from 1, and "
+        "the others show none." in page.done
+    )
+
+
+def test_an_audit_of_a_version_that_did_not_tell_says_so(tmp_path: Path) -> None:
+    write_run(tmp_path, "20260102T030405Z-0000000000a", [a_row("a")], counts={"written": 1})
+    page = certify(read_figures(str(tmp_path)), About(), (), ())
+    assert any("does not tell in which files a face may show" in it for it in page.warnings)

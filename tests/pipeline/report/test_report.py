@@ -188,7 +188,10 @@ def test_after_a_night_without_news_the_page_is_about_the_archive(tmp_path: Path
     write_run(
         tmp_path,
         SECOND,
-        counts={**dict.fromkeys(["written", "rejected", "quarantined", "failed"], 0), "skipped": 1},
+        counts={
+            **dict.fromkeys(["written", "rejected", "quarantined", "failed", "face_may_show"], 0),
+            "skipped": 1,
+        },
     )
     page = page_of(tmp_path)
     certificate = page.get_element_by_id("certificate").text_content()

@@ -170,6 +170,31 @@ def _read_whole(data: bytes, max_inflated_bytes: int, max_elements: int) -> File
 
 
 @failing_if_malformed
+def read_header(beginning: bytes) -> FileDataset | None:
+    """Return the elements before the top-level pixel data; None where they may not all be in these bytes.
+
+    Args:
+        beginning: of a file; what is deflated is not looked into.
+
+    Raises:
+        Failed: `unreadable` DICOM.
+    """
+    ended = False
+
+    def is_pixel_data(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+        nonlocal ended
+        ended |= tag >= FIRST_PIXEL_TAG
+        return ended
+
+    if beginning[_PREFIX_AT : _PREFIX_AT + 4] != b"DICM" and not _starts_like_a_dataset(beginning):
+        return None
+    if DeflatedExplicitVRLittleEndian.encode() in beginning:
+        return None
+    dataset = read_partial(BytesIO(beginning), stop_when=is_pixel_data, force=True)
+    return dataset if ended else None
+
+
+@failing_if_malformed
 def copy_of(dataset: Dataset) -> Dataset:
     """Return a deep copy in which every VR is definite.
 

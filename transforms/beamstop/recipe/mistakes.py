@@ -87,8 +87,6 @@ def _nested(where: tuple[str, ...], value: Any) -> dict[str, Any]:
 
 def _message(error: Any) -> str:
     """Return what pydantic says in words for somebody who has never heard of it."""
-    if "clean-recognizable-visual-features" in str(error.get("input")):
-        return "clean-recognizable-visual-features does not exist yet; leave it out"
     if error["type"] == "extra_forbidden":
         return "no such field" + did_you_mean(str(error["loc"][-1]), _fields_at(error["loc"][:-1]))
     if error["type"] in ("literal_error", "enum"):

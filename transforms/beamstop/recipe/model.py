@@ -26,6 +26,7 @@ from pydicom.datadict import keyword_dict, tag_for_keyword
 from beamstop.dicom.character_sets import CHARACTER_SET_VRS
 from beamstop.dicom.tags import vr_of
 from beamstop.errors import RecipeError, SubjectsError, did_you_mean
+from beamstop.faces.series import Action as FaceAction
 from beamstop.identity import DEFAULT_SHIFT_RANGE, Identity, Lines
 from beamstop.pixels.box import Box
 from beamstop.recipe import kskit as kskit_recipe
@@ -38,6 +39,7 @@ from beamstop.rules.bouncers import (
     RejectEncapsulatedImageStorage,
     RejectKeyObject,
     RejectNonStandardDicom,
+    RejectPossibleFace,
     RejectPresentationState,
     RejectSlideLabel,
     RejectSubject,
@@ -53,6 +55,7 @@ from beamstop.rules.operators import (
 from beamstop.rules.plans import BIRTH_DATE, Planner
 from beamstop.rules.profile import (
     BASIC,
+    CLEAN_FACES,
     CLEAN_GRAPHICS,
     CLEAN_PIXEL_DATA,
     FULL_DATES,
@@ -86,6 +89,7 @@ _BOUNCERS: dict[str, type[Bouncer]] = {
     "key-object": RejectKeyObject,
     "presentation-state": RejectPresentationState,
     "slide-label": RejectSlideLabel,
+    "possible-face": RejectPossibleFace,
 }
 Corner = Annotated[int, Field(ge=0)]
 Size = Annotated[int, Field(ge=1)]
@@ -255,6 +259,12 @@ class TextPart(_Part):
         return words
 
 
+class FacesPart(_Part):
+    """What becomes of series in which a face shows, or may."""
+
+    action: FaceAction = "remove"
+
+
 class UidPart(_Part):
     """How UIDs are made."""
 
@@ -337,7 +347,12 @@ _Several = Annotated[list[Annotated[SingleEntry, _BY_KIND]], Field(min_length=1)
 AttributeEntry = Annotated[SingleEntry | Annotated[_Several, Tag("several")], _BY_KIND]
 KINDS_OF_ENTRIES = frozenset({"code", "several", *_ENTRIES, "shipped", "reject", "listed", "bouncer"})
 BouncerName = Literal[
-    "non-standard-sop-class", "encapsulated-document", "key-object", "presentation-state", "slide-label"
+    "non-standard-sop-class",
+    "encapsulated-document",
+    "key-object",
+    "presentation-state",
+    "slide-label",
+    "possible-face",
 ]
 
 
@@ -389,6 +404,10 @@ class Recipe(_Part):
         description="encapsulated CDA, STL, OBJ and MTL: turned away, or kept with a clean payload",
     )
     text: TextPart = TextPart()
+    faces: FacesPart | None = Field(
+        default=None,
+        description="what is done about faces under clean-recognizable-visual-features, if not removed",
+    )
     insert: dict[str, str | list[str]] = {}
     uids: UidPart = UidPart()
     dates: DatePart = DatePart()
@@ -405,6 +424,13 @@ class Recipe(_Part):
         if FULL_DATES in options and MODIFIED_DATES in options:
             raise ValueError("full dates and modified dates exclude each other: name one")
         return [name for name in OPTIONS if name in options]
+
+    @field_validator("faces")
+    @classmethod
+    def _with_the_option(cls, faces: FacesPart | None, info: ValidationInfo) -> FacesPart | None:
+        if faces is not None and CLEAN_FACES not in info.data.get("options", [CLEAN_FACES]):
+            raise ValueError(f"says how the option {CLEAN_FACES} is carried out: name that in options, too")
+        return faces
 
     @field_validator("insert")
     @classmethod
@@ -530,6 +556,23 @@ class Recipe(_Part):
     def hides_text(self) -> bool:
         """Whether text in the pixels is hidden."""
         return CLEAN_PIXEL_DATA in self.options
+
+    @property
+    def face_action(self) -> FaceAction | None:
+        """What is done about faces; None leaves them alone."""
+        return (self.faces or FacesPart()).action if CLEAN_FACES in self.options else None
+
+    def check_alone(self) -> None:
+        """Check that instances can be de-identified one by one.
+
+        Raises:
+            RecipeError: faces are judged by whole series.
+        """
+        if self.face_action is not None:
+            raise RecipeError(
+                f"recipe: {CLEAN_FACES} looks at whole series, and one instance is none: use beamstop run "
+                "or GroupSeries of beamstop_transforms, or leave the option out (docs/faces.md)"
+            )
 
     @cached_property
     def keeps_years(self) -> bool:

@@ -14,12 +14,13 @@ from pydicom.tag import BaseTag
 
 from beamstop.dicom.elements import text_of
 from beamstop.errors import Rejected, SubjectsError
+from beamstop.faces.headers import face_header, may_show_face
 from beamstop.identity import Lines
 from beamstop.rules.criteria import parse_criterion
 from beamstop.rules.slide_labels import shows_slide_label
 from beamstop.standard.uids import is_standard_sop_class
 
-_BURNED_IN = "BurnedInAnnotation"
+_BURNED_IN, _FACES = "BurnedInAnnotation", "RecognizableVisualFeatures"
 _SOP_CLASS_UID, _ENCAPSULATED_DOCUMENT = 0x00080016, BaseTag(0x00420011)
 _ENCAPSULATED = "1.2.840.10008.5.1.4.1.1.104."  # PDF, CDA, STL, OBJ, MTL (PS3.4 B.5)
 _KEY_OBJECT = "1.2.840.10008.5.1.4.1.1.88.59"
@@ -35,10 +36,12 @@ class Bouncer(ABC):
     Attributes:
         reason: the code that the audit shows.
         reads_burned_in: it reads BurnedInAnnotation, so it is asked again after HideText.
+        reads_faces: it reads RecognizableVisualFeatures, so it is asked again after RemoveFace.
     """
 
     reason: str = "bounced"
     reads_burned_in: bool = False
+    reads_faces: bool = False
 
     @abstractmethod
     def inspect(self, dataset: Dataset) -> None:
@@ -114,6 +117,17 @@ class RejectSlideLabel(Bouncer):
     def inspect(self, dataset: Dataset) -> None:
         """Look at Image Type, the types of frames, and Specimen Label in Image."""
         if shows_slide_label(dataset):
+            self._reject()
+
+
+class RejectPossibleFace(Bouncer):
+    """Turns away what may show a face by its header: CT, MR, PT of heads, and what shows the same face."""
+
+    reason = "face"
+
+    def inspect(self, dataset: Dataset) -> None:
+        """Look at what the header says of place and resolution; if it does not say, a face may show."""
+        if may_show_face(face_header(dataset)):
             self._reject()
 
 
@@ -198,6 +212,7 @@ class CriterionBouncer(Bouncer):
         self.justification = justification
         self.reason = reason
         self.reads_burned_in = _BURNED_IN in criterion
+        self.reads_faces = _FACES in criterion
         # The audit names the attributes that the criterion reads: a value in it may be a patient's.
         self._reads = ", ".join(dict.fromkeys(re.findall(r"(\w+)\s*\.\s*\w+\s*\(", criterion)))
         self._fits = parse_criterion(criterion)

@@ -16,6 +16,7 @@ _TAG_DIGITS = 8
 BASIC = "basic"
 CLEAN_PIXEL_DATA = "clean-pixel-data"
 CLEAN_GRAPHICS = "clean-graphics"
+CLEAN_FACES = "clean-recognizable-visual-features"
 CLEAN_DESCRIPTORS = "clean-descriptors"
 CLEAN_STRUCTURED_CONTENT = "clean-structured-content"
 RETAIN_DEVICE_IDENTITY = "retain-device-identity"
@@ -28,6 +29,7 @@ MODIFIED_DATES = "retain-longitudinal-modified-dates"
 METHOD_CODES = {
     BASIC: "113100",
     CLEAN_PIXEL_DATA: "113101",
+    CLEAN_FACES: "113102",
     CLEAN_GRAPHICS: "113103",
     CLEAN_STRUCTURED_CONTENT: "113104",
     CLEAN_DESCRIPTORS: "113105",
@@ -66,6 +68,7 @@ OPTIONS = (
     RETAIN_SAFE_PRIVATE,
     FULL_DATES,
     CLEAN_PIXEL_DATA,
+    CLEAN_FACES,
     CLEAN_DESCRIPTORS,
     CLEAN_STRUCTURED_CONTENT,
     CLEAN_GRAPHICS,
@@ -179,7 +182,7 @@ def basic_profile() -> RuleSet:
 
 @cache
 def option(name: str) -> RuleSet:
-    """Return the rules of one option, such as `retain-uids`; empty for `clean-pixel-data`."""
+    """Return the rules of one option, such as `retain-uids`; empty for those that are about pixels."""
     rules = [
         Rule(
             _identifier(row["tag"]),

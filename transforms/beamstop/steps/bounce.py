@@ -11,7 +11,12 @@ from beamstop.rules.foreign import blaming, is_foreign
 
 
 @failing_if_malformed
-def bounce(dataset: Dataset, bouncers: Iterable[Bouncer], pixels_cleaned: bool | None = None) -> None:
+def bounce(
+    dataset: Dataset,
+    bouncers: Iterable[Bouncer],
+    pixels_cleaned: bool | None = None,
+    faces_cleaned: bool | None = None,
+) -> None:
     """Ask every bouncer.
 
     Args:
@@ -20,6 +25,8 @@ def bounce(dataset: Dataset, bouncers: Iterable[Bouncer], pixels_cleaned: bool |
         pixels_cleaned: None on the first call, which takes BurnedInAnnotation to be NO.
             After HideText, whether its pixels were cleaned; only bouncers that read BurnedInAnnotation are
             asked again.
+        faces_cleaned: None if the recipe removes no faces. Else True takes RecognizableVisualFeatures to be
+            NO, as on the first call; and bouncers that read it are asked again as well.
 
     Raises:
         Rejected: by the first bouncer that says no.
@@ -27,12 +34,18 @@ def bounce(dataset: Dataset, bouncers: Iterable[Bouncer], pixels_cleaned: bool |
             something else.
     """
     second_look = pixels_cleaned is not None
-    asked = [bouncer for bouncer in bouncers if bouncer.reads_burned_in or not second_look]
+    asked = [
+        it
+        for it in bouncers
+        if not second_look or it.reads_burned_in or (it.reads_faces and faces_cleaned is not None)
+    ]
     if not asked:
         return
     view = view_of(dataset)
     if not second_look or pixels_cleaned:
         view.add_new("BurnedInAnnotation", "CS", "NO")
+    if faces_cleaned:
+        view.add_new("RecognizableVisualFeatures", "CS", "NO")
     for bouncer in asked:
         if is_foreign(type(bouncer)):
             with blaming(bouncer):

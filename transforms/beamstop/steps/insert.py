@@ -12,27 +12,36 @@ from beamstop.dicom.elements import failing_if_malformed
 from beamstop.recipe.model import Recipe
 from beamstop.rules.profile import (
     BASIC,
+    CLEAN_FACES,
     CLEAN_PIXEL_DATA,
     FULL_DATES,
     METHOD_CODES,
     METHOD_MEANINGS,
     MODIFIED_DATES,
 )
+from beamstop.steps.judge_face import FaceNote
 
 _MAX_LO, _MAX_ST = 64, 1024  # characters
-TEXT_HIDDEN = "Burned-in text hidden"
+TEXT_HIDDEN, FACE_REMOVED = "Burned-in text hidden", "Face removed"
+# What DerivationDescription says where the recipe leaves nothing of it.
+PIXELS_DONE = (TEXT_HIDDEN, FACE_REMOVED, f"{FACE_REMOVED}; {TEXT_HIDDEN}")
 PATIENT_IDENTITY_REMOVED = ("PatientIdentityRemoved", "YES")
 
 
 @failing_if_malformed
 def insert(
-    dataset: Dataset, recipe: Recipe, pixels_examined: bool, text_hidden: bool = False
+    dataset: Dataset,
+    recipe: Recipe,
+    pixels_examined: bool,
+    text_hidden: bool = False,
+    face: FaceNote | None = None,
 ) -> tuple[str, ...]:
     """Write into one instance what was done to it.
 
     PatientIdentityRemoved (YES, but NO if BurnedInAnnotation stays YES: PS3.3 C.12.1), DeidentificationMethod
     and its code sequence (earlier entries stay), BurnedInAnnotation NO only if the pixels of this instance
-    were searched, DerivationDescription if text was hidden in them (after any text that the recipe left),
+    were searched, RecognizableVisualFeatures by what a look at the series showed, DerivationDescription if a
+    face was removed or text hidden in them (after any text that the recipe left),
     LongitudinalTemporalInformationModified by the treatment of dates, and the recipe's insertions.
 
     Args:
@@ -40,6 +49,7 @@ def insert(
         recipe: that was applied.
         pixels_examined: HideText ran on every frame of this instance.
         text_hidden: and a box was blanked in them.
+        face: what RemoveFace knows of this instance.
 
     Returns:
         the CID 7050 codes applied to this instance.
@@ -47,7 +57,8 @@ def insert(
     Raises:
         Failed: `unreadable`: an existing value is malformed.
     """
-    methods = _methods(recipe, pixels_examined)
+    face = face or FaceNote()
+    methods = _methods(recipe, pixels_examined, face.is_proved)
     keyword, value = PATIENT_IDENTITY_REMOVED
     is_burned_in = not pixels_examined and str(dataset.get("BurnedInAnnotation") or "").strip() == "YES"
     setattr(dataset, keyword, "NO" if is_burned_in else value)
@@ -59,8 +70,11 @@ def insert(
         dataset.DeidentificationMethodCodeSequence = _with_codes(list(earlier), methods)
     if pixels_examined:
         dataset.BurnedInAnnotation = "NO"
-    if text_hidden:
-        dataset.DerivationDescription = _derivation(str(dataset.get("DerivationDescription") or ""))
+    if face.features is not None:
+        dataset.RecognizableVisualFeatures = face.features
+    for is_done, said in ((face.pixels_changed, FACE_REMOVED), (text_hidden, TEXT_HIDDEN)):
+        if is_done:
+            dataset.DerivationDescription = _derivation(str(dataset.get("DerivationDescription") or ""), said)
     if recipe.profile == BASIC:
         dataset.LongitudinalTemporalInformationModified = _temporal_information(recipe)
     for name, inserted in recipe.insert.items():
@@ -85,10 +99,12 @@ def code_items(names: Iterable[str]) -> list[Dataset]:
     return [_code_item(METHOD_CODES[name]) for name in names if name in METHOD_CODES]
 
 
-def _methods(recipe: Recipe, pixels_examined: bool) -> tuple[str, ...]:
-    if recipe.profile != BASIC:  # without the profile, only the pixels follow an option of PS3.15
-        return (METHOD_CODES[CLEAN_PIXEL_DATA],) if pixels_examined else ()
-    applied = [BASIC, *(option for option in recipe.options if option != CLEAN_PIXEL_DATA or pixels_examined)]
+def _methods(recipe: Recipe, pixels_examined: bool, is_faceless: bool) -> tuple[str, ...]:
+    proved = {CLEAN_PIXEL_DATA: pixels_examined, CLEAN_FACES: is_faceless}
+    if recipe.profile != BASIC:  # a recipe of its own: only the pixels follow an option of PS3.15
+        applied = [option for option, is_proved in proved.items() if is_proved]
+    else:
+        applied = [BASIC, *(option for option in recipe.options if proved.get(option, True))]
     return tuple(sorted(METHOD_CODES[name] for name in applied))
 
 
@@ -98,12 +114,12 @@ def _temporal_information(recipe: Recipe) -> str:
     return "MODIFIED" if MODIFIED_DATES in recipe.options or recipe.keeps_years else "REMOVED"
 
 
-def _derivation(earlier: str) -> str:
-    """Return a DerivationDescription, the last step last (PS3.3 C.7.6.1.1.3); a Short Text."""
-    if earlier.endswith(TEXT_HIDDEN):
+def _derivation(earlier: str, done: str) -> str:
+    """Return what was done to the pixels, the last step last (PS3.3 C.7.6.1.1.3); a Short Text."""
+    if earlier.endswith(done):
         return earlier
-    room = _MAX_ST - len(TEXT_HIDDEN) - 2
-    return f"{earlier[:room]}; {TEXT_HIDDEN}" if earlier else TEXT_HIDDEN
+    room = _MAX_ST - len(done) - 2
+    return f"{earlier[:room]}; {done}" if earlier else done
 
 
 def _joined(earlier: object, ours: str) -> str | list[str]:

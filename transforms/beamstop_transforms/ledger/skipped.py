@@ -57,6 +57,11 @@ def packed_positions(positions: Iterable[int]) -> bytes:
     return np.array(list(positions), "<u8").tobytes()
 
 
+def positions_in(packed: bytes) -> list[int]:
+    """Return what `packed_positions` packed, in order."""
+    return [int(it) for it in np.frombuffer(packed, "<u8")]
+
+
 class CollectSkipped(beam.CombineFn):
     """Make `Skipped` of what `packed_positions` returns: what crosses to others is bits, and compressed."""
 

@@ -1,0 +1,31 @@
+"""RemoveFace: remove the face of every instance whose series shows one."""
+
+from dataclasses import dataclass
+
+from beamstop.recipe.model import Recipe
+from beamstop.steps.judge_face import judge_face
+from beamstop_transforms.instance import Instance
+from beamstop_transforms.step import Step, Work
+
+
+@dataclass(eq=False)
+class RemoveFace(Step):
+    """Do with the face of every instance what the recipe says, by what GroupSeries found.
+
+    Under a recipe that leaves faces alone it says which instances may show one, by their headers.
+
+    Attributes:
+        recipe: says what is done.
+    """
+
+    recipe: Recipe
+    column = "ms_pixels"
+
+    def begin(self) -> Work:
+        """Return the work on an instance."""
+        action = self.recipe.face_action
+
+        def work(instance: Instance) -> None:
+            instance.face = judge_face(instance.dataset, action, instance.source.face)
+
+        return work
