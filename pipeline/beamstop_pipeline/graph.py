@@ -6,6 +6,7 @@ from typing import Any
 
 import apache_beam as beam
 
+from beamstop.faces.series import Action
 from beamstop_pipeline.job import Job
 from beamstop_pipeline.running.progress import NoteListed, NoteOutcomes
 from beamstop_transforms.audit import JobOutputs, WriteAudit
@@ -43,13 +44,13 @@ def build(pipeline: beam.Pipeline, job: Job) -> Any:
     if job.limit is not None:
         sources = sources | "Sample" >> Sample(job.limit)
     decisions = _decisions(job, target)
-    groups = job.recipe.face_action is not None
-    skipping = sources | "SkipDecided" >> SkipDecided(decisions, job.key, hold=groups)
+    action = job.recipe.face_action
+    skipping = sources | "SkipDecided" >> SkipDecided(decisions, job.key, hold=action is not None)
     listed = skipping.fresh | "NoteListed" >> NoteListed(job.progress)
     # Only paths cross this; from reading to writing is one fused chain.
     shared_out = listed | "Redistribute" >> Redistribute(_work(job), _attempts(job, target), job.limits.bytes)
-    if groups:
-        shared_out, skipping = _in_series(shared_out, skipping, job, target)
+    if action is not None:
+        shared_out, skipping = _in_series(shared_out, skipping, job, target, action)
     written = _deidentify(shared_out, job, target)
     run = run_of_job(job, target)
     finished = written.rows | "NoteOutcomes" >> NoteOutcomes(job.progress)
@@ -63,14 +64,16 @@ def build(pipeline: beam.Pipeline, job: Job) -> Any:
     ) | "WriteAudit" >> WriteAudit(run)
 
 
-def _in_series(sources: Any, skipping: Skipping, job: Job, target: Target) -> tuple[Any, Skipping]:
+def _in_series(
+    sources: Any, skipping: Skipping, job: Job, target: Target, action: Action
+) -> tuple[Any, Skipping]:
     """Return the sources, each looked at with its series, and what is skipped after all."""
     keyed = sources | "ReadHeaders" >> ReadHeaders(job.key, job.limits, _work(job))
     rejoined = Rejoined(keyed, skipping.skipped)
     if job.incremental:
         rejoined = keyed | "RejoinSeries" >> RejoinSeries(skipping.skipped, job.key, job.limits)
     looked_at = rejoined.keyed | "LookAtSeries" >> LookAtSeries(
-        job.recipe.face_action,
+        action,
         job.key,
         job.limits,
         job.load_look,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset
+from tests.heads import Head, Knee, Scan, series
 
 from beamstop.faces.series import Action, FaceFinding, Verdict
 from beamstop.testing import as_bytes, make_image
@@ -285,3 +286,32 @@ def test_explain_says_what_becomes_of_a_face(
     said = capsys.readouterr().out
     assert sentence in said
     assert bool(sentence) is ("a run " in said or "face_may_show" in said)
+
+
+@pytest.mark.workers
+def test_heads_lose_their_faces_and_every_number_of_workers_gives_the_same_bytes(
+    run: Any, tmp_path: Path, recipe: Any
+) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    made = {
+        "head": series(Head(), Scan(noise=20)),
+        "knee": series(
+            Knee(), Scan(count=8, header={"BodyPartExamined": "KNEE", "SeriesInstanceUID": "1.2.5"})
+        ),
+    }
+    for number, dataset in enumerate(made["knee"]):
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.5.{number}"
+    for name, slices in made.items():
+        for number, dataset in enumerate(slices):
+            (folder / f"{name}{number:02}.dcm").write_bytes(as_bytes(dataset))
+    one = run(folder, recipe=recipe())
+    two = run(folder, to="2", workers=2, recipe=recipe())
+    assert one.tree == two.tree
+    assert {key for row in by_name(one).values() if (key := row["outcome"])} == {"written"}
+    removed = {name for name, row in by_name(one).items() if row["detail"] == "face_removed"}
+    assert removed
+    assert {name[:4] for name in removed} == {"head"}
+    assert {name for name, row in by_name(one).items() if row["pixels_changed"]} == removed
+    claims = {name for name, row in by_name(one).items() if "113102" in row["methods"]}
+    assert claims == {name for name in by_name(one) if name.startswith("head")}

@@ -38,7 +38,7 @@ from beamstop_transforms.ledger.attempts import Attempts
 from beamstop_transforms.metrics import MILLISECONDS
 from beamstop_transforms.read import WorkingNote, read_source
 from beamstop_transforms.read_ahead import Gone, ReadAhead
-from beamstop_transforms.redistribute import HEADERS, Packing, UnpackFn, Work, pack, unpack
+from beamstop_transforms.redistribute import HEADERS, NotingFn, Packing, Work, pack, unpack
 from beamstop_transforms.step import Transform
 from beamstop_transforms.stores import StoreError, is_dicomweb, read_range
 
@@ -255,7 +255,7 @@ class _Held:
         return Gone, ()
 
 
-class _LookFn(UnpackFn):
+class _LookFn(NotingFn):
     def __init__(self, settings: LookAtSeries) -> None:
         super().__init__(settings.attempts, settings.limits.bytes)
         self._action: Action = settings.action
@@ -277,7 +277,7 @@ class _LookFn(UnpackFn):
         key, packs = keyed[0], list(keyed[1])
         if key[:1] == ALONE:
             for packed in packs:
-                yield from super().process(packed)
+                yield from self.unpacked(packed)
             return
         found = {it.raw_path: it for packed in packs if packed != MARK for it in unpack(packed)}
         sources = [found[path] for path in sorted(found)]

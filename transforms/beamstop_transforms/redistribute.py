@@ -67,7 +67,7 @@ class Redistribute(Transform):
     def expand(self, sources: PCollection[Source]) -> PCollection[Source]:
         """Return the sources."""
         packs = sources | "Pack" >> beam.ParDo(_PackFn(self.work))
-        unpack = beam.ParDo(UnpackFn(self.attempts, self.max_bytes))
+        unpack = beam.ParDo(_UnpackFn(self.attempts, self.max_bytes))
         return packs | "Reshuffle" >> beam.Reshuffle() | "Unpack" >> unpack
 
 
@@ -156,8 +156,8 @@ class _PackFn(beam.DoFn):
             yield WindowedValue(packed, window.max_timestamp(), (window,))
 
 
-class UnpackFn(beam.DoFn):
-    """Yields the sources of packs, read ahead and noted."""
+class NotingFn(beam.DoFn):
+    """Yields sources that are read ahead, and notes which ones a worker is at."""
 
     def __init__(self, attempts: Attempts | None, max_bytes: int) -> None:
         super().__init__()
@@ -173,7 +173,7 @@ class UnpackFn(beam.DoFn):
         """Remove the note of a pack in which the bundle before broke off."""
         self._forget()
 
-    def process(self, packed: bytes) -> Iterator[Source]:
+    def unpacked(self, packed: bytes) -> Iterator[Source]:
         """Yield the sources of a pack."""
         yield from self.noted(packed, self._ahead.ready(list(unpack(packed))))
 
@@ -201,3 +201,8 @@ class UnpackFn(beam.DoFn):
         if self._attempts is not None and self._at is not None:
             self._attempts.forget(self._at)
         self._at = None
+
+
+class _UnpackFn(NotingFn):
+    def process(self, packed: bytes) -> Iterator[Source]:
+        yield from self.unpacked(packed)

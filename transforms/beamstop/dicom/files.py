@@ -183,7 +183,7 @@ def read_header(beginning: bytes) -> FileDataset | None:
 
     def is_pixel_data(tag: BaseTag, _vr: str | None, _length: int) -> bool:
         nonlocal ended
-        ended |= tag >= FIRST_PIXEL_TAG
+        ended = ended or int(tag) >= FIRST_PIXEL_TAG
         return ended
 
     if beginning[_PREFIX_AT : _PREFIX_AT + 4] != b"DICM" and not _starts_like_a_dataset(beginning):
