@@ -290,7 +290,7 @@ def test_explain_says_what_becomes_of_a_face(
 
 @pytest.mark.workers
 def test_heads_lose_their_faces_and_every_number_of_workers_gives_the_same_bytes(
-    run: Any, tmp_path: Path, recipe: Any
+    run: Any, tmp_path: Path, recipe: Any, key_file: Path
 ) -> None:
     folder = tmp_path / "mixed"
     folder.mkdir()
@@ -313,5 +313,7 @@ def test_heads_lose_their_faces_and_every_number_of_workers_gives_the_same_bytes
     assert removed
     assert {name[:4] for name in removed} == {"head"}
     assert {name for name, row in by_name(one).items() if row["pixels_changed"]} == removed
+    places = ["--input", str(folder), "--output", str(one.output), "--audit", str(one.audit)]
+    assert main(["verify", *places, "--key", str(key_file), "--recipe", recipe()]) == 0
     claims = {name for name, row in by_name(one).items() if "113102" in row["methods"]}
     assert claims == {name for name in by_name(one) if name.startswith("head")}

@@ -27,6 +27,11 @@ def test_under_every_recipe_the_header_tells_what_may_show_a_face(head, make_dat
     assert judge_face(make_dataset(BodyPartExamined="KNEE", Rows=9, Columns=9), None, None) == FaceNote()
 
 
+@pytest.mark.parametrize("finding", [NONE, LEFT, GAPS, FaceFinding(Verdict.REMOVE)])
+def test_a_finding_says_nothing_under_a_recipe_that_asks_for_none(head, finding):
+    assert judge_face(head, None, finding) == FaceNote("face_may_show")
+
+
 def test_to_be_told_changes_no_element(head):
     before = as_bytes(head)
     judge_face(head, None, None)
@@ -51,6 +56,7 @@ def test_told_of_a_face_that_was_left_no_file_claims_otherwise(head, finding):
         ("remove", None, Quarantined, "face_may_show", "not looked at with its series"),
         ("remove", GAPS, Quarantined, "face_may_show", "gaps"),
         ("remove", LEFT, Quarantined, "face_may_show", ""),
+        ("remove", FaceFinding(Verdict.REMOVE), Quarantined, "face_may_show", ""),
         ("reject", LEFT, Rejected, "face", ""),
         ("reject", GAPS, Rejected, "face", "gaps"),
         ("reject", FaceFinding(Verdict.REFUSE, reason="too_slow"), Quarantined, "too_slow", ""),

@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from beamstop.changes import Change
 from beamstop.dicom.pydicom_guards import guarded
 from beamstop.errors import Quarantined, Rejected
-from beamstop.faces.headers import Kind, face_header, may_show_face
+from beamstop.faces.headers import Kind, face_header, is_candidate, may_show_face
 from beamstop.faces.series import Action, FaceFinding, Verdict
 from beamstop.steps.remove_face import remove_face
 
@@ -53,7 +53,9 @@ def judge_face(dataset: Dataset, action: Action | None, finding: FaceFinding | N
             finding.
         Rejected: `face`: the recipe rejects instances that may show one.
     """
-    if finding is None:
+    if action is None or finding is None:
+        if is_candidate(dataset) is Kind.NONE:  # of most instances, and seen at once
+            return FaceNote()
         header = face_header(dataset)
         if not may_show_face(header):
             return FaceNote()
@@ -69,7 +71,7 @@ def judge_face(dataset: Dataset, action: Action | None, finding: FaceFinding | N
         raise Quarantined(finding.reason, finding.detail)
     if action == "reject":
         raise Rejected("face", finding.detail)
-    if finding.verdict is not Verdict.REMOVE:
+    if finding.verdict is not Verdict.REMOVE or not finding.masks:
         raise Quarantined(MAY_SHOW)
     report = remove_face(dataset, finding)
     return FaceNote(REMOVED, "NO", report.changes, report.pixels_changed)
