@@ -44,7 +44,7 @@ def main() -> None:
     what = "the small detector and the recogniser, for their weights"
     write("detector", what, resolve(_NETWORKS, ["--no-deps", *options]))
     torch = torch_versions()
-    whole = resolve([], [*extras("gcp", "weights"), *options], torch)
+    whole = resolve([], [*extras("gcp", "faces", "weights"), *options], torch)
     rest, cuda = only(whole, is_torch=False), only(whole, is_torch=True)
     run = resolve(for_workers(), options, pinned(rest))
     laptop = {package: block for package, block in rest.items() if package not in run}
@@ -75,9 +75,10 @@ def torch_versions() -> list[str]:
 
 
 def for_workers() -> list[str]:
-    """Return the project's requirements with the extra gcp, except those that no run imports."""
+    """Return the project's requirements with the extras of an image, except those that no run imports."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["gcp"]]
+    extra = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extra["gcp"], *extra["faces"]]
     return [it for it in wanted if re.split(r"[^A-Za-z0-9._-]", it)[0] not in _NOT_FOR_WORKERS]
 
 
