@@ -218,6 +218,7 @@ def test_it_is_the_same_however_it_grew(audit: Audit, key_file: Path, tmp_path: 
         audit.update()
         at_once.run(run_id, rows, pruned=pruned)
     one, other = (open_index(it.target(ledger=it.update())) for it in (audit, at_once))
+    assert len(other.segments) == 1
     for name in range(200):
         one_entry, other_entry = (it.newest(digest_number(source_id(name))) for it in (one, other))
         assert (one_entry and one_entry[1]) == (other_entry and other_entry[1])

@@ -44,7 +44,7 @@ _AT_ONCE = 1 << 19  # rows that are sorted in memory
 _TEXTS = 1 << 13  # rows whose texts are objects at the same time
 _SLICE = 1 << 18  # rows of all segments that are looked at together
 _SMALL = 1 << 16  # rows; smaller segments are merged as if they had so many
-_LARGER = 4  # a segment stays as it is if it is so many times as large as all after it
+_LARGER = 4  # a segment stays as it is if it is so many times as large as all after it together
 _END = 1 << 64
 
 _NEEDED = (
@@ -359,10 +359,7 @@ def bring_up_to_date(audit: str, identity: Identity) -> tuple[str, ...]:
 
 def _up_to_date(audit: str, identity: Identity) -> tuple[str, ...]:
     segments, shelf = _made(audit, identity, sealed_tables(audit, identity)), Shelf(audit, LEDGER)
-    first, rows = len(segments) - 1, len(segments[-1]) if segments else 0
-    while first > 0 and len(segments[first - 1]) < _LARGER * max(rows, _SMALL):
-        first -= 1
-        rows += len(segments[first])
+    first = _first_to_merge([len(it) for it in segments])
     if len(segments) - first > 1:
         segments[first:] = [_merged(shelf, identity, segments[first:])]
     wanted = set[str]().union(*(it.files for it in segments))
@@ -370,6 +367,22 @@ def _up_to_date(audit: str, identity: Identity) -> tuple[str, ...]:
         with suppress(KeptError):
             shelf.remove(name)
     return tuple(it.name for it in segments)
+
+
+def _first_to_merge(sizes: Sequence[int]) -> int:
+    """Return from which segment on all become one: the first that is not much larger than all after it.
+
+    >>> _first_to_merge([12_000_000, 2_000_000, 400_000, 50_000])
+    3
+    >>> _first_to_merge([12_000_000, 2_000_000, 100_000, 50_000])
+    2
+    >>> _first_to_merge([500_000, 500_000, 500_000])
+    0
+    """
+    for at in range(len(sizes)):
+        if sizes[at] < _LARGER * max(sum(sizes[at + 1 :]), _SMALL):
+            return at
+    return len(sizes)
 
 
 def broken_files(audit: str, identity: Identity | None) -> Iterator[str]:

@@ -8,8 +8,7 @@ tag fits.
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from functools import partial
-from hashlib import blake2b, file_digest
+from hashlib import blake2b, file_digest, sha256
 from threading import Lock
 from typing import Any
 
@@ -19,7 +18,7 @@ from beamstop_transforms.stores import StoreError, is_remote, open_store
 
 BLOCK = 64  # rows
 FILE_BLOCKS = 1 << 13  # of a file: some 24 MB, which is all that is held of it when it is written
-_TAG, _DIGEST = 16, 32  # bytes
+_TAG = 16  # bytes
 _END = 1 << 64
 
 
@@ -53,10 +52,10 @@ class Shelf:
         """Return the digest of a file, as `write_sorted` has it; None if it is not there."""
         if is_remote(self._target):
             data = self.read(name)
-            return None if data is None else blake2b(data, digest_size=_DIGEST).hexdigest()
+            return None if data is None else sha256(data).hexdigest()
         try:
             with open(f"{self._target}/{self._path(name)}", "rb") as file:
-                return file_digest(file, partial(blake2b, digest_size=_DIGEST)).hexdigest()
+                return file_digest(file, sha256).hexdigest()
         except FileNotFoundError:
             return None
 
@@ -214,7 +213,7 @@ def write_sorted(
 
     def write(file: str, data: bytes) -> None:
         shelf.write(file, data)
-        files[file] = blake2b(data, digest_size=_DIGEST).hexdigest()
+        files[file] = sha256(data).hexdigest()
 
     def put(rows: Any) -> None:
         nonlocal number
