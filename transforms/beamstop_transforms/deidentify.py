@@ -37,7 +37,7 @@ class Deidentify(Transform):
         load_detector: makes the text detector, where the recipe needs one; must be picklable.
         detail: also keep one change per element, for the audit's `changes`.
         limits: what is beyond them is failed.
-        subjects: a table of one's own pseudonyms, from `stage_subjects`; None for none.
+        subjects: a table of subjects, from `stage_subjects`; None for none.
         grouped: the sources came from `GroupSeries`: a recipe that is about faces needs it.
 
     Raises:

@@ -105,7 +105,7 @@ class _BeginFn(beam.DoFn):
 
 
 class WorkingNote:
-    """A note of the source that this process is at, for who has to tell why it died.
+    """A note of the source that this process is at, to find out why it died.
 
     Args:
         progress: folder of the notes; None for none.

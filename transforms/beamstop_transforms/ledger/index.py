@@ -166,7 +166,7 @@ class Segment:
         name: of the segment.
         tables: whose rows these are.
         rows: how many it has of each kind, by the name of that.
-        files: name → digest of its files, but for its head.
+        files: name → digest of its files, without its head.
     """
 
     def __init__(
