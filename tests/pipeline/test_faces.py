@@ -1,5 +1,6 @@
 """A run over a folder in which some series show a face: what changes, what is told, what is refused."""
 
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,14 @@ def test_faces_are_turned_away_or_told_if_the_recipe_says_so(
     }
     faces = {} if action == "reject" else dict.fromkeys(("head1", "head2", "head3", "neck1", "dose"), "YES")
     assert said == {"knee1": None, "air1": "NO", **faces}
+
+
+def test_a_series_in_a_zip_gives_the_same_bytes(run: Any, mixed: Path, recipe: Any, look: Any) -> None:
+    archive = mixed.parent / "mixed.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(mixed.iterdir()):
+            file.write(path, path.name)
+    assert run(archive, to="zip", recipe=recipe()).tree == run(mixed, recipe=recipe()).tree
 
 
 def test_a_series_with_a_gap_is_quarantined_as_a_whole(run: Any, mixed: Path, recipe: Any, look: Any) -> None:

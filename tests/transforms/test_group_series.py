@@ -1,6 +1,8 @@
 """GroupSeries: headers tell what belongs together; a series is looked at, or refused, as a whole."""
 
+import pickle
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,9 @@ from beamstop.faces.series import Action, FaceFinding, Verdict
 from beamstop.identity import Identity
 from beamstop.recipe.load import parse_recipe
 from beamstop.testing import as_bytes, make_image
-from beamstop_transforms import Deidentify, GroupSeries
-from beamstop_transforms.group_series import Place, place_of
-from beamstop_transforms.instance import Source
+from beamstop_transforms import Attempts, Deidentify, GroupSeries, Target, new_run_id
+from beamstop_transforms.group_series import LookAtSeries, Place, ReadHeaders, place_of
+from beamstop_transforms.instance import Source, source_id_of
 
 OPTION = "options: [clean-recognizable-visual-features]"
 
@@ -178,3 +180,41 @@ def test_a_pipeline_that_groups_no_series_cannot_be_made_with_the_option(key_fil
     with pytest.raises(RecipeError, match="GroupSeries"):
         Deidentify(recipe, str(key_file))
     assert "RemoveFace" in Deidentify(recipe, str(key_file), grouped=True).steps()
+
+
+def seen(sources: Sequence[Source], key_file: Path, **settings: Any) -> dict[str, Any]:
+    """Return, by name, what was found where a series is looked at by itself."""
+    GIVEN.clear()
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        keyed = pipeline | beam.Create(sources) | ReadHeaders(str(key_file))
+        look = LookAtSeries("remove", str(key_file), load_look=lambda: none_shows, **settings)
+        _ = keyed | look | beam.Map(keep)
+    return {Path(it.path).name: (it.face and it.face.verdict, it.suspect) for it in GIVEN}
+
+
+def test_a_series_that_a_worker_died_at_is_not_looked_at_again(
+    folder: Path, key: bytes, key_file: Path
+) -> None:
+    sources = put(folder, make_slice(1), make_slice(2))
+    suspects = {source_id_of(sources[1], Identity(key)): "killed_worker"}
+    assert seen(sources, key_file, suspects=suspects) == {"0.dcm": (None, ""), "1.dcm": (None, "")}
+
+
+def test_elsewhere_the_third_try_of_a_series_that_kills_its_worker_is_without_a_look(
+    folder: Path, tmp_path: Path, key_file: Path
+) -> None:
+    target = Target(str(tmp_path / "out"), str(tmp_path / "audit"), str(key_file), new_run_id())
+    sources = put(folder, make_slice(1), make_slice(2))
+    (place,) = {place_of(it, target.identity(), DEFAULT_LIMITS).key for it in sources}
+    for _ in range(2):  # a worker takes the first source, and is gone
+        next(Attempts(target).sources(place or b"", sources))
+    found = seen(sources, key_file, attempts=Attempts(target))
+    assert found == {"0.dcm": (None, "killed_worker"), "1.dcm": (None, "")}
+    again = seen(sources, key_file, attempts=Attempts(target))
+    assert again == {"0.dcm": (Verdict.NONE, ""), "1.dcm": (Verdict.NONE, "")}
+
+
+def test_a_source_that_travels_leaves_behind_what_is_about_its_bytes(folder: Path) -> None:
+    (source,) = put(folder, make_slice(1))
+    travelling = replace(source, face=FaceFinding(Verdict.NONE))
+    assert pickle.loads(pickle.dumps(travelling)).face is None  # noqa: S301
