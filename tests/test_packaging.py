@@ -94,7 +94,9 @@ GOOGLE = {
 def test_what_is_imported_is_declared() -> None:
     """Not only brought by something else, which may stop doing so."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = [project["optional-dependencies"][it] for it in ("conformance", "gcp", "kskit", "weights")]
+    extras = [
+        project["optional-dependencies"][it] for it in ("conformance", "faces", "gcp", "kskit", "weights")
+    ]
     wanted = [*project["dependencies"], *(it for extra in extras for it in extra)]
     declared = {canonicalize_name(Requirement(it).name) for it in wanted}
     makers = packages_distributions()
