@@ -239,7 +239,7 @@ class EasyOcrDetector:
         return score if is_agreed or self._may_be_read(picture, core) else None
 
     def _may_be_read(self, picture: Picture, core: TextBox) -> bool:
-        """Say whether anything is read in what DBNet takes for a line; where nothing reads, it may be."""
+        """Return whether anything is read in what DBNet takes for a line; where nothing reads, it may be."""
         (read,) = self._verify(picture, [around(core, self._thresholds.blur, picture.shape)])
         return read.confidence is None or read.confidence >= self._thresholds.soft
 

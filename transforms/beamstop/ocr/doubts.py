@@ -54,12 +54,12 @@ def with_doubts(
 
 
 def _is_short(box: TextBox, thresholds: Thresholds) -> bool:
-    """Say whether a box has room for a letter or two, whichever way it is turned."""
+    """Return whether a box has room for a letter or two, whichever way it is turned."""
     return max(box.width, box.height) <= thresholds.short * min(box.width, box.height)
 
 
 def _is_disputable(box: TextBox, thresholds: Thresholds) -> bool:
-    """Say whether a line is one that the networks do not agree on, or higher than lines mostly are."""
+    """Return whether a line is one that the networks do not agree on, or higher than lines mostly are."""
     is_large = min(box.width, box.height) > thresholds.big
     return not _is_short(box, thresholds) and (is_large or not box.agreed)
 
@@ -74,19 +74,19 @@ def _is_word(box: TextBox, thresholds: Thresholds) -> bool:
 
 
 def _may_be_line(box: TextBox, thresholds: Thresholds) -> bool:
-    """Say whether different letters are read in a line no higher than most, with a little confidence."""
+    """Return whether different letters are read in a line no higher than most, with a little confidence."""
     is_low = min(box.width, box.height) <= thresholds.big
     return is_low and len(_letters(box)) > 1 and (box.confidence or 0) >= thresholds.soft
 
 
 def _is_letter(box: TextBox, thresholds: Thresholds) -> bool:
-    """Say whether one letter is read, however often; rings need not be read with confidence."""
+    """Return whether one letter is read, however often; rings need not be read with confidence."""
     letters = _letters(box)
     return letters == {"O"} or (len(letters) == 1 and (box.confidence or 0) >= thresholds.letter)
 
 
 def _is_line(boxes: list[TextBox]) -> bool:
-    """Say whether boxes beside each other may be a line of a script that nobody here reads."""
+    """Return whether boxes beside each other may be a line of a script that nobody here reads."""
     is_sure = len(boxes) > 1 and not all(box.faint for box in boxes)
     return is_sure and len({letter for box in boxes for letter in _letters(box) or {""}}) > 1
 

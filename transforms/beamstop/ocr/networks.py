@@ -117,7 +117,7 @@ def export(weights: Path, made: Path) -> None:
 
 
 def _is_whole(made: Path) -> bool:
-    """Say whether an export is there as it was made; what is not is made anew.
+    """Return whether an export is there as it was made; what is not is made anew.
 
     The digest lies beside it: it shows damage and carelessness. Who can write there can change both, but then
     the audit's `engine` names another export.
@@ -203,7 +203,7 @@ def _writable_folder() -> Path:
 
 
 def _trusted(folder: Path) -> bool:
-    """Say whether it is this user's, or root's who built the machine, and not open to everybody."""
+    """Return whether it is this user's, or root's who built the machine, and not open to everybody."""
     status = folder.stat()
     return status.st_uid in (0, os.getuid()) and not status.st_mode & 0o002
 

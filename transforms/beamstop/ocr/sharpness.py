@@ -9,7 +9,7 @@ from beamstop.pixels.renditions import Mask, Picture
 
 
 def stands_out(picture: Picture, box: Box, times: float, thresholds: Thresholds) -> bool:
-    """Say whether the sharpest steps in a box are so many times the median step around it.
+    """Return whether the sharpest steps in a box are so many times the median step around it.
 
     Args:
         picture: uint8 (rows, columns).

@@ -13,7 +13,7 @@ class Thresholds:
     """Every number that decides which boxes are found, and what is read in them.
 
     Lengths are pixels of the picture as the network is shown it, scores 0 to 1, steps are differences of
-    grey. How they were chosen: docs/text.md.
+    grey. How they were chosen: docs/detectors.md.
 
     Attributes:
         text, link, low: CRAFT's scores for detection, not for reading: EasyOCR's .7/.4/.4 miss faint and

@@ -78,7 +78,7 @@ def packed(name: str) -> tuple[Path, ...]:
 
 
 def is_export(path: Path) -> bool:
-    """Say whether a file of `find` is an export, not weights."""
+    """Return whether a file of `find` is an export, not weights."""
     return path.suffix == _EXPORT
 
 

@@ -1,1 +1,1 @@
-"""Text in pictures: where it can be, what finds it, which of it may stay, and hiding the rest."""
+"""Text in pictures: where it can be, what finds it, what may stay, and hiding the rest."""

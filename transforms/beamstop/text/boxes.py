@@ -8,7 +8,7 @@ import numpy as np
 from beamstop.pixels.box import Box
 from beamstop.pixels.renditions import Mask
 
-_YIELDS = 0.15  # of its height a hidden box leaves to a line that stays, on each side at most
+_YIELDS = 0.15  # of its height that a hidden box leaves to a kept line, at most, on each side
 _BESIDE = 1.5  # lengths of a letter in which its line goes on
 _FEW_LETTERS = 2.2  # times as long as high
 _SIMILAR = 0.35  # heights of boxes of one line differ by no more
@@ -19,7 +19,7 @@ class TextBox(Box):
     """An upright box around text.
 
     Attributes:
-        text: what it reads, None where it was not read.
+        text: the text read, None if it was not read.
         confidence: of the reading, 0 to 1.
         faint: the detector alone was not sure; something else confirmed the box.
         doubted: no word on its own; counts only beside others.
@@ -37,7 +37,7 @@ class TextBox(Box):
     def padded(self, rows: int, columns: int) -> "TextBox":
         """Return the box grown by 2 pixels and 15 % of its short side, 6 pixels at most, inside the picture.
 
-        Boxes of small letters fall short; those of large ones reach into what is around.
+        Boxes of small letters are too small; those of large letters reach into their surroundings.
 
         >>> TextBox(10, 1, 40, 20).padded(rows=100, columns=52)
         TextBox(x=5, y=0, width=47, height=26, text=None, confidence=None, faint=False, doubted=False)
@@ -45,9 +45,9 @@ class TextBox(Box):
         return self.grown(min(2 + round(0.15 * min(self.width, self.height)), 6), rows, columns)
 
     def beside(self, others: Iterable[Box], rows: int, columns: int) -> "TextBox":
-        """Return the padded box, but not over others that stay, to which it leaves half of what both have.
+        """Return the padded box, without covering kept boxes: half of the overlap is left to them.
 
-        Boxes of lines that stand close below each other share a few rows, in which neither has letters.
+        Boxes of lines close below each other share a few rows, in which neither has letters.
 
         >>> TextBox(0, 0, 50, 20).beside([Box(0, 16, 80, 20)], rows=99, columns=99)
         TextBox(x=0, y=0, width=55, height=18, text=None, confidence=None, faint=False, doubted=False)
@@ -73,14 +73,14 @@ class TextBox(Box):
 
 
 def within(boxes: Iterable[TextBox], rows: int, columns: int) -> list[TextBox]:
-    """Cut boxes to the picture, drop what lies outside or is there twice, order them by place."""
+    """Cut boxes to the picture, drop those outside and duplicates, order them by place."""
     cut = [inside for box in boxes if (inside := box.cut(rows, columns)) is not None]
     distinct = dict.fromkeys(_without_needless_doubt(cut, rows, columns))
     return sorted(distinct, key=lambda box: (box.y, box.x, box.height, box.width))
 
 
 def _without_needless_doubt(boxes: list[TextBox], rows: int, columns: int) -> list[TextBox]:
-    """Return boxes that are faint no longer where sure ones cover them: another rendition showed more."""
+    """Return boxes, not faint any more if certain ones cover them: another rendition showed more."""
     sure = np.zeros((rows, columns), dtype=bool)
     for box in boxes:
         if not box.faint:
@@ -89,7 +89,7 @@ def _without_needless_doubt(boxes: list[TextBox], rows: int, columns: int) -> li
 
 
 def believed(boxes: Iterable[TextBox], hidden: Mask, words: Iterable[TextBox] = ()) -> list[TextBox]:
-    """Leave out doubted boxes that stand alone: a letter beside words is one, alone it is anatomy.
+    """Drop doubted boxes that stand alone: beside words they are letters, alone they are anatomy.
 
     Args:
         boxes: inside the picture.
@@ -114,7 +114,7 @@ def _is_beside(box: TextBox, word: TextBox, covered: TextBox, shape: tuple[int, 
 
 
 def _around(box: TextBox, rows: int, columns: int) -> TextBox:
-    """Return where the line of a box goes on: around a letter or two, at both ends of a longer piece."""
+    """Return where the line of a box may continue: around a letter or two, at both ends of a longer piece."""
     if max(box.width, box.height) <= _FEW_LETTERS * min(box.width, box.height):
         return box.grown(round(_BESIDE * max(box.width, box.height)), rows, columns)
     reach = round(_BESIDE * min(box.width, box.height))
@@ -129,5 +129,5 @@ def mark(mask: Mask, box: Box) -> None:
 
 
 def is_mostly_in(mask: Mask, box: Box) -> bool:
-    """Say whether more than half of a box is set in a mask, bool of shape (rows, columns)."""
+    """Return whether more than half of a box is set in a mask, bool of shape (rows, columns)."""
     return bool(mask[box.pixels].mean() > 0.5)

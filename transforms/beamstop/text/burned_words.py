@@ -1,7 +1,7 @@
-"""What words burned into a picture say: whose they may be.
+"""Whether words burned into a picture may identify somebody.
 
 Readers mistake O for 0 and l for 1, so words are compared by their looks (`looks`) and with a few
-letters wrong. What may stay is said by `device_lines`.
+letters wrong. `device_lines` decides which lines may stay.
 """
 
 import re
@@ -29,7 +29,7 @@ _TITLE = re.compile(r"(?:^|\s)(?:dr|mr|mrs|ms|prof|miss|frau|herr|mme)\b\.?\s+[^
 
 
 def looks(text: str) -> str:
-    """Return a text as a reader that confuses letters and digits sees it.
+    """Return a text as seen by a recogniser that confuses letters and digits.
 
     >>> looks("R0E-1L5"), looks("ROE-I15")
     ('roe-lls', 'roe-lls')
@@ -45,8 +45,8 @@ def word_test(entry: str) -> Callable[[str], bool]:
             must match the whole word, in either case.
 
     Raises:
-        ValueError: no regular expression, or one that may take for ever: longer than 100 characters, with
-            more than 4 repetitions, or a repetition of a group.
+        ValueError: no regular expression, or one that may take unlimited time: longer than 100 characters,
+            with more than 4 repetitions, or a repetition of a group.
 
     >>> is_view = word_test("/[LR] ?(CC|MLO)/")
     >>> is_view("rcc"), is_view("L MLO"), is_view("RCC7")
@@ -74,7 +74,7 @@ def word_test(entry: str) -> Callable[[str], bool]:
 
 
 def is_pattern(entry: str) -> bool:
-    """Say whether an entry of a recipe is a regular expression."""
+    """Return whether an entry of a recipe is a regular expression."""
     return len(entry) > 2 and entry.startswith("/") and entry.endswith("/")
 
 
@@ -84,7 +84,7 @@ def folded(text: str) -> str:
 
 
 class OwnWords:
-    """The words that an instance's identifiers consist of, to be found again in what was read."""
+    """The words of an instance's identifiers, to be found in text that was read."""
 
     def __init__(self, identifiers: Identifiers) -> None:
         self._identifiers = identifiers
@@ -98,26 +98,26 @@ class OwnWords:
         self._looks = frozenset(map(looks, self._exact))
 
     def has(self, text: str) -> bool:
-        """Say whether any word of a text is one of them, letter by letter."""
+        """Return whether any word of a text is one of them, letter by letter."""
         return not self._exact.isdisjoint(_pieces(fold(text)))
 
     def resembles(self, text: str) -> bool:
-        """Say whether a word of a text, or all of it in one, looks like one of them."""
+        """Return whether a word of a text, or all of it in one, looks like one of them."""
         pieces = _pieces(looks(text))
         return any(_alike(piece, own) for piece in pieces if len(piece) >= _MIN_OWN for own in self._looks)
 
     def is_part_of(self, content: str) -> bool:
-        """Say whether one of them, of 3 characters or more, stands anywhere in a content."""
+        """Return whether one of them, of 3 characters or more, stands anywhere in a content."""
         run = "".join(re.findall(r"[^\W_]+", looks(content)))
         return any(own in run for own in self._looks if len(own) >= _MIN_OWN_DIGITS)
 
     def in_line(self, line: str) -> bool:
-        """Say whether Clean Descriptors would take anything out of a line."""
+        """Return whether Clean Descriptors would take anything out of a line."""
         return clean_text(line, self._identifiers) is not line
 
 
 def why_identifying(line: str, own: OwnWords) -> str | None:
-    """Return why a line may identify by what it has in it, None where nothing in it says so.
+    """Return why a line may identify somebody, None if nothing in it does.
 
     Returns:
         `identifier`, `date`, `label`, `name` or `number`.
@@ -136,12 +136,12 @@ def why_identifying(line: str, own: OwnWords) -> str | None:
 
 
 def is_label(line: str) -> bool:
-    """Say whether a line announces something about a person: Name, DOB, MRN, Acc."""
+    """Return whether a line announces something about a person: Name, DOB, MRN, Acc."""
     return not _list("labels").isdisjoint(_pieces(fold(line)))
 
 
 def is_bare_label(line: str) -> bool:
-    """Say whether a line is nothing but labels: what they announce stands beside or below it."""
+    """Return whether a line is nothing but labels: what they announce stands beside or below it."""
     words = re.findall(r"[^\W_]+", fold(line))
     return bool(words) and _list("labels").issuperset(words)
 

@@ -1,7 +1,7 @@
 """Machine-readable codes in pictures, of one dimension and of two: zxing-cpp finds and decodes them.
 
-A code is dense in edges for its size, at one scale or another. Only such areas are shown to the reader, each
-as it is and evened out, enlarged, and turned, for bars that stand slanted. Content stays in memory.
+A code is dense in edges for its size, at some scale. The reader gets only such areas, each as it is,
+normalised, enlarged, and turned, for slanted bars. The content stays in memory.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -29,7 +29,7 @@ _LOOKS = (*_UPRIGHT_LOOKS, (_EVEN, 1, 22), (_EVEN, 1, 45), (_EVEN, 1, 68))
 
 @dataclass(frozen=True)
 class CodeSearch:
-    """Every number that decides which codes are found.
+    """Every number that determines which codes are found (docs/detectors.md).
 
     Attributes:
         scales: that a picture is searched at, once for each.
@@ -73,7 +73,7 @@ SEARCH = CodeSearch()
 
 
 class Code(NamedTuple):
-    """A code in a picture: its box with a margin, and what it says, empty where it cannot be decoded."""
+    """A code in a picture: its box with a margin, and its content, empty if it cannot be decoded."""
 
     box: Box
     content: str
@@ -98,7 +98,7 @@ def find_codes(planes: Iterable[Plane]) -> list[Code]:
 
 
 def codes_fingerprint() -> str:
-    """Return what decides which codes are found."""
+    """Return the fingerprint of everything that determines which codes are found."""
     import hashlib
 
     digest = hashlib.sha256(repr((SEARCH, _LOOKS)).encode()).hexdigest()[:12]
@@ -252,7 +252,7 @@ def _read(shown: Picture, formats: "zxingcpp.BarcodeFormats") -> Iterator[tuple[
 
 
 def _is_plausible(kind: "zxingcpp.BarcodeFormat", corners: Points) -> bool:
-    """Say whether what was found but not decoded is a code: other kinds are "found" in noise."""
+    """Return whether what was found but not decoded is a code: other kinds are "found" in noise."""
     import zxingcpp
 
     kinds = zxingcpp.BarcodeFormat

@@ -14,13 +14,13 @@ class TextDetector(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """What decides the boxes: engine, versions, thresholds, weights, precision."""
+        """Everything that determines the boxes: engine, versions, thresholds, weights, precision."""
 
     def find(self, picture: Picture) -> list[TextBox]:
         """Return a box for each piece of text; unread."""
 
     def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
-        """Return the same boxes in the same order, read where it can."""
+        """Return the same boxes in the same order, read if possible."""
 
 
 # From EasyOCR's codes of languages to what finds and reads text. Where a recipe names a recogniser other than
@@ -35,12 +35,12 @@ class TextPolicy:
     Attributes:
         hide: `all` text but authorised words and markers, or only what may be `identifying`.
         authorized_words: words, whole lines or `/patterns/` that stay; compared without regard to case.
-        markers: words that stay where a line has no others.
+        markers: words that stay if their line has no others.
         languages: EasyOCR's codes of the languages that words are read in.
         regions: boxes that are blanked before the detector runs.
         ultrasound_regions: `keep` text that is found inside a scan, or `search` the scan like the rest.
-        look_again: search again what was hidden, and quarantine where there is still text.
-        leave: boxes that a person has called no text; what is found inside one stays.
+        look_again: search again after hiding, and quarantine if there is still text.
+        leave: boxes that a person has called no text; text found inside stays.
         recognizer: what reads, `ppocr` or `easyocr`.
     """
 

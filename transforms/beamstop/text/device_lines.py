@@ -1,7 +1,7 @@
-"""Lines that a device writes, and what a reader of pictures does: settings, measures, anatomy.
+"""Lines written by a device or by a reader of pictures: settings, measures, anatomy.
 
 A line is one of them if every part of it is known to be harmless: a number by its unit or by the setting
-before it, a word by the vocabulary of medicine and of devices. What people are called is no word here.
+before it, a word by the vocabulary of medicine and of devices. Names of persons do not count as words.
 """
 
 import re
@@ -68,7 +68,7 @@ class _Part(NamedTuple):
 
 
 def why_harmless(line: str, is_marker: Callable[[str], bool] = lambda word: False) -> str:
-    """Return why a line tells nothing about anybody, or why that cannot be said.
+    """Return why a line identifies nobody, or why that is uncertain.
 
     Args:
         line: as it was read; between numbers and words spaces may be lost.
@@ -106,13 +106,13 @@ def why_harmless(line: str, is_marker: Callable[[str], bool] = lambda word: Fals
 
 
 def _points(line: str, is_marker: Callable[[str], bool]) -> bool:
-    """Say whether a line is nothing but markers, or one direction: R CC, AH."""
+    """Return whether a line is nothing but markers, or one direction: R CC, AH."""
     words = line.split()
     return bool(words) and (all(map(is_marker, words)) or (len(words) == 1 and line in _list("directions")))
 
 
 def _begins_number(line: str, at: int) -> bool:
-    """Say whether a sign belongs to the number behind it."""
+    """Return whether a sign belongs to the number behind it."""
     is_apart = at == 0 or not line[at - 1].isalnum()
     return line[at] in "<>+-" and is_apart and line[at + 1 : at + 2].isdecimal()
 
@@ -140,12 +140,12 @@ def _part(line: str, at: int, is_marker: Callable[[str], bool]) -> _Part:
 
 
 def _names_a_setting(line: str, at: int) -> bool:
-    """Say whether the next word is the name of a setting: Max PG 45 mmHg."""
+    """Return whether the next word is the name of a setting: Max PG 45 mmHg."""
     return _setting(line, at + 1) is not None
 
 
 def _measure(line: str, at: int) -> int | None:
-    """Return where a number with its unit ends, None where there is none."""
+    """Return where a number with its unit ends, None if there is none."""
     value = _MEASURED.match(line, at)
     unit = _units().match(line, value.end()) if value else None
     return unit.end() if unit else None
@@ -234,7 +234,7 @@ def _word(line: str, word: re.Match[str], is_marker: Callable[[str], bool]) -> _
 
 
 def _is_harmless(word: str) -> bool:
-    """Say whether a folded word is one of medicine or plain English, and nobody's name."""
+    """Return whether a folded word is one of medicine or plain English, and nobody's name."""
     if word in _list("anatomy"):
         return True
     if (
@@ -248,7 +248,7 @@ def _is_harmless(word: str) -> bool:
 
 
 def _is_name(word: str) -> bool:
-    """Say whether people are called so."""
+    """Return whether people are called so."""
     names = name_words()
     listed = word in _list("also names") or word in _list("also surnames")
     return listed or word in names["people"] or (word in names["short"] and word not in _list("settings"))

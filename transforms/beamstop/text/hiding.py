@@ -26,8 +26,8 @@ from beamstop.text.regions import boxes_of, scan_boxes
 from beamstop.text.slide_tiles import TilePlane, TileReader, blocks, planes_of
 
 _B = TypeVar("_B", bound=Box)
-_LOOKS = 3  # look, look again, look once more
-_MARGIN = 2  # pixels beside what was blanked that are not looked at alone
+_LOOKS = 3  # search, search again, search once more
+_MARGIN = 2  # pixels beside blanked areas that do not count alone
 TEXT_REMAINS = "text_remains"
 _LETTER = 5  # pixels that a letter has at least, down and across
 _SLACK = 4  # pixels that boxes differ by from frame to frame
@@ -42,13 +42,13 @@ class PixelReport:
 
     Attributes:
         frames: of the instance.
-        frames_examined: frames looked at, or equal to the bit to one looked at.
+        frames_examined: frames searched, or equal to one that was searched.
         frames_cleaned: frames that carried something beside their pictures, which was cut.
         text_boxes_hidden, text_boxes_kept: over all frames, device regions among the hidden.
         text_residue: boxes "found" again inside hidden areas; a flag, since detectors see edges.
-        pixels_changed: pixel data are not what they were.
-        examined: every frame of this instance was examined, and no box left because the recipe says so:
-            113101 may be claimed.
+        pixels_changed: pixel data have changed.
+        examined: every frame of this instance was searched, and no box was left by the recipe: 113101 may be
+            claimed.
         changes: one per box; action X hidden, K kept. And one per icon removed.
         decoders: those that read compressed frames which the first one of their syntax does not.
     """
@@ -78,7 +78,7 @@ class PixelReport:
 
 
 class Canvas(Protocol):
-    """Something that text can be seen on and hidden in."""
+    """A picture in which text can be found and hidden."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -95,9 +95,9 @@ class Canvas(Protocol):
         """Return grey planes, finite and as bright as they are; all codes show in at least one of them."""
 
     def blank(self, box: Box) -> Box:
-        """Blank a box that lies within the shape with what is black there; return the box that was blanked.
+        """Blank a box within the shape with black; return the box that was blanked.
 
-        It may have had to grow: blocks of a JPEG, and columns that share their colour, go together.
+        It may have grown: blocks of a JPEG, and columns that share their colour, are blanked together.
         """
 
 
@@ -111,7 +111,7 @@ class Search:
 
     @property
     def left(self) -> bool:
-        """Whether a box stays because the recipe says that it is no text."""
+        """Whether a box stays because the recipe calls it no text."""
         return any(why == "left" for _, why in self.kept)
 
     def changes(self, tag: str, vr: str, frame: int) -> list[Change]:
@@ -137,7 +137,7 @@ class Search:
 
 
 class TextRemainsError(PixelError):
-    """Text is still seen after the last look.
+    """Text is still found after the last search.
 
     Args:
         where: keyword and frame.
@@ -188,7 +188,8 @@ def hide_text_in_frames(
         dataset: one instance, its attributes as they were read; SOPInstanceUID stays.
         judge: of this instance; says what may stay. The regions of its policy are blanked in any case.
         detector: finds and reads text.
-        identity: its key chooses what a second decoder reads where that is dear; None for every instance.
+        identity: its key selects the instances that a second decoder reads if that is expensive; None for
+            all.
 
     Raises:
         PixelError: `pixels_undecodable`, `pixels_unsupported` (video), or `text_remains` when there is
@@ -270,10 +271,10 @@ def _hide_text_in_tiles(
     regions: tuple[Box, ...],
     leave: tuple[Box, ...],
 ) -> Iterator[tuple[int, Search]]:
-    """Yield what was found in each tile that has any, in order.
+    """Yield the results of each tile that has any, in order.
 
-    Tiles are searched in blocks, with what is around these. Blocks whose tiles are all without steps are
-    passed over, unless there are regions.
+    Tiles are searched in blocks with a margin. Blocks whose tiles are all without steps are skipped, unless
+    there are regions.
     """
     reader = TileReader(frames)
     found: dict[int, Search] = {}
@@ -373,7 +374,7 @@ def search_and_hide(
         check_time()
         pictures = canvas.pictures(black)
         near = None
-        if look:  # what lies far from what changed was searched before and is as it was
+        if look:  # areas far from any change were searched before and are unchanged
             near = _grown(changed, _REACH)
             beyond = ~_grown(near, _REACH)
             for picture in pictures:
@@ -423,7 +424,7 @@ def search_and_hide(
 
 
 def _found(picture: Picture, detector: TextDetector, judge: TextJudge | None) -> list[TextBox]:
-    """Return what a detector finds; letters that stand alone are not doubted where the judge keeps none."""
+    """Return a detector's boxes; single letters are not doubted if the judge keeps none."""
     boxes = detector.find(picture)
     doubted = [box for box in boxes if box.doubted]
     if judge is None or not doubted or not judge.hides_letters:
@@ -433,7 +434,7 @@ def _found(picture: Picture, detector: TextDetector, judge: TextJudge | None) ->
 
 
 def shows_text(canvas: Canvas, detector: TextDetector) -> bool:
-    """Say whether any text or code is found on a canvas."""
+    """Return whether any text or code is found on a canvas."""
     rows, columns = canvas.shape
     check_time()
     has_text = any(within(detector.find(picture), rows, columns) for picture in canvas.pictures())
@@ -454,7 +455,7 @@ def _blank_regions(canvas: Canvas, search: Search, regions: Iterable[Box]) -> Ma
 
 
 def _is_sliver(box: TextBox, black: Mask) -> bool:
-    """Say whether what a box shows beside what was blanked is too thin for a letter."""
+    """Return whether what a box shows beside what was blanked is too thin for a letter."""
     import cv2
 
     beside = black[box.grown(_MARGIN, *black.shape).pixels]

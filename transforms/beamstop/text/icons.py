@@ -25,9 +25,9 @@ def remove_icons_with_text(
     is_removed: Callable[[tuple[int, ...]], bool],
     has_extras: Callable[[Dataset], bool] = lambda icon: False,
 ) -> list[Change]:
-    """Remove every icon, at any depth, in which text is found or that cannot be looked at; in place.
+    """Remove every icon, at any depth, with text or that cannot be searched; in place.
 
-    An icon's own icons are not looked at: the rules engine removes them.
+    An icon's own icons are not searched: the rules engine removes them.
 
     Args:
         dataset: one instance.
@@ -48,7 +48,7 @@ def remove_icons_with_text(
 
 
 def _may_hold_icons(place: Place) -> bool:
-    """Say whether to search a sequence for icons; the rules engine refuses one that cannot be read."""
+    """Return whether to search a sequence for icons; the rules engine refuses one that cannot be read."""
     return place.tag != _ICON_IMAGE_SEQUENCE and place.depth < DEEPEST and is_readable(place)
 
 

@@ -1,4 +1,4 @@
-"""TextJudge: which boxes of text stay, as authorised words, markers, or what a recipe holds harmless."""
+"""TextJudge: which boxes of text stay, as authorised words, markers, or harmless lines."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -37,7 +37,7 @@ _UNTOLD = frozenset({"number", "unknown"})  # what a line alone does not tell
 
 
 class Verdict(NamedTuple):
-    """What becomes of a box, and the code of why."""
+    """The verdict on a box, and the code of why."""
 
     box: TextBox
     kept: bool
@@ -50,7 +50,7 @@ class TextJudge:
     Args:
         policy: of the recipe.
         dataset: the instance before its attributes are changed: its identifiers are words that never stay,
-            whatever the recipe does with them. They are gathered when first needed.
+            whatever the recipe does with them. They are collected when first needed.
     """
 
     def __init__(self, policy: TextPolicy, dataset: Dataset) -> None:
@@ -87,7 +87,7 @@ class TextJudge:
         return self._after_labels(self._with_dose_tables(verdicts))
 
     def decide_codes(self, codes: Iterable[Code]) -> list[Verdict]:
-        """Decide on machine-readable codes: one stays if a recipe authorises all that it says.
+        """Decide on machine-readable codes: one stays if a recipe authorises all of its content.
 
         None is a marker or a device's setting, and one that holds an identifier of the instance never stays.
         """
@@ -103,7 +103,7 @@ class TextJudge:
         return not self.policy.markers
 
     def may_be_letter(self, box: TextBox) -> bool:
-        """Say whether a box that is no word is a letter as it was read; unread, it may be one."""
+        """Return whether a box that is no word is a letter as it was read; unread, it may be one."""
         return box.text is None or (bool(box.text) and (box.confidence or 0) >= MIN_CONFIDENCE)
 
     @cached_property
@@ -120,7 +120,7 @@ class TextJudge:
         return all(map(self._may_be_marker, line)) or any(scan.holds(box) for scan in scans for box in line)
 
     def _may_be_marker(self, box: TextBox) -> bool:
-        """Say whether a box is short enough for the longest marker; a letter is hardly wider than high."""
+        """Return whether a box is short enough for the longest marker; a letter is hardly wider than high."""
         return box.width <= self._longest * box.height
 
     def _line(self, line: list[TextBox], scans: tuple[Box, ...]) -> list[Verdict]:
@@ -166,7 +166,7 @@ class TextJudge:
         return word in self._markers
 
     def _with_dose_tables(self, verdicts: list[Verdict]) -> list[Verdict]:
-        """Keep the rows of a table of doses: what stands below its head and is nothing but cells."""
+        """Keep the rows of a table of doses: lines below its head with nothing but cells."""
         told = [it for it in verdicts if (it.kept or it.why in _UNTOLD) and self._is_sure([it.box], _SURE)]
         if not is_dose_table(it.box.text or "" for it in told):
             return verdicts
@@ -183,7 +183,7 @@ class TextJudge:
         return self._is_sure([box], _SURE) and is_row(text, self._is_marker) and not self._own.in_line(text)
 
     def _after_labels(self, verdicts: list[Verdict]) -> list[Verdict]:
-        """Hide what stands to the right of a label that has nothing beside it, or else below it."""
+        """Hide the text to the right of a lone label, or else below it."""
         labels = [verdict.box for verdict in verdicts if is_bare_label(verdict.box.text or "")]
         boxes = [verdict.box for verdict in verdicts]
         reached = {box for label in labels for box in _announced(label, boxes)}
@@ -195,9 +195,9 @@ class TextJudge:
         ]
 
     def _is_authorized(self, text: str) -> bool:
-        """Say whether a word or line is authorised, or each of its words; the instance's own never are.
+        """Return whether a word or line is authorised, or each of its words; the instance's own never are.
 
-        A pattern may fit a name by chance, so what merely resembles one goes, too.
+        A pattern may match a name by chance, so text that merely resembles a name is hidden, too.
         """
         words = text.split()
         if not words or not (self._words or self._patterns):

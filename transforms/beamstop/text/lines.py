@@ -56,7 +56,7 @@ def _is_a_block(box: TextBox, boxes: list[TextBox]) -> bool:
 
 
 def on_one_line(one: TextBox, other: TextBox) -> bool:
-    """Say whether two boxes share more than half of the lower one's rows."""
+    """Return whether two boxes share more than half of the lower one's rows."""
     overlap = min(one.bottom, other.bottom) - max(one.y, other.y)
     return 2 * overlap > min(one.height, other.height)
 

@@ -81,7 +81,7 @@ def hide_overlay_text(
 
 
 def clear_embedded_overlays(dataset: Dataset) -> bool:
-    """Clear overlays that the header says lie in unused bits of the pixels, in place (PS3.5 8.1.1).
+    """Clear overlays that the header declares in unused bits of the pixels, in place (PS3.5 8.1.1).
 
     Returns:
         whether there was anything in these bits.
@@ -113,7 +113,7 @@ def _clean_group(dataset: Dataset, group: int, judge: TextJudge, detector: TextD
         _remove_group(dataset, group)
         return []
     shape = _shape(dataset, group, element.value)
-    if shape is None:  # each reader makes of it what it likes, and none of them what was drawn
+    if shape is None:  # every reader interprets it differently, and none shows what was drawn
         _remove_group(dataset, group)
         return [Change("", name, vr, "X", "text", why="overlay")]
     count = math.prod(shape)
@@ -138,7 +138,7 @@ def _clean_group(dataset: Dataset, group: int, judge: TextJudge, detector: TextD
 
 
 def _shape(dataset: Dataset, group: int, data: Any) -> tuple[int, int, int] | None:
-    """Return frames, rows and columns of a plane; None where its data are no such bits."""
+    """Return frames, rows and columns of a plane; None if its data do not fit them."""
     try:
         shape = (
             _number(dataset, group, _FRAMES, 1),

@@ -19,7 +19,7 @@ _NEARLY_ALL = 0.95  # of the width and of the height: such a region says nothing
 
 @dataclass(frozen=True)
 class Region:
-    """Boxes that are blanked in every frame of the instances that fit a criterion.
+    """Boxes that are blanked in every frame of the instances that meet a criterion.
 
     Attributes:
         when: as `criteria.parse_criterion` reads it; None for every instance.
@@ -38,7 +38,7 @@ class Region:
 
 
 def boxes_of(dataset: Dataset, regions: Iterable[Region]) -> tuple[Box, ...]:
-    """Return the boxes of all regions whose criterion an instance fits, each once, as the recipe has them."""
+    """Return the boxes of all regions whose criterion an instance meets, each once, in the recipe's form."""
     fitting = (it for it in regions if it.when is None or _criterion(it.when)(dataset))
     found = (box for region in fitting for box in region.boxes)
     return tuple(dict.fromkeys(found))

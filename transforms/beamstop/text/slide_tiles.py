@@ -1,4 +1,4 @@
-"""Tiles of slides (PS3.3 C.8.12.4): searched in blocks with what is around them."""
+"""Tiles of slides (PS3.3 C.8.12.4), searched in blocks with a margin."""
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
@@ -50,8 +50,8 @@ class Block:
 def planes_of(dataset: Dataset, layout: Layout) -> list[TilePlane] | None:
     """Return how the frames of an instance lie beside each other; None where they do not, or nobody says how.
 
-    Frames whose depth leaves bits unused are searched one by one, for overlays may be in these; so are those
-    of which a range of values is stated.
+    Frames with unused bits are searched one by one, because overlays may be in these; so are frames with a
+    declared range of values.
     """
     if layout.frames < 2 or layout.floating or layout.bits_stored != layout.itemsize * 8:
         return None
@@ -135,7 +135,7 @@ def _block(plane: TilePlane, layout: Layout, places: list[Place], whole: Box) ->
 
 
 class TileReader:
-    """Decodes tiles, holds a few, and knows of each distinct one whether a letter could be in it."""
+    """Decodes tiles, holds a few, and remembers for each distinct one whether it may hold a letter."""
 
     def __init__(self, frames: Frames) -> None:
         self._frames = frames
@@ -144,7 +144,7 @@ class TileReader:
         self._known: dict[bytes, bool] = {}
 
     def may_show_text(self, index: int) -> bool:
-        """Say whether a tile differs anywhere by more than a little from what is around."""
+        """Return whether a tile differs anywhere by more than a little from what is around."""
         digest = blake2b(self._frames.stored(index), digest_size=16).digest()
         if digest not in self._known:
             frame = self._frame(index)

@@ -1,10 +1,9 @@
-"""Where text can be, told from the header: the one table of pixels that nobody looks for text in.
+"""Which instances cannot carry text, by their headers: the only pixels that are not searched.
 
-A detector sees letters in the edge of a mask now and then; hiding them would spoil the result. So
-classes whose every pixel is a computed number are left alone, but only while their header says
-nothing that speaks against it. What is not in this table is looked at: secondary capture,
-ultrasound, screen saves, digitised film, fluoroscopy, endoscopy and all other modalities.
-BurnedInAnnotation NO spares nothing: it is what somebody typed; YES is believed.
+A detector sees letters in the edge of a mask now and then; hiding them would spoil the result. So classes
+whose every pixel is a computed number are left alone, unless their header contradicts that. All others are
+searched: secondary capture, ultrasound, screen saves, digitised film, fluoroscopy, endoscopy and all other
+modalities. BurnedInAnnotation NO exempts nothing, because somebody typed it; YES is believed.
 
 Instances that are left alone do not claim Clean Pixel Data (113101).
 """
@@ -63,13 +62,13 @@ _COPIED = ("SCREEN", "CAPTURE", "DIGITI")  # in ImageType: a screen save, a capt
 
 
 def why_no_text(dataset: Dataset) -> str | None:
-    """Return why the pixels of an instance cannot carry text, None where they must be looked at."""
+    """Return why the pixels of an instance cannot carry text, None if they must be searched."""
     row = NO_TEXT.get(str(dataset.get("SOPClassUID") or ""))
     return row.why if row and _is_plain(dataset, row) else None
 
 
 def _is_plain(dataset: Dataset, row: NoText) -> bool:
-    """Say whether a header is what its SOP class says, with no sign of a copied screen or film."""
+    """Return whether a header fits its SOP class, with no sign of a copied screen or film."""
     return (
         _code(dataset, "BurnedInAnnotation") != "YES"
         and (not row.modalities or _code(dataset, "Modality") in row.modalities)
