@@ -18,7 +18,8 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from google.cloud import dataflow_v1beta3 as dataflow
 from google.cloud.storage import Client
 
-from beamstop.recipe.load import load_recipe
+from beamstop.recipe.load import load_recipe, parse_recipe
+from beamstop.recipe.model import Recipe
 from beamstop_pipeline import launch
 from beamstop_pipeline.cli import main
 from beamstop_pipeline.graph import build
@@ -48,10 +49,19 @@ CHAIN = [
 @pytest.fixture(scope="module")
 def graph() -> Iterator[Any]:
     """Return what a dry run would send to Dataflow, with a key that can be had."""
+    yield from sent(load_recipe("default"))
+
+
+@pytest.fixture(scope="module")
+def graph_of_faces() -> Iterator[Any]:
+    """Return the same of a recipe that looks at whole series."""
+    yield from sent(parse_recipe("options: [clean-recognizable-visual-features]"))
+
+
+def sent(recipe: Recipe) -> Iterator[Any]:
     options = parse_beam_options([*DATAFLOW, "--job_name=nightly", "--dry_run=True"])
     fit_for_workers(options)
     places = {name: f"gs://archive/{name}" for name in ("output", "audit", "crosswalk", "attributes", "png")}
-    recipe = load_recipe("default")
     job = Job(("gs://archive/in/**", "gs://late/**"), **places, recipe=recipe, key=KEY, incremental=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(KEY.removeprefix("env:"), SENTINEL)
@@ -67,9 +77,20 @@ def consumers(graph: Any, collection: str) -> list[Any]:
 
 def test_only_paths_cross_the_reshuffle_before_the_work(graph: Any) -> None:
     """From its end to the writer every step takes what the one before gives: one fused chain."""
-    (shuffle,) = (it for it in graph.transforms.values() if it.unique_name == "Redistribute/Reshuffle")
+    assert chain_behind(graph, "Redistribute/Reshuffle") == CHAIN
+
+
+def test_what_a_look_at_a_series_found_crosses_nothing(graph_of_faces: Any) -> None:
+    """Masks and bytes stay with the worker that looked: only packs of names come before it."""
+    chain = chain_behind(graph_of_faces, "LookAtSeries/BySeries")
+    assert chain == ["LookAtSeries/Look", *CHAIN[1:]]
+
+
+def chain_behind(graph: Any, name: str) -> list[str]:
+    """Return the steps from a shuffle to the writer; each takes what the one before gives."""
+    (shuffle,) = (it for it in graph.transforms.values() if it.unique_name == name)
     (collection,) = shuffle.outputs.values()
-    chain = []
+    chain: list[str] = []
     while chain[-1:] != ["WriteDicom/WriteDicom"]:
         (step,) = consumers(graph, collection)
         assert step.spec.urn == common_urns.primitives.PAR_DO.urn
@@ -77,7 +98,7 @@ def test_only_paths_cross_the_reshuffle_before_the_work(graph: Any) -> None:
         assert not work.side_inputs
         chain.append("/".join(step.unique_name.split("/")[:2]))
         collection = step.outputs.get("None") or step.outputs["instances"]
-    assert chain == CHAIN
+    return chain
 
 
 def test_no_rows_cross_to_other_workers(graph: Any) -> None:

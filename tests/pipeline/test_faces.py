@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import numpy as np
 import pytest
 from pydicom import dcmread
@@ -12,11 +13,12 @@ from pydicom.dataset import Dataset, FileDataset
 from tests.heads import Head, Knee, Scan, series
 
 from beamstop.faces.series import Action, FaceFinding, Verdict
+from beamstop.recipe.load import load_recipe
 from beamstop.testing import as_bytes, make_image
 from beamstop_pipeline.cli import main
 from beamstop_pipeline.report.figures import read_figures
 from beamstop_pipeline.report.page import render_report
-from beamstop_transforms import group_series
+from beamstop_transforms import DeidentifyFiles, Target, WriteDicom, group_series, new_run_id
 
 CT, RTDOSE = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.481.2"
 SKIN, AIR = 9, 0
@@ -326,3 +328,17 @@ def test_heads_lose_their_faces_and_every_number_of_workers_gives_the_same_bytes
     assert main(["verify", *places, "--key", str(key_file), "--recipe", recipe()]) == 0
     claims = {name for name, row in by_name(one).items() if "113102" in row["methods"]}
     assert claims == {name for name in by_name(one) if name.startswith("head")}
+
+
+def test_a_pipeline_of_ones_own_does_what_a_run_does(
+    run: Any, mixed: Path, recipe: Any, look: Any, key_file: Path
+) -> None:
+    own = mixed.parent / "own"
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    clean = pipeline | DeidentifyFiles([str(mixed)], load_recipe(recipe()), str(key_file))
+    target = Target(str(own), str(mixed.parent / "own_audit"), str(key_file), new_run_id())
+    _ = clean.instances | WriteDicom(target)
+    pipeline.run().wait_until_finish()
+    written = {str(it.relative_to(own)): it.read_bytes() for it in own.rglob("*.dcm")}
+    ran = run(mixed, recipe=recipe())
+    assert written == {path: (ran.output / path).read_bytes() for path in ran.tree}

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileDataset
 
 from beamstop.dicom.files import read_header
 from beamstop.dicom.limits import DEFAULT_LIMITS, Limits
-from beamstop.errors import PixelError, RecipeError
+from beamstop.errors import PixelError, RecipeError, Rejected
 from beamstop.faces.series import Action, FaceFinding, Verdict
 from beamstop.identity import Identity
 from beamstop.recipe.load import parse_recipe
@@ -154,12 +154,15 @@ def test_a_dose_in_the_frame_of_a_head_is_refused_and_another_is_not(folder: Pat
     }
 
 
-@pytest.mark.parametrize("more", [0, 200_000])
-def test_the_header_is_read_however_long_it_is(folder: Path, key: bytes, more: int) -> None:
+@pytest.mark.parametrize("more", ["", "element", "sequence"])
+def test_the_header_is_read_however_long_it_is(folder: Path, key: bytes, more: str) -> None:
     dataset = make_slice(1)
-    if more:
-        dataset.add_new(0x00091001, "OB", bytes(more))
+    if more == "element":
+        dataset.add_new(0x00091001, "OB", bytes(200_000))
         dataset.add_new(0x00090010, "LO", "ACME")
+    if more == "sequence":
+        dataset.ReferencedImageSequence = [make_slice(it) for it in range(500)]
+        dataset["ReferencedImageSequence"].is_undefined_length = True
     (source,) = put(folder, dataset)
     place = place_of(source, Identity(key), DEFAULT_LIMITS)
     assert (place.key or b"")[:1] + (place.mark or b"")[:1] == b"sf"
@@ -172,7 +175,8 @@ def test_a_header_that_may_go_on_is_none(folder: Path) -> None:
     assert found is not None
     assert found.SOPInstanceUID == "1.2.3.1"
     assert read_header(data[:400]) is None
-    assert read_header(b"text") is None
+    with pytest.raises(Rejected, match="not_dicom"):
+        read_header(b"text")
 
 
 def test_a_pipeline_that_groups_no_series_cannot_be_made_with_the_option(key_file: Path) -> None:

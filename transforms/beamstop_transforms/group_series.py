@@ -7,6 +7,7 @@ looked at. So nothing but names crosses to other workers, and nothing is read th
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from time import perf_counter
@@ -25,7 +26,7 @@ from beamstop.dicom.elements import MALFORMED
 from beamstop.dicom.files import read_dicom, read_header
 from beamstop.dicom.limits import DEFAULT_LIMITS, Limits, check_limits
 from beamstop.dicom.pydicom_guards import guarded
-from beamstop.errors import DeidError, PixelError, Refusal
+from beamstop.errors import DeidError, Failed, PixelError, Refusal
 from beamstop.faces.headers import FaceHeader, Kind, face_header, may_show_face
 from beamstop.faces.series import Action, FaceFinding, Verdict, look_at_series
 from beamstop.identity import Identity
@@ -150,9 +151,10 @@ def _place_of(header: FaceHeader, identity: Identity) -> Place:
 def _header_of(source: Source, limits: Limits) -> FileDataset:
     """Return the elements of a source before its pixel data; as a rule its first bytes have them."""
     if not (source.suspect or is_member(source.path) or is_dicomweb(source.path)):
-        found = read_header(read_range(source.path, 0, _WINDOW))
-        if found is not None:
-            return found
+        with suppress(Failed):  # of a part of a file: nobody knows yet what the whole is
+            found = read_header(read_range(source.path, 0, _WINDOW))
+            if found is not None:
+                return found
     return read_dicom(read_source(source, limits.bytes), limits.bytes, limits.elements)
 
 

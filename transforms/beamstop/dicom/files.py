@@ -177,7 +177,8 @@ def read_header(beginning: bytes) -> FileDataset | None:
         beginning: of a file; what is deflated is not looked into.
 
     Raises:
-        Failed: `unreadable` DICOM.
+        Rejected: `not_dicom`.
+        Failed: `unreadable`, as the beginning of a file may be that goes on.
     """
     ended = False
 
@@ -187,7 +188,7 @@ def read_header(beginning: bytes) -> FileDataset | None:
         return ended
 
     if beginning[_PREFIX_AT : _PREFIX_AT + 4] != b"DICM" and not _starts_like_a_dataset(beginning):
-        return None
+        raise Rejected("not_dicom")
     if DeflatedExplicitVRLittleEndian.encode() in beginning:
         return None
     dataset = read_partial(BytesIO(beginning), stop_when=is_pixel_data, force=True)
