@@ -1,12 +1,13 @@
 """What stands between a store and its client on loopback: delays, faults, and answers that are lost."""
 
 import http.client
+import re
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 _OF_ONE_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
 
@@ -21,6 +22,7 @@ class Between(ThreadingHTTPServer):
         dropped: headers of requests that are not passed on.
         answers: method, or method and a word of the path → status and body of all answers to it.
         requests: method and path of all that came.
+        named: method and object of all that came, as far as they are about one object.
         authorizations: what the last ones said who they are.
     """
 
@@ -36,6 +38,7 @@ class Between(ThreadingHTTPServer):
         self.dropped: frozenset[str] = frozenset()
         self.answers: dict[str, tuple[int, str]] = {}
         self.requests: list[str] = []
+        self.named: list[tuple[str, str]] = []
         self.authorizations: list[str] = []
 
     @property
@@ -51,6 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         between = self.server
         between.requests.append(f"{self.command} {self.path}")
+        between.named += [(self.command, it) for it in self._objects(body)]
         between.authorizations.append(self.headers.get("Authorization", ""))
         time.sleep(between.delay)
         always = [it for words, it in between.answers.items() if set(words.split()) <= self._words()]
@@ -73,6 +77,16 @@ class _Handler(BaseHTTPRequestHandler):
         kept = [it for it in answer.getheaders() if it[0].lower() not in _OF_ONE_HOP]
         length = answer.getheader("Content-Length") if self.command == "HEAD" else None
         return self._answer(answer.status, kept, content, length)
+
+    def _objects(self, body: bytes) -> list[str]:
+        """Return the name of the object that is asked for; Google has it behind /o/ or in the upload."""
+        path = urlsplit(self.path).path
+        if path.startswith("/upload/"):
+            return [it.decode() for it in re.findall(rb'"name": ?"([^"]+)"', body[:2000])[:1]]
+        if path.endswith("/o"):
+            return []
+        inner = path.partition("/o/")[2] or path.removeprefix(self.server.upstream.path)
+        return [unquote(inner)]
 
     def _words(self) -> set[str]:
         """Return the method, and the words of the question behind the path."""

@@ -3,7 +3,8 @@
     python -m tests.reliability.buckets s3 gs az --trials 10
 
 In each, a run into a bucket is killed at a moment drawn by chance, once or twice; or two runs with two
-workers go into it at once. Then one more run has to leave, byte for byte, the clean files that a run between
+workers go into it at once; or a run is stopped while another begins and ends, and then goes on, as a worker
+does that was given up. Then one more run has to leave, byte for byte, the clean files that a run between
 folders leaves, a row for every source, and nothing in `.partial` but what belongs to a run that was killed.
 """
 
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -104,18 +106,30 @@ def begin(inputs: list[str], output: str, audit: str, key: Path) -> "subprocess.
 
 
 def disturb(bucket: Bucket, archive: Path, key: Path, chance: random.Random) -> str:
-    """Kill one run or two at some moment, or let two run side by side; say which."""
-    many = chance.choice([1, 1, 2])
-    killed = chance.random() < 0.75
+    """Kill one run or two at some moment, let two run side by side, or stop one for a while; say which."""
+    how = chance.choice(["killed", "killed", "side by side", "stopped"])
+    many = {"killed": chance.choice([1, 1, 2]), "side by side": 2, "stopped": 1}[how]
     places = [str(archive)], f"{bucket.root}/out", f"{bucket.root}/audit", key
     runs = [begin(*places) for _ in range(many)]
-    if killed:
+    if how != "side by side":
         time.sleep(chance.uniform(2.5, 9))
+    if how == "stopped":
+        codes = [_while_stopped(runs[0], lambda: begin(*places).wait()), runs[0].wait()]
+        return f"stopped while another ended with {codes[0]}, then ended with {codes[1]}"
     for run in runs:
-        if killed and run.poll() is None:
+        if how == "killed" and run.poll() is None:
             os.killpg(run.pid, signal.SIGKILL)
-        run.wait()
-    return f"{many} run(s), {'killed' if killed else 'side by side'}"
+    return f"{many} run(s), {how}, ended with {[run.wait() for run in runs]}"
+
+
+def _while_stopped(run: "subprocess.Popen[bytes]", work: Callable[[], int]) -> int:
+    """Do something while all processes of a run stand still."""
+    if run.poll() is None:
+        os.killpg(run.pid, signal.SIGSTOP)
+    code = work()
+    if run.poll() is None:
+        os.killpg(run.pid, signal.SIGCONT)
+    return code
 
 
 def outcomes_of(tables: list[bytes]) -> Counter[tuple[str, str | None]]:

@@ -132,6 +132,30 @@ class Placed(NamedTuple):
     unchanged: bool
 
 
+class Seen(NamedTuple):
+    """That a source of this run has a place.
+
+    Attributes:
+        path: where its clean file belongs.
+        source: the beginning of its source_id.
+        contested: see `Placed`.
+    """
+
+    path: str
+    source: str
+    contested: bool
+
+    @classmethod
+    def of(cls, source_id: str, placed: Placed) -> "Seen":
+        """Return what is known of a source by this."""
+        return cls(placed.path, beginning_of(source_id), placed.contested)
+
+
+def beginning_of(source_id: str) -> str:
+    """Return as much of a source_id as tells a source from all others of its UID."""
+    return source_id[:16]
+
+
 GENERATION = "generation"  # of an object's row, in no table: by it a stream knows the newest of several
 
 

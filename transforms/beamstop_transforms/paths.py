@@ -57,6 +57,15 @@ def is_clean_path(path: str) -> bool:
     return len(parts) == 4 and path.endswith(".dcm") and all(map(_is_plain, [*parts[:3], parts[3][:-4]]))
 
 
+def uid_in(path: str) -> str:
+    """Return the SOP Instance UID that a path below a folder or bucket was made of.
+
+    >>> uid_in("P/1.2/1.2.1/1.2.3.dcm")
+    '1.2.3'
+    """
+    return path.rpartition("/")[2].removesuffix(".dcm")
+
+
 def _is_plain(value: str) -> bool:
     """Return whether a value is a plain component of a path."""
     plain = bool(value) and value.isprintable() and not value.startswith(".") and not {"/", "\\"} & set(value)

@@ -5,13 +5,15 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from enum import Enum
+from threading import Lock
 
 from beamstop.dicom.elements import MALFORMED, text_of
 from beamstop.errors import Failed, PixelError, Quarantined, Refusal
 from beamstop.pixels.content import content_digest
-from beamstop_transforms.instance import Instance, Lost, Placed
+from beamstop_transforms.instance import Instance, Lost, Placed, Seen, beginning_of
 from beamstop_transforms.ledger.claims import CLAIM_CHANGED, Claim, Claimant
-from beamstop_transforms.ledger.target import Target, open_claims
+from beamstop_transforms.ledger.provenance import Maker, Provenance
+from beamstop_transforms.ledger.target import Target, claims_of, open_claims
 from beamstop_transforms.ledger.writers import Ledger
 from beamstop_transforms.paths import INSTANCE, clean_path
 from beamstop_transforms.stores import PARTIAL, StoreError, open_store
@@ -36,12 +38,16 @@ class Place(Enum):
 
 
 _REPLACEABLE = frozenset({Place.FREE, Place.FROM_THIS_RUN, Place.FROM_THIS_SOURCE, Place.FROM_A_DEAD_RUN})
+_OBJECT_CHANGED = "what this run wrote was changed: nobody else may write to OUTPUT while it runs"
 _MOST_NAMED = 16  # other sources in the detail of one row
 _WAITS = 20  # times half a second, for the first of two that come at once to be written
 
 
 class Placing:
     """Puts clean files into OUTPUT by the rules for duplicates and second runs (docs/reasons.md).
+
+    In buckets the file is created first, with its provenance, and a claim made only where something stands
+    already; elsewhere a claim is first (docs/placing.md).
 
     Args:
         target: OUTPUT, AUDIT, key, run.
@@ -56,6 +62,9 @@ class Placing:
         self._aside = open_store(target.workspace)
         self._claims = open_claims(target)
         self._ledger = Ledger(target.audit, target.identity())
+        self._provenance = Provenance(target.identity())
+        self._is_open, self._opening = False, Lock()
+        self._looks_first = False  # where something stood at the last path, it will at the next
         self._ended = (
             Ledger(target.audit, target.identity(), target.recovered) if target.recovered else self._ledger
         )
@@ -82,9 +91,20 @@ class Placing:
             first = self._lost_to_the_first(path, data)
             return Placed(uid, path, sha256, first, contested=False, unchanged=False)
         me = Claimant(instance.source_digest or "", path, sha256)
-        claim, waits = self._claims.join(uid, source_id, me), False
+        if self._target.objects_first:
+            placed, found = self._create(uid, source_id, me, data)
+            if placed is not None:
+                return placed
+            claim = self._join(uid, source_id, me, found)
+            if len(claim.claimants) > 1:  # somebody may have been here meanwhile
+                found = self._store.find(path)
+        else:
+            claim = self._claims.join(uid, source_id, me)
+            is_alone = len(claim.claimants) == 1 and not claim.earlier and claim.before[path] is None
+            found = None if is_alone else self._store.find(path)
+        waits = False
         if claim.winner == source_id or not self._target.first_wins:
-            claim, waits = self._put(uid, source_id, me, claim, data)
+            claim, waits = self._put(uid, source_id, me, claim, data, found)
         lost: Lost | None = None
         if claim.winner != source_id:
             lost = Lost("duplicate", claim.winner)  # until `resolve` says otherwise
@@ -93,11 +113,79 @@ class Placing:
         contested = (waits or len(claim.claimants) > 1) and not self._target.first_wins
         return Placed(uid, path, sha256, lost, contested, claim.before[path] == sha256)
 
-    def _put(self, uid: str, source_id: str, me: Claimant, claim: Claim, data: bytes) -> tuple[Claim, bool]:
+    def _create(
+        self, uid: str, source_id: str, me: Claimant, data: bytes
+    ) -> tuple[Placed | None, Found | None]:
+        """Write a file without a claim if nothing stands at its path; else return what does.
+
+        The first is None if it takes a claim to go on.
+        """
+        with self._opening:
+            if not self._is_open:
+                self._claims.open()
+                self._is_open, self._looks_first = True, self._ledger.has_runs()
+        maker = Maker(self._run_id, source_id, me.source_digest)
+        found = self._store.find(me.path) if self._looks_first else None
+        if found is None and self._store.write(
+            me.path, data, None, about=self._provenance.line(maker, me.path, me.sha256)
+        ):
+            self._looks_first = False
+            return Placed(uid, me.path, me.sha256, lost=None, contested=False, unchanged=False), None
+        self._looks_first = True
+        found = found or self._store.find(me.path)
+        made_by = found and self._provenance.maker(me.path, found)
+        if found is None or made_by is None or (made_by.source_id, found.sha256) != (source_id, me.sha256):
+            return None, found
+        is_mine = made_by.run_id == self._run_id
+        if not is_mine and self._claims.is_open(made_by.run_id):
+            # Who made it may be alive and take it back: then a claim has to say what this source had.
+            return None, found
+        return Placed(uid, me.path, me.sha256, lost=None, contested=False, unchanged=not is_mine), found
+
+    def end_bundle(self) -> None:
+        """Make sure that the next run looks for what was written without a claim, if this one is over."""
+        if self._is_open:
+            self._claims.stay_open()
+
+    def _join(self, uid: str, source_id: str, me: Claimant, found: Found | None) -> Claim:
+        """Join the claim of a UID, and before that whoever made what stands there, if in this run."""
+        made_by = found and self._provenance.maker(me.path, found)
+        maker: tuple[str, Claimant] | None = None
+        if found is not None and made_by is not None and made_by.run_id == self._run_id:
+            maker = made_by.source_id, made_by.claimant(me.path, found.sha256)
+        return self._claims.join(uid, source_id, me, self._before(found), maker=maker)
+
+    def _tell_its_run(self, uid: str, path: str, found: Found | None) -> None:
+        """Let the maker of an object that is to go join the claim of its own run, which may be alive."""
+        if self._target.objects_first and found is not None:
+            maker = self._dead_maker(path, found)
+            if maker is not None:
+                claimant = maker.claimant(path, found.sha256)
+                claims = claims_of(self._target, maker.run_id)
+                claims.join(uid, maker.source_id, claimant, lambda _: None, unless_known=True)
+
+    def _before(self, found: Found | None) -> Callable[[str], str | None]:
+        """Return what says what stood at a path before this run, of what was found there."""
+
+        def before(path: str) -> str | None:
+            maker = found and self._provenance.maker(path, found)
+            is_of_this_run = maker is not None and maker.run_id == self._run_id
+            return None if found is None or is_of_this_run else found.sha256
+
+        return before
+
+    def _line(self, source_id: str, claimant: Claimant) -> str:
+        """Return what is kept beside a file of a claimant."""
+        if not self._target.objects_first:
+            return ""
+        maker = Maker(self._run_id, source_id, claimant.source_digest)
+        return self._provenance.line(maker, claimant.path, claimant.sha256)
+
+    def _put(
+        self, uid: str, source_id: str, me: Claimant, claim: Claim, data: bytes, found: Found | None
+    ) -> tuple[Claim, bool]:
         """Write a file if nobody else may win; return the claim as it is then, and whether the file waits."""
-        is_alone = len(claim.claimants) == 1 and not claim.earlier and claim.before[me.path] is None
         while True:
-            found = None if is_alone else self._store.find(me.path)
             place = self._look_at(me.path, found, me.sha256, uid, claim, source_id)
             if place is Place.FOREIGN:
                 raise Quarantined("occupied")
@@ -112,12 +200,16 @@ class Placing:
                 return claim, False
             if found is not None and self._target.keeps:
                 raise Failed("not_stored", "kept")
-            if self._store.write(me.path, data, found and found.version):
+            self._tell_its_run(uid, me.path, found)
+            line = self._line(source_id, me)
+            if self._store.write(me.path, data, found and found.version, about=line):
                 return claim, False
-            is_alone = False
-            claim = self._claims.read(uid)  # another worker was here, or a try before: look again
+            found = self._store.find(me.path)  # another worker was here, or a try before: look again
+            claim = self._claims.read(uid)
             if source_id not in claim.claimants:
                 raise StoreError(CLAIM_CHANGED)
+            if self._target.objects_first:
+                claim = self._join(uid, source_id, me, found)
 
     def _look_at(
         self, path: str, found: Found | None, sha256: str, uid: str, claim: Claim, source_id: str
@@ -133,9 +225,27 @@ class Placing:
             return Place.FROM_THIS_SOURCE
         if self._ledger.wrote(path, found.sha256):
             return Place.FROM_ANOTHER_SOURCE
+        if (maker := self._dead_maker(path, found)) is not None:
+            # Its maker may be another source of this run, which has left it as it is.
+            return Place.FROM_A_DEAD_RUN if maker.source_id == source_id else Place.FROM_ANOTHER_SOURCE
         if self._claims.made_before(uid, path, found.sha256):
             return Place.FROM_A_DEAD_RUN
         return Place.FOREIGN
+
+    def _dead_maker(self, path: str, found: Found) -> Maker | None:
+        """Return who made an object in another run that may not have ended; None if nobody did."""
+        maker = self._provenance.maker(path, found)
+        if maker is None or maker.run_id == self._run_id:
+            return None
+        is_open = maker.run_id in self._target.recovered or self._claims.is_open(maker.run_id)
+        return maker if is_open else None
+
+    def _made_before(self, uid: str, path: str, sha256: str) -> bool:
+        """Say whether a run that died left this content at this path."""
+        found = self._store.find(path) if self._target.objects_first else None
+        if found is not None and found.sha256 == sha256 and self._dead_maker(path, found) is not None:
+            return True
+        return self._claims.made_before(uid, path, sha256)
 
     def _is_taken(self, uid: str, path: str, sha256: str, source_id: str) -> bool:
         """Say whether an earlier run put another source's file there, which stays where the first wins."""
@@ -167,6 +277,7 @@ class Placing:
         sop_instance_uid: str,
         holders: Mapping[str, Claimant] | None = None,
         recovered: Collection[str] = (),
+        seen: Collection[Seen] = (),
     ) -> dict[str, Lost]:
         """Finish one contested UID when every source has been seen; may be repeated.
 
@@ -179,6 +290,7 @@ class Placing:
                 if its file stands.
             recovered: those of them whose run broke before it resolved anything: it is as if this run had
                 written their files.
+            seen: the sources of this run that have a place under the UID; needed only in buckets.
 
         Returns:
             source_id → why it is not written, of all that are not; holders among them only where a duplicate
@@ -191,6 +303,8 @@ class Placing:
             return {}  # each was decided when it was written
         holders = holders or {}
         claim = self._claims.read(sop_instance_uid)
+        if self._target.objects_first:
+            claim = self._with_makers(sop_instance_uid, claim, seen)
         for source_id, claimant in holders.items():
             # Once joined it stays: when this is repeated its file may have been replaced.
             if source_id not in claim.claimants and self._stands(claimant):
@@ -200,6 +314,8 @@ class Placing:
         if claim.agreed is None:
             claim.agreed = self._is_one_instance(sop_instance_uid, claim)
             self._claims.settle(sop_instance_uid, claim.agreed)
+        if not claim.agreed and self._target.objects_first:
+            self._claims.note_taken_back(sop_instance_uid)
         if claim.agreed:
             self._put_winner(sop_instance_uid, claim)
             return {it: Lost("duplicate", claim.winner) for it in claim.claimants if it != claim.winner}
@@ -207,6 +323,23 @@ class Placing:
         every = claim.claimants.keys() | self._earlier(claim)
         mine = claim.claimants.keys() - (holders.keys() - set(recovered))
         return {it: Lost("duplicate_conflict", _named(every - {it})) for it in mine}
+
+    def _with_makers(self, uid: str, claim: Claim, seen: Collection[Seen]) -> Claim:
+        """Let all sources of this run join that needed no claim, as their files stand; return the claim.
+
+        Raises:
+            StoreError: what one of them wrote is there no more.
+        """
+        for path in sorted({it.path for it in seen}):
+            found = self._store.find(path)
+            maker = found and self._provenance.maker(path, found)
+            sources = {it.source for it in seen if it.path == path}
+            if found is not None and maker is not None and beginning_of(maker.source_id) in sources:
+                claimant, before = maker.claimant(path, found.sha256), self._before(found)
+                claim = self._claims.join(uid, maker.source_id, claimant, before, unless_known=True)
+        if not {it.source for it in seen} <= set(map(beginning_of, claim.claimants)):
+            raise StoreError(_OBJECT_CHANGED)
+        return claim
 
     def _is_one_instance(self, uid: str, claim: Claim) -> bool:
         """Say whether all claimants, and what an earlier run made of a source not seen now, are equal."""
@@ -232,7 +365,7 @@ class Placing:
             )
             if of.pop(sha256, None) or (not is_former and self._ledger.wrote(path, sha256)):
                 yield standing[1]
-            elif not is_former and not self._claims.made_before(uid, path, sha256):
+            elif not is_former and not self._made_before(uid, path, sha256):
                 yield None  # somebody else put it there since
         for sha256, source_id in of.items():
             waiting = self._aside.read(_aside(self._run_id, uid, source_id))
@@ -262,7 +395,9 @@ class Placing:
         if waiting is not None and hashlib.sha256(waiting[1]).hexdigest() == winner.sha256:
             found = self._store.find(winner.path)
             if found is None or found.sha256 != winner.sha256:
-                self._store.write(winner.path, waiting[1], found and found.version)
+                self._tell_its_run(uid, winner.path, found)
+                line = self._line(claim.winner, winner)
+                self._store.write(winner.path, waiting[1], found and found.version, about=line)
 
     def _take_back(self, uid: str, claim: Claim) -> None:
         """Remove what this run, or one that died, wrote under a UID, or put back what stood there before.
@@ -273,16 +408,17 @@ class Placing:
         for path, sha256 in claim.files():
             made.setdefault(path, set()).add(sha256)
         for it in claim.claimants.values():
-            if not self._ended.wrote(it.path, it.sha256) and self._claims.made_before(
-                uid, it.path, it.sha256
-            ):
+            if not self._ended.wrote(it.path, it.sha256) and self._made_before(uid, it.path, it.sha256):
                 made.setdefault(it.path, set()).add(it.sha256)
         for path, sha256s in made.items():
             found, kept = self._store.find(path), self._aside.read(_aside(self._run_id, uid, path))
             if found is not None and found.sha256 not in sha256s:
                 continue
+            self._tell_its_run(uid, path, found)
             if kept is not None and hashlib.sha256(kept[1]).hexdigest() == claim.before.get(path):
-                self._store.write(path, kept[1], found and found.version)
+                copy = self._aside.find(_aside(self._run_id, uid, path))
+                line = copy.about if copy is not None else ""
+                self._store.write(path, kept[1], found and found.version, about=line)
             else:
                 self._store.remove(path)
 

@@ -8,6 +8,8 @@ import apache_beam as beam
 from apache_beam import pvalue
 from apache_beam.pvalue import AsSingleton, PCollection
 
+from beamstop_transforms.contested import FindContested, Pack
+from beamstop_transforms.instance import Seen
 from beamstop_transforms.ledger.decisions import Decisions
 from beamstop_transforms.ledger.skipped import Skipped
 from beamstop_transforms.ledger.target import Target
@@ -45,15 +47,16 @@ class ResolveDuplicates(Transform):
     decisions: Decisions | None = None
     skipped: Any = None
 
-    def expand(self, claims: PCollection[tuple[str, bool]]) -> Resolved:
-        """From SOP Instance UIDs, each with whether it must be resolved, return which sources lost."""
+    def expand(self, claims: PCollection[Pack]) -> Resolved:
+        """From what WriteDicom says of claims, return which sources lost."""
         skipped = self.skipped
         if skipped is None:
             skipped = nothing_skipped(claims.pipeline)
         resolve = beam.ParDo(_ResolveFn(self.target, self.decisions), AsSingleton(skipped))
+        seen = claims | "FindContested" >> FindContested(everything=self.decisions is not None)
         if self.decisions is not None:
-            claims = claims | "Contestable" >> beam.ParDo(_ContestableFn(self.decisions))
-        grouped = claims | "ByUid" >> beam.GroupByKey()
+            seen = seen | "Contestable" >> beam.ParDo(_ContestableFn(self.decisions))
+        grouped = seen | "ByUid" >> beam.GroupByKey()
         outputs = grouped | "Resolve" >> resolve.with_outputs(_OVERTURNED, main="losers")
         return Resolved(outputs["losers"], outputs[_OVERTURNED])
 
@@ -68,8 +71,8 @@ class _ContestableFn(beam.DoFn):
     def setup(self) -> None:
         self._decisions = self._pickled.shared()
 
-    def process(self, claim: tuple[str, bool]) -> Iterator[tuple[str, bool]]:
-        if claim[1] or self._decisions.know(claim[0]):
+    def process(self, claim: tuple[str, Seen]) -> Iterator[Any]:
+        if claim[1].contested or self._decisions.know(claim[0]):
             yield claim
 
 
@@ -84,8 +87,9 @@ class _ResolveFn(beam.DoFn):
         self._decisions = self._pickled and self._pickled.shared()
         self._skipped = Skipped(), Skipped().bits()
 
-    def process(self, claims: tuple[str, Iterable[bool]], skipped: Skipped) -> Iterator[Any]:
-        uid, contested = claims[0], any(claims[1])
+    def process(self, claims: tuple[str, Iterable[Seen]], skipped: Skipped) -> Iterator[Any]:
+        uid, seen = claims[0], set(claims[1])
+        contested = any(it.contested for it in seen)
         if self._skipped[0] is not skipped:
             self._skipped = skipped, skipped.bits()
         held = list(self._decisions.holders(uid, self._skipped[1])) if self._decisions else []
@@ -94,7 +98,7 @@ class _ResolveFn(beam.DoFn):
         earlier = {it.row["source_id"]: it for it in held}
         holders = {source_id: it.claimant for source_id, it in earlier.items()}
         recovered = {source_id for source_id, it in earlier.items() if it.is_recovered}
-        losers = self._placing.resolve(uid, holders, recovered)
+        losers = self._placing.resolve(uid, holders, recovered, seen)
         yield from losers.items()
         for source_id in losers.keys() & earlier.keys():
             row = {**earlier[source_id].row, "bytes_in": 0, "overturned": True}

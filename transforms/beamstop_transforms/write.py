@@ -16,9 +16,10 @@ from apache_beam.utils.windowed_value import WindowedValue
 from beamstop.audit import Outcome, Row
 from beamstop.dicom.elements import MALFORMED, text_of
 from beamstop_transforms.attributes import attributes_of
+from beamstop_transforms.contested import Pack, SeenPacks
 from beamstop_transforms.devices import device_of
 from beamstop_transforms.finished import Finished
-from beamstop_transforms.instance import Instance, Placed
+from beamstop_transforms.instance import Instance, Placed, Seen
 from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.metrics import Counters
 from beamstop_transforms.pace import Pace
@@ -41,7 +42,8 @@ class Written(NamedTuple):
         changes: rows of the audit's `changes`, a `pyarrow.RecordBatch` for each instance.
         crosswalk: rows that tie a source to its clean file.
         attributes: partial files of the table of attributes; none unless asked for.
-        claims: SOP Instance UID, and whether it must be resolved when all is written.
+        claims: which sources have which SOP Instance UIDs, as far as these may have to be resolved when all
+            is written; in packs, see `FindContested`.
     """
 
     rows: Any
@@ -60,7 +62,8 @@ class WriteDicom(Transform):
     Attributes:
         target: where to.
         attributes: also yield what the table of attributes takes.
-        incremental: yield every claim, not only contested ones: a skipped source may hold the UID.
+        incremental: yield every claim, not only contested ones: a skipped source may hold the UID. Into
+            buckets every claim is yielded anyway.
         together: leave what belongs to a row with it, as `Finished`.
         at_once: let no instance wait for others: what comes in a window of a stream must stay in it.
     """
@@ -105,6 +108,7 @@ class _WriteDicomFn(beam.DoFn):
             self._pool.shutdown()
 
     def start_bundle(self) -> None:
+        self._seen = SeenPacks()
         self._waiting: list[Instance] = []
         self._bytes = 0
         self._pace.done()
@@ -120,7 +124,9 @@ class _WriteDicomFn(beam.DoFn):
 
     def finish_bundle(self) -> Iterator[Any]:
         window = GlobalWindow()
-        for found in self._place_waiting():
+        found_last = [*self._place_waiting(), *map(_claims, self._seen.rest())]
+        self._placing.end_bundle()
+        for found in found_last:
             tagged = isinstance(found, pvalue.TaggedOutput)
             value = WindowedValue(found.value if tagged else found, window.max_timestamp(), (window,))
             yield pvalue.TaggedOutput(found.tag, value) if tagged else value
@@ -160,8 +166,10 @@ class _WriteDicomFn(beam.DoFn):
         if row is None and placed is not None and placed.lost is not None:
             row = placed.lost.row(instance.row(), STEP)
         self._counters.count(instance, milliseconds, row, str(Outcome.WRITTEN))
-        if placed is not None and (placed.contested or self._incremental):
-            yield pvalue.TaggedOutput(_CLAIMS, (placed.sop_instance_uid, placed.contested))
+        everything = self._incremental or self._target.objects_first
+        if placed is not None and (placed.contested or everything):
+            seen = Seen.of(instance.source_id, placed)
+            yield from map(_claims, self._seen.add(placed.sop_instance_uid, seen))
         contested = placed.sop_instance_uid if placed is not None and placed.contested else None
         if row is not None or placed is None:
             yield Finished({**(row or {}), "contested": contested}, is_last) if self._together else row
@@ -183,6 +191,10 @@ class _WriteDicomFn(beam.DoFn):
         if self._attributes:
             instance.table = attributes_of(instance.source_id, instance.dataset)
         instance.placed = self._placing.place(instance)
+
+
+def _claims(pack: Pack) -> Any:
+    return pvalue.TaggedOutput(_CLAIMS, pack)
 
 
 def _uid_of(instance: Instance) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tests.buckets import KINDS, Bucket
 
 from beamstop_transforms.stores import PARTIAL, Store, open_store
 from beamstop_transforms.stores.gcs import GcsStore
+from beamstop_transforms.stores.local import LocalStore
 
 NAME = "P/1.2/1.2.3/1.2.3.4.dcm"
 
@@ -109,6 +111,30 @@ def test_a_folder_goes_with_all_in_it(store: Store) -> None:
     store.clear("a")
     store.clear("none")
     assert names(store) == ["a-c/4"]
+
+
+def test_a_line_is_kept_beside_an_object(store: Store) -> None:
+    assert store.write(NAME, b"one", None, about="r1 s1")
+    store.keep(NAME, "copy")
+    beside = [store.find(it).about for it in (NAME, "copy")]
+    assert beside == (["", ""] if isinstance(store, LocalStore) else ["r1 s1"] * 2)
+    assert store.write(NAME, b"one", store.find(NAME).version)
+    assert store.find(NAME).about == ""
+
+
+def test_an_upload_that_is_sent_again_finds_itself_and_nobody_else(store: Store) -> None:
+    assert store.write(NAME, b"one", None, about="r1 s1")
+    assert store.write(NAME, b"one", None, about="r1 s1") is not isinstance(store, LocalStore)
+    assert not store.write(NAME, b"one", None, about="r1 s2")
+    assert not store.write(NAME, b"one", None)
+    assert not store.write(NAME, b"two", None, about="r1 s1")
+
+
+def test_names_are_listed_by_when_they_were_written(store: Store) -> None:
+    store.write("a/1", b"", None)
+    day = timedelta(days=1)
+    assert list(store.names("a", datetime.now(UTC) - day)) == ["a/1"]
+    assert list(store.names("a", datetime.now(UTC) + day)) == []
 
 
 def test_what_stands_is_kept_under_another_name(store: Store) -> None:

@@ -233,14 +233,20 @@ def test_what_cannot_be_used_is_said_before_anything_is_read(
     assert str(refusal.value) == said
 
 
-def test_an_instance_is_placed_with_three_requests(bucket: Bucket, tmp_path: Any, key_file: Path) -> None:
-    """What stands there, the claim, the file; reading its source is a fourth."""
+def test_an_instance_is_placed_with_one_request(bucket: Bucket, tmp_path: Any, key_file: Path) -> None:
+    """Reading its source is another; each process marks its run once, and asks for the mark per bundle."""
     dataset = Dataset()
-    dataset.PatientID, dataset.SOPInstanceUID = "P", "1.2.3"
     placing = Placing(Target("gs://b/out", str(tmp_path), str(key_file), "r1"))
-    placed = placing.place(Instance(Source("s", 1, ""), "s", "d", dataset, encoded=Encoded(b"x", b"x")))
-    assert bucket.requests == 3
-    assert f"out/{placed.path}" in bucket.objects
+    for number in range(3):
+        dataset.PatientID, dataset.SOPInstanceUID = "P", f"1.2.{number}"
+        placing.place(Instance(Source("s", 1, ""), "s", "d", dataset, encoded=Encoded(b"x", b"x")))
+    assert bucket.requests == 1 + 3
+    placing.end_bundle()
+    assert bucket.requests == 1 + 3 + 1
+    assert sorted(bucket.objects) == [
+        "out/.partial/r1/open/run",
+        *(f"out/P/NONE/NONE/1.2.{number}.dcm" for number in range(3)),
+    ]
 
 
 def test_what_is_granted_passes(bucket: Bucket) -> None:

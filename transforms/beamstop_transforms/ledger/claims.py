@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -12,6 +12,8 @@ from beamstop_transforms.paths import is_clean_path
 from beamstop_transforms.stores import PARTIAL, Store, StoreError
 
 CLAIMS = "claims"  # the folder of them, in that of their run in `.partial`
+OPEN, TAKEN_BACK = "open", "taken-back"  # likewise, of a run's mark, and of claims whose files it took back
+_MARK, _SWEEP = "run", "sweep"  # in the former
 CLAIM_CHANGED = "a claim of this run was changed: nobody else may write to OUTPUT/.partial"
 
 
@@ -110,24 +112,49 @@ class Claims:
         self._run_id = run_id
         self._files = files or store
         self._first_wins = first_wins
+        self._open: dict[str, bool] = {}  # of other runs
 
-    def join(self, sop_instance_uid: str, source_id: str, claimant: Claimant) -> Claim:
-        """Add a claimant to a claim; return the claim as it stands then."""
+    def join(
+        self,
+        sop_instance_uid: str,
+        source_id: str,
+        claimant: Claimant,
+        before: Callable[[str], str | None] | None = None,
+        unless_known: bool = False,
+        maker: tuple[str, Claimant] | None = None,
+    ) -> Claim:
+        """Add a claimant to a claim; return the claim as it stands then.
+
+        Args:
+            sop_instance_uid: whose claim.
+            source_id: of the claimant.
+            claimant: what it claims.
+            before: returns the SHA-256 of what stood at a path before this run; what stands there, if None.
+            unless_known: leave a claimant alone that the claim has already, whatever it claimed.
+            maker: source_id and claimant that join before, unless known: who made what stands at the path.
+        """
         name = _name(self._run_id, sop_instance_uid)
         version: object | None = None
         claim = Claim(first_wins=self._first_wins)  # mostly nobody was here before
         while True:
-            if claim.claimants.get(source_id) == claimant:
+            if maker is not None and maker[0] not in claim.claimants:
+                claim.claimants[maker[0]] = maker[1]
+            elif claim.claimants.get(source_id) == claimant or (
+                unless_known and source_id in claim.claimants
+            ):
                 return claim
-            if (old := claim.claimants.get(source_id)) is not None:
+            if (old := claim.claimants.get(source_id)) not in (None, claimant):
                 claim.earlier.append([old.path, old.sha256])
             claim.claimants[source_id] = claimant
             if claimant.path not in claim.before:
-                found = self._files.find(claimant.path)
-                claim.before[claimant.path] = found.sha256 if found else None
+                claim.before[claimant.path] = (before or self._standing)(claimant.path)
             if self._store.write(name, self._sealed(name, claim), version, durable=False):
                 return claim
             version, claim = self._read(name)
+
+    def _standing(self, path: str) -> str | None:
+        found = self._files.find(path)
+        return found and found.sha256
 
     def settle(self, sop_instance_uid: str, agreed: bool) -> None:
         """Note whether all claimants are one instance, before anything is done about it: that is once."""
@@ -157,11 +184,60 @@ class Claims:
             for run_id in self._dead_runs
         }
 
+    def open(self) -> None:
+        """Set the mark of this run: without a claim it may have written a file from now on."""
+        self._store.write(_mark(self._run_id), b"", None, durable=False)
+
+    def stay_open(self) -> None:
+        """Set the mark again if it is gone: the run has ended without this worker, or counted as dead.
+
+        Whoever removes the mark looks for files afterwards; whoever writes files looks for the mark
+        afterwards. So one of the two notices the other.
+        """
+        if self._store.find(_mark(self._run_id)) is None:
+            self.open()
+
+    def is_open(self, run_id: str) -> bool:
+        """Say whether another run may have left files of which no row tells: it has a mark, or claims."""
+        if run_id not in self._open:
+            self._open[run_id] = not {OPEN, CLAIMS}.isdisjoint(self._store.folders(f"{PARTIAL}/{run_id}"))
+        return self._open[run_id]
+
+    def dead_marks(self) -> list[str]:
+        """Return the runs that began before this one and whose mark stands, or are being looked into."""
+        others = (it for it in self._store.folders(PARTIAL) if it < self._run_id)
+        return [it for it in others if OPEN in self._store.folders(f"{PARTIAL}/{it}")]
+
+    def begin_sweep(self, run_id: str) -> None:
+        """Remove the mark of a run that died; until its files have been looked at another one stands."""
+        self._store.write(_mark(run_id, _SWEEP), b"", None, durable=False)
+        self._store.remove(_mark(run_id))
+
+    def end_sweep(self, run_id: str) -> None:
+        """Note that all files of a run that died have been looked at."""
+        self._store.remove(_mark(run_id, _SWEEP))
+
+    def note_taken_back(self, sop_instance_uid: str) -> None:
+        """Note that files of a claim are removed, so that they are looked for once more at the end."""
+        name = f"{PARTIAL}/{self._run_id}/{TAKEN_BACK}/{_part_and_leaf(sop_instance_uid)}"
+        self._store.write(name, b"", None, durable=False)
+
+    def taken_back(self, part: str) -> Iterator[tuple[str, Claim]]:
+        """Yield one part of the notes about files that were taken back: names, and claims as they stand."""
+        for name in list(self._store.names(f"{PARTIAL}/{self._run_id}/{TAKEN_BACK}/{part}")):
+            yield name, self._read(f"{_folder(self._run_id, part)}/{_leaf(name)}")[1]
+
     def tidy(self) -> list[str]:
-        """Empty `.partial` but for claims; return the parts in which there are any to be released."""
+        """Empty `.partial` but for claims and marks; return the parts in which there are any claims.
+
+        This run's mark goes, too: nothing that it writes without a claim from now on belongs to it.
+        """
         for run_id in self._store.folders(PARTIAL):
+            stays = {CLAIMS, TAKEN_BACK} if run_id == self._run_id else {CLAIMS, OPEN}
             kept = self._store.folders(f"{PARTIAL}/{run_id}")
-            gone = [f"{run_id}/{it}" for it in kept if it != CLAIMS] if CLAIMS in kept else [run_id]
+            gone = (
+                [run_id] if stays.isdisjoint(kept) else [f"{run_id}/{it}" for it in kept if it not in stays]
+            )
             for folder in gone:
                 self._store.clear(f"{PARTIAL}/{folder}")
         runs = (self._run_id, *self._dead_runs)
@@ -175,7 +251,7 @@ class Claims:
                 yield Dead(name, self._read(name)[1], self._read(mine)[1])
 
     def forget(self, name: str) -> None:
-        """Remove a claim of a run that died."""
+        """Remove a claim of a run that died, or a note."""
         self._store.remove(name)
 
     def release(self, part: str) -> None:
@@ -232,8 +308,16 @@ def _leaf(name: str) -> str:
 
 
 def _name(run_id: str, sop_instance_uid: str) -> str:
+    return f"{_folder(run_id)}/{_part_and_leaf(sop_instance_uid)}"
+
+
+def _part_and_leaf(sop_instance_uid: str) -> str:
     digest = uid_key(sop_instance_uid).hex()
-    return f"{_folder(run_id, digest[:2])}/{digest}"
+    return f"{digest[:2]}/{digest}"
+
+
+def _mark(run_id: str, name: str = _MARK) -> str:
+    return f"{PARTIAL}/{run_id}/{OPEN}/{name}"
 
 
 def _folder(run_id: str, part: str = "") -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
 from beamstop_transforms.ledger.claims import Claims
-from beamstop_transforms.stores import is_dicomweb, open_store
+from beamstop_transforms.stores import is_dicomweb, is_remote, open_store
 
 
 def new_run_id(now: datetime | None = None) -> str:
@@ -66,6 +66,11 @@ class Target:
         """Where claims are kept, which change: an imaging server holds nothing but instances."""
         return self.audit if self.keeps or is_dicomweb(self.output) else self.output
 
+    @property
+    def objects_first(self) -> bool:
+        """Whether a clean file is written before anything claims its UID: see docs/placing.md."""
+        return is_remote(self.output) and not self.first_wins
+
     def identity(self) -> Identity:
         """Return what the run's key makes; it is looked up on the worker that asks.
 
@@ -77,5 +82,10 @@ class Target:
 
 def open_claims(target: Target) -> Claims:
     """Return the claims of a run."""
+    return claims_of(target, target.run_id)
+
+
+def claims_of(target: Target, run_id: str) -> Claims:
+    """Return the claims of another run into the same target."""
     files, kept = open_store(target.output), open_store(target.workspace)
-    return Claims(kept, target.identity(), target.run_id, files, target.first_wins)
+    return Claims(kept, target.identity(), run_id, files, target.first_wins)

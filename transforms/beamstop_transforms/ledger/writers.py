@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 
 from beamstop.identity import Identity
 from beamstop_transforms.ledger.numbers import digest_number, digest_numbers, number_of, numbers_of
-from beamstop_transforms.ledger.sealed import INSTANCES, SealedTable, rows_of, sealed_tables
+from beamstop_transforms.ledger.sealed import INSTANCES, RUNS, SealedTable, rows_of, sealed_tables
+from beamstop_transforms.stores import open_store
 from beamstop_transforms.stores.ahead import ahead
 
 
@@ -27,6 +28,10 @@ class Ledger:
         self._identity = identity
         self._without = without
         self._loading = Lock()
+
+    def has_runs(self) -> bool:
+        """Say whether any run has left a record; nothing is loaded for it."""
+        return any(open_store(self._audit).names(RUNS))
 
     def wrote(self, path: str, sha256: str) -> bool:
         """Say whether a run wrote this content at this path."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from beamstop.errors import DeidError
 
 BUCKETS = ("gs://", "s3://", "az://")  # how addresses in object stores begin
+ABOUT = "beamstop"  # the name of what is kept beside an object, among its metadata
 PARTIAL = ".partial"  # the one hidden folder of a target that holds what is not finished
 
 
@@ -27,10 +29,12 @@ class Found(NamedTuple):
     Attributes:
         version: changes with every write; what `write` compares with.
         sha256: of the content, in hex.
+        about: what `write` was told to keep beside the content; empty if nothing, or no room for it.
     """
 
     version: object
     sha256: str
+    about: str = ""
 
 
 class Store(Protocol):
@@ -42,7 +46,9 @@ class Store(Protocol):
     def read(self, name: str) -> tuple[object, bytes] | None:
         """Return version and content of what stands under a name."""
 
-    def write(self, name: str, data: bytes, version: object | None, durable: bool = True) -> bool:
+    def write(
+        self, name: str, data: bytes, version: object | None, durable: bool = True, about: str = ""
+    ) -> bool:
         """Put data under a name, at once and whole, if it still has this version.
 
         Args:
@@ -50,9 +56,11 @@ class Store(Protocol):
             data: the whole content.
             version: as `find` or `read` returned it; None if nothing may stand there.
             durable: do not return before the data would survive a loss of power.
+            about: a line of ASCII to be kept beside the content, where a store has room for it: buckets.
 
         Returns:
-            False if the name has another version: nothing was done.
+            False if the name has another version: nothing was done. True also if what stands there is this
+            very content with this very line: an upload whose answer was lost.
 
         Raises:
             StoreError: nothing can be written there, such as on a full disk.
@@ -75,8 +83,13 @@ class Store(Protocol):
             KeptError: it has to stay.
         """
 
-    def names(self, folder: str) -> Iterator[str]:
-        """Yield the names below a folder; all names for the empty one."""
+    def names(self, folder: str, since: datetime | None = None) -> Iterator[str]:
+        """Yield the names below a folder; all names for the empty one.
+
+        Args:
+            folder: which.
+            since: leave out what was last written before, by the store's clock.
+        """
 
     def folders(self, folder: str) -> list[str]:
         """Return the names of the folders in a folder, sorted."""

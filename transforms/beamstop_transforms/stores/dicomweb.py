@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from email.message import Message
 from functools import cache
 from typing import Any
@@ -58,7 +59,9 @@ class DicomwebStore:
         data = _only_part(answer)
         return hashlib.sha256(data).hexdigest(), data
 
-    def write(self, name: str, data: bytes, version: object | None, durable: bool = True) -> bool:
+    def write(
+        self, name: str, data: bytes, version: object | None, durable: bool = True, about: str = ""
+    ) -> bool:
         """See `Store`; by STOW-RS.
 
         A server may say yes and keep what it had, or say no to what it has from a try before: unless the
@@ -87,7 +90,7 @@ class DicomwebStore:
         """Refuse: DICOMweb has no such request."""
         raise StoreError("DICOMweb cannot remove instances: use the server's own means")
 
-    def names(self, folder: str) -> Iterator[str]:
+    def names(self, folder: str, since: datetime | None = None) -> Iterator[str]:
         """Yield nothing: what else a server has is none of ours."""
         yield from ()
 

@@ -10,10 +10,11 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import datetime
 from functools import cache, partial
 from typing import Any
 
-from beamstop_transforms.stores.base import PARTIAL, STAYS, Found, KeptError, StoreError
+from beamstop_transforms.stores.base import ABOUT, PARTIAL, STAYS, Found, KeptError, StoreError
 
 
 class GcsStore:
@@ -31,10 +32,11 @@ class GcsStore:
             blob = self._bucket.get_blob(self._prefix + name, retry=_retry())
             if blob is None:
                 return None
-            known = (blob.metadata or {}).get("sha256")
+            kept = blob.metadata or {}
+            known = kept.get("sha256")
             if known is None:
                 known = hashlib.sha256(blob.download_as_bytes(retry=_retry())).hexdigest()
-            return Found(blob.generation, known)
+            return Found(blob.generation, known, kept.get(ABOUT, ""))
 
     def read(self, name: str) -> tuple[object, bytes] | None:
         """See `Store`."""
@@ -45,7 +47,9 @@ class GcsStore:
             data = blob.download_as_bytes(if_generation_match=blob.generation, retry=_retry())
             return blob.generation, data
 
-    def write(self, name: str, data: bytes, version: object | None, durable: bool = True) -> bool:
+    def write(
+        self, name: str, data: bytes, version: object | None, durable: bool = True, about: str = ""
+    ) -> bool:
         """See `Store`; what is written is always durable.
 
         An upload whose answer was lost is sent again and then finds itself there: that counts as written.
@@ -54,7 +58,8 @@ class GcsStore:
 
         blob = self._bucket.blob(self._prefix + name)
         sha256 = hashlib.sha256(data).hexdigest()
-        blob.metadata = {"sha256": sha256}
+        kept = {"sha256": sha256} | ({ABOUT: about} if about else {})
+        blob.metadata = kept
         with self._usable():
             try:
                 blob.upload_from_string(
@@ -68,10 +73,8 @@ class GcsStore:
                 raise _no_bucket(self._bucket.name) from None
             except PreconditionFailed:
                 there = self._bucket.get_blob(self._prefix + name, retry=_retry())
-                return there is not None and (there.crc32c, (there.metadata or {}).get("sha256")) == (
-                    _crc32c(data),
-                    sha256,
-                )
+                is_there = there is not None and there.crc32c == _crc32c(data)
+                return is_there and all((there.metadata or {}).get(it) == kept.get(it) for it in _KEPT)
         return True
 
     def keep(self, name: str, under: str) -> None:
@@ -94,12 +97,13 @@ class GcsStore:
             except Forbidden:  # retention and holds answer so, too
                 raise KeptError(f"gs://{self._bucket.name}: {STAYS}") from None
 
-    def names(self, folder: str) -> Iterator[str]:
+    def names(self, folder: str, since: datetime | None = None) -> Iterator[str]:
         """See `Store`."""
         prefix = f"{self._prefix}{folder}/" if folder else self._prefix
         with self._usable():
             for blob in self._bucket.list_blobs(prefix=prefix, fields=_LISTED, retry=_retry()):
-                yield blob.name.removeprefix(self._prefix)
+                if since is None or blob.updated >= since:
+                    yield blob.name.removeprefix(self._prefix)
 
     def folders(self, folder: str) -> list[str]:
         """See `Store`."""
@@ -117,7 +121,8 @@ class GcsStore:
                 continue
 
 
-_LISTED = "items(name,size,generation),prefixes,nextPageToken"
+_KEPT = ("sha256", ABOUT)
+_LISTED = "items(name,size,generation,updated),prefixes,nextPageToken"
 _AT_ONCE = 8  # objects that are removed at once: the client keeps ten connections
 _LONGEST_RETRY = 300.0  # seconds: throttling and outages of a store pass within minutes or not at all
 

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from io import FileIO
 
 from beamstop_transforms.stores.base import PARTIAL, Found, StoreError
@@ -40,7 +41,9 @@ class LocalStore:
         except FileNotFoundError:
             return None
 
-    def write(self, name: str, data: bytes, version: object | None, durable: bool = True) -> bool:
+    def write(
+        self, name: str, data: bytes, version: object | None, durable: bool = True, about: str = ""
+    ) -> bool:
         """See `Store`."""
         with self._usable():
             temporary = self._staged.pop(id(data), None) or self._temporary(data, durable)
@@ -109,11 +112,13 @@ class LocalStore:
                 if error.errno != errno.ENOENT:
                     break
 
-    def names(self, folder: str) -> Iterator[str]:
+    def names(self, folder: str, since: datetime | None = None) -> Iterator[str]:
         """See `Store`."""
         for here, _, files in os.walk(self._at(folder)):
             for file in files:
-                yield os.path.relpath(os.path.join(here, file), self._root)
+                path = os.path.join(here, file)
+                if since is None or os.stat(path).st_mtime >= since.timestamp():
+                    yield os.path.relpath(path, self._root)
 
     def folders(self, folder: str) -> list[str]:
         """See `Store`."""

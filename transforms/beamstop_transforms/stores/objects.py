@@ -5,10 +5,11 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from beamstop_transforms.stores.base import STAYS, Found, KeptError
+from beamstop_transforms.stores.base import ABOUT, STAYS, Found, KeptError
 from beamstop_transforms.stores.clients import (
     Address,
     bucket_of,
@@ -43,11 +44,11 @@ class ObjectStore:
                 about = obstore.get(self._bucket, self._prefix + name, options={"head": True})
             except FileNotFoundError:
                 return None
-            known = about.attributes.get("sha256")
+            known, beside = about.attributes.get("sha256"), str(about.attributes.get(ABOUT) or "")
         if known is not None:
-            return Found(about.meta["e_tag"], known)
+            return Found(about.meta["e_tag"], known, beside)
         found = self.read(name)
-        return found and Found(found[0], hashlib.sha256(found[1]).hexdigest())
+        return found and Found(found[0], hashlib.sha256(found[1]).hexdigest(), beside)
 
     def read(self, name: str) -> tuple[object, bytes] | None:
         """See `Store`."""
@@ -60,7 +61,9 @@ class ObjectStore:
             except FileNotFoundError:
                 return None
 
-    def write(self, name: str, data: bytes, version: object | None, durable: bool = True) -> bool:
+    def write(
+        self, name: str, data: bytes, version: object | None, durable: bool = True, about: str = ""
+    ) -> bool:
         """See `Store`; what is written is always durable.
 
         An upload whose answer was lost, and one that was sent again and then finds itself there, count as
@@ -69,7 +72,7 @@ class ObjectStore:
         import obstore
         from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
 
-        attributes = _attributes(data)
+        attributes = _attributes(data, about)
         with usable(self._at):
             try:
                 obstore.put(
@@ -83,16 +86,16 @@ class ObjectStore:
             except FileNotFoundError:
                 raise no_bucket(self._at) from None
             except (AlreadyExistsError, PreconditionError):
-                return self._holds(name, attributes["sha256"])
+                return self._holds(name, attributes["sha256"], about)
             except GenericError as error:
-                if (status_of(error) or 500) < 500 or not self._holds(name, attributes["sha256"]):
+                if (status_of(error) or 500) < 500 or not self._holds(name, attributes["sha256"], about):
                     raise
         return True
 
-    def _holds(self, name: str, sha256: str) -> bool:
+    def _holds(self, name: str, sha256: str, about: str) -> bool:
         """Return whether this content stands under a name; not by what is said with it alone."""
         found = self.find(name)
-        if found is None or found.sha256 != sha256:
+        if found is None or (found.sha256, found.about) != (sha256, about):
             return False
         content = self.read(name)
         return content is not None and hashlib.sha256(content[1]).hexdigest() == sha256
@@ -112,11 +115,13 @@ class ObjectStore:
         """See `Store`."""
         self._remove([self._prefix + name])
 
-    def names(self, folder: str) -> Iterator[str]:
+    def names(self, folder: str, since: datetime | None = None) -> Iterator[str]:
         """See `Store`."""
         prefix = f"{self._prefix}{folder}/" if folder else self._prefix
         for found in _listed(self._at._replace(name=prefix)):
-            if found["path"].startswith(prefix):  # and not the prefix itself, which consoles make objects of
+            is_old = since is not None and found["last_modified"] < since
+            # And not the prefix itself, which consoles make objects of.
+            if found["path"].startswith(prefix) and not is_old:
                 yield found["path"].removeprefix(self._prefix)
 
     def folders(self, folder: str) -> list[str]:
@@ -155,8 +160,9 @@ class ObjectStore:
 _REMOVED_AT_ONCE = 1000
 
 
-def _attributes(data: bytes) -> dict[str, str]:
-    return {"Content-Type": "application/octet-stream", "sha256": hashlib.sha256(data).hexdigest()}
+def _attributes(data: bytes, about: str) -> dict[str, str]:
+    kept = {"Content-Type": "application/octet-stream", "sha256": hashlib.sha256(data).hexdigest()}
+    return kept | ({ABOUT: about} if about else {})
 
 
 def read_object(path: str) -> bytes:
