@@ -241,7 +241,7 @@ class Placing:
         return maker if is_open else None
 
     def _made_before(self, uid: str, path: str, sha256: str) -> bool:
-        """Say whether a run that died left this content at this path."""
+        """Return whether a run that died left this content at this path."""
         found = self._store.find(path) if self._target.objects_first else None
         if found is not None and found.sha256 == sha256 and self._dead_maker(path, found) is not None:
             return True

@@ -172,7 +172,7 @@ class Claims:
         return self._read(_name(self._run_id, sop_instance_uid))[1]
 
     def made_before(self, sop_instance_uid: str, path: str, sha256: str) -> bool:
-        """Say whether a run that died left this content at this path."""
+        """Return whether a run that died left this content at this path."""
         return any(
             self._read(_name(run_id, sop_instance_uid))[1].made(path, sha256) for run_id in self._dead_runs
         )
@@ -198,7 +198,7 @@ class Claims:
             self.open()
 
     def is_open(self, run_id: str) -> bool:
-        """Say whether another run may have left files of which no row tells: it has a mark, or claims."""
+        """Return whether another run may have left files of which no row tells: it has a mark, or claims."""
         if run_id not in self._open:
             self._open[run_id] = not {OPEN, CLAIMS}.isdisjoint(self._store.folders(f"{PARTIAL}/{run_id}"))
         return self._open[run_id]

@@ -30,7 +30,7 @@ class Ledger:
         self._loading = Lock()
 
     def has_runs(self) -> bool:
-        """Say whether any run has left a record; nothing is loaded for it."""
+        """Return whether any run has left a record; nothing is loaded for it."""
         return any(open_store(self._audit).names(RUNS))
 
     def wrote(self, path: str, sha256: str) -> bool:
