@@ -4,8 +4,9 @@
 
 In each, a run into a bucket is killed at a moment drawn by chance, once or twice; or two runs with two
 workers go into it at once; or a run is stopped while another begins and ends, and then goes on, as a worker
-does that was given up. Then one more run, with `--incremental` or without, has to leave, byte for byte, the clean files that a run between
-folders leaves, a row for every source, and nothing in `.partial` but what belongs to a run that was killed.
+does that was given up. Then one more run, with `--incremental` or without, has to leave, byte for byte, the
+clean files that a run between folders leaves, a row for every source, nothing in `.partial` but what belongs
+to a run that was killed, and nothing for `beamstop verify` to find.
 """
 
 import argparse
