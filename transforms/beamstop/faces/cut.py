@@ -1,8 +1,9 @@
 """What of a head is blanked: all in front of a smooth surface, the skin around it, and the ears.
 
-The surface is an elliptic cylinder, the same for everybody but for the size of the head: it lies about where
-the bones of the face begin and follows no feature of anybody's face. Places are in mm of the template, whose
-origin lies in the midbrain; its nasion is at y = -98, z = -28, the tip of its nose at y = -122, z = -65.
+The surface is a cylinder, elliptic at the eyes and squarer below. It is the same for everybody but for the
+size of the head, lies about where the bones of the face begin, and follows no feature of anybody's face. Places
+are in mm of the template, whose origin lies in the midbrain; its nasion is at y = -98, z = -28, the tip of its
+nose at y = -122, z = -65.
 """
 
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ _TOP, _BOTTOM = -3.0, -165.0  # brows; and under the chin, a large jaw and its b
 _NECK = (-55.0, -140.0)  # behind the one, which is neck, the rind ends at the other
 _RAMP = (-30.0, 13.0)  # from here up to the top the surface comes forward by so much: there the bone is near
 _WIDE, _LONG, _LONG_BACK = 66.0, 86.0, 105.0  # the ellipse: to the side, to the front, to the back
+_EYES = (-46.0, -54.0)  # below, it is squarer: round it would open the sinuses, two holes like eyes
 _RIND = 10.0  # of the skin, from the air in
 _RIND_BACK, _CUT_BACK = -40.0, -25.0  # y: the rind, the cut go back to here
 _EAR = (60.0, -30.0, 45.0, -82.0, -2.0)  # beyond x, between y and y, between z and z
@@ -111,7 +113,8 @@ def cut_of(fit: Fit, outline: Outline) -> Cut:
 def _level(x: Cells, y: Cells, z: Cells, depth: Cells) -> Cells:
     """Return how far, about, points lie inside what is blanked; depth is that below the skin."""
     long = np.where(y < 0, _LONG, _LONG_BACK)
-    beyond = (np.sqrt(np.square(x / _WIDE) + np.square(y / long)) - 1) * 75.0
+    power = 2.0 + np.clip((_EYES[0] - z) / (_EYES[0] - _EYES[1]), 0.0, 1.0)
+    beyond = ((np.abs(x / _WIDE) ** power + np.abs(y / long) ** power) ** (1 / power) - 1) * 75.0
     near_top = np.clip((z - _RAMP[0]) / (_TOP - _RAMP[0]), 0.0, 1.0) * _RAMP[1]
     heights = np.minimum(_TOP - z, z - _BOTTOM)
     front = np.minimum(np.minimum(beyond - near_top, _CUT_BACK - y), heights)
