@@ -1,5 +1,6 @@
 """A run over a folder in which some series show a face: what changes, what is told, what is refused."""
 
+import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pytest
+from lxml import html
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset
 from tests.heads import Head, Knee, Scan, series
@@ -342,3 +344,22 @@ def test_a_pipeline_of_ones_own_does_what_a_run_does(
     written = {str(it.relative_to(own)): it.read_bytes() for it in own.rglob("*.dcm")}
     ran = run(mixed, recipe=recipe())
     assert written == {path: (ran.output / path).read_bytes() for path in ran.tree}
+
+
+def test_explain_of_a_folder_draws_heads_before_and_after(
+    tmp_path: Path, recipe: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "study"
+    folder.mkdir()
+    for number, dataset in enumerate(series(Head(), Scan(noise=20))):
+        (folder / f"{number:02}.dcm").write_bytes(as_bytes(dataset))
+    (folder / "knee.dcm").write_bytes(as_bytes(make_slice(1, "1.4.3", BodyPartExamined="KNEE")))
+    page = tmp_path / "heads.html"
+    assert main(["explain", str(folder), "--recipe", recipe(), "--heads", str(page)]) == 0
+    first, second, _ = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"CT, 64 instances: .*the face is removed from [0-9]+.*", first)
+    assert second == "1 other sources, for which no series is looked at"
+    views = [it.get("src") for it in html.document_fromstring(page.read_text()).xpath("//img")]
+    assert len(views) == len(set(views)) == 6
+    assert page.stat().st_mode & 0o077 == 0
+    assert main(["explain", str(folder), "--recipe", "basic"]) == 2

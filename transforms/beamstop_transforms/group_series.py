@@ -38,13 +38,14 @@ from beamstop_transforms.instance import Source, source_id_of
 from beamstop_transforms.ledger.attempts import Attempts
 from beamstop_transforms.metrics import MILLISECONDS
 from beamstop_transforms.read import WorkingNote, read_source
-from beamstop_transforms.read_ahead import Gone, ReadAhead
+from beamstop_transforms.read_ahead import Gone
 from beamstop_transforms.redistribute import HEADERS, NotingFn, Packing, Work, pack, unpack
 from beamstop_transforms.step import Transform
 from beamstop_transforms.stores import StoreError, is_dicomweb, read_range
 
 Look = Callable[[Sequence[Dataset], Action], list[FaceFinding]]
 LookLoader = Callable[[], Look]
+Ready = Callable[[Sequence[Source]], list[Source]]  # see ReadAhead
 TOO_LARGE = "face_series_too_large"
 # How a key begins: of a series, of a frame of reference, of sources that stand alone.
 SERIES, FRAME, ALONE = b"s", b"f", b"p"
@@ -305,8 +306,8 @@ class _LookFn(NotingFn):
             return {}
         self._note.begin(ids[0])
         with guarded(), working_until(began + self._limits.seconds):
-            series = _Series(sources, self._limits)
-            findings = series.findings(self._look, self._action, self._ahead)
+            series = Series(sources, self._limits)
+            findings = series.findings(self._look, self._action, self._ahead.ready)
         self._note.end()
         for _ in sources:
             self._ms.update(int(1000 * (perf_counter() - began) / len(sources)))
@@ -316,7 +317,7 @@ class _LookFn(NotingFn):
         }
 
 
-class _Series:
+class Series:
     """The sources of one series; `data` are their bytes, None of those that cannot be read."""
 
     def __init__(self, sources: list[Source], limits: Limits) -> None:
@@ -324,12 +325,12 @@ class _Series:
         self._limits = limits
         self.data: list[bytes | None] = [None] * len(sources)
 
-    def findings(self, look: Look, action: Action, ahead: ReadAhead) -> list[FaceFinding | None]:
+    def findings(self, look: Look, action: Action, ready: Ready) -> list[FaceFinding | None]:
         """Return what is found in each; None for one that cannot be read, which says why when it is."""
         if sum(it.size for it in self._sources) > self._limits.bytes:
             return self._refused(TOO_LARGE)
         try:
-            return self._findings(look, action, ahead)
+            return self._findings(look, action, ready)
         except StoreError:
             raise  # no fault of this series
         except (Refusal, PixelError) as no:
@@ -343,12 +344,12 @@ class _Series:
         self.data = [None] * len(self._sources)
         return [FaceFinding(Verdict.REFUSE, reason=reason, detail=detail)] * len(self._sources)
 
-    def _findings(self, look: Look, action: Action, ahead: ReadAhead) -> list[FaceFinding | None]:
+    def _findings(self, look: Look, action: Action, ready: Ready) -> list[FaceFinding | None]:
         datasets: list[Dataset] = []
         of_source: list[int | None] = []  # number of the dataset that stands for each
         copies: dict[tuple[str, bytes], int] = {}
         room = self._limits.bytes
-        for number, source in enumerate(ahead.ready(self._sources)):
+        for number, source in enumerate(ready(self._sources)):
             try:
                 data = read_source(source, self._limits.bytes)
                 dataset = read_dicom(data, self._limits.bytes, self._limits.elements)

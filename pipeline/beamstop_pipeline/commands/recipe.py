@@ -5,7 +5,7 @@ import os
 import secrets
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -145,7 +145,9 @@ def amend(
 def explain_file(
     file: Annotated[
         str,
-        typer.Argument(help="one DICOM file, object or member of an archive; it is only read"),
+        typer.Argument(
+            help="one DICOM file, object or member of an archive; or a folder, for the faces in its series"
+        ),
     ],
     recipe: Annotated[str, typer.Option(help="a file, or the name of a recipe that ships")] = "default",
     subjects: Annotated[
@@ -154,6 +156,10 @@ def explain_file(
     show_values: Annotated[
         bool, typer.Option("--show-values", help="print values too; on a terminal only")
     ] = False,
+    heads: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="of a folder: renderings of its heads before and after, as HTML"),
+    ] = None,
 ) -> None:
     """Show what would happen to every element and text box of one instance; write nothing.
 
@@ -161,6 +167,11 @@ def explain_file(
     shown only with --show-values, on a terminal.
 
         beamstop explain /archive/1.dcm --recipe ours.yaml
+
+    Of a folder it shows what becomes of each series that may show a face, under a recipe with
+    clean-recognizable-visual-features; --heads writes a page of renderings. **It shows patients' faces.**
+
+        beamstop explain /archive/study7 --recipe ours.yaml --heads heads.html
 
     Exit codes: 0 it would be written or rejected; 1 quarantined or failed; 2 bad configuration.
     """
@@ -172,6 +183,11 @@ def explain_file(
         if show_values and not sys.stdout.isatty():
             raise DeidError("--show-values: values of a patient are printed on a terminal only")
         loaded = load_recipe(recipe)
+        if Path(file).is_dir():
+            _explain_series(file, loaded, heads)
+            return
+        if heads is not None:
+            raise DeidError("--heads: is for series; name the folder that they are in")
         try:
             data = _content(file)
         except OSError as error:
@@ -185,6 +201,24 @@ def explain_file(
             typer.echo(line)
         if is_set_aside(found):
             raise typer.Exit(Exit.SET_ASIDE)
+
+
+def _explain_series(folder: str, recipe: Any, heads: Path | None) -> None:
+    from beamstop_pipeline.explain_series import explain_series, lines_of, render_looks
+    from beamstop_pipeline.private_files import private_file
+
+    if recipe.face_action is None:
+        raise DeidError(
+            "FILE: a folder is looked through for faces alone, and the recipe leaves these; name one file, "
+            "or a recipe with clean-recognizable-visual-features"
+        )
+    looks = explain_series(folder, recipe.face_action, secrets.token_bytes(32))
+    for line in lines_of(looks):
+        typer.echo(line)
+    if heads is not None:
+        with private_file(heads) as page:
+            page.write(render_looks(looks).encode())
+        typer.echo(f"renderings, which show faces: {heads}")
 
 
 def _content(file: str) -> bytes:

@@ -155,7 +155,9 @@ class _Shown(NamedTuple):
 def _heads(figures: Figures, run_id: str, clean: Store) -> list[_Shown]:
     heads = render_heads(figures.newest, run_id, clean)
     return [
-        _Shown(it.why, it.modality, it.files, {name: _source(view, 1) for name, view in it.views.items()})
+        _Shown(
+            it.why, it.modality, it.files, {name: picture_address(view) for name, view in it.views.items()}
+        )
         for it in heads
     ]
 
@@ -254,7 +256,7 @@ class _Gallery:
         shots = [
             Shot(
                 index,
-                _source(in_eight_bits(render(frames.decode(index), index)), scale),
+                picture_address(in_eight_bits(render(frames.decode(index), index)), scale),
                 [it for it in boxes if it.frame == index],
             )
             for index in _chosen(len(frames), boxes)
@@ -296,7 +298,7 @@ def in_eight_bits(pixels: Any) -> Any:
     return np.interp(pixels, (low, max(high, low + 1)), (0, 255)).astype(np.uint8)
 
 
-def _source(pixels: Any, scale: float) -> str:
+def picture_address(pixels: Any, scale: float = 1) -> str:
     """Return a picture as an address that holds it."""
     from PIL import Image
 
