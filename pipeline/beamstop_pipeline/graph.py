@@ -68,10 +68,12 @@ def _in_series(
     sources: Any, skipping: Skipping, job: Job, target: Target, action: Action
 ) -> tuple[Any, Skipping]:
     """Return the sources, each looked at with its series, and what is skipped after all."""
-    keyed = sources | "ReadHeaders" >> ReadHeaders(job.key, job.limits, _work(job))
+    keyed = sources | "ReadHeaders" >> ReadHeaders(
+        job.key, job.limits, _work(job), job.recipe if job.incremental else None
+    )
     rejoined = Rejoined(keyed, skipping.skipped)
     if job.incremental:
-        rejoined = keyed | "RejoinSeries" >> RejoinSeries(skipping.skipped, job.key, job.limits)
+        rejoined = keyed | "RejoinSeries" >> RejoinSeries(skipping.skipped, target, job.recipe, job.limits)
     looked_at = rejoined.keyed | "LookAtSeries" >> LookAtSeries(
         action,
         job.key,

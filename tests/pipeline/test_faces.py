@@ -229,6 +229,41 @@ def test_an_increment_does_a_series_again_as_a_whole_and_reads_nothing_for_nothi
     assert third.tree == run(mixed, to="whole", recipe=recipe()).tree
 
 
+@pytest.mark.parametrize(
+    ("rule", "read"),
+    [
+        ("", {"head3", "head1", "head2", "neck1", "air1", "dose"}),
+        ("attributes: {StudyInstanceUID: K}", {"head3", "head1", "head2", "neck1", "air1", "dose"}),
+        (
+            "attributes: {StudyInstanceUID: {value: '2.25.7'}}",
+            {"head3", "head1", "head2", "neck1", "air1", "dose", "knee1", "other"},
+        ),
+    ],
+)
+def test_an_increment_reads_headers_of_the_studies_in_question_alone(
+    run: Any, mixed: Path, recipe: Any, look: Any, monkeypatch: pytest.MonkeyPatch, rule: str, read: set[str]
+) -> None:
+    """And of what left no clean file; of all, if nobody knows what clean files call a study."""
+    knee = make_slice(1, "1.4.3", BodyPartExamined="KNEE", StudyInstanceUID="1.2.4")
+    (mixed / "knee1.dcm").write_bytes(as_bytes(knee))
+    (mixed / "other.dcm").write_bytes(as_bytes(make_slice(1, "1.4.9", StudyInstanceUID="1.2.5")))
+    late = (mixed / "head3.dcm").read_bytes()
+    (mixed / "head3.dcm").unlink()
+    run(mixed, recipe=recipe(REMOVE + rule), more=("--incremental",))
+    (mixed / "head3.dcm").write_bytes(late)
+    opened: set[str] = set()
+    read_range = group_series.read_range
+
+    def noted(path: str, start: int, length: int) -> bytes:
+        opened.add(Path(path).stem)
+        return read_range(path, start, length)
+
+    monkeypatch.setattr(group_series, "read_range", noted)
+    second = run(mixed, recipe=recipe(REMOVE + rule), more=("--incremental",))
+    assert opened == read
+    assert second.record["counts"]["written"] == 3
+
+
 def test_a_dose_is_done_again_when_a_head_comes_to_its_frame(
     run: Any, mixed: Path, recipe: Any, look: Any
 ) -> None:

@@ -32,6 +32,7 @@ from beamstop.faces.series import Action, FaceFinding, Verdict, look_at_series
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
 from beamstop.recipe.model import Recipe
+from beamstop.rules.operators import HashUID, Operator
 from beamstop.steps.judge_face import MAY_SHOW, SAME_FACE
 from beamstop_transforms.archives import is_member
 from beamstop_transforms.instance import Source, source_id_of
@@ -47,9 +48,11 @@ Look = Callable[[Sequence[Dataset], Action], list[FaceFinding]]
 LookLoader = Callable[[], Look]
 Ready = Callable[[Sequence[Source]], list[Source]]  # see ReadAhead
 TOO_LARGE = "face_series_too_large"
-# How a key begins: of a series, of a frame of reference, of sources that stand alone.
-SERIES, FRAME, ALONE = b"s", b"f", b"p"
+# How a key begins: of a series, of a frame of reference, of sources that stand alone; and, for RejoinSeries,
+# of a study by the UID that clean files have.
+SERIES, FRAME, ALONE, STUDY = b"s", b"f", b"p", b"u"
 MARK = b""  # in place of a pack: a series of this frame of reference may show a face
+_STUDY_INSTANCE_UID = 0x0020000D
 _WINDOW = 128 << 10  # bytes of a file in which a header mostly ends
 _MOST = 1_000  # sources of series that wait in a bundle
 
@@ -104,15 +107,17 @@ class ReadHeaders(Transform):
 
     Attributes:
         key, limits, work: as `GroupSeries` has them.
+        recipe: that names the studies of clean files; None where nobody asks for these.
     """
 
     key: str = field(repr=False)
     limits: Limits = DEFAULT_LIMITS
     work: Work = HEADERS
+    recipe: Recipe | None = None
 
     def expand(self, sources: PCollection[Source]) -> PCollection[tuple[bytes, bytes]]:
         """Return keys with packs of sources, see `LookAtSeries`."""
-        read = beam.ParDo(_ReadHeadersFn(self.key, self.limits, self.work))
+        read = beam.ParDo(_ReadHeadersFn(self.key, self.limits, self.work, self.recipe))
         return sources | "Read" >> read.with_output_types(tuple[bytes, bytes])
 
 
@@ -122,10 +127,12 @@ class Place(NamedTuple):
     Attributes:
         key: of its series or frame of reference; None for one that stands alone.
         mark: of the frame of reference in which it may show a face; None for none.
+        study: its StudyInstanceUID.
     """
 
     key: bytes | None = None
     mark: bytes | None = None
+    study: str = ""
 
 
 def place_of(source: Source, identity: Identity, limits: Limits) -> Place:
@@ -142,11 +149,11 @@ def _place_of(header: FaceHeader, identity: Identity) -> Place:
         frame = FRAME + identity.digest("face-frame", header.study_uid, header.frame_of_reference_uid)
     if header.kind is Kind.SAME_FACE:
         # What may show a face by itself needs no series to be told so.
-        return Place() if may_show_face(header) else Place(frame)
+        return Place() if may_show_face(header) else Place(frame, study=header.study_uid)
     if not may_show_face(header):
         return Place()
     parts = (header.study_uid, header.frame_of_reference_uid, header.series_uid)
-    return Place(SERIES + identity.digest("face-series", *parts), frame)
+    return Place(SERIES + identity.digest("face-series", *parts), frame, header.study_uid)
 
 
 def _header_of(source: Source, limits: Limits) -> FileDataset:
@@ -159,15 +166,34 @@ def _header_of(source: Source, limits: Limits) -> FileDataset:
     return read_dicom(read_source(source, limits.bytes), limits.bytes, limits.elements)
 
 
+def names_studies(recipe: Recipe) -> bool:
+    """Return whether it is known, without a look at an instance, what clean files call a study."""
+    operator = _operator_of_studies(recipe)
+    return not recipe.rules.conditional and (operator is None or type(operator) is HashUID)
+
+
+def study_name(recipe: Recipe, key: bytes) -> Callable[[str], str] | None:
+    """Return what tells how clean files call a study, by its StudyInstanceUID; None where nobody knows."""
+    if not names_studies(recipe):
+        return None
+    return str.strip if _operator_of_studies(recipe) is None else recipe.identity(key).uid
+
+
+def _operator_of_studies(recipe: Recipe) -> Operator | None:
+    return recipe.planner.plan((_STUDY_INSTANCE_UID,), None, "UI", "").operator
+
+
 class _ReadHeadersFn(beam.DoFn):
-    def __init__(self, key: str, limits: Limits, work: Work) -> None:
+    def __init__(self, key: str, limits: Limits, work: Work, recipe: Recipe | None) -> None:
         super().__init__()
         self._key = key
         self._limits = limits
         self._work = work
+        self._recipe = recipe
 
     def setup(self) -> None:
         self._identity = Identity(resolve_key(self._key))
+        self._name_study = None if self._recipe is None else study_name(self._recipe, resolve_key(self._key))
 
     def start_bundle(self) -> None:
         self._packing = Packing(self._work)
@@ -178,6 +204,8 @@ class _ReadHeadersFn(beam.DoFn):
         if place.key is None:
             yield from map(_alone, self._packing.add(source))
         else:
+            if self._name_study is not None:
+                self._waiting.mark(STUDY + self._name_study(place.study).encode())
             yield from self._waiting.add(place, source)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
@@ -197,6 +225,10 @@ class KeyedPacks:
         self._sources: dict[bytes, list[Source]] = {}
         self._marks: set[bytes] = set()
         self._held = 0
+
+    def mark(self, key: bytes) -> None:
+        """Let a key be there, without a source."""
+        self._marks.add(key)
 
     def add(self, place: Place, source: Source | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Take a source, or its mark alone; yield keys with packs if many wait."""
@@ -278,6 +310,8 @@ class _LookFn(NotingFn):
 
     def process(self, keyed: tuple[bytes, Iterable[bytes]]) -> Iterator[Source]:
         key, packs = keyed[0], list(keyed[1])
+        if key[:1] == STUDY:
+            return
         if key[:1] == ALONE:
             for packed in packs:
                 yield from self.unpacked(packed)

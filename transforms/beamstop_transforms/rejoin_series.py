@@ -5,17 +5,26 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam import pvalue
 from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import AsList, PCollection
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
+from beamstop.audit import Outcome
 from beamstop.dicom.limits import DEFAULT_LIMITS, Limits
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
-from beamstop_transforms.group_series import ALONE, KeyedPacks, Place, place_of
+from beamstop.recipe.model import Recipe
+from beamstop_transforms.group_series import ALONE, STUDY, KeyedPacks, Place, names_studies, place_of
+from beamstop_transforms.instance import Source, source_id_of
+from beamstop_transforms.ledger.numbers import digest_number, digest_numbers
+from beamstop_transforms.ledger.sealed import INSTANCES, rows_of, sealed_tables
 from beamstop_transforms.ledger.skipped import CollectSkipped, packed_positions, positions_in
+from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.metrics import LISTED
 from beamstop_transforms.redistribute import unpack
 from beamstop_transforms.skip_decided import Held
@@ -40,22 +49,34 @@ class Rejoined(NamedTuple):
 class RejoinSeries(Transform):
     """Bring decided sources back whose series, or frame of reference, has sources to be worked on.
 
-    Nothing is read where all of these stand alone; else the headers of the decided sources are.
+    Nothing is read where all of these stand alone. Else the headers are read of those decided sources whose
+    clean files are of the same studies, as the audit says, and of those that left none: of all, where the
+    recipe makes study UIDs in a way of its own.
 
     Attributes:
         held: the sources that earlier runs have decided, `Held`.
-        key, limits: as `GroupSeries` has them.
+        target: AUDIT, and the key.
+        recipe: of the run.
+        limits: as `GroupSeries` has them.
     """
 
     held: Any = field(repr=False)
-    key: str = field(repr=False)
+    target: Target
+    recipe: Recipe
     limits: Limits = DEFAULT_LIMITS
 
     def expand(self, keyed: PCollection[tuple[bytes, bytes]]) -> Rejoined:
         """From keys with packs of the sources to be worked on, return `Rejoined`."""
         keys = keyed | "Together" >> beam.FlatMap(_key_of_several).with_output_types(bytes)
         touched = keys | "Each" >> beam.Distinct()
-        rejoin = beam.ParDo(_RejoinFn(self.key, self.limits), AsList(touched))
+        once = keyed.pipeline | "Once" >> beam.Create([None])
+        candidates = once | "Candidates" >> beam.ParDo(
+            _CandidatesFn(self.target), AsList(touched)
+        ).with_output_types(bytes)
+        narrows = names_studies(self.recipe)
+        rejoin = beam.ParDo(
+            _RejoinFn(self.target.key, self.limits, narrows), AsList(touched), AsList(candidates)
+        )
         outputs = (
             self.held
             | "Reshuffle" >> beam.Reshuffle()
@@ -69,11 +90,37 @@ def _key_of_several(keyed: tuple[bytes, bytes]) -> list[bytes]:
     return [] if keyed[0][:1] == ALONE else [keyed[0]]
 
 
+class _CandidatesFn(beam.DoFn):
+    """Yields numbers of decided sources that may be of the studies in question, by the rows of the audit."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self._target = target
+
+    def process(self, _: None, touched: list[bytes]) -> Iterator[bytes]:
+        studies = pa.array([key[1:].decode() for key in touched if key[:1] == STUDY], pa.string())
+        if not len(studies):
+            return
+        columns = ["source_id", "study_uid", "outcome", "step"]
+        audit = self._target.audit
+        for table in sealed_tables(audit, self._target.identity(), [INSTANCES]):
+            for batch in rows_of(audit, table, columns):
+                left_none = pc.and_(
+                    pc.not_equal(batch["outcome"], str(Outcome.WRITTEN)),
+                    pc.not_equal(batch["step"], "ReadDicom"),  # what is no DICOM is of no study
+                )
+                of_study = pc.fill_null(pc.is_in(batch["study_uid"], value_set=studies), False)
+                found = batch["source_id"].filter(pc.or_(of_study, left_none))
+                if len(found):
+                    yield digest_numbers(found).tobytes()
+
+
 class _RejoinFn(beam.DoFn):
-    def __init__(self, key: str, limits: Limits) -> None:
+    def __init__(self, key: str, limits: Limits, narrows: bool) -> None:
         super().__init__()
         self._key = key
         self._limits = limits
+        self._narrows = narrows
 
     def setup(self) -> None:
         self._identity = Identity(resolve_key(self._key))
@@ -83,12 +130,14 @@ class _RejoinFn(beam.DoFn):
         self._touched: frozenset[bytes] | None = None
         self._waiting = KeyedPacks()
 
-    def process(self, held: Held, touched: list[bytes]) -> Iterator[Any]:
+    def process(self, held: Held, touched: list[bytes], candidates: list[bytes]) -> Iterator[Any]:
         if self._touched is None:
             self._touched = frozenset(touched)
+            self._candidates = np.unique(np.frombuffer(b"".join(candidates), np.uint64))
         skipped = []
         for position, source in zip(positions_in(held.positions), unpack(held.packed), strict=True):
-            place = place_of(source, self._identity, self._limits) if self._touched else Place()
+            is_asked = self._touched and (not self._narrows or self._may_be_of_study(source))
+            place = place_of(source, self._identity, self._limits) if is_asked else Place()
             mark = place.mark if place.mark in self._touched else None
             if place.key in self._touched:
                 self._listed.inc()
@@ -104,3 +153,8 @@ class _RejoinFn(beam.DoFn):
         window = GlobalWindow()
         for found in self._waiting.finish():
             yield WindowedValue(found, window.max_timestamp(), (window,))
+
+    def _may_be_of_study(self, source: Source) -> bool:
+        number = np.uint64(digest_number(source_id_of(source, self._identity)))
+        at = int(np.searchsorted(self._candidates, number))
+        return at < len(self._candidates) and bool(self._candidates[at] == number)
