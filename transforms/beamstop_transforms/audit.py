@@ -22,10 +22,11 @@ from beamstop.audit import (
 from beamstop.errors import DeidError
 from beamstop_transforms.attributes import WriteAttributes
 from beamstop_transforms.devices import Device, Seen, added, as_recorded, commonest, seen_by_device
+from beamstop_transforms.ledger.index import Index, index_of, with_tables
 from beamstop_transforms.ledger.sealed import INSTANCES as SEALED_INSTANCES
 from beamstop_transforms.ledger.sealed import rows_of, sealed_tables
 from beamstop_transforms.ledger.skipped import Skipped
-from beamstop_transforms.ledger.target import open_claims
+from beamstop_transforms.ledger.target import Target, is_run_id, open_claims
 from beamstop_transforms.losers import CollectLosers, Losers
 from beamstop_transforms.png import NOT_RENDERED, OCCUPIED, PICTURES, WritePng
 from beamstop_transforms.prune import ATTRIBUTES, CROSSWALK, FILES, FindLeftovers, Prune
@@ -310,7 +311,19 @@ class _WriteRecordFn(beam.DoFn):
 
 def _tidy(_: object, run: Run) -> list[str]:
     """Empty every `.partial` except the claims; return the parts in which there are any to be released."""
+    _make_ledger(run.target)
     for folder in filter(None, (run.target.audit, run.crosswalk, run.attributes, run.png)):
         if folder != run.target.workspace:
             open_store(folder).clear(PARTIAL)
     return open_claims(run.target).tidy()
+
+
+def _make_ledger(target: Target) -> None:
+    """Make what `Release` asks of AUDIT/ledger if a run has died: it must leave nothing in `.partial`."""
+    runs = open_store(target.workspace).folders(PARTIAL)
+    if any(is_run_id(it) and it != target.run_id for it in runs):
+        identity = target.identity()
+        tables = sealed_tables(target.audit, identity, [SEALED_INSTANCES])
+        own = [it for it in tables if it.run_id == target.run_id]
+        with_tables(Index(()), target.audit, identity, own)
+        index_of(target.audit, identity)

@@ -330,11 +330,16 @@ def open_index(target: Target) -> Index:
     """
     identity, shelf = target.identity(), Shelf(target.audit, LEDGER)
     if target.ledger is None:
-        return Index(tuple(_made(target.audit, identity, sealed_tables(target.audit, identity))))
+        return index_of(target.audit, identity)
     segments = [_opened(shelf, identity, it) for it in target.ledger]
     if None in segments:
         raise SealBrokenError(_MADE_ANEW)
     return Index(tuple(it for it in segments if it is not None))
+
+
+def index_of(audit: str, identity: Identity) -> Index:
+    """Return the index of all tables that count now; what is missing of it is made."""
+    return Index(tuple(_made(audit, identity, sealed_tables(audit, identity))))
 
 
 def with_tables(index: Index, audit: str, identity: Identity, tables: Sequence[SealedTable]) -> Index:
