@@ -28,6 +28,11 @@ from beamstop_transforms.stores import PARTIAL, open_store
 PATH = "P/1.2/1.2.3/1.2.3.4.dcm"
 
 
+def s(number: int) -> str:
+    """Return a source_id; they sort by their numbers."""
+    return f"{number:016x}" * 4
+
+
 class Runs:
     """Runs into one OUTPUT and AUDIT."""
 
@@ -112,9 +117,9 @@ def instance(source: str, digest: str, data: bytes, patient: str = "P") -> Insta
     return Instance(Source(source, 1, ""), source, digest, dataset, encoded=Encoded(data, data))
 
 
-LOW, HIGH = instance("s1", "aa", b"picture|low"), instance("s2", "bb", b"picture|high")
-SAME, OTHER = instance("s3", "aa", b"picture|low"), instance("s4", "cc", b"another|picture")
-NEW = instance("s1", "aa", b"picture|by another recipe")
+LOW, HIGH = instance(s(1), "aa", b"picture|low"), instance(s(2), "bb", b"picture|high")
+SAME, OTHER = instance(s(3), "aa", b"picture|low"), instance(s(4), "cc", b"another|picture")
+NEW = instance(s(1), "aa", b"picture|by another recipe")
 
 
 def test_the_path_is_made_of_the_clean_identifiers(runs: Runs) -> None:
@@ -160,7 +165,7 @@ def test_of_equal_sources_the_lowest_digest_wins_in_any_order(
     assert [it.contested for it in workers(runs, "r1", order)] == [False, True, True]
     for _ in range(2):  # a retried bundle
         lost = runs.resolve("r1")
-        assert lost == {"s2": Lost("duplicate", "s1"), "s3": Lost("duplicate", "s1")}
+        assert lost == {s(2): Lost("duplicate", s(1)), s(3): Lost("duplicate", s(1))}
         assert runs.content() == b"picture|low"
     runs.end("r1")
     assert runs.files() == [PATH]
@@ -171,9 +176,9 @@ def test_of_unequal_sources_none_is_written_in_any_order(runs: Runs, order: tupl
     workers(runs, "r1", order)
     for _ in range(2):
         assert runs.resolve("r1") == {
-            "s1": Lost("duplicate_conflict", "s3 s4"),
-            "s3": Lost("duplicate_conflict", "s1 s4"),
-            "s4": Lost("duplicate_conflict", "s1 s3"),
+            s(1): Lost("duplicate_conflict", f"{s(3)} {s(4)}"),
+            s(3): Lost("duplicate_conflict", f"{s(1)} {s(4)}"),
+            s(4): Lost("duplicate_conflict", f"{s(1)} {s(3)}"),
         }
         assert runs.content() is None
     runs.end("r1")
@@ -182,7 +187,7 @@ def test_of_unequal_sources_none_is_written_in_any_order(runs: Runs, order: tupl
 
 @pytest.mark.parametrize("order", list(itertools.permutations([LOW, HIGH])))
 def test_what_cannot_be_compared_counts_as_unequal(runs: Runs, order: tuple[Instance, ...]) -> None:
-    unclear = instance("s2", "bb", b"undecodable")
+    unclear = instance(s(2), "bb", b"undecodable")
     workers(runs, "r1", tuple(unclear if it is HIGH else it for it in order))
     assert {it.reason for it in runs.resolve("r1").values()} == {"duplicate_conflict"}
 
@@ -198,10 +203,10 @@ def test_a_waiting_file_that_somebody_changed_counts_as_unequal(runs: Runs) -> N
 
 def test_of_a_hundred_conflicting_sources_each_row_names_sixteen(runs: Runs) -> None:
     for number in range(100):
-        runs.place("r1", instance(f"s{number:02}", f"{number:02}", b"%d|" % number))
+        runs.place("r1", instance(s(number), f"{number:02}", b"%d|" % number))
     lost = runs.resolve("r1")
     assert len(lost) == 100
-    assert lost["s50"].detail == " ".join(f"s{it:02}" for it in range(16)) + " and 83 more"
+    assert lost[s(50)].detail == " ".join(s(it) for it in range(16)) + " and 83 more"
 
 
 def test_a_retried_winner_says_again_that_it_is_contested(runs: Runs) -> None:
@@ -212,9 +217,9 @@ def test_a_retried_winner_says_again_that_it_is_contested(runs: Runs) -> None:
 
 @pytest.mark.parametrize("order", list(itertools.permutations([LOW, HIGH])))
 def test_one_uid_under_two_patients_is_a_conflict(runs: Runs, order: tuple[Instance, ...]) -> None:
-    elsewhere = instance("s2", "bb", b"picture|high", patient="Q")
+    elsewhere = instance(s(2), "bb", b"picture|high", patient="Q")
     workers(runs, "r1", tuple(elsewhere if it is HIGH else it for it in order))
-    assert set(runs.resolve("r1")) == {"s1", "s2"}
+    assert set(runs.resolve("r1")) == {s(1), s(2)}
     runs.end("r1")
     assert runs.files() == []
 
@@ -223,7 +228,7 @@ def test_one_uid_under_two_patients_is_a_conflict(runs: Runs, order: tuple[Insta
 def test_what_an_earlier_run_wrote_stays_in_a_conflict(runs: Runs, order: tuple[Instance, ...]) -> None:
     runs.end("r1", (LOW, runs.place("r1", LOW)))
     workers(runs, "r2", order)
-    assert set(runs.resolve("r2")) == {"s1", "s4"}
+    assert set(runs.resolve("r2")) == {s(1), s(4)}
     runs.end("r2")
     assert runs.files() == [PATH]
     assert runs.content() == b"picture|low"
@@ -234,7 +239,7 @@ def test_so_it_does_where_this_run_had_replaced_it(runs: Runs, order: tuple[Inst
     runs.end("r1", (LOW, runs.place("r1", LOW)))
     workers(runs, "r2", order)
     for _ in range(2):
-        assert set(runs.resolve("r2")) == {"s1", "s4"}
+        assert set(runs.resolve("r2")) == {s(1), s(4)}
         assert runs.content() == b"picture|low"
     runs.end("r2")
     assert runs.files() == [PATH]
@@ -244,9 +249,9 @@ def test_a_source_that_is_skipped_keeps_its_file_and_its_row(runs: Runs) -> None
     placed = runs.place("r1", LOW)
     runs.end("r1", (LOW, placed))
     runs.place("r2", OTHER)
-    holders = {"s1": Claimant("aa", placed.path, placed.sha256)}
+    holders = {s(1): Claimant("aa", placed.path, placed.sha256)}
     for _ in range(2):
-        assert runs.resolve("r2", holders) == {"s4": Lost("duplicate_conflict", "s1")}
+        assert runs.resolve("r2", holders) == {s(4): Lost("duplicate_conflict", s(1))}
     runs.end("r2")
     assert runs.content() == b"picture|low"
 
@@ -254,7 +259,7 @@ def test_a_source_that_is_skipped_keeps_its_file_and_its_row(runs: Runs) -> None
 def test_a_source_that_no_run_sees_any_more_is_not_displaced_by_another_picture(runs: Runs) -> None:
     runs.end("r1", (LOW, runs.place("r1", LOW)))
     assert runs.place("r2", OTHER).contested
-    assert runs.resolve("r2") == {"s4": Lost("duplicate_conflict", "s1")}
+    assert runs.resolve("r2") == {s(4): Lost("duplicate_conflict", s(1))}
     runs.end("r2")
     assert runs.content() == b"picture|low"
 
@@ -262,7 +267,7 @@ def test_a_source_that_no_run_sees_any_more_is_not_displaced_by_another_picture(
 def test_what_a_dead_run_wrote_goes_in_a_conflict(runs: Runs) -> None:
     runs.place("dead", LOW)
     workers(runs, "r2", (LOW, OTHER))
-    assert set(runs.resolve("r2")) == {"s1", "s4"}
+    assert set(runs.resolve("r2")) == {s(1), s(4)}
     assert runs.content() is None
 
 
@@ -279,7 +284,7 @@ def test_the_same_bytes_in_a_second_run_are_left_as_they_are(runs: Runs) -> None
 
 def test_what_the_ledger_says_is_ours_is_replaced(runs: Runs) -> None:
     runs.end("r1", (LOW, runs.place("r1", LOW)))
-    placed = runs.place("r2", instance("s1", "aa", b"picture|by another recipe"))
+    placed = runs.place("r2", instance(s(1), "aa", b"picture|by another recipe"))
     assert (placed.contested, placed.unchanged) == (False, False)
     assert runs.content() == b"picture|by another recipe"
 
@@ -294,7 +299,7 @@ def test_what_is_not_ours_is_never_overwritten(runs: Runs) -> None:
 
 def test_what_a_dead_run_wrote_is_ours(runs: Runs) -> None:
     runs.place("dead", LOW)
-    runs.place("r2", instance("s1", "aa", b"picture|by another recipe"))
+    runs.place("r2", instance(s(1), "aa", b"picture|by another recipe"))
     assert runs.content() == b"picture|by another recipe"
 
 
@@ -304,7 +309,7 @@ def test_duplicates_leave_the_file_alone_in_a_second_run(runs: Runs, order: tupl
     before = runs.version()
     for it in order:
         runs.place("r2", it)
-    assert runs.resolve("r2") == {"s2": Lost("duplicate", "s1")}
+    assert runs.resolve("r2") == {s(2): Lost("duplicate", s(1))}
     runs.end("r2")
     assert runs.version() == before
     assert runs.files() == [PATH]
@@ -344,7 +349,7 @@ def test_the_first_stays_in_later_runs(runs: Runs) -> None:
 def test_a_source_that_changes_while_a_run_goes_on_replaces_its_own(runs: Runs) -> None:
     placing = runs.placing("r1", first_wins=True)
     placing.place(LOW)
-    changed = instance("s1", "cc", b"picture|changed")
+    changed = instance(s(1), "cc", b"picture|changed")
     assert placing.place(changed).lost is None
     assert runs.content() == b"picture|changed"
     assert placing.place(LOW).lost is None
@@ -383,7 +388,7 @@ def test_what_another_source_of_this_run_made_waits_for_the_end(in_a_folder: Run
 
 def test_another_recipe_replaces_what_an_earlier_run_made_of_the_source(in_a_folder: Runs) -> None:
     in_a_folder.end("r1", (LOW, in_a_folder.place("r1", LOW)))
-    assert seen(in_a_folder, "r2", instance("s1", "aa", b"picture|new")) == [Place.FROM_THIS_SOURCE]
+    assert seen(in_a_folder, "r2", instance(s(1), "aa", b"picture|new")) == [Place.FROM_THIS_SOURCE]
     assert in_a_folder.content() == b"picture|new"
 
 

@@ -177,13 +177,6 @@ class Claims:
             self._read(_name(run_id, sop_instance_uid))[1].made(path, sha256) for run_id in self._dead_runs
         )
 
-    def left_open(self) -> dict[str, frozenset[bytes]]:
-        """Return by run that died the `uid_key` of every SOP Instance UID that it may have written."""
-        return {
-            run_id: frozenset(bytes.fromhex(_leaf(it)) for it in self._store.names(_folder(run_id)))
-            for run_id in self._dead_runs
-        }
-
     def open(self) -> None:
         """Set the mark of this run: without a claim it may have written a file from now on."""
         self._store.write(_mark(self._run_id), b"", None, durable=False)
