@@ -319,7 +319,7 @@ def _tidy(_: object, run: Run) -> list[str]:
 
 
 def _make_ledger(target: Target) -> None:
-    """Make what `Release` asks of AUDIT/ledger if a run has died: it must leave nothing in `.partial`."""
+    """Make what `Release` asks of AUDIT/ledger if a run has died: once, and not by all workers at a time."""
     runs = open_store(target.workspace).folders(PARTIAL)
     if any(is_run_id(it) and it != target.run_id for it in runs):
         identity = target.identity()
