@@ -28,8 +28,8 @@ _PRIOR = np.array([np.inf, np.inf, np.inf, 0.35, 0.25, 0.25, 0.10, 0.10, 0.10])
 _MOST = 1.45, 0.62  # times the template's size: the largest head, a newborn's
 _UPRIGHT = ((-0.35, 0.0, 0.0), (0.0, 0.0, 0.0), (0.35, 0.0, 0.0))
 _TURNED = (
-    *((nod, 0.0, shake) for shake in (-0.7, 0.7, -1.4, 1.4) for nod in (-0.2, 0.2)),
-    *((nod, tilt, 0.0) for tilt in (-0.5, 0.5) for nod in (-0.2, 0.2)),
+    *((0.0, 0.0, shake) for shake in (-0.7, 0.7, -1.4, 1.4)),
+    *((0.0, tilt, 0.0) for tilt in (-0.5, 0.5)),
     (-0.7, 0.0, 0.0),
     (0.7, 0.0, 0.0),
 )

@@ -11,7 +11,7 @@ from beamstop.faces.volume import Floats, Grid, Mask, Volume
 Modality = Literal["CT", "MR", "PT"]
 _SKIN = -300.0  # HU: half way between air and skin
 _SEAM = 3.0  # mm: what is thinner is no part of the body but a holder, a tube, a sheet
-_NOSTRIL = 8.0  # mm: openings narrower than twice this are closed
+_NOSTRIL = 6.0  # mm: openings narrower than twice this are closed
 _PT_SHARE = 0.06  # of the bright end: skin takes up a tenth of what muscle and brain do
 _LEVELS = 512
 

@@ -37,6 +37,9 @@ _LONGEST_GAP = 15.0  # mm between slices: more than half of a nose
 _SHORTEST = 40.0  # mm from the first slice to the last: less is no volume
 _FEWEST = 4  # slices
 _THIN = 20.0  # mm
+_CONTRAST = 20.0  # between the darkest and the brightest pixel: less is an empty picture
+_FULL, _ALL = 0.9, 0.98  # of a cross-section is body: no air beside it; no air at all
+_LARGE = 90000.0  # mm² of body without air beside it: no head, but a part of a trunk
 _WAIST = 10.0  # mm that are taken off a cross-section all around
 _AREA = 2500.0, 36000.0  # mm² of what is left of a head's
 _ACROSS, _BACK = 190.0, 240.0  # mm that it measures at most
@@ -192,7 +195,7 @@ class _Series:
         grid = Grid.around(low, high, _COARSE)
         coarse = outline_of(volume, grid, modality, threshold)
         if coarse is None:
-            return _Found(stack)
+            return _Found(stack, "" if np.ptp(volume.values) < _CONTRAST else NO_HEAD)
         fit = find_head(coarse, _Around(volume, modality, threshold))
         if fit is None or not _is_head(fit, face_header(self.datasets[first]).region):
             return _Found(stack, "" if _has_no_head(coarse) else NO_HEAD)
@@ -257,7 +260,8 @@ def _is_thin(stack: Stack) -> bool:
 def _has_no_head(outline: Outline) -> bool:
     """Say whether no run of cross-sections is as large as those of a head: a trunk has none, nor a finger.
 
-    Arms beside a head are parted from it first.
+    Arms beside a head are parted from it first. Nobody can tell where a cross-section has no air beside the
+    body, as in a small field of view, or no air at all, as where values are not what they should be.
     """
     from scipy import ndimage
 
@@ -269,7 +273,10 @@ def _has_no_head(outline: Outline) -> bool:
         )
         areas = np.bincount(parts.ravel(), minlength=count + 1)[1:] * step * step
         boxes = ndimage.find_objects(parts)
-        run = run + 1 if any(map(_is_like_head, areas.tolist(), boxes, [step] * count)) else 0
+        whole = max(int(np.sum(outline.inside[:, :, number])), 1)
+        share = int(np.sum(body[:, :, number])) / whole
+        is_cut = share > _ALL or (share > _FULL and whole * step * step < _LARGE)
+        run = run + 1 if is_cut or any(map(_is_like_head, areas.tolist(), boxes, [step] * count)) else 0
         if run * step >= _RUN:
             return False
     return True
