@@ -81,7 +81,7 @@ def test_options_named_exist() -> None:
 
 
 def test_costs_of_a_million_images_are_computed_as_said() -> None:
-    text = (DOCS / "scale.md").read_text()
+    text = (DOCS / "costs.md").read_text()
     table = re.search(r"\| images \| CPU seconds each \| vCPU-hours \|\n.*\n((?:\|.*\n)+)", text)
     assert table
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[1].splitlines()]

@@ -37,7 +37,7 @@ _GOOD, _GOOD_WHOLE, _GOOD_FACE, _GOOD_NECK = 0.8, 0.83, 0.6, 0.6
 _BURIED, _SEEN = 0.05, 0.25
 _UNLIKE = 0.16  # of the logarithms of sizes: one is 17 % more than another
 _NECK = (-70.0, -40.0, 60)  # below the one and behind the other; as many points as count
-WHOLE = 0.8  # of the skin is seen: all of a head, but for its top or neck
+WHOLE = 0.8  # of the skin is seen: all of a head, except its top or neck
 _SMALL = 0.78  # a part of a head smaller than this is more likely a neck or a limb
 _UNITS = np.array([64.0] * 3 + [16384.0] * 6)
 

@@ -67,7 +67,7 @@ class FaceFinding:
     Attributes:
         verdict: see `Verdict`.
         masks: of each frame, what is to be blanked: bits of rows times columns, packed by `numpy.packbits`;
-            None for a frame without. None at all but for REMOVE.
+            None for a frame without. None at all except for REMOVE.
         fill: the stored value to blank with.
         reason: a code; of REFUSE.
         detail: more of why it is refused, in words of ours.

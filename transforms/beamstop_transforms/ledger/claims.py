@@ -221,7 +221,7 @@ class Claims:
             yield name, self._read(f"{_folder(self._run_id, part)}/{_leaf(name)}")[1]
 
     def tidy(self) -> list[str]:
-        """Empty `.partial` but for claims and marks; return the parts in which there are any claims.
+        """Empty `.partial` except claims and marks; return the parts in which there are any claims.
 
         This run's mark goes, too: nothing that it writes without a claim from now on belongs to it.
         """

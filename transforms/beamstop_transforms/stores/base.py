@@ -29,7 +29,7 @@ class Found(NamedTuple):
     Attributes:
         version: changes with every write; what `write` compares with.
         sha256: of the content, in hex.
-        about: what `write` was told to keep beside the content; empty if nothing, or no room for it.
+        about: what `write` got to keep beside the content; empty if nothing, or no room for it.
     """
 
     version: object
