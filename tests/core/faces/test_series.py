@@ -144,18 +144,18 @@ NO_PART = {"BodyPartExamined": None}
 
 
 @pytest.mark.parametrize(
-    ("instances", "detail"),
+    ("instances", "expected"),
     [
         (series(HEAD, replace(SCAN, header={"RescaleSlope": None, "RescaleIntercept": None})), NO_HEAD),
         (_without_place(series(HEAD, SCAN)), NO_POSITION),
-        (series(HEAD, replace(SCAN, apart=20.0, count=12)), ""),
+        (series(HEAD, replace(SCAN, apart=20.0, count=12)), Verdict.FEW),
         (series(HEAD, replace(SCAN, across=SAGITTAL[0], down=SAGITTAL[1], count=1)), NO_VOLUME),
-        (series(HEAD, replace(SCAN, across=AXIAL[0], down=AXIAL[1], count=1)), ""),
+        (series(HEAD, replace(SCAN, across=AXIAL[0], down=AXIAL[1], count=1)), Verdict.FEW),
         (series(Head(turn=(0.0, 0.0, np.pi)), SCAN), NO_HEAD),
         (series(Knee(), replace(SCAN, centre=(0.0, 0.0, 0.0), header=NO_PART)), NO_HEAD),
         (
             series(Chest(), replace(SCAN, spacing=8.0, centre=(0.0, 0.0, -132.0), header=NO_PART)),
-            "",
+            Verdict.NONE,
         ),
         (
             series(HEAD, replace(SCAN, header={"ImageType": ["ORIGINAL", "PRIMARY", "MOSAIC"]})),
@@ -175,11 +175,11 @@ NO_PART = {"BodyPartExamined": None}
     ],
 )
 def test_what_can_show_no_face_passes_and_what_may_is_refused(
-    instances: list[FileDataset], detail: str
+    instances: list[FileDataset], expected: Verdict | str
 ) -> None:
-    refused = FaceFinding(Verdict.REFUSE, reason="face_may_show", detail=detail)
-    expected = refused if detail else FaceFinding(Verdict.NONE)
-    assert look_at_series(instances, "remove") == [expected] * len(instances)
+    refused = FaceFinding(Verdict.REFUSE, reason="face_may_show", detail=str(expected))
+    finding = FaceFinding(expected) if isinstance(expected, Verdict) else refused
+    assert look_at_series(instances, "remove") == [finding] * len(instances)
 
 
 def test_a_face_that_is_only_to_be_told_is_left(ct: tuple[list[FileDataset], list[FaceFinding]]) -> None:
@@ -200,3 +200,10 @@ def test_air_is_a_value_that_can_be_stored_and_is_no_padding(header: dict[str, A
 
     instance = series(HEAD, replace(SCAN, count=1, header=header))[0]
     assert _Series([instance], "remove")._fill(0, instance) == fill
+
+
+@pytest.mark.parametrize("action", ["remove", "reject", "tell"])
+def test_a_few_slices_show_no_face_by_themselves_and_prove_nothing(action: Any) -> None:
+    """Those of many series together may show one."""
+    few = series(HEAD, SCAN)[20:24]
+    assert look_at_series(few, action) == [FaceFinding(Verdict.FEW)] * 4

@@ -44,6 +44,12 @@ def test_a_series_whose_picture_shows_none_is_proved(head, action):
     assert (note, note.is_proved) == (FaceNote(features="NO"), True)
 
 
+@pytest.mark.parametrize("action", ["remove", "reject", "tell"])
+def test_of_too_few_slices_nothing_is_claimed(head, action):
+    note = judge_face(head, action, FaceFinding(Verdict.FEW))
+    assert (note, note.is_proved) == (FaceNote("face_may_show"), False)
+
+
 @pytest.mark.parametrize("finding", [None, LEFT, GAPS, REFUSE])
 def test_told_of_a_face_that_was_left_no_file_claims_otherwise(head, finding):
     note = judge_face(head, "tell", finding)

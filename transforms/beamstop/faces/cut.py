@@ -1,9 +1,9 @@
 """What of a head is blanked: all in front of a smooth surface, the skin around it, and the ears.
 
-The surface is a cylinder, elliptic at the eyes and squarer below. It is the same for everybody but for the
-size of the head, lies about where the bones of the face begin, and follows no feature of anybody's face.
-Places are in mm of the template, whose origin lies in the midbrain; its nasion is at y = -98, z = -28, the
-tip of its nose at y = -122, z = -65.
+The surface is a cylinder, elliptic at the eyes and squarer below, that lies about where the bones of the face
+begin. Only its size depends on the head: it follows no feature of anybody's face. Places are in mm of the
+template, whose origin lies in the midbrain; its nasion is at y = -98, z = -28, the tip of its nose at
+y = -122, z = -65.
 """
 
 from dataclasses import dataclass

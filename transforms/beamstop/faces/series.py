@@ -51,13 +51,15 @@ class Verdict(Enum):
     """What is to be done about the face in one instance.
 
     NONE: the picture shows that there is none. LEFT: it may show one, which is left. REMOVE: it is blanked.
-    REFUSE: it may show one, and nobody can say where.
+    REFUSE: it may show one, and nobody can say where. FEW: too few slices to show one by themselves, which
+    proves nothing about them together with those of other series.
     """
 
     NONE = "none"
     LEFT = "left"
     REMOVE = "remove"
     REFUSE = "refuse"
+    FEW = "few"
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class FaceFinding:
 
 _NO_FACE = FaceFinding(Verdict.NONE)
 _LEFT = FaceFinding(Verdict.LEFT)
+_FEW = FaceFinding(Verdict.FEW)
 
 
 @guarded()
@@ -111,10 +114,14 @@ def look_at_series(datasets: Sequence[Dataset], action: Action) -> list[FaceFind
 
 @dataclass
 class _Found:
-    """A stack, and the head in it; or why nobody can say that it shows no face, empty if it shows none."""
+    """A stack, and the head in it; or why nobody can say that it shows no face, empty if it shows none.
+
+    With `is_thin` it shows none by itself.
+    """
 
     stack: Stack
     why: str = ""
+    is_thin: bool = False
     is_head: bool = False
     fit: Fit | None = None
     cut: Cut | None = None
@@ -139,7 +146,9 @@ class _Series:
         if not heads:
             refused |= {piece.instance: it.why for it in found if it.why for piece in it.stack.slices}
             why = next(iter(refused.values()), NO_POSITION if not found else "")
-            return [self._refused(refused.get(number, why)) if why else _NO_FACE for number in self._numbers]
+            if not why:
+                return [_FEW if all(it.is_thin for it in found) else _NO_FACE for _ in self._numbers]
+            return [self._refused(refused.get(number, why)) for number in self._numbers]
         if self.action != "remove":
             return [_LEFT for _ in self._numbers]
         best = max(heads, key=lambda it: it.fit.close * it.fit.seen if it.fit else 0.0)
@@ -186,7 +195,7 @@ class _Series:
 
     def _look(self, stack: Stack) -> _Found:
         if len(stack.places) < _FEWEST or stack.span < _SHORTEST or stack.gap > _LONGEST_GAP:
-            return _Found(stack, "" if _is_thin(stack) else NO_VOLUME)
+            return _Found(stack, is_thin=True) if _is_thin(stack) else _Found(stack, NO_VOLUME)
         volume = volume_of(stack, self._values)
         first = stack.places[0][0].instance
         modality = self._modality(first)

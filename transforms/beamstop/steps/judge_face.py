@@ -65,6 +65,8 @@ def judge_face(dataset: Dataset, action: Action | None, finding: FaceFinding | N
         finding = FaceFinding(Verdict.REFUSE, reason=MAY_SHOW, detail=detail)
     if finding.verdict is Verdict.NONE:
         return FaceNote(features="NO")
+    if finding.verdict is Verdict.FEW:
+        return FaceNote(MAY_SHOW)  # with slices of other series it may
     if action == "tell":
         return FaceNote(MAY_SHOW, features="YES")
     if finding.verdict is Verdict.REFUSE and (action == "remove" or finding.reason != MAY_SHOW):
