@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.pvalue import AsList, AsSingleton, PCollection
+from apache_beam.pvalue import AsSingleton, PCollection
 
 from beamstop_transforms.ledger.claims import Claim
 from beamstop_transforms.ledger.provenance import Provenance
@@ -14,7 +14,7 @@ from beamstop_transforms.ledger.skipped import Skipped
 from beamstop_transforms.ledger.target import Target, open_claims
 from beamstop_transforms.ledger.verdicts import Verdicts
 from beamstop_transforms.step import Transform
-from beamstop_transforms.stores import PARTIAL, is_remote, open_store
+from beamstop_transforms.stores import is_remote, open_store
 from beamstop_transforms.sweep import Sweep
 
 _AT_ONCE = 8  # parts that are released side by side
@@ -40,19 +40,9 @@ class Release(Transform):
         """From the parts of the claims; return nothing."""
         # A claim for each instance is more than one worker could remove in time.
         release = beam.ParDo(_ReleaseFn(self.target), AsSingleton(self.skipped))
-        released = parts | "RedistributeParts" >> beam.Reshuffle() | "Release" >> release
-        done = [AsList(released)]
         if self.target.objects_first:
-            done.append(AsList(parts | "Sweep" >> Sweep(self.target, self.skipped)))
-        once = parts.pipeline | "Once" >> beam.Create([None])
-        return once | "TidyAudit" >> beam.FlatMap(_tidy_audit, self.target, *done)
-
-
-def _tidy_audit(_: None, target: Target, *_done: list[None]) -> Iterator[None]:
-    """Empty `.partial` of AUDIT again: to ask about sources of dead runs, AUDIT/ledger was added to."""
-    if target.audit != target.workspace:
-        open_store(target.audit).clear(PARTIAL)
-    yield from ()
+            _ = parts | "Sweep" >> Sweep(self.target, self.skipped)
+        return parts | "RedistributeParts" >> beam.Reshuffle() | "Release" >> release
 
 
 class _ReleaseFn(beam.DoFn):
