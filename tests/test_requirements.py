@@ -67,7 +67,7 @@ def test_a_package_has_one_version_everywhere() -> None:
 
 def test_what_the_image_has_needs_no_torch() -> None:
     """Nor anything that only EasyOCR and the charts of reports need, some 5 GB."""
-    heavy = {"easyocr", "matplotlib", "pandas", "scikit-image", "scipy", "sympy", "torch", "torchvision"}
+    heavy = {"easyocr", "matplotlib", "pandas", "scikit-image", "sympy", "torch", "torchvision"}
     assert heavy & set(locked("run")) == set()
     assert heavy - {"pandas"} <= set(locked("laptop")) | set(locked("torch"))
 

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,6 @@ from beamstop.pixels.decoder_child import DECODER_ERRORS
 from beamstop.standard.defined_terms import defined_modality
 from beamstop.steps.judge_face import FaceNote, judge_face
 from beamstop_pipeline.report.heads import render
-from beamstop_pipeline.report.page import environment
-from beamstop_pipeline.report.review import picture_address
 from beamstop_transforms.group_series import FRAME, Series, load_look, place_of
 from beamstop_transforms.instance import Source
 from beamstop_transforms.match import find_sources
@@ -130,13 +129,24 @@ def lines_of(looks: Looks) -> Iterator[str]:
 
 
 def render_looks(looks: Looks) -> str:
-    """Return a page of renderings before and after: it shows faces."""
+    """Return a page of renderings before and after: it shows faces.
+
+    Raises:
+        DeidError: matplotlib is not installed, as in the image for workers.
+    """
+    if find_spec("matplotlib") is None:
+        raise DeidError("--heads: pages are made with matplotlib: pip install matplotlib")
+    from beamstop_pipeline.report.page import environment
+    from beamstop_pipeline.report.review import picture_address
+
     pairs: Iterable[Any] = (
-        {"line": it.line(), "sides": {"before": _addresses(it.before), "after": _addresses(it.after)}}
+        {
+            "line": it.line(),
+            "sides": {
+                side: {name: picture_address(view) for name, view in views.items()}
+                for side, views in (("before", it.before), ("after", it.after))
+            },
+        }
         for it in looks.series
     )
     return environment().get_template("heads.html").render(pairs=list(pairs))
-
-
-def _addresses(views: Views) -> dict[str, str]:
-    return {name: picture_address(view) for name, view in views.items()}

@@ -216,8 +216,9 @@ def _explain_series(folder: str, recipe: Any, heads: Path | None) -> None:
     for line in lines_of(looks):
         typer.echo(line)
     if heads is not None:
+        rendered = render_looks(looks)
         with private_file(heads) as page:
-            page.write(render_looks(looks).encode())
+            page.write(rendered.encode())
         typer.echo(f"renderings, which show faces: {heads}")
 
 

@@ -66,22 +66,26 @@ def forked_workers(number: int) -> Iterator[list[ForkedWorker]]:
 def _fork(pipes: list[int]) -> ForkedWorker:
     theirs, ours = os.pipe()
     driver = os.getpid()
+    # An interrupt waits until the worker is quiet: Python's own steps after a fork would print one.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     pid = os.fork()
     if pid == 0:
         for pipe in (*pipes, ours):
             os.close(pipe)  # otherwise no worker would notice that the driver has closed them
-        _serve(theirs, driver)
+        _serve(theirs, driver, mask)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     os.close(theirs)
     return ForkedWorker(pid, ours)
 
 
-def _serve(pipe: int, driver: int) -> NoReturn:
+def _serve(pipe: int, driver: int, mask: set[int | signal.Signals]) -> NoReturn:
     """Wait for the environment, work, and end without running the driver's exit handlers."""
     code = 1
     try:
         _rename()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  the driver's lead to the terminal
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         with open(pipe) as told:
             environment = told.read()
         if environment:

@@ -73,7 +73,7 @@ def test_an_object_that_says_it_is_ours_is_looked_into(bucket: Bucket) -> None:
     """Its metadata may be copied from elsewhere."""
     store = open_store(bucket.root)
     store.write("a.dcm", b"data", None)
-    named = objects._attributes(b"data")
+    named = objects._attributes(b"data", "")
     objects.bucket_of(bucket.server.kind, bucket.name).put("a.dcm", b"other", attributes=named)
     assert not store.write("a.dcm", b"data", None)
 
