@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from pydicom.dataset import FileDataset
 from tests.attacks.planted import GIVEN, NAME, NUMBER, PLACES, UID, ct, file_of, left_in
-from tests.shipped import letting_heads_in
 
 from beamstop import deidentify_bytes
 from beamstop.errors import Quarantined
+from beamstop.recipe.load import load_recipe
 from beamstop.text.boxes import TextBox
 
 MakeDataset = Callable[..., FileDataset]
 NAMES = ("default", "basic", "research", "strict", "hipaa-safe-harbor", "tcia", "mammography-kskit")
-RECIPES = {name: letting_heads_in(name) for name in NAMES}
+RECIPES = {name: load_recipe(name) for name in NAMES}
 
 
 class NoText:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from tests.shipped import letting_heads_in
 
 from beamstop import deidentify_bytes
 from beamstop.errors import Refusal
@@ -55,7 +54,7 @@ def errors_before(path):
 
 @pytest.mark.parametrize("name", ["default", "basic", "research", "strict", "tcia", "hipaa-safe-harbor"])
 def test_no_file_gets_an_error_that_it_did_not_have(name):
-    recipe = letting_heads_in(name)
+    recipe = load_recipe(name)
     new, refused, written = {}, {}, 0
     for path in bundled_files():
         try:

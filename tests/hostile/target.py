@@ -5,11 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.shipped import letting_heads_in
-
 from beamstop import deidentify_bytes
 from beamstop.errors import Refusal
-from beamstop.recipe.load import parse_recipe
+from beamstop.recipe.load import load_recipe, parse_recipe
 from beamstop.recipe.model import Recipe
 from beamstop.text.boxes import TextBox
 from beamstop.verify import Finding, verify_pair
@@ -42,7 +40,7 @@ def bright(languages: tuple[str, ...]) -> BrightDetector:
 
 
 def recipes() -> list[Recipe]:
-    return [*map(letting_heads_in, NAMES), parse_recipe(KEEPING)]
+    return [*map(load_recipe, NAMES), parse_recipe(KEEPING)]
 
 
 class BrokenPromiseError(Exception):

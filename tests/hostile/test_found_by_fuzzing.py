@@ -16,7 +16,6 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 from tests.hostile.mutations import dissect
 from tests.hostile.target import KEY, bright, judge
-from tests.shipped import letting_heads_in
 
 from beamstop import deidentify_bytes
 from beamstop.dicom.files import encode, read_dicom
@@ -30,7 +29,7 @@ from beamstop.words.clean_text import clean_text
 from beamstop.words.identifiers import Identifiers
 
 MakeDataset = Callable[..., FileDataset]
-BASIC, RESEARCH, STRICT = (letting_heads_in(name) for name in ("basic", "research", "strict"))
+BASIC, RESEARCH, STRICT = (load_recipe(name) for name in ("basic", "research", "strict"))
 
 
 def element(tag: int, vr: str, value: bytes) -> bytes:
@@ -235,7 +234,7 @@ def test_fragments_under_a_transfer_syntax_without_any_are_quarantined(
     if not has_meta:
         data = data[144 + struct.unpack("<L", data[140:144])[0] :]
     with pytest.raises(Quarantined) as refused:
-        deidentify_bytes(data, letting_heads_in(recipe), KEY, bright)
+        deidentify_bytes(data, load_recipe(recipe), KEY, bright)
     assert (refused.value.reason, refused.value.detail) == (
         "pixels_undecodable",
         "PixelData: fragments under 1.2.840.10008.1.2.1",
