@@ -181,7 +181,6 @@ bouncers:
   - {reject: "SOPClassUID.equals('1.2.840.10008.5.1.4.1.1.9.4.1')", because: a voice identifies}
   - {reject: "SOPClassUID.equals('1.2.840.10008.5.1.4.1.1.9.4.2')", because: audio may hold a voice}
   - {reject: "RecognizableVisualFeatures.equals('YES')", because: a face identifies}
-  - possible-face # slices of a head can be rendered as one
 attributes:
 """
 

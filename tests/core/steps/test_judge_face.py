@@ -122,13 +122,18 @@ def test_single_instances_are_refused_before_they_are_read(head, key):
             work(parse_recipe(OPTION))
 
 
-def test_strict_turns_away_what_may_show_a_face_one_by_one(head, make_dataset, key):
-    strict = load_recipe("strict")
+def test_a_bouncer_turns_away_what_may_show_a_face_one_by_one(head, make_dataset, key):
+    recipe = parse_recipe("bouncers: [possible-face]")
     with pytest.raises(Rejected) as caught:
-        deidentify(head, strict, key, load_no_text_detector)
+        deidentify(head, recipe, key, load_no_text_detector)
     assert caught.value.reason == "face"
     knee = make_dataset(BodyPartExamined="KNEE", Rows=256, Columns=256)
-    assert deidentify(knee, strict, key, load_no_text_detector).methods[0] == "113100"
+    assert deidentify(knee, recipe, key, load_no_text_detector).methods[0] == "113100"
+
+
+def test_recipes_that_ship_let_heads_in(head, key):
+    for name in ("default", "strict", "research"):
+        assert deidentify(head.copy(), load_recipe(name), key, load_no_text_detector).methods[0] == "113100"
 
 
 @pytest.mark.parametrize(
