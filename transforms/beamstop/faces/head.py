@@ -1,5 +1,6 @@
 """Finding a head: the skin of a template laid onto the outline of a body."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file, files
@@ -148,7 +149,11 @@ def _signed(mask: Mask, step: float) -> Floats:
     return signed
 
 
-def find_head(coarse: Outline, fine_outline: "Finer") -> Fit | None:
+# Returns the outline of the body around where the template lies, in fine steps; None where there is none.
+Finer = Callable[[Pose], Outline | None]
+
+
+def find_head(coarse: Outline, fine_outline: Finer) -> Fit | None:
     """Return where a head fits best: upright, or, if that is no good fit, turned about; None without a fit.
 
     Args:
@@ -163,7 +168,7 @@ def find_head(coarse: Outline, fine_outline: "Finer") -> Fit | None:
     return best
 
 
-def _best(coarse: Outline, fine_outline: "Finer", turns: tuple[tuple[float, ...], ...]) -> Fit | None:
+def _best(coarse: Outline, fine_outline: Finer, turns: tuple[tuple[float, ...], ...]) -> Fit | None:
     skin = template()
     subset = skin.points[::3]
     tried: list[tuple[float, _Values, _Values]] = []
@@ -183,14 +188,6 @@ def _best(coarse: Outline, fine_outline: "Finer", turns: tuple[tuple[float, ...]
         if best is None or cost < best[0] - 1e-6:
             best = cost, _judged(pose, fine)
     return best[1] if best else None
-
-
-class Finer:
-    """Gives outlines around a pose."""
-
-    def __call__(self, pose: Pose) -> Outline | None:
-        """Return the outline of the body around where the template lies."""
-        raise NotImplementedError
 
 
 def _unlike(tried: list[tuple[float, _Values, _Values]]) -> list[tuple[_Values, _Values]]:

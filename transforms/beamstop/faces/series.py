@@ -15,7 +15,7 @@ from beamstop.dicom.pydicom_guards import guarded
 from beamstop.dicom.views import view_of
 from beamstop.errors import DeidError, PixelError
 from beamstop.faces.cut import Cut, cut_of
-from beamstop.faces.head import WHOLE, Finer, Fit, Pose, find_head, template
+from beamstop.faces.head import WHOLE, Fit, Pose, find_head, template
 from beamstop.faces.headers import Kind, Region, face_header
 from beamstop.faces.outline import Modality, Outline, outline_of, threshold_of
 from beamstop.faces.slices import NoPlaceError, Slice, Stack, slices_of, stacks_of
@@ -233,7 +233,7 @@ class _Series:
         return real
 
 
-class _Around(Finer):
+class _Around:
     """Outlines of a volume around a pose, in fine steps."""
 
     def __init__(self, volume: Volume, modality: Modality, threshold: float) -> None:
