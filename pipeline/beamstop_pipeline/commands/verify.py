@@ -169,16 +169,18 @@ def _recipe_of_newest_run(audit: str, identity: "Identity") -> str:
     Raises:
         ConfigurationError: it was a file.
     """
-    from beamstop.recipe.load import recipe_names
+    from beamstop.recipe.load import load_recipe, recipe_names
     from beamstop_pipeline.job import ConfigurationError
     from beamstop_transforms.ledger.sealed import sealed_records
     from beamstop_transforms.record import Recorded
 
     recorded = [Recorded.of(record) for record in sealed_records(audit, identity)]
-    newest = recorded[-1].name if recorded else "default"  # that there is none is said later
-    if newest not in recipe_names():
-        raise ConfigurationError(f"--recipe: the newest run had a file of its own, {newest}; name it")
-    return newest
+    if not recorded:
+        return "default"  # the caller finds that there is no run
+    newest = recorded[-1]
+    if newest.name not in recipe_names() or not newest.is_what_was_given(load_recipe(newest.name)):
+        raise ConfigurationError(f"--recipe: the newest run had a file of its own, {newest.name}; name it")
+    return newest.name
 
 
 def _write(audit: str, rows: "list[Row]") -> str:

@@ -80,12 +80,13 @@ def test_the_recipe_is_that_of_the_newest_run_unless_it_was_a_file(
 ) -> None:
     run(archive)
     assert verify(*places[:4]) == (0, NOTHING)
-    own = tmp_path / "own.yaml"
-    own.write_text("options: []")
-    run(archive, recipe=str(own))
     keyed = ("--key", str(key_file), "--audit", str(tmp_path / "audit1"))
-    assert main(["verify", *keyed, *places[:4]]) == 2
-    assert "--recipe: the newest run had a file of its own, own; name it" in capsys.readouterr().err
+    for name in ("own", "default"):  # the latter is another one than that which ships
+        own = tmp_path / f"{name}.yaml"
+        own.write_text("options: []")
+        run(archive, recipe=str(own))
+        assert main(["verify", *keyed, *places[:4]]) == 2
+        assert f"--recipe: the newest run had a file of its own, {name}; name it" in capsys.readouterr().err
 
 
 def test_a_run_that_nobody_touched_is_proved(
