@@ -262,7 +262,7 @@ class Passed(beam.PTransform):
 
 
 class Forgetting(LocalStore):
-    """A folder, but for OUTPUT, which counts what it is asked, says yes and keeps nothing."""
+    """A folder; as OUTPUT it counts requests, answers yes and keeps nothing."""
 
     def __init__(self, root: str, private: bool = False) -> None:
         super().__init__(root, private)

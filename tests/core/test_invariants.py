@@ -140,7 +140,7 @@ def test_no_planted_identifier_survives(name, elements, private, syntax):
 
 
 def surviving(name, data):
-    """Return what was planted and is left, but for UIDs, days and places in attributes that stay."""
+    """Return what was planted and is left, except UIDs, days and places in attributes that stay."""
     recipe = recipe_of(name)
     try:
         clean = clean_bytes(data, recipe)

@@ -55,7 +55,7 @@ Report = Callable[[Counter[str]], None]
 
 _LOST_WORKER = "a worker process was lost (killed, out of memory, or a crash in a decoder)"
 _INTERRUPTED = "it was interrupted"
-_TERMINATED = "it was asked to end (SIGTERM)"
+_TERMINATED = "it received SIGTERM"
 
 
 class RunError(DeidError):

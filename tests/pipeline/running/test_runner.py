@@ -166,9 +166,7 @@ def test_a_run_that_is_told_to_end_says_so_and_ends_at_once(
     os.killpg(command.pid, signal.SIGTERM)
     _, said = command.communicate(timeout=30)
     assert command.returncode == 3
-    assert said == (
-        "beamstop: the run broke: it was asked to end (SIGTERM); run it again, what is written is kept\n"
-    )
+    assert said == ("beamstop: the run broke: it received SIGTERM; run it again, what is written is kept\n")
     assert not list((tmp_path / "tmp").iterdir())
     assert not (tmp_path / "audit" / ".partial" / "suspects").exists()
     deadline = time.monotonic() + 10
