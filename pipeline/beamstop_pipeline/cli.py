@@ -1,5 +1,7 @@
 """The command line: `beamstop` and its commands, each of which has a module in `commands`."""
 
+import atexit
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -28,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: in place of this process's own. A caller that passes some may have started threads already,
             so no process may be forked.
     """
+    if arguments is None:
+        _collect_seldom()
     given = list(sys.argv[1:] if arguments is None else arguments)
     settings = {"prog_name": "beamstop", "standalone_mode": False, "obj": MayFork(arguments is None)}
     try:
@@ -45,6 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         typer.echo(f"beamstop: the run broke: {why}", err=True)
         return Exit.BROKEN
     return code if isinstance(code, int) else Exit.OK
+
+
+def _collect_seldom() -> None:
+    """Let Python look for cyclic garbage less often, and not at all when this process ends.
+
+    A command imports a million objects that live to its end: looking at them again and again took a third of
+    the CPU time of the imports, 0.5 s, and 0.3 s at the end.
+    """
+    gc.set_threshold(10_000)
+    atexit.register(gc.freeze)
 
 
 _UsageError: Any = typer.BadParameter.__base__  # some versions of typer bundle click, and none exports it

@@ -19,7 +19,7 @@ from beamstop.recipe.model import Recipe
 from beamstop.rules.operators import HashUID
 from beamstop.standard.actions import Action
 from beamstop.steps.apply_recipe import original_ids
-from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.originals import originals
 from beamstop_transforms.ledger.numbers import digest_number, digest_numbers
 from beamstop_transforms.ledger.sealed import INSTANCES, rows_of, sealed_records, sealed_tables

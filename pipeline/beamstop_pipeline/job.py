@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Literal
 
 from beamstop.dicom.limits import Limits
-from beamstop.errors import DeidError, SubjectsError
+from beamstop.errors import SubjectsError
 from beamstop.keys import resolve_key
 from beamstop.ocr import load_detector
 from beamstop.recipe.model import Recipe, SubjectPart
 from beamstop.subjects import Line, table_digest
 from beamstop.text.detector import DetectorLoader
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.lacking import warnings_of
 from beamstop_transforms.group_series import LookLoader, load_look
 from beamstop_transforms.subjects import StagedSubjects
@@ -27,10 +28,6 @@ from beamstop_transforms.subjects import StagedSubjects
 STALL_TIMEOUT = 2400.0
 WINDOW = 300.0
 AuditDetail = Literal["instances", "changes"]
-
-
-class ConfigurationError(DeidError):
-    """A setting that cannot be used; the message says the remedy."""
 
 
 @dataclass(frozen=True)
@@ -148,24 +145,6 @@ def processes_of(workers: int, max_memory: int | None) -> int:
 def start_time() -> datetime:
     """Return the time at which a run starts."""
     return datetime.now(UTC)
-
-
-def check_key(key: str | None, ephemeral: bool, incremental: bool = False) -> None:
-    """Check that exactly one option gives the key; `resolve_key` checks whether it works.
-
-    Raises:
-        ConfigurationError: neither or both options, or a key that no earlier run can have had.
-    """
-    if key is None and not ephemeral:
-        raise ConfigurationError(
-            "no key: name one with --key (beamstop keygen makes it), or ask for --ephemeral-key"
-        )
-    if key is not None and ephemeral:
-        raise ConfigurationError("--key and --ephemeral-key exclude each other: name one")
-    if ephemeral and incremental:
-        raise ConfigurationError(
-            "--incremental needs the key of the earlier runs: name it with --key, not --ephemeral-key"
-        )
 
 
 def lines_of(subjects: str | None, recipe: Recipe, key: str) -> tuple[Line, ...]:

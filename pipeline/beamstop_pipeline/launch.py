@@ -7,8 +7,8 @@ from typer.core import TyperOption
 
 from beamstop_pipeline.cli import app
 from beamstop_pipeline.cli import main as beamstop
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.exit_codes import Exit
-from beamstop_pipeline.job import ConfigurationError
 
 _FLAGS = {"true": True, "false": False}
 

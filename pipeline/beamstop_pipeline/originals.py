@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
-from beamstop_pipeline.job import ConfigurationError, check_inputs
+from beamstop_pipeline.errors import ConfigurationError
+from beamstop_pipeline.job import check_inputs
 from beamstop_transforms.instance import Source, source_id_of
 from beamstop_transforms.ledger.sealed import RUNS, sealed_records
 from beamstop_transforms.match import find_sources

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.errors import ConfigurationError
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from tests.sealing import seal
 
 from beamstop.audit import INSTANCES
 from beamstop.identity import Identity
-from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.running.suspects import read_suspects
 from beamstop_pipeline.running.targets import sole_run
 from beamstop_transforms.ledger.claims import Claimant, Claims, uid_key

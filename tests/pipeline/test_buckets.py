@@ -18,7 +18,8 @@ from tests.pipeline.conftest import Run
 
 from beamstop.identity import Identity
 from beamstop_pipeline.cli import main
-from beamstop_pipeline.job import ConfigurationError, check_places
+from beamstop_pipeline.errors import ConfigurationError
+from beamstop_pipeline.job import check_places
 from beamstop_transforms.instance import Source, source_id_of
 from beamstop_transforms.ledger.claims import Claimant, Claims
 from beamstop_transforms.stores import gcs, open_seekable, open_store

@@ -21,6 +21,7 @@ from beamstop.recipe.load import load_recipe
 from beamstop.signing import generate_pair
 from beamstop_pipeline import job as jobs
 from beamstop_pipeline.cli import main
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.graph import build, build_stream
 from beamstop_pipeline.job import Job
 from beamstop_pipeline.running.beam_options import fit_for_workers, parse_beam_options
@@ -168,5 +169,5 @@ def test_a_client_of_pubsub_that_is_missing_is_said(
     tmp_path: Path, key_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "find_spec", lambda _: None)
-    with pytest.raises(jobs.ConfigurationError, match=r"pip install 'beamstop\[gcp\]'"):
+    with pytest.raises(ConfigurationError, match=r"pip install 'beamstop\[gcp\]'"):
         jobs.check_stream(job(tmp_path, key_file), here=False)

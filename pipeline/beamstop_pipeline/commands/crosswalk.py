@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.exit_codes import Exit, refusing_bad_configuration
+from beamstop_pipeline.first_word import say_first
 from beamstop_pipeline.silence import silenced
 
 if TYPE_CHECKING:
@@ -64,10 +66,10 @@ def crosswalk(
     Exit codes: 0 every clean file has a row; 1 originals are missing or have changed; 2 bad configuration.
     """
     with silenced(), refusing_bad_configuration():
+        say_first("reading the audit")
         from beamstop.recipe.load import load_recipe
         from beamstop.subjects import table_digest
         from beamstop_pipeline.crosswalk import Crosswalk
-        from beamstop_pipeline.job import ConfigurationError
         from beamstop_pipeline.originals import check_subjects, identity_of
 
         _check_output(output, recipe)
@@ -94,8 +96,6 @@ def crosswalk(
 
 
 def _check_output(output: Path | None, recipe: str | None) -> None:
-    from beamstop_pipeline.job import ConfigurationError
-
     if output is None and recipe is not None:
         raise ConfigurationError("--recipe: writes a second table for UIDs; name a file with -o")
     if output is not None and output.suffix not in (".csv", ".parquet"):

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.exit_codes import Exit, refusing_bad_configuration
+from beamstop_pipeline.first_word import say_first
 from beamstop_pipeline.silence import silenced
 
 
@@ -23,8 +25,8 @@ def demo(
         beamstop demo
     """
     with silenced(), refusing_bad_configuration():
+        say_first("making an archive with invented identities")
         from beamstop_pipeline.demo import build_archive
-        from beamstop_pipeline.job import ConfigurationError
 
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ConfigurationError(f"FOLDER {folder}: is not empty; remove it or name another folder")

@@ -11,6 +11,7 @@ import typer
 
 from beamstop.errors import DeidError
 from beamstop_pipeline.exit_codes import Exit, refusing_bad_configuration
+from beamstop_pipeline.first_word import say_first
 from beamstop_pipeline.silence import silenced
 
 app = typer.Typer(help="Look into a recipe, or add reviewers' verdicts to it.", no_args_is_help=True)
@@ -176,6 +177,7 @@ def explain_file(
     Exit codes: 0 it would be written or rejected; 1 quarantined or failed; 2 bad configuration.
     """
     with silenced(), refusing_bad_configuration():
+        say_first("reading the recipe")
         from beamstop.chain import load_subjects
         from beamstop.recipe.load import load_recipe
         from beamstop_pipeline.explain import describe_instance, explain_instance, is_set_aside

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.exit_codes import Exit, refusing_bad_configuration
+from beamstop_pipeline.first_word import say_first
 from beamstop_pipeline.silence import silenced
 
 
@@ -54,6 +56,7 @@ def report(
     record; 2 bad configuration, such as an audit in which no run has ended.
     """
     with silenced(), refusing_bad_configuration():
+        say_first("reading the audit")
         from beamstop_pipeline.private_files import private_file
 
         _check_matplotlib()
@@ -88,15 +91,11 @@ def report(
 
 
 def _check_matplotlib() -> None:
-    from beamstop_pipeline.job import ConfigurationError
-
     if find_spec("matplotlib") is None:  # the image for workers has no matplotlib
         raise ConfigurationError("the report's charts are drawn by matplotlib: pip install matplotlib")
 
 
 def _check_place(output: Path) -> None:
-    from beamstop_pipeline.job import ConfigurationError
-
     if output.is_dir() or not output.absolute().parent.is_dir():
         raise ConfigurationError(
             f"-o {output}: not a file in a folder that exists; name one, such as report.html"

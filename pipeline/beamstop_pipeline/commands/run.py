@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal, NewType
 
 import typer
 
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.exit_codes import Exit, refusing_bad_configuration
+from beamstop_pipeline.first_word import say_first
 from beamstop_pipeline.silence import silenced
 
 MayFork = NewType("MayFork", bool)  # True from the command line: this process has not started a thread
@@ -226,9 +228,14 @@ def run(
     """
     with silenced(), ExitStack() as held:
         with refusing_bad_configuration():
+            _check_options(key, ephemeral_key, incremental, prune, output, since, limit, quiet, as_json)
+            if not quiet and not as_json:
+                say_first("starting")
+            from beamstop.recipe.load import load_recipe
+
+            loaded = load_recipe(recipe)
             from beamstop.dicom.limits import Limits
             from beamstop.keys import resolve_key
-            from beamstop.recipe.load import load_recipe
             from beamstop.signing import resolve_signing_key
             from beamstop_pipeline import job as jobs
             from beamstop_pipeline.imports import import_job
@@ -240,19 +247,6 @@ def run(
             from beamstop_transforms.ledger.subjects import put_lines
             from beamstop_transforms.ledger.target import new_run_id
 
-            jobs.check_key(key, ephemeral_key, incremental)
-            if prune and not incremental:
-                raise jobs.ConfigurationError("--prune compares with earlier runs: add --incremental")
-            if prune and output.startswith("dicomweb:"):
-                raise jobs.ConfigurationError(
-                    "--prune cannot remove instances from an imaging server: leave it out"
-                )
-            if prune and since is not None:
-                raise jobs.ConfigurationError("--prune needs to see every source: leave out --since")
-            if prune and limit is not None:
-                raise jobs.ConfigurationError("--prune needs to see every source: leave out --limit")
-            if quiet and as_json:
-                raise jobs.ConfigurationError("--quiet and --json exclude each other: name one")
             started = jobs.start_time()
             workers = workers or os.cpu_count() or 1
             options = _beam_options(context, subscription is not None)
@@ -266,7 +260,6 @@ def run(
                 resolve_key(key)
             if signing_key is not None:
                 resolve_signing_key(signing_key)
-            loaded = load_recipe(recipe)
             job = jobs.Job(
                 inputs=jobs.with_since(inputs or (), since),
                 subscription=subscription,
@@ -326,6 +319,44 @@ def run(
             if incremental:
                 job = _conclude(job, quiet or as_json)
         raise typer.Exit(_run(job, options, forked, quiet, as_json, recipe, subjects))
+
+
+def _check_options(
+    key: str | None,
+    ephemeral: bool,
+    incremental: bool,
+    prune: bool,
+    output: str,
+    since: str | None,
+    limit: int | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Check what options say by themselves, before anything is imported.
+
+    Raises:
+        ConfigurationError: two of them exclude each other, or one needs another.
+    """
+    if key is None and not ephemeral:
+        raise ConfigurationError(
+            "no key: name one with --key (beamstop keygen makes it), or ask for --ephemeral-key"
+        )
+    if key is not None and ephemeral:
+        raise ConfigurationError("--key and --ephemeral-key exclude each other: name one")
+    if ephemeral and incremental:
+        raise ConfigurationError(
+            "--incremental needs the key of the earlier runs: name it with --key, not --ephemeral-key"
+        )
+    if prune and not incremental:
+        raise ConfigurationError("--prune compares with earlier runs: add --incremental")
+    if prune and output.startswith("dicomweb:"):
+        raise ConfigurationError("--prune cannot remove instances from an imaging server: leave it out")
+    if prune and since is not None:
+        raise ConfigurationError("--prune needs to see every source: leave out --since")
+    if prune and limit is not None:
+        raise ConfigurationError("--prune needs to see every source: leave out --limit")
+    if quiet and as_json:
+        raise ConfigurationError("--quiet and --json exclude each other: name one")
 
 
 def _with_max_bytes(job: Any, given: int | None, options: Any) -> Any:

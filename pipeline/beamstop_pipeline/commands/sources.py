@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from beamstop.outcome import Outcome
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.exit_codes import refusing_bad_configuration
+from beamstop_pipeline.first_word import say_first
 from beamstop_pipeline.silence import silenced
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def sources(
     """
     with silenced():
         with refusing_bad_configuration():
+            say_first("reading the audit")
             from beamstop_pipeline.originals import identity_of, originals
 
             set_aside = list(Outcome) if reason else [Outcome.QUARANTINED, Outcome.FAILED]
@@ -91,7 +94,6 @@ def _check_reasons(audit: str, identity: "Identity", reasons: Sequence[str]) -> 
     """
     import pyarrow.compute as pc
 
-    from beamstop_pipeline.job import ConfigurationError
     from beamstop_pipeline.report.reasons import REMEDIES
     from beamstop_transforms.ledger.sealed import INSTANCES, rows_of, sealed_tables
 

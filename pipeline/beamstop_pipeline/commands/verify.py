@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.exit_codes import Exit, refusing_bad_configuration
+from beamstop_pipeline.first_word import say_first
 from beamstop_pipeline.silence import silenced
 
 if TYPE_CHECKING:
@@ -74,6 +76,8 @@ def verify(
     Exit codes: 0 no findings; 1 findings; 2 bad configuration; 3 broken.
     """
     with silenced(), refusing_bad_configuration():
+        if not quiet and not as_json:
+            say_first("reading the audit")
         from beamstop.signing import read_public_key
         from beamstop_pipeline.running.targets import own_folder
         from beamstop_pipeline.verify.signatures import Signatures
@@ -115,7 +119,7 @@ def _check(
     from beamstop.identity import Identity
     from beamstop.keys import resolve_key
     from beamstop.recipe.load import load_recipe
-    from beamstop_pipeline.job import ConfigurationError, check_inputs, lines_of
+    from beamstop_pipeline.job import check_inputs, lines_of
     from beamstop_pipeline.originals import check_subjects
     from beamstop_pipeline.verify.archive import Places, verify_archive
     from beamstop_pipeline.verify.audit import read_audit
@@ -170,7 +174,6 @@ def _recipe_of_newest_run(audit: str, identity: "Identity") -> str:
         ConfigurationError: it was a file.
     """
     from beamstop.recipe.load import load_recipe, recipe_names
-    from beamstop_pipeline.job import ConfigurationError
     from beamstop_transforms.ledger.sealed import sealed_records
     from beamstop_transforms.record import Recorded
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from beamstop.audit import Outcome
 from beamstop.changes import elements_in
 from beamstop.steps.judge_face import MAY_SHOW, REMOVED
-from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.report.cells import Cells
 from beamstop_pipeline.verify.audit import FOLDER
 from beamstop_transforms.ledger.numbers import digest_numbers, number_of, numbers_of

@@ -23,7 +23,7 @@ from beamstop.pixels.decoder_child import DECODER_ERRORS
 from beamstop.pixels.frame import Frames
 from beamstop.pixels.frames import open_frames
 from beamstop.pixels.png import render
-from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.report import sample
 from beamstop_pipeline.report.figures import Figures
 from beamstop_pipeline.report.heads import render_heads

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from beamstop.audit import Outcome
 from beamstop.rules.profile import FULL_DATES
-from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.report.figures import Figures
 from beamstop_transforms.ledger.numbers import numbers_of
 from beamstop_transforms.parquet_files import open_parquet, whole_of

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from beamstop.errors import did_you_mean
-from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.running.engines import import_runner
 
 LOCAL_RUNNERS = ("", "directrunner", "fnapirunner", "switchingdirectrunner", "fnapilocalrunner")

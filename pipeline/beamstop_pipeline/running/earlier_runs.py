@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from beamstop.audit import record_mac
 from beamstop.identity import Identity
 from beamstop.keys import resolve_key
-from beamstop_pipeline.job import ConfigurationError, Job
+from beamstop_pipeline.errors import ConfigurationError
+from beamstop_pipeline.job import Job
 from beamstop_transforms.ledger.sealed import SealedTable, read_records, rows_of, sealed_tables
 from beamstop_transforms.ledger.subjects import changes
 from beamstop_transforms.ledger.target import Target, is_run_id, open_claims

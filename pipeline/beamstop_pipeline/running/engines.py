@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.errors import ConfigurationError
 
 _WAIT = 20.0  # seconds for a server to start; Beam would wait for five minutes
 _ATTEMPT = 5.0  # seconds for one of its answers

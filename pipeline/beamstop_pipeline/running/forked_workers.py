@@ -5,6 +5,7 @@ already, and shares their memory. Threads do not survive a fork, and gRPC, OpenV
 some, so the workers are forked before the job is made, and wait until the runner needs them.
 """
 
+import gc
 import json
 import os
 import signal
@@ -54,6 +55,7 @@ class ForkedWorker:
 def forked_workers(number: int) -> Iterator[list[ForkedWorker]]:
     """Fork so many workers, none where forking is not safe; those not started have ended at the end."""
     workers: list[ForkedWorker] = []
+    gc.freeze()  # no worker looks for garbage among the imports, which would copy the memory they share
     try:
         for _ in range(number if CAN_FORK else 0):
             workers.append(_fork([it._pipe for it in workers if it._pipe is not None]))

@@ -6,7 +6,7 @@ from typing import Any
 
 import psutil
 
-from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.running.beam_options import MIN_RAM, is_on_dataflow
 
 # A process needs 2.0 to 2.4 times the bytes of a source for pixels, beside its base memory

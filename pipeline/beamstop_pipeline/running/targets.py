@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import IO
 
-from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.running.suspects import SUSPECTS
 from beamstop_transforms.ledger.attempts import ATTEMPTS
 from beamstop_transforms.ledger.claims import CLAIMS

@@ -13,7 +13,7 @@ from typing import IO
 from pydicom.datadict import tag_for_keyword
 
 from beamstop.verify import Finding
-from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.errors import ConfigurationError
 
 _SECONDS = 60
 _UID = re.compile(r"\b\d+(\.\d+)+|\b0$")

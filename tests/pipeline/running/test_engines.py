@@ -13,7 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, PortableOption
 from apache_beam.runners.runner import PipelineRunner
 
 from beamstop_pipeline.cli import main
-from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.running import engines
 from beamstop_pipeline.running.beam_options import parse_beam_options
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.running.beam_options import fit_for_workers, parse_beam_options
 from beamstop_pipeline.running.memory import fitting_max_bytes, memory_elsewhere, memory_here
 

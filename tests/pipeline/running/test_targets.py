@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.running.targets import scratch, sole_run
 
 RUN0, RUN1, RUN2, RUN9, RUN10 = (f"2026010{number}T000000Z-00000000000" for number in (1, 2, 3, 4, 5))
