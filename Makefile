@@ -5,9 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# Every package by version and SHA-256, from requirements/. The two that come as source alone are built with what
+# Every package by version and SHA-256, from requirements/. The three that come as source alone are built with what
 # build.txt has; of all others no code runs while they are installed.
-LOCKED := --require-hashes --no-deps --only-binary :all: --no-binary deid-data,yattag --no-build-isolation
+LOCKED := --require-hashes --no-deps --only-binary :all: --no-binary deid-data,jieba,yattag --no-build-isolation
 TORCH := $(shell sed -n /==/p requirements/torch.in)
 CPU_WHEELS ?= https://download.pytorch.org/whl/cpu
 

@@ -24,7 +24,7 @@ from pipeline import Cost, measure  # noqa: TID251  the file beside this one
 
 _GROUPS, _IN_A_GROUP = (0x0019, 0x0021, 0x0027, 0x0043, 0x0045), 36
 _OF_A_PATIENT = 200
-# dcmanon has no command line: this is the shortest program around it.
+# dcmanon, and openmed for DICOM, have no command line: these are the shortest programs around them.
 _DCMANON = """
 import sys
 from io import BytesIO
@@ -33,6 +33,13 @@ from dcmanon import Anonymizer
 anonymizer = Anonymizer()
 for path in Path(sys.argv[1]).iterdir():
     Path(sys.argv[2], path.name).write_bytes(anonymizer.anonymize(BytesIO(path.read_bytes())))
+"""
+_OPENMED = """
+import sys
+from pathlib import Path
+from openmed.multimodal.dicom import DicomHeaderDeidPolicy, deidentify_dicom_headers
+for path in Path(sys.argv[1]).iterdir():
+    deidentify_dicom_headers(path, policy=DicomHeaderDeidPolicy(output_path=Path(sys.argv[2], path.name)))
 """
 
 
@@ -134,6 +141,7 @@ def peers(base: Path) -> Iterator[tuple[str, list[str]]]:
             [_script("deid"), "-o", target, "identifiers", "--input", source, "--action", "all"],
         ),
         "dicognito": ("dicognito", [sys.executable, "-m", "dicognito", "-q", "-o", target, source]),
+        "openmed": ("openmed", [sys.executable, "-c", _OPENMED, source, target]),
         "dicom-anonymizer": ("dicomanonymizer", [_script("dicom-anonymizer"), source, target]),
     }
     for name, (module, command) in tools.items():
