@@ -76,6 +76,13 @@ def test_an_instance_that_an_engine_sends_elsewhere_arrives(make_dataset: Callab
     assert coder.estimate_size(instance) == 5
 
 
+def test_beam_is_told_of_no_size_that_it_cannot_count() -> None:
+    """It counts in 32 bits with a sign, and a whole slide takes more bytes."""
+    instance = Instance(Source("a.dcm", 3 << 30, "v"), "ab", bytes_in=3 << 30)
+    size = registry.get_coder(Instance).get_impl().estimate_size(instance, nested=True)
+    assert 1 << 29 < size < 1 << 31
+
+
 def test_an_archive_without_trouble_ends_in_0(run: Any, archive: Path) -> None:
     assert run(archive).code == 0
 

@@ -222,6 +222,26 @@ def test_of_a_tar_that_is_cut_short_the_rest_fails(here: Callable[[bytes], list[
     assert rest.suspect == "archive_unreadable"
 
 
+def test_a_zip_that_ends_in_another_one_is_not_taken_for_that(here: Callable[[bytes], list[Source]]) -> None:
+    """Its own directory is cut off, or another archive was put behind it: most members would be lost."""
+    inner = zipped({"z": b"inner"})
+    outer = zipped({"x": b"one", "inner.zip": inner}, zipfile.ZIP_STORED)
+    cut = outer[: outer.index(inner) + len(inner)]
+    for data in (cut, cut + outer[len(cut) :][:60], zipped({"x": b"one"}) + inner):
+        (found,) = here(data)
+        assert found.suspect == "archive_unreadable"
+
+
+def test_a_tar_without_its_end_fails(here: Callable[[bytes], list[Source]]) -> None:
+    """Cut between two members, broken in the head of one, or followed by another tar: the rest is lost."""
+    data = tarred({"x": b"one", "y": b"two", "z": b"three"})
+    second = data.index(b"y\0")
+    broken = data[:second] + b"?" + data[second + 1 :]
+    for damaged in (data[:second], broken, tarred({"x": b"one"}) + tarred({"y": b"two"})):
+        *found, rest = here(damaged)
+        assert (names(found), rest.suspect) == (["x"], "archive_unreadable")
+
+
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
 def test_a_link_or_device_in_a_tar_fails(here: Callable[[bytes], list[Source]], kind: bytes) -> None:
     made = io.BytesIO()

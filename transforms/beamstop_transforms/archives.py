@@ -120,6 +120,8 @@ def _directory(file: Any, size: int) -> zipfile.ZipFile:
     found = zipfile.ZipFile(file)
     if len(found.infolist()) > MAX_MEMBERS:
         raise _TooManyError
+    if end is not None and found.start_dir != end[zipfile._ECD_OFFSET]:  # type: ignore[attr-defined]
+        raise zipfile.BadZipFile("it is the end of another archive")
     if sum(it.compress_size for it in found.infolist()) > size:
         raise zipfile.BadZipFile("members lie in one another")
     return found
@@ -143,6 +145,21 @@ def _tar_members(source: Source) -> Iterator[_Member]:
                 raise tarfile.ReadError("cut short")
             span = info.offset, info.offset_data - info.offset + info.size
             yield _Member(info.name, info.size, f"{source.version}@{info.offset}", span=span)
+        if not _is_end(file, archive.offset):
+            raise tarfile.ReadError("something else stands where the next member should")
+
+
+def _is_end(file: Any, begin: int) -> bool:
+    """Return whether a tar ends here, with zeros: `tarfile` also stops at what it cannot read."""
+    file.seek(begin)
+    if not (piece := file.read(_PIECE)):
+        return False
+    while piece and not any(piece):
+        piece = file.read(_PIECE)
+    return not piece
+
+
+_PIECE = 1 << 16
 
 
 def is_member(path: str) -> bool:

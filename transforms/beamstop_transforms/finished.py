@@ -8,6 +8,7 @@ from apache_beam.coders import Coder
 from apache_beam.coders.typecoders import registry
 
 from beamstop.audit import Row
+from beamstop_transforms.instance import LARGEST_SIZE
 
 
 @dataclass(eq=False)
@@ -44,7 +45,7 @@ class FinishedCoder(Coder):
 
     def estimate_size(self, value: Finished) -> int:
         """Return its approximate size: Beam samples sizes, and would encode it otherwise."""
-        return 1_000 if value.changes is None else value.changes.get_total_buffer_size()
+        return 1_000 if value.changes is None else min(value.changes.get_total_buffer_size(), LARGEST_SIZE)
 
     def is_deterministic(self) -> bool:
         """Return False: equal ones may have different bytes."""

@@ -296,6 +296,9 @@ class Instance:
         return pa.RecordBatch.from_arrays([*same, *(pa.array(*it) for it in columns)], schema=CHANGES)
 
 
+LARGEST_SIZE = 1 << 30  # bytes of one element: Beam adds some, and counts in 32 bits
+
+
 class InstanceCoder(Coder):
     """How Beam would send an instance elsewhere, and what it asks to know how large it is."""
 
@@ -310,7 +313,7 @@ class InstanceCoder(Coder):
 
     def estimate_size(self, value: Instance) -> int:
         """Return about its size: Beam asks at every step, of some, and would encode them to see."""
-        return value.bytes_in
+        return min(value.bytes_in, LARGEST_SIZE)
 
     def is_deterministic(self) -> bool:
         """Say that equal instances need not have equal bytes."""
