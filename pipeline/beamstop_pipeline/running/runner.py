@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -171,7 +172,7 @@ def _reporting(running: Any, report: Report | None) -> Iterator[None]:
     def look() -> None:
         while not over.wait(_ASK_EVERY):
             try:
-                counts = progress_of(running)
+                counts = progress_of(copy(running))  # a portable result keeps its first answer for good
             except Exception:  # noqa: BLE001, S112  metrics are for people alone, and not every runner has any
                 continue
             if report is not None and not over.is_set():
