@@ -5,14 +5,17 @@
 The sample is drawn at random and is the same for the same seed and code. Faults in annotations and decorators
 are left out: the one changes nothing, the other stops everything.
 
-All tests run once without a fault, and coverage notes which of them run which line. A fault is then shown to
-the tests of its room, first to those that run its statement, the nearest and quickest first, until one fails.
-Writes build/mutants/outcomes.json, and the difference of each survivor beside it.
+The tests of the sample's rooms run once without a fault, and coverage notes which of them run which line. A
+fault is then shown to those that run its statement, the nearest and quickest first, until one fails. Writes
+build/mutants/outcomes.jsonl, and the difference of each survivor beside it.
+
+Run again with the same code, tests, seed and room, it goes on where it stopped.
 """
 
 import argparse
 import ast
 import difflib
+import hashlib
 import json
 import multiprocessing
 import os
@@ -21,10 +24,11 @@ import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tests.nearest import TIMES
 
@@ -46,12 +50,27 @@ ROOMS = {
     ),
     f"{_CORE}/text": ("tests/core/text", "tests/core/recipe", "tests/core/test_chain.py"),
     f"{_CORE}/verify.py": ("tests/core/test_verify.py", "tests/hostile/test_found_by_fuzzing.py"),
-    f"{_BEAM}/ledger": ("tests/transforms", "tests/pipeline/test_prune.py", "tests/pipeline/test_graph.py"),
-    f"{_BEAM}/placing.py": ("tests/transforms/test_placing.py", "tests/transforms"),
+    **{
+        f"{_BEAM}/{it}": ("tests/transforms", "tests/pipeline/test_prune.py", "tests/pipeline/test_graph.py")
+        for it in ("ledger", "placing.py", "contested.py", "sweep.py", "losers.py", "release.py")
+    },
 }
 # Seconds, and times what the tests took without a fault: one that makes them hang is noticed, too.
-_TIMEOUT = (300, 10)
-_HOW = ("-q", "-p", "no:cacheprovider", "-p", "tests.nearest", "-m", "not ocr and not workers")
+_TIMEOUT = (60, 10)
+# So many seconds of tests are tried first: few of them are collected, and most faults are noticed there.
+_FIRST = 5.0
+# A statement that fewer tests run may fill a cache or a constant that others use.
+_FEW = 10
+_HOW = (
+    "-q",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "tests.nearest",
+    "-m",
+    "not ocr and not workers",
+    "--ignore=tests/transforms/stores",
+)
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(
     [
@@ -88,22 +107,26 @@ def main() -> None:
     parser.add_argument("--room", default="", help="only files whose path has this in it")
     wanted = parser.parse_args()
     started = time.monotonic()
-    shutil.rmtree(FOLDER, ignore_errors=True)
+    shutil.rmtree(FOLDER / "tree", ignore_errors=True)
     tree = shutil.copytree(ROOT, FOLDER / "tree", ignore=_LEFT_OUT)
     every = [variants for variants in places() if wanted.room in variants[0].path]
     random = Random(wanted.seed)
     sample = [random.choice(it) for it in random.sample(every, min(wanted.mutants, len(every)))]
-    tests = _look(tree, sorted({path for fault in sample for path in fault.tests}))
-    outcomes = Counter[str]()
+    looked_at = sorted({path for fault in sample for path in fault.tests})
+    digest = _digest(tree, (*looked_at, *_HOW))
+    tests = _look(tree, looked_at, digest)
+    noted = FOLDER / f"outcomes-{digest}.jsonl"
+    outcomes = dict(map(json.loads, noted.read_text().splitlines())) if noted.exists() else {}
     for fault in sample:
-        if time.monotonic() - started > wanted.seconds:
-            break
-        outcome = try_fault(fault, tree, tests)
-        outcomes[outcome] += 1
-        print(f"{outcome:9} {fault.path}:{fault.line} {fault.operator} {fault.occurrence}", flush=True)  # noqa: T201
-    said: dict[str, Any] = {"places": len(every), "seed": wanted.seed, "tried": outcomes.total(), **outcomes}
-    (FOLDER / "outcomes.json").write_text(json.dumps(said, indent=1))
-    print(json.dumps(said))  # noqa: T201
+        name = f"{fault.path}:{fault.line} {fault.operator} {fault.occurrence}"
+        if name not in outcomes and time.monotonic() - started < wanted.seconds:
+            outcomes[name] = try_fault(fault, tree, tests)
+            print(f"{outcomes[name]:9} {name}", flush=True)  # noqa: T201
+            with open(noted, "a") as file:
+                file.write(json.dumps([name, outcomes[name]]) + "\n")
+    names = {f"{fault.path}:{fault.line} {fault.operator} {fault.occurrence}" for fault in sample}
+    counts = Counter(outcome for name, outcome in outcomes.items() if name in names)
+    print(json.dumps({"places": len(every), "seed": wanted.seed, "tried": counts.total(), **counts}))  # noqa: T201
 
 
 def places() -> Iterator[list[Fault]]:
@@ -150,16 +173,23 @@ class Looked(NamedTuple):
     times: dict[str, float]
 
     def in_order(self, fault: Fault, code: str) -> list[str]:
-        """Return the tests of a fault's room: those that run its statement first, near and quick ones first.
+        """Return the tests of a fault's room that run its statement, near and quick ones first.
 
-        The others follow: what a statement makes may be kept for them in a constant or a cache.
+        The others follow where it runs once for many tests: when its module is loaded, or to fill a cache.
         """
         lines = self.lines.get(fault.path, {})
         running = set[str]().union(*(lines.get(line, ()) for line in _statement(code, fault.line)))
         ranks = {
             name: rank for rank, it in enumerate(fault.tests) for name in self.times if name.startswith(it)
         }
+        if "" not in running and len(running & ranks.keys()) >= _FEW:
+            ranks = {name: rank for name, rank in ranks.items() if name in running}
         return sorted(ranks, key=lambda name: (name not in running, ranks[name], self.times[name]))
+
+    def first(self, names: list[str]) -> int:
+        """Return how many of them are tried before the rest."""
+        spent = accumulate(self.times[name] for name in names)
+        return sum(seconds <= _FIRST for seconds in spent)
 
 
 def _statement(code: str, line: int) -> range:
@@ -173,23 +203,36 @@ def _statement(code: str, line: int) -> range:
     return best
 
 
-def _look(tree: Path, tests: list[str]) -> Looked:
+def _digest(tree: Path, tests: Sequence[str]) -> str:
+    """Return one digest of all files and of which tests are asked."""
+    files = [path for path in sorted(tree.rglob("*")) if path.is_file() and path.suffix != ".md"]
+    state = hashlib.sha256("\0".join(tests).encode())
+    for path in files:
+        state.update(f"\0{path.relative_to(tree)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return state.hexdigest()[:16]
+
+
+def _look(tree: Path, tests: list[str], digest: str) -> Looked:
     """Run the tests without a fault, which must succeed: all faults would seem to be noticed."""
     from coverage import CoverageData
 
-    broken = [f"{it}/*" if (tree / it).is_dir() else it for it in ROOMS]
-    command = [sys.executable, "-m", "coverage", "run", f"--include={','.join(broken)}", "-m", "pytest"]
-    environment = {
-        **os.environ,
-        "COVERAGE_CORE": "ctrace",
-        "PYTHONPATH": os.pathsep.join(str(tree / it) for it in _SOURCES),
-    }
-    done = subprocess.run(
-        [*command, *_HOW, *tests], cwd=tree, env=environment, capture_output=True, check=False
-    )
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(tests)}: these fail without any fault")
-    noted = CoverageData(str(tree / ".coverage"))
+    coverage, times = FOLDER / f"{digest}.coverage", FOLDER / f"{digest}.json"
+    if not times.exists():
+        broken = [f"{it}/*" if (tree / it).is_dir() else it for it in ROOMS]
+        command = [sys.executable, "-m", "coverage", "run", f"--include={','.join(broken)}", "-m", "pytest"]
+        environment = {
+            **os.environ,
+            "COVERAGE_CORE": "ctrace",
+            "COVERAGE_FILE": str(coverage),
+            "PYTHONPATH": os.pathsep.join(str(tree / it) for it in _SOURCES),
+        }
+        done = subprocess.run(
+            [*command, *_HOW, *tests], cwd=tree, env=environment, capture_output=True, check=False
+        )
+        if done.returncode != 0:
+            raise SystemExit(f"{' '.join(tests)}: these fail without any fault")
+        shutil.move(tree / TIMES, times)
+    noted = CoverageData(str(coverage))
     noted.read()
     lines = {
         str(Path(path).relative_to(tree.resolve())): {
@@ -197,7 +240,7 @@ def _look(tree: Path, tests: list[str]) -> Looked:
         }
         for path in noted.measured_files()
     }
-    return Looked(lines, json.loads((tree / TIMES).read_text()))
+    return Looked(lines, json.loads(times.read_text()))
 
 
 def try_fault(fault: Fault, tree: Path, tests: Looked) -> str:
@@ -211,13 +254,13 @@ def try_fault(fault: Fault, tree: Path, tests: Looked) -> str:
     if after is None:
         raise LookupError(f"{fault.path}: no fault {fault.operator} {fault.occurrence}")
     names = tests.in_order(fault, before)
-    files = dict.fromkeys(name.split("::")[0] for name in names)
-    (FOLDER / "tests.json").write_text(json.dumps(names))
-    least, times = _TIMEOUT
-    seconds = least + times * sum(map(tests.times.__getitem__, names))
+    first = tests.first(names)
+    code: int | None = 0
     try:
         path.write_text(after)
-        code = _run(tree, ["-x", *_HOW, *files], FOLDER / "tests.json", seconds)
+        for part in filter(None, (names[:first], names[first:])):
+            if code == 0:
+                code = _run(tree, part, tests)
     finally:
         path.write_text(before)
     if code == 0:
@@ -230,16 +273,21 @@ def try_fault(fault: Fault, tree: Path, tests: Looked) -> str:
     return "hung" if code is None else "noticed"
 
 
-def _run(tree: Path, arguments: list[str], names: Path, seconds: float) -> int | None:
+def _run(tree: Path, names: list[str], tests: Looked) -> int | None:
     """Return the exit code of pytest in a process that has the libraries already; None if it hung."""
-    process = _PROCESSES.Process(target=_run_here, args=(tree, arguments, names))
+    asked = FOLDER / "tests.json"
+    asked.write_text(json.dumps(names))
+    least, times = _TIMEOUT
+    arguments = ["-x", *_HOW, *dict.fromkeys(name.split("::")[0] for name in names)]
+    process = _PROCESSES.Process(target=_run_here, args=(tree, arguments, asked))
     process.start()
-    process.join(seconds)
+    process.join(least + times * sum(map(tests.times.__getitem__, names)))
     if process.is_alive():
         process.kill()
         process.join()
         return None
-    return process.exitcode
+    none = 5  # pytest found none of them: a fault may give parametrised tests other names
+    return 0 if process.exitcode == none else process.exitcode
 
 
 def _run_here(tree: Path, arguments: list[str], names: Path) -> None:
