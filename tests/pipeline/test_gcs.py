@@ -57,7 +57,7 @@ def clean_files(server: Client) -> dict[str, int]:
     ("error", "said"),
     [
         (Forbidden("Doe^Jane"), "no longer permitted; grant it to these credentials"),
-        (RefreshError("Doe^Jane"), f"the credentials hold no longer (RefreshError); {gcs._SIGN_IN}"),
+        (RefreshError("Doe^Jane"), f"the credentials are no longer valid (RefreshError); {gcs._SIGN_IN}"),
     ],
 )
 def test_what_is_refused_in_the_middle_of_a_run_breaks_it_and_the_next_goes_on(

@@ -226,7 +226,7 @@ def test_studies_are_found_page_by_page(server: Server, pages: list[list[str]], 
 @pytest.mark.parametrize("answer", [b"<html>", b"{}", b"[1]"])
 def test_a_search_that_is_not_answered_is_said(server: Server, answer: bytes) -> None:
     server.raw = answer
-    with pytest.raises(StoreError, match="the search was not answered"):
+    with pytest.raises(StoreError, match="the server refused the search"):
         list(studies_of(Search.of(server.target)))
 
 

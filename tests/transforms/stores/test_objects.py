@@ -82,8 +82,8 @@ def test_an_object_that_says_it_is_ours_is_looked_into(bucket: Bucket) -> None:
     ("trouble", "said"),
     [
         ((403, DENIED), "no longer permitted; grant it to these credentials"),
-        ((400, EXPIRED), "the credentials hold no longer ({code}); {sign_in}"),
-        ((401, ""), "the credentials hold no longer (401); {sign_in}"),
+        ((400, EXPIRED), "the credentials are no longer valid ({code}); {sign_in}"),
+        ((401, ""), "the credentials are no longer valid (401); {sign_in}"),
     ],
 )
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_credentials_that_are_not_known_any_more_are_no_trouble_of_one_source(
     bucket: Bucket, way: Between
 ) -> None:
     way.trouble = [(400, EXPIRED)]
-    with pytest.raises(StoreError, match="the credentials hold no longer"):
+    with pytest.raises(StoreError, match="the credentials are no longer valid"):
         read_source(Source(f"{bucket.root}/a.dcm", 4, "7"), 100)
 
 
@@ -143,7 +143,7 @@ def test_a_store_that_ignores_conditions_is_refused(bucket: Bucket, way: Between
     way.dropped = frozenset({ignored})
     with pytest.raises(StoreError) as refusal:
         check_remote([], [f"{bucket.root}/out"])
-    said = "the store ignores conditions on a write; a target needs one that honours If-None-Match"
+    said = "the store ignores conditions on a write; a target must honour If-None-Match"
     assert str(refusal.value).startswith(f"{bucket.root}: {said}")
     assert bucket.versions() == {}
 
@@ -151,7 +151,7 @@ def test_a_store_that_ignores_conditions_is_refused(bucket: Bucket, way: Between
 @pytest.mark.parametrize("bucket", ["s3"], indirect=True)
 def test_a_store_without_conditions_is_refused(bucket: Bucket, way: Between) -> None:
     way.answers = {"PUT": (501, "<Error><Code>NotImplemented</Code></Error>")}
-    with pytest.raises(StoreError, match=r"cannot be written to \(NotImplemented\); a target needs"):
+    with pytest.raises(StoreError, match=r"cannot be written to \(NotImplemented\); a target must"):
         check_remote([], [f"{bucket.root}/out"])
 
 
@@ -295,7 +295,7 @@ def test_what_goes_wrong_with_the_reader_is_no_trouble_of_the_store(bucket: Buck
 @pytest.mark.parametrize("said", ["", "<Error><Code>PermanentRedirect</Code></Error>"])
 def test_a_bucket_of_another_region_is_said(bucket: Bucket, way: Between, said: str) -> None:
     way.answers = {"GET": (301, said)}
-    with pytest.raises(StoreError, match="it is in another region; set AWS_REGION to that"):
+    with pytest.raises(StoreError, match="the bucket is in another region; set AWS_REGION to it"):
         check_remote([f"{bucket.root}/in"], [])
 
 

@@ -156,7 +156,7 @@ def test_a_store_that_throttles_or_fails_is_asked_again(bucket: Bucket, status: 
     ("status", "said"),
     [
         # The test's credentials are anonymous, and cannot be renewed.
-        (401, f"the credentials hold no longer (InvalidOperation); {gcs._SIGN_IN}"),
+        (401, f"the credentials are no longer valid (InvalidOperation); {gcs._SIGN_IN}"),
         (403, "no longer permitted; grant it to these credentials"),
     ],
 )
@@ -199,7 +199,7 @@ def test_one_source_that_cannot_be_had_is_its_own_trouble(bucket: Bucket, status
 
 def test_credentials_that_are_not_known_any_more_are_no_trouble_of_one_source(bucket: Bucket) -> None:
     bucket.trouble = [401]
-    with pytest.raises(StoreError, match="the credentials hold no longer"):
+    with pytest.raises(StoreError, match="the credentials are no longer valid"):
         read_source(Source("gs://b/a.dcm", 4, "7"), 100)
 
 

@@ -1,8 +1,8 @@
-"""Attempts: which packs workers are at, so that a source that kills its worker is found on any runner.
+"""Attempts: which packs are being worked on, so that a source that kills its worker is found on any runner.
 
-A note stands under AUDIT/.partial/<run_id>/attempts while a worker is at a pack. Whoever finds one for the
-pack that it is given knows that a worker died in it, and notes from then on which source it is at; who finds
-such a note, too, leaves that source alone. A note says keyed digests of paths and nothing else; it is sealed.
+While a worker processes a pack, AUDIT/.partial/<run_id>/attempts has a note of it. A worker that is given a
+pack with a note knows that another one died in it, and notes each source before it begins it. If that note is
+found as well, the source in it is skipped. A note has keyed digests of paths and nothing else, and is sealed.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ KILLED = "killed_worker"
 
 @dataclass(frozen=True)
 class Note:
-    """What is noted of a pack that a worker is at.
+    """The note of a pack that a worker is processing.
 
     Attributes:
         sources: source_id of every source in it.
-        killers: of those that a worker died at.
-        at: of the one that a careful worker is at; empty for a worker that is not careful, or between two.
+        killers: source_id of those in which a worker died.
+        at: source_id of the one that a careful worker processes; empty between two, and for other workers.
     """
 
     sources: tuple[str, ...]
@@ -34,7 +34,7 @@ class Note:
     at: str = ""
 
     def suspects(self) -> tuple[str, ...]:
-        """Return the source_ids of those that killed a worker, when nobody is at the pack any more."""
+        """Return the source_ids of those that killed a worker; certain once nobody works on the pack."""
         return (*self.killers, *([self.at] if self.at else []))
 
 
@@ -43,7 +43,8 @@ class Attempts:
 
     Args:
         target: AUDIT, run, key.
-        careful: source_ids of what an earlier run was at when it broke: they are noted one by one at once.
+        careful: source_ids in the packs that an earlier run was processing when it broke. Packs with one of
+            these are noted source by source at the first try already.
     """
 
     def __init__(self, target: Target, careful: frozenset[str] = frozenset()) -> None:
@@ -52,10 +53,10 @@ class Attempts:
         self._identity: Identity | None = None
 
     def sources(self, packed: bytes, sources: list[Source]) -> Iterator[Source]:
-        """Yield the sources of a pack, with a note standing until the last one is done.
+        """Yield the sources of a pack, and keep a note of it until the last one is done.
 
         Args:
-            packed: the pack, the same in each try.
+            packed: the pack, the same bytes in each try.
             sources: what is in it.
         """
         identity = self._identity = self._identity or self._target.identity()
@@ -75,7 +76,7 @@ class Attempts:
         store.remove(name)
 
     def forget(self, packed: bytes) -> None:
-        """Remove the note of a pack: what ended the work on it was no death."""
+        """Remove the note of a pack: work on it ended, but not because the worker died."""
         open_store(self._target.audit).remove(self._name(packed))
 
     def _name(self, packed: bytes) -> str:
@@ -83,7 +84,7 @@ class Attempts:
 
 
 def left_behind(target: Target) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the source_ids that killed workers of runs before this one, and all that died with them."""
+    """Return the source_ids that killed workers of earlier runs, and those of all unfinished packs."""
     store, identity = open_store(target.audit), target.identity()
     killers, every = set[str](), set[str]()
     for run_id in store.folders(PARTIAL):
@@ -104,7 +105,7 @@ def _put(store: Store, name: str, note: Note, identity: Identity) -> None:
 
 
 def _read(store: Store, name: str, identity: Identity) -> Note | None:
-    """Return a note; None for none, or if this key did not seal it."""
+    """Return a note; None if there is none, or this key did not seal it."""
     found = store.read(name)
     if found is None:
         return None

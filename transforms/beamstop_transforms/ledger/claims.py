@@ -11,14 +11,15 @@ from beamstop.identity import Identity
 from beamstop_transforms.paths import is_clean_path
 from beamstop_transforms.stores import PARTIAL, Store, StoreError
 
-CLAIMS = "claims"  # the folder of them, in that of their run in `.partial`
-OPEN, TAKEN_BACK = "open", "taken-back"  # likewise, of a run's mark, and of claims whose files it took back
-_MARK, _SWEEP = "run", "sweep"  # in the former
+# Folders in .partial/<run_id>: claims; the run's mark; notes of claims whose files the run took back.
+CLAIMS = "claims"
+OPEN, TAKEN_BACK = "open", "taken-back"
+_MARK, _SWEEP = "run", "sweep"  # files in OPEN
 CLAIM_CHANGED = "a claim of this run was changed: nobody else may write to OUTPUT/.partial"
 
 
 class Claimant(NamedTuple):
-    """A source that came out under a SOP Instance UID: digest of its bytes, path and SHA-256 of its file."""
+    """A source that claims a SOP Instance UID: digest of its bytes; path and SHA-256 of its clean file."""
 
     source_digest: str
     path: str
@@ -31,10 +32,10 @@ class Claim:
 
     Attributes:
         claimants: source_id → claimant.
-        before: path → SHA-256 of what stood there before this run, None for nothing.
-        earlier: path and SHA-256 of what claimants had before they changed, in a run that goes on for long.
+        before: path → SHA-256 of the file that was there before this run; None if there was none.
+        earlier: path and SHA-256 of files whose sources changed while the run was going on.
         agreed: whether all claimants turned out to be one instance; None until that is decided.
-        first_wins: the first claimant is written.
+        first_wins: the first claimant is written, not the one with the lowest digest.
     """
 
     claimants: dict[str, Claimant] = field(default_factory=dict)
@@ -45,39 +46,39 @@ class Claim:
 
     @property
     def winner(self) -> str:
-        """The source_id that is written: lowest digest of its bytes, whatever the order of arrival.
+        """The source_id that is written: the one with the lowest source_digest, in any order of arrival.
 
-        Where a file cannot be replaced, or nobody knows when all have been seen: the first.
+        With `first_wins` it is the first: files cannot be replaced, or no end comes at which all are known.
         """
         if self.first_wins:
             return next(iter(self.claimants))
         return min(self.claimants, key=lambda source_id: (self.claimants[source_id].source_digest, source_id))
 
     def has_rivals(self, source_id: str) -> bool:
-        """Say whether another claimant's bytes are not those of this one."""
+        """Return whether another claimant has other bytes than this one."""
         mine = self.claimants[source_id].source_digest
         return any(it.source_digest != mine for it in self.claimants.values())
 
     def files(self) -> Iterator[tuple[str, str]]:
-        """Yield path and SHA-256 of every file that claimants made, or may have, and that was not there."""
+        """Yield path and SHA-256 of every file that claimants may have made and that was not there before."""
         made = {(it.path, it.sha256) for it in self.claimants.values()} | {
             (it[0], it[1]) for it in self.earlier
         }
         yield from ((path, sha256) for path, sha256 in sorted(made) if self.before.get(path) != sha256)
 
     def made(self, path: str, sha256: str) -> bool:
-        """Say whether a claimant's file with this content belongs, or belonged, at this path."""
+        """Return whether a file with this content at this path is, or was, a claimant's."""
         now = ([it.path, it.sha256] for it in self.claimants.values())
         return [path, sha256] in (*now, *self.earlier)
 
 
 class Dead(NamedTuple):
-    """A claim of a run that died.
+    """A claim that a run left behind when it died.
 
     Attributes:
         name: of the claim in the store.
-        claim: itself.
-        mine: what this run claims of the same UID; without claimants if nothing.
+        claim: what it says.
+        mine: this run's claim of the same UID; without claimants if it has none.
     """
 
     name: str
@@ -88,8 +89,8 @@ class Dead(NamedTuple):
 class Claims:
     """The claims of one run in a store, under its `.partial`.
 
-    They outlive a run that died, so that the next one knows what that one wrote. Each is sealed under its
-    name: one that this key did not seal says nothing.
+    They stay when a run dies, so that the next run knows what the dead one wrote. Each is sealed with its
+    name; a claim that this key did not seal counts as empty.
 
     Args:
         store: where the claims are kept.
@@ -112,7 +113,7 @@ class Claims:
         self._run_id = run_id
         self._files = files or store
         self._first_wins = first_wins
-        self._open: dict[str, bool] = {}  # of other runs
+        self._open: dict[str, bool] = {}  # run_id of another run → `is_open`
 
     def join(
         self,
@@ -123,19 +124,21 @@ class Claims:
         unless_known: bool = False,
         maker: tuple[str, Claimant] | None = None,
     ) -> Claim:
-        """Add a claimant to a claim; return the claim as it stands then.
+        """Add a claimant to a claim; return the claim with it.
 
         Args:
-            sop_instance_uid: whose claim.
+            sop_instance_uid: the UID that is claimed.
             source_id: of the claimant.
-            claimant: what it claims.
-            before: returns the SHA-256 of what stood at a path before this run; what stands there, if None.
-            unless_known: leave a claimant alone that the claim has already, whatever it claimed.
-            maker: source_id and claimant that join before, unless known: who made what stands at the path.
+            claimant: the claimant.
+            before: returns the SHA-256 of the file that was at a path before this run; if None, the present
+                file is looked up.
+            unless_known: change nothing if the claim has this source already.
+            maker: source_id and claimant of the source that made the file at the path; added first, unless
+                the claim has it already.
         """
         name = _name(self._run_id, sop_instance_uid)
         version: object | None = None
-        claim = Claim(first_wins=self._first_wins)  # mostly nobody was here before
+        claim = Claim(first_wins=self._first_wins)  # nearly always there is none yet, so nothing is read
         while True:
             if maker is not None and maker[0] not in claim.claimants:
                 claim.claimants[maker[0]] = maker[1]
@@ -157,7 +160,7 @@ class Claims:
         return found and found.sha256
 
     def settle(self, sop_instance_uid: str, agreed: bool) -> None:
-        """Note whether all claimants are one instance, before anything is done about it: that is once."""
+        """Record, once and before any file is removed, whether all claimants are one instance."""
         name = _name(self._run_id, sop_instance_uid)
         while True:
             version, claim = self._read(name)
@@ -168,7 +171,7 @@ class Claims:
                 return
 
     def read(self, sop_instance_uid: str) -> Claim:
-        """Return a claim as it stands now."""
+        """Return the current claim of a UID."""
         return self._read(_name(self._run_id, sop_instance_uid))[1]
 
     def made_before(self, sop_instance_uid: str, path: str, sha256: str) -> bool:
@@ -178,52 +181,52 @@ class Claims:
         )
 
     def open(self) -> None:
-        """Set the mark of this run: without a claim it may have written a file from now on."""
+        """Set the mark of this run: from now on it may have written files that no claim names."""
         self._store.write(_mark(self._run_id), b"", None, durable=False)
 
     def stay_open(self) -> None:
-        """Set the mark again if it is gone: the run has ended without this worker, or counted as dead.
+        """Set the mark again if it is gone: the run ended, or was taken for dead, while this worker wrote.
 
-        Whoever removes the mark looks for files afterwards; whoever writes files looks for the mark
-        afterwards. So one of the two notices the other.
+        A sweep removes the mark first and then looks for files; a worker writes the file first and then looks
+        for the mark. So one of the two always notices the other.
         """
         if self._store.find(_mark(self._run_id)) is None:
             self.open()
 
     def is_open(self, run_id: str) -> bool:
-        """Return whether another run may have left files of which no row tells: it has a mark, or claims."""
+        """Return whether another run may have left files without an audit row: it has a mark or claims."""
         if run_id not in self._open:
             self._open[run_id] = not {OPEN, CLAIMS}.isdisjoint(self._store.folders(f"{PARTIAL}/{run_id}"))
         return self._open[run_id]
 
     def dead_marks(self) -> list[str]:
-        """Return the runs that began before this one and whose mark stands, or are being looked into."""
+        """Return the earlier runs that still have a mark, or whose sweep has not ended."""
         others = (it for it in self._store.folders(PARTIAL) if it < self._run_id)
         return [it for it in others if OPEN in self._store.folders(f"{PARTIAL}/{it}")]
 
     def begin_sweep(self, run_id: str) -> None:
-        """Remove the mark of a run that died; until its files have been looked at another one stands."""
+        """Replace the mark of a run that died with a mark for its sweep, which stays until `end_sweep`."""
         self._store.write(_mark(run_id, _SWEEP), b"", None, durable=False)
         self._store.remove(_mark(run_id))
 
     def end_sweep(self, run_id: str) -> None:
-        """Note that all files of a run that died have been looked at."""
+        """Remove the mark of a sweep: all files of the dead run have been checked."""
         self._store.remove(_mark(run_id, _SWEEP))
 
     def note_taken_back(self, sop_instance_uid: str) -> None:
-        """Note that files of a claim are removed, so that they are looked for once more at the end."""
+        """Note that files of a claim are being removed; the end of the run looks for them once more."""
         name = f"{PARTIAL}/{self._run_id}/{TAKEN_BACK}/{_part_and_leaf(sop_instance_uid)}"
         self._store.write(name, b"", None, durable=False)
 
     def taken_back(self, part: str) -> Iterator[tuple[str, Claim]]:
-        """Yield one part of the notes about files that were taken back: names, and claims as they stand."""
+        """Yield one part of the notes about files that were taken back: their names and current claims."""
         for name in list(self._store.names(f"{PARTIAL}/{self._run_id}/{TAKEN_BACK}/{part}")):
             yield name, self._read(f"{_folder(self._run_id, part)}/{_leaf(name)}")[1]
 
     def tidy(self) -> list[str]:
-        """Empty `.partial` except claims and marks; return the parts in which there are any claims.
+        """Empty `.partial` except for claims and marks; return the parts that have claims.
 
-        This run's mark goes, too: nothing that it writes without a claim from now on belongs to it.
+        This run's own mark is removed, too: from now on it writes nothing without a claim.
         """
         for run_id in self._store.folders(PARTIAL):
             stays = {CLAIMS, TAKEN_BACK} if run_id == self._run_id else {CLAIMS, OPEN}
@@ -237,7 +240,7 @@ class Claims:
         return sorted({part for run_id in runs for part in self._store.folders(_folder(run_id))})
 
     def of_the_dead(self, part: str) -> Iterator[Dead]:
-        """Yield one part of the claims of runs that began before this one and died; they may be forgotten."""
+        """Yield one part of the claims of earlier runs that died. The caller may `forget` each one."""
         for run_id in self._dead_runs:
             for name in list(self._store.names(_folder(run_id, part))) if run_id < self._run_id else ():
                 mine = f"{_folder(self._run_id, part)}/{_leaf(name)}"
@@ -258,7 +261,7 @@ class Claims:
 
     def _read(self, name: str) -> tuple[object | None, Claim]:
         found = self._store.read(name)
-        if found is None or not found[1]:  # a loss of power may leave an empty file
+        if found is None or not found[1]:  # a power failure may leave an empty file
             return found and found[0], Claim(first_wins=self._first_wins)
         return found[0], self._parsed(name, found[1])
 
@@ -275,7 +278,7 @@ class Claims:
         return self._identity.digest("claim", name, json.dumps(kept)).hex()
 
     def _parsed(self, name: str, data: bytes) -> Claim:
-        """Return what a claim says: nothing if this key did not seal it, or a path is none of a run's."""
+        """Return a claim; an empty one if this key did not seal it, or a path in it is no clean file's."""
         try:
             document = json.loads(data)
             if document.pop("mac") != self._mac(name, document):

@@ -1,4 +1,4 @@
-"""Decisions: what the audit of earlier runs says was decided, for `--incremental`."""
+"""Decisions: which sources the audit of earlier runs has decided already, for `--incremental`."""
 
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
@@ -27,7 +27,7 @@ from beamstop_transforms.ledger.skipped import Bits
 from beamstop_transforms.ledger.subjects import Changes, changes
 from beamstop_transforms.ledger.target import Target
 
-# What a row says of the source itself, whatever became of it.
+# Columns that describe the source itself, whatever its outcome.
 _OF_THE_SOURCE = ("source_id", "source_digest", "source_size", "source_version", "sop_class_uid", "modality")
 _FAILED, _QUARANTINED = OUTCOMES.index("failed"), OUTCOMES.index("quarantined")
 _AGAIN = {REASONS.index(it) for it in ("occupied", "duplicate_conflict")}
@@ -35,12 +35,12 @@ _DUPLICATE = REASONS.index("duplicate")
 
 
 class Holder(NamedTuple):
-    """A skipped source that has a UID.
+    """A skipped source whose clean file has a given UID.
 
     Attributes:
-        row: what the ledger says of the source.
-        claimant: the claim that its file is.
-        is_recovered: its run broke before duplicates were resolved: it is as if this run had written it.
+        row: the columns that describe the source.
+        claimant: the source as a claimant of the UID.
+        is_recovered: its run broke before it resolved duplicates, so that it counts as one of this run.
     """
 
     row: Row
@@ -51,18 +51,19 @@ class Holder(NamedTuple):
 class Decisions:
     """What finished runs decided with one recipe and one version of beamstop.
 
-    A source that failed is not decided, nor one whose place was occupied or disputed, nor one whose clean
-    file was pruned; nor a duplicate, once anything was pruned: what it lost to may be gone. A run without a
-    sealed record did not finish: its rows decide nothing, and where it may have written nothing is decided
-    any more, but by the rows of that very run, if it has a record by now (`conclude`).
+    A source is undecided if it failed, its place was occupied or disputed, or its clean file was pruned. So
+    is a duplicate, once anything was pruned after it: the file that it lost to may be gone. The rows of a run
+    without a sealed record decide nothing, because it did not finish. If it may have written a UID, no other
+    run's row with that UID decides anything either; its own rows do, if `conclude` has given it a record.
 
-    A row decides nothing, either, if its subject has another line in the table of subjects than its run's.
+    Nor does a row decide anything if the table of subjects now has another line for its subject than it had
+    when the row was written.
 
     Args:
         target: OUTPUT, AUDIT, and the run that asks.
         recipe_digest, beamstop_version: what a row must agree with.
-        subjects: the digest of the table of subjects; None for none.
-        absent: what the recipe says of who is in no line.
+        subjects: the digest of the table of subjects; None if there is none.
+        absent: what the recipe does with somebody who has no line in it: `reject` or `key`.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Decisions:
         self._shared = Shared()
 
     def shared(self) -> "Decisions":
-        """Return the one object that all who ask in this process share: it holds what is read once."""
+        """Return the object that all threads of this process share, so that the ledger is opened once."""
         return self._shared.acquire(lambda: self)
 
     def holds(self, source_id: str, size: int, source_version: str) -> bool:
@@ -88,7 +89,7 @@ class Decisions:
         return self.position(source_id, size, source_version) is not None
 
     def position(self, source_id: str, size: int, source_version: str) -> int | None:
-        """Return where the index has the row that decides a source; None if none does, or it has changed.
+        """Return the index position of the row that decides a source; None if none does, or it changed.
 
         Raises:
             SealBrokenError: AUDIT/ledger is not what the key sealed.
@@ -99,7 +100,7 @@ class Decisions:
         return found[0] if self._decides(found[1]) else None
 
     def know(self, sop_instance_uid: str) -> bool:
-        """Return whether an earlier run wrote a UID, or may have.
+        """Return whether an earlier run wrote a clean file with this UID, or may have.
 
         Raises:
             SealBrokenError: AUDIT/ledger is not what the key sealed.
@@ -107,7 +108,7 @@ class Decisions:
         return bool(self._index.with_uid(uid_number(sop_instance_uid)))
 
     def holders(self, sop_instance_uid: str, skipped: Bits) -> Iterator["Holder"]:
-        """Yield what the ledger says of each skipped source with this UID.
+        """Yield each skipped source whose clean file has this UID, as the ledger describes it.
 
         Args:
             sop_instance_uid: the UID.
@@ -134,19 +135,19 @@ class Decisions:
         return self._target.identity()
 
     def _decides(self, entry: Entry) -> bool:
-        """Return whether a row decides its source: see the class."""
+        """Return whether a row decides its source: the rule is in the docstring of the class."""
         verdict = self._verdicts[entry.table]
         again = entry.outcome in (_FAILED, PRUNED) or entry.reason in _AGAIN
         if again or not verdict.is_same or (verdict.is_before_pruning and entry.reason == _DUPLICATE):
             return False
-        # A run's claims are no news to its own rows: those that others contested are not among them.
+        # A run's own claims do not undo its own rows: contested UIDs are not among them.
         if entry.uid and any(it != verdict.run_id for it in self._left_open.by(entry.uid)):
             return False
         return verdict.changed is None or not _is_about(entry, verdict.changed)
 
     @cached_property
     def _verdicts(self) -> list["_Verdict"]:
-        """What holds for all rows of each table."""
+        """One verdict per table, which holds for all of its rows."""
         tables = self._index.tables
         pruned = max([number for number, it in enumerate(tables) if it.sealed.is_pruned], default=0)
         made = self._recipe_digest, self._beamstop_version
@@ -166,7 +167,7 @@ class Decisions:
 
     @cached_property
     def _changes(self) -> dict[str | None, Changes | None]:
-        """What the table of subjects changes, by the digest of the one that a run had."""
+        """What changed in the table of subjects, by the digest of the table that a run had."""
         before = {it.subjects for it in self._index.tables}
         found = {
             it: changes(self._target.audit, self._identity, it, self._subjects, self._absent) for it in before
@@ -175,13 +176,13 @@ class Decisions:
 
 
 class _Verdict(NamedTuple):
-    """What holds for all rows of a table.
+    """The verdict that holds for all rows of a table.
 
     Attributes:
-        is_same: recipe and version are those of the run that asks.
+        is_same: recipe and version are those of this run.
         is_before_pruning: something was pruned later.
-        changed: what the table of subjects changes about them.
-        run_id: of the run that wrote it.
+        changed: what changed in the table of subjects since.
+        run_id: of the run that wrote the table.
     """
 
     is_same: bool
@@ -191,7 +192,7 @@ class _Verdict(NamedTuple):
 
 
 def _is_about(entry: Entry, changed: Changes) -> bool:
-    """Return whether a row may be about a subject whose line is another."""
+    """Return whether a row may be about a subject whose line changed."""
     if changed.everything or entry.outcome == _QUARANTINED or REASONS[entry.reason] in changed.reasons:
         return True
     return entry.patient > 0 and _has(changed.patients, entry.patient)
@@ -207,7 +208,7 @@ def _has(numbers: Any, number: int) -> bool:
 
 
 def _held_row(audit: str, table: SealedTable, number: int) -> tuple[Row, Claimant] | None:
-    """Return what a row says; None if its table is gone, or was changed since."""
+    """Return a row and its claimant; None if its table is gone, or was changed since."""
     rows = _instances(audit, table)
     if rows is None:
         return None
@@ -216,7 +217,7 @@ def _held_row(audit: str, table: SealedTable, number: int) -> tuple[Row, Claiman
     return {name: row[name] for name in _OF_THE_SOURCE}, claimant
 
 
-@lru_cache(maxsize=2)  # held sources that are claimed again mostly stand in one file
+@lru_cache(maxsize=2)  # skipped sources whose UIDs are claimed again are mostly in the same file
 def _instances(audit: str, table: SealedTable) -> pa.Table | None:
     columns = [*_OF_THE_SOURCE, "output_path", "output_sha256"]
     batches = list(rows_of(audit, table, columns))

@@ -1,4 +1,4 @@
-"""History: what became of all sources, by the rows of finished runs and of this one."""
+"""History: which sources are gone or changed, and which clean files are left over."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -28,17 +28,17 @@ GONE, MOVED = "gone", "moved"
 _DUPLICATES = [number for number, it in enumerate(REASONS) if it.startswith("duplicate")]
 _UNLISTED = REASONS.index("folder_unreadable")
 _WRITTEN = OUTCOMES.index("written")
-_MOST = 1 << 21  # files that may be left over, of which is held at a time where they are
+_MOST = 1 << 21  # leftover files whose positions are in memory at a time
 
 
 class Leftover(NamedTuple):
-    """A clean file that no source stands for.
+    """A clean file whose source is gone, has another outcome by now, or is written under another path.
 
     Attributes:
-        source_id: of the source that it was made of.
+        source_id: of the source that it was made from.
         path: below OUTPUT.
         sha256: of the file as it was written.
-        why: `gone`, what became of the source since (`rejected`, `quarantined`, `failed`), or `moved` if it
+        why: `gone`, the newer outcome of the source (`rejected`, `quarantined`, `failed`), or `moved` if it
             is written under another path by now.
     """
 
@@ -49,20 +49,20 @@ class Leftover(NamedTuple):
 
 
 def input_digests(patterns: Iterable[str], identity: Identity) -> list[str]:
-    """Return a keyed digest for each distinct pattern, sorted: what a run's record says of its inputs."""
+    """Return a keyed digest for each distinct pattern, sorted, as a run's record lists its inputs."""
     named = {it if is_elsewhere(it) else os.path.abspath(it) for it in patterns}
     return sorted(identity.digest("input", os.fsencode(it)).hex()[:32] for it in named)
 
 
 @dataclass
 class History:
-    """All rows of finished runs and of this one, some sources at a time.
+    """All rows of finished runs and of this one, read in slices of some sources at a time.
 
     Args:
-        target: AUDIT, and this run, whose record does not stand yet.
+        target: AUDIT, and this run, which has no record yet.
         own: the tables of this run's rows.
-        inputs: its patterns.
-        skipped: the positions of the sources that it skipped.
+        inputs: the patterns of this run.
+        skipped: the positions of the sources that this run skipped.
     """
 
     target: Target
@@ -72,25 +72,25 @@ class History:
 
     @property
     def since(self) -> dict[str, Any]:
-        """How many sources are gone and changed since the runs before, and whether it is known which."""
+        """How many sources are gone and how many changed; `judged`: every folder could be listed."""
         gone, changed, _ = self._counts
         return {"gone": gone, "changed": changed, "judged": not self._is_unlisted}
 
     def leftovers(self) -> Iterator[Leftover]:
-        """Yield every clean file that no source stands for."""
+        """Yield every leftover clean file."""
         parts = -(-self._counts[2] // _MOST)
         for part in range(parts):
             yield from self._left_in(part, parts)
 
     @cached_property
     def _counts(self) -> tuple[int, int, int]:
-        """How many sources are gone and changed, and how many rows may be of files that are left."""
+        """How many sources are gone, how many changed, and how many rows may belong to leftover files."""
         found = [(int(it.is_gone.sum()), it.changed, int(it.may_be_left.sum())) for it in self._slices()]
         gone, changed, left = (sum(it) for it in zip(*found, strict=True))
         return gone, changed, left
 
     def _left_in(self, part: int, parts: int) -> Iterator[Leftover]:
-        """Yield those whose paths, as numbers, leave this rest when they are divided."""
+        """Yield the leftovers whose path, as a number, modulo `parts` is `part`."""
         found = [np.empty(0, _LEFT)]
         for it in self._slices():
             here = it.may_be_left & (it.entries["path"] % np.uint64(parts) == part)
@@ -106,7 +106,7 @@ class History:
         yield from self._named(every[left], why[left])
 
     def _are_last(self, left: Any) -> Any:
-        """Return which of some rows are the last that any source has of their path: a mask of bool."""
+        """Return a mask of bool: which of these rows are the last ones, of all sources, with their path."""
         paths = np.unique(left["path"])
         last = np.zeros(len(paths), np.int64)
         for it in self._slices():
@@ -116,14 +116,14 @@ class History:
         return _order_of(left) == last[np.searchsorted(paths, left["path"])]
 
     def _named(self, left: Any, why: Any) -> Iterator[Leftover]:
-        """Yield what some rows say in full: only their files are read."""
+        """Yield the leftovers of some rows; only the tables that have these rows are read."""
         columns = ["source_id", "output_path", "output_sha256"]
         for number in np.unique(left["table"]):
             here = left["table"] == number
             sealed = self._index.tables[number].sealed
             batches = list(rows_of(self.target.audit, sealed, columns))
             if not batches:
-                continue  # gone, or changed since: nothing is removed that no sealed row names
+                continue  # the table is gone or was changed: only files that a sealed row names are removed
             rows = pa.Table.from_batches(batches).take(pa.array(left["row"][here])).to_pylist()
             for row, code in zip(rows, why[here], strict=True):
                 yield Leftover(row["source_id"], row["output_path"], row["output_sha256"], str(code))
@@ -136,7 +136,7 @@ class History:
         is_newest = np.ones(len(entries), bool)
         is_newest[:-1] = entries["source"][1:] != entries["source"][:-1]
         at = np.flatnonzero(is_newest)
-        newest = at[np.cumsum(is_newest) - is_newest]  # of each entry's source
+        newest = at[np.cumsum(is_newest) - is_newest]  # for each entry, the newest entry of its source
         is_gone = is_newest & self._is_old[entries["table"]] & (entries["code"] >> 4 != PRUNED)
         is_gone &= ~self.skipped.mask(positions)
         before = np.flatnonzero(~is_newest)
@@ -158,37 +158,40 @@ class History:
 
     @cached_property
     def _is_of_before(self) -> Any:
-        """Which tables are of runs before this one: a mask of bool."""
+        """A mask of bool: which tables were written by earlier runs."""
         return np.array([it.run_id != self.target.run_id for it in self._index.tables], bool)
 
     @cached_property
     def _is_old(self) -> Any:
-        """Of which tables a source can be gone: this run looked at all that theirs looked at."""
+        """A mask of bool: which tables are of earlier runs all of whose inputs this run has, too.
+
+        Only their sources can be said to be gone.
+        """
         judged = set[str]() if self._is_unlisted else self._judged_runs()
         return self._is_of_before & np.array([it.run_id in judged for it in self._index.tables], bool)
 
     @cached_property
     def _is_unlisted(self) -> bool:
-        """Whether there is a folder that this run could not list."""
+        """Whether this run failed to list a folder."""
         own = Index(tuple(it for it in self._index.segments if it.tables[0].run_id == self.target.run_id))
         return any(bool((entries["code"] & 15 == _UNLISTED).any()) for _, entries in own.slices())
 
     def _judged_runs(self) -> set[str]:
-        """Return the runs of which this one looked at all that they looked at."""
+        """Return the runs all of whose inputs this run has, too."""
         mine = set(input_digests(self.inputs, self._identity))
         records = sealed_records(self.target.audit, self._identity)
         return {it["run_id"] for it in records if it.get("inputs") and mine.issuperset(it["inputs"])}
 
 
 class _Slice(NamedTuple):
-    """What some sources came to.
+    """The entries of some sources.
 
     Attributes:
-        entries: all of them, by source and the oldest first.
-        newest: of each entry, where the newest of its source is.
-        is_gone: which are the newest of sources that are gone.
+        entries: sorted by source, then the oldest first.
+        newest: for each entry, the index of the newest entry of its source.
+        is_gone: mask of the newest entries of sources that are gone.
         changed: how many sources changed.
-        may_be_left: of which the clean file is left, unless another source has it.
+        may_be_left: mask of entries whose clean file is left over, unless another source has the same path.
     """
 
     entries: Any
@@ -198,18 +201,18 @@ class _Slice(NamedTuple):
     may_be_left: Any
 
 
-# A clean file that may be left: the row of it, and what the newest row of its source says.
+# A clean file that may be left over: its row, and the code of the newest row of its source.
 _LEFT = np.dtype([("path", "u8"), ("table", "u4"), ("row", "u4"), ("code", "u1"), ("gone", "?")])
 
 
 def _order_of(rows: Any) -> Any:
-    """Return numbers that grow from row to row, the oldest table first."""
+    """Return numbers that increase from row to row, the oldest table first."""
     return (rows["table"].astype(np.int64) << 32 | rows["row"]) + 1
 
 
 def _whys(left: Any) -> Any:
-    """Return why files are left; empty for what lost to a duplicate, which went when that was settled."""
-    named = np.array([*OUTCOMES, MOVED])  # in the order of outcomes, PRUNED last
+    """Return why each file is left over; empty for a duplicate, whose file is already removed."""
+    named = np.array([*OUTCOMES, MOVED])  # by number of the outcome; PRUNED is the last
     named[_WRITTEN] = MOVED
     by_code = np.where(np.isin(left["code"] & 15, _DUPLICATES), "", named[left["code"] >> 4])
     return np.where(left["gone"], GONE, by_code)

@@ -1,9 +1,9 @@
-"""Index: every sealed row of AUDIT as numbers, sorted by source: AUDIT/ledger. What is missing is made anew.
+"""Index: every sealed row of AUDIT as numbers, sorted by source, in AUDIT/ledger. It can be rebuilt any time.
 
-It is made of segments, each of the rows of consecutive sealed tables. A segment's name is a keyed digest of
-the names and SHA-256 of its tables, its head and each block of its rows are sealed with the key: one that is
-forged, or of tables that no sealed record names so, is never believed. Small segments are merged into larger
-ones, so that a run adds what it has done and reads little of what was there.
+It has segments, each with the rows of consecutive sealed tables. A segment's name is a keyed digest of the
+names and SHA-256 of its tables; its head and each block of its rows are sealed with the key. So a forged
+segment, or one of tables that no sealed record names, is never trusted. Small segments are merged into larger
+ones, so that a run adds its own rows and reads few of the older ones.
 """
 
 import json
@@ -41,10 +41,10 @@ from beamstop_transforms.stores.base import KeptError
 LEDGER = "ledger"  # the folder of AUDIT
 _FORMAT = "1"
 _AT_ONCE = 1 << 19  # rows that are sorted in memory
-_TEXTS = 1 << 13  # rows whose texts are objects at the same time
-_SLICE = 1 << 18  # rows of all segments that are looked at together
-_SMALL = 1 << 16  # rows; smaller segments are merged as if they had so many
-_LARGER = 4  # a segment stays as it is if it is so many times as large as all after it together
+_TEXTS = 1 << 13  # rows whose texts are Python objects at the same time
+_SLICE = 1 << 18  # rows of all segments that are in memory together
+_SMALL = 1 << 16  # rows; for merging, a smaller segment counts as this large
+_LARGER = 4  # a segment is not merged if it is this many times as large as all later ones together
 _END = 1 << 64
 
 _NEEDED = (
@@ -61,29 +61,29 @@ _NEEDED = (
     "beamstop_version",
 )
 
-# A row in 45 bytes.
+# An entry: one row in 45 bytes, each text replaced by a number.
 ENTRY = np.dtype(
     [
-        ("source", "<u8"),  # stands for the source_id
-        ("state", "<u8"),  # stands for source_size and source_version
-        ("uid", "<u8"),  # stands for the SOP Instance UID of the clean file; 0 unless written
-        ("path", "<u8"),  # stands for the output path; 0 unless written or pruned
-        ("patient", "<u4"),  # stands, keyed, for the clean PatientID; 0 unless written
-        ("table", "<u4"),  # which one of the segment's has the row
-        ("row", "<u4"),  # where in it
+        ("source", "<u8"),  # source_id
+        ("state", "<u8"),  # source_size and source_version
+        ("uid", "<u8"),  # SOP Instance UID of the clean file; 0 unless written
+        ("path", "<u8"),  # output path; 0 unless written or pruned
+        ("patient", "<u4"),  # keyed digest of the clean PatientID; 0 unless written
+        ("table", "<u4"),  # index of the row's table in the segment
+        ("row", "<u4"),  # index of the row in its table
         ("code", "u1"),  # see `code_of`
     ]
 )
 _FIELDS = Struct("<QQQQIIIB")
-_UID = np.dtype([("uid", "<u8"), ("source", "<u8")])  # every UID and source that has it, or had
-# Every path and content that a run wrote, and from which source: the oldest row and the newest.
+_UID = np.dtype([("uid", "<u8"), ("source", "<u8")])  # each UID with each source that has or had it
+# Each path and content that a run wrote, with its source: the oldest row and the newest.
 _CONTENT = np.dtype([("path", "<u8"), ("content", "<u8"), ("source", "<u8"), ("table", "<u4")])
 _OF_CONTENT = Struct("<QQQI")
 _KINDS = {"sources": ENTRY, "uids": _UID, "contents": _CONTENT}
 
 OUTCOMES = tuple(str(it) for it in Outcome)
-PRUNED = len(OUTCOMES)  # in place of an outcome: the clean file was pruned
-# What of a reason decides anything later; others are 0.
+PRUNED = len(OUTCOMES)  # instead of an outcome: the clean file was pruned
+# The reasons that later runs need to know; all others are 0.
 REASONS = (
     "",
     "duplicate",
@@ -93,16 +93,16 @@ REASONS = (
     "refused",
     "folder_unreadable",
 )
-_DUPLICATE = REASONS.index("duplicate")  # stands for any other reason that begins so
+_DUPLICATE = REASONS.index("duplicate")  # also for any other reason that begins with it
 
 
 def code_of(outcome: int, reason: int) -> int:
-    """Return the code of a row: its outcome, or PRUNED, and its reason in one number."""
+    """Return outcome (or PRUNED) and reason of a row as one number."""
     return outcome << 4 | reason
 
 
 class Entry(NamedTuple):
-    """The newest row of a source; numbers as in ENTRY, but that `table` counts through all segments."""
+    """The newest row of a source; fields as in ENTRY, except that `table` counts through all segments."""
 
     source: int
     state: int
@@ -125,7 +125,7 @@ class Entry(NamedTuple):
 
 
 class IndexedTable(NamedTuple):
-    """A sealed table, and what all of its rows say.
+    """A sealed table, and the recipe and version that all of its rows have in common.
 
     Attributes:
         name: below AUDIT.
@@ -133,7 +133,7 @@ class IndexedTable(NamedTuple):
         sha256: of the file, in hex.
         subjects: see `SealedTable`.
         recipe_digest: None if not all rows have the same.
-        beamstop_version: likewise.
+        beamstop_version: None if not all rows have the same.
     """
 
     name: str
@@ -145,12 +145,12 @@ class IndexedTable(NamedTuple):
 
     @property
     def sealed(self) -> SealedTable:
-        """The table as records name it."""
+        """The table as the records name it."""
         return SealedTable(self.name, self.run_id, self.sha256, self.subjects)
 
 
 def state_of(size: int, version: int) -> int:
-    """Return what stands for size and version of a source: without the key nobody can aim at one."""
+    """Return one number for size and version of a source; nobody can provoke a given one without the key."""
     return (version + size * _ODD) % _END
 
 
@@ -161,12 +161,12 @@ class Segment:
     """The rows of some consecutive tables.
 
     Args:
-        shelf: where it lies.
+        shelf: where its files are.
         identity: of the runs' key.
         name: of the segment.
-        tables: whose rows these are.
-        rows: how many it has of each kind, by the name of that.
-        files: name → digest of its files, without its head.
+        tables: the tables whose rows it has.
+        rows: kind of rows → how many there are.
+        files: name → digest of each file, except the head.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class Segment:
 
     @property
     def files(self) -> set[str]:
-        """The names of its files."""
+        """The names of its files, with the head."""
         return {f"{self.name}.json", *self._files}
 
     def is_whole(self) -> bool:
@@ -205,7 +205,7 @@ class Segment:
         return all(said == digest for said, digest in zip(self._files.values(), digests, strict=True))
 
     def forget(self) -> None:
-        """Remove its head: the next run makes it anew."""
+        """Remove its head, so that the next run rebuilds it."""
         with suppress(KeptError):
             self._shelf.remove(f"{self.name}.json")
 
@@ -230,7 +230,7 @@ class Index:
 
     @cached_property
     def _before(self) -> list[tuple[int, int]]:
-        """Of each segment, how many entries and tables come before it."""
+        """For each segment, how many entries and tables come before it."""
         rows = accumulate(map(len, self.segments), initial=0)
         tables = accumulate((len(it.tables) for it in self.segments), initial=0)
         return list(zip(rows, tables, strict=True))
@@ -271,12 +271,12 @@ class Index:
         return found
 
     def source_of(self, path: int, content: int, without: Collection[str] = ()) -> tuple[int, int] | None:
-        """Return the source from which a run wrote a content at a path last, and the number of the table.
+        """Return the last source from which a run wrote this content at this path, and its table's index.
 
         Args:
             path: the number of the path.
-            content: that of the SHA-256.
-            without: runs that do not count.
+            content: the number of the SHA-256.
+            without: run_ids that do not count.
 
         Raises:
             SealBrokenError: a segment is not what the key sealed.
@@ -292,7 +292,7 @@ class Index:
         return None
 
     def slices(self) -> Iterator[tuple[Any, Any]]:
-        """Yield all entries, some sources at a time: positions and entries, by source, the oldest first.
+        """Yield positions and entries in slices of some sources, sorted by source, then the oldest first.
 
         Raises:
             SealBrokenError: a segment is not what the key sealed.
@@ -314,7 +314,7 @@ class Index:
 
 
 def _forgotten(segment: Segment) -> SealBrokenError:
-    """Forget a segment that turns out not to be what was sealed; return what is to be raised."""
+    """Remove the head of a segment whose seal is broken; return the error to raise."""
     segment.forget()
     return SealBrokenError(_MADE_ANEW)
 
@@ -323,10 +323,10 @@ _MADE_ANEW = "AUDIT/ledger was changed by somebody else: run again, and it is ma
 
 
 def open_index(target: Target) -> Index:
-    """Return the index as it was when the run began, or of all tables that count now.
+    """Return the index as it was when the run began (`target.ledger`), or else the current one.
 
     Raises:
-        SealBrokenError: a segment of then is gone, or not what the key sealed.
+        SealBrokenError: a segment that the run began with is gone, or not what the key sealed.
     """
     identity, shelf = target.identity(), Shelf(target.audit, LEDGER)
     if target.ledger is None:
@@ -338,27 +338,27 @@ def open_index(target: Target) -> Index:
 
 
 def index_of(audit: str, identity: Identity) -> Index:
-    """Return the index of all tables that count now; what is missing of it is made."""
+    """Return the index of all sealed tables; missing segments are built."""
     return Index(tuple(_made(audit, identity, sealed_tables(audit, identity))))
 
 
 def with_tables(index: Index, audit: str, identity: Identity, tables: Sequence[SealedTable]) -> Index:
-    """Return an index of more tables, newer than all in it; they are segments of AUDIT/ledger from now on."""
+    """Return an index with more tables, newer than all in it; their segments are added to AUDIT/ledger."""
     return Index((*index.segments, *_made(audit, identity, tables)))
 
 
 def bring_up_to_date(audit: str, identity: Identity) -> tuple[str, ...]:
-    """Make AUDIT/ledger the index of all tables that count now; return the names of its segments.
+    """Bring AUDIT/ledger up to date with all sealed tables; return the names of its segments.
 
-    Small segments are merged, others are removed: no other run may be at work. A local one is checked as a
-    whole; of one in a bucket each block is when it is read.
+    Small segments are merged and stale ones removed, so no other run may be going on. A local segment is
+    checked as a whole; in a bucket, each block is checked when it is read.
 
     Raises:
-        SealBrokenError: what somebody else changed cannot be removed.
+        SealBrokenError: somebody else changed a file that cannot be removed.
     """
     try:
         return _up_to_date(audit, identity)
-    except SealBrokenError:  # its head is gone by now
+    except SealBrokenError:  # the head of the broken segment is removed by now: it is rebuilt
         return _up_to_date(audit, identity)
 
 
@@ -375,7 +375,7 @@ def _up_to_date(audit: str, identity: Identity) -> tuple[str, ...]:
 
 
 def _first_to_merge(sizes: Sequence[int]) -> int:
-    """Return from which segment on all become one: the first that is not much larger than all after it.
+    """Return the index of the first segment that is not much larger than all after it: these are merged.
 
     >>> _first_to_merge([12_000_000, 2_000_000, 400_000, 50_000])
     3
@@ -391,7 +391,7 @@ def _first_to_merge(sizes: Sequence[int]) -> int:
 
 
 def broken_files(audit: str, identity: Identity | None) -> Iterator[str]:
-    """Yield the names in AUDIT/ledger of what is none of ours, or not what the key sealed."""
+    """Yield the names of files in AUDIT/ledger that are not beamstop's, or not what the key sealed."""
     shelf = Shelf(audit, LEDGER)
     names, fitting = shelf.names(), set[str]()
     for name in filter(_HEAD.fullmatch, names if identity is not None else ()):
@@ -408,7 +408,7 @@ _FILE = re.compile(r"[0-9a-f]{32}(?:\.json|-(?:sources|uids|contents)-(?:\d{5}|f
 
 
 def _made(audit: str, identity: Identity, tables: Sequence[SealedTable]) -> list[Segment]:
-    """Return the segments of some tables; those that are not there are made."""
+    """Return the segments of some tables; missing ones are built."""
     shelf = Shelf(audit, LEDGER)
     names = shelf.names()
     heads = (it.removesuffix(".json") for it in names if _HEAD.fullmatch(it))
@@ -434,7 +434,7 @@ def _continues(segment: Segment, tables: Sequence[SealedTable], at: int) -> bool
 
 
 def _opened(shelf: Shelf, identity: Identity, name: str) -> Segment | None:
-    """Return a segment by its head; None if there is none that the key sealed."""
+    """Return the segment with this head; None if there is none that the key sealed."""
     data = shelf.read(f"{name}.json")
     try:
         head = json.loads(data or b"")
@@ -460,7 +460,7 @@ def _key_of(identity: Identity, name: str, kind: str) -> bytes:
 
 
 class _Read(NamedTuple):
-    """What was read of a table: itself, its rows as ENTRY, and contents of files as _CONTENT."""
+    """A table, its rows as ENTRY, and its files' contents as _CONTENT."""
 
     table: IndexedTable
     entries: Any
@@ -468,7 +468,7 @@ class _Read(NamedTuple):
 
 
 def _built(audit: str, shelf: Shelf, identity: Identity, tables: Sequence[SealedTable]) -> Iterator[Segment]:
-    """Yield segments of tables, as many tables in one as can be sorted in memory."""
+    """Yield segments of some tables; each has as many tables as can be sorted in memory."""
     waiting: list[_Read] = []
     rows = 0
 
@@ -512,7 +512,7 @@ def _merged(shelf: Shelf, identity: Identity, segments: Sequence[Segment]) -> Se
 
 
 def _together(segments: Sequence[Segment], kind: str) -> Iterator[Any]:
-    """Yield the rows of one kind of all segments, some numbers at a time, the oldest first."""
+    """Yield the rows of one kind of all segments, one range of numbers at a time, the oldest first."""
     many = [it.rows(kind) for it in segments]
     for low, high in _ranges(sum(map(len, many))):
         parts, before = [], 0
@@ -531,7 +531,7 @@ def _put(
     tables: Sequence[IndexedTable],
     rows: Mapping[str, Iterable[Any]],
 ) -> Segment:
-    """Write a segment, its head last."""
+    """Write a segment, the head last."""
     name = _name_of(identity, tables)
     counts, files = dict[str, int](), dict[str, str]()
     for kind, parts in rows.items():
@@ -545,7 +545,7 @@ def _put(
 
 
 def _ranges(count: int) -> Iterator[tuple[int, int]]:
-    """Yield ranges of numbers in which some of so many rows lie: keyed digests are spread evenly."""
+    """Yield ranges of numbers, each with about _SLICE of the rows: keyed digests are spread evenly."""
     many = max(1, -(-count // _SLICE))
     for at in range(many):
         yield _END * at // many, _END * (at + 1) // many
@@ -557,29 +557,29 @@ def _distinct(uids: Any) -> Any:
 
 
 def _oldest_and_newest(contents: Any) -> Any:
-    ordered = contents[np.lexsort((contents["content"], contents["path"]))]  # stable: the oldest comes first
+    ordered = contents[np.lexsort((contents["content"], contents["path"]))]  # stable: the oldest stays first
     are_first = _are_first(ordered, "path", "content")
     are_last = np.append(are_first[1:], True)[: len(ordered)]
     return ordered[are_first | are_last]
 
 
 def _are_first(ordered: Any, *names: str) -> Any:
-    """Return which rows differ from the one before them: a mask of bool."""
+    """Return a mask of bool: which rows differ from the one before them."""
     differ = np.ones(len(ordered), bool)
     differ[1:] = np.logical_or.reduce([ordered[it][1:] != ordered[it][:-1] for it in names])
     return differ
 
 
 def _compacted(entries: Any) -> Any:
-    """Return of entries, by source and the oldest first, those that can still matter.
+    """Return the entries that can still matter: the newest of each source and of each of its paths.
 
-    That is the newest of each source, and of each of its paths the newest.
+    The entries are sorted by source, then the oldest first.
     """
     is_newest = np.ones(len(entries), bool)
     is_newest[:-1] = entries["source"][1:] != entries["source"][:-1]
     if is_newest.all():
         return entries
-    order = np.lexsort((entries["path"], entries["source"]))  # stable: the oldest of a path comes first
+    order = np.lexsort((entries["path"], entries["source"]))  # stable: the oldest of a path stays first
     source, path = entries["source"][order], entries["path"][order]
     is_last = np.ones(len(entries), bool)
     is_last[:-1] = (source[1:] != source[:-1]) | (path[1:] != path[:-1])
@@ -589,7 +589,7 @@ def _compacted(entries: Any) -> Any:
 
 
 def _read(audit: str, table: SealedTable, identity: Identity) -> _Read:
-    """Return a table and its rows; none of one that is gone, or not what the record says."""
+    """Return a table and its rows; no rows if it is gone, or not what the record says."""
     parts, contents, begin = [np.empty(0, ENTRY)], [np.empty(0, _CONTENT)], 0
     makers = Counter[tuple[str | None, str | None]]()
     columns = _PRUNED_NEEDED if table.is_pruned else list(_NEEDED)
@@ -620,7 +620,7 @@ def _contents_of(entries: Any, batch: Any) -> Any:
 
 
 def _small(batch: Any) -> Iterator[Any]:
-    """Yield a batch in parts: for each text of them there is an object while it is read."""
+    """Yield a batch in parts of _TEXTS rows: while a part is read, each of its texts is a Python object."""
     yield from (batch.slice(at, _TEXTS) for at in range(0, batch.num_rows, _TEXTS))
 
 
@@ -646,6 +646,6 @@ def _add_verdicts(entries: Any, batch: Any, identity: Identity) -> None:
     reasons = pc.index_in(batch["reason"], value_set=pa.array(REASONS))
     is_duplicate = pc.fill_null(pc.starts_with(batch["reason"], "duplicate"), False)
     reasons = pc.if_else(pc.is_valid(reasons), reasons, pc.if_else(is_duplicate, _DUPLICATE, 0))
-    # Whatever is no outcome counts as failed: it decides nothing.
+    # Anything but an outcome counts as failed, so that it decides nothing.
     codes = pc.fill_null(outcomes, OUTCOMES.index(Outcome.FAILED)).to_numpy(zero_copy_only=False)
     entries["code"] = codes << 4 | reasons.to_numpy(zero_copy_only=False)

@@ -1,4 +1,4 @@
-"""Left open: the UIDs that runs which died may have written, listed once and looked up on disk."""
+"""Left open: the UIDs that dead runs may have written, listed once and looked up on disk."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -13,23 +13,23 @@ from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.stores import PARTIAL, Store, open_store
 from beamstop_transforms.stores.ahead import ahead
 
-_ROW = np.dtype([("uid", "<u8"), ("run", "<u2")])  # the number of the UID, and which of the runs
+_ROW = np.dtype([("uid", "<u8"), ("run", "<u2")])  # number of the UID, index of the run
 _FOLDER, _NAME = "left-open", "uids"
 _MOST = 1 << 16  # runs
 
 
 def put_left_open(target: Target) -> tuple[int, tuple[str, ...]]:
-    """List the claims of runs that died, part by part, into AUDIT/.partial; return how many, and the runs.
+    """List the claims of dead runs, part by part, in AUDIT/.partial; return their number and the runs.
 
     Args:
-        target: of the run that asks.
+        target: of this run.
     """
     store = open_store(target.workspace)
     runs = _dead_runs(store, target.run_id)[:_MOST]
     parts = sorted({part for run_id in runs for part in store.folders(_claims_of(run_id))})
 
     def listed(part: str) -> Any:
-        """Return the claims of all runs in a part, which begins their UIDs' digests."""
+        """Return the claims of all runs in one part: those whose UIDs' digests begin with its name."""
         rows = [
             (int(name.rpartition("/")[2][:16], 16), number)
             for number, run_id in enumerate(runs)
@@ -43,10 +43,10 @@ def put_left_open(target: Target) -> tuple[int, tuple[str, ...]]:
 
 
 class LeftOpen:
-    """The UIDs that runs which died may have written.
+    """The UIDs that dead runs may have written.
 
     Args:
-        target: of the run that asks; what `put_left_open` returned for it is in it, or it is called now.
+        target: of this run, with the result of `put_left_open`; without it, that is called now.
     """
 
     def __init__(self, target: Target) -> None:
@@ -54,10 +54,10 @@ class LeftOpen:
         self._count, self.runs = target.left_open or put_left_open(target)
 
     def by(self, uid: int) -> Iterator[str]:
-        """Yield the runs that may have written a UID, by its number.
+        """Yield the runs that may have written the UID with this number.
 
         Raises:
-            SealBrokenError: what was listed is gone, or was changed.
+            SealBrokenError: the list is gone, or was changed.
         """
         for _, row in self._rows.find(uid) if self._count else ():
             yield self.runs[int.from_bytes(row[8:], "little")]

@@ -1,7 +1,7 @@
-"""Parts: what a run has sealed of its rows as they came, so that a run that breaks keeps them.
+"""Parts: rows that a run seals while it is going on, so that they are not lost if it breaks.
 
-A part is some rows with all that belongs to them, in a partial file of each table, and a record that names
-these by their SHA-256 and has a keyed digest of all it says: AUDIT/.partial/<run_id>/parts/<part>.json.
+A part is a partial file of each table with some rows and all that belongs to them, and a record with the
+SHA-256 of each file and a keyed digest of the whole: AUDIT/.partial/<run_id>/parts/<part>.json.
 """
 
 import json
@@ -21,10 +21,10 @@ PARTS = "parts"
 
 @dataclass(frozen=True)
 class Part:
-    """What the record of a part says.
+    """The record of a part.
 
     Attributes:
-        head: of the record of its run: see `head_of`.
+        head: the head of its run's record: see `head_of`.
         places: keyed digests of the places that the run writes to, by name.
         tables: name of a table → its partial file in this part.
     """
@@ -35,7 +35,7 @@ class Part:
 
 
 def put_part(audit: str, name: str, part: Part, identity: Identity) -> None:
-    """Seal a part whose partial files stand."""
+    """Seal a part whose partial files are written."""
     said = json.loads(json.dumps({"part": name, **asdict(part)}))
     said["mac"] = part_mac(said, identity)
     store = open_store(audit)
@@ -43,7 +43,7 @@ def put_part(audit: str, name: str, part: Part, identity: Identity) -> None:
 
 
 def broken_runs(audit: str) -> list[str]:
-    """Return the runs, oldest first, that have left parts; whether one is still alive nobody knows on gs://."""
+    """Return the runs that left parts, oldest first. On gs:// one of them may still be going on."""
     store = open_store(audit)
     return [
         it for it in store.folders(PARTIAL) if is_run_id(it) and PARTS in store.folders(f"{PARTIAL}/{it}")
@@ -51,7 +51,7 @@ def broken_runs(audit: str) -> list[str]:
 
 
 def read_parts(audit: str, run_id: str, identity: Identity) -> Iterator[Part]:
-    """Yield the parts of a run that a key sealed."""
+    """Yield the parts of a run that this key sealed."""
     store = open_store(audit)
     names = sorted(store.names(_folder(run_id)))
     for name, found in zip(names, ahead(store.read, names), strict=True):
@@ -61,7 +61,7 @@ def read_parts(audit: str, run_id: str, identity: Identity) -> Iterator[Part]:
 
 
 def _parsed(data: bytes, name: str, run_id: str, identity: Identity) -> Part | None:
-    """Return what a record of a part says; None if it says it of another, or the key did not seal it."""
+    """Return the record of a part; None if it is of another part, or the key did not seal it."""
     try:
         said = json.loads(data)
         if said["mac"] != part_mac(said, identity):

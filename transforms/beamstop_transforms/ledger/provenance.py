@@ -1,4 +1,4 @@
-"""Provenance: one line beside a clean object that says who made it, sealed with the run's key."""
+"""Provenance: a sealed line in an object's metadata that says which run and source made it."""
 
 import hmac
 from typing import NamedTuple
@@ -9,14 +9,14 @@ from beamstop_transforms.stores import Found
 
 
 class Maker(NamedTuple):
-    """Who made a clean object: run, source and the source's content; keyed digests, as the audit has them."""
+    """The maker of a clean object: run_id, source_id and source_digest, as in the audit."""
 
     run_id: str
     source_id: str
     source_digest: str
 
     def claimant(self, path: str, sha256: str) -> Claimant:
-        """Return what the source claims by this object."""
+        """Return the source as a claimant of this object's UID."""
         return Claimant(self.source_digest, path, sha256)
 
 

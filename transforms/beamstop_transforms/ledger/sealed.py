@@ -1,4 +1,4 @@
-"""What counts of AUDIT: the tables that the records sealed with the run's key name by their SHA-256."""
+"""The tables of AUDIT that count: those named, with their SHA-256, by records that the run's key sealed."""
 
 import hashlib
 import io
@@ -13,8 +13,8 @@ from beamstop_transforms.parquet_files import batches_of, open_parquet
 from beamstop_transforms.stores import open_store
 from beamstop_transforms.stores.ahead import ahead
 
-INSTANCES, PRUNED = "instances", "pruned"  # folders of AUDIT; `pruned` says which clean files a run removed
-RUNS, SIGNATURES, LISTS = "runs", "signatures", "lists"  # a list of files is apart where they are many
+INSTANCES, PRUNED = "instances", "pruned"  # folders of AUDIT; `pruned` lists the files a run removed
+RUNS, SIGNATURES, LISTS = "runs", "signatures", "lists"  # with many tables, a run's list is beside its record
 
 
 class SealedTable(NamedTuple):
@@ -24,7 +24,7 @@ class SealedTable(NamedTuple):
         name: below AUDIT.
         run_id: of the run that wrote it.
         sha256: of the file, in hex.
-        subjects: the digest of the table of subjects that the run had; None for none.
+        subjects: the digest of the run's table of subjects; None if it had none.
     """
 
     name: str
@@ -34,12 +34,12 @@ class SealedTable(NamedTuple):
 
     @property
     def is_pruned(self) -> bool:
-        """Whether it tells what was pruned."""
+        """Whether it lists files that were pruned."""
         return self.name.startswith(f"{PRUNED}/")
 
 
 def read_records(audit: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield run_id and record of every run that ended, oldest first; what cannot be read is empty.
+    """Yield run_id and record of every run that ended, oldest first; an unreadable record is empty.
 
     Args:
         audit: the AUDIT folder or prefix.
@@ -53,17 +53,17 @@ def read_records(audit: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def is_broken(record: bytes) -> bool:
-    """Say whether a record was given to a run that broke, about what it had sealed."""
+    """Return whether a record was made for a run that broke, of the parts that it had sealed."""
     return _parsed(record).get("broken") is True
 
 
 def is_sealed(run_id: str, record: dict[str, Any], identity: Identity) -> bool:
-    """Say whether a key sealed a record as that of a run."""
+    """Return whether this key sealed the record of this run."""
     return record.get("run_id") == run_id and record.get("mac") == record_mac(record, identity)
 
 
 def sealed_records(audit: str, identity: Identity) -> Iterator[dict[str, Any]]:
-    """Yield the records that a key sealed, oldest run first.
+    """Yield the records that this key sealed, oldest run first.
 
     Args:
         audit: the AUDIT folder or prefix.
@@ -75,10 +75,10 @@ def sealed_records(audit: str, identity: Identity) -> Iterator[dict[str, Any]]:
 
 
 def recovered_runs(audit: str, identity: Identity) -> tuple[str, ...]:
-    """Return the runs that broke after the last one that ended, and have a record all the same.
+    """Return the runs that broke after the last one that ended properly, and that have a record by now.
 
-    Nobody has done for their rows what is done at the end of a run: duplicates are not resolved, pictures
-    not made.
+    The work at the end of a run is not done for their rows: duplicates are not resolved, and there are no
+    pictures for review.
     """
     found: list[str] = []
     for record in sealed_records(audit, identity):
@@ -87,12 +87,12 @@ def recovered_runs(audit: str, identity: Identity) -> tuple[str, ...]:
 
 
 def list_name(run_id: str) -> str:
-    """Return the name of the list of a run's files, below AUDIT; there is none where they are few."""
+    """Return the name below AUDIT of the list of a run's tables; a run with few tables has no list."""
     return f"{LISTS}/{run_id}.json"
 
 
 def files_of(audit: str, record: Mapping[str, Any]) -> dict[str, str]:
-    """Return name → SHA-256 of the tables of AUDIT that a record names; none if its list was changed."""
+    """Return name → SHA-256 of the tables that a record names; empty if its list was changed."""
     named, apart = record.get("sha256"), record.get("list")
     if isinstance(apart, dict):
         name = list_name(str(record.get("run_id")))
@@ -105,9 +105,9 @@ def files_of(audit: str, record: Mapping[str, Any]) -> dict[str, str]:
 def sealed_tables(
     audit: str, identity: Identity, folders: Iterable[str] = (INSTANCES, PRUNED)
 ) -> list[SealedTable]:
-    """Return the tables that count, oldest run first, what a run pruned after its rows.
+    """Return the tables that count, oldest run first; a run's pruned files come after its rows.
 
-    A table that no sealed record names decides nothing: whoever can write to AUDIT may have put it there.
+    A table that no sealed record names decides nothing: anybody who can write to AUDIT may have put it there.
     """
     wanted = tuple(f"{folder}/" for folder in folders)
     found = []
@@ -119,12 +119,12 @@ def sealed_tables(
 
 
 def rows_of(audit: str, table: SealedTable, columns: list[str]) -> Iterator[Any]:
-    """Yield record batches of a table; none if it is gone, or not what the record says.
+    """Yield record batches of a table; none if the table is gone, or has another SHA-256 than in the record.
 
     Args:
         audit: the AUDIT folder or prefix.
-        table: which.
-        columns: that are read.
+        table: the table.
+        columns: names of the columns to read.
     """
     found = open_store(audit).read(table.name)
     if found is not None and hashlib.sha256(found[1]).hexdigest() == table.sha256:
@@ -145,7 +145,7 @@ def _parsed(data: bytes) -> dict[str, Any]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON; raise ValueError if a name stands twice: the seal is over the last."""
+    """Return an object of JSON; raise ValueError if a name is there twice: the seal covers only the last."""
     result = dict(pairs)
     if len(result) < len(pairs):
         raise ValueError("a name stands twice")

@@ -1,4 +1,4 @@
-"""Skipped: which sources a run left out, in one bit for each row of the ledger."""
+"""Skipped: which sources a run skipped, with one bit for each row of the ledger."""
 
 import zlib
 from collections.abc import Iterable
@@ -9,18 +9,18 @@ import numpy as np
 
 
 class Skipped(NamedTuple):
-    """Which sources a run left out.
+    """Which sources a run skipped.
 
     Attributes:
         sources: how many.
-        packed: a bit for each position of the index that the run began with, compressed; empty for none.
+        packed: a bit for each position of the index that the run began with, compressed; may be empty.
     """
 
     sources: int = 0
     packed: bytes = b""
 
     def bits(self) -> "Bits":
-        """Return what can be asked which they are."""
+        """Return the bits, decompressed."""
         return Bits(np.frombuffer(zlib.decompress(self.packed), np.uint8) if self.packed else _NONE)
 
 
@@ -28,22 +28,22 @@ _NONE = np.empty(0, np.uint8)
 
 
 class Bits:
-    """Positions of the index.
+    """A set of positions of the index.
 
     Args:
-        bits: packed, the lowest first.
+        bits: bytes, eight positions in each, the lowest bit first.
     """
 
     def __init__(self, bits: Any) -> None:
         self._bits = bits
 
     def has(self, position: int) -> bool:
-        """Return whether a position is among them."""
+        """Return whether a position is in the set."""
         at = position >> 3
         return at < len(self._bits) and bool(self._bits[at] >> (position & 7) & 1)
 
     def mask(self, positions: Any) -> Any:
-        """Return which of some positions are among them: a mask of bool."""
+        """Return a mask of bool: which of these positions are in the set."""
         if not len(self._bits):
             return np.zeros(len(positions), bool)
         at = positions >> 3
@@ -53,24 +53,24 @@ class Bits:
 
 
 def packed_positions(positions: Iterable[int]) -> bytes:
-    """Return positions as one element of what `CollectSkipped` takes."""
+    """Return positions as bytes, as `CollectSkipped` takes them."""
     return np.array(list(positions), "<u8").tobytes()
 
 
 def positions_in(packed: bytes) -> list[int]:
-    """Return what `packed_positions` packed, in order."""
+    """Return the positions that `packed_positions` packed, in order."""
     return [int(it) for it in np.frombuffer(packed, "<u8")]
 
 
 class CollectSkipped(beam.CombineFn):
-    """Make `Skipped` of what `packed_positions` returns: what crosses to others is bits, and compressed."""
+    """Combine outputs of `packed_positions` into one `Skipped`; workers exchange compressed bits."""
 
     def create_accumulator(self) -> tuple[int, Any]:
-        """Return nothing."""
+        """Return an empty set."""
         return 0, _NONE
 
     def add_input(self, accumulator: tuple[int, Any], element: bytes) -> tuple[int, Any]:
-        """Add some positions."""
+        """Add packed positions."""
         positions = np.frombuffer(element, "<u8").astype(np.int64)
         if not len(positions):
             return accumulator
@@ -79,7 +79,7 @@ class CollectSkipped(beam.CombineFn):
         return accumulator[0] + len(positions), bits
 
     def merge_accumulators(self, accumulators: Iterable[tuple[int, Any]]) -> tuple[int, Any]:
-        """Put several together."""
+        """Merge several sets."""
         count, bits = 0, _NONE
         for more, others in accumulators:
             theirs = _opened(others)
@@ -89,12 +89,12 @@ class CollectSkipped(beam.CombineFn):
         return count, bits
 
     def compact(self, accumulator: tuple[int, Any]) -> tuple[int, Any]:
-        """Compress one before it is sent elsewhere."""
+        """Compress the bits before they are sent to another worker."""
         bits = accumulator[1]
         return accumulator[0], bits if isinstance(bits, bytes) else zlib.compress(bits.tobytes(), 1)
 
     def extract_output(self, accumulator: tuple[int, Any]) -> Skipped:
-        """Return the result."""
+        """Return the bits, compressed, and their number."""
         count, packed = self.compact(accumulator)
         return Skipped(count, packed if count else b"")
 
@@ -104,7 +104,7 @@ def _opened(bits: Any) -> Any:
 
 
 def _fitting(bits: Any, length: int) -> Any:
-    """Return bits that can be written to, and are at least so many octets."""
+    """Return a writable copy of the bits, at least this many bytes long."""
     if len(bits) >= length and bits.flags.writeable:
         return bits
     grown = np.zeros(max(length, len(bits), 2 * len(bits) * (length > len(bits))), np.uint8)

@@ -1,8 +1,7 @@
-"""Rows of numbers, sorted by the first one and looked up on disk: blocks, sealed by a key, read one by one.
+"""Rows of numbers on disk, sorted by the first number, in sealed blocks that are read one by one.
 
-Nothing of them is mapped or held but the first number of each block, so that a process with a hundred
-million rows takes 12 MB for them, and no memory limit counts pages of a file. A block is believed only if its
-tag fits.
+Only the first number of each block is in memory: 12 MB for a hundred million rows. Files are not mapped,
+because a memory limit may count their pages. A block is trusted only if its tag is right.
 """
 
 import os
@@ -17,21 +16,21 @@ import numpy as np
 from beamstop_transforms.stores import StoreError, is_remote, open_store
 
 BLOCK = 64  # rows
-FILE_BLOCKS = 1 << 13  # of a file: some 24 MB, which is all that is held of it when it is written
+FILE_BLOCKS = 1 << 13  # blocks per file: some 24 MB, which are in memory while it is written
 _TAG = 16  # bytes
 _END = 1 << 64
 
 
 class SealBrokenError(StoreError):
-    """Rows on disk are gone, or not what the key sealed."""
+    """Rows on disk are missing, or not what the key sealed."""
 
 
 class Shelf:
-    """Where the files lie: below a folder of a target; those of a bucket are fetched once by each process.
+    """A folder of files below a target; each process fetches a file of a bucket once.
 
     Args:
         target: a folder or prefix.
-        folder: in it.
+        folder: the name of the folder in it.
     """
 
     def __init__(self, target: str, folder: str) -> None:
@@ -44,12 +43,12 @@ class Shelf:
         return found and found[1]
 
     def write(self, name: str, data: bytes) -> None:
-        """Put a file there, whatever stands under its name; not durably, for it can be made again."""
+        """Write a file, replacing any of that name; without fsync, for it can be rebuilt."""
         found = self._store.find(self._path(name))
         self._store.write(self._path(name), data, found and found.version, durable=False)
 
     def digest(self, name: str) -> str | None:
-        """Return the digest of a file, as `write_sorted` has it; None if it is not there."""
+        """Return the digest of a file, as `write_sorted` computes it; None if it is not there."""
         if is_remote(self._target):
             data = self.read(name)
             return None if data is None else sha256(data).hexdigest()
@@ -67,12 +66,12 @@ class Shelf:
         """Remove a file, if it is there.
 
         Raises:
-            KeptError: it has to stay.
+            KeptError: the store does not allow removing it.
         """
         self._store.remove(self._path(name))
 
     def open(self, name: str) -> int:
-        """Return the descriptor of a file that can be read at any place.
+        """Return the descriptor of a file with random access.
 
         Raises:
             SealBrokenError: it is not there.
@@ -85,7 +84,7 @@ class Shelf:
         data = self.read(name)
         if data is None:
             raise SealBrokenError(f"{self._folder}/{name} is gone")
-        with tempfile.TemporaryFile() as file:  # has no name that somebody else could write to
+        with tempfile.TemporaryFile() as file:  # it has no name, so that nobody else can write to it
             file.write(data)
             file.flush()
             return os.dup(file.fileno())
@@ -98,11 +97,11 @@ class SortedRows:
     """Rows that `write_sorted` has written.
 
     Args:
-        shelf: where they lie.
+        shelf: the folder of their files.
         name: how the names of their files begin.
-        dtype: of a row; its first field is the number by which they are sorted, little-endian and of 64 bits.
+        dtype: of a row; its first field, by which rows are sorted, is a little-endian number of 64 bits.
         count: how many rows there are.
-        key: 32 bytes, which sealed these rows and no others.
+        key: 32 bytes that seal these rows and no others.
     """
 
     def __init__(self, shelf: Shelf, name: str, dtype: Any, count: int, key: bytes) -> None:
@@ -139,7 +138,7 @@ class SortedRows:
             block += 1
 
     def between(self, low: int, high: int) -> tuple[int, Any]:
-        """Return the rows whose number is at least the one and below the other; before it, where they begin.
+        """Return the rows with low <= number < high, and before them the position of the first one.
 
         Raises:
             SealBrokenError: see `find`.
@@ -153,7 +152,7 @@ class SortedRows:
         return first * BLOCK + begin, rows[begin:end]
 
     def _read(self, first: int, last: int) -> bytes:
-        """Return the rows of some blocks, one after the other."""
+        """Return the rows of consecutive blocks."""
         parts = []
         while first < last:
             number, at = divmod(first, FILE_BLOCKS)
@@ -197,13 +196,13 @@ class SortedRows:
 def write_sorted(
     shelf: Shelf, name: str, dtype: Any, parts: Iterable[Any], key: bytes
 ) -> tuple[int, dict[str, str]]:
-    """Write rows that come in order, a file at a time; return how many there are, and digests of the files.
+    """Write rows that arrive sorted, one file at a time; return their number, and file name → digest.
 
     Args:
-        shelf: where to.
+        shelf: the folder to write to.
         name: how the names of the files begin.
         dtype: see `SortedRows`.
-        parts: arrays of rows.
+        parts: arrays of rows, sorted within and among each other.
         key: 32 bytes that seal these rows and no others.
     """
     waiting: list[Any] = []

@@ -1,7 +1,8 @@
-"""What another table of subjects changes: AUDIT/subjects has the keyed digests of each table that runs had.
+"""What a changed table of subjects means for earlier rows.
 
-By them is found, with the key and without any value, whose line came, went or changed since, and by which
-clean PatientID the ledger has what was made under it.
+AUDIT/subjects has keyed digests of each run's table. With the key, and without any value, they show whose
+line was added, removed or changed since, and under which clean PatientID the ledger lists that subject's
+files.
 """
 
 import hmac
@@ -15,17 +16,17 @@ from beamstop.subjects import Kind, Line, line_key, table_digest
 from beamstop_transforms.stores import open_store
 
 SUBJECTS = "subjects"  # the folder of AUDIT
-_UNTRACEABLE = (Kind.ACCESSION, Kind.LISTED)  # nothing in the ledger tells whom these lines are about
+_UNTRACEABLE = (Kind.ACCESSION, Kind.LISTED)  # nothing in the ledger shows whose lines these are
 _MAC_LENGTH = 32
-# One line in 41 bytes.
+# One line of the table in 41 bytes.
 _ENTRY = np.dtype(
     [
-        ("line", "u8"),  # stands for the original
-        ("check", "u8"),  # likewise: who has the one and not the other is another original
-        ("patient", "u8"),  # stands for the original of a line by PatientID alone
-        ("said", "u8"),  # what it says
-        ("clean", "u8"),  # its pseudonym; 0 for none
-        ("keyed", "u8"),  # the pseudonym that the key gives; 0 where nobody knows it
+        ("line", "u8"),  # digest of the original
+        ("check", "u8"),  # another digest of it, which tells two originals with the same first digest apart
+        ("patient", "u8"),  # digest of the PatientID alone, without issuer
+        ("said", "u8"),  # digest of the rest of the line
+        ("clean", "u8"),  # digest of its pseudonym; 0 if it has none
+        ("keyed", "u8"),  # digest of the pseudonym that the key gives; 0 if unknown
         ("kind", "u1"),
     ]
 )
@@ -33,13 +34,13 @@ _STORED = _ENTRY.newbyteorder("<")
 
 
 class Changes(NamedTuple):
-    """What tells a table from the one that a run had.
+    """The differences between a table and the one that a run had.
 
     Attributes:
-        patients: stand for the clean PatientIDs, sorted, of which a line is another; see `patient_numbers`.
-        reasons: of the rows that have no clean PatientID and may be decided otherwise now.
-        untraceable: lines that are others and cannot be found in the ledger: by accession number, say.
-        everything: any row may be about somebody whose line is another.
+        patients: `patient_numbers` of the clean PatientIDs whose line changed, sorted.
+        reasons: rows with these reasons have no clean PatientID and may have another outcome now.
+        untraceable: how many changed lines cannot be found in the ledger, such as those by accession number.
+        everything: any row may be about somebody whose line changed.
     """
 
     patients: Any
@@ -49,7 +50,7 @@ class Changes(NamedTuple):
 
 
 def put_lines(audit: str, lines: Iterable[Line], identity: Identity) -> str:
-    """Put the digests of a table into AUDIT, if they are not there; return the digest of the table, in hex.
+    """Write the digests of a table to AUDIT, unless they are there; return the digest of the table, in hex.
 
     Args:
         audit: the AUDIT folder or prefix.
@@ -68,7 +69,7 @@ def put_lines(audit: str, lines: Iterable[Line], identity: Identity) -> str:
 
 
 def lines_name(digest: str) -> str:
-    """Return the name below AUDIT of the digests of a table."""
+    """Return the name below AUDIT of the file with the digests of a table."""
     return f"{SUBJECTS}/{digest}"
 
 
@@ -89,14 +90,14 @@ def changes(
     absent: str,
     lines: Iterable[Line] | None = None,
 ) -> Changes | None:
-    """Return what a table changes about the rows of a run that had another; None for nothing.
+    """Return the differences between a table and the one that a run had; None if there are none.
 
     Args:
         audit: the AUDIT folder or prefix.
         identity: of the run's key; with lines, `recipe.identity(key)`.
         before: the digest of the run's table; None if it had none.
-        now: that of the table; None for none.
-        absent: what the recipe says of who is in no line, `reject` or `key`.
+        now: the digest of the new table; None if there is none.
+        absent: what the recipe does with somebody who has no line: `reject` or `key`.
         lines: of that table, if it is not in AUDIT yet.
     """
     if before == now:
@@ -108,11 +109,11 @@ def changes(
         return everything
     had, has = ((it["kind"] != Kind.LISTED).any() for it in (old, new))
     if has and not had and absent == "reject":
-        return everything  # whoever is in no line was let in
+        return everything  # somebody without a line may have been written before
     gone, came = ~_are_in(old, new), ~_are_in(new, old)
     is_new = came & ~np.isin(new["line"], old["line"])
     was_by_key = is_new & (absent == "key" or before is None)
-    # A line by issuer and PatientID goes before the one by PatientID alone, whose pseudonym it was until now.
+    # A line by issuer and PatientID now wins over the line by PatientID alone that was used so far.
     by_patient = np.isin(old["line"], new["patient"][came & (new["kind"] == Kind.ISSUED)])
     found = np.concatenate([old["clean"][gone | by_patient], new["keyed"][was_by_key]]).astype(np.uint64)
     untraceable = np.union1d(
@@ -126,7 +127,7 @@ def changes(
 
 
 def are_lines(audit: str, digest: str, identity: Identity) -> bool:
-    """Say whether the digests of a table are in AUDIT, as they were put there."""
+    """Return whether the digests of a table are in AUDIT, unchanged."""
     return _read(audit, digest, identity) is not None
 
 
@@ -151,7 +152,7 @@ def _number(digest: bytes) -> int:
 
 
 def _are_in(some: Any, others: Any) -> Any:
-    """Return which of some lines stand, the same, among others: a mask."""
+    """Return a mask of bool: which of these lines are, unchanged, among the others."""
     if not len(others):
         return np.zeros(len(some), bool)
     at = np.minimum(np.searchsorted(others["line"], some["line"]), len(others) - 1)
@@ -160,7 +161,7 @@ def _are_in(some: Any, others: Any) -> Any:
 
 
 def _read(audit: str, digest: str | None, identity: Identity) -> Any:
-    """Return the digests of a table, sorted; none for no table, None if they are gone or were changed."""
+    """Return the digests of a table, sorted; empty without a table, None if they are gone or changed."""
     if digest is None:
         return np.empty(0, _ENTRY)
     found = open_store(audit).read(lines_name(digest))

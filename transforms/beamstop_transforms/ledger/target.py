@@ -12,13 +12,13 @@ from beamstop_transforms.stores import is_dicomweb, is_remote, open_store
 
 
 def new_run_id(now: datetime | None = None) -> str:
-    """Return a name for a run that sorts by time and that no other run has.
+    """Return a unique name for a run; names sort by time.
 
     >>> new_run_id(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))[:16]
     '20260102T030405Z'
     """
     now = now or datetime.now(UTC)
-    millisecond = now.microsecond // 1000  # in hex, as the rest: runs of one second sort, too
+    millisecond = now.microsecond // 1000  # so that runs of the same second sort, too
     return f"{now.strftime('%Y%m%dT%H%M%SZ')}-{millisecond:03x}{secrets.token_hex(4)}"
 
 
@@ -26,7 +26,7 @@ _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{11}(?:-\w+)?")  # of a window: with
 
 
 def is_run_id(name: str) -> bool:
-    """Say whether a name has the form of a run's; what is read back from a target may have been forged.
+    """Return whether a name has the form of a run_id; a name read back from a target may be forged.
 
     >>> is_run_id(new_run_id()), is_run_id("../important")
     (True, False)
@@ -36,19 +36,19 @@ def is_run_id(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Target:
-    """Where clean files go and what is known of it.
+    """The target of a run: where it writes clean files and audit, and which earlier runs it knows.
 
     Attributes:
         output: the OUTPUT folder or prefix.
         audit: the AUDIT folder or prefix, whose earlier runs are the ledger.
-        key: reference of the run's key, never the key; what it seals is believed when it is read back.
+        key: reference of the run's key, never the key itself.
         run_id: of this run; a new one unless given.
-        first_wins: of several sources with one SOP Instance UID the first is written, not the one with the
-            lowest digest: what is written stays.
+        first_wins: of several sources with one SOP Instance UID, the first one is written, not the one with
+            the lowest digest, so that no file is ever replaced.
         recovered: see `recovered_runs`.
-        keeps: OUTPUT is a store in which nothing can be replaced or removed; then the first wins, too.
-        ledger: the segments of AUDIT/ledger when the run began; None to look when it is asked.
-        left_open: what `put_left_open` returned; None to list claims when it is asked.
+        keeps: in OUTPUT's store nothing can be replaced or removed; the first one wins, too.
+        ledger: names of the segments of AUDIT/ledger when the run began; None for the current ones.
+        left_open: the result of `put_left_open`; None to list claims at first use.
     """
 
     output: str
@@ -63,7 +63,7 @@ class Target:
 
     @property
     def workspace(self) -> str:
-        """Where claims are kept, which change: an imaging server holds nothing but instances."""
+        """Where claims are kept: OUTPUT; AUDIT if OUTPUT is an imaging server, which has only instances."""
         return self.audit if self.keeps or is_dicomweb(self.output) else self.output
 
     @property
@@ -72,10 +72,10 @@ class Target:
         return is_remote(self.output) and not self.first_wins
 
     def identity(self) -> Identity:
-        """Return what the run's key makes; it is looked up on the worker that asks.
+        """Return the identity that the run's key gives; the key is looked up on this worker.
 
         Raises:
-            KeyReferenceError: no usable key is there.
+            KeyReferenceError: the reference leads to no usable key.
         """
         return Identity(resolve_key(self.key))
 

@@ -1,4 +1,4 @@
-"""Verdicts: what a run that has its record, and those that ended before it, say of sources and files."""
+"""Verdicts: which sources a finished run decided, and which files it or an earlier run wrote."""
 
 from functools import cached_property
 from threading import Lock
@@ -25,7 +25,7 @@ class Verdicts:
         self._reading = Lock()
 
     def decide(self, source_id: str) -> bool:
-        """Return whether the run has a row for a source, or left it out."""
+        """Return whether the run has a row for a source, or skipped it."""
         number = digest_number(source_id)
         with self._reading:  # several threads may ask
             if self._own.newest(number) is not None:
@@ -34,7 +34,7 @@ class Verdicts:
             return found is not None and self._bits.has(found[0])
 
     def tell_of(self, path: str, sha256: str) -> bool:
-        """Return whether a row of any run that ended has this content at this path."""
+        """Return whether any finished run has a row with this content at this path."""
         with self._reading:
             ledger = self._ledger
         return ledger.wrote(path, sha256)
@@ -48,7 +48,7 @@ class Verdicts:
 
     @cached_property
     def _earlier(self) -> Index:
-        """The index as it was when the run skipped by it."""
+        """The index by which the run skipped sources."""
         return open_index(self._target)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The ledger: what earlier runs wrote, by their audit."""
+"""The ledger: which clean files earlier runs wrote, according to their audit."""
 
 from collections.abc import Iterable
 from functools import cached_property
@@ -14,12 +14,12 @@ from beamstop_transforms.stores import open_store
 
 
 class Ledger:
-    """What the sealed tables of earlier runs say was written; AUDIT/ledger is opened when first asked.
+    """The clean files that sealed tables of earlier runs name. AUDIT/ledger is opened at first use.
 
     Args:
         audit: the AUDIT folder or prefix.
         identity: of the runs' key.
-        without: runs whose tables do not count.
+        without: run_ids whose tables do not count.
     """
 
     def __init__(self, audit: str, identity: Identity, without: Iterable[str] = ()) -> None:
@@ -29,7 +29,7 @@ class Ledger:
         self._opening = Lock()
 
     def has_runs(self) -> bool:
-        """Return whether any run has left a record; nothing is opened for it."""
+        """Return whether any run has left a record; does not open AUDIT/ledger."""
         return any(open_store(self._audit).names(RUNS))
 
     def wrote(self, path: str, sha256: str) -> bool:

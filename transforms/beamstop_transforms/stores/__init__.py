@@ -1,4 +1,4 @@
-"""Where files are put: a local folder, a prefix in a bucket, an imaging server; behind one small protocol."""
+"""Where files are read and written: local folders, buckets and imaging servers, behind one small protocol."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -49,8 +49,8 @@ def open_store(target: str, private: bool = False) -> Store:
     """Return the store of a local folder, a prefix in a bucket, or a `dicomweb:` service.
 
     Args:
-        target: which.
-        private: files that are written to a local folder are their owner's alone (mode 0600).
+        target: path or address.
+        private: files written to a local folder can be read by their owner only (mode 0600).
     """
     if is_dicomweb(target):
         return DicomwebStore(target)
@@ -64,13 +64,13 @@ def _is_gcs(path: str) -> bool:
 
 
 def paths_in(target: str, folder: str, ending: str) -> list[str]:
-    """Return the paths of what lies in a folder of a target and has this ending, sorted."""
+    """Return the paths of the files in a folder of a target that have this ending, sorted."""
     names = (name for name in open_store(target).names(folder) if name.endswith(ending))
     return sorted(f"{target.rstrip('/')}/{name}" for name in names)
 
 
 def open_seekable(path: str) -> AbstractContextManager[Any]:
-    """Open a file or object to read parts of it; a small object comes whole, in one request."""
+    """Open a file or object to read parts of it; a small object is read as a whole, in one request."""
     if _is_gcs(path):
         return gcs.open_object(path)
     return objects.open_object(path) if is_remote(path) else open(path, "rb")
@@ -80,18 +80,18 @@ def read_remote(path: str) -> bytes:
     """Return the bytes of one object.
 
     Raises:
-        OSError: it cannot be had.
-        StoreError: whoever asks is not known any more.
+        OSError: it cannot be read.
+        StoreError: the credentials are no longer valid.
     """
     return gcs.read_object(path) if _is_gcs(path) else objects.read_object(path)
 
 
 def read_range(path: str, start: int, length: int) -> bytes:
-    """Return a part of a file or object, or what there is of it.
+    """Return a range of bytes of a file or object; fewer bytes if it ends before.
 
     Raises:
-        OSError: it cannot be had.
-        StoreError: whoever asks is not known any more.
+        OSError: it cannot be read.
+        StoreError: the credentials are no longer valid.
     """
     if is_remote(path):
         return (gcs if _is_gcs(path) else objects).read_range(path, start, length)
@@ -101,7 +101,7 @@ def read_range(path: str, start: int, length: int) -> bytes:
 
 
 def version_of(path: str) -> tuple[int, str] | None:
-    """Return size and version of a file or object as it stands now; None if it does not."""
+    """Return size and version of a file or object as it is now; None if there is none."""
     if is_remote(path):
         found = object_itself(path)
         return found and found[1:]
@@ -116,12 +116,12 @@ Listed = tuple[str, int, str]  # path, size and version of an object
 
 
 def list_remote(address: str) -> Iterator[Listed]:
-    """Yield the objects whose addresses begin so, page by page."""
+    """Yield the objects whose addresses have this prefix, page by page."""
     return gcs.list_objects(address) if _is_gcs(address) else objects.list_objects(address)
 
 
 def object_itself(address: str) -> Listed | None:
-    """Return the object that has this address; None if none has."""
+    """Return the object with this address; None if there is none."""
     address = address.rstrip("/")
     return gcs.object_itself(address) if _is_gcs(address) else objects.object_itself(address)
 
@@ -129,33 +129,34 @@ def object_itself(address: str) -> Listed | None:
 def list_level(address: str) -> Iterator[Listed | str]:
     """Yield the objects under a prefix up to the next `/`, and the longer prefixes that end there.
 
-    The prefix itself stands for a level that is not to be held as a whole, but listed page by page.
+    If the prefix itself is yielded, its level is too large to be held in memory: list it page by page.
     """
     return gcs.list_level(address) if _is_gcs(address) else objects.list_level(address)
 
 
 def can_be_divided(address: str) -> bool:
-    """Return whether `list_letters` is for this address."""
+    """Return whether `list_letters` works for this address."""
     return _is_gcs(address)
 
 
 def list_letters(address: str) -> Iterator[Listed | str]:
-    """Yield the objects under a `gs://` prefix if they fit one page, else prefixes by which they go apart."""
+    """Yield the objects under a `gs://` prefix if they fit one page, otherwise longer prefixes."""
     return gcs.list_letters(address)
 
 
 def check_remote(inputs: Iterable[str], targets: Iterable[str]) -> frozenset[str]:
-    """Check that there are credentials, that the buckets exist and may be used, and imaging servers answer.
+    """Check that there are credentials, that buckets exist and may be used, and that imaging servers answer.
 
     Args:
-        inputs: what is read.
-        targets: what is written to, and read again; a small object is written and removed in each bucket.
+        inputs: paths and addresses to read from.
+        targets: folders and prefixes to write to and read back; a small object is written to each bucket and
+            removed again.
 
     Returns:
-        the buckets' targets in which what is written has to stay: retention, or no permission to delete.
+        the targets in which objects cannot be removed: retention, or no permission to delete.
 
     Raises:
-        StoreError: one may not, or ignores conditions on a write; the message says the remedy.
+        StoreError: a store may not be used, or ignores conditions on writes; the message says the remedy.
     """
     inputs, targets = list(inputs), list(targets)
     for server in filter(is_dicomweb, [*inputs, *targets]):

@@ -1,4 +1,4 @@
-"""Ahead: work on many files of a store at once, as each costs its time on the way and little else."""
+"""Ahead: work on many files of a store at once, because each request is mostly waiting."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,10 +10,10 @@ _R = TypeVar("_R")
 
 
 def ahead(work: Callable[[_T], _R], items: Iterable[_T], many: int = 8) -> Iterator[_R]:
-    """Yield what the work gives for each item, in order, while so many are at work in threads.
+    """Yield the result of the work for each item, in order, with `many` items in threads at a time.
 
     Raises:
-        Exception: what the work raises, when its turn comes.
+        Exception: what the work raised for an item, when it is that item's turn.
     """
     with ThreadPoolExecutor(many) as pool:
         waiting: deque[Future[_R]] = deque()

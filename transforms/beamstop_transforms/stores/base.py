@@ -1,4 +1,4 @@
-"""What every store can do, and what goes wrong with one."""
+"""The protocol of all stores, and their errors."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -8,28 +8,28 @@ from typing import NamedTuple, Protocol
 from beamstop.errors import DeidError
 
 BUCKETS = ("gs://", "s3://", "az://")  # how addresses in object stores begin
-ABOUT = "beamstop"  # the name of what is kept beside an object, among its metadata
-PARTIAL = ".partial"  # the one hidden folder of a target that holds what is not finished
+ABOUT = "beamstop"  # the key of our line in an object's metadata
+PARTIAL = ".partial"  # the only hidden folder of a target: unfinished work
 
 
-STAYS = "what is written cannot be removed: retention, a hold, or no permission to delete"
+STAYS = "files there cannot be removed: retention, a hold, or no permission to delete"
 
 
 class StoreError(DeidError):
-    """An object store that cannot be used as asked; the message says the remedy."""
+    """A store cannot be used; the message says the remedy."""
 
 
 class KeptError(StoreError):
-    """What stands there cannot be removed: retention, a hold, or no permission to delete."""
+    """A file cannot be removed: retention, a hold, or no permission to delete."""
 
 
 class Found(NamedTuple):
-    """What stands under a name.
+    """A file or object that was found under a name.
 
     Attributes:
-        version: changes with every write; what `write` compares with.
+        version: changes with every write; `write` compares it.
         sha256: of the content, in hex.
-        about: what `write` got to keep beside the content; empty if nothing, or no room for it.
+        about: the line that `write` got; empty if it got none, or the store cannot keep one.
     """
 
     version: object
@@ -41,61 +41,61 @@ class Store(Protocol):
     """Whole objects by name; a name is a relative path with `/`."""
 
     def find(self, name: str) -> Found | None:
-        """Return what stands under a name."""
+        """Return what is found under a name; None if there is nothing."""
 
     def read(self, name: str) -> tuple[object, bytes] | None:
-        """Return version and content of what stands under a name."""
+        """Return version and content of the file with a name; None if there is none."""
 
     def write(
         self, name: str, data: bytes, version: object | None, durable: bool = True, about: str = ""
     ) -> bool:
-        """Put data under a name, at once and whole, if it still has this version.
+        """Write data under a name, atomically, if the name still has this version.
 
         Args:
-            name: where to.
+            name: of the file.
             data: the whole content.
-            version: as `find` or `read` returned it; None if nothing may stand there.
-            durable: do not return before the data would survive a loss of power.
-            about: a line of ASCII to be kept beside the content, where a store has room for it: buckets.
+            version: as `find` or `read` returned it; None if there must be no file yet.
+            durable: return only when the data would survive a power failure.
+            about: a line of ASCII to keep with the content, if the store can: buckets can.
 
         Returns:
-            False if the name has another version: nothing was done. True also if what stands there is this
-            very content with this very line: an upload whose answer was lost.
+            False if the name has another version; then nothing was written. True also if exactly this content
+            with exactly this line is there already: the response to an upload may have been lost.
 
         Raises:
             StoreError: nothing can be written there, such as on a full disk.
         """
 
     def keep(self, name: str, under: str) -> None:
-        """Put what stands under a name under another one as well, in place of what stands there."""
+        """Copy a file to another name, replacing any file of that name."""
 
     def together(self, contents: Sequence[bytes]) -> AbstractContextManager[None]:
-        """Make it cheap to write these contents inside; what is written is durable when it ends.
+        """Make it cheap to write these contents inside the `with` block; they are durable when it ends.
 
         Raises:
             StoreError: see `write`.
         """
 
     def remove(self, name: str) -> None:
-        """Remove what stands under a name, if anything does.
+        """Remove the file with a name, if there is one.
 
         Raises:
-            KeptError: it has to stay.
+            KeptError: it cannot be removed.
         """
 
     def names(self, folder: str, since: datetime | None = None) -> Iterator[str]:
-        """Yield the names below a folder; all names for the empty one.
+        """Yield the names below a folder; all names if `folder` is empty.
 
         Args:
-            folder: which.
-            since: leave out what was last written before, by the store's clock.
+            folder: name of the folder.
+            since: leave out files last written before this time, by the store's clock.
         """
 
     def folders(self, folder: str) -> list[str]:
         """Return the names of the folders in a folder, sorted."""
 
     def clear(self, folder: str) -> None:
-        """Remove a folder with all in it, but what has to stay."""
+        """Remove a folder and all files in it, except files that cannot be removed."""
 
 
 def is_remote(target: str) -> bool:
@@ -104,7 +104,7 @@ def is_remote(target: str) -> bool:
 
 
 def is_elsewhere(path: str) -> bool:
-    """Return whether a path is no local one."""
+    """Return whether a path is not local."""
     return is_remote(path) or is_dicomweb(path)
 
 

@@ -1,4 +1,4 @@
-"""What is found out about S3 and Azure before anything is read: may they be used, do they keep conditions."""
+"""Checks of S3 and Azure before anything is read: permissions, and conditions on writes."""
 
 import os
 import threading
@@ -27,17 +27,17 @@ from beamstop_transforms.stores.clients import (
 
 
 def check_objects(inputs: Iterable[str], targets: Iterable[str]) -> set[str]:
-    """Check that there are credentials, buckets exist and may be listed, and targets keep conditions.
+    """Check that there are credentials, buckets exist and may be listed, and targets honour conditions.
 
     Args:
-        inputs: addresses that are read.
-        targets: addresses that are written to, and read again.
+        inputs: addresses to read from.
+        targets: addresses to write to and read back.
 
     Returns:
-        the buckets of targets in which what is written has to stay.
+        the buckets of targets in which objects cannot be removed.
 
     Raises:
-        StoreError: one may not, or it ignores conditions on a write; the message says the remedy.
+        StoreError: a bucket may not be used, or ignores conditions on writes; the message says the remedy.
     """
     read, written = map(Address.of, inputs), [Address.of(it) for it in targets]
     first = {(it.kind, it.bucket): it for it in [*written, *read]}
@@ -49,15 +49,15 @@ def check_objects(inputs: Iterable[str], targets: Iterable[str]) -> set[str]:
 
 
 def _check_credentials(kind: str) -> None:
-    """Look for credentials, for some seconds: off a cloud's machines the search may take long.
+    """Look for credentials for some seconds; outside of a cloud the search would take long.
 
     Raises:
-        StoreError: none were found.
+        StoreError: there are none.
     """
     if kind == "az":
         if not os.environ.get(AZURE_ACCOUNT):
             raise StoreError(f"az:// needs to know the storage account: set {AZURE_ACCOUNT}")
-        return  # whether there are credentials shows when they are used: the last in the chain is the machine
+        return  # the last credentials of the chain are the machine's: only a request shows whether they exist
     if is_public():
         return
     found: list[Any] = []
@@ -95,14 +95,14 @@ def _check_bucket(at: Address) -> None:
         if code in NO_BUCKET:
             raise no_bucket(at) from None
         if code in _ELSEWHERE or "redirect" in str(error):
-            raise StoreError(f"{at.place}: it is in another region; set AWS_REGION to that") from None
+            raise StoreError(f"{at.place}: the bucket is in another region; set AWS_REGION to it") from None
         if is_lapsed(error):
             refused = f"{at.place}: the credentials are refused ({code})"
             raise StoreError(f"{refused}; {SIGN_IN[at.kind]}") from None
         if is_denied(error):
             denied = f"{at.place}: not permitted: {_LISTING[at.kind]}"
             raise StoreError(f"{denied}; grant it to these credentials") from None
-        # The last place where credentials for Azure are looked for is a machine of its own.
+        # The chain for Azure ends with the credentials of an Azure machine; elsewhere they do not answer.
         hint = f" Else {SIGN_IN['az']}" if at.kind == "az" and status_of(error) is None else ""
         raise StoreError(f"{at.place}: {code}; is the store reachable?{hint}") from None
 
@@ -112,20 +112,20 @@ _LISTING = {"s3": "s3:ListBucket", "az": "Storage Blob Data Contributor (or Read
 
 
 def _check_conditions(at: Address) -> bool:
-    """Write one object twice, below `.partial`: a store that ignores conditions would lose files.
+    """Write one object twice, below `.partial`: a store that ignores conditions on writes would lose files.
 
     Returns:
-        whether it has to stay.
+        whether the object cannot be removed.
 
     Raises:
-        StoreError: it does, or does not let us write.
+        StoreError: the store ignores conditions, or does not let us write.
     """
     import obstore
     from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
     bucket = KINDS[at.kind](at.bucket, _QUICK_RETRIES, _QUICK)
     home = f"{at.name.rstrip('/')}/" if at.name.rstrip("/") else ""
-    name = f"{home}{PARTIAL}/conditions/{uuid.uuid4().hex}"  # what is left of it goes when a run tidies
+    name = f"{home}{PARTIAL}/conditions/{uuid.uuid4().hex}"  # a run that tidies up removes leftovers
 
     def is_refused(mode: Any) -> bool:
         try:
@@ -163,7 +163,7 @@ def _has_to_stay(bucket: Any, name: str) -> bool:
 
 
 _WRITING = {"s3": "s3:PutObject", "az": "Storage Blob Data Contributor"}
-_CONDITIONS = "a target needs one that honours If-None-Match and If-Match, as S3 and new MinIO do"
-# Before anything is read nobody should wait long for what does not answer.
+_CONDITIONS = "a target must honour If-None-Match and If-Match, as S3 and new MinIO do"
+# Nobody should wait long, before anything is read, for a store that does not answer.
 _QUICK_RETRIES = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
 _QUICK = {"connect_timeout": "3s", "timeout": "5s"}

@@ -1,4 +1,4 @@
-"""Clients of S3 and Azure, one per bucket and process: their credentials, and what their errors mean."""
+"""Clients of S3 and Azure, one per bucket and process, with their credentials and errors."""
 
 import os
 import re
@@ -13,12 +13,12 @@ from beamstop_transforms.stores.base import StoreError
 
 
 class Address(NamedTuple):
-    """Where an object or prefix is.
+    """The address of an object or prefix.
 
     Attributes:
         kind: `s3` or `az`.
-        bucket: or container.
-        name: of the object, or what names of objects begin with.
+        bucket: bucket or container.
+        name: name of the object, or prefix of names.
     """
 
     kind: str
@@ -27,7 +27,7 @@ class Address(NamedTuple):
 
     @classmethod
     def of(cls, path: str) -> "Address":
-        """Return the address that a path such as `s3://bucket/name` is."""
+        """Parse a path such as `s3://bucket/name`."""
         kind, _, rest = path.partition("://")
         bucket, _, name = rest.partition("/")
         return cls(kind, bucket, name)
@@ -38,7 +38,7 @@ class Address(NamedTuple):
         return f"{self.kind}://{self.bucket}"
 
 
-# Throttling and outages pass within minutes or not at all: again after 0.5 s, 1 s, … 32 s.
+# Throttling and outages end within minutes or not at all: retry after 0.5 s, 1 s, … 32 s.
 _RETRIES: dict[str, Any] = {
     "max_retries": 10,
     "backoff": {"init_backoff": timedelta(seconds=0.5), "base": 2, "max_backoff": timedelta(seconds=32)},
@@ -62,7 +62,7 @@ def _s3(bucket: str, retries: Any, options: Any) -> Any:
         filter(None, (*(os.environ.get(it) for it in _AWS_ENDPOINTS), profile.get("endpoint_url"))), None
     )
     region = os.environ.get("AWS_REGION") or session.get_config_variable("region")
-    # Buckets with Object Lock take no object without a checksum.
+    # Buckets with Object Lock refuse objects without a checksum.
     config: Any = {"region": region or "us-east-1", "checksum_algorithm": "SHA256"}
     if endpoint is not None:
         config["endpoint"] = endpoint
@@ -82,24 +82,24 @@ def _aws_session() -> Any:
 
 
 def find_aws_credentials() -> Any | None:
-    """Return what the chain of AWS's own tools finds: environment, profiles, roles, machines."""
+    """Return the credentials that AWS's own tools would use: environment, profiles, roles, machines."""
     return None if is_public() else _aws_session().get_credentials()
 
 
 def is_public() -> bool:
-    """Return whether S3 is to be asked without credentials, as for public data."""
+    """Return whether requests to S3 are sent without credentials, as for public data."""
     return os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in ("1", "true")
 
 
 class _AwsCredentials:
-    """Gives the store's client the credentials that botocore found, and renews."""
+    """Passes the credentials that botocore found, and renews, to the store's client."""
 
     def __init__(self, found: Any) -> None:
         self._found = found
 
     def __call__(self) -> Any:
         now = self._found.get_frozen_credentials()
-        # What can lapse is renewed by botocore before it has less than ten minutes to go.
+        # botocore renews credentials ten minutes before they expire.
         lapses = datetime.now(UTC) + timedelta(minutes=10) if hasattr(self._found, "refresh_needed") else None
         return {
             "access_key_id": now.access_key,
@@ -155,46 +155,46 @@ _CODE, _STATUS = re.compile(r"<Code>([A-Za-z]{3,64})</Code>"), re.compile(r"stat
 
 
 def code_of(error: Exception) -> str:
-    """Return the store's word for what went wrong, its HTTP status, or the class of the error.
+    """Return the store's error code, or else the HTTP status or the class of the error.
 
-    Its whole text may name objects.
+    The full text is not shown: it may name objects.
     """
     found = _CODE.search(str(error)) or _STATUS.search(str(error))
     return found[1] if found else type(error).__name__
 
 
 def status_of(error: Exception) -> int | None:
-    """Return the HTTP status of an error, None where no answer came."""
+    """Return the HTTP status of an error; None if there was no response."""
     found = _STATUS.search(str(error))
     return int(found[1]) if found else None
 
 
 def is_invalid_name(error: Exception) -> bool:
-    """Return whether the client cannot ask for an object of this name; see `docs/stores.md`, Names."""
+    """Return whether the client cannot request an object of this name; see `docs/stores.md`, Names."""
     from obstore.exceptions import InvalidPathError
 
     return isinstance(error, InvalidPathError) or str(error).startswith("Could not parse path")
 
 
 def is_lapsed(error: Exception) -> bool:
-    """Return whether a store does not know, or no longer, who asks."""
+    """Return whether a store rejects the credentials: they are invalid or have expired."""
     from obstore.exceptions import UnauthenticatedError
 
     code = code_of(error)
-    # An answer to HEAD has no text: S3 says no more than 400 there of a token that has expired.
+    # A response to HEAD has no body: for an expired token S3 says only 400.
     return isinstance(error, UnauthenticatedError) or status_of(error) == 401 or code in {*_LAPSED, "400"}
 
 
 def is_denied(error: Exception) -> bool:
-    """Return whether a store knows who asks, and does not permit it."""
+    """Return whether a store accepts the credentials but denies permission."""
     from obstore.exceptions import PermissionDeniedError
 
     return not is_lapsed(error) and (isinstance(error, PermissionDeniedError) or status_of(error) == 403)
 
 
 def is_kept(error: Exception) -> bool:
-    """Return whether a store refuses to remove an object: denied, or under a policy, a lease or a lock."""
-    of_one = _OF_ONE.search(str(error))  # of many that were to be removed at once
+    """Return whether a store refuses to remove an object: no permission, a policy, a lease or a lock."""
+    of_one = _OF_ONE.search(str(error))  # one of many in a request to remove
     return is_denied(error) or status_of(error) == 409 or (of_one is not None and of_one[1] in _KEPT)
 
 
@@ -204,21 +204,21 @@ _KEPT = frozenset({"403", "409", "412", "AccessDenied", "AccessForbidden"})
 
 @contextmanager
 def signed_in(at: Address) -> Iterator[None]:
-    """Tell credentials that lapsed from trouble with one object: every other one would end like it."""
+    """Raise StoreError if credentials have expired: every other object would fail as well."""
     from obstore.exceptions import BaseError
 
     try:
         yield
     except BaseError as error:
         if is_lapsed(error):
-            lapsed = f"{at.place}: the credentials hold no longer ({code_of(error)})"
+            lapsed = f"{at.place}: the credentials are no longer valid ({code_of(error)})"
             raise StoreError(f"{lapsed}; {SIGN_IN[at.kind]}") from None
         raise
 
 
 @contextmanager
 def usable(at: Address) -> Iterator[None]:
-    """Tell trouble with a whole bucket, and with credentials, from trouble with one object in it."""
+    """Raise StoreError if the whole bucket, or the credentials, cannot be used, not one object alone."""
     from obstore.exceptions import BaseError, InvalidPathError
 
     try:
@@ -228,8 +228,8 @@ def usable(at: Address) -> Iterator[None]:
         if not is_invalid_name(error):
             raise
         raise StoreError(
-            f"{at.place}: a name there has an empty part (//), . or .. for a part, or a line break in it, "
-            "which cannot be asked for; rename the object, or leave its folder out"
+            f"{at.place}: the name of an object has an empty part (//), a part . or .., or a line break, "
+            "and cannot be requested; rename the object, or leave its folder out"
         ) from None
     except BaseError as error:
         if is_denied(error):
@@ -240,6 +240,6 @@ def usable(at: Address) -> Iterator[None]:
 
 
 def no_bucket(at: Address) -> StoreError:
-    """Return what is said of a bucket or container that is not there."""
+    """Return the error for a bucket or container that does not exist."""
     what = "bucket" if at.kind == "s3" else "container"
     return StoreError(f"{at.place}: no such {what}; make it, or check the name")

@@ -19,7 +19,7 @@ from beamstop_transforms.stores.gcs import check_credentials
 
 SCHEME = "dicomweb:"
 _GOOGLE = "healthcare.googleapis.com"
-WITHIN = (10.0, 300.0)  # seconds to connect, to answer
+WITHIN = (10.0, 300.0)  # seconds to connect, to wait for a response
 _CHECK_WITHIN = (3.0, 15.0)
 INSTANCE = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
 JSON = {"Accept": "application/dicom+json"}
@@ -31,7 +31,7 @@ STILL = {401: "not authenticated", 403: "not permitted"}
 class DicomwebStore:
     """The instances of an imaging server; a name is `studies/…/series/…/instances/…`.
 
-    It holds what it was sent, byte for byte, and nothing else: no claims, and no way to remove.
+    It must return instances byte for byte as they were sent. It has no claims, and nothing can be removed.
     """
 
     def __init__(self, target: str) -> None:
@@ -46,10 +46,10 @@ class DicomwebStore:
         return Found(sha256, sha256)
 
     def read(self, name: str) -> tuple[object, bytes] | None:
-        """See `Store`; by WADO-RS, in the transfer syntax that it has there.
+        """See `Store`; by WADO-RS, in the transfer syntax that the server has.
 
         Raises:
-            Failed: `not_stored`: the server cannot say what it has.
+            Failed: `not_stored`: the server cannot return the instance.
         """
         answer = self._ask("GET", name, headers=INSTANCE)
         if answer.status_code in (404, 410):
@@ -64,12 +64,14 @@ class DicomwebStore:
     ) -> bool:
         """See `Store`; by STOW-RS.
 
-        A server may say yes and keep what it had, or say no to what it has from a try before: unless the
-        name was free and the answer is a plain yes, what counts is what stands there.
+        A server may report success and keep its old instance, or report failure for one that it has from an
+        earlier try. So unless the name was free and the response is a plain success, the instance is read
+        back.
 
         Raises:
-            Failed: `not_stored`; the detail is the server's Failure Reason in hex, its HTTP status, or
-                `kept` where something else stands there still.
+            Failed: `not_stored`; the detail is the server's Failure Reason in hex, its HTTP status, or `kept`
+            if
+                the server still has another instance there.
         """
         answer = self._ask("POST", "studies", **_message(data))
         if version is not None or not _is_stored(answer):
@@ -79,11 +81,11 @@ class DicomwebStore:
         return True
 
     def keep(self, name: str, under: str) -> None:
-        """Refuse: an imaging server has no place for it."""
+        """Refuse: an imaging server has no place for copies."""
         raise StoreError("DICOMweb cannot copy instances")
 
     def together(self, contents: Sequence[bytes]) -> AbstractContextManager[None]:
-        """See `Store`; every instance is sent by itself."""
+        """See `Store`; every instance is sent on its own."""
         return nullcontext()
 
     def remove(self, name: str) -> None:
@@ -91,7 +93,7 @@ class DicomwebStore:
         raise StoreError("DICOMweb cannot remove instances: use the server's own means")
 
     def names(self, folder: str, since: datetime | None = None) -> Iterator[str]:
-        """Yield nothing: what else a server has is none of ours."""
+        """Yield nothing: the server's other instances are not beamstop's."""
         yield from ()
 
     def folders(self, folder: str) -> list[str]:
@@ -117,7 +119,7 @@ def address(target: str) -> str:
     """Return the URL of a `dicomweb:` target.
 
     Raises:
-        StoreError: it is none that can be used.
+        StoreError: it is no usable URL.
     """
     url = target.removeprefix(SCHEME).rstrip("/")
     parts = urlsplit(url)
@@ -129,10 +131,10 @@ def address(target: str) -> str:
 
 
 def check_dicomweb(target: str) -> None:
-    """Check that the service is there and lets us in.
+    """Check, with a search, that the service is there and accepts the credentials.
 
     Raises:
-        StoreError: it is not, or does not, as far as a search tells; the message says the remedy.
+        StoreError: it is not, or does not; the message says the remedy.
     """
     url = address(target.partition("?")[0])
     if urlsplit(url).hostname == _GOOGLE:
@@ -159,8 +161,8 @@ def _remedy(url: str) -> str:
 def session_of(host: str) -> requests.Session:
     """Return this process's session with a server.
 
-    A request that ends in 408, 429 or 5xx, or has no answer, is sent again, after 0.5 s, 1 s, … 32 s: the
-    same bytes under the same UID do no harm.
+    A request that ends in 408, 429 or 5xx, or has no response, is sent again after 0.5 s, 1 s, … 32 s:
+    storing the same bytes under the same UID twice does no harm.
     """
     session = _new_session(host)
     again = Retry(
@@ -178,7 +180,7 @@ def session_of(host: str) -> requests.Session:
 
 def _new_session(host: str) -> requests.Session:
     if host != _GOOGLE:
-        return requests.Session()  # with what ~/.netrc has for the host
+        return requests.Session()  # uses ~/.netrc
     import google.auth
     from google.auth.transport.requests import AuthorizedSession
 
@@ -189,7 +191,7 @@ def _new_session(host: str) -> requests.Session:
 
 def _message(data: bytes) -> dict[str, Any]:
     """Return headers and body that send one instance (PS3.18 10.5)."""
-    boundary = hashlib.sha256(data).hexdigest()  # no text that holds its own digest is known
+    boundary = hashlib.sha256(data).hexdigest()  # data that contain their own digest are not known
     head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
     kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
     body = b"".join([head, data, f"\r\n--{boundary}--\r\n".encode()])
@@ -203,7 +205,7 @@ def _only_part(answer: requests.Response) -> bytes:
 
 
 def content_of(kind: Message, content: bytes) -> bytes:
-    """Return the one part of a multipart message, by its Content-Type; what is none as it is."""
+    """Return the one part of a multipart message; any other message unchanged."""
     boundary = kind.get_param("boundary")
     if boundary is None:
         return content
@@ -212,7 +214,7 @@ def content_of(kind: Message, content: bytes) -> bytes:
 
 
 def _is_stored(answer: requests.Response) -> bool:
-    """Return whether the answer is a plain yes."""
+    """Return whether the response is a plain success."""
     stored = _items(answer, _STORED)
     return answer.ok and bool(stored) and not _items(answer, _FAILED) and _WARNING not in stored[0]
 

@@ -1,4 +1,4 @@
-"""An imaging server as input: QIDO-RS says what there is, WADO-RS gives it (PS3.18 10.6, 10.4)."""
+"""An imaging server as input: QIDO-RS lists instances, WADO-RS reads them (PS3.18 10.6, 10.4)."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -26,15 +26,15 @@ _STUDY, _SERIES, _SOP = "0020000D", "0020000E", "00080018"
 _PAGE = 200  # studies or instances in one answer
 _PART = 1 << 20
 _PLAIN = re.compile(RE_VALID_UID)
-VERSION = "url"  # of every instance: its URL names it, and its UIDs would not stay if it changed
+VERSION = "url"  # of every instance: an instance that changed would have another UID, and so another URL
 
 
 class Search(NamedTuple):
-    """What an input asks a server for.
+    """The search that an input describes.
 
     Attributes:
         url: of the service.
-        filters: of the search for studies, as QIDO-RS has them.
+        filters: of the search for studies, in QIDO-RS's syntax.
     """
 
     url: str
@@ -42,10 +42,10 @@ class Search(NamedTuple):
 
     @classmethod
     def of(cls, pattern: str) -> "Search":
-        """Return what `dicomweb:URL?filters` asks for.
+        """Parse `dicomweb:URL?filters`.
 
         Raises:
-            StoreError: it is no address that can be used.
+            StoreError: it is no usable address.
         """
         target, _, query = pattern.partition("?")
         filters = parse_qsl(query, keep_blank_values=True)
@@ -57,10 +57,10 @@ class Search(NamedTuple):
 
 
 def studies_of(search: Search) -> Iterator[str]:
-    """Yield the URLs of the studies that fit, each once.
+    """Yield the URLs of the matching studies, each once.
 
     Raises:
-        StoreError: the server cannot be asked.
+        StoreError: the search failed.
     """
     for found in _pages(search.url, "studies", search.filters):
         uid = _uid(found, _STUDY)
@@ -69,10 +69,10 @@ def studies_of(search: Search) -> Iterator[str]:
 
 
 def instances_of(study: str) -> Iterator[str]:
-    """Yield the paths of a study's instances, each once, as sources have them.
+    """Yield the paths of a study's instances, each once, as they are in sources.
 
     Raises:
-        StoreError: the server cannot be asked.
+        StoreError: the search failed.
     """
     url, _, uid = study.rpartition("/studies/")
     for found in _pages(url, f"studies/{uid}/instances", {}):
@@ -82,7 +82,7 @@ def instances_of(study: str) -> Iterator[str]:
 
 
 def _pages(url: str, what: str, filters: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Yield what a search finds, page by page; a server that knows no pages gives all at once, and again."""
+    """Yield the results of a search, page by page; a server without paging returns all of them each time."""
     seen = set[tuple[str | None, ...]]()
     offset = 0
     while True:
@@ -109,11 +109,11 @@ def _listed(url: str, answer: requests.Response) -> list[dict[str, Any]]:
             found = None
         if isinstance(found, list) and all(isinstance(it, dict) for it in found):
             return found
-    raise StoreError(f"{url}: the search was not answered ({answer.status_code}); check the filters")
+    raise StoreError(f"{url}: the server refused the search ({answer.status_code}); check the filters")
 
 
 def _uid(found: Mapping[str, Any], tag: str) -> str | None:
-    """Return a UID of what was found; None if there is none, or it is none that can stand in a URL."""
+    """Return a UID of a result; None if it has none, or none that may be part of a URL."""
     element = found.get(tag)
     values = element.get("Value") if isinstance(element, dict) else None
     value = values[0] if isinstance(values, list) and values else None
@@ -121,12 +121,12 @@ def _uid(found: Mapping[str, Any], tag: str) -> str | None:
 
 
 def read_instance(path: str, max_bytes: int) -> bytes:
-    """Return the bytes of one instance, in the transfer syntax that it has there.
+    """Return the bytes of one instance, in the transfer syntax that the server has.
 
     Raises:
-        OSError: it cannot be had.
-        Failed: `too_large`: there are more bytes, of which no more are fetched.
-        StoreError: the server does not answer, or does not let us in.
+        OSError: it cannot be read.
+        Failed: `too_large`: there are more bytes than allowed; the rest is not fetched.
+        StoreError: the server does not respond, or rejects the credentials.
     """
     url, _, name = path.removeprefix(SCHEME).partition("/studies/")
     with _ask(url, f"studies/{name}", INSTANCE, stream=True) as answer:
@@ -151,7 +151,7 @@ def read_instance(path: str, max_bytes: int) -> bytes:
     return data
 
 
-_ENVELOPE = 1 << 16  # bytes that a multipart message has around its one part
+_ENVELOPE = 1 << 16  # bytes allowed for a multipart message around its one part
 
 
 def _ask(url: str, what: str, headers: Mapping[str, str], stream: bool = False) -> requests.Response:
@@ -166,10 +166,10 @@ def _ask(url: str, what: str, headers: Mapping[str, str], stream: bool = False) 
 
 
 def with_since(pattern: str, since: str) -> str:
-    """Return the input that asks for studies of this day and later.
+    """Return the input with a filter for studies of this day and later.
 
     Raises:
-        StoreError: it asks for study dates already.
+        StoreError: it has a filter by StudyDate already.
     """
     if any(name.lower() in ("studydate", "00080020") for name in Search.of(pattern).filters):
         raise StoreError("--since: the input has StudyDate already; leave one of them out")
@@ -177,7 +177,7 @@ def with_since(pattern: str, since: str) -> str:
 
 
 def server_of(target: str) -> str:
-    """Return what tells one server from another: host and port; of Google's service the store.
+    """Return the name of a server: host and port; for Google's service, the DICOM store.
 
     >>> server_of("dicomweb:https://pacs.example.org:8042/dicom-web/studies/1.2?x=y")
     'pacs.example.org:8042'

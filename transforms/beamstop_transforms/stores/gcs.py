@@ -1,4 +1,4 @@
-"""A `gs://` prefix as a store, and what is read and listed in buckets; one client per process."""
+"""A `gs://` prefix as a store, and functions to read and list buckets; one client per process."""
 
 import base64
 import hashlib
@@ -18,7 +18,7 @@ from beamstop_transforms.stores.base import ABOUT, PARTIAL, STAYS, Found, KeptEr
 
 
 class GcsStore:
-    """A prefix in a bucket; uploads are atomic there, so nothing temporary is needed."""
+    """A prefix in a bucket. Uploads are atomic there, so that no temporary objects are needed."""
 
     def __init__(self, root: str) -> None:
         bucket, _, prefix = root.removeprefix("gs://").partition("/")
@@ -27,7 +27,7 @@ class GcsStore:
         self._usable = partial(_usable, bucket)
 
     def find(self, name: str) -> Found | None:
-        """See `Store`; the digest is kept with the object, so that it is not downloaded."""
+        """See `Store`; the digest is in the object's metadata, so that nothing is downloaded."""
         with self._usable():
             blob = self._bucket.get_blob(self._prefix + name, retry=_retry())
             if blob is None:
@@ -50,9 +50,9 @@ class GcsStore:
     def write(
         self, name: str, data: bytes, version: object | None, durable: bool = True, about: str = ""
     ) -> bool:
-        """See `Store`; what is written is always durable.
+        """See `Store`; every write is durable.
 
-        An upload whose answer was lost is sent again and then finds itself there: that counts as written.
+        An upload whose response was lost is sent again and then finds its own object: that counts as written.
         """
         from google.api_core.exceptions import NotFound, PreconditionFailed
 
@@ -78,13 +78,13 @@ class GcsStore:
         return True
 
     def keep(self, name: str, under: str) -> None:
-        """See `Store`; the content stays in Cloud Storage."""
+        """See `Store`; Cloud Storage copies the object, nothing is downloaded."""
         with self._usable():
             blob = self._bucket.blob(self._prefix + name)
             self._bucket.copy_blob(blob, self._bucket, self._prefix + under, retry=_retry())
 
     def together(self, contents: Sequence[bytes]) -> AbstractContextManager[None]:
-        """See `Store`; every upload is durable by itself."""
+        """See `Store`; every upload is durable on its own."""
         return nullcontext()
 
     def remove(self, name: str) -> None:
@@ -94,7 +94,7 @@ class GcsStore:
         with self._usable(), suppress(NotFound):
             try:
                 self._bucket.blob(self._prefix + name).delete(retry=_retry())
-            except Forbidden:  # retention and holds answer so, too
+            except Forbidden:  # also raised for retention and holds
                 raise KeptError(f"gs://{self._bucket.name}: {STAYS}") from None
 
     def names(self, folder: str, since: datetime | None = None) -> Iterator[str]:
@@ -111,7 +111,7 @@ class GcsStore:
         listing = self._bucket.list_blobs(prefix=prefix, delimiter="/", fields=_LISTED, retry=_retry())
         with self._usable():
             for _ in listing:
-                continue  # the prefixes are known when all pages have been read
+                continue  # the prefixes are complete when all pages have been read
         return sorted(longer.removeprefix(prefix).rstrip("/") for longer in listing.prefixes)
 
     def clear(self, folder: str) -> None:
@@ -123,13 +123,13 @@ class GcsStore:
 
 _KEPT = ("sha256", ABOUT)
 _LISTED = "items(name,size,generation,updated),prefixes,nextPageToken"
-_AT_ONCE = 8  # objects that are removed at once: the client keeps ten connections
-_LONGEST_RETRY = 300.0  # seconds: throttling and outages of a store pass within minutes or not at all
+_AT_ONCE = 8  # objects that are removed at the same time: the client keeps ten connections
+_LONGEST_RETRY = 300.0  # seconds: throttling and outages end within minutes or not at all
 
 
 @cache
 def _retry() -> Any:
-    """Return when to try again, on 408, 429, 5xx and broken connections: after 0.5 s, 1 s, … 32 s."""
+    """Return the policy for 408, 429, 5xx and broken connections: retry after 0.5 s, 1 s, … 32 s."""
     from google.cloud.storage.retry import DEFAULT_RETRY
 
     return DEFAULT_RETRY.with_delay(initial=0.5, maximum=32, multiplier=2).with_timeout(_LONGEST_RETRY)
@@ -143,7 +143,7 @@ def _crc32c(data: bytes) -> str:
 
 @cache
 def _client() -> Any:
-    """Return this process's client: a client per object costs a new connection each."""
+    """Return this process's client; a client per object would open a new connection each time."""
     from google.cloud.storage import Client
     from requests.adapters import HTTPAdapter
 
@@ -153,15 +153,15 @@ def _client() -> Any:
     return client
 
 
-_CONNECTIONS = 32  # that stay open: sources are read ahead while others are put in their places
+_CONNECTIONS = 32  # that stay open: sources are read ahead while clean files are written
 
 
 def read_object(path: str) -> bytes:
     """Return the bytes of one object.
 
     Raises:
-        OSError: it cannot be had.
-        StoreError: whoever asks is not known any more.
+        OSError: it cannot be read.
+        StoreError: the credentials are no longer valid.
     """
     with _as_os_error(path) as blob:
         data: bytes = blob.download_as_bytes(retry=_retry())
@@ -170,7 +170,7 @@ def read_object(path: str) -> bytes:
 
 @contextmanager
 def _as_os_error(path: str) -> Iterator[Any]:
-    """Yield an object, whose own trouble is an OSError."""
+    """Yield an object; errors of this object alone are raised as OSError."""
     from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound
 
     bucket, _, name = path.removeprefix("gs://").partition("/")
@@ -186,7 +186,7 @@ def _as_os_error(path: str) -> Iterator[Any]:
 
 
 def read_range(path: str, start: int, length: int) -> bytes:
-    """Return a part of an object, or what there is of it; see `read_object`."""
+    """Return a range of bytes of an object; fewer if it ends before. Raises as `read_object` does."""
     from google.api_core.exceptions import RequestRangeNotSatisfiable
 
     with _as_os_error(path) as blob:
@@ -199,7 +199,7 @@ def read_range(path: str, start: int, length: int) -> bytes:
 
 @contextmanager
 def open_object(path: str) -> Iterator[Any]:
-    """Open an object to read parts of it; a small one comes whole, in one request."""
+    """Open an object to read parts of it; a small one is read as a whole, in one request."""
     bucket, _, name = path.removeprefix("gs://").partition("/")
     blob = _client().bucket(bucket).blob(name)
     with _usable(bucket):
@@ -216,7 +216,7 @@ def _beginning(blob: Any) -> bytes:
 
     try:
         beginning: bytes = blob.download_as_bytes(start=0, end=_SMALL - 1, retry=_retry())
-    except RequestRangeNotSatisfiable:  # there is not a single byte
+    except RequestRangeNotSatisfiable:  # the object is empty
         return b""
     return beginning
 
@@ -234,7 +234,7 @@ def list_objects(address: str) -> Iterator[tuple[str, int, str]]:
 
 
 def object_itself(path: str) -> tuple[str, int, str] | None:
-    """Return path, size and generation of one object; None if there is none of this name."""
+    """Return path, size and generation of one object; None if it does not exist."""
     bucket, _, name = path.removeprefix("gs://").partition("/")
     with _usable(bucket):
         blob = _client().bucket(bucket).get_blob(name, retry=_retry()) if name else None
@@ -254,9 +254,9 @@ def list_level(address: str) -> Iterator[tuple[str, int, str] | str]:
 
 
 def list_letters(address: str) -> Iterator[tuple[str, int, str] | str]:
-    """Yield the objects under a `gs://` prefix if they fit one page, else prefixes by which they go apart.
+    """Yield the objects under a `gs://` prefix if they fit one page, otherwise longer prefixes.
 
-    These are a letter longer, or some that all names share; each takes a request.
+    The prefixes are one letter longer, or longer if all names share more letters; each takes a request.
     """
     bucket, _, prefix = address.removeprefix("gs://").partition("/")
     listing = _client().list_blobs(bucket, prefix=prefix, fields=_LISTED, retry=_retry())
@@ -275,7 +275,7 @@ def list_letters(address: str) -> Iterator[tuple[str, int, str] | str]:
 
 
 def _one_letter(bucket: str, prefix: str) -> Iterator[Any]:
-    """Yield the object whose name is the prefix, if there is one, and the prefixes a letter longer."""
+    """Yield the object whose name is the prefix, if there is one, and the prefixes one letter longer."""
     start: str | None = prefix
     while start is not None:
         two = _client().list_blobs(
@@ -292,7 +292,7 @@ def _one_letter(bucket: str, prefix: str) -> Iterator[Any]:
 
 
 def _after(prefix: str, letter: str) -> str | None:
-    """Return the least name that is greater than all that begin so; names are sorted by code point."""
+    """Return the smallest name greater than all names with this prefix; names sort by code point."""
     if ord(letter) == sys.maxunicode:
         return None
     return prefix + chr(0xE000 if letter == "\ud7ff" else ord(letter) + 1)
@@ -300,7 +300,7 @@ def _after(prefix: str, letter: str) -> str | None:
 
 @contextmanager
 def _signed_in(bucket: str) -> Iterator[None]:
-    """Tell credentials that lapsed from trouble with one object: every other one would end like it."""
+    """Raise StoreError if credentials have expired: every other object would fail as well."""
     from google.api_core.exceptions import Unauthorized
     from google.auth.exceptions import GoogleAuthError
 
@@ -308,12 +308,12 @@ def _signed_in(bucket: str) -> Iterator[None]:
         yield
     except (GoogleAuthError, Unauthorized) as error:
         name = type(error).__name__
-        raise StoreError(f"gs://{bucket}: the credentials hold no longer ({name}); {_SIGN_IN}") from None
+        raise StoreError(f"gs://{bucket}: the credentials are no longer valid ({name}); {_SIGN_IN}") from None
 
 
 @contextmanager
 def _usable(bucket: str) -> Iterator[None]:
-    """Tell trouble with a whole bucket, and with credentials, from trouble with one object in it."""
+    """Raise StoreError if the whole bucket, or the credentials, cannot be used, not one object alone."""
     from google.api_core.exceptions import Forbidden, RetryError, ServerError, TooManyRequests
     from requests.exceptions import RequestException
 
@@ -330,14 +330,14 @@ def check_buckets(inputs: Iterable[str], targets: Iterable[str]) -> set[str]:
     """Check that there are credentials, and that the buckets exist and may be used.
 
     Args:
-        inputs: addresses that are read.
-        targets: addresses that are written to, and read again.
+        inputs: addresses to read from.
+        targets: addresses to write to and read back.
 
     Returns:
-        the buckets of targets in which what is written has to stay.
+        the buckets of targets in which objects cannot be removed.
 
     Raises:
-        StoreError: one may not.
+        StoreError: a bucket may not be used; the message says the remedy.
     """
     targets = list(targets)
     written = _buckets(targets)
@@ -353,8 +353,8 @@ def check_buckets(inputs: Iterable[str], targets: Iterable[str]) -> set[str]:
 
 
 def _has_to_stay(store: GcsStore) -> bool:
-    """Write a small object and remove it: rights are not all that decides whether that can be done."""
-    name = f"{PARTIAL}/conditions/{uuid.uuid4().hex}"  # what is left of it goes when a run tidies
+    """Write a small object; return whether it cannot be removed: permissions alone do not tell."""
+    name = f"{PARTIAL}/conditions/{uuid.uuid4().hex}"  # a run that tidies up removes leftovers
     store.write(name, b"1", None)
     try:
         store.remove(name)
@@ -368,10 +368,10 @@ def _buckets(addresses: Iterable[str]) -> list[str]:
 
 
 def check_credentials() -> None:
-    """Look for Google's credentials, for two seconds: off its machines the search takes half a minute.
+    """Look for Google's credentials for two seconds; outside of Google Cloud the search takes half a minute.
 
     Raises:
-        StoreError: none were found.
+        StoreError: there are none.
     """
     found: list[Any] = []
     search = threading.Thread(target=_search_credentials, args=(found,), daemon=True)
@@ -411,7 +411,7 @@ def _check_bucket(bucket: str, permissions: list[str]) -> None:
     try:
         granted = _client().bucket(bucket).test_iam_permissions(permissions, retry=retry)
     except GoogleAPICallError:
-        return  # a store without this question: what is denied shows when it is done
+        return  # a server that cannot test permissions: a denied request fails when it is made
     if missing := sorted(set(permissions) - set(granted)):
         raise _denied(bucket, missing)
 

@@ -16,17 +16,17 @@ from beamstop_transforms.stores.base import PARTIAL, Found, StoreError
 
 
 class LocalStore:
-    """A folder; new folders are the owner's alone (mode 0700).
+    """A folder; new folders can be used by their owner only (mode 0700).
 
-    A file is written under `.partial` and moved, so that its final name appears only when it is
-    whole. Processes of one machine that write one name are kept apart by a lock file.
+    A file is written under `.partial` and then moved, so that it is whole when its final name appears.
+    Lock files keep processes of one machine from writing the same name at the same time.
     """
 
     def __init__(self, root: str, private: bool = False) -> None:
-        self._mode = 0o600 if private else 0o666  # less what the process masks
-        self._root = root  # paths are texts here: pathlib takes as long as the rest for a small file
-        self._staged: dict[int, str] = {}  # id of a content → where it lies, on the disk already
-        self._changed: set[str] | None = None  # folders whose entries are not yet on the disk
+        self._mode = 0o600 if private else 0o666  # minus the process's umask
+        self._root = root  # a text: for a small file, pathlib would take as long as all the rest
+        self._staged: dict[int, str] = {}  # id of a content → path of the file that has it, already durable
+        self._changed: set[str] | None = None  # folders whose entries are not yet durable
 
     def find(self, name: str) -> Found | None:
         """See `Store`."""
@@ -62,7 +62,7 @@ class LocalStore:
             return True
 
     def keep(self, name: str, under: str) -> None:
-        """See `Store`; as a link where the file system has links."""
+        """See `Store`; as a hard link if the file system has these."""
         with self._usable():
             target = self._at(under)
             _make_folder(os.path.dirname(target))
@@ -74,7 +74,7 @@ class LocalStore:
 
     @contextmanager
     def together(self, contents: Sequence[bytes]) -> Iterator[None]:
-        """See `Store`: a disk takes the contents of many files in hardly more time than that of one."""
+        """See `Store`; a disk syncs many files at once in hardly more time than one."""
         staged: list[str] = []
         try:
             with self._usable(), ThreadPoolExecutor(_AT_ONCE) as threads:
@@ -90,7 +90,7 @@ class LocalStore:
             self._staged, self._changed = {}, None
 
     def remove(self, name: str) -> None:
-        """See `Store`; folders that become empty go too. What lies behind a link is not this store's."""
+        """See `Store`; also removes folders that become empty. Nothing behind a link is removed."""
         if not self._is_behind_a_link(name):
             _unlink(self._at(name))
             self._remove_empty(name)
@@ -129,7 +129,7 @@ class LocalStore:
             return []
 
     def clear(self, folder: str) -> None:
-        """See `Store`; folders that become empty go too."""
+        """See `Store`; folders that become empty are removed too."""
         if not self._is_behind_a_link(folder):
             shutil.rmtree(self._at(folder), ignore_errors=True)
             self._remove_empty(folder)
@@ -155,7 +155,7 @@ class LocalStore:
 
     @contextmanager
     def _usable(self) -> Iterator[None]:
-        """Tell trouble with the whole folder from trouble with one file in it."""
+        """Raise StoreError if the whole folder cannot be used, not one file alone."""
         try:
             yield
         except OSError as error:
@@ -166,7 +166,7 @@ class LocalStore:
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
-        # 256 lock files serve all names: a name of its own each would double the files.
+        # All names share 256 lock files: a lock file for each name would double the number of files.
         path = self._at(f"{PARTIAL}/locks/{hashlib.sha256(name.encode()).hexdigest()[:2]}")
         _make_folder(os.path.dirname(path))
         with open(path, "wb", buffering=0) as lock:
@@ -180,14 +180,14 @@ class LocalStore:
             return None
 
 
-# What no other file of the folder would be spared.
+# Errors that every other file of the folder would have, too.
 _OF_THE_PLACE = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE}
 )
 
 
 def _move(temporary: str, target: str) -> None:
-    """Give a file its name, in folders that are made for it; `remove` may take them away meanwhile."""
+    """Move a file to its name and make its folders, again if `remove` removes them meanwhile."""
     while True:
         _make_folder(os.path.dirname(target))
         try:
@@ -225,11 +225,11 @@ def _make_folder(path: str) -> None:
         os.mkdir(path, 0o700)
 
 
-_AT_ONCE = 16  # files that wait for the disk side by side
+_AT_ONCE = 16  # files that are synced at the same time
 
 
 def _sync(path: str) -> None:
-    """Wait until the content of a file, or the entries of a folder, would survive a loss of power."""
+    """Wait until the content of a file, or the entries of a folder, would survive a power failure."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

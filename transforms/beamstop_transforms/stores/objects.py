@@ -1,4 +1,4 @@
-"""An `s3://` or `az://` prefix as a store, and what is read and listed in buckets and containers."""
+"""An `s3://` or `az://` prefix as a store, and functions to read and list buckets and containers."""
 
 import hashlib
 import io
@@ -25,9 +25,9 @@ from beamstop_transforms.stores.clients import (
 
 
 class ObjectStore:
-    """A prefix in a bucket of S3, or of what speaks like it, or in a container of Azure.
+    """A prefix in a bucket of S3 or a compatible store, or in a container of Azure.
 
-    Uploads are atomic there, so nothing temporary is needed. The version of an object is its ETag.
+    Uploads are atomic, so that no temporary objects are needed. The version of an object is its ETag.
     """
 
     def __init__(self, root: str) -> None:
@@ -36,7 +36,7 @@ class ObjectStore:
         self._bucket = bucket_of(self._at.kind, self._at.bucket)
 
     def find(self, name: str) -> Found | None:
-        """See `Store`; the digest is kept with the object, so that it is not downloaded."""
+        """See `Store`; the digest is in the object's metadata, so that nothing is downloaded."""
         import obstore
 
         with usable(self._at):
@@ -64,10 +64,10 @@ class ObjectStore:
     def write(
         self, name: str, data: bytes, version: object | None, durable: bool = True, about: str = ""
     ) -> bool:
-        """See `Store`; what is written is always durable.
+        """See `Store`; every write is durable.
 
-        An upload whose answer was lost, and one that was sent again and then finds itself there, count as
-        written.
+        An upload whose response was lost counts as written, also if it was sent again and finds its own
+        object.
         """
         import obstore
         from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
@@ -81,7 +81,7 @@ class ObjectStore:
                     data,
                     attributes=attributes,
                     mode="create" if version is None else {"e_tag": str(version)},
-                    use_multipart=False,  # in parts nothing can be created only where nothing stands
+                    use_multipart=False,  # a multipart upload cannot require that there is no object yet
                 )
             except FileNotFoundError:
                 raise no_bucket(self._at) from None
@@ -93,7 +93,7 @@ class ObjectStore:
         return True
 
     def _holds(self, name: str, sha256: str, about: str) -> bool:
-        """Return whether this content stands under a name; not by what is said with it alone."""
+        """Return whether a name has this content; the object is read, its metadata alone are not trusted."""
         found = self.find(name)
         if found is None or (found.sha256, found.about) != (sha256, about):
             return False
@@ -101,14 +101,14 @@ class ObjectStore:
         return content is not None and hashlib.sha256(content[1]).hexdigest() == sha256
 
     def keep(self, name: str, under: str) -> None:
-        """See `Store`; the content stays in the store."""
+        """See `Store`; the store copies the object, nothing is downloaded."""
         import obstore
 
         with usable(self._at):
             obstore.copy(self._bucket, self._prefix + name, self._prefix + under, overwrite=True)
 
     def together(self, contents: Sequence[bytes]) -> AbstractContextManager[None]:
-        """See `Store`; every upload is durable by itself."""
+        """See `Store`; every upload is durable on its own."""
         return nullcontext()
 
     def remove(self, name: str) -> None:
@@ -120,7 +120,7 @@ class ObjectStore:
         prefix = f"{self._prefix}{folder}/" if folder else self._prefix
         for found in _listed(self._at._replace(name=prefix)):
             is_old = since is not None and found["last_modified"] < since
-            # And not the prefix itself, which consoles make objects of.
+            # Without the object that a console makes for the prefix itself.
             if found["path"].startswith(prefix) and not is_old:
                 yield found["path"].removeprefix(self._prefix)
 
@@ -147,7 +147,7 @@ class ObjectStore:
         with usable(self._at):
             try:
                 obstore.delete(self._bucket, names)
-            except FileNotFoundError:  # Azure's word for one of them that somebody else removed
+            except FileNotFoundError:  # from Azure, if somebody else removed one of them
                 for name in names if len(names) > 1 else ():
                     with suppress(FileNotFoundError):
                         obstore.delete(self._bucket, name)
@@ -169,8 +169,8 @@ def read_object(path: str) -> bytes:
     """Return the bytes of one object.
 
     Raises:
-        OSError: it cannot be had.
-        StoreError: whoever asks is not known any more.
+        OSError: it cannot be read.
+        StoreError: the credentials are no longer valid.
     """
     import obstore
 
@@ -179,7 +179,7 @@ def read_object(path: str) -> bytes:
 
 
 def read_range(path: str, start: int, length: int) -> bytes:
-    """Return a part of an object, or what there is of it; see `read_object`."""
+    """Return a range of bytes of an object; fewer if it ends before. Raises as `read_object` does."""
     import obstore
     from obstore.exceptions import GenericError
 
@@ -195,7 +195,7 @@ def read_range(path: str, start: int, length: int) -> bytes:
 
 @contextmanager
 def _as_os_error(path: str) -> Iterator[Address]:
-    """Yield the address of an object, whose own trouble is an OSError."""
+    """Yield the address of an object; errors of this object alone are raised as OSError."""
     from obstore.exceptions import BaseError
 
     at = Address.of(path)
@@ -212,7 +212,7 @@ def _as_os_error(path: str) -> Iterator[Address]:
 
 @contextmanager
 def open_object(path: str) -> Iterator[Any]:
-    """Open an object to read parts of it; a small one comes whole, in one request."""
+    """Open an object to read parts of it; a small one is read as a whole, in one request."""
     import obstore
     from obstore.exceptions import GenericError
 
@@ -222,15 +222,15 @@ def open_object(path: str) -> Iterator[Any]:
             beginning = obstore.get(bucket_of(at.kind, at.bucket), at.name, options={"range": (0, _SMALL)})
             size, content = beginning.meta["size"], bytes(beginning.bytes())
         except GenericError as error:
-            if code_of(error) != "InvalidRange":  # there is not a single byte
+            if code_of(error) != "InvalidRange":  # InvalidRange: the object is empty
                 raise
             size, content = 0, b""
-    # What goes wrong with whoever reads it is no trouble of the store's.
+    # Outside of `usable`: errors of the caller's code are not the store's.
     yield io.BytesIO(content) if size <= _SMALL else io.BufferedReader(_Parts(at, size), _PART)
 
 
 class _Parts(io.RawIOBase):
-    """A large object, of which parts are asked for."""
+    """A large object of which only parts are requested."""
 
     def __init__(self, at: Address, size: int) -> None:
         super().__init__()
@@ -269,7 +269,7 @@ _PART = 1 << 20
 
 
 def list_objects(address: str) -> Iterator[tuple[str, int, str]]:
-    """Yield path, size and ETag of the objects whose addresses begin so, page by page."""
+    """Yield path, size and ETag of the objects whose addresses have this prefix, page by page."""
     at = Address.of(address)
     for found in _listed(at):
         if found["path"].startswith(at.name) and not _is_folder(at, found):
@@ -277,7 +277,7 @@ def list_objects(address: str) -> Iterator[tuple[str, int, str]]:
 
 
 def object_itself(path: str) -> tuple[str, int, str] | None:
-    """Return path, size and ETag of one object; None if there is none of this name."""
+    """Return path, size and ETag of one object; None if it does not exist."""
     import obstore
 
     at = Address.of(path)
@@ -292,14 +292,14 @@ def object_itself(path: str) -> tuple[str, int, str] | None:
 
 
 def _as_listed(at: Address, e_tag: str) -> str:
-    return e_tag.strip('"') if at.kind == "az" else e_tag  # lists of Azure have it without
+    return e_tag.strip('"') if at.kind == "az" else e_tag  # Azure's lists have ETags without quotes
 
 
 def list_level(address: str) -> Iterator[tuple[str, int, str] | str]:
     """Yield the objects under a prefix up to the next `/`, and the longer prefixes that end there.
 
-    A level that is large and has no folders among its first names is yielded as the prefix itself: whoever
-    lists it does so page by page, while a level is held as a whole.
+    A large level with no folders among its first names is yielded as the prefix itself, to be listed page by
+    page: other levels are held in memory as a whole.
     """
     import obstore
 
@@ -332,13 +332,13 @@ def _folder_of(name: str) -> str:
 
 
 def _listed(at: Address) -> Iterator[Any]:
-    """Yield what the store says of the objects whose names begin so, and perhaps of some before and after."""
+    """Yield the store's entries for objects whose names have this prefix, and perhaps more."""
     import obstore
 
     folder, bucket = _folder_of(at.name), bucket_of(at.kind, at.bucket)
     begins_within = at.name.rpartition("/")[2] != "" and not at.bucket.endswith(_UNSORTED)
     if begins_within and (itself := object_itself(f"{at.place}/{at.name}")) is not None:
-        yield {"path": at.name, "size": itself[1], "e_tag": itself[2]}  # what follows begins behind it
+        yield {"path": at.name, "size": itself[1], "e_tag": itself[2]}  # the listing begins after it
     pages = obstore.list(bucket, folder or None, offset=at.name if begins_within else None)
     with usable(at):
         for page in pages:
@@ -348,11 +348,11 @@ def _listed(at: Address) -> Iterator[Any]:
                 yield found
 
 
-_UNSORTED = "--x-s3"  # ends the names of S3's directory buckets, which list in no order
+_UNSORTED = "--x-s3"  # how names of S3's directory buckets end; these list in no order
 
 
 def _is_folder(at: Address, found: Any) -> bool:
-    """Return whether what is listed stands for a folder, as consoles and Azure's hierarchies have them."""
+    """Return whether a listed object stands for a folder, as consoles and Azure's hierarchies make them."""
     import obstore
 
     if found["size"] > 0:
@@ -360,6 +360,6 @@ def _is_folder(at: Address, found: Any) -> bool:
     with usable(at):
         try:
             about = obstore.get(bucket_of(at.kind, at.bucket), found["path"], options={"head": True})
-        except FileNotFoundError:  # its name ends in a slash, which the client leaves out
+        except FileNotFoundError:  # its name ends in a slash, which the client drops
             return True
     return about.attributes.get("hdi_isfolder") == "true"
