@@ -1,8 +1,8 @@
 """Beam transforms that de-identify DICOM: one PTransform per verb, and the composite `Deidentify`.
 
 `DeidentifyFiles` starts from file patterns, `Deidentify` from instances that were read. Each returns
-`Branches`: the instances that continue, and an audit row for each that does not. docs/own-pipeline.md has the
-whole way from reading to the audit.
+`Branches`: the instances that continue, and an audit row for each that does not. docs/own-pipeline.md has a
+complete pipeline, from reading to the audit.
 """
 
 from beamstop_transforms import quiet_beam  # noqa: F401, I001  before anything imports Beam

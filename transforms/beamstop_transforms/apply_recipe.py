@@ -16,11 +16,11 @@ class ApplyRecipe(Step):
     """Apply one recipe to the attributes of every instance, at every depth.
 
     Attributes:
-        recipe: to apply.
+        recipe: the recipe to apply.
         key: reference of the run's key, resolved on the worker.
         detail: also keep one change per element, for the audit's `changes`.
-        max_depth: an instance with more items in items is failed.
-        subjects: a table of subjects; None for none.
+        max_depth: instances with more deeply nested items are failed.
+        subjects: the table of subjects; None if there is none.
     """
 
     recipe: Recipe

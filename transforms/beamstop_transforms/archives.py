@@ -1,7 +1,8 @@
 """Archives: each member of a zip or an uncompressed tar that an input names is a source, read in memory.
 
 The path of a member is `zip:ARCHIVE!/MEMBER` or `tar:ARCHIVE!/MEMBER`, with `%25` and `%21` for `%` and `!`
-in both parts; the second member of a name and further ones end in `!2`, `!3` …: no two sources have one path.
+in both parts. If several members have one name, the second ends in `!2`, the third in `!3` …, so that no two
+sources have the same path.
 """
 
 import struct
@@ -20,8 +21,8 @@ from beamstop_transforms.instance import Source
 from beamstop_transforms.stores import is_remote, open_seekable, read_range, version_of
 
 MAX_MEMBERS = 200_000  # of one archive
-MAX_RATIO = 1100  # of a member's size to what is packed of it; no honest deflate comes to more
-BEGINNING = 512  # bytes that tell what a file is
+MAX_RATIO = 1100  # of a member's size to its compressed size; deflate reaches 1032 at most
+BEGINNING = 512  # first bytes of a file, by which its kind is recognised
 _BROKEN, _TOO_MANY = "archive_unreadable", "archive_too_large"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _PACKED = {
@@ -47,7 +48,7 @@ _ERRORS = (
 
 
 def archive_kind(beginning: bytes) -> str | None:
-    r"""Return what kind of archive a file that is no DICOM begins like: zip, tar, gzip …; None for none.
+    r"""Return the kind of archive that a file begins like: zip, tar, gzip …; None if it is none.
 
     >>> archive_kind(b"PK\x03\x04..."), archive_kind(bytes(257) + b"ustar"), archive_kind(b"text")
     ('zip', 'tar', None)
@@ -62,13 +63,14 @@ def archive_kind(beginning: bytes) -> str | None:
 
 
 def opened(source: Source) -> Iterator[Source]:
-    """Yield the members of a source that is a zip or an uncompressed tar; any other source itself.
+    """Yield the members of a zip or an uncompressed tar; any other source is yielded itself.
 
-    An archive that cannot be read to its end is a source too, which fails: nobody knows what is in it.
+    An archive that cannot be read to its end is yielded as well, as a source that fails: its content is
+    unknown.
     """
     try:
         kind = archive_kind(read_range(source.path, 0, BEGINNING)) if source.size else None
-    except OSError:  # it says so when it is read
+    except OSError:  # reading it will fail with the reason
         kind = None
     if kind not in ("zip", "tar"):
         yield source
@@ -89,11 +91,11 @@ def _failing(source: Source, reason: str) -> Source:
 
 
 class _TooManyError(Exception):
-    """More members than `MAX_MEMBERS`."""
+    """The archive has more members than `MAX_MEMBERS`."""
 
 
 class _Member(NamedTuple):
-    """What is known of one member; all but the name as `Source` has it."""
+    """One member: its name, and the fields of `Source`."""
 
     name: str
     size: int
@@ -111,7 +113,7 @@ def _zip_members(source: Source) -> Iterator[_Member]:
 
 
 def _directory(file: Any, size: int) -> zipfile.ZipFile:
-    """Return a zip of which the directory is read, if that is no trap."""
+    """Open a zip and read its directory, unless that is a zip bomb."""
     end: Any = zipfile._EndRecData(file)  # type: ignore[attr-defined]
     if end is not None and end[zipfile._ECD_ENTRIES_TOTAL] > MAX_MEMBERS:  # type: ignore[attr-defined]
         raise _TooManyError
@@ -135,7 +137,7 @@ def _tar_members(source: Source) -> Iterator[_Member]:
         archive: Any = opened_tar
         count = 0
         while (info := archive.next()) is not None:
-            archive.members = []  # it would hold all of them
+            archive.members = []  # tarfile would otherwise keep all of them
             if info.isdir():
                 continue
             count += 1
@@ -163,12 +165,12 @@ _PIECE = 1 << 16
 
 
 def is_member(path: str) -> bool:
-    """Return whether a source is a member of an archive; no other path begins like one."""
+    """Return whether a source is a member of an archive, by its path."""
     return path.startswith(("zip:", "tar:"))
 
 
 def archive_of(path: str) -> str:
-    """Return the path of the archive that a member lies in.
+    """Return the path of a member's archive.
 
     >>> archive_of("zip:/archive/a%21.zip!/b/c.dcm!2")
     '/archive/a!.zip'
@@ -190,7 +192,7 @@ def _plain(text: str) -> str:
 
 
 def find_member(path: str) -> Source | None:
-    """Return the source that a member's path names; None if there is none."""
+    """Return the source with a member's path; None if there is none."""
     archive = archive_of(path)
     version = version_of(archive)
     if version is None:
@@ -204,7 +206,7 @@ def read_member(source: Source) -> bytes:
     Raises:
         Rejected: `archive_member`: encrypted, or compressed by another method than deflate.
         Failed: `source_unreadable`: it is broken, or the archive changed since it was listed.
-        OSError: the archive cannot be had.
+        OSError: the archive cannot be read.
     """
     try:
         return _from_tar(source) if source.span is not None else _from_zip(source)
@@ -247,7 +249,7 @@ def _from_zip(source: Source) -> bytes:
 
 
 class _Zip(NamedTuple):
-    """An archive that stays open: others of its members are read soon."""
+    """An archive that stays open, because more of its members are read soon."""
 
     archive: zipfile.ZipFile
     members: dict[str, zipfile.ZipInfo]

@@ -1,8 +1,8 @@
-"""WriteAttributes: from the attributes of clean instances to one wide Parquet table.
+"""WriteAttributes: write the attributes of clean instances to one wide Parquet table.
 
-Which columns there are is known only when the whole run has been seen. The partial files are therefore
-narrow, a map of names and texts for each instance; they are widened file by file under all names that occur,
-so that no worker ever holds more than one batch of rows and the names.
+The columns are known only at the end of the run. So partial files are narrow: a map of names and texts for
+each instance. Then they are widened, file by file, to all names that occur. No worker has more than one batch
+of rows and the names in memory.
 """
 
 from collections.abc import Iterable
@@ -23,17 +23,17 @@ from beamstop_transforms.typed import TYPE, TYPED, typed
 
 _MAP = "attributes"
 _NARROW = pa.schema([("source_id", pa.string()), (_MAP, pa.map_(pa.string(), pa.string()))])
-_ALWAYS = "SOPInstanceUID"  # of every clean instance: the column that a table without rows has, too
+_ALWAYS = "SOPInstanceUID"  # every clean instance has one; also the column of a table without rows
 
 
 def attributes_of(source_id: str, dataset: Dataset) -> Row:
-    """Return what `WriteAttributes` takes of one clean instance."""
+    """Return one clean instance as an element for `WriteAttributes`."""
     texts = {name: _storable(str(text)) for name, text in attributes_row(dataset).items()}
     return {"source_id": source_id, _MAP: list(texts.items())}
 
 
 def _storable(text: str) -> str:
-    return text.encode(errors="replace").decode()  # a lone surrogate is no text for Parquet
+    return text.encode(errors="replace").decode()  # Parquet refuses lone surrogates
 
 
 def attributes_schema(names: Iterable[str]) -> pa.Schema:
@@ -56,7 +56,7 @@ class WriteAttributes(Transform):
     losers: Any
 
     def expand(self, partials: PCollection[Partial]) -> PCollection[Put]:
-        """From partial files with the rows of `attributes_of`, return `Put` for every file."""
+        """Take partial files with rows of `attributes_of`; return `Put` for every file."""
         table = narrow_table(self.target, self.run_id)
         partial = partials | "NumberFiles" >> NumberFiles(table)
         names = (
@@ -68,12 +68,12 @@ class WriteAttributes(Transform):
 
 
 def narrow_table(target: str, run_id: str) -> Table:
-    """Return the table of the partial files, which take the rows of `attributes_of`."""
+    """Return the table of the partial files; its rows are those of `attributes_of`."""
     return Table(target, "", run_id, _NARROW)
 
 
 def _names(file: PartialFile, table: Table, losers: Losers) -> frozenset[str]:
-    """Return the names that occur in the partial files of one file."""
+    """Return the names that occur in the partial files that make up one file."""
     return frozenset().union(*(names_in(without_losers(rows, losers)) for rows in table.read(file)))
 
 
@@ -87,14 +87,14 @@ def _union(sets: Iterable[frozenset[str]]) -> frozenset[str]:
 
 
 def _publish(file: PartialFile, table: Table, names: frozenset[str], losers: Losers) -> Put:
-    """Widen the partial files of one file and give it its name; may be repeated."""
+    """Widen partial files and write them as one file; may be repeated."""
     rows = (without_losers(it, losers) for it in table.read(file))
     schema = attributes_schema(names)
     return table.put(file.final, (widened(it, schema) for it in rows), schema)
 
 
 def widened(rows: Any, schema: pa.Schema) -> Any:
-    """Return rows of partial files as a table that has every column."""
+    """Return rows of partial files as a table with all columns."""
     return pa.Table.from_batches([_widened(it, schema) for it in rows.to_batches(max_chunksize=1000)], schema)
 
 

@@ -1,4 +1,4 @@
-"""WriteAudit: from the rows of a run to its Parquet files and its record."""
+"""WriteAudit: write the rows of a run to Parquet files, and the run's record."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -48,22 +48,22 @@ from beamstop_transforms.tables import (
 
 
 class UnreconciledError(DeidError):
-    """The rows of a run are not its sources, one for one."""
+    """A run does not have exactly one row for each source."""
 
 
 class JobOutputs(NamedTuple):
-    """What WriteAudit takes; a custom pipeline may leave parts out.
+    """The inputs of WriteAudit; a custom pipeline may leave some out.
 
     Attributes:
-        rows: one row per source that was not skipped, and one per skipped source whose earlier row holds no
-            longer; one collection, or a tuple of several that need not be joined. Those in `parts` are none.
-        sources: every `Source` that was found; None where nothing else knows them than the rows.
-        skipped: one element, `Skipped`: which sources were left out, as an earlier run's row holds.
+        rows: one row per source that was not skipped, and one per skipped source whose earlier row is no
+            longer true; one collection or a tuple of several. Rows in `parts` are not repeated here.
+        sources: every `Source` that was found; None if only the rows name them.
+        skipped: one element, `Skipped`: the sources that were skipped, because an earlier row decides them.
         changes: rows of `changes`, in batches.
         crosswalk: rows of the crosswalk.
-        attributes: rows of the table of attributes, as `attributes_of` has them.
+        attributes: rows of the table of attributes, from `attributes_of`.
         losers: source_id and `Lost` of the sources that are duplicates and not written.
-        parts: what `SealParts` returns, with rows of all tables.
+        parts: the output of `SealParts`, with rows of all tables.
     """
 
     rows: Any
@@ -78,12 +78,12 @@ class JobOutputs(NamedTuple):
 
 @dataclass(eq=False)
 class WriteAudit(Transform):
-    """Write AUDIT/instances and /changes, CROSSWALK, ATTRIBUTES, PNG; at last AUDIT/runs/<run_id>.json.
+    """Write AUDIT/instances and /changes, CROSSWALK, ATTRIBUTES and PNG; finally AUDIT/runs/<run_id>.json.
 
-    The pipeline fails with `UnreconciledError` if the rows are not the sources, one for one.
+    The pipeline fails with `UnreconciledError` unless there is exactly one row for each source.
 
     Attributes:
-        run: what the record says of the run.
+        run: the run, for its record.
     """
 
     run: Run
@@ -93,7 +93,7 @@ class WriteAudit(Transform):
         return pvalueish, {name: it for name, it in inputs.items() if it is not None}
 
     def _partials(self, outputs: JobOutputs, tables: Mapping[str, Table]) -> dict[str, PCollection[Partial]]:
-        """Return the partial files of each table that is wanted, of rows that come alone and in parts."""
+        """Return the partial files of each table that is written, from single rows and from parts."""
         found = {}
         for name, table in tables.items():
             rows = outputs.rows if name == "instances" else getattr(outputs, name)
@@ -117,7 +117,7 @@ class WriteAudit(Transform):
         losers: Any = Losers()
         if outputs.losers is not None:
             losers = AsSingleton(outputs.losers | "Losers" >> beam.CombineGlobally(CollectLosers()))
-        # Rows wait on disk for the losers' verdict, not in a runner's memory.
+        # Rows wait on disk, not in a runner's memory, until it is known which sources are duplicates.
         numbered = partials["instances"] | "NumberFiles" >> NumberFiles(tables["instances"])
         skipped = outputs.skipped
         if skipped is None:
@@ -191,11 +191,10 @@ class WriteAudit(Transform):
 
 
 class _WriteInstancesFn(beam.DoFn):
-    """Complete every row of partial files (losers' verdict, run's columns, MAC) and give them their name.
+    """Complete the rows of partial files (duplicates, the run's columns, MAC) and write them as one file.
 
-    Yields the file; to the tally the counts; to the nodes, for each bucket of the Merkle tree, source_ids and
-    leaves in 64 bytes a row; to the clean ones path and SHA-256 of every file that is written; to the
-    devices what was written of each.
+    Yields the file. Further outputs: the counts; for each bucket of the Merkle tree, source_ids and leaves in
+    64 bytes a row; path and SHA-256 of every clean file; how many files each device has.
     """
 
     def __init__(self, run: Run, table: Table) -> None:
@@ -240,7 +239,7 @@ _AT_ONCE = 1_000  # rows held as dicts
 
 
 def _clean_files(run_ids: tuple[str, ...], run: Run) -> Iterator[tuple[str, str]]:
-    """Yield path and SHA-256 of every file that a row of some earlier runs tells of."""
+    """Yield path and SHA-256 of every file that a row of certain earlier runs names."""
     for table in sealed_tables(run.target.audit, run.target.identity(), [SEALED_INSTANCES]):
         if table.run_id in run_ids:
             for batch in rows_of(run.target.audit, table, ["output_path", "output_sha256"]):
@@ -268,7 +267,7 @@ def _add(counters: Iterable[Counter[str]]) -> Counter[str]:
 
 
 class _WriteRecordFn(beam.DoFn):
-    """Reconcile, write the run's record when every file stands, tidy up."""
+    """Compare rows with sources, write the run's record when all files are there, and tidy up."""
 
     def __init__(self, run: Run) -> None:
         super().__init__()
@@ -288,7 +287,7 @@ class _WriteRecordFn(beam.DoFn):
         left: Mapping[str, int],
         removed: Mapping[str, int],
     ) -> Iterator[dict[str, Any]]:
-        tally = Counter(totals)  # Beam's coder makes a plain mapping of it
+        tally = Counter(totals)  # Beam's coder turns a Counter into a dict
         skipped = left_out.sources - tally["overturned"]
         if sources is None:
             sources = tally["rows"] + skipped
@@ -310,7 +309,7 @@ class _WriteRecordFn(beam.DoFn):
 
 
 def _tidy(_: object, run: Run) -> list[str]:
-    """Empty every `.partial` except the claims; return the parts in which there are any to be released."""
+    """Empty every `.partial` except for claims; return the parts that have claims to release."""
     _make_ledger(run.target)
     for folder in filter(None, (run.target.audit, run.crosswalk, run.attributes, run.png)):
         if folder != run.target.workspace:
@@ -319,7 +318,7 @@ def _tidy(_: object, run: Run) -> list[str]:
 
 
 def _make_ledger(target: Target) -> None:
-    """Make what `Release` asks of AUDIT/ledger if a run has died: once, and not by all workers at a time."""
+    """If a run has died, build the part of AUDIT/ledger that `Release` needs: once, not on every worker."""
     runs = open_store(target.workspace).folders(PARTIAL)
     if any(is_run_id(it) and it != target.run_id for it in runs):
         identity = target.identity()

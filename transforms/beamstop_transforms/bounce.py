@@ -1,4 +1,4 @@
-"""Bounce: turn away what the recipe's bouncers do not admit."""
+"""Bounce: reject instances that the recipe's bouncers do not admit."""
 
 from dataclasses import dataclass, field
 
@@ -11,16 +11,16 @@ from beamstop_transforms.subjects import StagedSubjects
 
 @dataclass(eq=False)
 class Bounce(Step):
-    """Ask the recipe's bouncers about every instance.
+    """Let the recipe's bouncers check every instance.
 
-    Before HideText this is the first look, after it the second: then bouncers that look at
-    BurnedInAnnotation know whether the pixels were cleaned, and those that look at RecognizableVisualFeatures
-    whether a face was removed.
+    This step runs twice, before HideText and after it. After it, bouncers that check BurnedInAnnotation know
+    whether the pixels were cleaned, and those that check RecognizableVisualFeatures whether a face was
+    removed.
 
     Attributes:
         recipe: names the bouncers.
         key: reference of the run's key; needed with a table of subjects.
-        subjects: a table that says who is let in; None for none.
+        subjects: the table of subjects, which says who is admitted; None if there is none.
     """
 
     recipe: Recipe

@@ -31,7 +31,7 @@ from beamstop_transforms.tables import Partial, PartialFile, Put
 
 _CHANGES, _ATTRIBUTES = "changes", "attributes"
 _AT_ONCE = 1_000  # rows held as dicts
-_LAST = 99_999  # its files are counted from here down: a run that is alive after all counts from 0 up
+_LAST = 99_999  # files are numbered from here down: if the run is still alive, it numbers its own from 0 up
 _SIGNATURE = ("outcome", "reason", "source_digest", "output_path", "output_sha256")
 _ASKED = ("source_id", "sop_instance_uid", "contested", *_SIGNATURE)
 
@@ -44,14 +44,14 @@ class Concluded(NamedTuple):
 
 
 def conclude(run: Run) -> list[Concluded]:
-    """Give the runs that broke before this one a record each; return which.
+    """Write a record for each run that broke before this one; return these runs.
 
-    A row counts if its part is sealed with this run's key and says that it was written to the places of this
-    run; if all that the run sealed of the source agree; and if nobody else claims its SOP Instance UID: what
-    had to be resolved at the end of that run was not, or nobody knows. All other sources are done again.
+    A row counts if its part is sealed with this run's key and was written for the same OUTPUT and AUDIT as
+    this run's, if all sealed rows of the source agree, and if no other source claims its SOP Instance UID,
+    because the broken run may not have resolved duplicates. All other sources are processed again.
 
     Args:
-        run: this one.
+        run: this run.
     """
     identity, audit = run.target.identity(), run.target.audit
     places, concluded = place_digests(run, identity), []
@@ -68,8 +68,8 @@ class _Broken:
     """One run that broke.
 
     Args:
-        run: it, with the places of the run that concludes it.
-        parts: those that it had sealed.
+        run: the broken run, with the places of the run that concludes it.
+        parts: the parts that it had sealed.
         identity: of the key.
     """
 
@@ -111,12 +111,12 @@ class _Broken:
         return True
 
     def _columns_of(self, part: Part) -> pa.Table:
-        """Return of the rows of a part what tells whether they count."""
+        """Return the columns of a part by which it is decided whether its rows count."""
         file = PartialFile((part.tables[_INSTANCES].name,), "")
         return pa.concat_tables(it.select(_ASKED) for it in self._tables[_INSTANCES].read(file))
 
     def _masks(self, columns: list[pa.Table]) -> list[Any]:
-        """Return for each part which of its rows count: masks of bool."""
+        """Return a mask of bool for each part: which of its rows count."""
         every = pa.concat_tables(columns).combine_chunks() if columns else None
         if every is None or not len(every):
             return [np.zeros(len(it), bool) for it in columns]
@@ -134,7 +134,7 @@ class _Broken:
         return np.split(counts, np.cumsum([len(it) for it in columns])[:-1])
 
     def _held_by_others(self, uids: Any, sources: Any) -> Any:
-        """Return the UIDs that a row of a run which has its record has of another source."""
+        """Return the UIDs that finished runs have written from another source."""
         order = np.argsort(uids)
         uids, sources = uids[order], sources[order]
         found = [np.empty(0, np.uint64)]
@@ -156,7 +156,7 @@ class _Broken:
             for partial in group:
                 wanted = counting[of[partial.name]].combine_chunks()
                 for it in table.read(PartialFile((partial.name,), "")):
-                    # Of several tries of a bundle the first part that has the source counts.
+                    # If a bundle was retried, the first part with the source counts.
                     yield it.filter(pc.is_in(it["source_id"], value_set=wanted))
 
         schema = table.schema
@@ -174,7 +174,7 @@ class _Broken:
             yield table.put(table.name(_LAST - number, len(groups)), found, schema)
 
     def _completed(self, rows: pa.Table) -> pa.Table:
-        """Return rows of instances as the audit has them, and keep account of them."""
+        """Return rows of instances in the form of the audit, and add them to the counts."""
         head = self._parts[0].head
         same = {
             "run_id": head["run_id"],
@@ -196,7 +196,7 @@ class _Broken:
 
 
 def _first_of_each(sources: Any, signatures: Any) -> Any:
-    """Return which rows are the first of their source: a mask; none of a source whose rows do not agree."""
+    """Return a mask of bool: the first row of each source, but none of a source whose rows disagree."""
     order = np.argsort(sources, kind="stable")
     ordered, said = sources[order], signatures[order]
     is_first = np.ones(len(order), bool)

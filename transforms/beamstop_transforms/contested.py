@@ -1,4 +1,4 @@
-"""FindContested: which SOP Instance UIDs several sources of a run have, by one small line for each source."""
+"""FindContested: find the SOP Instance UIDs that several sources of a run have, with 16 bytes per source."""
 
 import json
 import zlib
@@ -25,21 +25,21 @@ _SHARES = (
 
 
 class SeenPacks:
-    """Packs what is seen, so that an instance takes some 50 bytes on its way and not several hundred."""
+    """Packs lines, so that an instance takes some 50 bytes in a shuffle, not several hundred."""
 
     def __init__(self) -> None:
         self._lines: dict[int, list[tuple[str, Seen]]] = defaultdict(list)
         self._many = 0
 
     def add(self, sop_instance_uid: str, seen: Seen) -> Iterator[Pack]:
-        """Take a line; yield packs when many wait."""
+        """Add a line; yield packs if many are waiting."""
         self._lines[uid_key(sop_instance_uid)[0] % _SHARES].append((sop_instance_uid, seen))
         self._many += 1
         if self._many == _MOST:
             yield from self.rest()
 
     def rest(self) -> Iterator[Pack]:
-        """Yield what waits."""
+        """Yield the lines that are still waiting."""
         waiting, self._lines, self._many = self._lines, defaultdict(list), 0
         for share, lines in waiting.items():
             yield share, zlib.compress(json.dumps(sorted(lines)).encode())
@@ -47,18 +47,18 @@ class SeenPacks:
 
 @dataclass(eq=False)
 class FindContested(Transform):
-    """Find the UIDs that must be resolved when all is written.
+    """Find the UIDs that must be resolved when everything is written.
 
     Attributes:
-        everything: pass on every UID: a source that was skipped may have it.
+        everything: pass on every UID, because a skipped source may have it.
     """
 
     everything: bool = False
 
     def expand(self, packs: PCollection[Pack]) -> PCollection[tuple[str, Seen]]:
-        """From what `SeenPacks` gives, return UIDs, each with what is seen of every source that has it.
+        """Take packs of `SeenPacks`; return contested UIDs, each with all sources that have it.
 
-        All of it is contested if there are several sources, or one of them says so.
+        A UID is contested if several sources have it, or a source's line says so.
         """
         return packs | "ByShare" >> beam.GroupByKey() | "Several" >> beam.FlatMap(_several, self.everything)
 
@@ -72,7 +72,7 @@ def _several(share: tuple[int, Iterable[bytes]], everything: bool) -> Iterator[A
 
 
 def _contested_in(packs: Iterable[bytes]) -> frozenset[int]:
-    """Return the numbers of the UIDs that several sources have, or one that says so; in 16 bytes a line."""
+    """Return the numbers of the contested UIDs in some packs, with 16 bytes per line."""
     lines, waiting = [np.empty((0, 2), np.uint64)], set[int]()
     for pack in packs:
         found = list(_lines_in([pack]))

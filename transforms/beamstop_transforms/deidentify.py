@@ -27,21 +27,22 @@ from beamstop_transforms.subjects import StagedSubjects
 
 @dataclass(eq=False)
 class Deidentify(Transform):
-    """De-identify every instance, header and pixels, and prove it; one fused chain.
+    """De-identify every instance, header and pixels, and check the result; one fused chain.
 
-    The order of the steps stands here and in `beamstop.chain`.
+    The order of the steps is defined here and in `beamstop.chain`.
 
     Attributes:
-        recipe: what is done.
+        recipe: the recipe to apply.
         key: reference of the run's key (`file:…`, `env:…`, `secret:…`), resolved on each worker.
-        load_detector: makes the text detector, where the recipe needs one; must be picklable.
+        load_detector: makes the text detector if the recipe needs one; must be picklable.
         detail: also keep one change per element, for the audit's `changes`.
-        limits: what is beyond them is failed.
-        subjects: a table of subjects, from `stage_subjects`; None for none.
-        grouped: the sources came from `GroupSeries`: a recipe that is about faces needs it.
+        limits: instances beyond them are failed.
+        subjects: a table of subjects, from `stage_subjects`; None if there is none.
+        grouped: the sources come from `GroupSeries`; a recipe about faces needs it.
 
     Raises:
-        RecipeError: faces are judged by whole series, and `grouped` is not said.
+        RecipeError: the recipe is about faces, which are judged by whole series, and `grouped` is not
+            set.
     """
 
     recipe: Recipe
@@ -53,12 +54,12 @@ class Deidentify(Transform):
     grouped: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a recipe that needs whole series where single instances may come."""
+        """Refuse a recipe that needs whole series unless sources are grouped."""
         if not self.grouped:
             self.recipe.check_alone()
 
     def steps(self) -> dict[str, Step]:
-        """Return the steps in their order, by the labels that they have in the graph."""
+        """Return label in the graph → step, in order."""
         return {
             "Bounce": Bounce(self.recipe, self.key, self.subjects),
             "RemoveFace": RemoveFace(self.recipe),
@@ -70,11 +71,11 @@ class Deidentify(Transform):
         }
 
     def expand(self, instances: PCollection[Instance]) -> Branches:
-        """From instances that were read, return those that are clean, and the audit rows of all others."""
+        """Take instances that were read; return the clean ones, and the audit rows of all others."""
         return branches(self.attempted(instances))
 
     def attempted(self, instances: PCollection[Instance]) -> PCollection[Instance]:
-        """Return all instances, refused ones among them."""
+        """Return all instances, including refused ones."""
         for label, step in self.steps().items():
             instances = instances | label >> Attempted(step)
         return instances
@@ -86,7 +87,7 @@ class DeidentifyFiles(Transform):
 
     Attributes:
         inputs: files, folders (recursive), globs, `gs://bucket/prefix/**`.
-        recipe, key, load_detector, detail, limits, subjects: as `Deidentify` has them.
+        recipe, key, load_detector, detail, limits, subjects: see `Deidentify`.
     """
 
     inputs: tuple[str, ...] | list[str] = field(repr=False)

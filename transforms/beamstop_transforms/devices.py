@@ -1,4 +1,4 @@
-"""Devices: what a run's record says of those that its clean files name."""
+"""Devices: which devices a run's record names, by the clean files."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,13 +12,13 @@ from beamstop.text.burned_words import OwnWords, why_identifying
 from beamstop.words.identifiers import harvest
 
 MOST = 200  # devices that a record names
-_LONGEST = 64  # characters, as LO has them
-# "Acme Imaging, Inc." is no name with a given name.
+_LONGEST = 64  # characters, as for VR LO
+# "Acme Imaging, Inc." is not a person's name with a comma.
 _COMPANY = re.compile(r",?\s+(?:inc|ltd|llc|co|corp|gmbh|ag)\b\.?", re.IGNORECASE)
 
 
 class Device(NamedTuple):
-    """A maker and a model, as clean files say them; empty where they do not, or it could be somebody."""
+    """Manufacturer and model in clean files; empty if absent, or if the text could name a person."""
 
     manufacturer: str
     model: str
@@ -60,7 +60,7 @@ def _could_be_nobody(text: str) -> bool:
 
 
 def seen_by_device(rows: Iterable[Row]) -> dict[Device, Seen]:
-    """Return what complete rows say of devices: those written, each with its mark `device`."""
+    """Count complete rows by device: written rows, by their mark `device`."""
     found: dict[Device, Seen] = {}
     for row in rows:
         if row["device"] is not None:
@@ -72,13 +72,13 @@ def seen_by_device(rows: Iterable[Row]) -> dict[Device, Seen]:
 
 
 def added(parts: Iterable[Seen]) -> Seen:
-    """Return what parts of a run saw of one device together; the order does not matter."""
+    """Return the sum of what parts of a run saw of one device, in any order."""
     written, with_text, hidden, kept, examples = zip(*parts, strict=True)
     return Seen(sum(written), sum(with_text), sum(hidden), sum(kept), min(examples))
 
 
 def commonest(parts: Iterable[Mapping[Device, Seen]]) -> dict[Device, Seen]:
-    """Return of parts, in which no named device is twice, the commonest devices; others are nameless."""
+    """Return the commonest devices of some parts, which have no device in common; others are nameless."""
     every = [item for part in parts for item in part.items()]
     named = sorted((item for item in every if item[0] != _NAMELESS), key=lambda it: (-it[1].written, it[0]))
     rest = [seen for _, seen in (*named[MOST:], *(item for item in every if item[0] == _NAMELESS))]

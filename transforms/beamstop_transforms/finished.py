@@ -1,4 +1,4 @@
-"""Finished: the row of one source, with its rows in other tables."""
+"""Finished: one source's audit row, with its rows in other tables."""
 
 import pickle
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Finished:
     Attributes:
         row: of the audit's `instances`, not complete yet; its `contested` is a SOP Instance UID that others
             also claim.
-        is_last: of the files that were put in place together.
+        is_last: whether this is the last of the files that were put in place together.
         changes: rows of the audit's `changes`.
         crosswalk: row of the crosswalk.
         attributes: row of the table of attributes.
@@ -32,7 +32,7 @@ class Finished:
 
 
 class FinishedCoder(Coder):
-    """How Beam would send it, and how it asks for its size."""
+    """Encodes a `Finished` for Beam, and estimates its size."""
 
     def encode(self, value: Finished) -> bytes:
         """Return it as bytes."""
@@ -44,11 +44,11 @@ class FinishedCoder(Coder):
         return finished
 
     def estimate_size(self, value: Finished) -> int:
-        """Return its approximate size: Beam samples sizes, and would encode it otherwise."""
+        """Return the approximate size; without this Beam, which samples sizes, would encode it."""
         return 1_000 if value.changes is None else min(value.changes.get_total_buffer_size(), LARGEST_SIZE)
 
     def is_deterministic(self) -> bool:
-        """Return False: equal ones may have different bytes."""
+        """Return False: equal objects may have different bytes."""
         return False
 
 

@@ -1,8 +1,8 @@
-"""GroupSeries: bring the sources of a series to one worker, which looks at all of it for a face.
+"""GroupSeries: bring the sources of a series to one worker, which searches the whole series for a face.
 
-A face shows in a series, not in a slice. Headers tell which sources belong together; one worker reads a whole
-series, looks at it, and passes its sources on, each with what was found in it and with the bytes that were
-looked at. So nothing but names crosses to other workers, and nothing is read three times.
+A face shows in a series, not in a slice. Headers tell which sources belong together. One worker reads a whole
+series, searches it, and passes its sources on, each with the finding and with its bytes. So only paths
+cross to other workers, and nothing is read three times.
 """
 
 import hashlib
@@ -48,20 +48,20 @@ Look = Callable[[Sequence[Dataset], Action], list[FaceFinding]]
 LookLoader = Callable[[], Look]
 Ready = Callable[[Sequence[Source]], list[Source]]  # see ReadAhead
 TOO_LARGE = "face_series_too_large"
-# How a key begins: of a series, of a frame of reference, of sources that stand alone; and, for RejoinSeries,
-# of a study by the UID that clean files have.
+# The first byte of a key: series, frame of reference, single source; and, for RejoinSeries, study by clean
+# UID.
 SERIES, FRAME, ALONE, STUDY = b"s", b"f", b"p", b"u"
-MARK = b""  # in place of a pack: a series of this frame of reference may show a face
+MARK = b""  # instead of a pack: a series in this frame of reference may show a face
 _STUDY_INSTANCE_UID = 0x0020000D
-_WINDOW = 128 << 10  # bytes of a file in which a header mostly ends
-_MOST = 1_000  # sources of series that wait in a bundle
+_WINDOW = 128 << 10  # first bytes of a file, in which most headers end
+_MOST = 1_000  # sources that wait in a bundle
 
 
 def load_look() -> Look:
-    """Return what looks at a series; called once per worker process.
+    """Return the function that searches a series for a face; called once per worker process.
 
     Raises:
-        DeidError: what it needs is not installed.
+        DeidError: scipy is not installed.
     """
     if find_spec("scipy") is None:
         raise DeidError("faces: scipy is not installed on a worker: pip install 'beamstop[faces]'")
@@ -70,18 +70,17 @@ def load_look() -> Look:
 
 @dataclass(eq=False)
 class GroupSeries(Transform):
-    """Look at every series that may show a face, as a whole; each source carries what was found in it.
+    """Search every series that may show a face, as a whole; each source then carries its finding.
 
-    It stands between Redistribute and ReadDicom, and needs inputs that end. Where the recipe leaves faces
-    alone, sources pass as they are.
+    It belongs between Redistribute and ReadDicom, and needs bounded inputs. If the recipe leaves faces alone,
+    sources pass unchanged.
 
     Attributes:
         recipe: says what is done about faces.
         key: reference of the run's key.
-        limits: a series has the bytes and seconds of one instance.
-        load_look: makes what looks at a series; must be picklable.
-        work: how long a source is thought to take, see `Redistribute`.
-        attempts: likewise.
+        limits: a whole series has the limits of bytes and seconds of one instance.
+        load_look: makes the function that searches a series; must be picklable.
+        work, attempts: see `Redistribute`.
     """
 
     recipe: Recipe
@@ -103,11 +102,11 @@ class GroupSeries(Transform):
 
 @dataclass(eq=False)
 class ReadHeaders(Transform):
-    """Read what stands before the pixels of every source, to tell which belong together.
+    """Read the header of every source up to the pixels, to find out which belong together.
 
     Attributes:
-        key, limits, work: as `GroupSeries` has them.
-        recipe: that names the studies of clean files; None where nobody asks for these.
+        key, limits, work: see `GroupSeries`.
+        recipe: gives the study UIDs of clean files; None if they are not needed.
     """
 
     key: str = field(repr=False)
@@ -122,11 +121,11 @@ class ReadHeaders(Transform):
 
 
 class Place(NamedTuple):
-    """Where a source belongs, as its header says.
+    """Which series a source belongs to, by its header.
 
     Attributes:
-        key: of its series or frame of reference; None for one that stands alone.
-        mark: of the frame of reference in which it may show a face; None for none.
+        key: of its series or frame of reference; None for a single source.
+        mark: key of the frame of reference in which it may show a face; None if it shows none.
         study: its StudyInstanceUID.
     """
 
@@ -136,7 +135,7 @@ class Place(NamedTuple):
 
 
 def place_of(source: Source, identity: Identity, limits: Limits) -> Place:
-    """Return where a source belongs; what cannot be read stands alone, and says why when it is read."""
+    """Return where a source belongs; an unreadable one is single, and fails when it is read."""
     try:
         return _place_of(face_header(_header_of(source, limits)), identity)
     except (Refusal, OSError, *MALFORMED):
@@ -148,7 +147,7 @@ def _place_of(header: FaceHeader, identity: Identity) -> Place:
     if header.frame_of_reference_uid:
         frame = FRAME + identity.digest("face-frame", header.study_uid, header.frame_of_reference_uid)
     if header.kind is Kind.SAME_FACE:
-        # What may show a face by itself needs no series to be told so.
+        # An instance that may show a face on its own needs no series.
         return Place() if may_show_face(header) else Place(frame, study=header.study_uid)
     if not may_show_face(header):
         return Place()
@@ -157,9 +156,9 @@ def _place_of(header: FaceHeader, identity: Identity) -> Place:
 
 
 def _header_of(source: Source, limits: Limits) -> FileDataset:
-    """Return the elements of a source before its pixel data; as a rule its first bytes have them."""
+    """Return the elements of a source before its pixel data; usually the first bytes are enough."""
     if not (source.suspect or is_member(source.path) or is_dicomweb(source.path)):
-        with suppress(Failed):  # of a part of a file: nobody knows yet what the whole is
+        with suppress(Failed):  # the beginning of a file may be unreadable although the whole file is not
             found = read_header(read_range(source.path, 0, _WINDOW))
             if found is not None:
                 return found
@@ -167,13 +166,13 @@ def _header_of(source: Source, limits: Limits) -> FileDataset:
 
 
 def names_studies(recipe: Recipe) -> bool:
-    """Return whether it is known, without a look at an instance, what clean files call a study."""
+    """Return whether the clean study UID can be computed from the original one alone."""
     operator = _operator_of_studies(recipe)
     return not recipe.rules.conditional and (operator is None or type(operator) is HashUID)
 
 
 def study_name(recipe: Recipe, key: bytes) -> Callable[[str], str] | None:
-    """Return what tells how clean files call a study, by its StudyInstanceUID; None where nobody knows."""
+    """Return the function from original to clean study UID; None if the UID alone is not enough."""
     if not names_studies(recipe):
         return None
     return str.strip if _operator_of_studies(recipe) is None else recipe.identity(key).uid
@@ -219,7 +218,7 @@ def _alone(packed: bytes) -> tuple[bytes, bytes]:
 
 
 class KeyedPacks:
-    """Sources that wait to be sent to where their series is looked at, and marks that go with them."""
+    """Sources that wait to be sent to the worker that searches their series, with marks."""
 
     def __init__(self) -> None:
         self._sources: dict[bytes, list[Source]] = {}
@@ -227,11 +226,11 @@ class KeyedPacks:
         self._held = 0
 
     def mark(self, key: bytes) -> None:
-        """Let a key be there, without a source."""
+        """Add a key without a source."""
         self._marks.add(key)
 
     def add(self, place: Place, source: Source | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Take a source, or its mark alone; yield keys with packs if many wait."""
+        """Add a source, or only its mark; yield keys with packs if many are waiting."""
         if place.mark is not None:
             self._marks.add(place.mark)
         if source is not None and place.key is not None:
@@ -241,7 +240,7 @@ class KeyedPacks:
             yield from self.finish()
 
     def finish(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield what waits."""
+        """Yield the keys and packs that are still waiting."""
         yield from ((key, pack(sources)) for key, sources in self._sources.items())
         yield from ((key, MARK) for key in sorted(self._marks))
         self._sources.clear()
@@ -251,14 +250,14 @@ class KeyedPacks:
 
 @dataclass(eq=False)
 class LookAtSeries(Transform):
-    """Bring what has one key together, and look at each series.
+    """Group sources by key, and search each series.
 
-    A series that a worker died at is not looked at again: nothing of it is written that may show a face.
+    A series in which a worker died is not searched again; no instance of it that may show a face is written.
 
     Attributes:
-        action: of the recipe.
-        key, limits, load_look, attempts: as `GroupSeries` has them.
-        suspects, progress: as `ReadDicom` has them.
+        action: what the recipe does about faces.
+        key, limits, load_look, attempts: see `GroupSeries`.
+        suspects, progress: see `ReadDicom`.
     """
 
     action: Action
@@ -270,19 +269,19 @@ class LookAtSeries(Transform):
     progress: str | None = None
 
     def expand(self, keyed: PCollection[tuple[bytes, bytes]]) -> PCollection[Source]:
-        """From keys with packs, return the sources."""
+        """Take keys with packs; return the sources."""
         look = beam.ParDo(_LookFn(self))
         return keyed | "BySeries" >> beam.GroupByKey() | "Look" >> look.with_output_types(Source)
 
 
 class _Held:
-    """Bytes of a source that were looked at; they are given once."""
+    """The bytes of a source that was searched; they can be taken once."""
 
     def __init__(self, data: bytes) -> None:
         self._data: bytes | None = data
 
     def take(self) -> bytes | None:
-        """Return the bytes, None if they were taken before."""
+        """Return the bytes; None if they were taken before."""
         data, self._data = self._data, None
         return data
 
@@ -325,7 +324,7 @@ class _LookFn(NotingFn):
             return
         looked: dict[bytes, Source] | None = None
         for source in self.noted(key, sources):
-            if looked is None:  # while it is noted that a worker is at it
+            if looked is None:  # inside the loop, so that a note of the pack exists
                 looked = {} if source.suspect else self._looked_at(sources)
             yield looked.pop(source.raw_path, source)
 
@@ -334,7 +333,7 @@ class _LookFn(NotingFn):
         self._note.close()
 
     def _looked_at(self, sources: list[Source]) -> dict[bytes, Source]:
-        """Return the sources of a series by path, each with its bytes and what was found."""
+        """Return path → source of a series, each with its bytes and finding."""
         began, ids = perf_counter(), [source_id_of(it, self._identity) for it in sources]
         if any(it.suspect for it in sources) or not self._suspects.keys().isdisjoint(ids):
             return {}
@@ -352,7 +351,7 @@ class _LookFn(NotingFn):
 
 
 class Series:
-    """The sources of one series; `data` are their bytes, None of those that cannot be read."""
+    """The sources of one series; `data` has their bytes, None if unreadable."""
 
     def __init__(self, sources: list[Source], limits: Limits) -> None:
         self._sources = sources
@@ -360,13 +359,13 @@ class Series:
         self.data: list[bytes | None] = [None] * len(sources)
 
     def findings(self, look: Look, action: Action, ready: Ready) -> list[FaceFinding | None]:
-        """Return what is found in each; None for one that cannot be read, which says why when it is."""
+        """Return the finding for each; None for an unreadable one, which fails when it is read."""
         if sum(it.size for it in self._sources) > self._limits.bytes:
             return self._refused(TOO_LARGE)
         try:
             return self._findings(look, action, ready)
         except StoreError:
-            raise  # no fault of this series
+            raise  # not the fault of this series
         except (Refusal, PixelError) as no:
             return self._refused(no.reason, no.detail)
         except MemoryError:
@@ -380,7 +379,7 @@ class Series:
 
     def _findings(self, look: Look, action: Action, ready: Ready) -> list[FaceFinding | None]:
         datasets: list[Dataset] = []
-        of_source: list[int | None] = []  # number of the dataset that stands for each
+        of_source: list[int | None] = []  # for each source, the index of its dataset
         copies: dict[tuple[str, bytes], int] = {}
         room = self._limits.bytes
         for number, source in enumerate(ready(self._sources)):
@@ -406,14 +405,14 @@ class Series:
 
 
 def _picture(dataset: Dataset) -> tuple[str, bytes]:
-    """Return what two copies of one instance have in common: its UID and its pixels as they are stored."""
+    """Return UID and stored pixels, which are equal in two copies of one instance."""
     element: Any = dataset._dict.get(0x7FE00010)  # type: ignore[call-overload]
     value = element.value if element is not None else b""
     return str(dataset.get("SOPInstanceUID") or ""), hashlib.blake2b(value or b"", digest_size=32).digest()
 
 
 def _decoded_size(dataset: Dataset) -> int:
-    """Return how many bytes the pixels have when they are decoded; 0 where the header does not say."""
+    """Return the size of the decoded pixels in bytes; 0 if the header does not tell."""
     names = ("NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
     try:
         frames, *others, bits = (int(dataset.get(name) or 1) for name in names)

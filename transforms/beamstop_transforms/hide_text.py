@@ -21,11 +21,11 @@ class HideText(Step):
     """Hide text in the pixels of every instance, if the recipe asks for it.
 
     Attributes:
-        recipe: says whether, and which text.
+        recipe: says whether text is hidden, and which.
         load_detector: makes the text detector for languages; called once per worker process, and only
             if the recipe asks for it. Must be picklable.
-        key: reference of the run's key, resolved on the worker. It selects the instances whose first frame a
-            second decoder reads, if that is expensive; without it all are read twice.
+        key: reference of the run's key, resolved on the worker. If a second decoder is slow, the key selects
+            the instances whose first frame it decodes, too; without a key it decodes all.
     """
 
     recipe: Recipe

@@ -11,7 +11,7 @@ from beamstop_transforms.step import Step, Work
 
 @dataclass(eq=False)
 class Insert(Step):
-    """Write into every instance what was done to it, by RemoveFace, HideText and ApplyRecipe.
+    """Write into every instance what RemoveFace, HideText and ApplyRecipe did to it.
 
     Attributes:
         recipe: that was applied.

@@ -1,4 +1,4 @@
-"""What travels through the graph: a source to be read, and the instance that is made of it."""
+"""The elements of the graph: a source to read, and the instance made from it."""
 
 import os
 import pickle
@@ -33,10 +33,10 @@ _T = TypeVar("_T")
 
 
 class Content(Protocol):
-    """The bytes of a source that somebody else fetches."""
+    """The bytes of a source that another thread fetches."""
 
     def take(self) -> bytes | None:
-        """Return the bytes, None if they are to be had no more."""
+        """Return the bytes; None if they are no longer there."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ class Source:
         size: bytes, as listed.
         version: generation on gs://, ETag on s3:// and az://, modification time in nanoseconds locally, for a
             member of a zip its checksum and date, of a tar the tar's version; empty where unknown.
-        suspect: a reason not to touch it; empty for none.
-        span: where a member of a tar begins, its header included, and how long it is; else None.
-        content: gives its bytes where they are read ahead, see `ReadAhead`.
-        face: what a look at its series found of a face, see `GroupSeries`; None where nobody looked.
+        suspect: a reason not to read it; empty for none.
+        span: offset and length in bytes of a member of a tar, with its header; None for others.
+        content: gives its bytes if they are read ahead, see `ReadAhead`.
+        face: the finding for its series, see `GroupSeries`; None if the series was not searched.
     """
 
     path: str
@@ -64,12 +64,12 @@ class Source:
     face: "FaceFinding | None" = field(default=None, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, object]:
-        """Return what travels to other workers: no finding, which is about bytes that do not."""
+        """Return what is sent to other workers: without bytes, and without the finding about these."""
         return {**vars(self), "face": None}
 
     @property
     def raw_path(self) -> bytes:
-        """The path as the file system has it."""
+        """The path as bytes, as the file system has it."""
         return os.fsencode(self.path)
 
 
@@ -82,9 +82,9 @@ SOURCE_VERSION_LENGTH = 32  # hex digits
 
 
 def version_digest(source_id: str, version: str, identity: Identity) -> str:
-    """Return what the audit says of a source's version: a keyed digest, in hex; empty where it is not known.
+    """Return a keyed digest of a source's version for the audit, in hex; empty if the version is unknown.
 
-    A time of modification beside a clean file could tell when the patient was there.
+    A plain modification time could tell when the patient was examined.
 
     Args:
         source_id: of the source.
@@ -95,7 +95,7 @@ def version_digest(source_id: str, version: str, identity: Identity) -> str:
 
 
 class Lost(NamedTuple):
-    """Why a source is not written although nothing is wrong with it.
+    """Why a source without a fault is not written.
 
     Attributes:
         reason: `duplicate` or `duplicate_conflict`.
@@ -106,22 +106,22 @@ class Lost(NamedTuple):
     detail: str
 
     def row(self, row: Row, step: str) -> Row:
-        """Return the audit row of the source instead of the one that it had."""
+        """Return the audit row that replaces the source's earlier row."""
         is_equal = self.reason == "duplicate"
         outcome = Outcome.REJECTED if is_equal else Outcome.QUARANTINED
         return refused(row, outcome, step, self.reason, self.detail)
 
 
 class Placed(NamedTuple):
-    """What became of one clean file.
+    """The result of placing one clean file.
 
     Attributes:
-        sop_instance_uid: its own.
+        sop_instance_uid: of the clean file.
         path: below OUTPUT.
         sha256: of the file.
-        lost: why this source is not written; None if it is, as far as is known.
-        contested: other sources claim the UID, or the file waits to replace another's.
-        unchanged: it stood there before this run.
+        lost: why this source is not written; None if it is, as far as known now.
+        contested: other sources claim the UID, or the file waits to replace another source's file.
+        unchanged: the same file was there before this run.
     """
 
     sop_instance_uid: str
@@ -133,10 +133,10 @@ class Placed(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """That a source of this run has a place.
+    """A note that a source of this run has a clean file.
 
     Attributes:
-        path: where its clean file belongs.
+        path: of its clean file.
         source: the beginning of its source_id.
         contested: see `Placed`.
     """
@@ -147,16 +147,16 @@ class Seen(NamedTuple):
 
     @classmethod
     def of(cls, source_id: str, placed: Placed) -> "Seen":
-        """Return what is known of a source by this."""
+        """Return the note for a source."""
         return cls(placed.path, beginning_of(source_id), placed.contested)
 
 
 def beginning_of(source_id: str) -> str:
-    """Return as much of a source_id as tells a source from all others of its UID."""
+    """Return enough of a source_id to tell the source from all others with the same UID."""
     return source_id[:16]
 
 
-GENERATION = "generation"  # of an object's row, in no table: by it a stream knows the newest of several
+GENERATION = "generation"  # key of a row, in no table: a stream finds the newest of several rows by it
 
 
 class FromStep(Generic[_T]):
@@ -200,13 +200,13 @@ class Instance:
         engine: fingerprint of the text detector, where one was used.
         report: set by ApplyRecipe: what it did.
         methods: CID 7050 codes that Insert wrote.
-        identifiers_checked, leaks_found: what CheckLeaks says.
+        identifiers_checked, leaks_found: counts of CheckLeaks.
         encoded: set by CheckLeaks: the finished file; `encoded.data` are its bytes.
         table: its row of the table of attributes; None unless asked for.
         placed: what WriteDicom did with it; None before it.
-        refusal: the audit row of an instance that goes no further; None of one that does.
-        milliseconds: column of the audit → time spent.
-        deadline: of `perf_counter`, after which it is failed (`beamstop.dicom.deadline`).
+        refusal: the audit row of a refused instance; None if it is not refused.
+        milliseconds: column of the audit → milliseconds.
+        deadline: time of `perf_counter` after which the instance is failed (`beamstop.dicom.deadline`).
         source_version: see `version_digest`.
     """
 
@@ -235,7 +235,7 @@ class Instance:
         return self.__dict__.get(attribute) is not None
 
     def refuse(self, row: Row) -> None:
-        """Let the instance go no further: nothing but its audit row is left of it."""
+        """Refuse the instance: only its audit row is kept."""
         self.refusal = row
         self.dataset = self.report = self.encoded = self.face = self.pixels = self.table = None
 
@@ -250,7 +250,7 @@ class Instance:
             self.milliseconds[column] = round(self.milliseconds.get(column, 0.0) + spent, 3)
 
     def row(self) -> Row:
-        """Return what the audit may say of this instance so far."""
+        """Return the audit row of this instance so far."""
         row: Row = {
             "source_id": self.source_id,
             "source_digest": self.source_digest,
@@ -278,7 +278,7 @@ class Instance:
         return row
 
     def _details(self) -> Iterator[str]:
-        """Yield what the audit says of an instance that is written, beside numbers and codes."""
+        """Yield the texts for `detail` of a written instance."""
         if self.face is not None and self.face.code:
             yield self.face.code
         if self.pixels is not None and self.pixels.decoders:
@@ -291,7 +291,7 @@ class Instance:
         if not changes:
             return _NO_CHANGES
         same = [pa.repeat(value, len(changes)) for value in (run_id, self.source_id, sop_instance_uid)]
-        # A Change has the other columns, in order. By columns this takes a third of what dicts take.
+        # A Change has the other columns, in order. Columns take a third of the time of dicts.
         columns = zip(zip(*changes, strict=True), CHANGES.types[len(same) :], strict=True)
         return pa.RecordBatch.from_arrays([*same, *(pa.array(*it) for it in columns)], schema=CHANGES)
 
@@ -300,7 +300,7 @@ LARGEST_SIZE = 1 << 30  # bytes of one element: Beam adds some, and counts in 32
 
 
 class InstanceCoder(Coder):
-    """How Beam would send an instance elsewhere, and what it asks to know how large it is."""
+    """Encodes an instance for Beam, and estimates its size."""
 
     def encode(self, value: Instance) -> bytes:
         """Return it as bytes."""
@@ -312,11 +312,11 @@ class InstanceCoder(Coder):
         return instance
 
     def estimate_size(self, value: Instance) -> int:
-        """Return about its size: Beam asks at every step, of some, and would encode them to see."""
+        """Return the approximate size; without this Beam, which samples sizes, would encode the instance."""
         return min(value.bytes_in, LARGEST_SIZE)
 
     def is_deterministic(self) -> bool:
-        """Say that equal instances need not have equal bytes."""
+        """Return False: equal instances may have different bytes."""
         return False
 
 

@@ -13,16 +13,16 @@ from beamstop_transforms.instance import Lost
 from beamstop_transforms.ledger.numbers import digest_numbers
 
 _DUPLICATE = "duplicate"
-# The source_ids of one that lost to an equal one, and of that: 64 bytes.
+# source_id of a loser and of the equal source that is written: 64 bytes.
 _PAIR = np.dtype([("number", ">u8"), ("rest", "V24"), ("winner", "V32")])
 
 
 class Losers(NamedTuple):
-    """Who lost and why.
+    """The losers, and why they lost.
 
     Attributes:
-        pairs: source_ids of each that lost to an equal source, and of that one; sorted.
-        others: source_id → why, of all others.
+        pairs: source_id of each loser and of the equal source that is written, sorted.
+        others: source_id → `Lost`, for all other losers.
     """
 
     pairs: bytes = b""
@@ -47,7 +47,7 @@ class Losers(NamedTuple):
         return np.frombuffer(self.pairs, _PAIR)["number"]
 
     def among(self, source_ids: Any) -> list[str]:
-        """Return which of some source_ids, an Arrow column, are those of losers."""
+        """Return a mask of bool: which source_ids of an Arrow column are losers."""
         if not self:
             return []
         numbers = self._numbers
@@ -64,16 +64,16 @@ class Losers(NamedTuple):
 
 
 class CollectLosers(beam.CombineFn):
-    """Make `Losers` of source_ids and `Lost`."""
+    """Combine pairs of source_id and `Lost` into one `Losers`."""
 
     def create_accumulator(self) -> tuple[list[bytes], dict[str, Lost]]:
-        """Return nothing."""
+        """Return an empty accumulator."""
         return [], {}
 
     def add_input(
         self, accumulator: tuple[list[bytes], dict[str, Lost]], element: tuple[str, Lost]
     ) -> tuple[list[bytes], dict[str, Lost]]:
-        """Add one."""
+        """Add one loser."""
         source_id, lost = element[0], Lost(*element[1])
         if lost.reason == _DUPLICATE and len(lost.detail) == len(source_id):
             accumulator[0].append(bytes.fromhex(source_id + lost.detail))
@@ -84,7 +84,7 @@ class CollectLosers(beam.CombineFn):
     def merge_accumulators(
         self, accumulators: Iterable[tuple[list[bytes], dict[str, Lost]]]
     ) -> tuple[list[bytes], dict[str, Lost]]:
-        """Put several together."""
+        """Merge accumulators."""
         pairs, others = list[bytes](), dict[str, Lost]()
         for more, theirs in accumulators:
             pairs += more
@@ -94,7 +94,7 @@ class CollectLosers(beam.CombineFn):
     def compact(
         self, accumulator: tuple[list[bytes], dict[str, Lost]]
     ) -> tuple[list[bytes], dict[str, Lost]]:
-        """Make one element of the pairs before they are sent elsewhere."""
+        """Pack the pairs before they are sent to another worker."""
         return [b"".join(accumulator[0])], accumulator[1]
 
     def extract_output(self, accumulator: tuple[list[bytes], dict[str, Lost]]) -> Losers:

@@ -1,4 +1,4 @@
-"""Match: from patterns to sources."""
+"""Match: find the sources that patterns name."""
 
 import glob
 import os
@@ -31,20 +31,20 @@ from beamstop_transforms.stores.dicomweb_input import VERSION, Search, instances
 
 _WILD = re.compile(r"[*?\[]")
 
-_OPENED = (".zip", ".tar")  # endings of a pattern that names archives, not everything in a folder
+_OPENED = (".zip", ".tar")  # a pattern that ends so names archives, whose members are sources
 
 
-_BRANCHES = 256  # to be listed side by side
-_LARGEST_LEVEL = 10_000  # objects and folders side by side in a bucket; more are divided by their names
-_DEEPEST = 4  # levels of folders that one worker lists to find that many
+_BRANCHES = 256  # listed in parallel
+_LARGEST_LEVEL = 10_000  # objects and folders in one level of a bucket; larger levels are divided by name
+_DEEPEST = 4  # levels that one worker lists to find that many branches
 
 
 @dataclass(eq=False)
 class Match(Transform):
-    """Find the distinct sources that patterns name.
+    """Find the sources that patterns name, each once.
 
-    One worker lists the uppermost folders, all workers the folders below. Each yields sources as it finds
-    them, so that no process holds the whole list.
+    One worker lists the top folders, all workers the folders below. Each yields sources as it finds them, so
+    that no process has the whole list in memory.
 
     Attributes:
         patterns: files, folders (recursive), globs (`**` crosses folders), `gs://bucket/prefix/**`,
@@ -63,7 +63,7 @@ class Match(Transform):
             | "Patterns" >> beam.Create([os.fsencode(pattern) for pattern in self.patterns])
             | "Branch" >> beam.FlatMap(_branch)
         )
-        # One way for both, because a runner would hold a join in memory.
+        # One path for both cases, because a runner would hold a join in memory.
         sources = found | "Spread" >> beam.Reshuffle() | "List" >> beam.FlatMap(_sources)
         if _are_apart(self.patterns):
             return sources
@@ -77,12 +77,12 @@ class Match(Transform):
 
 @dataclass(frozen=True)
 class Branch:
-    """What is still to be listed.
+    """A folder or prefix that is still to be listed.
 
     Attributes:
-        pattern: that its sources must match.
+        pattern: its sources must match it.
         place: a folder or prefix; None for everything that the pattern names.
-        divided: a part of a large folder, which is not listed again.
+        divided: it is a part of a large folder, which is not divided again.
     """
 
     pattern: str
@@ -91,14 +91,14 @@ class Branch:
 
 
 def _are_apart(patterns: Sequence[str]) -> bool:
-    """Return whether no source can match two of the patterns, because their folders differ."""
+    """Return whether no source can match two patterns, because their folders are distinct."""
     homes = (it if is_elsewhere(it) else os.path.abspath(it) for it in map(home, patterns))
     ordered = sorted(f"{it.rstrip('/')}/" for it in homes)
     return not any(other.startswith(one) for one, other in pairwise(ordered))
 
 
 def home(pattern: str) -> str:
-    """Return the folder or server that all sources of a pattern lie in, or the one source that it names."""
+    """Return the folder or server that has all sources of a pattern, or the only source that it names."""
     if is_dicomweb(pattern):
         return pattern.partition("?")[0]
     wild = _WILD.search(pattern)
@@ -133,15 +133,15 @@ def _first(group: tuple[bytes, Iterable[Source]]) -> Source:
 def find_sources(pattern: str) -> Iterator[Source]:
     """Yield the sources that one pattern names, as it finds them.
 
-    Everything except a folder is a source, so a dangling link or an unreadable folder is not lost, but fails
-    when it is read. A link to a folder above or below the pattern's own is not followed, because that folder
-    is listed under its own name.
+    Everything except a readable folder is a source: a dangling link or an unreadable folder fails when it is
+    read, so that it is in the audit. A link to a folder above or below the pattern's own is not followed,
+    because that folder is listed under its own name.
     """
     yield from list_branch(Branch(pattern, None))
 
 
 def branch(pattern: str) -> Iterator[Source | Branch]:
-    """Yield the sources that the uppermost folders of a pattern have, and the folders below them."""
+    """Yield the sources in the top folders of a pattern, and the folders below them."""
     for found in _branches(pattern):
         yield from _opened(pattern, found) if isinstance(found, Source) else [found]
 
@@ -200,7 +200,7 @@ def _listed(branch: Branch) -> Iterator[Source]:
         yield from _remote_sources(pattern, place)
     elif place is not None:
         yield from _walk(os.path.abspath(pattern), place)
-    elif os.path.lexists(pattern):  # before globbing: a name may hold brackets
+    elif os.path.lexists(pattern):  # before globbing: a name may contain brackets
         yield from _walk(os.path.abspath(pattern), os.path.abspath(pattern))
     elif "**" in pattern:
         yield from _deep_glob(pattern)
@@ -220,12 +220,12 @@ def _walk(root: str, place: str) -> Iterator[Source]:
             if isinstance(found, Source):
                 yield found
             elif found.place is not None and _identity(found.place) not in entered:
-                entered.add(_identity(found.place))  # a link may lead to a folder outside twice
+                entered.add(_identity(found.place))  # two links may lead to the same folder outside
                 waiting.append(found.place)
 
 
 def _level(root: str, folder: str) -> Iterator[Source | Branch]:
-    """Yield what is in one folder: sources, and the folders to go into."""
+    """Yield the sources in one folder, and the folders to enter."""
     try:
         entries = os.scandir(folder)
     except OSError:
@@ -244,7 +244,7 @@ def _level(root: str, folder: str) -> Iterator[Source | Branch]:
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads to itself
+    except OSError:  # a link to itself
         return False
 
 
@@ -255,12 +255,12 @@ def _lies_in(path: str, root: str) -> bool:
 
 
 def _deep_glob(pattern: str) -> Iterator[Source]:
-    """Yield the files that a pattern with `**` names; it goes into folders by itself."""
+    """Yield the files that a pattern with `**` names."""
     homes: dict[tuple[int, int], str] = {}
     for match in glob.iglob(pattern, recursive=True, include_hidden=True):
         path = os.path.abspath(match)
         folder = os.path.dirname(path)
-        known = homes.setdefault(_identity(folder), folder) == folder  # otherwise a link led here before
+        known = homes.setdefault(_identity(folder), folder) == folder  # False: a link has led here before
         if known and not os.path.isdir(path) and PARTIAL not in path.split(os.sep):
             yield _source(path)
 
@@ -279,7 +279,7 @@ def _source(path: str) -> Source:
 
 
 def _stem(pattern: str) -> str:
-    """Return the common beginning of all addresses that a pattern names, except its own."""
+    """Return the common prefix of all addresses that a pattern names, up to its first wildcard."""
     wild = _WILD.search(pattern)
     return pattern[: wild.start()] if wild else f"{pattern.rstrip('/')}/"
 

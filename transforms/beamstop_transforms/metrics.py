@@ -1,9 +1,8 @@
-"""Beam metrics: what each step counts. Names are verbs, outcomes and reason codes, and nothing else.
+"""Beam metrics of each step. Their names are verbs, outcomes and reason codes, nothing else.
 
-Namespace is the verb. Counters: `passed`; an outcome (`written`, `rejected`, `quarantined`, `failed`); an
-outcome with its reason (`rejected/encapsulated_document`); of Redistribute `listed`, the sources to be worked
-on. Distributions: `ms`, milliseconds an instance; of
-ReadDicom `bytes_in`; of HideText `text_boxes_hidden`.
+The namespace is the verb. Counters: `passed`; an outcome (`written`, `rejected`, `quarantined`, `failed`); an
+outcome with its reason (`rejected/encapsulated_document`); in Redistribute `listed`, the sources to process.
+Distributions: `ms`, milliseconds per instance; in ReadDicom `bytes_in`; in HideText `text_boxes_hidden`.
 """
 
 from collections import Counter, defaultdict
@@ -20,7 +19,7 @@ PASSED, MILLISECONDS, BYTES_IN, BOXES_HIDDEN = "passed", "ms", "bytes_in", "text
 
 
 class Counters:
-    """What one step counts in one worker process.
+    """The metrics of one step in one worker process.
 
     Args:
         verb: of the step.
@@ -40,15 +39,15 @@ class Counters:
         Args:
             instance: as the step left it.
             milliseconds: that the step took.
-            row: of the audit if the instance was refused, else None.
-            passed: the counter of an instance that was not.
+            row: the audit row if the instance was refused, otherwise None.
+            passed: the counter for an instance that was not refused.
         """
         if row is None:
             self._inc(passed)
         else:
             self._inc(row["outcome"])
             self._inc(f"{row['outcome']}/{row['reason']}")
-        spent = int(milliseconds + self._left)  # whole ones only: the rest is counted with the next
+        spent = int(milliseconds + self._left)  # whole milliseconds; the rest is added to the next instance
         self._left += milliseconds - spent
         self._ms.update(spent)
         if self._bytes is not None and instance.bytes_in:
@@ -64,14 +63,14 @@ class Counters:
 
 
 class StepFigures(NamedTuple):
-    """What a run's metrics say of one step: instances that came, and milliseconds spent on them together."""
+    """The figures of one step in a run: number of instances, and total milliseconds."""
 
     instances: int
     milliseconds: int
 
 
 def figures_by_step(result: Any) -> dict[str, StepFigures]:
-    """Return verb → what the metrics of a pipeline's result say of it; nothing where the runner has none.
+    """Return verb → figures, from the metrics of a pipeline's result; empty if the runner has no metrics.
 
     Args:
         result: of Beam's `Pipeline.run`.
@@ -89,7 +88,7 @@ def figures_by_step(result: Any) -> dict[str, StepFigures]:
 
 
 def counts_by_step(result: Any) -> Mapping[str, Mapping[str, int]]:
-    """Return verb → counter → number, as the metrics of a pipeline's result have them."""
+    """Return verb → counter → number, from the metrics of a pipeline's result."""
     counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     names: Iterable[str] = (PASSED, LISTED, *map(str, Outcome))
     for it in result.metrics().query(MetricsFilter())["counters"]:
@@ -102,9 +101,9 @@ def counts_by_step(result: Any) -> Mapping[str, Mapping[str, int]]:
 
 
 def progress_of(result: Any) -> Counter[str]:
-    """Return how many sources are listed, and how many ended in each outcome, as far as the metrics tell.
+    """Return how many sources are listed, and how many have each outcome, according to the metrics.
 
-    Sources of a bundle that was tried again may count twice.
+    Sources of a bundle that was retried may count twice.
 
     Args:
         result: of Beam's `Pipeline.run`, for a running or finished job.

@@ -1,4 +1,4 @@
-"""Notified: from Pub/Sub's notifications of new objects in Cloud Storage to sources."""
+"""Notified: turn Pub/Sub's notifications of new objects in Cloud Storage into sources."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ from beamstop_transforms.step import Transform
 from beamstop_transforms.stores import PARTIAL
 
 _FINALIZED = "OBJECT_FINALIZE"
-_REMEMBERED = 7 * 24 * 3600  # seconds: as long as Pub/Sub keeps a message unless told otherwise
+_REMEMBERED = 7 * 24 * 3600  # seconds: Pub/Sub's default for how long it keeps a message
 
 
 @dataclass(eq=False)
@@ -37,10 +37,10 @@ class ReadNotifications(Transform):
 class Notified(Transform):
     """Find the sources in notifications, each generation of an object once.
 
-    A notification may be delivered again, even after that of a newer generation; it is then ignored.
+    A notification may be delivered again, even after one of a newer generation; then it is ignored.
 
     Attributes:
-        targets: where the job itself writes; new objects there are not sources.
+        targets: the job's own folders and prefixes; new objects there are not sources.
     """
 
     targets: Iterable[str] = field(repr=False)
@@ -84,7 +84,7 @@ def _size(data: bytes) -> int:
     try:
         return int(json.loads(data)["size"])
     except (ValueError, LookupError, TypeError):
-        return 0  # not told
+        return 0  # the notification does not say
 
 
 _NEWEST = ReadModifyWriteStateSpec("newest", VarIntCoder())
@@ -93,7 +93,7 @@ _NEWEST_STATE, _FORGET_TIMER = beam.DoFn.StateParam(_NEWEST), beam.DoFn.TimerPar
 
 
 class _NewestFn(beam.DoFn):
-    """Let a source through if it is newer than all that came before of its name."""
+    """Pass a source on if it is newer than all earlier ones with its name."""
 
     def process(
         self,

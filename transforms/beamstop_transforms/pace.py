@@ -6,12 +6,12 @@ _SHARE = 20  # the fraction of the process's working time that may wait
 
 
 class Pace:
-    """Decides when it is time again: soon at first, later less often, and never at great cost.
+    """Decides when files are written: soon at first, later less often, and never at great cost.
 
     It decides when something is written, never what.
 
     Args:
-        longest: most seconds that anything waits, if writing is quick.
+        longest: the most seconds that anything waits, if writing is quick.
     """
 
     def __init__(self, longest: float) -> None:
@@ -29,6 +29,6 @@ class Pace:
         """Start waiting again.
 
         Args:
-            cost: seconds that it took, if it is not to take more than a fifth of all time.
+            cost: seconds that writing took; given if it must not take more than a fifth of all time.
         """
         self._last, self._cost = perf_counter(), cost

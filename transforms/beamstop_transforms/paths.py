@@ -9,12 +9,12 @@ from beamstop.errors import Quarantined
 from beamstop_transforms.stores import is_dicomweb
 
 PATIENT_ID, STUDY, SERIES, INSTANCE = 0x00100020, 0x0020000D, 0x0020000E, 0x00080018
-NONE = "NONE"  # in place of an absent value
+NONE = "NONE"  # stands for an absent value in a path
 _LONGEST_COMPONENT = 128
 
 
 def output_path(dataset: Dataset) -> str:
-    """Return where a clean instance belongs below OUTPUT.
+    """Return the path of a clean instance below OUTPUT.
 
     Raises:
         Quarantined: `no_sop_instance_uid`, or `unsafe_path` with the keyword of the culprit.
@@ -25,7 +25,7 @@ def output_path(dataset: Dataset) -> str:
 
 
 def instance_path(dataset: Dataset) -> str:
-    """Return where an imaging server has a clean instance, below its URL (PS3.18 10.1.1).
+    """Return the path of a clean instance below an imaging server's URL (PS3.18 10.1.1).
 
     Raises:
         Quarantined: `no_sop_instance_uid`, or `unsafe_path` with the keyword of the culprit.
@@ -40,12 +40,12 @@ def instance_path(dataset: Dataset) -> str:
 
 
 def clean_path(dataset: Dataset, output: str) -> str:
-    """Return where a clean instance belongs below OUTPUT, for any kind of OUTPUT."""
+    """Return the path of a clean instance below OUTPUT, for any kind of OUTPUT."""
     return instance_path(dataset) if is_dicomweb(output) else output_path(dataset)
 
 
 def is_clean_path(path: str) -> bool:
-    """Return whether `clean_path` could have returned a path; one that is read back may be forged.
+    """Return whether `clean_path` could have returned this path; a path read back from a store may be forged.
 
     >>> is_clean_path("P/1.2/1.2.1/1.2.3.dcm"), is_clean_path("../../1.2.1/1.2.3.dcm")
     (True, False)
@@ -58,7 +58,7 @@ def is_clean_path(path: str) -> bool:
 
 
 def uid_in(path: str) -> str:
-    """Return the SOP Instance UID that a path below a folder or bucket was made of.
+    """Return the SOP Instance UID in a path below a folder or bucket.
 
     >>> uid_in("P/1.2/1.2.1/1.2.3.dcm")
     '1.2.3'

@@ -1,4 +1,4 @@
-"""Placing: a clean file is put in its place once, whatever is retried or comes twice."""
+"""Placing: write a clean file to its path once, even if work is retried or a source comes twice."""
 
 import hashlib
 import time
@@ -44,14 +44,14 @@ _WAITS = 20  # times half a second, for the first of two that come at once to be
 
 
 class Placing:
-    """Puts clean files into OUTPUT by the rules for duplicates and second runs (docs/reasons.md).
+    """Writes clean files to OUTPUT by the rules for duplicates and second runs (docs/reasons.md).
 
-    In buckets the file is created first, with its provenance, and a claim made only where something stands
-    already; elsewhere a claim is first (docs/placing.md).
+    In buckets the file is created first, with its provenance, and a claim is made only if there is a file
+    already; elsewhere the claim is made first (docs/placing.md).
 
     Args:
         target: OUTPUT, AUDIT, key, run.
-        digest: returns of a clean file what duplicates are compared by; see `content_digest`.
+        digest: returns the digest of a clean file by which duplicates are compared; see `content_digest`.
     """
 
     def __init__(self, target: Target, digest: Callable[[bytes], str] = content_digest) -> None:
@@ -64,25 +64,26 @@ class Placing:
         self._ledger = Ledger(target.audit, target.identity())
         self._provenance = Provenance(target.identity())
         self._is_open, self._opening = False, Lock()
-        self._looks_first = False  # where something stood at the last path, it will at the next
+        self._looks_first = False  # if there was a file at the last path, there is probably one at the next
         self._ended = (
             Ledger(target.audit, target.identity(), target.recovered) if target.recovered else self._ledger
         )
 
     def together(self, instances: Iterable[Instance]) -> AbstractContextManager[None]:
-        """Place these instances cheaply within; all of them are durable when it ends."""
+        """Make it cheap to place these instances inside the `with` block; all are durable when it ends."""
         return self._store.together([it.encoded.data for it in instances])
 
     def place(self, instance: Instance) -> Placed:
-        """Put one clean file in its place, if nothing else claims its SOP Instance UID.
+        """Write one clean file to its path, unless another source claims its SOP Instance UID.
 
-        It replaces what a run of ours made of the same source, or before it died. If a source with other
-        bytes claims the UID in this run, or an earlier run made what stands there of another source, the file
-        waits for the end of the run (`resolve`). Where the first wins, it is compared at once.
+        It replaces a file that an earlier run made from the same source, or that a run left when it died. If
+        a source with other bytes claims the UID in this run, or an earlier run made the file there from
+        another source, the new file waits for the end of the run (`resolve`). With `first_wins`, it is
+        compared at once.
 
         Raises:
             Quarantined: `no_sop_instance_uid`, `unsafe_path` or `occupied`.
-            Failed: `not_stored`, by an imaging server, or where what stands has to stay.
+            Failed: `not_stored`: by an imaging server, or because the file there cannot be removed.
         """
         path, data = clean_path(instance.dataset, self._target.output), instance.encoded.data
         source_id = instance.source_id
@@ -96,7 +97,7 @@ class Placing:
             if placed is not None:
                 return placed
             claim = self._join(uid, source_id, me, found)
-            if len(claim.claimants) > 1:  # somebody may have been here meanwhile
+            if len(claim.claimants) > 1:  # another worker may have changed the file meanwhile
                 found = self._store.find(path)
         else:
             claim = self._claims.join(uid, source_id, me)
@@ -107,7 +108,7 @@ class Placing:
             claim, waits = self._put(uid, source_id, me, claim, data, found)
         lost: Lost | None = None
         if claim.winner != source_id:
-            lost = Lost("duplicate", claim.winner)  # until `resolve` says otherwise
+            lost = Lost("duplicate", claim.winner)  # `resolve` may change this
             if self._target.first_wins and claim.has_rivals(source_id):
                 lost = self._lost_to_the_first(path, data, claim)
         contested = (waits or len(claim.claimants) > 1) and not self._target.first_wins
@@ -116,9 +117,9 @@ class Placing:
     def _create(
         self, uid: str, source_id: str, me: Claimant, data: bytes
     ) -> tuple[Placed | None, Found | None]:
-        """Write a file without a claim if nothing stands at its path; else return what does.
+        """Write a file without a claim if its path is free; return the result, and the file found there.
 
-        The first is None if it takes a claim to go on.
+        The result is None if a claim is needed.
         """
         with self._opening:
             if not self._is_open:
@@ -138,17 +139,17 @@ class Placing:
             return None, found
         is_mine = made_by.run_id == self._run_id
         if not is_mine and self._claims.is_open(made_by.run_id):
-            # Who made it may be alive and take it back: then a claim has to say what this source had.
+            # The run that made it may be alive and take it back, so this source needs a claim.
             return None, found
         return Placed(uid, me.path, me.sha256, lost=None, contested=False, unchanged=not is_mine), found
 
     def end_bundle(self) -> None:
-        """Make sure that the next run looks for what was written without a claim, if this one is over."""
+        """Make sure that the next run looks for files written without a claim, even if this run has ended."""
         if self._is_open:
             self._claims.stay_open()
 
     def _join(self, uid: str, source_id: str, me: Claimant, found: Found | None) -> Claim:
-        """Join the claim of a UID, and before that whoever made what stands there, if in this run."""
+        """Join the claim of a UID; if a source of this run made the file there, that source joins first."""
         made_by = found and self._provenance.maker(me.path, found)
         maker: tuple[str, Claimant] | None = None
         if found is not None and made_by is not None and made_by.run_id == self._run_id:
@@ -156,7 +157,7 @@ class Placing:
         return self._claims.join(uid, source_id, me, self._before(found), maker=maker)
 
     def _tell_its_run(self, uid: str, path: str, found: Found | None) -> None:
-        """Let the maker of an object that is to go join the claim of its own run, which may be alive."""
+        """Before an object is replaced, let its maker join the claim of its own run, which may be alive."""
         if self._target.objects_first and found is not None:
             maker = self._dead_maker(path, found)
             if maker is not None:
@@ -165,7 +166,7 @@ class Placing:
                 claims.join(uid, maker.source_id, claimant, lambda _: None, unless_known=True)
 
     def _before(self, found: Found | None) -> Callable[[str], str | None]:
-        """Return what says what stood at a path before this run, of what was found there."""
+        """Return a function that gives the SHA-256 of the file at a path before this run."""
 
         def before(path: str) -> str | None:
             maker = found and self._provenance.maker(path, found)
@@ -175,7 +176,7 @@ class Placing:
         return before
 
     def _line(self, source_id: str, claimant: Claimant) -> str:
-        """Return what is kept beside a file of a claimant."""
+        """Return the line of provenance for a claimant's file; empty unless it is written to a bucket."""
         if not self._target.objects_first:
             return ""
         maker = Maker(self._run_id, source_id, claimant.source_digest)
@@ -184,7 +185,7 @@ class Placing:
     def _put(
         self, uid: str, source_id: str, me: Claimant, claim: Claim, data: bytes, found: Found | None
     ) -> tuple[Claim, bool]:
-        """Write a file if nobody else may win; return the claim as it is then, and whether the file waits."""
+        """Write a file unless another source may win; return the present claim, and whether it waits."""
         while True:
             place = self._look_at(me.path, found, me.sha256, uid, claim, source_id)
             if place is Place.FOREIGN:
@@ -204,7 +205,7 @@ class Placing:
             line = self._line(source_id, me)
             if self._store.write(me.path, data, found and found.version, about=line):
                 return claim, False
-            found = self._store.find(me.path)  # another worker was here, or a try before: look again
+            found = self._store.find(me.path)  # another worker, or an earlier try, wrote here meanwhile
             claim = self._claims.read(uid)
             if source_id not in claim.claimants:
                 raise StoreError(CLAIM_CHANGED)
@@ -214,7 +215,7 @@ class Placing:
     def _look_at(
         self, path: str, found: Found | None, sha256: str, uid: str, claim: Claim, source_id: str
     ) -> Place:
-        """Return what is at a path, as one claimant sees it."""
+        """Return what is at a path, from the view of one claimant."""
         if found is None:
             return Place.FREE
         if found.sha256 == sha256:
@@ -226,14 +227,14 @@ class Placing:
         if self._ledger.wrote(path, found.sha256):
             return Place.FROM_ANOTHER_SOURCE
         if (maker := self._dead_maker(path, found)) is not None:
-            # Its maker may be another source of this run, which has left it as it is.
+            # Its maker may be another source of this run, which found the file unchanged and left it.
             return Place.FROM_A_DEAD_RUN if maker.source_id == source_id else Place.FROM_ANOTHER_SOURCE
         if self._claims.made_before(uid, path, found.sha256):
             return Place.FROM_A_DEAD_RUN
         return Place.FOREIGN
 
     def _dead_maker(self, path: str, found: Found) -> Maker | None:
-        """Return who made an object in another run that may not have ended; None if nobody did."""
+        """Return the maker of an object if it is of another run that may not have ended; otherwise None."""
         maker = self._provenance.maker(path, found)
         if maker is None or maker.run_id == self._run_id:
             return None
@@ -248,7 +249,7 @@ class Placing:
         return self._claims.made_before(uid, path, sha256)
 
     def _is_taken(self, uid: str, path: str, sha256: str, source_id: str) -> bool:
-        """Say whether an earlier run put another source's file there, which stays where the first wins."""
+        """Return whether an earlier run wrote another source's file there, which then stays."""
         found = self._store.find(path)
         if found is None:
             return False
@@ -256,7 +257,7 @@ class Placing:
         return place is Place.FROM_ANOTHER_SOURCE
 
     def _lost_to_the_first(self, path: str, data: bytes, claim: Claim | None = None) -> Lost:
-        """Return why a source is not written where another one was first."""
+        """Return why a source is not written: another one was first, with the same or other content."""
         first = claim.claimants[claim.winner].path if claim is not None else path
         found = self._store.read(first)
         for _ in range(_WAITS if found is None else 0):
@@ -279,34 +280,35 @@ class Placing:
         recovered: Collection[str] = (),
         seen: Collection[Seen] = (),
     ) -> dict[str, Lost]:
-        """Finish one contested UID when every source has been seen; may be repeated.
+        """Decide one contested UID when all sources have been read; may be repeated.
 
-        If all claimants are one instance, the winner's file takes its place. If not, nobody can say which is
-        genuine: none is written, and what this run wrote is taken back; what an earlier run wrote stays.
+        If all claimants are the same instance, the winner's file is written. If not, nobody can say which one
+        is
+        genuine: none is written, and this run's files are removed again; files of earlier runs stay.
 
         Args:
             sop_instance_uid: the UID.
-            holders: sources that this run skipped and that have it, by source_id; each is a claimant
-                if its file stands.
-            recovered: those of them whose run broke before it resolved anything: it is as if this run had
-                written their files.
-            seen: the sources of this run that have a place under the UID; needed only in buckets.
+            holders: skipped sources that have the UID, by source_id; each is a claimant if its file is
+                there.
+            recovered: the holders whose run broke before it resolved duplicates: their files count as
+                written by this run.
+            seen: the sources of this run that have a clean file with the UID; needed only in buckets.
 
         Returns:
-            source_id → why it is not written, of all that are not; holders among them only where a duplicate
-            is written in their place, or their run broke.
+            source_id → why it is not written. Holders are among these only if a duplicate is written instead
+            of them, or their run broke.
 
         Raises:
-            StoreError: the claim was changed by somebody else.
+            StoreError: somebody else changed the claim.
         """
         if self._target.first_wins:
-            return {}  # each was decided when it was written
+            return {}  # decided when each was written
         holders = holders or {}
         claim = self._claims.read(sop_instance_uid)
         if self._target.objects_first:
             claim = self._with_makers(sop_instance_uid, claim, seen)
         for source_id, claimant in holders.items():
-            # Once joined it stays: when this is repeated its file may have been replaced.
+            # A claimant stays one: when this is repeated, its file may have been replaced already.
             if source_id not in claim.claimants and self._stands(claimant):
                 claim = self._claims.join(sop_instance_uid, source_id, claimant)
         if not claim.claimants:
@@ -325,10 +327,10 @@ class Placing:
         return {it: Lost("duplicate_conflict", _named(every - {it})) for it in mine}
 
     def _with_makers(self, uid: str, claim: Claim, seen: Collection[Seen]) -> Claim:
-        """Let all sources of this run join that needed no claim, as their files stand; return the claim.
+        """Let all sources of this run that needed no claim join, with their files; return the claim.
 
         Raises:
-            StoreError: what one of them wrote is there no more.
+            StoreError: the file of one of them is gone.
         """
         for path in sorted({it.path for it in seen}):
             found = self._store.find(path)
@@ -342,20 +344,20 @@ class Placing:
         return claim
 
     def _is_one_instance(self, uid: str, claim: Claim) -> bool:
-        """Say whether all claimants, and what an earlier run made of a source not seen now, are equal."""
+        """Return whether all claimants, and a file that an earlier run left there, are equal."""
         paths = {it.path for it in claim.claimants.values()}
         if len(paths) > 1:
             return False
         return self._are_equal(self._contents(uid, claim, *paths))
 
     def _earlier(self, claim: Claim) -> set[str]:
-        """Return the sources, whether this run saw them or not, of what an earlier run left at the paths."""
+        """Return the sources of the files that an earlier run left at the paths."""
         found = {it.path: self._store.find(it.path) for it in claim.claimants.values()}
         sources = (self._ledger.source_of(path, it.sha256) for path, it in found.items() if it is not None)
         return set(filter(None, sources))
 
     def _contents(self, uid: str, claim: Claim, path: str) -> Iterator[bytes | None]:
-        """Yield what has to be one instance, a file at a time; None for what is not there to compare."""
+        """Yield the files that must be one instance, one at a time; None for a file that is not there."""
         of = {it.sha256: source_id for source_id, it in claim.claimants.items()}
         standing = self._store.read(path)
         if standing is not None:
@@ -366,14 +368,14 @@ class Placing:
             if of.pop(sha256, None) or (not is_former and self._ledger.wrote(path, sha256)):
                 yield standing[1]
             elif not is_former and not self._made_before(uid, path, sha256):
-                yield None  # somebody else put it there since
+                yield None  # somebody else has replaced it since
         for sha256, source_id in of.items():
             waiting = self._aside.read(_aside(self._run_id, uid, source_id))
             is_whole = waiting is not None and hashlib.sha256(waiting[1]).hexdigest() == sha256
             yield waiting[1] if waiting is not None and is_whole else None
 
     def _are_equal(self, contents: Iterable[bytes | None]) -> bool:
-        """Say whether clean files hold one instance; False where that cannot be told."""
+        """Return whether clean files are the same instance; False if that cannot be told."""
         first: tuple[bytes, str | None] | None = None
         for content in contents:
             if content is None:
@@ -400,9 +402,9 @@ class Placing:
                 self._store.write(winner.path, waiting[1], found and found.version, about=line)
 
     def _take_back(self, uid: str, claim: Claim) -> None:
-        """Remove what this run, or one that died, wrote under a UID, or put back what stood there before.
+        """Remove the files that this run, or a dead one, wrote under a UID, or restore the files before them.
 
-        Nothing may stand there: a run that died may have left empty folders.
+        There may be no file: a run that died may have left empty folders.
         """
         made = dict[str, set[str]]()
         for path, sha256 in claim.files():
@@ -428,13 +430,13 @@ class Placing:
 
 
 def _named(others: Iterable[str]) -> str:
-    """Return source_ids as the detail of a row: a hundred thousand of one UID must not fill the audit."""
+    """Return source_ids as the detail of a row, shortened: one UID may have a hundred thousand sources."""
     named = sorted(others)
     more = len(named) - _MOST_NAMED
     return " ".join(named[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _aside(run_id: str, sop_instance_uid: str, whose: str) -> str:
-    """Return the name under which a source's file waits, or what stood at a path before this run is kept."""
+    """Return the name of a waiting file, or of the copy of what a path had before this run."""
     name = hashlib.sha256(f"{sop_instance_uid}/{whose}".encode()).hexdigest()[:32]
     return f"{PARTIAL}/{run_id}/aside/{name}"

@@ -1,4 +1,4 @@
-"""WritePng: from clean files to pictures of their frames."""
+"""WritePng: write the frames of clean files as pictures."""
 
 import hashlib
 from collections.abc import Iterator
@@ -22,7 +22,8 @@ PICTURES, NOT_RENDERED, OCCUPIED = "pictures", "not_rendered", "occupied"
 class WritePng(Transform):
     """Write PNG/<PatientID>/<Study>/<Series>/<SOP Instance UID>[-<frame>].png for every clean file.
 
-    It reads the files in OUTPUT after duplicates are resolved, so that no loser has a picture.
+    It reads the files in OUTPUT after duplicates are resolved, so that files removed by then have no
+    pictures.
 
     Attributes:
         png: the PNG folder or prefix.
@@ -33,7 +34,7 @@ class WritePng(Transform):
     output: str
 
     def expand(self, clean_files: PCollection[tuple[str, str]]) -> PCollection[tuple[str, int]]:
-        """From path and SHA-256 of clean files, return how many pictures stand, how many not, by code."""
+        """Take path and SHA-256 of clean files; return how many pictures are written, and how many not, by code."""
         return (
             clean_files
             | "Redistribute" >> beam.Reshuffle()
@@ -59,13 +60,13 @@ class _PngFn(beam.DoFn):
                     name, data = next(drawn)
             except StopIteration:
                 return
-            except Exception:  # noqa: BLE001  one picture must not stop a run, and may quote a value
+            except Exception:  # noqa: BLE001  one picture must not stop a run; the message may quote a value
                 yield NOT_RENDERED
                 return
             yield self._put(name, data)
 
     def _drawn(self, path: str, sha256: str) -> Iterator[tuple[str, bytes]]:
-        """Yield name and content of each PNG: long cines are never held in full."""
+        """Yield name and content of each PNG; long cines are never in memory as a whole."""
         found = self._clean.read(path)
         if found is None or hashlib.sha256(found[1]).hexdigest() != sha256:
             raise LookupError("the file there is not the clean file of this run")
@@ -78,7 +79,7 @@ class _PngFn(beam.DoFn):
             yield f"{path.removesuffix('.dcm')}{number}.png", data
 
     def _put(self, name: str, data: bytes) -> str:
-        """Put a PNG in its place, unless another program's file is there. May be repeated."""
+        """Write a PNG, unless another program's file has its name. May be repeated."""
         while True:
             found = self._pictures.read(name)
             if found is not None and found[1] == data:

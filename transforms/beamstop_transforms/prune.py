@@ -1,4 +1,4 @@
-"""FindLeftovers, Prune: clean files that no source stands for any more, removed only when asked."""
+"""FindLeftovers, Prune: find clean files whose source is gone or changed; remove them with --prune."""
 
 import io
 import re
@@ -28,8 +28,8 @@ from beamstop_transforms.stores import open_store
 from beamstop_transforms.tables import Put, Table, WritePartialFiles, WriteTable, run_of
 
 _SINCE = "since"
-CROSSWALK, ATTRIBUTES = "crosswalk", "attributes"  # tables that have rows of clean files, beside the audit
-_IDS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")  # make up a clean path
+CROSSWALK, ATTRIBUTES = "crosswalk", "attributes"  # tables with rows of clean files, besides the audit
+_IDS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")  # a clean path has these
 
 
 class Leftovers(NamedTuple):
@@ -37,7 +37,7 @@ class Leftovers(NamedTuple):
 
     Attributes:
         found: every `Leftover`.
-        since: one element: how many sources are gone and changed, and whether it is known which are gone.
+        since: one element, see `History.since`.
     """
 
     found: Any
@@ -46,16 +46,16 @@ class Leftovers(NamedTuple):
 
 @dataclass(eq=False)
 class FindLeftovers(Transform):
-    """Compare what the ledger says with the sources of this run.
+    """Compare the ledger with the sources of this run.
 
-    A source counts as gone if this run did not find it although all patterns of the run that has its
-    newest row were looked through: what lies outside of this run's patterns is not gone.
+    A source counts as gone if this run did not find it, although it searched all patterns of the run that has
+    the source's newest row. A source outside of this run's patterns does not count as gone.
 
     Attributes:
         target: OUTPUT, AUDIT, run.
         inputs: this run's patterns.
-        skipped: what `SkipDecided` left out.
-        subjects: the digest of this run's table of subjects; None for none.
+        skipped: the sources that `SkipDecided` skipped.
+        subjects: the digest of this run's table of subjects; None if it has none.
     """
 
     target: Target
@@ -64,7 +64,7 @@ class FindLeftovers(Transform):
     subjects: str | None = None
 
     def expand(self, files: PCollection[Put]) -> Leftovers:
-        """From this run's tables of instances, which must stand, return `Leftovers`."""
+        """Take this run's tables of instances, which must be written; return `Leftovers`."""
         find = beam.ParDo(
             _FindFn(self.target, self.inputs, self.subjects), AsList(files), AsSingleton(self.skipped)
         )
@@ -88,20 +88,20 @@ class _FindFn(beam.DoFn):
         yield pvalue.TaggedOutput(_SINCE, history.since)
 
 
-FILES, PICTURES = "files", "pictures"  # what was removed; of rows it is the name of their table
+FILES, PICTURES = "files", "pictures"  # kinds of removed things; for rows, the kind is the name of the table
 
 
 @dataclass(eq=False)
 class Prune(Transform):
-    """Remove leftovers that a run wrote and nobody has changed; those whose source failed stay.
+    """Remove leftovers that a run wrote and nobody has changed; a leftover whose source failed stays.
 
-    Their pictures go along, and their rows in the tables beside the audit. What is removed is listed first,
-    in AUDIT/pruned, so that all of it may be repeated.
+    Their pictures, and their rows in the crosswalk and the table of attributes, are removed with them. All of
+    it is listed first, in AUDIT/pruned, so that removing may be repeated.
 
     Attributes:
         target: OUTPUT, AUDIT, run.
-        png: where their pictures are; None for nowhere.
-        tables: name → where a table has rows of them.
+        png: the PNG folder or prefix; None if there is none.
+        tables: name → folder or prefix of a table with rows of clean files.
     """
 
     target: Target
@@ -109,13 +109,13 @@ class Prune(Transform):
     tables: Mapping[str, str] = field(default_factory=dict)
 
     def expand(self, found: PCollection[Leftover]) -> tuple[PCollection[Put], PCollection[tuple[str, int]]]:
-        """From `Leftover`, return the lists in AUDIT, and how much was removed of what."""
+        """Take `Leftover`; return the lists in AUDIT, and kind → how many were removed."""
         table = Table(self.target.audit, PRUNED, self.target.run_id, PRUNED_FILES)
         ours = (
             found
             | "Redistribute" >> beam.Reshuffle()
             | "Ours" >> beam.FlatMap(_ours, self.target)
-            | "Keep" >> beam.Reshuffle()  # what is listed and what is removed must be the same
+            | "Keep" >> beam.Reshuffle()  # the list and the removal must see the same elements
         )
         written = ours | "List" >> WritePartialFiles(table)
         lists = written | "WriteLists" >> WriteTable(table, even_empty=False)
@@ -128,7 +128,7 @@ class Prune(Transform):
                 | "BySeries" >> beam.Map(_series_of)
                 | "Series" >> beam.GroupByKey()
                 | "Pictures" >> beam.FlatMap(_pictures, self.png)
-                | "KeepPictures" >> beam.Reshuffle()  # likewise
+                | "KeepPictures" >> beam.Reshuffle()  # as above
                 | "RemovePictures" >> beam.Map(_remove_picture, self.png, listed)
             )
         if self.tables:
@@ -139,7 +139,7 @@ class Prune(Transform):
                 | "Files" >> beam.FlatMapTuple(_files)
                 | "SpreadFiles" >> beam.Reshuffle()
                 | "Count" >> beam.FlatMap(_counted, every)
-                | "KeepCounts" >> beam.Reshuffle()  # likewise
+                | "KeepCounts" >> beam.Reshuffle()  # as above
                 | "RemoveRows" >> beam.Map(_remove_rows, every, listed)
             )
         return lists, tuple(counts) | "All" >> beam.Flatten() | "Sum" >> beam.CombinePerKey(sum)
@@ -147,9 +147,9 @@ class Prune(Transform):
 
 def _ours(left: Leftover, target: Target) -> Iterator[Row]:
     if left.why == Outcome.FAILED:
-        return  # it is tried again, and says nothing of the instance
+        return  # a failed source is tried again: its clean file may be right
     if not is_clean_path(left.path):
-        return  # no run of ours wrote it
+        return  # no run of beamstop wrote it
     found = open_store(target.output).find(left.path)
     if found is None or found.sha256 == left.sha256:
         yield {
@@ -173,12 +173,12 @@ _FRAME = re.compile(r"(-\d{4,})?\.png")
 
 
 def _series_of(path: str) -> tuple[str, str]:
-    """Return the folder of a clean file, and the file."""
+    """Return the folder of a clean file as key, and the file."""
     return path.rpartition("/")[0], path
 
 
 def _pictures(series: tuple[str, Iterable[str]], png: str) -> Iterator[str]:
-    """Yield the names of the pictures that we made of some clean files of a series."""
+    """Yield the names of the pictures that beamstop made of some clean files of a series."""
     folder, paths = series
     stems, store = {path.removesuffix(".dcm") for path in paths}, open_store(png)
     for name in store.names(folder):
@@ -195,13 +195,13 @@ class Paths(NamedTuple):
     """Paths of clean files, in 16 bytes each.
 
     Attributes:
-        packed: their digests, sorted.
+        packed: the digests of the paths, sorted.
     """
 
     packed: bytes = b""
 
     def mask(self, paths: Iterable[str]) -> Any:
-        """Return which of some paths are among them: a mask of bool."""
+        """Return a mask of bool: which of some paths are among these."""
         mine = np.frombuffer(self.packed, _DIGEST)
         others = np.frombuffer(b"".join(map(_digest_of, paths)), _DIGEST)
         at = np.minimum(np.searchsorted(mine, others), max(len(mine) - 1, 0))
@@ -219,23 +219,23 @@ def _digest_of(path: str) -> bytes:
 
 
 class CollectPaths(beam.CombineFn):
-    """Make `Paths` of paths."""
+    """Combine paths into one `Paths`."""
 
     def create_accumulator(self) -> list[bytes]:
-        """Return nothing."""
+        """Return an empty accumulator."""
         return []
 
     def add_input(self, accumulator: list[bytes], element: str) -> list[bytes]:
-        """Add one."""
+        """Add one path."""
         accumulator.append(_digest_of(element))
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[list[bytes]]) -> list[bytes]:
-        """Put several together."""
+        """Merge accumulators."""
         return [it for some in accumulators for it in some]
 
     def compact(self, accumulator: list[bytes]) -> list[bytes]:
-        """Make one element of all before they are sent elsewhere."""
+        """Pack the digests before they are sent to another worker."""
         return [b"".join(accumulator)]
 
     def extract_output(self, accumulator: list[bytes]) -> Paths:
@@ -244,7 +244,7 @@ class CollectPaths(beam.CombineFn):
 
 
 class _File(NamedTuple):
-    """A file of a table: the table's name, its place, and the file's name there."""
+    """A file of a table: the table's name, its folder, and the file's name there."""
 
     table: str
     place: str
@@ -259,7 +259,7 @@ def _files(table: str, place: str) -> Iterator[_File]:
 
 
 def _counted(file: _File, paths: Paths) -> Iterator[tuple[_File, int]]:
-    """Yield a file and how many of its rows are about clean files that are removed, if any are."""
+    """Yield a file with rows of removed clean files, and how many there are."""
     found = open_store(file.place).read(file.name) if paths else None
     if found is not None:
         with closing(open_parquet(io.BytesIO(found[1]))) as parquet:
@@ -268,7 +268,7 @@ def _counted(file: _File, paths: Paths) -> Iterator[tuple[_File, int]]:
 
 
 def _remove_rows(counted: tuple[_File, int], paths: Paths, _lists: list[Put]) -> tuple[str, int]:
-    """Put a file of a table there again without these rows."""
+    """Rewrite a file of a table without the rows of removed clean files."""
     file, number = _File(*counted[0]), counted[1]
     store = open_store(file.place, private=file.table == CROSSWALK)
     while (found := store.read(file.name)) is not None:
@@ -282,7 +282,7 @@ def _remove_rows(counted: tuple[_File, int], paths: Paths, _lists: list[Put]) ->
 
 
 def _goes(parquet: pq.ParquetFile, table: str, paths: Paths) -> Any:
-    """Return which rows of a file are about clean files that are removed: a mask of bool."""
+    """Return a mask of bool: which rows of a file are about removed clean files."""
     columns = _columns(table)
     ids = whole_of(parquet, [it for it in columns if it in parquet.schema_arrow.names])
     return paths.mask(_paths_of(ids, columns))
@@ -293,7 +293,7 @@ def _columns(table: str) -> tuple[str, ...]:
 
 
 def _paths_of(ids: pa.Table, columns: tuple[str, ...]) -> Iterator[str]:
-    """Yield the path of the clean file that each row of a table is about."""
+    """Yield, for each row of a table, the path of its clean file."""
     if columns != _IDS:
         yield from ids["output_path"].to_pylist()
         return

@@ -1,4 +1,4 @@
-"""ReadDicom: from a source to an instance."""
+"""ReadDicom: read sources as instances."""
 
 import gc
 import os
@@ -32,7 +32,7 @@ from beamstop_transforms.stores import (
 from beamstop_transforms.stores.dicomweb_input import read_instance
 
 FOLDER_UNREADABLE = "folder_unreadable"
-WORKING = "working-"  # how the names of notes of what is worked on begin
+WORKING = "working-"  # prefix of the notes' names
 
 
 @dataclass(eq=False)
@@ -41,10 +41,10 @@ class ReadDicom(Transform):
 
     Attributes:
         key: reference of the run's key, for the keyed digests of path and bytes.
-        limits: what is beyond them is failed.
-        suspects: source_id → reason of the sources that are not touched but failed.
-        progress: local folder for notes of the source_id that is worked on, one file
-            `working-<process>-…` for each at a time; None for no notes.
+        limits: sources beyond them are failed.
+        suspects: source_id → reason, for sources that are failed without being read.
+        progress: local folder for notes of the source_id that a process works on, one file
+            `working-<process>-…` per process at a time; None for no notes.
     """
 
     key: str = field(repr=False)
@@ -53,11 +53,11 @@ class ReadDicom(Transform):
     progress: str | None = None
 
     def expand(self, sources: PCollection[Source]) -> Branches:
-        """Return the instances, and the rows of what is no readable DICOM."""
+        """Return the instances, and the audit rows of sources that are not readable DICOM."""
         return branches(self.attempted(sources))
 
     def attempted(self, sources: PCollection[Source]) -> PCollection[Instance]:
-        """Return all instances, refused ones among them."""
+        """Return all instances, including refused ones."""
         begun = sources | "Begin" >> beam.ParDo(_BeginFn(self.key, self.limits, self.progress))
         return attempted("ReadDicom", "ms_read", self.begin, begun)
 
@@ -78,7 +78,7 @@ class ReadDicom(Transform):
 
 
 class _BeginFn(beam.DoFn):
-    """Begin the chain that one instance goes through; note while it is in it."""
+    """The first DoFn of the chain; keeps a note while an instance is in the chain."""
 
     def __init__(self, key: str, limits: Limits, progress: str | None) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class _BeginFn(beam.DoFn):
     def setup(self) -> None:
         self._identity = Identity(resolve_key(self._key))
         limit_decoder(DecoderLimits(self._limits.decoder_memory, self._limits.seconds))
-        gc.freeze()  # what is loaded by now stays: the collector need not look through it again and again
+        gc.freeze()  # all that is loaded by now stays, so the collector need not check it again and again
         self._note = WorkingNote(self._progress)
 
     def process(self, source: Source) -> Iterator[Instance]:
@@ -98,17 +98,17 @@ class _BeginFn(beam.DoFn):
         version = version_digest(source_id, source.version, self._identity)
         deadline = perf_counter() + self._limits.seconds
         yield Instance(source, source_id, deadline=deadline, source_version=version)
-        self._note.end()  # the chain is fused: the instance has gone through it
+        self._note.end()  # the chain is fused, so the instance has passed all of its steps
 
     def teardown(self) -> None:
         self._note.close()
 
 
 class WorkingNote:
-    """A note of the source that this process is at, to find out why it died.
+    """A note of the source that this process works on, in case it dies.
 
     Args:
-        progress: folder of the notes; None for none.
+        progress: folder of the notes; None for no notes.
     """
 
     def __init__(self, progress: str | None) -> None:
@@ -117,23 +117,23 @@ class WorkingNote:
             self._file, _ = tempfile.mkstemp(prefix=f"{WORKING}{os.getpid()}-", dir=progress)
 
     def begin(self, source_id: str) -> None:
-        """Say that a source is worked on."""
+        """Note that work on a source begins."""
         if self._file is not None:
             os.pwrite(self._file, source_id.encode(), 0)
 
     def end(self) -> None:
-        """Say that none is."""
+        """Note that no source is being worked on."""
         if self._file is not None:
             os.ftruncate(self._file, 0)
 
     def close(self) -> None:
-        """Let go of the note."""
+        """Close the file of the note."""
         if self._file is not None:
             os.close(self._file)
 
 
 def _unless_an_archive(source: Source, max_bytes: int) -> bytes:
-    """Return the bytes of a source; of one that is too large it matters whether it is an archive."""
+    """Return the bytes of a source; one that is too large and an archive is rejected as an archive."""
     try:
         return read_source(source, max_bytes)
     except Failed as failure:
@@ -149,7 +149,7 @@ def _unless_an_archive(source: Source, max_bytes: int) -> bytes:
 
 
 def _read_dicom(data: bytes, limits: Limits) -> FileDataset:
-    """Read one instance; tell an archive, which may be full of them, from what is no DICOM."""
+    """Read one instance; report an archive as such, not as "not DICOM"."""
     try:
         return read_dicom(data, limits.bytes, limits.elements)
     except Rejected as refusal:
@@ -162,7 +162,7 @@ def read_source(source: Source, max_bytes: int) -> bytes:
 
     Raises:
         Rejected: `archive_member`, see `read_member`.
-        Failed: `source_unreadable`, `folder_unreadable` (nobody knows what is in it) or `too_large`; the
+        Failed: `source_unreadable`, `folder_unreadable` (its content is unknown) or `too_large`; the
             detail is the class of the error.
     """
     if source.size > max_bytes:

@@ -1,4 +1,4 @@
-"""Read ahead: sources of a pack in an object store are fetched while those before them are worked on."""
+"""Read ahead: fetch the next sources of a pack from an object store while earlier ones are processed."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,15 +9,15 @@ from beamstop_transforms.instance import Source
 from beamstop_transforms.read import read_source
 from beamstop_transforms.stores import is_dicomweb, is_elsewhere
 
-AT_ONCE = 8  # sources that are on their way, or wait to be worked on
-_MOST_BYTES = 64 << 20  # of these together: as much as a pack may have
+AT_ONCE = 8  # sources that are being fetched, or are fetched and waiting
+_MOST_BYTES = 64 << 20  # of all these together: as much as a pack may have
 
 
 class ReadAhead:
-    """Fetches what lies in object stores some sources ahead, within a budget of bytes.
+    """Fetches sources in object stores ahead of their use, within a budget of bytes.
 
     Args:
-        max_bytes: of a source: a larger one is not fetched.
+        max_bytes: larger sources are not fetched.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -25,23 +25,23 @@ class ReadAhead:
         self._pool = ThreadPoolExecutor(AT_ONCE)
 
     def close(self) -> None:
-        """Let go of the threads."""
+        """End the threads."""
         self._pool.shutdown(cancel_futures=True)
 
     def ready(self, sources: Sequence[Source]) -> list[Source]:
-        """Return the sources; remote ones bring their bytes when needed."""
+        """Return the sources; remote ones carry their bytes, fetched when needed."""
         if not any(map(is_far, sources)):
             return list(sources)
         return list(_Fetching(self._pool, sources, self._max_bytes).sources())
 
 
 def is_far(source: Source) -> bool:
-    """Return whether a source lies in an object store or an imaging server."""
+    """Return whether a source is in an object store or an imaging server."""
     return is_elsewhere(archive_of(source.path) if is_member(source.path) else source.path)
 
 
 class _Fetching:
-    """The sources of one pack, of which the next ones are on their way."""
+    """The sources of one pack, of which the next ones are being fetched."""
 
     def __init__(self, pool: ThreadPoolExecutor, sources: Sequence[Source], max_bytes: int) -> None:
         self._pool = pool
@@ -57,7 +57,7 @@ class _Fetching:
             yield replace(source, content=Coming(self, number)) if fits else source
 
     def take(self, number: int) -> bytes:
-        """Return the bytes of one source; those of the next ones are on their way then."""
+        """Return the bytes of one source, and start fetching the next ones."""
         self._begin(number)
         coming = self._coming.pop(number, None)
         try:
@@ -79,26 +79,26 @@ class _Fetching:
 
 
 def _size_of(source: Source) -> int:
-    """Return what a source is thought to hold: imaging servers do not say how large an instance is."""
+    """Return the estimated size of a source in bytes: imaging servers do not tell it."""
     return _UNKNOWN if is_dicomweb(source.path) else source.size
 
 
-_UNKNOWN = 16 << 20  # bytes; so four at a time
+_UNKNOWN = 16 << 20  # bytes assumed; so four are fetched at a time
 
 
 class Coming:
-    """The bytes of a source that are on their way; they are given once, as nobody is to hold them longer."""
+    """The bytes of a source that are being fetched; they can be taken once, so that memory is freed."""
 
     def __init__(self, fetching: _Fetching, number: int) -> None:
         self._fetching: _Fetching | None = fetching
         self._number = number
 
     def take(self) -> bytes | None:
-        """Return the bytes, None if they were taken before.
+        """Return the bytes; None if they were taken before.
 
         Raises:
             Refusal: see `read_source`.
-            StoreError: so does that.
+            StoreError: see `read_source`.
         """
         fetching, self._fetching = self._fetching, None
         return fetching.take(self._number) if fetching is not None else None
@@ -108,8 +108,8 @@ class Coming:
 
 
 class Gone:
-    """What is left of `Coming` where a source travels after all."""
+    """Replaces `Coming` when a source is sent to another worker."""
 
     def take(self) -> bytes | None:
-        """Return nothing: the source is to be read again."""
+        """Return None: the source has to be read again."""
         return None

@@ -32,14 +32,14 @@ from beamstop_transforms.ledger.target import Target
 from beamstop_transforms.stores import is_dicomweb, is_remote, open_store
 from beamstop_transforms.tables import Put
 
-_MOST_NAMED = 1_000  # files that a record names itself
+_MOST_NAMED = 1_000  # files that a record lists itself; more are in a list of their own
 _PACKAGES = ("beamstop", "apache-beam", "pydicom", "numpy", "pyarrow")
 _CODECS = ("imagecodecs", "pyjpegls", "pylibjpeg-openjpeg", "python-gdcm")
 _NETWORKS = ("opencv-python-headless", "openvino", "easyocr", "torch")
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what can change a result."""
+    """Return the versions of all software that can change a result."""
     found = {"python": platform.python_version()}
     for package in (*_PACKAGES, *_CODECS, *_NETWORKS):
         try:
@@ -50,7 +50,7 @@ def versions() -> dict[str, str]:
 
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:
-    """Return what a run's record says of its recipe: settings, and how many entries of its own, not which."""
+    """Return the recipe's settings for the run's record: of its own entries only the number."""
     return {
         "name": recipe.name,
         "given": recipe.given,
@@ -78,11 +78,11 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
 
 
 class Recorded(NamedTuple):
-    """What a record says of its recipe.
+    """The recipe in a run's record.
 
     Attributes:
-        name: a word for people.
-        digest: of what that version of beamstop read out of it.
+        name: for people.
+        digest: of the recipe as that version of beamstop parsed it.
         given: see `Recipe.given`; None in audits before 0.2.0.
     """
 
@@ -92,14 +92,14 @@ class Recorded(NamedTuple):
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Recorded":
-        """Return what a record says, malformed or not."""
+        """Parse a record's recipe, malformed or not."""
         recipe = record.get("recipe")
         said = recipe if isinstance(recipe, dict) else {}
         given = said.get("given")
         return cls(str(said.get("name")), str(said.get("digest")), None if given is None else str(given))
 
     def is_what_was_given(self, recipe: Recipe) -> bool:
-        """Say whether the user gave this recipe, as far as the record tells: before 0.2.0 by its name."""
+        """Return whether the user gave this recipe, according to the record; before 0.2.0 by its name."""
         return self.name == recipe.name if self.given is None else self.given == recipe.given
 
 
@@ -109,22 +109,22 @@ def _now() -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """What the record says of a run.
+    """The facts about a run that go into its record.
 
     Attributes:
         target: output, audit, key and run_id.
-        recipe: that was applied.
+        recipe: the recipe that was applied.
         crosswalk: the CROSSWALK folder or prefix, if wanted.
         attributes: the ATTRIBUTES folder or prefix, if wanted.
         png: the PNG folder or prefix, if wanted.
         detail: whether `changes` is wanted.
-        inputs: patterns; their keyed digests stand in the record.
-        prune: whether clean files that no source stands for are removed; None if they are not looked for.
-        options: how the run was asked for, without names of files and folders.
-        subjects: the keyed digest of the table of subjects; None for none.
+        inputs: patterns; the record has their keyed digests.
+        prune: whether leftover clean files are removed; None if they are not searched for.
+        options: the options of the run, without names of files and folders.
+        subjects: the keyed digest of the table of subjects; None if there is none.
         signing_key: reference of the private key that signs the record; None for no signature.
         started: UTC, ISO 8601.
-        versions: of what can change a result.
+        versions: see `versions`.
     """
 
     target: Target
@@ -153,7 +153,7 @@ class Run:
 
 FACES = (MAY_SHOW, REMOVED)  # codes in the detail of written rows, and counts
 MARKS = ("unchanged", "overturned")  # for the counts alone
-# Of the rows that wait in partial files: not complete, and with what only the record or `conclude` asks.
+# The rows in partial files: not complete, and with columns that only the record or `conclude` needs.
 WITH_MARKS = pa.schema(
     [
         *INSTANCES,
@@ -165,18 +165,18 @@ WITH_MARKS = pa.schema(
 
 
 def complete(row: Row, columns: Mapping[str, str], identity: Identity) -> Row:
-    """Return a row with the run's columns and its MAC, and beside them what only the record tells."""
+    """Return a row with the run's columns and its MAC, and with the values that only the record needs."""
     marks = {name: bool(row.get(name)) for name in MARKS}
     return {**sealed({**row, **columns}, identity), **marks, "device": row.get("device")}
 
 
 def columns_of(row: Row) -> Row:
-    """Return of a complete row what the table has."""
+    """Return the columns of a complete row that the table has."""
     return {name: row[name] for name in INSTANCES.names}
 
 
 def counts_of(row: Row) -> Counter[str]:
-    """Return what one complete row adds to the run's counts; a key with a slash is a detail."""
+    """Return the counts that one complete row adds to the run's; a key with a slash is a detail."""
     counts = Counter({row["outcome"]: 1, "rows": 1})
     counts["bytes_in"] = row["bytes_in"]
     counts["bytes_out"] = row["bytes_out"]
@@ -200,15 +200,15 @@ def put_record(
     files: Iterable[Put],
     more: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write AUDIT/runs/<run_id>.json, sealed, in place of what a try before left; return it.
+    """Write AUDIT/runs/<run_id>.json, sealed, replacing that of an earlier try; return the record.
 
     Args:
-        run: which.
-        counted: the counts that it says.
-        tally: sum of `counts_of` all rows.
+        run: the run.
+        counted: the counts for the record.
+        tally: sum of `counts_of` over all rows.
         buckets: number → inner node of the tree over the rows.
-        files: all other files; those of AUDIT, which lie in a folder of it, are sealed.
-        more: what it says beside.
+        files: all other files; those in a folder of AUDIT are sealed.
+        more: further entries of the record.
     """
     identity = run.target.identity()
     ended = datetime.now(UTC)
@@ -229,7 +229,7 @@ def put_record(
 
 
 def head_of(run: Run, identity: Identity) -> dict[str, Any]:
-    """Return what the record of a run says that is known when it starts."""
+    """Return the part of a run's record that is known when the run starts."""
     return {
         "run_id": run.target.run_id,
         "versions": dict(run.versions),
@@ -269,15 +269,15 @@ def put_broken_record(
     identity: Identity,
     signing_key: str | None,
 ) -> dict[str, Any]:
-    """Write the record of a run that broke, about the rows that it had sealed; return it.
+    """Write the record of a run that broke, for the rows that it had sealed; return the record.
 
     Args:
         audit: the AUDIT folder or prefix.
         head: see `head_of`.
         tally: see `put_record`.
-        buckets: likewise.
-        files: likewise.
-        more: likewise.
+        buckets: see `put_record`.
+        files: see `put_record`.
+        more: see `put_record`.
         identity: of the run's key.
         signing_key: reference of the key that signs it, if any.
     """
@@ -298,9 +298,9 @@ def put_broken_record(
 def put_sealed(
     audit: str, record: dict[str, Any], identity: Identity, signing_key: str | None
 ) -> dict[str, Any]:
-    """Seal a record and write it, in place of what a try before left; return it.
+    """Seal and write a record, replacing that of an earlier try; return the record.
 
-    Its signature is written first: where the record stands, that does, too.
+    Its signature is written first, so that a record always has its signature.
     """
     record["mac"] = record_mac(record, identity)
     content = json.dumps(record, indent=1).encode()
@@ -317,7 +317,7 @@ def _put(audit: str, name: str, content: bytes) -> None:
 
 
 def _signed(audit: str, record: Mapping[str, Any], content: bytes, signing_key: str) -> bytes:
-    """Return the envelope about a record, which names the record before it: none can be taken out unseen."""
+    """Return the signed envelope of a record, which names the record before it: no removal goes unnoticed."""
     run_id, seal = record["run_id"], record["integrity"]
     names = open_store(audit).names(RUNS)
     others = (it.removesuffix(".json") for it in names if it.endswith(".json"))
@@ -332,7 +332,7 @@ def _signed(audit: str, record: Mapping[str, Any], content: bytes, signing_key: 
 
 
 def place_digests(run: Run, identity: Identity) -> dict[str, str]:
-    """Return a keyed digest of every place that a run writes to, by name."""
+    """Return name → keyed digest of every folder or prefix that a run writes to."""
     places = {
         "output": run.target.output,
         "crosswalk": run.crosswalk,
@@ -343,7 +343,7 @@ def place_digests(run: Run, identity: Identity) -> dict[str, str]:
 
 
 def output_digest(output: str, identity: Identity) -> str:
-    """Return a keyed digest of OUTPUT, the same however its name is written."""
+    """Return a keyed digest of OUTPUT, the same for all spellings of its path."""
     remote = is_remote(output) or is_dicomweb(output)
     named = output.rstrip("/") if remote else os.path.realpath(output)
     return identity.digest("output", os.fsencode(named)).hex()[:32]

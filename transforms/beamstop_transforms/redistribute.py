@@ -1,4 +1,4 @@
-"""Redistribute: send sources to all workers, many in one element: a runner may hold them all at once."""
+"""Redistribute: send sources to all workers, packed: a runner may hold all elements in memory."""
 
 import pickle
 import zlib
@@ -20,43 +20,43 @@ from beamstop_transforms.read_ahead import AT_ONCE, ReadAhead, is_far
 from beamstop_transforms.step import Transform
 
 _MOST = 32  # sources in one pack
-_ALONE = 256  # sources that go alone, so that a small archive has work for every worker
+_ALONE = 256  # the first sources, one per pack, so that a small archive has work for every worker
 _LARGEST = 64 << 20  # bytes of the sources of one pack
-_TOGETHER_FOR = 1.0  # seconds of estimated work for which even few sources of a store elsewhere go together
-_LONGEST = 120.0  # seconds of estimated work in one pack: who has the last one keeps all others waiting
-_OPEN = 8  # packs that are filled in turn
+_TOGETHER_FOR = 1.0  # seconds of estimated work for which even a few remote sources are packed together
+_LONGEST = 120.0  # seconds of estimated work in one pack: at the end, all wait for the last one
+_OPEN = 8  # packs that are filled in rotation
 _MEGABYTE = 1 << 20
 
 
 @dataclass(frozen=True)
 class Work:
-    """How long a source takes, by what is known before it is read: its bytes.
+    """An estimate of how long a source takes, by its size: nothing else is known before it is read.
 
     Attributes:
-        each: seconds for any.
-        megabyte: seconds for each megabyte.
+        each: seconds for each source.
+        megabyte: further seconds for each megabyte.
     """
 
     each: float
     megabyte: float
 
     def of(self, source: Source) -> float:
-        """Return about how many seconds a source takes."""
+        """Return the estimated seconds for a source."""
         return self.each + self.megabyte * source.size / _MEGABYTE
 
 
-# As measured, a CPU that is shared: docs/performance.md. A frame in which text is looked for takes 0.3 s, and
-# the frames of a compressed cine have some 50 kB.
+# Measured on a shared CPU: docs/performance.md. Text detection takes 0.3 s a frame, and a frame of a
+# compressed cine has some 50 kB.
 HEADERS, TEXT = Work(0.005, 0.05), Work(0.4, 6.0)
 
 
 @dataclass(eq=False)
 class Redistribute(Transform):
-    """Share sources out among workers, whoever found them; only paths cross this shuffle.
+    """Distribute sources evenly among workers; only paths cross this shuffle.
 
     Attributes:
-        work: how long a source is thought to take.
-        attempts: where it is noted which packs workers are at; None for no notes.
+        work: estimates how long a source takes.
+        attempts: notes which packs workers process; None for no notes.
         max_bytes: larger sources are not read ahead.
     """
 
@@ -72,13 +72,13 @@ class Redistribute(Transform):
 
 
 class Packing:
-    """Puts sources into packs, more in one the more there are. Names that are alike take little room.
+    """Puts sources into packs; the more sources there are, the larger the packs. They are compressed.
 
-    A pack is closed by its number of sources, their bytes and their work. Neighbours go into different ones:
-    a series of large instances is shared out.
+    Number, bytes and estimated work of its sources limit a pack. Neighbours go into different packs, so that
+    a series of large instances is distributed.
 
     Args:
-        work: how long a source is thought to take.
+        work: estimates how long a source takes.
     """
 
     def __init__(self, work: Work = HEADERS) -> None:
@@ -88,7 +88,7 @@ class Packing:
         self._seen = 0
 
     def add(self, source: Source) -> Iterator[bytes]:
-        """Take a source; yield packs that are full."""
+        """Add a source; yield packs that are full."""
         number = self._seen % _OPEN
         self._seen += 1
         size, seconds = self._loads[number]
@@ -100,12 +100,12 @@ class Packing:
         self._loads[number] = load
         many = min(self._seen // _ALONE + 1, _MOST)
         if is_far(source) and load[1] < _TOGETHER_FOR:
-            many = max(many, AT_ONCE)  # what is fetched side by side comes in one pack
+            many = max(many, AT_ONCE)  # sources that are fetched at the same time must be in one pack
         if len(self._open[number]) >= many or _is_too_much(load):
             yield from self._close(number)
 
     def finish(self) -> Iterator[bytes]:
-        """Yield what waits, if anything does."""
+        """Yield the remaining packs."""
         for number in range(_OPEN):
             yield from self._close(number)
 
@@ -157,7 +157,7 @@ class _PackFn(beam.DoFn):
 
 
 class NotingFn(beam.DoFn):
-    """Yields sources that are read ahead, and notes which ones a worker is at."""
+    """Yields sources that are read ahead, and notes which pack is being processed."""
 
     def __init__(self, attempts: Attempts | None, max_bytes: int) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ class NotingFn(beam.DoFn):
         self._ahead = ReadAhead(self._max_bytes)
 
     def start_bundle(self) -> None:
-        """Remove the note of a pack in which the bundle before broke off."""
+        """Remove the note of the pack in which the bundle before this one failed."""
         self._forget()
 
     def unpacked(self, packed: bytes) -> Iterator[Source]:
@@ -178,26 +178,28 @@ class NotingFn(beam.DoFn):
         yield from self.noted(packed, self._ahead.ready(list(unpack(packed))))
 
     def noted(self, packed: bytes, sources: list[Source]) -> Iterator[Source]:
-        """Yield sources, with a note standing that a worker is at them.
+        """Yield sources, and keep a note that they are being processed.
 
         Args:
-            packed: stands for them in every try.
-            sources: those.
+            packed: the pack, the same bytes in every try.
+            sources: what is in it.
         """
         if self._attempts is None:
             yield from sources
             return
         self._at = packed
-        yield from self._attempts.sources(packed, sources)  # the chain is fused: one is done
+        yield from self._attempts.sources(
+            packed, sources
+        )  # the chain is fused: each yield completes a source
         self._at = None
 
     def teardown(self) -> None:
-        """Let go of all."""
+        """End the threads, and remove the note of a failed pack."""
         self._forget()
         self._ahead.close()
 
     def _forget(self) -> None:
-        """Remove the note of a pack that an exception ended: its worker lives."""
+        """Remove the note of a pack that ended with an exception: its worker is alive."""
         if self._attempts is not None and self._at is not None:
             self._attempts.forget(self._at)
         self._at = None

@@ -1,4 +1,4 @@
-"""RejoinSeries: with --incremental, do a whole series again if one of its instances is new or changed."""
+"""RejoinSeries: with --incremental, process a series as a whole if one of its instances is new or changed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -37,8 +37,8 @@ class Rejoined(NamedTuple):
     """What RejoinSeries returns.
 
     Attributes:
-        keyed: keys with packs, as ReadHeaders has them, of all sources to be worked on.
-        skipped: one element, `Skipped`: which are the others.
+        keyed: keys with packs, as from ReadHeaders, of all sources to process.
+        skipped: one element, `Skipped`: the other sources.
     """
 
     keyed: Any
@@ -47,17 +47,17 @@ class Rejoined(NamedTuple):
 
 @dataclass(eq=False)
 class RejoinSeries(Transform):
-    """Bring decided sources back whose series, or frame of reference, has sources to be worked on.
+    """Process decided sources again if their series, or frame of reference, has sources to process.
 
-    Nothing is read where all of these stand alone. Else the headers are read of those decided sources whose
-    clean files are of the same studies, as the audit says, and of those that left none: of all, where the
-    recipe makes study UIDs in a way of its own.
+    If all of these are single sources, nothing is read. Otherwise the headers of decided sources are read: of
+    those whose clean files are in the same studies, by the audit, and of those without a clean file; or of
+    all of them, if clean study UIDs cannot be computed from the original ones.
 
     Attributes:
         held: the sources that earlier runs have decided, `Held`.
         target: AUDIT, and the key.
         recipe: of the run.
-        limits: as `GroupSeries` has them.
+        limits: see `GroupSeries`.
     """
 
     held: Any = field(repr=False)
@@ -66,7 +66,7 @@ class RejoinSeries(Transform):
     limits: Limits = DEFAULT_LIMITS
 
     def expand(self, keyed: PCollection[tuple[bytes, bytes]]) -> Rejoined:
-        """From keys with packs of the sources to be worked on, return `Rejoined`."""
+        """Take keys with packs of the sources to process; return `Rejoined`."""
         keys = keyed | "Together" >> beam.FlatMap(_key_of_several).with_output_types(bytes)
         touched = keys | "Each" >> beam.Distinct()
         once = keyed.pipeline | "Once" >> beam.Create([None])
@@ -91,7 +91,7 @@ def _key_of_several(keyed: tuple[bytes, bytes]) -> list[bytes]:
 
 
 class _CandidatesFn(beam.DoFn):
-    """Yields numbers of decided sources that may be of the studies in question, by the rows of the audit."""
+    """Yields numbers of decided sources that may be in these studies, by the rows of the audit."""
 
     def __init__(self, target: Target) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class _CandidatesFn(beam.DoFn):
             for batch in rows_of(audit, table, columns):
                 left_none = pc.and_(
                     pc.not_equal(batch["outcome"], str(Outcome.WRITTEN)),
-                    pc.not_equal(batch["step"], "ReadDicom"),  # what is no DICOM is of no study
+                    pc.not_equal(batch["step"], "ReadDicom"),  # a source that is not DICOM has no study
                 )
                 of_study = pc.fill_null(pc.is_in(batch["study_uid"], value_set=studies), False)
                 found = batch["source_id"].filter(pc.or_(of_study, left_none))

@@ -1,4 +1,4 @@
-"""Release: let go of the claims of a run, and of what runs that died wrote and no source stands for."""
+"""Release: remove the claims of a run, and files of dead runs that belong to no source any more."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,28 +17,28 @@ from beamstop_transforms.step import Transform
 from beamstop_transforms.stores import is_remote, open_store
 from beamstop_transforms.sweep import Sweep
 
-_AT_ONCE = 8  # parts that are released side by side
+_AT_ONCE = 8  # parts that are released at the same time
 
 
 @dataclass(eq=False)
 class Release(Transform):
-    """Remove the claims of a run that has its record, and finish what runs before it that died have left.
+    """Remove the claims of a run that has its record, and clean up after earlier runs that died.
 
-    A clean file of a dead run is removed if all sources that claimed it there are decided by now, as
-    something else: no source of this run stands for it, and no row of a run that ended tells of it. What a
-    run that began later may have written is not looked at: on gs:// it may be alive.
+    A clean file of a dead run is removed if all sources that claimed it have another result by now, that is,
+    neither a source of this run nor a row of a finished run has it. Files that a later run may have written
+    are left alone: on gs:// that run may be alive.
 
     Attributes:
         target: OUTPUT, AUDIT, run.
-        skipped: what `SkipDecided` left out.
+        skipped: the sources that `SkipDecided` skipped.
     """
 
     target: Target
     skipped: Any = field(repr=False)
 
     def expand(self, parts: PCollection[str]) -> PCollection[None]:
-        """From the parts of the claims; return nothing."""
-        # A claim for each instance is more than one worker could remove in time.
+        """Take the parts of the claims; return nothing."""
+        # With a claim for each instance, there are more claims than one worker could remove in time.
         release = beam.ParDo(_ReleaseFn(self.target), AsSingleton(self.skipped))
         if self.target.objects_first:
             _ = parts | "Sweep" >> Sweep(self.target, self.skipped)
@@ -53,7 +53,7 @@ class _ReleaseFn(beam.DoFn):
     def setup(self) -> None:
         self._claims = open_claims(self._target)
         self._verdicts: Verdicts | None = None
-        # Of a store elsewhere each part takes its time on the way, and little else.
+        # In a remote store, each part is mostly waiting.
         self._pool = ThreadPoolExecutor(_AT_ONCE) if is_remote(self._target.workspace) else None
         self._releasing: list[Future[None]] = []
 
@@ -67,11 +67,11 @@ class _ReleaseFn(beam.DoFn):
             part.result()
 
     def process(self, part: str, skipped: Skipped) -> Iterator[None]:
-        # Once for all parts: a run that died may have left claims in each, and there may be millions of rows.
+        # One index for all parts: each may have claims of a dead run, and there may be millions of rows.
         verdicts = self._verdicts = self._verdicts or Verdicts(self._target, skipped)
         for dead in self._claims.of_the_dead(part):
             decided = all(map(verdicts.decide, dead.claim.claimants))
-            if decided and not self._target.first_wins:  # an imaging server keeps what it has
+            if decided and not self._target.first_wins:  # an imaging server removes nothing
                 self._remove_orphans(dead.claim, dead.mine, verdicts)
             if decided or dead.mine.claimants:
                 self._claims.forget(dead.name)
@@ -82,7 +82,7 @@ class _ReleaseFn(beam.DoFn):
         yield from ()
 
     def _let_go(self, part: str) -> None:
-        """Remove claims of this run; before that, what a worker that was given up has written since."""
+        """Remove claims of this run; before that, files that a worker wrote after it was given up."""
         if self._target.objects_first:
             self._clear_taken_back(part)
         self._claims.release(part)
@@ -104,5 +104,5 @@ class _ReleaseFn(beam.DoFn):
             if path in standing or verdicts.tell_of(path, sha256):
                 continue
             found = store.find(path)
-            if found is None or found.sha256 == sha256:  # it may have died when there were but the folders
+            if found is None or found.sha256 == sha256:  # None: it may have made only the folders
                 store.remove(path)

@@ -10,9 +10,9 @@ from beamstop_transforms.step import Step, Work
 
 @dataclass(eq=False)
 class RemoveFace(Step):
-    """Do with the face of every instance what the recipe says, by what GroupSeries found.
+    """Treat the face of every instance as the recipe says, by the finding of GroupSeries.
 
-    Under a recipe that leaves faces alone it says which instances may show one, by their headers.
+    If the recipe leaves faces alone, it only notes which instances may show one, by their headers.
 
     Attributes:
         recipe: says what is done.

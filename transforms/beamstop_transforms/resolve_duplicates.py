@@ -1,4 +1,4 @@
-"""ResolveDuplicates: say which sources lost to a duplicate, when all have been seen."""
+"""ResolveDuplicates: decide, when all sources have been read, which ones lost to a duplicate."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Resolved(NamedTuple):
 
     Attributes:
         losers: source_id and `Lost` of every source that is not written after all.
-        overturned: audit rows of the skipped sources among them, whose earlier rows hold no longer.
+        overturned: audit rows of the skipped sources among them, whose earlier rows are no longer true.
     """
 
     losers: Any
@@ -35,12 +35,12 @@ class Resolved(NamedTuple):
 
 @dataclass(eq=False)
 class ResolveDuplicates(Transform):
-    """Finish every SOP Instance UID that several sources claim, skipped ones that hold it included.
+    """Resolve every SOP Instance UID that several sources claim, including skipped ones.
 
     Attributes:
         target: where the clean files are.
-        decisions: which UIDs earlier runs wrote; None where nothing is skipped.
-        skipped: what `SkipDecided` left out; None where nothing is.
+        decisions: which UIDs earlier runs wrote; None if nothing is skipped.
+        skipped: the sources that `SkipDecided` skipped; None if nothing is skipped.
     """
 
     target: Target
@@ -48,7 +48,7 @@ class ResolveDuplicates(Transform):
     skipped: Any = None
 
     def expand(self, claims: PCollection[Pack]) -> Resolved:
-        """From what WriteDicom says of claims, return which sources lost."""
+        """Take the claims of WriteDicom; return which sources lost."""
         skipped = self.skipped
         if skipped is None:
             skipped = nothing_skipped(claims.pipeline)
@@ -62,7 +62,7 @@ class ResolveDuplicates(Transform):
 
 
 class _ContestableFn(beam.DoFn):
-    """Drop the millions of claims that need no resolving: uncontested, and no earlier run had the UID."""
+    """Drops the many claims that need no resolving: uncontested, and of no earlier run's UID."""
 
     def __init__(self, decisions: Decisions) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Sample: take some sources of an archive, spread over it, for a first look."""
+"""Sample: take some sources from all over an archive, for a first look."""
 
 import hashlib
 from collections.abc import Iterable
@@ -17,13 +17,13 @@ class Sample(Transform):
     """Take a number of sources, the same ones each time, in whatever order they are found.
 
     Attributes:
-        number: of sources; all if there are no more.
+        number: how many sources; all if there are fewer.
     """
 
     number: int
 
     def expand(self, sources: PCollection[Source]) -> PCollection[Source]:
-        """Return those whose paths have the lowest digests, which favours no folder."""
+        """Return the sources whose paths have the lowest digests, so that no folder is favoured."""
         taken = sources | "Lowest" >> Top.Of(self.number, key=_rank, reverse=True)
         return taken | "Each" >> beam.FlatMap(_each)
 

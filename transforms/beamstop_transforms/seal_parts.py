@@ -1,4 +1,4 @@
-"""SealParts: seal the results of a run part by part."""
+"""SealParts: seal the rows of a run part by part, while it is going on."""
 
 import uuid
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ from beamstop_transforms.stores.ahead import ahead
 from beamstop_transforms.tables import Partial, Table
 
 _INSTANCES, _CHANGES, _CROSSWALK, _ATTRIBUTES = "instances", "changes", "crosswalk", "attributes"
-# Bytes of partial files that become one file: of instances, whose rows are sealed once more, and of changes.
+# Bytes of partial files that make up one file: of instances, whose rows are sealed once more, and of changes.
 _INSTANCES_TOGETHER, _INSTANCES_AT_MOST = 4 << 20, 16 << 20
 _CHANGES_AT_MOST = 256 << 20
 _LARGEST = 16 << 20  # bytes of changes, as Arrow holds them, in one part
@@ -59,17 +59,17 @@ def tables_of(run: Run) -> dict[str, Table]:
 class SealParts(Transform):
     """Write the rows of sources to partial files, each part with its own record.
 
-    A run that breaks loses at most the results of the last twentieth of its time, or five seconds if stores
-    are quick: the next `--incremental` run trusts the rest (`Conclude`).
+    A run that breaks loses at most the results of the last twentieth of its time, or of five seconds if
+    stores are quick: the next `--incremental` run trusts the rest (`Conclude`).
 
     Attributes:
-        run: for the records.
+        run: the run, for the records of its parts.
     """
 
     run: Run
 
     def expand(self, finished: PCollection[Finished]) -> Parts:
-        """Return the partial files, of the attempt that counts if a bundle was retried."""
+        """Return the partial files; if a bundle was retried, those of the attempt that Beam committed."""
         tags = Parts._fields
         outputs = finished | "Seal" >> beam.ParDo(_SealFn(self.run)).with_outputs(*tags)
         return Parts(*(outputs[tag] for tag in tags))
@@ -112,7 +112,7 @@ class _SealFn(beam.DoFn):
         if not waiting:
             return []
         rows = [(name, it) for name, it in rows_of_tables(waiting, self._tables).items() if it.num_rows]
-        # In parallel: in a bucket each takes its time.
+        # In parallel: in a bucket, each request is mostly waiting.
         put = ahead(lambda it: (it[0], self._tables[it[0]].put_partial(it[1])), rows)
         partials = list(put)
         part = Part(self._head, self._places, dict(partials))

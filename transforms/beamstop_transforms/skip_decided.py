@@ -1,4 +1,4 @@
-"""SkipDecided: leave out the sources that an earlier run has decided."""
+"""SkipDecided: skip the sources that an earlier run has decided."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _MOST, _MOST_HELD = 100_000, 256  # sources in one element
 
 
 class Held(NamedTuple):
-    """Sources that are left out, as it seems: their positions, see `packed_positions`, and packs of them."""
+    """Sources that are skipped for now: their positions, see `packed_positions`, and packs of them."""
 
     positions: bytes
     packed: bytes
@@ -33,8 +33,8 @@ class Skipping(NamedTuple):
     """What SkipDecided returns.
 
     Attributes:
-        fresh: the sources to be worked on.
-        skipped: one element, `Skipped`: which are the others; where they are held, `Held`, some in each.
+        fresh: the sources to process.
+        skipped: one element, `Skipped`: the other sources; with `hold`, elements of `Held`.
     """
 
     fresh: Any
@@ -43,12 +43,12 @@ class Skipping(NamedTuple):
 
 @dataclass(eq=False)
 class SkipDecided(Transform):
-    """Leave out sources whose newest row in the audit has their size and version, recipe and beamstop.
+    """Skip sources whose newest row in the audit has the same size, version, recipe and version of beamstop.
 
     Attributes:
-        decisions: of earlier runs, loaded once per worker process; None to leave out nothing.
+        decisions: of earlier runs, loaded once per worker process; None to skip nothing.
         key: reference of the run's key, for the keyed digests of the paths.
-        hold: keep the sources that are left out: some may be needed after all, see `RejoinSeries`.
+        hold: keep the skipped sources, because some may have to be processed, see `RejoinSeries`.
     """
 
     decisions: Decisions | None
@@ -56,7 +56,7 @@ class SkipDecided(Transform):
     hold: bool = False
 
     def expand(self, sources: PCollection[Source]) -> Skipping:
-        """Return the sources to be worked on, and which were left out."""
+        """Return the sources to process, and which ones were skipped."""
         if self.decisions is None:
             return Skipping(sources, nothing_skipped(sources.pipeline))
         skip = beam.ParDo(_SkipFn(self.decisions, self.key, self.hold))
@@ -68,7 +68,7 @@ class SkipDecided(Transform):
 
 
 def nothing_skipped(pipeline: Any) -> Any:
-    """Return the collection of a run that skips nothing."""
+    """Return the `skipped` collection of a run that skips nothing."""
     return pipeline | "NothingSkipped" >> beam.Create([Skipped()], reshuffle=False)
 
 

@@ -1,4 +1,4 @@
-"""Between Beam and the core: a step works on every instance, and a refusal becomes an audit row."""
+"""Steps, between Beam and the core: a step works on every instance; a refusal becomes an audit row."""
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -24,12 +24,12 @@ from beamstop_transforms.stores import StoreError
 
 REFUSED = "refused"
 
-# Changes the instance in place, or raises `Refusal` or `PixelError`.
+# The work changes the instance in place, or raises `Refusal` or `PixelError`.
 Work = Callable[[Instance], None]
 
 
 class Branches(NamedTuple):
-    """What a step returns: instances that continue, and audit rows of those that do not."""
+    """What a step returns: instances that continue, and audit rows of refused ones."""
 
     instances: Any
     refused: Any
@@ -46,7 +46,7 @@ class Transform(beam.PTransform):
         return dict(_shown(self))
 
     def default_type_hints(self) -> IOTypeHints:
-        """Return the types that `expand` is annotated with; Beam has none for several outputs, and warns."""
+        """Return the types of `expand`'s annotations; Beam itself warns about several outputs."""
         hints = IOTypeHints.from_callable(self.expand) or IOTypeHints.empty()
         known = hints._replace(
             input_types=_of_a_collection(hints.input_types), output_types=_of_a_collection(hints.output_types)
@@ -79,7 +79,7 @@ class Step(Transform):
     Subclasses are dataclasses that define how the work begins on a worker (`begin`).
 
     Attributes:
-        column: of the audit, for the time spent; None for none.
+        column: of the audit, for the time spent; None if there is none.
     """
 
     column: str | None = None
@@ -89,7 +89,7 @@ class Step(Transform):
         raise NotImplementedError
 
     def expand(self, instances: PCollection[Instance]) -> Branches:
-        """Return the instances that continue, and the rows of those that do not."""
+        """Return the instances that continue, and the audit rows of refused ones."""
         return branches(self.attempted(instances))
 
     def attempted(self, instances: PCollection[Instance]) -> PCollection[Instance]:
@@ -99,7 +99,7 @@ class Step(Transform):
 
 @dataclass(eq=False)
 class Attempted(Transform):
-    """A transform's `attempted`, without a branch: refused instances stay among the others.
+    """A transform's `attempted` as a transform: refused instances stay among the others.
 
     A chain branches once, at its end.
     """
@@ -112,7 +112,7 @@ class Attempted(Transform):
         return result
 
     def display_data(self) -> dict[str, Any]:
-        """Return what the transform shows."""
+        """Return the settings that the transform shows."""
         shown: dict[str, Any] = self.step.display_data()
         return shown
 
@@ -170,7 +170,7 @@ def attempt(verb: str, column: str | None, work: Work, instance: Instance) -> Ro
             check_time()
             work(instance)
     except StoreError:
-        raise  # not the instance's fault: every other one would fail the same way
+        raise  # not the instance's fault: all others would fail the same way
     except (Refusal, PixelError) as no:
         return refused(instance.row(), outcome_of(no), verb, no.reason, no.detail)
     except MemoryError:

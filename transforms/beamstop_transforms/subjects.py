@@ -1,4 +1,4 @@
-"""Stages a table of subjects for workers: a file in a local folder, or in a store for all."""
+"""Stages a table of subjects for workers, as a file in a local folder or in a store."""
 
 import atexit
 import os
@@ -20,14 +20,14 @@ from beamstop_transforms.stores import is_remote, open_store
 
 @dataclass(frozen=True)
 class StagedSubjects:
-    """A table of subjects, made into keyed digests and staged where every worker can read it.
+    """A table of subjects as keyed digests, staged where every worker can read it.
 
-    Without the key it cannot be read, and a different table is noticed.
+    Nobody can read it without the key, and a replaced table is noticed.
 
     Attributes:
         place: a folder, or a prefix of a store.
         name: of the file in it.
-        digest: the keyed digest of the table, in hex; also in the run's record.
+        digest: the keyed digest of the table, in hex; the run's record has it, too.
     """
 
     place: str = field(repr=False)
@@ -35,26 +35,26 @@ class StagedSubjects:
     digest: str
 
     def open(self, recipe: Recipe, key: str) -> Subjects:
-        """Return the table, mapped into memory once for each process.
+        """Return the table, mapped into memory once per process.
 
         Args:
             recipe: says which spellings of a PatientID are equal.
             key: reference of the run's key.
 
         Raises:
-            SubjectsError: it is gone, or was changed.
+            SubjectsError: the table is gone, or was changed.
         """
         return _opened(self, recipe.identity(resolve_key(key)))
 
 
 def stage_subjects(lines: Iterable[Line], identity: Identity, place: str, name: str) -> StagedSubjects:
-    """Stage a table for workers, readable by the owner alone.
+    """Stage a table for workers, readable by its owner only.
 
     Args:
         lines: from `recipe.read_subjects`.
         identity: `recipe.identity(key)`.
-        place: a folder of this machine, or a folder or prefix that all workers reach.
-        name: of the file there.
+        place: a local folder, or a folder or prefix that all workers can read.
+        name: of the file in it.
     """
     lines = list(lines)
     store = open_store(place, private=True)
@@ -75,7 +75,7 @@ def _opened(staged: StagedSubjects, identity: Identity) -> Subjects:
 
 
 def _fetched(staged: StagedSubjects, identity: Identity) -> Subjects:
-    """Return a table from a store through a local file, which the processes of a machine share."""
+    """Copy a table from a store to a local file, which all processes of a machine share."""
     path = Path(tempfile.gettempdir()) / f"beamstop-subjects-{os.getuid()}-{staged.digest}"
     if _is_mine(path):
         with suppress(SubjectsError, OSError):
@@ -92,7 +92,7 @@ def _fetched(staged: StagedSubjects, identity: Identity) -> Subjects:
 
 
 def _is_mine(path: Path) -> bool:
-    """Return whether a file exists that nobody else can have made or changed."""
+    """Return whether a file exists and nobody else can have made or changed it."""
     try:
         about = os.lstat(path)
     except OSError:

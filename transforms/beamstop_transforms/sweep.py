@@ -1,4 +1,4 @@
-"""Sweep: find what runs that died wrote into a bucket without a claim, and no row tells of."""
+"""Sweep: find objects that dead runs wrote to a bucket without a claim and without an audit row."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,27 +18,27 @@ from beamstop_transforms.step import Transform
 from beamstop_transforms.stores import PARTIAL, open_store
 from beamstop_transforms.stores.ahead import ahead
 
-_AT_ONCE = 8  # patients that are looked through side by side
-_CLOCKS = timedelta(days=1)  # by which those of a store and of a run's machine may differ
+_AT_ONCE = 8  # patients that are searched at the same time
+_CLOCKS = timedelta(days=1)  # the clocks of a store and of a run's machine may differ by so much
 
 
 @dataclass(eq=False)
 class Sweep(Transform):
-    """Look through OUTPUT for objects of runs that began before this one and died.
+    """Search OUTPUT for objects of earlier runs that died.
 
-    An object that no row tells of is removed if its source is decided by now; else a claim is left in the
-    name of the run that made it. Nothing is listed unless a run has died.
+    An object without an audit row is removed if its source is decided by now; otherwise a claim is made in
+    the name of the run that wrote it. Unless a run has died, nothing is listed.
 
     Attributes:
         target: OUTPUT, AUDIT, run.
-        skipped: what `SkipDecided` left out.
+        skipped: the sources that `SkipDecided` skipped.
     """
 
     target: Target
     skipped: Any = field(repr=False)
 
     def expand(self, tidied: PCollection[Any]) -> PCollection[None]:
-        """From what tells that the run has its record and tidied; return nothing."""
+        """Take an element that says that the run has its record and tidied up; return nothing."""
         once = tidied.pipeline | "Once" >> beam.Create([None])
         dead = once | "Begin" >> beam.FlatMap(_begin, self.target, AsList(tidied))
         patients = once | "Patients" >> beam.FlatMap(_patients, self.target, AsList(dead))
@@ -49,7 +49,7 @@ class Sweep(Transform):
 
 def _begin(_: None, target: Target, _tidied: list[Any]) -> Iterator[str]:
     claims = open_claims(target)
-    for run_id in filter(is_run_id, claims.dead_marks()):  # names may have been forged
+    for run_id in filter(is_run_id, claims.dead_marks()):  # names may be forged
         claims.begin_sweep(run_id)
         yield run_id
 
@@ -110,5 +110,5 @@ class _LookFn(beam.DoFn):
 
 
 def _began(run_id: str) -> datetime:
-    """Return when a run began, or somewhat earlier."""
+    """Return when a run began, minus a margin for clocks."""
     return datetime.strptime(run_id.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) - _CLOCKS

@@ -1,4 +1,4 @@
-"""The Parquet tables of a run: partial files under `.partial` first, whole files under their names then."""
+"""The Parquet tables of a run: first partial files in `.partial`, then whole files under their names."""
 
 import hashlib
 import io
@@ -24,10 +24,10 @@ from beamstop_transforms.stores.ahead import ahead
 
 _CODEC = "zstd"
 _AT_ONCE = 1_000  # rows that wait as dicts
-_LARGEST = 16 << 20  # bytes of rows, as Arrow holds them, in one partial file
-_TOGETHER = 32 << 20  # bytes of partial files that become one file
-_FILES = 64  # of a table that are no larger than they must be: all workers have some to make
-_MOST_TOGETHER = 1_000  # partial files that do: their names are one element
+_LARGEST = 16 << 20  # bytes of rows in Arrow's memory for one partial file
+_TOGETHER = 32 << 20  # bytes of partial files that make up one file
+_FILES = 64  # a table is split into this many files before these grow larger, so that all workers have some
+_MOST_TOGETHER = 1_000  # partial files in one file: their names are one element
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Table:
 
     Attributes:
         target: a folder or `gs://` prefix.
-        folder: in the target; empty for none.
+        folder: in the target; empty for the target itself.
         run_id: how the names of the files begin.
         schema: of the rows.
-        private: local files of it are their owner's alone (mode 0600).
-        together: bytes of partial files that become one file at least, where there are so many.
-        at_most: bytes of them in one file of a table that would have more than 64 otherwise.
+        private: local files can be read by their owner only (mode 0600).
+        together: bytes of partial files that make up one file, at least, if there are so many.
+        at_most: bytes of partial files in one file of a table that would have more than 64 otherwise.
     """
 
     target: str
@@ -54,7 +54,7 @@ class Table:
 
     @property
     def partial_schema(self) -> pa.Schema:
-        """Of the rows of a partial file, which say what source they are of."""
+        """The schema of a partial file: the table's, with the source of each row."""
         if "source_id" in self.schema.names:
             return self.schema
         return self.schema.append(pa.field("source_id", pa.string()))
@@ -65,10 +65,10 @@ class Table:
         return f"{PARTIAL}/{self.run_id}/{self.folder or 'rows'}"
 
     def read(self, file: "PartialFile") -> Iterator[pa.Table]:
-        """Yield the rows of the partial files that become a file, one after the other.
+        """Yield the rows of the partial files that make up a file, one file after the other.
 
         Raises:
-            FileNotFoundError: one is gone.
+            FileNotFoundError: a partial file is gone.
         """
         for content in ahead(self._content, file.partials):
             yield whole_of(open_parquet(io.BytesIO(content)))
@@ -80,11 +80,11 @@ class Table:
         return found[1]
 
     def put(self, name: str, parts: Iterable[pa.Table], schema: pa.Schema | None = None) -> "Put":
-        """Put a file with all rows in its place, whatever stands there.
+        """Write a file with all rows, replacing any of that name.
 
         Args:
             name: below the target.
-            parts: the rows, which are held one part at a time.
+            parts: the rows; one part is in memory at a time.
             schema: of the rows, if not that of the table.
         """
         buffer = io.BytesIO()
@@ -94,9 +94,9 @@ class Table:
         return self.put_content(name, buffer.getvalue())
 
     def put_partial(self, rows: pa.Table) -> "Partial":
-        """Put rows into a partial file of their own.
+        """Write rows to a partial file of their own.
 
-        It need not survive a loss of power: nothing is believed of one that has not.
+        It need not survive a power failure: a damaged one does not have the digest that its record names.
         """
         buffer, name = io.BytesIO(), f"{self.partial_folder}/{uuid.uuid4().hex}.parquet"
         pq.write_table(rows, buffer, compression=_CODEC)
@@ -105,18 +105,18 @@ class Table:
         return Partial(name, len(content), hashlib.sha256(content).hexdigest())
 
     def grouped(self, partials: Iterable["Partial"]) -> Iterator[tuple["Partial", ...]]:
-        """Yield the partial files that become one file."""
+        """Yield the groups of partial files that make up one file each."""
         every = list(partials)
         share = sum(it.size for it in every) // _FILES
         return _grouped(every, max(self.together, min(share, self.at_most)))
 
     def name(self, number: int, files: int) -> str:
-        """Return the name of one of so many files, below the target."""
+        """Return the name below the target of one of `many` files."""
         name = f"{self.run_id}-{number:05}-of-{files:05}.parquet"
         return f"{self.folder}/{name}" if self.folder else name
 
     def put_content(self, name: str, content: bytes) -> "Put":
-        """Put a file that is made already in its place, whatever stands there."""
+        """Write a file with this content, replacing any of that name."""
         store = open_store(self.target, self.private)
         found = store.find(name)  # a retried bundle writes it again
         store.write(name, content, found and found.version)
@@ -124,14 +124,14 @@ class Table:
 
 
 class Put(NamedTuple):
-    """A file in its place: its name below the target, and the SHA-256 of it, in hex."""
+    """A file that is written: its name below the target, and its SHA-256 in hex."""
 
     name: str
     sha256: str
 
 
 class Partial(NamedTuple):
-    """A partial file: its name below the target, its bytes, and the SHA-256 of it, in hex."""
+    """A partial file: its name below the target, its size in bytes, and its SHA-256 in hex."""
 
     name: str
     size: int
@@ -139,7 +139,7 @@ class Partial(NamedTuple):
 
 
 class PartialFile(NamedTuple):
-    """A file on its way: the partial files that it is made of, none for no rows; the name it ends under."""
+    """A file to be made: its partial files, none if it has no rows, and its final name."""
 
     partials: tuple[str, ...]
     final: str
@@ -147,10 +147,10 @@ class PartialFile(NamedTuple):
 
 @dataclass(eq=False)
 class WritePartialFiles(Transform):
-    """Write rows to partial files; each try of a bundle writes files of its own, so that it may be repeated.
+    """Write rows to partial files; each try of a bundle writes its own files, so that it may be repeated.
 
-    Rows may come in batches. Of several collections of rows each has files of its own: a join of rows would
-    be held by a runner as a whole. Nothing but names crosses to other workers.
+    Rows may come in batches. Each of several collections of rows has its own files, because a runner would
+    hold a join of them in memory. Only names cross to other workers.
     """
 
     table: Table
@@ -164,7 +164,7 @@ class WritePartialFiles(Transform):
 
 @dataclass(eq=False)
 class NumberFiles(Transform):
-    """Return which partial files become which file of a table: small ones many together."""
+    """Assign partial files to files of a table; many small ones make up one file."""
 
     table: Table
 
@@ -177,12 +177,12 @@ class NumberFiles(Transform):
 
 @dataclass(eq=False)
 class WriteTable(Transform):
-    """Make of partial files the whole files of a table, under their names.
+    """Combine partial files into the whole files of a table, under their final names.
 
     Attributes:
-        table: which.
+        table: the table.
         losers: side input, `Losers`: the sources that are duplicates and have no row.
-        even_empty: there is a file where there are no rows.
+        even_empty: write a file even if there are no rows.
     """
 
     table: Table
@@ -205,7 +205,7 @@ class Waiting:
         self._bytes = 0
 
     def add(self, rows: Row | pa.RecordBatch) -> Iterator[Partial]:
-        """Take rows; yield a partial file when there are enough for one."""
+        """Add rows; yield a partial file when there are enough for one."""
         if isinstance(rows, pa.RecordBatch):
             self._keep(rows)
         else:
@@ -216,7 +216,7 @@ class Waiting:
             yield self._write()
 
     def finish(self) -> Iterator[Partial]:
-        """Yield the partial file of what waits, if anything does."""
+        """Yield the partial file of the remaining rows, if there are any."""
         self._pack()
         if self._batches:
             yield self._write()
@@ -253,7 +253,7 @@ class _PartialFileFn(beam.DoFn):
 
 
 def run_of(path: str) -> str:
-    """Return the run that a file of a table is of.
+    """Return the run_id in the name of a table's file.
 
     >>> run_of("/audit/instances/20260102T030405Z-07fdeadbeef-00000-of-00001.parquet")
     '20260102T030405Z-07fdeadbeef'
@@ -262,7 +262,7 @@ def run_of(path: str) -> str:
 
 
 def _grouped(partials: Iterable[Partial], together: int) -> Iterator[tuple[Partial, ...]]:
-    """Yield partial files that become one file, in groups of so many bytes."""
+    """Yield groups of partial files of about this many bytes, each for one file."""
     waiting: list[Partial] = []
     size = 0
     for it in partials:

@@ -1,4 +1,4 @@
-"""WriteWindows: from the rows of a stream to Parquet files and a record for each window."""
+"""WriteWindows: write the rows of a stream to Parquet files, with a record for each window."""
 
 import json
 from collections import Counter
@@ -34,12 +34,12 @@ from beamstop_transforms.step import Transform
 from beamstop_transforms.stores import open_store
 from beamstop_transforms.tables import PartialFile, Table
 
-_LARGEST = 16 << 20  # bytes of changes, as Arrow holds them, in one partial file
-_LATEST = 31 * 24 * 3600  # seconds: no message is older, so that none comes too late to be written
+_LARGEST = 16 << 20  # bytes of changes in Arrow's memory for one partial file
+_LATEST = 31 * 24 * 3600  # seconds of allowed lateness: no message is older, so that none is dropped
 
 
 def into_windows(seconds: float) -> Any:
-    """Return the transform that puts elements into windows; what comes late is a part of its own."""
+    """Return the transform that assigns elements to windows; late elements form parts of their own."""
     return beam.WindowInto(
         FixedWindows(seconds),
         trigger=AfterWatermark(late=AfterCount(1)),
@@ -50,16 +50,16 @@ def into_windows(seconds: float) -> Any:
 
 @dataclass(eq=False)
 class WriteWindows(Transform):
-    """Write AUDIT/instances, /changes and CROSSWALK; for each window with rows, last AUDIT/runs/<id>.json.
+    """Write AUDIT/instances, /changes and CROSSWALK; for each window with rows, finally AUDIT/runs/<id>.json.
 
-    To whoever reads the audit, each window is a run: its id, its files, its record with counts and seal. Rows
-    wait in partial files; the names of these alone are brought together, window by window.
+    In the audit each window is a run, with its id, its files, and its record with counts and seal. Rows wait
+    in partial files, of which only the names are grouped by window.
     """
 
     run: Run
 
     def expand(self, finished: PCollection[Finished]) -> PCollection[dict[str, Any]]:
-        """From what is known of sources, return the counts of each window when its record stands."""
+        """Take `Finished` sources; return the counts of each window when its record is written."""
         pieces = finished | "Keep" >> beam.ParDo(_KeepFn(self.run)).with_output_types(Piece)
         grouped = pieces | "Key" >> beam.Map(_alone) | "ByWindow" >> beam.GroupByKey()
         return grouped | "Write" >> beam.ParDo(_WriteWindowFn(self.run))
@@ -73,24 +73,24 @@ def _alone(piece: Piece) -> tuple[str, Piece]:
 
 
 def window_id(stream: str, end: datetime, part: int) -> str:
-    """Return the run_id of a window of a stream: sorts by time, and is its own for each part that is late.
+    """Return the run_id of a window of a stream; ids sort by time, and each late part has its own.
 
     >>> window_id("20260102T030405Z-00a1b2c3d4e", datetime(2026, 1, 2, 3, 10, tzinfo=UTC), 0)
     '20260102T031000Z-00a1b2c3d4e'
     """
     name = f"{end.strftime('%Y%m%dT%H%M%SZ')}-{stream.partition('-')[2]}"
-    return f"{name}-late{part:06}" if part else name  # as texts they sort by number
+    return f"{name}-late{part:06}" if part else name  # zero-padded, so that names sort by number
 
 
 def _tables(run: Run) -> dict[str, Table]:
-    """Return the tables of a stream or window; rows of instances have their object's generation beside."""
+    """Return the tables of a stream or window; rows of instances also have their object's generation."""
     tables = tables_of(run)
     with_generation = WITH_MARKS.append(pa.field(GENERATION, pa.string()))
     return tables | {"instances": replace(tables["instances"], schema=with_generation)}
 
 
 class _KeepFn(beam.DoFn):
-    """Put what a bundle brings of a window into partial files."""
+    """Writes a bundle's rows of each window to partial files."""
 
     def __init__(self, run: Run) -> None:
         super().__init__()
@@ -152,7 +152,7 @@ class _WriteWindowFn(beam.DoFn):
         yield counted
 
     def _counted_before(self, run: Run) -> dict[str, Any]:
-        """Return the counts of a window that a try before this one finished; raise if none did."""
+        """Return the counts of a window that an earlier try finished; raise if none did."""
         found = open_store(run.target.audit).read(record_name(run.target.run_id))
         if found is None:
             raise FileNotFoundError("a partial file is gone")
@@ -185,7 +185,7 @@ class _WriteWindowFn(beam.DoFn):
         return counted
 
     def _newest(self, pieces: list[Piece]) -> dict[str, tuple[int, Row]]:
-        """Return of each source the row of its newest generation, and the number of the piece that has it."""
+        """Return for each source the row of its newest generation, and the number of its piece."""
         newest: dict[str, tuple[int, Row]] = {}
         for number, piece in enumerate(pieces):
             for rows in self._partial["instances"].read(PartialFile((piece["instances"],), "")):
@@ -198,7 +198,7 @@ class _WriteWindowFn(beam.DoFn):
     def _belonging(
         self, name: str, pieces: list[Piece], newest: Mapping[str, tuple[int, Row]], run_id: str
     ) -> Iterator[pa.Table]:
-        """Yield what belongs to the newest rows in another table."""
+        """Yield the rows of another table that belong to the newest rows."""
         of_piece: dict[int, list[str]] = {}
         for source_id, (number, _) in newest.items():
             of_piece.setdefault(number, []).append(source_id)
@@ -213,5 +213,5 @@ class _WriteWindowFn(beam.DoFn):
 
 
 def _is_newer(row: Row, known: Row) -> bool:
-    """Say whether a row is of a newer generation, or the same again, as the newest run's row would hold."""
+    """Return whether a row is of a newer or the same generation, so that it replaces the other row."""
     return int(known[GENERATION]) <= int(row[GENERATION])

@@ -1,4 +1,4 @@
-"""WriteDicom: write clean instances, and say of each what the audit says."""
+"""WriteDicom: write clean instances, and return their audit rows."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,13 +37,13 @@ class Written(NamedTuple):
     """What WriteDicom returns.
 
     Attributes:
-        rows: one audit row per instance, written or not, before duplicates are resolved; `Finished` if what
-            belongs to them is left together.
-        changes: rows of the audit's `changes`, a `pyarrow.RecordBatch` for each instance.
+        rows: one audit row per instance, written or not, before duplicates are resolved; `Finished` with
+            `together`.
+        changes: rows of the audit's `changes`, a `pyarrow.RecordBatch` per instance.
         crosswalk: rows that tie a source to its clean file.
         attributes: partial files of the table of attributes; none unless asked for.
-        claims: which sources have which SOP Instance UIDs, as far as these may have to be resolved when all
-            is written; in packs, see `FindContested`.
+        claims: which sources have which SOP Instance UIDs, if these may have to be resolved at the end; in
+            packs, see `FindContested`.
     """
 
     rows: Any
@@ -57,15 +57,15 @@ class Written(NamedTuple):
 class WriteDicom(Transform):
     """Write every instance to OUTPUT/<PatientID>/<Study>/<Series>/<SOP Instance UID>.dcm.
 
-    An instance that a step before refused goes no further: its row is passed on.
+    An instance that an earlier step refused is not written; its row is passed on.
 
     Attributes:
-        target: where to.
-        attributes: also yield what the table of attributes takes.
-        incremental: yield every claim, not only contested ones: a skipped source may hold the UID. Into
+        target: the target to write to.
+        attributes: also yield rows of the table of attributes.
+        incremental: yield every claim, not only contested ones: a skipped source may have the UID. For
             buckets every claim is yielded anyway.
-        together: leave what belongs to a row with it, as `Finished`.
-        at_once: let no instance wait for others: what comes in a window of a stream must stay in it.
+        together: keep a row and all that belongs to it together, as `Finished`.
+        at_once: no instance waits for others, so that it stays in its window of a stream.
     """
 
     target: Target
@@ -75,7 +75,7 @@ class WriteDicom(Transform):
     at_once: bool = False
 
     def expand(self, instances: PCollection[Instance]) -> Written:
-        """From instances that CheckLeaks has finished, return what is known of each."""
+        """Take instances that CheckLeaks has finished; return their rows and claims."""
         how = (self.attributes, self.incremental, self.together, self.at_once)
         work = beam.ParDo(_WriteDicomFn(self.target, *how))
         tags = (_CHANGES, _CROSSWALK, _ATTRIBUTES, _CLAIMS)
@@ -84,7 +84,7 @@ class WriteDicom(Transform):
 
 
 class _WriteDicomFn(beam.DoFn):
-    """Place instances some at a time, so that the disk is synchronised once for all of them."""
+    """Places instances in groups, so that the disk is synced once per group."""
 
     def __init__(
         self, target: Target, attributes: bool, incremental: bool, together: bool, at_once: bool
@@ -100,7 +100,7 @@ class _WriteDicomFn(beam.DoFn):
         self._placing = Placing(self._target)
         self._counters = Counters(STEP)
         self._pace = Pace(_LONGEST_WAIT)
-        # Of a store elsewhere each place costs its time on the way, and little else.
+        # In a remote store, placing is mostly waiting.
         self._pool = ThreadPoolExecutor(_AT_ONCE) if is_remote(self._target.output) else None
 
     def teardown(self) -> None:
@@ -132,7 +132,7 @@ class _WriteDicomFn(beam.DoFn):
             yield pvalue.TaggedOutput(found.tag, value) if tagged else value
 
     def _place_waiting(self) -> Iterator[Any]:
-        """Put all that wait in their places, and the disk to work once."""
+        """Place all waiting instances, with one sync of the disk."""
         waiting, self._waiting, self._bytes = self._waiting, [], 0
         began = perf_counter()
         with self._placing.together(waiting):
@@ -146,7 +146,7 @@ class _WriteDicomFn(beam.DoFn):
         self._pace.done(spent if self._pool is not None else 0.0)
 
     def _rows_of(self, instances: list[Instance]) -> list[Row | None]:
-        """Put instances in their places, those of one UID one after the other as they came; see `attempt`."""
+        """Place instances; those of one UID one after the other, in order. Errors: see `attempt`."""
         if self._pool is None or len(instances) < 2:
             return [attempt(STEP, _COLUMN, self._work, instance) for instance in instances]
         of_one_uid = dict[str, list[int]]()
@@ -204,14 +204,14 @@ def _uid_of(instance: Instance) -> str:
         return ""
 
 
-_AT_ONCE = 16  # instances that are put in their places side by side
+_AT_ONCE = 16  # instances that are placed at the same time
 
-# Instances that wait to be written: so many, so many bytes, for so many seconds at most.
+# Limits of instances that wait to be written: number, bytes, seconds.
 _MOST, _LARGEST, _LONGEST_WAIT = 64, 16 << 20, 1.0
 
 
 def written_row(instance: Instance, placed: Placed) -> Row:
-    """Return the audit row of a written instance; `unchanged` and `device` are for the record alone."""
+    """Return the audit row of a written instance; `unchanged` and `device` are only for the record."""
     dataset = instance.dataset
     return {
         **instance.row(),
@@ -230,7 +230,7 @@ def written_row(instance: Instance, placed: Placed) -> Row:
 
 
 def crosswalk_row(instance: Instance, row: Row) -> Row:
-    """Return what ties a source to its clean file; only for a place with other access rights."""
+    """Return the row that links a source to its clean file; keep it under other access rights."""
     original = instance.report.original._asdict()
     return {
         "source_id": instance.source_id,
