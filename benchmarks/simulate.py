@@ -59,7 +59,7 @@ def main() -> None:
     stores.LocalStore = Forgetting  # type: ignore[misc]
     graph.Match = lambda _: Listing(arguments.sources, SETTINGS["changed"])  # type: ignore[misc,assignment]
     graph.ReadDicom = lambda *_: Made(arguments.changes)  # type: ignore[misc,assignment]
-    graph.Deidentify = lambda *_: Passed()  # type: ignore[misc,assignment]
+    graph.Deidentify = lambda *_, **__: Passed()  # type: ignore[misc,assignment]
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         (key := Path(folder) / "key").write_bytes(KEY)
         key.chmod(0o600)
@@ -276,10 +276,12 @@ class Forgetting(LocalStore):
         """See `Store`."""
         return self._nothing("reads (class B)") if self._forgets else super().read(name)
 
-    def write(self, name: str, data: bytes, version: object | None, durable: bool = True) -> bool:
+    def write(
+        self, name: str, data: bytes, version: object | None, durable: bool = True, about: str = ""
+    ) -> bool:
         """See `Store`."""
         if not self._forgets:
-            return super().write(name, data, version, durable)
+            return super().write(name, data, version, durable, about)
         self._nothing("writes of claims (class A)" if "/claims/" in name else "writes of files (class A)")
         return True
 
