@@ -66,6 +66,7 @@ class Job:
         lines: of the table of subjects and of the lists of bouncers; empty without either.
         subjects: the table, once it is staged for workers.
         output_keeps: OUTPUT is in a bucket in which nothing can be replaced or removed.
+        leases: the targets in buckets in which something can be.
         load_detector: loads the text detector, once per worker process.
         load_look: likewise what looks at a series for a face.
     """
@@ -101,6 +102,7 @@ class Job:
     lines: tuple[Line, ...] = field(default=(), repr=False)
     subjects: StagedSubjects | None = None
     output_keeps: bool = False
+    leases: tuple[str, ...] = ()
     load_detector: DetectorLoader = load_detector
     load_look: LookLoader = load_look
 
@@ -346,14 +348,13 @@ def check_stores(job: Job) -> tuple[Job, tuple[str, ...]]:
     """Check that object stores among inputs and targets can be used.
 
     Returns:
-        the job, which knows whether files in OUTPUT can be replaced or removed; and warnings about such
-        targets.
+        the job, which knows in which targets files can be replaced or removed; and warnings about the others.
 
     Raises:
         StoreError: no credentials, no such bucket, no permission, or a store that ignores conditions.
         ConfigurationError: nothing can be replaced or removed in AUDIT, or in OUTPUT under --prune.
     """
-    from beamstop_transforms.stores import check_remote
+    from beamstop_transforms.stores import check_remote, is_remote
 
     kept = check_remote(job.inputs, job.targets.values())
     keeping = [option for option, target in job.targets.items() if target in kept]
@@ -365,7 +366,8 @@ def check_stores(job: Job) -> tuple[Job, tuple[str, ...]]:
     if "--output" in keeping and job.prune:
         raise ConfigurationError("--prune removes files: what is in OUTPUT has to stay; leave it out")
     warnings = tuple(f"{it}: what is written there has to stay; .partial is left there" for it in keeping)
-    return replace(job, output_keeps="--output" in keeping), warnings
+    leases = tuple(it for it in job.targets.values() if is_remote(it) and it not in kept)
+    return replace(job, output_keeps="--output" in keeping, leases=leases), warnings
 
 
 def check_inputs(inputs: Sequence[str]) -> None:

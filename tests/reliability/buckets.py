@@ -4,9 +4,10 @@
 
 In each, a run into a bucket is killed at a moment drawn by chance, once or twice; or two runs with two
 workers go into it at once; or a run is stopped while another begins and ends, and then goes on, as a worker
-does that was given up. Then one more run, with `--incremental` or without, has to leave, byte for byte, the
-clean files that a run between folders leaves, a row for every source, nothing in `.partial` but what belongs
-to a run that was killed, and nothing for `beamstop verify` to find.
+does that was given up. Marks of runs that are killed or stopped are removed: nobody waits the minute that it
+takes to see that they are not renewed. Then one more run, with `--incremental` or without, has to leave, byte
+for byte, the clean files that a run between folders leaves, a row for every source, nothing in `.partial` but
+what belongs to a run that was killed, and nothing for `beamstop verify` to find.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from collections import Counter
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 from tests import buckets
@@ -130,12 +132,25 @@ def disturb(bucket: Bucket, archive: Path, key: Path, chance: random.Random) -> 
     if how != "side by side":
         time.sleep(chance.uniform(2.5, 9))
     if how == "stopped":
-        codes = [_while_stopped(runs[0], lambda: begin(*places).wait()), runs[0].wait()]
+        codes = [_while_stopped(runs[0], lambda: _alone(bucket, *places)), runs[0].wait()]
         return f"stopped while another ended with {codes[0]}, then ended with {codes[1]}"
     for run in runs:
         if how == "killed" and run.poll() is None:
             os.killpg(run.pid, signal.SIGKILL)
-    return f"{many} run(s), {how}, ended with {[run.wait() for run in runs]}"
+    codes = [run.wait() for run in runs]
+    _forget_marks(bucket)
+    return f"{many} run(s), {how}, ended with {codes}"
+
+
+def _alone(bucket: Bucket, *places: Any) -> int:
+    """Run once no mark tells of another."""
+    _forget_marks(bucket)
+    return begin(*places).wait()
+
+
+def _forget_marks(bucket: Bucket) -> None:
+    for name in [it for it in bucket.versions() if it.endswith("/.partial/run")]:
+        bucket.delete(name)
 
 
 def _while_stopped(run: "subprocess.Popen[bytes]", work: Callable[[], int]) -> int:

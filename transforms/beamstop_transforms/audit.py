@@ -313,7 +313,9 @@ def _tidy(_: object, run: Run) -> list[str]:
     _make_ledger(run.target)
     for folder in filter(None, (run.target.audit, run.crosswalk, run.attributes, run.png)):
         if folder != run.target.workspace:
-            open_store(folder).clear(PARTIAL)
+            store = open_store(folder)
+            for left in store.folders(PARTIAL):  # and not the mark of a run that goes on, which lies beside
+                store.clear(f"{PARTIAL}/{left}")
     return open_claims(run.target).tidy()
 
 

@@ -243,6 +243,7 @@ def run(
             from beamstop_pipeline.running.earlier_runs import check_earlier_runs
             from beamstop_pipeline.running.engines import check_engine
             from beamstop_pipeline.running.forked_workers import forked_workers
+            from beamstop_pipeline.running.leases import leased
             from beamstop_pipeline.running.targets import sole_run
             from beamstop_transforms.ledger.subjects import put_lines
             from beamstop_transforms.ledger.target import new_run_id
@@ -307,11 +308,16 @@ def run(
                 *check_earlier_runs(job, accept_changed_recipe, accept_moved_output),
                 *jobs.check_networks(job.recipe, is_local(options)),
             )
-            if not quiet:
-                for warning in warnings:
-                    typer.echo(warning, err=True)
+
+            def say(sentence: str) -> None:
+                if not quiet:
+                    typer.echo(sentence, err=True)
+
+            for warning in warnings:
+                say(warning)
             if subscription is None:
                 jobs.check_inputs(job.inputs)
+            held.enter_context(leased(job.leases, job.run_id, say, _end_at_once))
             for folder in jobs.prepare_folders(job.targets):
                 held.enter_context(sole_run(folder, job.audit, job.run_id, keep_parts=incremental))
             if job.lines:
@@ -357,6 +363,12 @@ def _check_options(
         raise ConfigurationError("--prune needs to see every source: leave out --limit")
     if quiet and as_json:
         raise ConfigurationError("--quiet and --json exclude each other: name one")
+
+
+def _end_at_once(why: str) -> None:
+    from beamstop_pipeline.running.runner import end_at_once
+
+    end_at_once(why)
 
 
 def _with_max_bytes(job: Any, given: int | None, options: Any) -> Any:

@@ -307,12 +307,17 @@ class Watchdog:
         self._end(why)
 
     def _end(self, why: str) -> None:
-        """End the workers and this process at once, with one sentence."""
-        kill_workers()
-        sys.stderr.write(f"beamstop: {_broke(why)}\n")
-        sys.stderr.flush()
-        shutil.rmtree(self._folder, ignore_errors=True)
-        os._exit(Exit.BROKEN)  # Beam waits for a lost worker for ever, whatever is raised
+        end_at_once(why, self._folder)
+
+
+def end_at_once(why: str, folder: str | None = None) -> None:
+    """End the workers and this process, with one sentence; remove a folder."""
+    kill_workers()
+    sys.stderr.write(f"beamstop: {_broke(why)}\n")
+    sys.stderr.flush()
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(Exit.BROKEN)  # Beam waits for a lost worker for ever, whatever is raised
 
 
 def _unfinished(counts: Counter[str]) -> bool:
