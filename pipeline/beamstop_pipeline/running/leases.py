@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_transforms.ledger.target import is_run_id
 from beamstop_transforms.stores import PARTIAL, StoreError, open_store
 

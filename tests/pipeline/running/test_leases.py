@@ -9,7 +9,7 @@ import pytest
 from tests.buckets import Bucket
 
 from beamstop_pipeline.cli import main
-from beamstop_pipeline.job import ConfigurationError
+from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.running import leases
 from beamstop_pipeline.running.leases import leased
 
