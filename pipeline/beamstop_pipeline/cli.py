@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is None:
         _collect_seldom()
+        _open_standard_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     settings = {"prog_name": "beamstop", "standalone_mode": False, "obj": MayFork(arguments is None)}
     try:
@@ -59,6 +60,15 @@ def _collect_seldom() -> None:
     """
     gc.set_threshold(10_000)
     atexit.register(gc.freeze)
+
+
+def _open_standard_streams() -> None:
+    """Point those that the caller has closed to nowhere: a file would get their number, and what is printed."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)
 
 
 _UsageError: Any = typer.BadParameter.__base__  # some versions of typer bundle click, and none exports it

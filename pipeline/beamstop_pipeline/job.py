@@ -190,11 +190,13 @@ def check_places(inputs: Sequence[str], targets: dict[str, str]) -> None:
     """Check that no target lies inside another or an input, and no input inside a target.
 
     Raises:
-        ConfigurationError: one does, a target other than OUTPUT is an imaging server, or others can read the
-            crosswalk's folder.
+        ConfigurationError: one does, one is empty, a target other than OUTPUT is an imaging server, or others
+            can read the crosswalk's folder.
     """
     _check_privacy(targets.get("--crosswalk"))
     for option, place in [*targets.items(), *(("--input", pattern) for pattern in inputs)]:
+        if not place:
+            raise ConfigurationError(f"{option} is empty: name a place; . is the current folder")
         if place.startswith("dicomweb:") and option not in ("--output", "--input"):
             raise ConfigurationError(
                 f"{option}: takes no imaging server; name a folder or a prefix in a bucket"
@@ -255,7 +257,15 @@ def _check_privacy(crosswalk: str | None) -> None:
 def _overlap(one: str, other: str) -> bool:
     mine, yours = _parts(one), _parts(other)
     shorter = min(len(mine), len(yours))
-    return mine[:shorter] == yours[:shorter]
+    return mine[:shorter] == yours[:shorter] or _lies_in(one, other) or _lies_in(other, one)
+
+
+def _lies_in(one: str, other: str) -> bool:
+    """Return whether a folder is another or below it under a name that does not show it: a bind mount."""
+    if not os.path.isdir(other):
+        return False
+    path = Path(os.path.realpath(one))
+    return any(os.path.samefile(it, other) for it in (path, *path.parents) if os.path.lexists(it))
 
 
 def _parts(place: str) -> tuple[str, ...]:

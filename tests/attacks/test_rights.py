@@ -11,6 +11,7 @@ from pathlib import Path
 
 import apache_beam as beam
 import pytest
+import shutil
 
 from beamstop.recipe.load import load_recipe
 from beamstop_pipeline.cli import main
@@ -40,6 +41,7 @@ def graph(job: Job) -> bytes:
     pipeline = beam.Pipeline()
     build(pipeline, job)
     proto: bytes = pipeline.to_runner_api().SerializeToString()
+    shutil.rmtree(pipeline.local_tempdir)  # Beam removes that of a pipeline that it runs
     return proto
 
 

@@ -301,6 +301,42 @@ def test_a_target_below_the_folder_of_a_pattern_is_refused(
     assert "lie inside one another" in refused(capsys, command(good))
 
 
+def test_a_bind_mount_is_no_way_around(good: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "mounted").mkdir()
+    good["--output"] = str(tmp_path / "mounted" / "out")
+    script = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
+    places = [str(tmp_path / "archive"), str(tmp_path / "mounted")]
+    beamstop = [sys.executable, "-m", "beamstop_pipeline", *command(good)]
+    apart = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    if subprocess.run([*apart, script, "sh", *places, "true"], capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    ended = subprocess.run([*apart, script, "sh", *places, *beamstop], capture_output=True, text=True)
+    assert (ended.returncode, "lie inside one another" in ended.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("option", ["--input", "--output", "--audit", "--crosswalk", "--png"])
+def test_an_empty_place_is_refused(
+    good: dict[str, str], capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    """As a variable of a script is that nobody has set; it would be the current folder."""
+    assert f"{option} is empty" in refused(capsys, command({**good, option: ""}))
+
+
+@pytest.mark.parametrize("option", ["--limit", "--max-bytes", "--decoder-memory", "--workers"])
+def test_a_number_that_no_machine_can_hold_is_refused(
+    good: dict[str, str], capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    assert option in refused(capsys, command({**good, option: "9" * 24}))
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_run_needs_no_standard_streams(good: dict[str, str], tmp_path: Path, closed: str) -> None:
+    beamstop = [sys.executable, "-m", "beamstop_pipeline", *command(good)]
+    ended = subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *beamstop], capture_output=True)
+    assert ended.returncode == 0
+    assert len(list((tmp_path / "out").rglob("*.dcm"))) == 3
+
+
 def test_a_target_that_cannot_be_made_is_refused(
     good: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -45,6 +45,7 @@ def test_a_folder_is_searched_to_the_bottom_but_not_in_partial(tree: Path) -> No
         ("d*", ["c.dcm", "d.dcm"]),
         ("**/*.dcm", [".hidden.dcm", "a.dcm", "c.dcm", "d.dcm"]),
         ("**", [".hidden.dcm", "a.dcm", "b.txt", "c.dcm", "d.dcm"]),
+        ("**/**/*.dcm", [".hidden.dcm", "a.dcm", "c.dcm", "d.dcm"]),
         ("[ab].*", ["a.dcm", "b.txt"]),
         ("nothing*", []),
     ],

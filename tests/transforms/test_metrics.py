@@ -1,5 +1,6 @@
 """What a run counts, and what it shows of itself: verbs, outcomes and codes, and nothing else."""
 
+import shutil
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -135,6 +136,7 @@ def test_steps_within_the_graph_show_their_recipe(
     make_dataset: Callable[..., FileDataset], key_file: Path
 ) -> None:
     pipeline = beam.Pipeline()
+    shutil.rmtree(pipeline.local_tempdir)  # Beam removes that of a pipeline that it runs
     _ = pipeline | DeidentifyFiles(["/nowhere"], load_recipe("basic"), str(key_file))
     labels = {}
 

@@ -257,11 +257,14 @@ def _lies_in(path: str, root: str) -> bool:
 def _deep_glob(pattern: str) -> Iterator[Source]:
     """Yield the files that a pattern with `**` names."""
     homes: dict[tuple[int, int], str] = {}
+    listed = set[str]()  # by a pattern with several `**`, which names some files more than once
     for match in glob.iglob(pattern, recursive=True, include_hidden=True):
         path = os.path.abspath(match)
         folder = os.path.dirname(path)
         known = homes.setdefault(_identity(folder), folder) == folder  # False: a link has led here before
-        if known and not os.path.isdir(path) and PARTIAL not in path.split(os.sep):
+        if known and path not in listed and not os.path.isdir(path) and PARTIAL not in path.split(os.sep):
+            if pattern.count("**") > 1:
+                listed.add(path)
             yield _source(path)
 
 

@@ -152,7 +152,9 @@ def run(
     ] = 300,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="worker processes  [default: one per CPU]", rich_help_panel=_LIMITS),
+        typer.Option(
+            min=1, max=1024, help="worker processes  [default: one per CPU]", rich_help_panel=_LIMITS
+        ),
     ] = None,
     max_bytes: Annotated[
         int | None,
@@ -228,6 +230,7 @@ def run(
     """
     with silenced(), ExitStack() as held:
         with refusing_bad_configuration():
+            _check_numbers(context)
             _check_options(key, ephemeral_key, incremental, prune, output, since, limit, quiet, as_json)
             if not quiet and not as_json:
                 say_first("starting")
@@ -325,6 +328,12 @@ def run(
             if incremental:
                 job = _conclude(job, quiet or as_json)
         raise typer.Exit(_run(job, options, forked, quiet, as_json, recipe, subjects))
+
+
+def _check_numbers(context: typer.Context) -> None:
+    for name, value in context.params.items():
+        if isinstance(value, int) and value > sys.maxsize:
+            raise ConfigurationError(f"--{name.replace('_', '-')}: the number is too large")
 
 
 def _check_options(

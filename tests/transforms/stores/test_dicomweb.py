@@ -191,6 +191,8 @@ def test_a_service_that_answers_can_be_used(server: Server) -> None:
     [
         ("dicomweb:host/dicom-web", "needs the URL of a service"),
         ("dicomweb:ftp://host", "needs the URL of a service"),
+        ("dicomweb:http://[::1", "needs the URL of a service"),
+        ("dicomweb:http://host:99999", "needs the URL of a service"),
         ("dicomweb:https://host/dicom-web?x=y", "needs the URL of a service"),
         ("dicomweb:https://user:secret@host/dicom-web", "takes no password in the URL"),
     ],

@@ -122,8 +122,12 @@ def address(target: str) -> str:
         StoreError: it is no usable URL.
     """
     url = target.removeprefix(SCHEME).rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(url)
+        is_service = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # brackets that do not close, or a port that is no number
+        is_service = False
+    if not is_service or parts.query or parts.fragment:
         raise StoreError("dicomweb: needs the URL of a service, such as dicomweb:https://host/dicom-web")
     if parts.username or parts.password:
         raise StoreError("dicomweb: takes no password in the URL, where others see it: put it into ~/.netrc")

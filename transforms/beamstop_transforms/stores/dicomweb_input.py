@@ -182,7 +182,7 @@ def server_of(target: str) -> str:
     >>> server_of("dicomweb:https://pacs.example.org:8042/dicom-web/studies/1.2?x=y")
     'pacs.example.org:8042'
     """
-    parts = urlsplit(target.removeprefix(SCHEME))
+    parts = urlsplit(address(target.partition("?")[0]))
     if parts.hostname == "healthcare.googleapis.com":
         return parts.path.partition("/dicomWeb")[0]
     return f"{parts.hostname}:{parts.port or {'http': 80}.get(parts.scheme, 443)}"
