@@ -63,12 +63,12 @@ def _collect_seldom() -> None:
 
 
 def _open_standard_streams() -> None:
-    """Point those that the caller has closed to nowhere: a file would get their number, and what is printed."""
+    """Point those that the caller has closed to nowhere: else a file would get what is printed."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
-    sys.stdout = sys.stdout or open(1, "w", closefd=False)
-    sys.stderr = sys.stderr or open(2, "w", closefd=False)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115  until the process ends
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115  likewise
 
 
 _UsageError: Any = typer.BadParameter.__base__  # some versions of typer bundle click, and none exports it

@@ -4,6 +4,7 @@ import base64
 import binascii
 import bz2
 import re
+import shutil
 import stat
 import zlib
 from collections.abc import Iterator
@@ -11,7 +12,6 @@ from pathlib import Path
 
 import apache_beam as beam
 import pytest
-import shutil
 
 from beamstop.recipe.load import load_recipe
 from beamstop_pipeline.cli import main

@@ -1,7 +1,7 @@
 """What a run counts, and what it shows of itself: verbs, outcomes and codes, and nothing else."""
 
-import shutil
 import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
