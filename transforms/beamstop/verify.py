@@ -61,7 +61,7 @@ from beamstop.rules.operators import (
 from beamstop.rules.plans import Plan
 from beamstop.standard.uids import is_well_known_uid
 from beamstop.steps.insert import PIXELS_DONE
-from beamstop.words.identifiers import Identifiers, harvest, words_of
+from beamstop.words.identifiers import harvest, words_of
 from beamstop.words.vocabulary import is_common_word
 from beamstop.words.written_dates import find_dates
 
@@ -170,21 +170,13 @@ class _Look:
         self._set = {BaseTag(tag) for tag in _inserted_tags(recipe)}
 
     @cached_property
-    def _everything(self) -> Identifiers:
-        """All identifying values of the original, kept ones included."""
-        return harvest(self._before, lambda _path: False)
-
-    @cached_property
     def _derived_uids(self) -> set[str]:
-        return {
-            self._identity.uid(uid) for uid in self._everything.uids | self._all_uids | self._written_uids
-        }
+        return {self._identity.uid(uid) for uid in self._all_uids | self._written_uids}
 
     @cached_property
     def _moved_dates(self) -> set[date]:
         """Every date of the original, in dates and in texts, as this patient's dates move."""
-        days = {day for element in _elements(self._before) for day in _days(element)}
-        return {moved for day in days | self._everything.dates if (moved := _move(day, self._days))}
+        return {moved for day in self._all_dates if (moved := _move(day, self._days))}
 
     def uid(self, tag: int) -> str:
         return self._own_uids[tag]
@@ -213,8 +205,7 @@ class _Look:
             yield Finding(quarantined.reason, quarantined.detail)
             return
         # Again, by none of the run's code, and in the pixel data too.
-        encodings = self._everything.encodings
-        spelled = set(_spelled_out(self._before, self._planner.keeps, encodings)) - {b""}
+        spelled = set(_spelled_out(self._before, self._planner.keeps, identifiers.encodings))
         for place, data in (("", header), ("PixelData", clean)):
             if any(_stands_alone(text, data) for text in spelled):
                 yield Finding("leak", place, "as it is spelled in the original")
