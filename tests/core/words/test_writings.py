@@ -340,6 +340,8 @@ def test_what_is_written_back_is_misread_as_the_text_was() -> None:
         ("Voüziox^Ida", "aVo?ziox Vo?zioxb Vo????????ziox", []),
         ("Voüziox^Ida", "Vo" + "~" * 3 + "ziox Vo" + "~" * 4 + "ziox", [(0, 9)]),
         ("Muñoz^Ana", "Mu?oz mu oz Mu#oz", [(0, 5), (12, 17)]),
+        ("Müll^Ida", "MÃ¼ll 1MÃ¼ll2 éMÃ¼llé", [(0, 5), (7, 12), (15, 20)]),
+        ("Müll^Ida", "xMÃ¼ll MÃ¼llx MÃ¼llMÃ¼ll", []),
         ("李^娜", "患者李娜复查, 李  娜 xx 李....娜", [(2, 4), (8, 12)]),
         ("王^小红", "小红 王 小红 小紅", [(0, 2), (3, 7), (5, 7), (0, 4)]),
         ("Zork^Ida", "Zork Zörk", []),
