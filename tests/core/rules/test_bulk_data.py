@@ -16,6 +16,7 @@ from beamstop import deidentify, encode
 from beamstop.errors import Quarantined
 from beamstop.identity import Identity
 from beamstop.recipe.load import load_recipe, parse_recipe, recipe_names
+from beamstop.rules.bulk_data import has_no_place, is_unseen_picture
 from beamstop.rules.icc_profiles import clean_icc_profile
 from beamstop.steps.apply_recipe import apply_recipe
 from beamstop.testing import GREY_BYTES, as_bytes, load_no_text_detector
@@ -241,6 +242,39 @@ def test_surfaces_and_spectra_stay_where_they_belong(make_dataset: MakeDataset) 
     assert found.SurfaceSequence[0].SurfacePointsSequence[0].PointCoordinatesData == bytes(24)
     found = clean(make_dataset(SOPClassUID=SPECTRA, SpectroscopyData=bytes(32)))
     assert found.SpectroscopyData == bytes(32)
+
+
+@pytest.mark.parametrize(
+    ("group", "others"), [(0x0066, {0x006A}), (0x006A, {0x0066}), (0x5400, {0x003A}), (0x0040, set())]
+)
+def test_bulk_data_in_an_item_belong_in_a_sequence_of_their_group_or_its_kin(
+    group: int, others: set[int]
+) -> None:
+    groups = {0x0008, 0x003A, 0x0040, 0x0066, 0x006A, 0x5400}
+    fits = {it for it in groups if not has_no_place((it << 16 | 0x99, group << 16 | 0x98), True, CT)}
+    assert fits == {group} | others
+    assert not has_no_place((0x00080099, group << 16 | 0x98), False, CT)
+    assert has_no_place((group << 16 | 0x98,), True, CT)
+
+
+ICON, ITEM, PIXELS = 0x00880200, 0x00081140, 0x7FE00010
+
+
+@pytest.mark.parametrize(
+    ("path", "is_unseen"),
+    [
+        *(((it,), False) for it in (PIXELS, 0x60003000, 0x60FE3000, 0x00280010, 0x7E000010, 0x80000010)),
+        *(((it,), True) for it in (0x7F000010, 0x7FE00020, 0x7FFE0010)),
+        *(((ITEM, it), True) for it in (PIXELS, 0x7FE00008, 0x60003000, 0x60FE0010, 0x7F000010)),
+        *(((ITEM, it), False) for it in (0x00280010, 0x60010010)),
+        ((ICON, PIXELS), False),
+        ((ITEM, ICON, PIXELS), False),
+        *(((*it, PIXELS), True) for it in ((ICON, ITEM), (ICON, ICON), (ICON, ITEM, ICON))),
+        *(((ICON, it), True) for it in (0x7F000010, 0x7FE00020, 0x60003000)),
+    ],
+)
+def test_pixels_and_overlays_in_items_are_seen_in_icons_alone(path: tuple[int, ...], is_unseen: bool) -> None:
+    assert is_unseen_picture(path) == is_unseen
 
 
 def test_an_icon_keeps_its_pixels(make_dataset: MakeDataset) -> None:

@@ -3,6 +3,7 @@
 import struct
 
 import pytest
+from pydicom._private_dict import private_dictionaries
 
 import beamstop
 from beamstop.dicom.files import encode
@@ -52,6 +53,40 @@ def test_numbers_of_the_acquisition_are_found():
         0x29: [0.0, 52.5],
         0x0D: "DIRECTIONAL",
     }
+
+
+# As pydicom's private dictionary has them: element, VR, how many values. It has neither many times nor SDI.
+ELEMENTS = {
+    entry[2]: (int(tag[:4], 16), int(tag[6:], 16), entry[0], int(entry[1]))
+    for tag, entry in private_dictionaries["SIEMENS MR HEADER"].items()
+} | {"PhaseEncodingDirectionPositive": (0x0021, 0x1C, "IS", 1)}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "NumberOfImagesInMosaic",
+        "SliceMeasurementDuration",
+        "B_value",
+        "DiffusionDirectionality",
+        "DiffusionGradientDirection",
+        "ImaRelTablePosition",
+        "TimeAfterStart",
+        "RealDwellTime",
+        "B_matrix",
+        "BandwidthPerPixelPhaseEncode",
+        "MosaicRefAcqTimes",
+        "PhaseEncodingDirectionPositive",
+    ],
+)
+def test_each_value_becomes_the_element_that_the_vendor_has_for_it(name):
+    group, element, vr, many = ELEMENTS[name]
+    text = "NONE" if vr == "CS" else "1"
+    (found,) = csa_physics(instance(header(**{name: [text] * many})))
+    assert (found.group, found.element, found.vr) == (group, element, vr)
+    for others in (many - 1, many + 1):
+        is_found = bool(csa_physics(instance(header(**{name: [text] * others}))))
+        assert is_found == (name == "MosaicRefAcqTimes" and others > 0)
 
 
 @pytest.mark.parametrize(
