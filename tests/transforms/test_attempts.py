@@ -83,6 +83,19 @@ def test_a_note_that_the_key_did_not_seal_says_nothing(
     assert left_behind(target(RUN2)) == (frozenset(), frozenset())
 
 
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\xff", b"{", b"[]", b"7", b"null", b'"x"', b"{}", b'{"mac": 1, "note": "x"}', b"[" * 100_000],
+)
+def test_what_is_no_note_says_nothing(target: Callable[[str], Target], tmp_path: Path, data: bytes) -> None:
+    alive = list[object]()
+    die(Attempts(target(RUN1)), 2, alive)
+    (note,) = [it for it in tmp_path.rglob("attempts/*") if it.is_file()]
+    note.write_bytes(data)
+    assert left_behind(target(RUN2)) == (frozenset(), frozenset())
+    assert left_alone(Attempts(target(RUN1))) == []
+
+
 def test_an_exception_is_no_death(target: Callable[[str], Target], tmp_path: Path) -> None:
     def full(source: Source) -> None:
         raise OSError("the disk is full")
