@@ -111,3 +111,21 @@ def test_a_plane_without_data_goes_with_its_group() -> None:
     assert not clear_embedded_overlays(dataset)
     assert hide_overlay_text(dataset, TextJudge(TextPolicy(), dataset), BlockDetector()) == []
     assert [tag >> 16 for tag in dataset._dict] == [0x6002]
+
+
+@pytest.mark.parametrize(
+    ("group", "is_overlay"),
+    [(0x6000, True), (0x601E, True), (0x60FE, True), (0x6001, False), (0x6100, False), (0x5FFE, False)],
+)
+@pytest.mark.parametrize("says_how_many", [True, False])
+def test_even_groups_from_6000_to_60fe_are_overlays_of_one_plane_if_they_do_not_say(
+    group: int, is_overlay: bool, says_how_many: bool
+) -> None:
+    planes = np.zeros((1, ROWS, COLUMNS), "u1")
+    planes[0][BLOCK] = 1
+    dataset = overlay(planes, group)
+    if not says_how_many:
+        del dataset[group, 0x0015]
+    changes = hide_overlay_text(dataset, TextJudge(TextPolicy(), dataset), BlockDetector())
+    assert [it.tag for it in changes] == ([f"({group:04X},3000)"] if is_overlay else [])
+    assert any(dataset[group, 0x3000].value) != is_overlay
