@@ -34,7 +34,7 @@ class WritePng(Transform):
     output: str
 
     def expand(self, clean_files: PCollection[tuple[str, str]]) -> PCollection[tuple[str, int]]:
-        """Take path and SHA-256 of clean files; return how many pictures are written, and how many not, by code."""
+        """Take path and SHA-256 of clean files; return how many pictures are written or, by code, not."""
         return (
             clean_files
             | "Redistribute" >> beam.Reshuffle()

@@ -1,4 +1,4 @@
-"""What a report cannot know: which data set this is, for whom, and to what end."""
+"""Facts that the audit does not have: name of the data set, recipient and purpose."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from beamstop_pipeline.errors import ConfigurationError
 
 
 class About(BaseModel):
-    """The file of `--about`: a few lines of text, each of which may be left out."""
+    """The file of `--about`: a few lines of text, all optional."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -26,7 +26,7 @@ def read_about(path: Path) -> About:
     """Read the file of `--about`.
 
     Raises:
-        ConfigurationError: it cannot be read, is no YAML of these fields, or a value is no text.
+        ConfigurationError: it cannot be read, is not YAML with these fields, or a value is not text.
     """
     try:
         found = YAML(typ="safe").load(path.read_text(encoding="utf-8"))

@@ -9,18 +9,18 @@ Cell = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Cells:
-    """Codes by name, and sums over the rows that have these codes: a few hundred for any archive."""
+    """Cells: codes by name, and sums over the rows with these codes; a few hundred for any archive."""
 
     cells: list[Cell] = field(default_factory=list)
 
     @classmethod
     def joined(cls, parts: Iterable["Cells"], keys: list[str], sums: list[str]) -> "Cells":
-        """Return the cells of several parts of an audit as one.
+        """Return the cells of several parts of an audit, added up.
 
         Args:
-            parts: whatever part a row was in.
+            parts: tables of cells.
             keys: names of the codes.
-            sums: names of what is added up.
+            sums: names of the columns that are added up.
         """
         whole: dict[tuple[Any, ...], dict[str, Any]] = {}
         for cell in (cell for part in parts for cell in part.cells):
@@ -46,7 +46,7 @@ class Cells:
         """Return code → its cells, in the order of the codes.
 
         Args:
-            key: name of the code, or what makes one of a cell.
+            key: name of the code, or a function from cell to code.
         """
         found: dict[str, list[Cell]] = {}
         for cell in self.cells:

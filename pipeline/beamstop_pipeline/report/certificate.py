@@ -1,4 +1,4 @@
-"""The page that is signed: sentences about the archive as it is now, what wants a decision first."""
+"""The page that is signed: sentences about the archive as it is now, open decisions first."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,22 +16,22 @@ from beamstop_pipeline.report.verdicts import Verdicts
 
 _SEARCHED, _FACELESS = METHOD_CODES[CLEAN_PIXEL_DATA], METHOD_CODES[CLEAN_FACES]
 _FACTS = ("data_set", "recipient", "purpose", "responsible", "legal_basis")
-_ALWAYS = _FACTS[:3]  # to be filled in by hand where nobody said it
+_ALWAYS = _FACTS[:3]  # without --about, to be filled in by hand
 _NAMED = 6  # modalities in a sentence
-_ROOMY = 15  # facts and sentences
+_ROOMY = 15  # facts and sentences that fit page 1 in normal size
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What page 1 says.
+    """The contents of page 1.
 
     Attributes:
-        facts: name → what `--about` says; empty for a line to be filled in by hand.
-        warnings: what speaks against handing the archive over, the gravest first.
-        done: what was done.
-        recipe: what the recipe does.
-        review: what people found in pictures.
-        not_promised: what nothing here says.
+        facts: name → text from `--about`; empty for a line to be filled in by hand.
+        warnings: sentences about open decisions, the gravest first.
+        done: sentences about the work that was done.
+        recipe: sentences about the recipe.
+        review: sentences about reviewed pictures.
+        not_promised: sentences about the limits of all this.
         counts: name → number.
     """
 
@@ -45,7 +45,7 @@ class Certificate:
 
     @property
     def is_full(self) -> bool:
-        """Whether there is so much to say that a sheet takes it in small letters only."""
+        """Whether there is so much text that it fits one sheet only in small letters."""
         return len(self.facts) + len(self.warnings) + len(self.done) + len(self.not_promised) > _ROOMY
 
 
@@ -56,7 +56,7 @@ def certify(figures: Figures, about: About, reviews: Sequence[Verdicts], risk: S
         figures: of the audit.
         about: of `--about`.
         reviews: of `--verdicts`.
-        risk: sentences about what is kept, where it was looked at.
+        risk: sentences about the risk of the data that stay; empty if it was not measured.
     """
     images = Images.of(figures.standing.cells)
     review = _Review(figures, reviews)
@@ -81,14 +81,14 @@ def certify(figures: Figures, about: About, reviews: Sequence[Verdicts], risk: S
 
 @dataclass(frozen=True)
 class Images:
-    """Clean files with pixels, by what was done about text in them.
+    """Numbers of clean files with pixels, by what was done about text in them.
 
     Attributes:
-        all: how many there are.
-        searched: those that claim Clean Pixel Data (113101).
-        left: searched, with boxes left that a person had found to be no text.
-        computed: not searched, as every pixel is a computed number.
-        unsearched: modality → all others, the commonest first.
+        all: of all.
+        searched: of those that claim Clean Pixel Data (113101).
+        left: of those that were searched, but in which boxes stay that a person called no text.
+        computed: of those not searched because every pixel is a computed number.
+        unsearched: modality → number of all others, the commonest first.
     """
 
     all: int
@@ -119,7 +119,7 @@ class Images:
         )
 
     def warnings(self) -> Iterator[str]:
-        """Yield what was not searched though it may hold text."""
+        """Yield a sentence about pictures that may have text and were not searched."""
         if self.unsearched:
             named = [f"{name} {number:,}" for name, number in self.unsearched.items()][:_NAMED]
             more = ", …" if len(self.unsearched) > _NAMED else ""
@@ -130,7 +130,7 @@ class Images:
             )
 
     def done(self, figures: Figures) -> Iterator[str]:
-        """Yield what was searched."""
+        """Yield sentences about pictures that were searched."""
         standing = figures.standing
         if not self.all:
             yield "No clean file has pixels."
@@ -158,28 +158,28 @@ def _unsearched(cells: Cells) -> int:
 
 
 def _faces_left(figures: Figures) -> Iterator[str]:
-    """Yield in how many clean files a face may show, and whether the newest run told."""
+    """Yield sentences about clean files that may show a face."""
     written = figures.standing.cells.where(outcome="written")
     if left := int(written.total("face_may_show")):
         by_modality = written.sums("modality", "face_may_show").items()
         named = ", ".join(f"{name or 'without modality'} {n:,}" for name, n in by_modality if n)
         them = "it" if left == 1 else "them"
         yield (
-            f"A face may show in {_number(left, 'clean file')} ({named}): who renders the series of "
-            f"{them} may see a face. The option clean-recognizable-visual-features removes it."
+            f"A face may show in {_number(left, 'clean file')} ({named}): anybody who renders the series "
+            f"of {them} may see a face. The option clean-recognizable-visual-features removes it."
         )
     if written.total("n") and "face_may_show" not in figures.record.get("counts", {}):
-        yield "The newest run is of a version that does not tell in which files a face may show: run again."
+        yield "The newest run's version of beamstop does not tell which files may show a face: run again."
 
 
 def _faces_done(figures: Figures) -> Iterator[str]:
-    """Yield what was done about faces."""
+    """Yield a sentence about searched and removed faces."""
     written = figures.standing.cells.where(outcome="written")
     proved = int(written.that(lambda cell: _FACELESS in cell["methods"].split()).total("n"))
     if proved:
         removed = int(written.total("face_removed"))
         yield (
-            f"Whole series of CT, MR and PT were looked at for a face, {_number(proved, 'file')} in all: "
+            f"Whole series of CT, MR and PT were searched for a face, {_number(proved, 'file')} in all: "
             f"it was removed from {removed:,}, and the others show none."
         )
 
@@ -201,28 +201,29 @@ def _done(figures: Figures) -> Iterator[str]:
         yield f"{_number(rejected, 'source')} {_was(rejected)} turned away by policy ({listed})."
     if figures.pruned:
         removed = _number(figures.pruned, "clean file")
-        yield f"{removed} {_was(figures.pruned)} removed since, as no source stood for it any more."
+        yield f"{removed} {_was(figures.pruned)} removed since, because the source was gone or changed."
 
 
 def _found(figures: Figures) -> Iterator[str]:
     if figures.found:
         each = ", ".join(f"{check} {number:,}" for check, number in sorted(figures.found.items()))
-        yield f"beamstop verify found since the newest run: {each}. Archive or audit are not as it left them."
+        changed = "The archive or the audit was changed since that run."
+        yield f"beamstop verify found since the newest run: {each}. {changed}"
 
 
 def _warnings(figures: Figures) -> Iterator[str]:
     outcomes = figures.standing.outcomes
     if disputed := len(figures.disputed):
         it_is = "1 clean file is" if disputed == 1 else f"{disputed:,} clean files are"
-        yield f"{it_is} disputed: another source has the same number (SOP Instance UID) and another content."
+        yield f"{it_is} disputed: another source has the same number (SOP Instance UID) and other content."
     if others := _by_other_recipes(figures):
         yield (
             f"{_number(others, 'clean file')} {_was(others)} made by another recipe than the newest run's: "
-            "the sentences about the recipe are not about them."
+            "the sentences about the recipe do not apply to them."
         )
     if left := _left(figures.record):
-        stands = "1 clean file stands" if left == 1 else f"{left:,} clean files stand"
-        yield f"{stands} for no source any more (gone, moved or set aside): --prune removes such files."
+        stands = "1 clean file has" if left == 1 else f"{left:,} clean files have"
+        yield f"{stands} no source any more (gone, moved or set aside): --prune removes such files."
     if aside := outcomes["quarantined"] + outcomes["failed"]:
         was = "1 source was" if aside == 1 else f"{aside:,} sources were"
         yield f"{was} quarantined or failed: nothing of {_them(aside)} is in the archive."
@@ -238,14 +239,14 @@ def _warnings(figures: Figures) -> Iterator[str]:
     if new := sum(it.is_new for it in figures.devices):
         names = "1 device is new" if new == 1 else f"{new:,} devices are new"
         it_burns = "it burns" if new == 1 else "they burn"
-        yield f"{names} in the newest run: nobody has seen yet what {it_burns} into pictures."
+        yield f"{names} in the newest run: nobody has checked yet what {it_burns} into pictures."
 
 
 def _lacks(figures: Figures) -> Iterator[str]:
-    """Yield which networks runs did without: what they found stands until it is done again."""
+    """Yield which networks were missing in runs: their results stay until the sources are processed again."""
     engines = {engine for record in figures.records for engine in record.get("engines") or ()}
     for lack in lacks_of(sorted(engines)):
-        yield f"Text was searched with less than beamstop has: {lack}."
+        yield f"Text was searched for without all of beamstop's networks: {lack}."
 
 
 def _by_other_recipes(figures: Figures) -> int:
@@ -260,14 +261,14 @@ def _left(record: Mapping[str, Any]) -> int:
 
 
 class _Review:
-    """What people said of pictures, as far as it is about the recipe that made the archive."""
+    """The verdicts of reviewers about pictures that the present recipe made."""
 
     def __init__(self, figures: Figures, reviews: Sequence[Verdicts]) -> None:
         digest = figures.record.get("recipe", {}).get("digest")
         self._clean = figures.standing.outcomes["written"]
         self._files = len(reviews)
         self._older = sum(it.recipe_digest != digest for it in reviews)
-        # A picture of which two reviewers spoke counts once, by the graver word.
+        # A picture with two verdicts counts once, with the graver one.
         newest: dict[str, str] = {}
         for it in (
             verdict for review in reviews if review.recipe_digest == digest for verdict in review.verdicts
@@ -277,9 +278,9 @@ class _Review:
         self._counts = Counter(newest.values())
 
     def sentences(self) -> Iterator[str]:
-        """Yield what was found."""
+        """Yield sentences about the verdicts."""
         if not self._files:
-            yield "Nobody's review of pictures was given to this report (--verdicts)."
+            yield "No review of pictures was given to this report (--verdicts)."
             return
         if looked := self._counts.total():
             found = [f"{number:,} {_WORDS[verdict]}" for verdict, number in self._counts.most_common()]
@@ -288,7 +289,7 @@ class _Review:
             yield "No review is about the recipe that made this archive."
 
     def warnings(self) -> Iterator[str]:
-        """Yield what speaks against the archive."""
+        """Yield sentences about verdicts that speak against handing the archive over."""
         if missed := self._counts["missed_text"]:
             yield (
                 f"Reviewers found text that was missed in {_number(missed, 'picture')}: amend the recipe, "
@@ -296,24 +297,24 @@ class _Review:
             )
         if self._older:
             was = "1 file of verdicts is" if self._older == 1 else f"{self._older} files of verdicts are"
-            yield f"{was} about another recipe, and counted nowhere: look at pictures of this one."
+            yield f"{was} about another recipe, and not counted: review pictures of this one."
 
 
 _WORDS = {
     "fine": "fine",
     "missed_text": "with text that was missed",
     "hidden_too_much": "with too much blanked",
-    "anatomy": "with anatomy blanked that is no text",
+    "anatomy": "with anatomy blanked that is not text",
     "no_text": "without text where some was blanked",
 }
 _GRAVEST = ("missed_text", "hidden_too_much", "anatomy", "no_text", "fine")
 
 
 def _not_promised(figures: Figures) -> Iterator[str]:
-    yield "No program can promise that no identity is left: text that nobody found is in no number here."
+    yield "No program can promise that no identity is left: text that nobody found is not counted here."
     if figures.record.get("recipe", {}).get("faces") == "remove":
         yield (
-            "Faces were removed from CT, MR and PT alone, as volume: a program can invent a face in "
+            "Faces were removed only from volumes of CT, MR and PT: a program can invent a face in "
             "their place. Bodies and other recognisable features in pictures were not altered."
         )
     else:
@@ -321,7 +322,7 @@ def _not_promised(figures: Figures) -> Iterator[str]:
             "Faces, bodies and other recognisable features in pictures were not altered; heads in thin "
             "slices can be rendered as faces."
         )
-    yield "What is kept can single out a patient for somebody who knows enough of them."
+    yield "The data that stay can single out a patient for somebody who knows enough about them."
 
 
 def _counts(figures: Figures) -> dict[str, int]:

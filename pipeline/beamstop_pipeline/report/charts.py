@@ -1,4 +1,4 @@
-"""Charts as SVG that stands inside a page: drawn by matplotlib, labelled for those who do not see them."""
+"""Charts as inline SVG, drawn by matplotlib and labelled for people who cannot see them."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ _STYLE: dict[Any, Any] = {
     "xtick.color": "#4a5862",
     "ytick.color": "#22303a",
 }
-# Told apart in grey, too, and by those who do not see all colours; at least 3:1 on white (WCAG 1.4.11).
+# Distinct in grey and for colour-blind people; contrast on white at least 3:1 (WCAG 1.4.11).
 COLOURS = {"written": "#2f6f62", "rejected": "#7b8794", "quarantined": "#b45309", "failed": "#8f1d3f"}
 PARTS = ("#1f4e79", "#2f6f62", "#b45309", "#7b8794", "#6b4e8a")
 _WIDTH, _BAR, _FRAME = 7.6, 0.34, 0.95  # inches
@@ -30,14 +30,14 @@ _WIDTH, _BAR, _FRAME = 7.6, 0.34, 0.95  # inches
 def stacked(
     name: str, title: str, rows: Mapping[str, Mapping[str, float]], colours: Mapping[str, str], unit: str
 ) -> str:
-    """Return a chart of one horizontal bar per row, in parts, the longest first as they are given.
+    """Return a chart with one horizontal, stacked bar per row, in the given order.
 
     Args:
-        name: unlike that of every other chart of the page.
-        title: what is shown, in one sentence.
+        name: unique among the charts of the page.
+        title: one sentence about what the chart shows.
         rows: label of the bar → label of the part → length.
         colours: label of the part → colour, in the order of the parts.
-        unit: what lengths count.
+        unit: the unit of lengths.
     """
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH, _FRAME + _BAR * len(rows)), layout="constrained")
@@ -65,7 +65,7 @@ def stacked(
 
 
 def columns(name: str, title: str, labels: Sequence[str], heights: Sequence[int], unit: str) -> str:
-    """Return a chart of one upright bar per label; arguments as those of `stacked`."""
+    """Return a chart with one upright bar per label; arguments as for `stacked`."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH, 2.1), layout="constrained")
         axes = figure.subplots()
@@ -95,7 +95,7 @@ def _short(number: float) -> str:
 
 
 def _inline(figure: Figure, name: str, title: str, description: str) -> str:
-    """Return the figure as an `svg` element with title, description, and ids of its own."""
+    """Return the figure as an `svg` element with title, description and unique ids."""
     drawn = io.BytesIO()
     figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     root = etree.fromstring(drawn.getvalue())

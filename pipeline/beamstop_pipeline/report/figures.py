@@ -1,4 +1,4 @@
-"""What a report says, in figures: an audit read once, file by file, and added up."""
+"""The figures of a report: an audit, read once, file by file, and added up."""
 
 import json
 from collections import Counter
@@ -63,18 +63,18 @@ FLAGS = {
     "changed": "pixels_changed",
 }
 FACES = {"face_may_show": MAY_SHOW, "face_removed": REMOVED}  # column → code in the detail of written rows
-_FAINT = "text_boxes_faint"  # no column of the audit: counted from `changes`
+_FAINT = "text_boxes_faint"  # not a column of the audit: counted from `changes`
 _COLUMNS = dict.fromkeys([*KEYS, "source_id", "detail", "output_path", "pixels_changed", *SUMS])
 _READ = [name for name in _COLUMNS if name != _FAINT]
 _EDGES = np.logspace(-2, 8, 1001)  # milliseconds, 2.3 % apart
 _EXAMPLES = 5
-_READERS = 4  # files at a time: a store answers slowly, not little
+_READERS = 4  # files read at the same time: a store has latency, but enough bandwidth
 _AT_ONCE = 100_000  # rows that are added up together
 _OUTCOMES = [str(outcome) for outcome in Outcome]
 
 
 class Example(NamedTuple):
-    """One source that needs a look: the start of its source_id, and what the audit says of why."""
+    """A source that somebody should look at: the start of its source_id, and the detail of its row."""
 
     source_id: str
     detail: str | None
@@ -85,9 +85,9 @@ class Rows:
     """Rows of the audit, added up.
 
     Attributes:
-        cells: one row for each combination of `KEYS` that occurs: how many, sums of `SUMS`, `FLAGS`, `FACES`.
-        times: how many instances took how long in all, by `_EDGES`.
-        aside: outcome, reason and modality → the first few of what was quarantined or failed.
+        cells: one row for each combination of `KEYS` that occurs: number, sums of `SUMS`, `FLAGS`, `FACES`.
+        times: histogram of instances by total time, with edges `_EDGES`.
+        aside: outcome, reason and modality → the first few sources that were quarantined or failed.
         residue: output paths of the first few clean files with residue.
     """
 
@@ -107,7 +107,7 @@ class Rows:
         return {outcome: counted.get(outcome, 0) for outcome in _OUTCOMES}
 
     def percentile(self, share: float) -> float:
-        """Return the milliseconds that this share of the instances took at most, to 2.3 %."""
+        """Return a percentile of the time per instance in milliseconds, to 2.3 %."""
         if not self.times.any():
             return 0.0
         reached = np.searchsorted(np.cumsum(self.times), share * self.times.sum())
@@ -115,7 +115,7 @@ class Rows:
 
 
 class Faint:
-    """How many boxes of faint text each source has by each run, as `changes` say: 16 bytes a source.
+    """How many boxes of faint text each source has in each run, from `changes`; 16 bytes per source.
 
     Args:
         source_ids: run_id and a column of source_ids, one for each box.
@@ -137,15 +137,15 @@ class Faint:
 
 
 def _of_run(run_id: str, source_ids: Any) -> Any:
-    """Return a number for each source of a run, another in each run."""
+    """Return a number for each source of a run; it differs from run to run."""
     return digest_numbers(source_ids) ^ np.uint64(number_of(run_id))
 
 
 class DeviceSeen(NamedTuple):
-    """What the run wrote of one device, as its record has it; nameless together where it has no name.
+    """Counts of one device in the run's record; all devices without a name are one.
 
     Attributes:
-        is_new: there are earlier records, and none names it.
+        is_new: there are earlier records, and none of them names it.
         example: SOP Instance UID of one of its clean instances.
     """
 
@@ -159,7 +159,7 @@ class DeviceSeen(NamedTuple):
 
 
 class Fate(NamedTuple):
-    """How two runs compare: what sources became then and now, what is new, what was not seen again."""
+    """Two runs compared: outcomes then and now, sources that are new, sources that are gone."""
 
     moves: dict[tuple[str, str], int]
     new: dict[str, int]
@@ -167,7 +167,7 @@ class Fate(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """How often a rule did what to how many rows of `changes`."""
+    """How many rows of `changes` a rule has, by action."""
 
     rule: str
     action: str
@@ -176,32 +176,32 @@ class Rule(NamedTuple):
 
 @dataclass(frozen=True)
 class Figures:
-    """All that a report says.
+    """All figures of a report.
 
     Attributes:
         record: of the newest run.
         run: rows of the newest run.
-        standing: the archive as it is: the newest row of every source, over all runs that ended, except those
-            whose clean file was pruned since.
-        newest: file of instances → a mask of its rows that are in `standing`.
+        standing: the archive as it is now: the newest row of every source in all runs that ended, except
+            those whose clean file was pruned since.
+        newest: file of instances → mask of its rows that are in `standing`.
         records: of all runs that ended, oldest first.
-        fate: against the run before; None where there is none.
-        rules: what acted most often, most first; empty without `changes`.
+        fate: comparison with the run before; None if there is none.
+        rules: the rules that acted most often, most first; empty without `changes`.
         why: code → text boxes of the run, hidden and kept.
-        has_changes: whether every run that has rows left `changes`.
+        has_changes: whether every run with rows has `changes`.
         faint: boxes of faint text by run and source.
         devices: of the run, the commonest first.
-        patients, studies: of the clean files; without a PatientID a study is a patient.
+        patients, studies: of the clean files; a study without PatientID counts as a patient.
         pruned: how many clean files runs removed.
         signed: how many records have a signature, right or wrong.
-        disputed: output paths of clean files that stand although another source has their SOP Instance UID
-            and another content.
-        verified: verify_id and findings by check of the last `beamstop verify`; None where there was none.
-        found: findings by check of every `beamstop verify` since the newest run: a later one that was shown
-            less says nothing about them.
-        unfinished: run_ids that left rows and no record.
+        disputed: output paths of clean files that stay although another source has their SOP Instance UID
+            and other content.
+        verified: verify_id and findings by check of the last `beamstop verify`; None if there was none.
+        found: findings by check of every `beamstop verify` since the newest run: a later one may have
+            checked less.
+        unfinished: run_ids that have rows but no record.
         unreadable: names of files that could not be read, below AUDIT.
-        disagreeing: sentences about records that do not fit their rows.
+        disagreeing: sentences about records that disagree with their rows.
     """
 
     record: dict[str, Any]
@@ -228,27 +228,27 @@ class Figures:
 
     @property
     def doubts(self) -> list[str]:
-        """What makes this report incomplete or wrong; empty if nothing does."""
+        """The reasons why this report may be incomplete or wrong; empty if there are none."""
         found = [f"{name}: a file of the audit that cannot be read" for name in self.unreadable]
         return found + self.disagreeing
 
     @property
     def recipes(self) -> dict[str, str]:
-        """Digest → name of every recipe that a record tells of."""
+        """Digest → name of every recipe in a record."""
         told = (record.get("recipe", {}) for record in self.records)
         return {str(it["digest"]): str(it.get("name", "")) for it in told if "digest" in it}
 
 
 def read_figures(audit: str) -> Figures:
-    """Add up an audit: the state after all runs that ended, and the newest of these.
+    """Add up an audit: the state after all runs that ended, and the newest run.
 
-    Memory is that of a few files, and 26 bytes for each row, by which the newest of a source is found.
+    This takes the memory of a few files, and 26 bytes per row to find the newest row of each source.
 
     Args:
         audit: the AUDIT folder or prefix.
 
     Raises:
-        ConfigurationError: no run ended there.
+        ConfigurationError: no run has ended there.
     """
     records = sorted(
         (record for _, record in read_records(audit) if record.get("run_id")),
@@ -301,24 +301,24 @@ def read_figures(audit: str) -> Figures:
 
 
 class _Reader:
-    """Reads Parquet files of an audit, some ahead, and notes those that cannot be read."""
+    """Reads Parquet files of an audit, a few ahead, and notes unreadable ones."""
 
     def __init__(self, audit: str) -> None:
         self._audit = audit
         self.unreadable: set[str] = set()
 
     def files(self, table: str, run_id: str | None = None) -> list[str]:
-        """Return the files of a table, of one run or of the last that has any."""
+        """Return the files of a table for one run, or for the last run that has any."""
         paths = self.all_files(table)
         wanted = run_id or (run_of(paths[-1]) if paths else None)
         return [path for path in paths if run_of(path) == wanted]
 
     def all_files(self, table: str) -> list[str]:
-        """Return the files of a table, of all runs."""
+        """Return the files of a table for all runs."""
         return paths_in(self._audit, table, ".parquet")
 
     def read(self, paths: list[str], columns: list[str]) -> Iterator[tuple[str, pa.Table]]:
-        """Yield path and table of the files that can be read, in order."""
+        """Yield path and table of the readable files, in order."""
         tables = ahead(partial(_read, columns=columns), paths, _READERS)
         for path, table in zip(paths, tables, strict=True):
             if table is None:
@@ -328,13 +328,13 @@ class _Reader:
 
 
 def _read(path: str, columns: list[str]) -> pa.Table | None:
-    """Return columns of a file; None if it is broken or has not all of them."""
+    """Return columns of a file; None if it is broken or lacks a column."""
     try:
         with open_seekable(path) as file:
             parquet = open_parquet(file)
             whole = set(columns) <= set(parquet.schema_arrow.names)
             return whole_of(parquet, columns) if whole else None
-    except (OSError, ValueError):  # what Arrow raises on a broken file is a ValueError
+    except (OSError, ValueError):  # Arrow raises ValueError for a broken file
         return None
 
 
@@ -342,7 +342,7 @@ _FATE = np.dtype([("source", "u8"), ("outcome", "u1")])
 
 
 def _fates(table: pa.Table) -> Any:
-    """Return source and outcome of every row: 64 bits of a keyed digest, a number."""
+    """Return source (64 bits of its keyed digest) and outcome (a number) of every row."""
     fates = np.zeros(len(table), _FATE)
     fates["source"] = digest_numbers(table["source_id"])
     fates["outcome"] = pc.index_in(table["outcome"], pa.array(_OUTCOMES)).to_numpy()
@@ -350,7 +350,7 @@ def _fates(table: pa.Table) -> Any:
 
 
 def _newest(fates: list[Any]) -> list[Any]:
-    """Return for each file a mask of the rows that no later run has replaced; files are sorted by run."""
+    """Return for each file a mask of the rows that no later run replaced; files are sorted by run."""
     sources = np.concatenate([np.empty(0, "u8"), *(fate["source"] for fate in fates)])
     order = np.argsort(sources, kind="stable")
     last = np.ones(len(sources), bool)
@@ -369,14 +369,14 @@ class _Removed(NamedTuple):
 
 
 def _pruned(reader: "_Reader", run_ids: set[str]) -> list[_Removed]:
-    """Return what runs that ended removed."""
+    """Return the clean files that finished runs removed."""
     paths = [path for path in reader.all_files(PRUNED) if run_of(path) in run_ids]
     columns = list(_Removed._fields)
     return [_Removed(**row) for _, table in reader.read(paths, columns) for row in table.to_pylist()]
 
 
 def _forget_pruned(reader: "_Reader", newest: dict[str, Any], pruned: list[_Removed]) -> None:
-    """Take sources out of the newest rows whose clean file was removed by the same run or a later one."""
+    """Remove from the newest rows those whose clean file the same run or a later one removed."""
     if not pruned:
         return
     last = {(it.source_id, it.output_path): it.run_id for it in sorted(pruned)}
@@ -390,7 +390,7 @@ def _forget_pruned(reader: "_Reader", newest: dict[str, Any], pruned: list[_Remo
 
 
 def _people(reader: "_Reader", newest: dict[str, Any]) -> tuple[int, int]:
-    """Return how many patients and studies the newest rows are about."""
+    """Return the numbers of patients and studies in the newest rows."""
     patients, studies = np.empty(0, np.uint64), np.empty(0, np.uint64)
     for path, table in reader.read(list(newest), ["patient_id", "study_uid"]):
         stands = table.filter(pa.array(newest[path]))
@@ -404,7 +404,7 @@ def _people(reader: "_Reader", newest: dict[str, Any]) -> tuple[int, int]:
 
 
 def _disagreeing(records: list[dict[str, Any]], fates: dict[str, Any]) -> Iterator[str]:
-    """Yield a sentence for every record that says other numbers than its rows."""
+    """Yield a sentence for every record whose numbers disagree with its rows."""
     counted: dict[str, Counter[str]] = {}
     for path, fate in fates.items():
         codes, numbers = np.unique(fate["outcome"], return_counts=True)
@@ -461,7 +461,7 @@ def _marked(
 
 
 def _together(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Join tables of few rows, so that thousands of small files cost what one large file does."""
+    """Join small tables, so that thousands of small files take as long as one large file."""
     waiting: list[pa.Table] = []
     for table in tables:
         waiting.append(table)
@@ -496,7 +496,7 @@ def _added_up(table: pa.Table) -> Rows:
 
 
 def _disputed(reader: _Reader, newest: dict[str, Any], standing: Rows) -> list[str]:
-    """Return where the claimants of disputed UIDs were last written; nothing is read if there are none."""
+    """Return the paths where the claimants of disputed UIDs were last written, if there are any."""
     if not standing.cells.where(reason=_CONFLICT).cells:
         return []
     columns = ["source_id", "reason", "detail", "output_path"]
@@ -552,7 +552,7 @@ def _joined(parts: Iterable[Rows]) -> Rows:
 
 
 def _changes(reader: _Reader, run_id: str) -> tuple[list[Rule], dict[str, int]]:
-    """Return what acted most often in a run, and its text boxes by code."""
+    """Return the rules that acted most often in a run, and its text boxes by code."""
     rules: Counter[tuple[str, str]] = Counter()
     why: Counter[str] = Counter()
     columns = ["rule", "action", "why"]
@@ -567,7 +567,7 @@ def _changes(reader: _Reader, run_id: str) -> tuple[list[Rule], dict[str, int]]:
 
 
 def _faint(reader: _Reader, run_ids: set[str]) -> Faint:
-    """Return the boxes of faint text of all these runs."""
+    """Return the boxes of faint text in these runs."""
     paths = [path for path in reader.all_files("changes") if run_of(path) in run_ids]
     return Faint(
         (run_of(path), table.filter(pc.equal(table["why"], "faint_text"))["source_id"])
@@ -576,7 +576,7 @@ def _faint(reader: _Reader, run_ids: set[str]) -> Faint:
 
 
 def _has_changes(reader: _Reader, record: dict[str, Any]) -> bool:
-    """Say whether a run kept a row per text box, if it hid any."""
+    """Return whether a run that hid text has a row per text box."""
     detail = record.get("options", {}).get("audit_detail")
     return bool(reader.files("changes", str(record["run_id"]))) if detail is None else detail == "changes"
 
@@ -612,7 +612,7 @@ def _verified(reader: _Reader) -> tuple[str, dict[str, int]] | None:
 
 
 def _found(reader: _Reader, paths: list[str]) -> dict[str, int]:
-    """Return the findings in files of `beamstop verify` by check; the newest count of each."""
+    """Return the findings of `beamstop verify` by check, with the newest count of each check."""
     found: dict[str, int] = {}
     for _, table in reader.read(paths, ["check"]):
         found |= Counter(table["check"].to_pylist())
@@ -620,7 +620,7 @@ def _found(reader: _Reader, paths: list[str]) -> dict[str, int]:
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Return what two records say differently of recipe, options, versions, standard and engines.
+    """Return the differences of two records in recipe, options, versions, standard and engines.
 
     >>> differences({"versions": {"pydicom": "3.0.1"}}, {"versions": {"pydicom": "3.0.2"}})
     [('versions: pydicom', '3.0.1', '3.0.2')]

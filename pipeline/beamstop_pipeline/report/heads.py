@@ -1,4 +1,4 @@
-"""Renderings of clean series of heads, for a person to see whether a face is left."""
+"""Renderings of heads in clean series, for a person to check whether a face is left."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,9 +30,9 @@ from beamstop_transforms.tables import run_of
 
 VIEWS = {"from the front": 0, "from the left and front": -45, "from the left": -90}  # degrees of turn
 _KINDS = {"its face was removed": 3, "a face may show, and was left": 2, "no face was seen in it": 1}
-_FILES, _BYTES = 1_000, 1 << 30  # of a series that is drawn
+_FILES, _BYTES = 1_000, 1 << 30  # the most that a rendered series may have
 _STEP = 1.5  # mm
-_HIGHEST = 320.0  # mm of a body from its top down
+_HIGHEST = 320.0  # mm that are rendered, from the top of the body down
 _ASKED = (
     "outcome",
     "detail",
@@ -50,11 +50,11 @@ class Series:
     """A clean series.
 
     Attributes:
-        why: what the audit says of a face in it.
-        modality: likewise.
-        lot: by which it is drawn.
+        why: what the audit says about a face in it.
+        modality: as in the audit.
+        lot: a digest by which series are drawn at random.
         files: path below OUTPUT → SHA-256.
-        size: bytes of them.
+        size: of the files together, in bytes.
     """
 
     why: str
@@ -75,10 +75,10 @@ class Head:
 
 
 def render_heads(newest: Mapping[str, Any], run_id: str, clean: Store) -> list[Head]:
-    """Return renderings of some series that may show a face, or did.
+    """Return renderings of some series that may show, or showed, a face.
 
     Args:
-        newest: file of instances → a mask of its rows that stand.
+        newest: file of instances → mask of its rows that are the newest of their source.
         run_id: of the newest run, seeds the draw.
         clean: OUTPUT.
     """
@@ -122,7 +122,7 @@ def _why(row: Mapping[str, Any]) -> str:
 
 
 def _head(series: Series, clean: Store) -> Head | None:
-    """Return renderings of a series; None if it is no volume, or its files are not what the run wrote."""
+    """Return renderings of a series; None if it is no volume, or its files are not as the run wrote them."""
     if len(series.files) > _FILES or series.size > _BYTES:
         return None
     datasets = []
@@ -133,21 +133,21 @@ def _head(series: Series, clean: Store) -> Head | None:
         datasets.append(found[1])
     try:
         views = render([read_dicom(it) for it in datasets], series.modality)
-    except (DeidError, NoPlaceError, *DECODER_ERRORS):  # what cannot be drawn is not shown
+    except (DeidError, NoPlaceError, *DECODER_ERRORS):  # a series that cannot be rendered is left out
         return None
     return Head(series.why, series.modality, len(series.files), views) if views else None
 
 
 @guarded()
 def render(datasets: Sequence[FileDataset], modality: str) -> dict[str, NDArray[np.uint8]]:
-    """Return the skin that a series shows, view by view; nothing where it makes no volume.
+    """Return view → rendering of the skin; empty if the series is no volume.
 
     Args:
         datasets: of one series.
         modality: CT, MR or PT.
 
     Raises:
-        NoPlaceError: an instance does not say where it lies.
+        NoPlaceError: an instance has no position.
         PixelError: a frame cannot be decoded.
     """
     pieces = [piece for number, it in enumerate(datasets) for piece in slices_of(number, it)]
@@ -169,7 +169,7 @@ def render(datasets: Sequence[FileDataset], modality: str) -> dict[str, NDArray[
 
 
 def _tissue(volume: Volume, threshold: float) -> NDArray[np.float32]:
-    """Return how much of each point is tissue, 0 to 1: left, posterior, superior."""
+    """Return the tissue of each voxel, 0 to 1; axes left, posterior, superior."""
     low, high = volume.box()
     low[2] = max(low[2], high[2] - _HIGHEST)
     values, inside = volume.sampled(Grid.around(low, high, _STEP))
@@ -179,7 +179,7 @@ def _tissue(volume: Volume, threshold: float) -> NDArray[np.float32]:
 
 
 def _view(skin: NDArray[np.float32], degrees: int) -> NDArray[np.uint8]:
-    """Return the first surface that is met from the front of a body that was turned, lit from there."""
+    """Return the first surface seen from the front of the turned body, lit from the front."""
     from scipy import ndimage
 
     turned = skin if not degrees else ndimage.rotate(skin, degrees, (0, 1), order=1, mode="constant")

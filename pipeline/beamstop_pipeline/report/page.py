@@ -1,4 +1,4 @@
-"""The report as a page: figures become sentences, tables and charts."""
+"""The report as a page: turns figures into sentences, tables and charts."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,12 +29,12 @@ _TIME_NAMES = dict(
     zip(TIMES, ("read and parse", "hide text", "apply the recipe", "search for leaks", "write"), strict=True)
 )
 _SHARES = {"half of the instances": 0.5, "nine of ten": 0.9, "99 of 100": 0.99}
-_MOST = 12  # kinds in a chart or table; the rest are added up
+_MOST = 12  # kinds in a chart or table; all others are added up
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the page: numbers stand to the right."""
+    """A table of the page; numbers are aligned right."""
 
     caption: str
     head: Sequence[str]
@@ -43,7 +43,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart with the table that says the same."""
+    """A chart, with a table of the same figures."""
 
     svg: Markup
     table: Table
@@ -52,13 +52,13 @@ class Chart:
 def render_report(
     figures: Figures, about: About | None = None, reviews: Sequence[Verdicts] = (), risk: Risk | None = None
 ) -> str:
-    """Return the page: HTML that asks for nothing beyond itself and runs no script.
+    """Return the page: HTML that loads nothing and runs no script.
 
     Args:
         figures: of the audit.
-        about: which data set this is, for whom, and to what end.
-        reviews: what people found in pictures.
-        risk: of what is kept, where the table of attributes was looked at.
+        about: of `--about`.
+        reviews: of `--verdicts`.
+        risk: of the data that stay; None without a table of attributes.
     """
     certificate = certify(figures, about or About(), reviews, list(risk.sentences()) if risk else [])
     return (
@@ -80,7 +80,7 @@ def _risk_tables(risk: Risk) -> dict[str, Table]:
         "sizes": Table(
             "Patients by the size of their group", ["patients in a group", "groups", "patients"], risk.sizes
         ),
-        "alone": Table("What may be known, each by itself", known, risk.alone),
+        "alone": Table("What may be known, each on its own", known, risk.alone),
         "groups": Table(
             f"The largest groups of at least {SMALLEST}", ["they share", "patients"], risk.groups
         ),
@@ -88,7 +88,7 @@ def _risk_tables(risk: Risk) -> dict[str, Table]:
 
 
 def environment() -> Environment:
-    """Return where pages are made: whatever is put in is escaped."""
+    """Return the environment of the templates, which escapes all values."""
     made = Environment(
         loader=PackageLoader("beamstop_pipeline.report", "pages"),
         autoescape=True,
@@ -101,7 +101,7 @@ def environment() -> Environment:
 
 
 def number(value: float | None) -> str:
-    """Return a number with its thousands apart; what is no whole number by kind, to a tenth.
+    """Return a number with separated thousands; a float with one decimal.
 
     >>> number(1234567), number(8123.46), number(None)
     ('1,234,567', '8,123.5', '–')
@@ -110,7 +110,7 @@ def number(value: float | None) -> str:
 
 
 def clean_path(path: str) -> str:
-    """Return a path below OUTPUT for people, who cannot know what NONE is.
+    """Return a path below OUTPUT with an explanation of NONE.
 
     >>> clean_path("P/S/R/1.dcm"), clean_path("NONE/NONE/NONE/1.dcm")
     ('P/S/R/1.dcm', 'NONE/NONE/NONE/1.dcm (NONE stands for an identifier that the file lacks)')
@@ -184,11 +184,11 @@ def _said(figures: Figures) -> dict[str, Any]:
         "recipes": _recipes(figures),
         "text": _text(clean, figures.has_changes),
         "not_looked_at": _not_looked_at(clean),
-        "why": Table("Text boxes by what decided", ["code", "boxes"], list(figures.why.items())),
+        "why": Table("Text boxes by what decided about them", ["code", "boxes"], list(figures.why.items())),
         "has_changes": figures.has_changes,
         "elements": _elements(clean),
         "rules": Table(
-            "What acted most often",
+            "Rules that acted most often",
             ["rule set and line", "attribute", "action", "elements"],
             [(rule.rule, _attribute(rule.rule), rule.action, rule.elements) for rule in figures.rules],
         ),
@@ -203,25 +203,25 @@ def _said(figures: Figures) -> dict[str, Any]:
 
 
 def _faces(written: Cells) -> Table | None:
-    """Return in how many clean files a face may show, by modality; None if there is nothing to say."""
+    """Return the table of clean files by modality and face; None if there are no such files."""
     code = METHOD_CODES[CLEAN_FACES]
     proved = written.that(lambda cell: code in cell["methods"].split()).sums("modality")
     left, removed = (written.sums("modality", name) for name in ("face_may_show", "face_removed"))
     kinds = [name for name in written.sums("modality") if left[name] or proved.get(name)]
     rows = [(name or _NONE, left[name], removed[name], proved.get(name, 0) - removed[name]) for name in kinds]
-    head = ["modality", "may show, left", "removed", "looked at, none shows"]
-    return Table("Clean files by what is known of a face", head, rows) if rows else None
+    head = ["modality", "may show, left", "removed", "searched, none shows"]
+    return Table("Clean files by what is known about a face", head, rows) if rows else None
 
 
 def _recipes(figures: Figures) -> Table:
-    """Return how many clean files each recipe made."""
+    """Return the table of clean files by recipe."""
     counted = _of(figures.standing, Outcome.WRITTEN).sums("recipe_digest")
     rows = [(figures.recipes.get(digest, _NONE), digest, number) for digest, number in counted.items()]
     return Table("Clean files by the recipe that made them", ["recipe", "digest", "clean files"], rows)
 
 
 def _attribute(rule: str) -> str:
-    """Return the name of the attribute that a rule's line is for, where it is one.
+    """Return the name of a rule's attribute; empty if the rule is not for a single one.
 
     >>> _attribute("basic:00081030"), _attribute("basic:PRIVATE")
     ('Study Description', '')
@@ -250,7 +250,7 @@ def _asked(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
         ("Recipe", recipe.get("name", _NONE)),
         ("Profile", {"basic": "Basic Application Confidentiality Profile"}.get(recipe.get("profile"), _NONE)),
         ("Options", options_with_codes(recipe) if options is not None else _NONE),
-        ("Text in pixels", what_is_hidden.get(text.get("hide"), _NONE) if hides else "not looked for"),
+        ("Text in pixels", what_is_hidden.get(text.get("hide"), _NONE) if hides else "not searched for"),
         ("Of its own", ", ".join(own) or "nothing: as it ships" if options is not None else _NONE),
         ("Faces", recipe.get("faces") or "left as they are"),
         (
@@ -264,7 +264,7 @@ def _asked(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _look(run: Rows) -> list[dict[str, Any]]:
-    """Return what was quarantined or failed, most first, with what to do."""
+    """Return the kinds of quarantined and failed sources, most first, with their remedies."""
 
     def count(kind: tuple[str, str, str]) -> int:
         outcome, reason, modality = kind
@@ -302,7 +302,7 @@ def _outcome_chart(run: Rows) -> Chart:
 
 
 def _most(counted: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
-    """Return the largest kinds, their names said, the others added up."""
+    """Return the largest kinds by name, and all others added up."""
     ordered = sorted(counted.items(), key=lambda kind: -sum(kind[1].values()))
     most = {name or _NONE: dict(parts) for name, parts in ordered}
     if len(most) <= _MOST:
@@ -338,7 +338,7 @@ def _uid_name(uid: str) -> str:
 
 
 def _faint(written: Cells) -> list[tuple[str, int]]:
-    """Return modality and number of the instances with faint text, most first."""
+    """Return modality and number of instances with faint text, most first."""
     counted = written.sums("modality", "with_faint")
     return [(name or _NONE, number) for name, number in counted.items() if number]
 
@@ -395,11 +395,11 @@ def _text(written: Cells, has_changes: bool) -> Chart | None:
     return Chart(
         Markup(stacked("text", title, bars, _BOXES, "text boxes")),  # noqa: S704
         Table(
-            "Text in the pixels of what was written",
+            "Text in the pixels of written instances",
             [
                 "modality",
                 "instances",
-                "frames looked at",
+                "frames searched",
                 "instances with text",
                 "hidden",
                 "of these faint",
@@ -421,11 +421,11 @@ _BOXES = {"hidden": PARTS[0], "hidden, faint": PARTS[4], "kept": PARTS[2]}
 
 
 def _not_looked_at(written: Cells) -> Table:
-    """Return how many instances do not claim that their pixels were cleaned, by modality."""
+    """Return the table of instances that do not claim Clean Pixel Data, by modality."""
     code = METHOD_CODES[CLEAN_PIXEL_DATA]
     without = written.that(lambda cell: code not in cell["methods"].split())
     return Table(
-        "Written without a look at pixels",
+        "Written without a search of the pixels",
         ["modality", "instances"],
         [(name or _NONE, number) for name, number in without.sums("modality").items()],
     )
@@ -445,7 +445,7 @@ _ELEMENTS = {
 
 def _elements(written: Cells) -> Table:
     rows = [(said, int(written.total(name))) for name, said in _ELEMENTS.items()]
-    return Table("Done to the attributes of what was written", ["", "number"], rows)
+    return Table("What was done to attributes of written instances", ["", "number"], rows)
 
 
 def _methods(written: Cells) -> Table:
@@ -545,7 +545,7 @@ def _recipe_of(record: Mapping[str, Any]) -> str:
 
 
 def _unlike(labels: Iterable[str]) -> list[str]:
-    """Make labels differ, so that no two bars fall into one."""
+    """Make labels unique, so that no two bars are merged."""
     seen: dict[str, int] = {}
     result = []
     for label in labels:

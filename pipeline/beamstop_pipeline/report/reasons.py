@@ -1,4 +1,4 @@
-"""What a person can do about a reason code."""
+"""What a person can do about each reason code."""
 
 REMEDIES = {
     "not_dicom": "Nothing, unless it should have been DICOM.",
@@ -29,28 +29,28 @@ REMEDIES = {
     "pixels_undecodable": "Look at the original in a viewer; ask its archive for another copy.",
     "pixels_unsupported": "Convert the original to a plain transfer syntax, and run again.",
     "decoders_disagree": "Look at the original in two viewers; ask its archive for another copy.",
-    "text_remains": "Look at the boxes in the detail: text goes into text.regions of the recipe, "
-    "what is none into text.leave.",
+    "text_remains": "Look at the boxes in the detail: add those with text to text.regions of the recipe, "
+    "the others to text.leave.",
     "leak": "Name the element in attributes of the recipe (X removes it), and run again.",
     "unsafe_path": "Look at the identifiers of the original: one of them cannot be part of a path.",
-    "occupied": "Something else stands at the output path: move it away, or choose another OUTPUT.",
-    "not_stored": "Ask the imaging server's log why it refused; run again when it takes the instance.",
+    "occupied": "Another file is at the output path: move it away, or choose another OUTPUT.",
+    "not_stored": "Find the reason in the imaging server's log; run again when it accepts the instance.",
     "no_sop_instance_uid": "The original breaks the standard: repair it at its source.",
     "no_sop_class_uid": "The original breaks the standard: repair it at its source.",
     "character_set": "The original declares a wrong character set: repair it, or give new values in ASCII.",
-    "attributes_uncertain": "Look at the original with dciodvfy: its header cannot be read for sure.",
-    "payload_uncleanable": "Look at the document: it does not keep to its format.",
+    "attributes_uncertain": "Look at the original with dciodvfy: its header is ambiguous.",
+    "payload_uncleanable": "Look at the document: it violates its format.",
     "decoder_crashed": "Look at the original in a viewer; ask its archive for another copy.",
     "decoder_timeout": "Give it more time with --max-seconds, or leave the instance out.",
     "truncated": "Ask the archive for a whole copy.",
     "unreadable": "Ask the archive for another copy.",
     "source_unreadable": "Check the permissions and the disk, and run again.",
     "folder_unreadable": "Check the permissions of the folder, and run again.",
-    "too_large": "Raise the limit that the detail names if that is right; for memory, use a larger machine.",
-    "too_deep": "Look at the original: no device nests items like this; --max-depth allows for 150 at most.",
+    "too_large": "If it is wanted, raise the limit that the detail names; for memory, use a larger machine.",
+    "too_deep": "Look at the original: no device nests items so deeply; --max-depth allows 150 at most.",
     "too_slow": "Give it more time with --max-seconds, and run again.",
     "killed_worker": "Look at it alone with beamstop explain; give the run more memory, and run again.",
     "out_of_memory": "Look at it alone with beamstop explain; raise --max-memory, and run again.",
     "stalled_worker": "Look at it alone with beamstop explain; raise --stall-timeout, and run again.",
-    "fault": "Mend your class if the detail names one; else report the detail, which holds no patient data.",
+    "fault": "Repair your class if the detail names one; else report the detail, which has no patient data.",
 }

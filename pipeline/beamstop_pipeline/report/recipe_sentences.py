@@ -1,4 +1,4 @@
-"""What a recipe does, in sentences for somebody who has never seen one."""
+"""Sentences about a recipe for somebody who has never seen one."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,19 +18,19 @@ from beamstop.rules.profile import (
     RETAIN_UIDS,
 )
 
-# Of each pair the first is said if the recipe has the option, the second if not.
+# Of each pair, the first sentence is for recipes with the option, the second for those without.
 _OPTIONS = {
     CLEAN_GRAPHICS: (
         "Text in overlays and graphics was taken out of them.",
         "Overlays and graphic annotations were removed.",
     ),
     CLEAN_DESCRIPTORS: (
-        "Descriptions, such as those of studies and series, kept their clinical words; what may identify "
-        "was cut out of them.",
+        "Descriptions, such as those of studies and series, kept their clinical words; words that may "
+        "identify somebody were cut out of them.",
         "Descriptions, such as those of studies and series, were removed.",
     ),
     CLEAN_STRUCTURED_CONTENT: (
-        "Findings in structured reports stayed; the people in them were removed.",
+        "Findings in structured reports stayed; the names of people in them were removed.",
         "",
     ),
     "retain-patient-characteristics": (
@@ -40,13 +40,13 @@ _OPTIONS = {
     RETAIN_DEVICE_IDENTITY: ("Names and serial numbers of devices stayed.", ""),
     "retain-institution-identity": ("Names and addresses of institutions stayed.", ""),
     RETAIN_UIDS: (
-        "The unique numbers (UIDs) are those of the originals: whoever has these finds the patient.",
-        "Every unique number (UID) was replaced, by the same one wherever it stood, so that references still "
+        "The unique numbers (UIDs) are those of the originals: anybody who has these finds the patient.",
+        "Every unique number (UID) was replaced, everywhere by the same new one, so that references still "
         "lead to what they refer to.",
     ),
     RETAIN_SAFE_PRIVATE: (
-        "Of what manufacturers add (private elements) only what counts as safe stayed.",
-        "What manufacturers add (private elements) was removed.",
+        "Of the manufacturers' own data (private elements) only those known to be safe stayed.",
+        "The manufacturers' own data (private elements) were removed.",
     ),
 }
 _KEYED = "Patients have pseudonyms that only a secret key ties to them."
@@ -58,7 +58,7 @@ _UNKNOWN_WORDS = {
 
 
 def recipe_sentences(recipe: Mapping[str, Any], has_subjects: bool = False) -> Iterator[str]:
-    """Yield what the settings mean that a record says of its recipe; none for records that say too little.
+    """Yield sentences about the recipe settings in a record; none if the record has too few.
 
     Args:
         recipe: see `beamstop_transforms.record.settings_of`.
@@ -75,12 +75,12 @@ def recipe_sentences(recipe: Mapping[str, Any], has_subjects: bool = False) -> I
             "institutions and people, with the exceptions below. " + (_OF_A_TABLE if has_subjects else _KEYED)
         )
     else:
-        yield "The recipe has rules of its own in place of a profile of DICOM's: read them, too."
+        yield "The recipe has its own rules instead of a profile of DICOM's: read them, too."
     yield from _own(recipe)
     yield (
         _text(recipe)
         if CLEAN_PIXEL_DATA in options
-        else ("Text in pixels was NOT searched for: what is burned into pictures is still there.")
+        else ("Text in pixels was NOT searched for: text that is burned into pictures is still there.")
     )
     yield _FACES[recipe.get("faces") if CLEAN_FACES in options else None]
     if is_basic or {FULL_DATES, MODIFIED_DATES} & set(options):
@@ -92,19 +92,19 @@ def recipe_sentences(recipe: Mapping[str, Any], has_subjects: bool = False) -> I
     if words := _UNKNOWN_WORDS.get(str(recipe.get("unknown_words"))):
         yield words
     if recipe.get("unlisted") == "remove":
-        yield "Whatever no rule names was removed."
+        yield "Attributes that no rule names were removed."
     elif recipe.get("unlisted") == "keep":
-        yield "Attributes of the standard that no rule names stayed; what no dictionary knows was removed."
+        yield "Attributes of the standard that no rule names stayed; those in no dictionary were removed."
 
 
 _FACES = {
-    "remove": "Whole series of CT, MR and PT that may show a face were looked at: the face was removed, or "
+    "remove": "Whole series of CT, MR and PT that may show a face were searched for one: it was removed, or "
     "the series was not written.",
-    "reject": "Whole series of CT, MR and PT that may show a face were looked at: those that do were "
+    "reject": "Whole series of CT, MR and PT that may show a face were searched for one: those that do were "
     "turned away.",
-    "tell": "Whole series of CT, MR and PT that may show a face were looked at: files in which one may "
+    "tell": "Whole series of CT, MR and PT that may show a face were searched for one: files in which it may "
     "show were written, and say so.",
-    None: "Faces were left as they are: headers alone told which files may show one.",
+    None: "Faces were left as they are; which files may show one is judged by headers alone.",
 }
 
 
@@ -132,7 +132,7 @@ def _own(recipe: Mapping[str, Any]) -> Iterator[str]:
 
 
 def own_entries(recipe: Mapping[str, Any]) -> list[str]:
-    """Return how many entries a recipe has beside its settings."""
+    """Return how many entries of its own a recipe has, as phrases."""
     text = recipe.get("text", {})
     parts = (
         _counted(recipe.get("attributes"), "rule for attributes", "rules for attributes"),

@@ -1,4 +1,4 @@
-"""The page for reviewing clean pictures: which are shown, how, and with which boxes."""
+"""The page for reviewing clean pictures, with their text boxes."""
 
 import base64
 import hashlib
@@ -35,7 +35,7 @@ from beamstop_transforms.paths import is_clean_path
 from beamstop_transforms.stores import Store, open_seekable, open_store, paths_in
 from beamstop_transforms.tables import run_of
 
-_IN_EVERY_CLEAN_FILE = ("Modality", "Rows", "Columns")  # as the original has them, whatever the recipe
+_IN_EVERY_CLEAN_FILE = ("Modality", "Rows", "Columns")  # unchanged by every recipe
 _FRAMES = 6  # of one instance
 _LONGEST = 2048  # pixels on a side of what is shown
 _QUALITY = 90
@@ -56,7 +56,7 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Shot:
-    """One frame as it is shown."""
+    """One frame, as shown on the page."""
 
     index: int
     source: str
@@ -70,11 +70,11 @@ class Picture:
     Attributes:
         uid: SOP Instance UID of the clean file.
         why: why it is shown.
-        modality: as its row has it.
-        device: manufacturer and model, where the clean file keeps them.
-        when: keyword → value, what a recipe's region for such instances goes by.
-        rows, columns: of a frame, as stored.
-        frames: how many it has; `shots` are those shown.
+        modality: from its audit row.
+        device: manufacturer and model, if the clean file keeps them.
+        when: keyword → value; a recipe's region for such instances has these criteria.
+        rows, columns: of a stored frame.
+        frames: how many it has; `shots` are the frames shown.
         scale: stored pixels per pixel shown.
     """
 
@@ -95,13 +95,13 @@ class Picture:
 
 
 def render_review(figures: Figures, audit: str, clean: str, count: int) -> str:
-    """Return the page: HTML with its pictures in it, that asks for nothing beyond itself.
+    """Return the page: HTML with embedded pictures, which loads nothing.
 
     Args:
         figures: of the audit.
         audit: the AUDIT folder or prefix.
         clean: OUTPUT of the runs, a folder or prefix.
-        count: of instances to show.
+        count: how many instances to show.
 
     Raises:
         ConfigurationError: there is no picture to show.
@@ -144,7 +144,7 @@ def render_review(figures: Figures, audit: str, clean: str, count: int) -> str:
 
 
 class _Shown(NamedTuple):
-    """Renderings of a series as they are shown: view → address that holds the picture."""
+    """Renderings of a series, as shown on the page: view → data URL."""
 
     why: str
     modality: str
@@ -167,7 +167,7 @@ def _all(drawn: dict[str, list[Written]]) -> list[Written]:
 
 
 class _Changes(NamedTuple):
-    """By SOP Instance UID: the boxes of the pixel data, and the criteria that were acted on."""
+    """By SOP Instance UID: text boxes in the pixel data, and which criteria attributes were changed."""
 
     boxes: dict[str, list[Box]]
     touched: dict[str, set[str]]
@@ -203,18 +203,18 @@ def _box(row: Row) -> Box:
 
 
 class _Gallery:
-    """Reads clean files, and makes pictures of those that are chosen."""
+    """Reads clean files and makes the pictures of the page."""
 
     def __init__(self, clean: Store, changes: _Changes, has_changes: bool) -> None:
         self._clean = clean
         self._changes = changes
         self._has_changes = has_changes
         self._seen: set[str] = set()
-        self.missing = 0  # not there, or not what the run wrote
-        self.unseen = 0  # without pixels, or with such as cannot be shown
+        self.missing = 0  # files that are gone, or not as the run wrote them
+        self.unseen = 0  # files without pixels that can be shown
 
     def hang(self, drawn: dict[str, list[Written]], count: int) -> list[Picture]:
-        """Return at most `count` pictures, each for the first reason that it was drawn for."""
+        """Return at most `count` pictures, each with the first reason for which it was drawn."""
         pictures: list[Picture] = []
         for why, found in drawn.items():
             pictures += self._several(found, why, sample.room(why, count, len(pictures)))
@@ -242,7 +242,7 @@ class _Gallery:
             dataset = read_dicom(found[1])
             frames = open_frames(dataset)
             picture = None if frames is None else self._drawn(each, why, dataset, frames)
-        except (DeidError, *DECODER_ERRORS):  # a picture that cannot be drawn is none
+        except (DeidError, *DECODER_ERRORS):  # a picture that cannot be decoded is left out
             picture = None
         if picture is None:
             self.unseen += 1
@@ -269,7 +269,7 @@ class _Gallery:
         )  # fmt: skip
 
     def _when(self, uid: str, dataset: Dataset) -> dict[str, str]:
-        """Return what a criterion can go by: values that the recipe left as they were in the original."""
+        """Return keyword → value for a criterion: values that the recipe left as in the original."""
         touched = self._changes.touched.get(uid, set())
         names = CRITERIA if self._has_changes else _IN_EVERY_CLEAN_FILE
         told = {name: str(dataset.get(name, "") or "") for name in names if name not in touched}
@@ -277,7 +277,7 @@ class _Gallery:
 
 
 def _chosen(count: int, boxes: list[Box]) -> list[int]:
-    """Return the frames that are shown: all of a few, else those with most boxes, and some evenly apart.
+    """Return the frames to show: all if there are few, else those with most boxes and some at even steps.
 
     >>> _chosen(3, []), _chosen(60, [Box(17, 0, 0, 1, 1, False, "text")])
     ([0, 1, 2], [0, 14, 17, 29, 44, 59])
@@ -291,7 +291,7 @@ def _chosen(count: int, boxes: list[Box]) -> list[int]:
 
 
 def in_eight_bits(pixels: Any) -> Any:
-    """Return a picture as pages show it: 16 bits stretched, without a thousandth at each end."""
+    """Return a picture in 8 bits: 16 bits are stretched between the 0.1 and 99.9 percentiles."""
     if pixels.dtype == np.uint8:
         return pixels
     low, high = np.percentile(pixels, (0.1, 99.9))
@@ -299,7 +299,7 @@ def in_eight_bits(pixels: Any) -> Any:
 
 
 def picture_address(pixels: Any, scale: float = 1) -> str:
-    """Return a picture as an address that holds it."""
+    """Return a picture as a data URL."""
     from PIL import Image
 
     image, file = Image.fromarray(np.ascontiguousarray(pixels)), io.BytesIO()

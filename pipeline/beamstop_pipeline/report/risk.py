@@ -1,4 +1,4 @@
-"""The risk of what is kept: how many patients share what somebody may know of one of them."""
+"""The risk of the data that stay: how many patients share what somebody may know about one of them."""
 
 import re
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ from beamstop_transforms.parquet_files import open_parquet, whole_of
 from beamstop_transforms.stores import open_seekable, paths_in
 from beamstop_transforms.tables import run_of
 
-SMALLEST = 11  # patients; what fewer share is not printed, as public releases of trial data have it
-# What an acquaintance may know, by the words of the page.
+SMALLEST = 11  # patients; smaller groups are not printed, as is usual for public trial data
+# What an acquaintance may know, as the page calls it → attributes.
 _KNOWN = {
     "sex": ("PatientSex",),
     "age": ("PatientAge", "PatientBirthDate"),
@@ -38,7 +38,7 @@ _WORDS = (
     "RequestedProcedureDescription",
     "PerformedProcedureStepDescription",
 )
-_EXAMINED = ("BodyPartExamined", "StudyDescription")  # what nobody should learn of a patient
+_EXAMINED = ("BodyPartExamined", "StudyDescription")  # sensitive: nobody should learn these about a patient
 _UID, _PATIENT, _STUDY = "SOPInstanceUID", "PatientID", "StudyInstanceUID"
 RARE = "rare procedure words"
 _BINS = ((1, 1), (2, 4), (5, SMALLEST - 1), (SMALLEST, None))
@@ -48,25 +48,25 @@ _WORD = r"[^\W\d_]{3,}"
 
 @dataclass(frozen=True)
 class Risk:
-    """What the table of attributes says about singling out patients.
+    """How well patients can be singled out, by the table of attributes.
 
     Attributes:
         files: clean files with a row in the table of attributes.
-        missing: clean files without.
-        patients: among these files.
-        known: what was compared: those of `_KNOWN` that clean files have, and rare words.
-        k: patients in the smallest group that shares all of it.
-        unique: patients who are alone with theirs.
+        missing: clean files without one.
+        patients: in these files.
+        known: the compared facts: those of `_KNOWN` that clean files have, and rare words.
+        k: patients in the smallest group that shares all facts.
+        unique: patients who share them with nobody.
         small: patients in groups of fewer than `SMALLEST`.
         sizes: how large groups are → groups, patients.
-        alone: what is known, by itself → its values, the smallest group, patients in small groups.
+        alone: each fact on its own → number of values, smallest group, patients in small groups.
         groups: the largest groups that are not small: what they share, and how many they are.
         hidden_groups: groups that are small.
-        diversity: of groups by all that is known but rare words, how many different examinations the least
-            diverse has; None where nothing says what was examined.
+        diversity: of groups by all facts but rare words, how many different examinations the least diverse
+            one has; None if no attribute tells what was examined.
         same_examination: patients in groups that share one examination.
         rare_words: words of procedures that fewer than `SMALLEST` patients have.
-        are_dates_moved: whether dates are left out, as they are not the patient's.
+        are_dates_moved: whether dates are left out because they were shifted.
     """
 
     files: int
@@ -86,15 +86,15 @@ class Risk:
     are_dates_moved: bool = field(default=True)
 
     def sentences(self) -> Iterator[str]:
-        """Yield what page 1 says of it."""
+        """Yield the sentences for page 1."""
         if not self.known:
-            yield "Nothing that somebody may know of a patient, such as age or sex, is in the clean files."
+            yield "The clean files have nothing that somebody may know about a patient, such as age or sex."
             return
         both, these = (" together", "these") if len(self.known) > 1 else ("", "this")
         yield (
             f"By {_and(self.known)}{both} {self.unique:,} of {self.patients:,} patients are alone, "
-            f"{self.small:,} are in groups of fewer than {SMALLEST} (k = {self.k}): who knows {these} "
-            "of somebody may find the pictures. The annex has the figures."
+            f"{self.small:,} are in groups of fewer than {SMALLEST} (k = {self.k}): anybody who knows "
+            f"{these} about somebody may find their pictures. The annex has the figures."
         )
         if self.missing:
             are = "1 clean file is" if self.missing == 1 else f"{self.missing:,} clean files are"
@@ -103,14 +103,14 @@ class Risk:
 
 
 def measure(figures: Figures, attributes: str) -> Risk:
-    """Measure the risk of the clean files that stand.
+    """Measure the risk of the present clean files.
 
     Args:
         figures: of the audit.
         attributes: ATTRIBUTES of the runs, a folder or prefix.
 
     Raises:
-        ConfigurationError: no table is there that belongs to these runs.
+        ConfigurationError: there is no table of these runs.
     """
     table = _patients_table(figures, attributes)
     options = figures.record.get("recipe", {}).get("options") or ()
@@ -143,7 +143,7 @@ def measure(figures: Figures, attributes: str) -> Risk:
 
 
 def _patients_table(figures: Figures, attributes: str) -> pa.Table:
-    """Return the newest row of every clean file that stands, as far as it has one."""
+    """Return the newest row of every present clean file that has one."""
     run_ids = {str(record["run_id"]) for record in figures.records}
     paths = [path for path in paths_in(attributes, "", ".parquet") if run_of(path) in run_ids]
     if not paths:
@@ -165,7 +165,7 @@ def _read(path: str, wanted: list[str]) -> pa.Table:
             parquet = open_parquet(file)
             there = [name for name in wanted if name in parquet.schema_arrow.names]
             table = whole_of(parquet, there)
-    except (OSError, ValueError):  # what Arrow raises on a broken file is a ValueError
+    except (OSError, ValueError):  # Arrow raises ValueError for a broken file
         raise ConfigurationError(
             "--attributes: a table there cannot be read; run again, or leave it out"
         ) from None
@@ -174,7 +174,7 @@ def _read(path: str, wanted: list[str]) -> pa.Table:
 
 
 def _standing(figures: Figures) -> Any:
-    """Return a number for every SOP Instance UID that was written and stands."""
+    """Return a number for every SOP Instance UID of the present clean files."""
     found = [np.empty(0, np.uint64)]
     for path, mask in figures.newest.items():
         with open_seekable(path) as file:
@@ -185,7 +185,7 @@ def _standing(figures: Figures) -> Any:
 
 
 def _by_patient(table: pa.Table, are_moved: bool) -> pa.Table:
-    """Return one row for each patient: all different values of each thing that may be known, as one text."""
+    """Return one row per patient: for each fact, all distinct values as one text."""
     patient = pc.coalesce(pc.if_else(pc.equal(table[_PATIENT], ""), None, table[_PATIENT]), table[_STUDY], "")
     patients = pa.table({_PATIENT: pc.unique(patient)}).sort_by(_PATIENT)
     for name, keywords in (*_KNOWN.items(), *((it, (it,)) for it in _EXAMINED)):
@@ -200,7 +200,7 @@ def _by_patient(table: pa.Table, are_moved: bool) -> pa.Table:
 
 
 def _per_patient(pairs: pa.Table, name: str, patients: Any) -> Any:
-    """Return for each patient the different values of a column, sorted and joined; empty for none."""
+    """Return for each patient the distinct values of a column, sorted and joined; empty if there are none."""
     distinct = pairs.group_by([_PATIENT, name], use_threads=False).aggregate([])
     ordered = distinct.sort_by([(_PATIENT, "ascending"), (name, "ascending")])
     listed = ordered.group_by(_PATIENT, use_threads=False).aggregate([(name, "list")])
@@ -210,7 +210,7 @@ def _per_patient(pairs: pa.Table, name: str, patients: Any) -> Any:
 
 
 def _rare_words(table: pa.Table) -> pa.Table:
-    """Return patient and word for each word of a procedure that few patients have."""
+    """Return patient and word, for each word of a procedure that few patients have."""
     patient = pc.coalesce(pc.if_else(pc.equal(table[_PATIENT], ""), None, table[_PATIENT]), table[_STUDY], "")
     pairs = []
     for keyword in _WORDS:
@@ -229,7 +229,7 @@ def _distinct(table: pa.Table) -> pa.Table:
 
 
 def _groups(patients: pa.Table, known: list[str]) -> tuple[Any, list[tuple[str, int]]]:
-    """Return the sizes of all groups that share everything known; the largest that may be shown."""
+    """Return the sizes of all groups that share all facts, and the largest groups that may be shown."""
     if not known:
         return np.array([len(patients)] if len(patients) else [], np.int64), []
     counted = patients.group_by(known, use_threads=False).aggregate([([], "count_all")])
@@ -250,7 +250,7 @@ def _alone(patients: pa.Table, name: str) -> tuple[int, int, int]:
 
 
 def _diversity(patients: pa.Table, shared: list[str]) -> tuple[int | None, int]:
-    """Return how many examinations the least diverse group has; how many patients share one examination."""
+    """Return how many examinations the least diverse group has, and how many patients share one."""
     examined = [name for name in _EXAMINED if name in patients.column_names]
     if not examined or not shared or not len(patients):
         return None, 0
@@ -271,7 +271,7 @@ def _bin(sizes: Any, low: int, high: int | None) -> tuple[str, int, int]:
 
 
 def _and(names: list[str]) -> str:
-    """Return names as a sentence lists them.
+    """Return names as a list in a sentence.
 
     >>> _and(["sex"]), _and(["sex", "age", "modality"])
     ('sex', 'sex, age and modality')

@@ -1,4 +1,4 @@
-"""Which clean instances a person should look at: the risky ones, one of each kind, and some at random."""
+"""Which clean instances a person should review: risky ones, some of each kind, and some at random."""
 
 import hashlib
 import heapq
@@ -22,9 +22,9 @@ KEPT = "words kept"
 KIND = "of each kind"
 DEVICE = "of each device"
 RANDOM = "at random"
-_SHARES = {RESIDUE: 6, FAINT: 6, BOXES: 6, KEPT: 12}  # one in so many pictures
-_LEFT = {NEW: 3 / 4, KIND: 1 / 4, DEVICE: 1 / 8}  # of the page, for what comes after
-_POOL = 4  # times as many are drawn at random as are shown: some have no picture
+_SHARES = {RESIDUE: 6, FAINT: 6, BOXES: 6, KEPT: 12}  # one in this many pictures
+_LEFT = {NEW: 3 / 4, KIND: 1 / 4, DEVICE: 1 / 8}  # share of the page that stays for later reasons
+_POOL = 4  # times as many are drawn at random as shown, because some have no picture
 _COLUMNS = {
     "outcome": pa.string(),
     "source_id": pa.string(),
@@ -42,7 +42,7 @@ _COLUMNS = {
 
 
 class Written(NamedTuple):
-    """A clean instance, as its row has it."""
+    """A clean instance, from its audit row."""
 
     modality: str
     sop_class_uid: str
@@ -61,17 +61,17 @@ class Written(NamedTuple):
 def draw(
     newest: Mapping[str, Any], run_id: str, count: int, faint: Faint, devices: Sequence[DeviceSeen]
 ) -> dict[str, list[Written]]:
-    """Draw from the rows that stand; the same run as the newest always gives the same draw.
+    """Draw from the newest rows; as long as the newest run is the same, so is the draw.
 
     Args:
-        newest: file of instances → a mask of its rows that stand.
+        newest: file of instances → mask of its rows that are the newest of their source.
         run_id: of the newest run, seeds the draw.
         count: how many pictures are shown in all.
         faint: how many boxes of faint text there are.
-        devices: of which one instance each is drawn.
+        devices: one instance of each is drawn.
 
     Returns:
-        why → what may be shown, the best first; more than are shown.
+        reason → candidates, the best first; more than are shown.
     """
     risks: dict[str, list[tuple[int, str, Written]]] = {why: [] for why in _SHARES}
     pool: list[tuple[int, str, Written]] = []

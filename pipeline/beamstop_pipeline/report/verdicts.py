@@ -1,4 +1,4 @@
-"""Verdicts: what reviewers said of clean pictures, turned into regions, boxes and words of a recipe."""
+"""Verdicts of reviewers on clean pictures, and how they become regions, boxes and words of a recipe."""
 
 import io
 import json
@@ -19,7 +19,7 @@ from beamstop.text.burned_words import is_pattern
 
 FORMAT = "beamstop-verdicts-1"
 CRITERIA = ("Modality", "Manufacturer", "ManufacturerModelName", "Rows", "Columns")
-VERDICTS = {  # as the page has them, by number
+VERDICTS = {  # in the order of the page's number keys
     "fine": "fine",
     "missed_text": "missed text",
     "hidden_too_much": "hidden too much",
@@ -34,7 +34,7 @@ class _Part(BaseModel):
 
 
 class MarkedBox(_Part):
-    """Where text was missed, or where what was hidden is none; in stored pixels."""
+    """A box with missed text, or a hidden box without text; in stored pixels."""
 
     frame: Annotated[int, Field(ge=0)]
     x: Annotated[int, Field(ge=0)]
@@ -44,7 +44,7 @@ class MarkedBox(_Part):
 
 
 class Verdict(_Part):
-    """What a reviewer said of one instance."""
+    """A reviewer's verdict on one instance."""
 
     sop_instance_uid: str
     verdict: Literal[tuple(VERDICTS)]  # type: ignore[valid-type]
@@ -55,7 +55,7 @@ class Verdict(_Part):
 
 
 class Verdicts(_Part):
-    """The file that the review page lets a reviewer download."""
+    """The file that a reviewer downloads from the review page."""
 
     format: Literal[FORMAT]  # type: ignore[valid-type]
     run_id: str
@@ -64,14 +64,14 @@ class Verdicts(_Part):
 
 
 class Amended(NamedTuple):
-    """A recipe with what reviewers asked for.
+    """A recipe with reviewers' verdicts.
 
     Attributes:
-        text: YAML, with the comments of the recipe that it was made from.
-        recipe: the same, read.
+        text: YAML, with the comments of the original recipe.
+        recipe: the same, parsed.
         areas, left, words: how many were added: missed boxes, boxes that are no text, words.
         verdicts: how many of each kind.
-        unmarked: how many say missed text and do not say where.
+        unmarked: how many report missed text without a box.
     """
 
     text: str
@@ -87,7 +87,7 @@ def read_verdicts(path: Path) -> Verdicts:
     """Read a file of verdicts.
 
     Raises:
-        RecipeError: it cannot be read, or is no such file.
+        RecipeError: it cannot be read, or is not a file of verdicts.
     """
     try:
         return Verdicts.model_validate(json.loads(path.read_text(encoding="utf-8")))
@@ -103,11 +103,10 @@ def read_verdicts(path: Path) -> Verdicts:
 
 
 def amend(recipe: str, files: Iterable[Verdicts], name: str) -> Amended:
-    """Add to a recipe what reviewers asked for: regions, boxes that are no text, authorised words.
+    """Add reviewers' verdicts to a recipe: regions, boxes that are no text, authorised words.
 
-    Words are words, never patterns, whatever they look like. A region goes by what the clean file keeps of
-    its device, and is blanked in every frame of every instance that fits. What is there already is not added
-    again.
+    Words are added as words, never as patterns. A region has criteria from the clean file, with its device if
+    that is kept, and is blanked in every frame of every instance that fits. Nothing is added twice.
 
     Args:
         recipe: a file, or the name of a recipe that ships.
@@ -181,7 +180,7 @@ def _add_words(part: Any, verdicts: list[Verdict]) -> int:
 
 
 def _as_word(word: str) -> str:
-    r"""Return the entry of a recipe that stands for a word, even where it looks like a pattern.
+    r"""Return the recipe's entry for a word, escaped if it looks like a pattern.
 
     >>> _as_word("LEFT BREAST"), _as_word("/.*/")
     ('LEFT BREAST', '/\\/\\.\\*\\//')
@@ -190,10 +189,10 @@ def _as_word(word: str) -> str:
 
 
 def _check_inside(box: MarkedBox, when: dict[str, str]) -> None:
-    """Refuse a box that does not lie inside the picture it was drawn in, or one of no known size.
+    """Refuse a box that is not inside its picture, or whose picture has no known size.
 
     Raises:
-        RecipeError: it does not.
+        RecipeError: the box is refused.
     """
     sides = (("Columns", box.x + box.width), ("Rows", box.y + box.height))
     for keyword, end in sides:
@@ -211,7 +210,7 @@ def criterion(when: dict[str, str]) -> str:
     'Modality.equals(\'US\') and Manufacturer.equals("O\'Hara") and Rows.equals(\'480\')'
 
     Raises:
-        RecipeError: nothing to go by.
+        RecipeError: the instance has no value for a criterion.
     """
     tests = [f"{keyword}.equals({when[keyword]!r})" for keyword in CRITERIA if keyword in when]
     if not tests:

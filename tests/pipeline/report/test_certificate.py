@@ -57,7 +57,7 @@ def test_a_run_of_the_header_only_recipe_has_no_green_page(run: Any, archive: Pa
     ran = run(archive)
     assert main(["report", str(ran.audit), "-o", str(tmp_path / "r.html")]) == 0
     page = html.document_fromstring((tmp_path / "r.html").read_text()).get_element_by_id("certificate")
-    assert "NOT searched for: what is burned into pictures is still there" in page.text_content()
+    assert "NOT searched for: text that is burned into pictures is still there" in page.text_content()
 
 
 def test_what_was_searched_is_counted_and_what_holds_no_picture_is_not_amiss(tmp_path: Path) -> None:
@@ -161,10 +161,10 @@ def test_a_review_of_another_recipe_counts_nowhere(tmp_path: Path) -> None:
     found = certificate_of(tmp_path, a_review("d0", a="fine"))
     assert found.review == ["No review is about the recipe that made this archive."]
     assert found.warnings == [
-        "1 file of verdicts is about another recipe, and counted nowhere: look at pictures of this one."
+        "1 file of verdicts is about another recipe, and not counted: review pictures of this one."
     ]
     assert certificate_of(tmp_path).review == [
-        "Nobody's review of pictures was given to this report (--verdicts)."
+        "No review of pictures was given to this report (--verdicts)."
     ]
 
 

@@ -111,10 +111,10 @@ def test_text_is_told_by_modality(tmp_path: Path) -> None:
     boxes = [("a", "text"), ("a", "faint_text"), ("a", "faint_text"), ("b", "text")]
     write_run(tmp_path, FIRST, rows[:2], rows[2:], changes=[a_box_of(*box) for box in boxes])
     page = page_of(tmp_path)
-    caption = "Text in the pixels of what was written"
+    caption = "Text in the pixels of written instances"
     assert table(page, caption) == [["US", "2", "4", "2", "4", "2", "1", "1"]]
-    assert table(page, "Written without a look at pixels") == [["SEG", "1"]]
-    assert table(page, "Text boxes by what decided") == [["text", "2"], ["faint_text", "2"]]
+    assert table(page, "Written without a search of the pixels") == [["SEG", "1"]]
+    assert table(page, "Text boxes by what decided about them") == [["text", "2"], ["faint_text", "2"]]
     look = page.get_element_by_id("look").text_content()
     assert "P/S/R/b.dcm" in look
     assert "1 × written, with faint text hidden" in look
@@ -127,9 +127,9 @@ def a_box_of(source: str, why: str) -> dict[str, Any]:
 def test_faint_text_is_not_told_where_no_row_per_box_was_kept(tmp_path: Path) -> None:
     write_run(tmp_path, FIRST, [a_row("a", frames_examined=1, text_boxes_hidden=3)])
     page = page_of(tmp_path)
-    caption = "Text in the pixels of what was written"
+    caption = "Text in the pixels of written instances"
     assert table(page, caption) == [["CT", "1", "1", "1", "3", "–", "0", "0"]]
-    assert "so that faint text is not told" in page.get_element_by_id("look").text_content()
+    assert "so that faint text is not counted" in page.get_element_by_id("look").text_content()
 
 
 def test_text_is_told_by_device_and_what_no_earlier_record_names_is_new(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_after_a_night_without_news_the_page_is_about_the_archive(tmp_path: Path
 def test_what_acted_most_is_named(tmp_path: Path) -> None:
     changes = [{"rule": rule, "action": "X"} for rule in ("basic:00081030", "basic:00081030", "private")]
     write_run(tmp_path, FIRST, [a_row("a")], changes=changes)
-    assert table(page_of(tmp_path), "What acted most often") == [
+    assert table(page_of(tmp_path), "Rules that acted most often") == [
         ["basic:00081030", "Study Description", "X", "2"],
         ["private", "", "X", "1"],
     ]
@@ -310,7 +310,7 @@ def test_what_verify_found_stands_before_all_else_whatever_a_lesser_look_says(
     assert main(["verify", "--audit", str(ran.audit), "--quiet"]) == 0
     box = page_of(ran.audit).xpath("//div[contains(@class, 'warn')]//li")[0].text_content()
     found = "beamstop verify found since the newest run: file_changed 1."
-    assert box == f"{found} Archive or audit are not as it left them."
+    assert box == f"{found} The archive or the audit was changed since that run."
     assert main(["run", *places]) in {0, 1}
     assert "found since" not in page_of(ran.audit).text_content()
 

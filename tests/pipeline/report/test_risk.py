@@ -120,7 +120,7 @@ def test_only_the_newest_row_of_a_file_that_stands_counts(tmp_path: Path) -> Non
 def test_files_that_say_nothing_of_anybody_single_out_nobody(tmp_path: Path) -> None:
     archive_of(tmp_path, [{"Rows": "512"}])
     assert list(risk_of(tmp_path).sentences()) == [
-        "Nothing that somebody may know of a patient, such as age or sex, is in the clean files."
+        "The clean files have nothing that somebody may know about a patient, such as age or sex."
     ]
 
 
