@@ -27,8 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code.
 
     Args:
-        arguments: in place of this process's own. A caller that passes some may have started threads already,
-            so no process may be forked.
+        arguments: instead of this process's own. A caller that passes them may have started threads already,
+            so no process is forked.
     """
     if arguments is None:
         _collect_seldom()
@@ -55,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _collect_seldom() -> None:
     """Let Python look for cyclic garbage less often, and not at all when this process ends.
 
-    A command imports a million objects that live to its end: looking at them again and again took a third of
-    the CPU time of the imports, 0.5 s, and 0.3 s at the end.
+    A command imports a million objects that live until it ends. Checking them again and again took 0.5 s, a
+    third of the CPU time of the imports, and 0.3 s at the end.
     """
     gc.set_threshold(10_000)
     atexit.register(gc.freeze)
@@ -81,7 +81,7 @@ def _sentence(error: Any) -> str:
 
 
 def with_repeated_inputs(arguments: Sequence[str]) -> list[str]:
-    """Give every value after `--input` a flag of its own, so that the shell may expand patterns.
+    """Repeat `--input` before every further value, so that the shell may expand patterns.
 
     >>> with_repeated_inputs(["run", "--input", "a.dcm", "b.dcm", "--output", "o"])
     ['run', '--input=a.dcm', '--input=b.dcm', '--output', 'o']

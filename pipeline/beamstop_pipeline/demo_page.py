@@ -1,4 +1,4 @@
-"""The page with which the demo ends: header and picture of an instance, before and after, side by side."""
+"""The page at the end of the demo: header and picture of an instance, before and after, side by side."""
 
 import base64
 import io
@@ -47,7 +47,7 @@ _FATES = {
 
 
 class Line(NamedTuple):
-    """One attribute, before and after; a value that is not there is None."""
+    """One attribute, before and after; an absent value is None."""
 
     name: str
     before: str | None
@@ -55,7 +55,7 @@ class Line(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """One instance: its pictures as data of the page, and its header."""
+    """One instance: its pictures as data URLs, and its header."""
 
     modality: str
     hidden: int
@@ -65,7 +65,7 @@ class Pair(NamedTuple):
 
 
 def write_page(page: Path, audit: Path, crosswalk: Path, output: Path) -> list[str]:
-    """Write the page; return reasons for which no file of the demo should be set aside.
+    """Write the page; return the unexpected reasons for which files were set aside.
 
     Args:
         page: the file.
@@ -106,11 +106,11 @@ def render_page(
     """Return the page: HTML that loads nothing and runs no script.
 
     Args:
-        pairs: what is shown.
+        pairs: the instances to show.
         sources: how many files there were.
-        written: how many clean ones were written.
-        hidden: text boxes in these.
-        aside: outcome, reason and what it was of each of the others.
+        written: how many clean files were written.
+        hidden: how many text boxes were hidden in these.
+        aside: outcome, reason and description of each other file.
     """
     pages = Environment(
         loader=PackageLoader("beamstop_pipeline.report", "pages"),

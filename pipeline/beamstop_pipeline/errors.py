@@ -1,4 +1,4 @@
-"""What makes a command refuse to start."""
+"""The error with which a command refuses to start."""
 
 from beamstop.errors import DeidError
 

@@ -20,7 +20,7 @@ class Exit(IntEnum):
 
 @contextmanager
 def refusing_bad_configuration() -> Iterator[None]:
-    """Turn a `DeidError` inside into its sentence on stderr and exit code 2."""
+    """Report a `DeidError` raised inside as one sentence on stderr, and exit with code 2."""
     try:
         yield
     except DeidError as error:

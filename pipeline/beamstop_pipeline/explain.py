@@ -272,7 +272,7 @@ def _candidates(
 
 
 class Line(NamedTuple):
-    """What would happen to one element: path, tag, VR, code, in words, rule; and its value before."""
+    """What would happen to one element: path, tag, VR, code, description, rule; and its original value."""
 
     path: str
     tag: str
@@ -290,13 +290,13 @@ class Explanation:
     Attributes:
         outcome: `written`, or the class of the refusal in small letters.
         why: reason and detail of a refusal.
-        remedy: what would let the instance pass, if it is set aside.
+        remedy: the remedy, if the instance is set aside.
         recipe: recipe lines that would let it pass.
-        leaks: paths of the elements in which an identifier was found again.
-        elements: one line each; none if the instance was turned away before.
+        leaks: paths of the elements that still have an identifier.
+        elements: one line each; none if the instance was rejected before.
         boxes: changes in pixels, overlay planes and icons.
         unexamined: why the pixels were not searched, although the recipe asks for it.
-        face: what the header says of a face, and what becomes of it; empty where none can show.
+        face: whether a face may show, by the header, and what is done about it; empty if none can show.
         methods: the CID 7050 codes.
     """
 
@@ -324,12 +324,12 @@ def explain_instance(
     Args:
         data: one DICOM file.
         recipe: to apply.
-        key: any; no pseudonym is shown.
+        key: any key, because no pseudonym is shown.
         load_detector: makes the text detector, if the recipe needs one.
-        subjects: a table of subjects, made with this key; None for none.
+        subjects: a table of subjects, made with this key; None if there is none.
 
     Raises:
-        DeidError: other than a refusal, such as missing weights.
+        DeidError: any except a refusal, such as missing weights.
     """
     found, finished = Explanation(), chain.Finished()
     detector = chain.detector_for(recipe, load_detector)
@@ -355,7 +355,7 @@ def explain_instance(
 
 @guarded()
 def _describe(found: Explanation, original: Dataset, recipe: Recipe, finished: chain.Finished) -> None:
-    """Fill in what the chain did to an instance, as far as it got."""
+    """Add what the chain did to an instance, as far as it got."""
     found.boxes = list(finished.pixels.changes) or found.boxes
     found.recipe = [*_against_boxes(original, found.boxes), *_against_leaks(found.leaks)]
     found.methods = finished.methods
@@ -372,12 +372,10 @@ def _face(original: Dataset, recipe: Recipe) -> str:
         return ""
     action = recipe.face_action
     if action is None:
-        return "a face may show, as far as the header tells; the recipe leaves it (face_may_show)"
+        return "a face may show, judging by the header; the recipe leaves it (face_may_show)"
     if header.kind is Kind.SAME_FACE:
         return f"it shows what slices of a head show: a run {_SAME_FACE[action]}"
-    return (
-        f"a face may show, as far as the header tells: a run looks at the whole series and {_ACTIONS[action]}"
-    )
+    return f"a face may show, judging by the header: a run searches the whole series and {_ACTIONS[action]}"
 
 
 _SAME_FACE = {
@@ -401,7 +399,7 @@ def _leaks(finished: chain.Finished) -> list[str]:
 
 
 def _against_boxes(original: Dataset, boxes: list[Change]) -> Iterator[str]:
-    """Yield recipe lines for boxes in which text is still seen."""
+    """Yield recipe lines for boxes in which text is still detected."""
     still = [_sides(it) for it in boxes if it.why == TEXT_REMAINS and it.tag in PIXEL_TAGS.values()]
     if still:
         listed = ", ".join(f"[{', '.join(map(str, sides))}]" for sides in still[:_LISTED])
@@ -412,7 +410,7 @@ def _against_boxes(original: Dataset, boxes: list[Change]) -> Iterator[str]:
 
 
 def _kind(original: Dataset) -> str:
-    """Return a criterion for instances of this kind, by modality and size, which identify nobody."""
+    """Return a criterion for such instances, by modality and size, because these identify nobody."""
     modality = defined_modality(original.get("Modality"))
     tests = [f"Modality.equals('{modality}')"] if modality else []
     for keyword in ("Rows", "Columns"):
@@ -426,7 +424,7 @@ def _sides(change: Change) -> tuple[int | None, ...]:
 
 
 def _against_leaks(paths: list[str]) -> Iterator[str]:
-    """Yield recipe lines for elements that hold an identifier, as far as a recipe can name them."""
+    """Yield recipe lines for elements that have an identifier, if a recipe can name them."""
     named = {_INDEX.sub("", path) for path in paths}
     rules = sorted(path for path in named if _NAMEABLE.fullmatch(path))
     if rules:
@@ -463,7 +461,7 @@ def _lines(original: Dataset, recipe: Recipe, changes: dict[str, Change]) -> Ite
 
 
 def _change_of(place: Place, changes: dict[str, Change]) -> Change | None:
-    """Return what was done to an element, by itself or with its private block."""
+    """Return the change of an element, made on its own or with its private block."""
     if not place.tag & 0x10000 or is_private_creator(place.tag) or place.label in changes:
         return changes.get(place.label)
     around = place.label.removesuffix(tag_name(place.tag))
@@ -509,11 +507,11 @@ def describe_instance(found: Explanation, values: bool) -> Iterator[str]:
     if found.methods:
         yield f"methods {' '.join(found.methods)}"
     if found.leaks:
-        yield "an identifier of the instance was found again in"
+        yield "an identifier of the instance is still in"
         yield from (f"  {path}" for path in found.leaks)
         yield ""
     if found.outcome == "written":
-        yield "by itself: other sources with its SOP Instance UID and files in OUTPUT are not looked at"
+        yield "judged on its own: other sources with its SOP Instance UID and files in OUTPUT are ignored"
     yield f"would be {found.outcome}" + (f": {found.why}" if found.why else "")
     if found.remedy:
         yield found.remedy

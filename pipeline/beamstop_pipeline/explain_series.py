@@ -34,13 +34,13 @@ Views = dict[str, NDArray[np.uint8]]
 
 @dataclass
 class Looked:
-    """What becomes of one series.
+    """What would happen to one series.
 
     Attributes:
         modality: CT, MR or PT.
         instances: how many there are.
-        done: what becomes of them, in words → of how many.
-        before, after: renderings by view; none where it cannot be drawn, or nothing of it is written.
+        done: description → number of instances.
+        before, after: view → rendering; empty if it cannot be rendered, or nothing of it is written.
     """
 
     modality: str
@@ -57,14 +57,14 @@ class Looked:
 
 @dataclass(frozen=True)
 class Looks:
-    """What becomes of a folder: its series that may show a face, and how many sources stand alone."""
+    """What would happen to a folder: its series that may show a face, and how many other sources it has."""
 
     series: list[Looked]
     alone: int
 
 
 def explain_series(folder: str, action: Action, key: bytes) -> Looks:
-    """Look at every series of a folder as a run would.
+    """Search every series of a folder as a run would.
 
     Args:
         folder: a pattern, as `beamstop run` takes it.
@@ -93,7 +93,7 @@ def _looked_at(sources: list[Source], action: Action) -> Looked:
     clean = []
     for dataset, finding in zip(datasets, findings, strict=True):
         if dataset is None:
-            found.done[f"{{}} are not looked at ({finding.reason if finding else 'cannot be read'})"] += 1
+            found.done[f"{{}} are not searched ({finding.reason if finding else 'cannot be read'})"] += 1
         elif (note := _judged(dataset, action, finding, found)) is not None:
             clean.append(dataset)
             found.done[_SAID[note.code]] += 1
@@ -118,14 +118,14 @@ def _judged(
 def _rendered(datasets: list[FileDataset], modality: str) -> Views:
     try:
         return render(datasets, modality)
-    except (DeidError, NoPlaceError, *DECODER_ERRORS):  # what cannot be drawn is not shown
+    except (DeidError, NoPlaceError, *DECODER_ERRORS):  # a series that cannot be rendered is left out
         return {}
 
 
 def lines_of(looks: Looks) -> Iterator[str]:
-    """Yield what becomes of a folder as lines."""
+    """Yield the lines about a folder."""
     yield from (it.line() for it in looks.series)
-    yield f"{looks.alone} other sources, for which no series is looked at"
+    yield f"{looks.alone} other sources, which are judged without their series"
 
 
 def render_looks(looks: Looks) -> str:

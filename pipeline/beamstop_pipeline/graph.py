@@ -35,7 +35,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> Any:
     """Add the job to a pipeline.
 
     Returns:
-        the counts of the run, one element, when its record stands; those of each window of a stream.
+        the counts, one element, when the run's record is written; for a stream, one element per window.
     """
     if job.subscription is not None:
         return build_stream(pipeline | "ReadNotifications" >> ReadNotifications(job.subscription), job)
@@ -47,7 +47,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> Any:
     action = job.recipe.face_action
     skipping = sources | "SkipDecided" >> SkipDecided(decisions, job.key, hold=action is not None)
     listed = skipping.fresh | "NoteListed" >> NoteListed(job.progress)
-    # Only paths cross this; from reading to writing is one fused chain.
+    # Only paths cross this shuffle; from reading to writing is one fused chain.
     shared_out = listed | "Redistribute" >> Redistribute(_work(job), _attempts(job, target), job.limits.bytes)
     if action is not None:
         shared_out, skipping = _in_series(shared_out, skipping, job, target, action)
@@ -67,7 +67,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> Any:
 def _in_series(
     sources: Any, skipping: Skipping, job: Job, target: Target, action: Action
 ) -> tuple[Any, Skipping]:
-    """Return the sources, each looked at with its series, and what is skipped after all."""
+    """Return the sources, each searched with its series, and the sources that are still skipped."""
     keyed = sources | "ReadHeaders" >> ReadHeaders(
         job.key, job.limits, _work(job), job.recipe if job.incremental else None
     )
@@ -90,28 +90,28 @@ def build_stream(messages: Any, job: Job) -> Any:
     """Add the job on notifications of new objects, which never end.
 
     Args:
-        messages: with `attributes` and `data`, as Pub/Sub has them.
-        job: what is done.
+        messages: with `attributes` and `data`, as from Pub/Sub.
+        job: the job.
 
     Returns:
-        the counts of each window when its record stands.
+        the counts of each window when its record is written.
     """
     target = Target(job.output, job.audit, job.key, job.run_id, first_wins=True, keeps=job.output_keeps)
     sources = messages | "Notified" >> Notified(job.targets.values())
-    # Windows come after it: a Reshuffle drops what is late for its window.
+    # Windows are assigned after this Reshuffle, because it would drop late elements.
     shuffled = sources | "Reshuffle" >> beam.Reshuffle() | "Window" >> into_windows(job.window)
     written = _deidentify(shuffled, job, target)
     return written.rows | "WriteWindows" >> WriteWindows(run_of_job(job, target))
 
 
 def _deidentify(sources: Any, job: Job, target: Target) -> Written:
-    """Return what WriteDicom returns; its rows are those of every step, each with what belongs to it."""
+    """Return the output of WriteDicom, with the rows of every step, each with all that belongs to it."""
     detail = job.audit_detail == "changes"
     read = ReadDicom(job.key, job.limits, job.suspects, job.progress)
     clean = Deidentify(job.recipe, job.key, job.load_detector, detail, job.limits, job.subjects, grouped=True)
     is_stream = job.subscription is not None
     write = WriteDicom(target, job.attributes is not None, job.incremental, together=True, at_once=is_stream)
-    # What a step refuses stays with the others: nothing is joined, which runners would do after all the work.
+    # Refused instances stay in the chain: runners would join separate branches only after all the work.
     instances = sources | "ReadDicom" >> Attempted(read)
     written: Written = instances | "Deidentify" >> Attempted(clean) | "WriteDicom" >> write
     return written
@@ -122,7 +122,7 @@ def _work(job: Job) -> Work:
 
 
 def _attempts(job: Job, target: Target) -> Attempts | None:
-    """Return where packs are noted; a run on this machine knows the very source that a worker is at."""
+    """Return the notes of packs; None for a local run, which knows which source each worker processes."""
     return Attempts(target, job.careful) if job.progress is None else None
 
 
@@ -133,7 +133,7 @@ def _decisions(job: Job, target: Target) -> Decisions | None:
 
 
 def target_of_job(job: Job) -> Target:
-    """Return where a job over inputs writes to."""
+    """Return the target of a job over inputs."""
     first_wins = job.output_keeps or is_dicomweb(job.output)
     return Target(
         job.output,
@@ -149,7 +149,7 @@ def target_of_job(job: Job) -> Target:
 
 
 def run_of_job(job: Job, target: Target) -> Run:
-    """Return what the record says of a job."""
+    """Return the facts about a job for its record."""
     return Run(
         target=target,
         recipe=job.recipe,
@@ -158,10 +158,10 @@ def run_of_job(job: Job, target: Target) -> Run:
         png=job.png,
         detail=job.audit_detail == "changes",
         inputs=job.inputs,
-        # What a sample leaves out is not gone.
+        # Sources outside of a sample are not gone.
         prune=job.prune if job.incremental and job.limit is None else None,
         options={
-            # How many, not which: names of folders and files often hold those of patients.
+            # Only the number of inputs: names of folders and files often contain names of patients.
             "inputs": len(job.inputs),
             "stream": job.subscription is not None,
             "crosswalk": job.crosswalk is not None,

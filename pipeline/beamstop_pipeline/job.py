@@ -39,36 +39,36 @@ class Job:
         output: OUTPUT: a local folder, a prefix in a bucket, or a `dicomweb:` service, which the other
             targets may not be.
         audit: AUDIT.
-        crosswalk: CROSSWALK; None for none.
-        attributes: ATTRIBUTES; None for none.
-        png: PNG; None for none.
-        recipe: says what is done.
+        crosswalk: CROSSWALK; None if not wanted.
+        attributes: ATTRIBUTES; None if not wanted.
+        png: PNG; None if not wanted.
+        recipe: the recipe.
         key: reference of the run's key, never the key.
         signing_key: reference of the private key that signs the record; None for no signature.
         subscription: Pub/Sub subscription to new objects, for a stream; None for a run over inputs.
         window: of a stream: seconds covered by one record.
         incremental: skip what an earlier run has decided.
         prune: remove clean files that have no source any more.
-        limit: at most this many sources, spread over the archive; None for all.
+        limit: process at most this many sources, from all over the archive; None for all.
         ephemeral: the key exists for this run only.
-        audit_detail: `changes` for a row per element acted on, `instances` for none of these.
+        audit_detail: `changes` for rows per changed element, too; `instances` without these.
         limits: sources beyond them are failed.
         workers: worker processes of a local run.
         max_memory: megabytes of each worker process of a local run; None for no limit.
         stall_timeout: seconds without a finished source after which a local run is given up.
         run_id: sorts by time.
         started: UTC, ISO 8601.
-        progress: local folder where workers note what they do; None for a run elsewhere.
+        progress: local folder where workers note their progress; None for a remote run.
         suspects: source_id → reason of the sources that broke an earlier run.
         careful: source_ids that remote workers were processing when they died: see `Attempts`.
         recovered: see `recovered_runs`.
         ledger, left_open: see `Target`.
-        lines: of the table of subjects and of the lists of bouncers; empty without either.
-        subjects: the table, once it is staged for workers.
+        lines: of the table of subjects and of the bouncers' lists; empty without these.
+        subjects: the table, when it is staged for workers.
         output_keeps: OUTPUT is in a bucket in which nothing can be replaced or removed.
         leases: the targets in buckets in which something can be.
         load_detector: loads the text detector, once per worker process.
-        load_look: likewise what looks at a series for a face.
+        load_look: loads the function that searches a series for a face, once per worker process.
     """
 
     inputs: tuple[str, ...]
@@ -108,7 +108,7 @@ class Job:
 
     @cached_property
     def subjects_digest(self) -> str | None:
-        """The keyed digest of the table of subjects, in hex; None for no table."""
+        """The keyed digest of the table of subjects, in hex; None without a table."""
         if not self.lines:
             return None
         return table_digest(self.lines, self.recipe.identity(resolve_key(self.key))).hex()
@@ -120,15 +120,15 @@ class Job:
 
     @property
     def processes(self) -> int:
-        """How many workers of a local run are separate processes; 0 if the only one is not.
+        """How many workers of a local run are separate processes; 0 if the only worker is this process.
 
-        Only from outside can a growing worker's memory be measured.
+        A worker's memory can only be watched from another process.
         """
         return processes_of(self.workers, self.max_memory)
 
     @property
     def targets(self) -> dict[str, str]:
-        """Option → where this run writes."""
+        """Option → folder or prefix that this run writes to."""
         named = {
             "--output": self.output,
             "--audit": self.audit,
@@ -140,7 +140,7 @@ class Job:
 
 
 def processes_of(workers: int, max_memory: int | None) -> int:
-    """Return how many workers of a local run are processes of their own; see `Job.processes`."""
+    """Return how many workers of a local run are separate processes; see `Job.processes`."""
     return workers if workers > 1 or max_memory is not None else 0
 
 
@@ -153,12 +153,12 @@ def lines_of(subjects: str | None, recipe: Recipe, key: str) -> tuple[Line, ...]
     """Return the lines of a table of subjects and of bouncers' lists; empty without either.
 
     Args:
-        subjects: a file or object; None for none.
-        recipe: says how it is read.
+        subjects: a file or object; None if there is none.
+        recipe: says how the table is read.
         key: reference of the run's key.
 
     Raises:
-        SubjectsError: it cannot be used, or the recipe needs one and there is none.
+        SubjectsError: the table cannot be used, or the recipe needs one and there is none.
     """
     if subjects is None:
         if recipe.subjects is not None:
@@ -187,10 +187,10 @@ def _here(subjects: str) -> Iterator[str]:
 
 
 def check_places(inputs: Sequence[str], targets: dict[str, str]) -> None:
-    """Check that no target lies inside another or an input, and no input inside a target.
+    """Check that no target is inside another or an input, and no input inside a target.
 
     Raises:
-        ConfigurationError: one does, one is empty, a target other than OUTPUT is an imaging server, or others
+        ConfigurationError: one is, one is empty, a target other than OUTPUT is an imaging server, or others
             can read the crosswalk's folder.
     """
     _check_privacy(targets.get("--crosswalk"))
@@ -232,7 +232,7 @@ def with_since(inputs: Sequence[str], since: str | None) -> tuple[str, ...]:
     """Return the inputs, with imaging servers limited to studies since a day.
 
     Raises:
-        ConfigurationError: no input is an imaging server, or `since` is no date.
+        ConfigurationError: no input is an imaging server, or `since` is not a date.
     """
     from beamstop_transforms.stores import is_dicomweb
     from beamstop_transforms.stores.dicomweb_input import with_since as asked_since
@@ -276,22 +276,22 @@ def _parts(place: str) -> tuple[str, ...]:
 
 
 def check_faces(job: Job) -> None:
-    """Check that whole series come to a recipe that judges faces by them, and that scipy is here.
+    """Check that a recipe about faces gets whole series, and that scipy is installed.
 
     Raises:
-        ConfigurationError: they do not, or it is not.
+        ConfigurationError: the run would not see whole series, or scipy is missing.
     """
     if job.recipe.face_action is None:
         return
-    whole = "clean-recognizable-visual-features looks at whole series"
+    whole = "clean-recognizable-visual-features needs whole series"
     if job.subscription is not None:
         raise ConfigurationError(
-            f"--subscription: {whole}, and nobody knows when the last instance of one has come; use --input "
+            f"--subscription: {whole}, and a stream never knows when a series is complete; use --input "
             "with --incremental, or leave the option out of the recipe"
         )
     if job.limit is not None:
         raise ConfigurationError(
-            f"--limit: {whole}, and a sample cuts them; name a few folders with --input for a first look"
+            f"--limit: {whole}, and a sample has parts of series; name a few folders with --input instead"
         )
     if find_spec("scipy") is None:
         raise ConfigurationError(
@@ -304,10 +304,10 @@ def check_stream(job: Job, here: bool) -> None:
 
     Args:
         job: the job.
-        here: whether it is for this machine.
+        here: whether the job runs on this machine.
 
     Raises:
-        ConfigurationError: neither or both, or an option that does not fit a stream.
+        ConfigurationError: there are neither or both, or an option does not fit a stream.
     """
     if (job.subscription is None) == (not job.inputs):
         raise ConfigurationError("name either --input or --subscription, and not both")
@@ -324,7 +324,7 @@ def check_stream(job: Job, here: bool) -> None:
     }
     for option, given in refused.items():
         if given:
-            raise ConfigurationError(f"{option} is for runs that end: leave it out beside --subscription")
+            raise ConfigurationError(f"{option} is for runs that end: leave it out with --subscription")
     if here:
         raise ConfigurationError(
             "--subscription needs a runner for streams: name one, such as --runner DataflowRunner"
@@ -339,17 +339,17 @@ def check_networks(recipe: Recipe, here: bool) -> tuple[str, ...]:
     One-time preparations are made now, so that no worker has to.
 
     Returns:
-        a warning for each missing network, with its cost; and one for languages of the recipe that cannot be
-        read.
+        a warning for each missing network, with its effect; and one for languages of the recipe that cannot
+        be read.
 
     Raises:
-        DeidError: they are missing, or not the published ones.
+        DeidError: weights are missing, or not the published ones.
     """
     if here and recipe.needs_detector:
         from beamstop.ocr.detector import prepare
 
         lacks = prepare(*recipe.text_policy.reading)
-        unread = f"no weights to read {', '.join(lacks.unread)}: its words are hidden, authorised or not"
+        unread = f"no weights to read {', '.join(lacks.unread)}: such words are hidden, even authorised ones"
         return (*warnings_of(lacks.missing), *([unread] if lacks.unread else []))
     return ()
 
@@ -362,7 +362,7 @@ def check_stores(job: Job) -> tuple[Job, tuple[str, ...]]:
 
     Raises:
         StoreError: no credentials, no such bucket, no permission, or a store that ignores conditions.
-        ConfigurationError: nothing can be replaced or removed in AUDIT, or in OUTPUT under --prune.
+        ConfigurationError: files in AUDIT, or with --prune in OUTPUT, cannot be replaced or removed.
     """
     from beamstop_transforms.stores import check_remote, is_remote
 
@@ -370,12 +370,12 @@ def check_stores(job: Job) -> tuple[Job, tuple[str, ...]]:
     keeping = [option for option, target in job.targets.items() if target in kept]
     if "--audit" in keeping:
         raise ConfigurationError(
-            f"--audit {job.audit}: what is written there has to stay (retention, a hold, or no permission to "
-            "delete), and a run has to tidy there; name another bucket, and lock a copy of it"
+            f"--audit {job.audit}: files there cannot be removed (retention, a hold, or no permission to "
+            "delete), but a run has to tidy up there; name another bucket, and lock a copy of it"
         )
     if "--output" in keeping and job.prune:
-        raise ConfigurationError("--prune removes files: what is in OUTPUT has to stay; leave it out")
-    warnings = tuple(f"{it}: what is written there has to stay; .partial is left there" for it in keeping)
+        raise ConfigurationError("--prune removes files, but files in OUTPUT cannot be removed; leave it out")
+    warnings = tuple(f"{it}: files there cannot be removed; .partial stays, too" for it in keeping)
     leases = tuple(it for it in job.targets.values() if is_remote(it) and it not in kept)
     return replace(job, output_keeps="--output" in keeping, leases=leases), warnings
 
@@ -384,7 +384,7 @@ def check_inputs(inputs: Sequence[str]) -> None:
     """Check that every pattern matches something.
 
     Raises:
-        ConfigurationError: one does not.
+        ConfigurationError: a pattern matches nothing.
     """
     from beamstop_transforms.match import find_sources
 
@@ -398,7 +398,7 @@ def check_inputs(inputs: Sequence[str]) -> None:
 
 
 def prepare_folders(targets: dict[str, str]) -> Iterator[Path]:
-    """Make the local targets, for the owner alone, and yield them.
+    """Make the local targets, for their owner only, and yield them.
 
     Raises:
         ConfigurationError: one cannot be made or written to.

@@ -1,4 +1,4 @@
-"""Which networks a text detector lacks, and what that costs: for the start of a run and its report."""
+"""Sentences about the networks that a text detector lacks, for the start of a run and its report."""
 
 from collections.abc import Iterable
 
@@ -7,8 +7,8 @@ from beamstop.ocr.weights import CRAFT, DBNET, DIGESTS, PP_OCR
 _SENTENCES = {
     DBNET: "the small text detector is not installed: CRAFT searches every picture, which takes three times "
     "the CPU and finds other boxes",
-    PP_OCR: "PP-OCR's recogniser is not installed: english_g2 reads in its place, no letter beyond ASCII, "
-    "and fewer words",
+    PP_OCR: "PP-OCR's recogniser is not installed: english_g2 reads instead, which knows only ASCII "
+    "letters and fewer words",
 }
 _CRAFT = f"craft-{DIGESTS[CRAFT][:12]}"
 _SIGNS = {DBNET: f"dbnet-{DIGESTS[DBNET][:12]}", PP_OCR: f"doubts-{DIGESTS[PP_OCR][:12]}"}

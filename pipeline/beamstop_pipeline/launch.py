@@ -1,4 +1,4 @@
-"""Launches a template: its parameters become options of `beamstop run`, which does not wait for the end."""
+"""Launches a template: turns its parameters into options of `beamstop run`, and does not wait for the end."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,7 +17,7 @@ def main(arguments: Sequence[str]) -> int:
     """Launch a job with the parameters of a template; return the exit code of the command line.
 
     Args:
-        arguments: `--name=value` for each parameter, beside Beam's own options.
+        arguments: `--name=value` for each parameter, and Beam's own options.
     """
     try:
         options = [option for argument in arguments for option in as_options(argument)]
@@ -30,11 +30,11 @@ def main(arguments: Sequence[str]) -> int:
 def as_options(argument: str) -> Iterator[str]:
     """Yield the command line option of one parameter.
 
-    Names have `_` for `-`. An empty parameter is ignored. A flag is `true` or `false`. A repeatable option
-    has one value per line, because names of objects may hold anything but a line break.
+    Names have `_` instead of `-`. An empty parameter is ignored. A flag is `true` or `false`. A repeatable
+    option has one value per line, because names of objects may contain anything but a line break.
 
     Raises:
-        ConfigurationError: a flag that is neither.
+        ConfigurationError: a flag has another value.
 
     >>> list(as_options("--audit_detail=instances")), list(as_options("--incremental=true"))
     (['--audit-detail=instances'], ['--incremental'])
@@ -42,10 +42,10 @@ def as_options(argument: str) -> Iterator[str]:
     name, _, value = argument.partition("=")
     option = parameters().get(name.removeprefix("--"))
     if option is None:
-        yield argument  # Beam's own
+        yield argument  # an option of Beam
     elif option.is_flag and value:
         if value.casefold() not in _FLAGS:
-            raise ConfigurationError(f"{name}: neither true nor false")
+            raise ConfigurationError(f"{name}: must be true or false")
         if _FLAGS[value.casefold()]:
             yield option.opts[0]
     elif value:
@@ -54,7 +54,7 @@ def as_options(argument: str) -> Iterator[str]:
 
 
 def parameters() -> dict[str, TyperOption]:
-    """Return the options of `beamstop run` by the names that they have as parameters of a template."""
+    """Return parameter of a template → option of `beamstop run`."""
     run = typer.main.get_command(app).commands["run"]  # type: ignore[attr-defined]
     options = (it for it in run.params if isinstance(it, TyperOption))
     return {it.opts[0].removeprefix("--").replace("-", "_"): it for it in options}

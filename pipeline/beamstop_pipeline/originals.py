@@ -1,4 +1,4 @@
-"""Find the originals that rows of an audit are about; needs the key of the runs."""
+"""Find the originals of an audit's rows; needs the key of the runs."""
 
 from collections.abc import Iterator, Sequence
 
@@ -46,10 +46,10 @@ def check_subjects(audit: str, identity: Identity, digest: str | None) -> None:
     Args:
         audit: the AUDIT folder or prefix.
         identity: of the key of the runs.
-        digest: of the table; None for none.
+        digest: of the table; None if there is none.
 
     Raises:
-        ConfigurationError: it is not.
+        ConfigurationError: it is another table.
     """
     *_, newest = sealed_records(audit, identity)
     recorded = newest.get("subjects")
@@ -57,5 +57,5 @@ def check_subjects(audit: str, identity: Identity, digest: str | None) -> None:
         raise ConfigurationError("--subjects: the newest run had a table; name it")
     if recorded != digest:
         raise ConfigurationError(
-            "--subjects: this is not, line by line, the table of the newest run; name that one, or run again"
+            "--subjects: the newest run had another table; name that one, or run again with this one"
         )

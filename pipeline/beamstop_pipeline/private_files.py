@@ -1,4 +1,4 @@
-"""Files readable by their owner alone, which get their names only when they are complete."""
+"""Files readable by their owner only, which get their names only when they are complete."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from beamstop_pipeline.errors import ConfigurationError
 
 @contextmanager
 def private_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that replaces the one of its name once it is written without an error.
+    """Open a file that, when it is written without an error, replaces any file of its name.
 
     Raises:
         ConfigurationError: it cannot be written there.

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Let only our own messages reach stderr, and no core dump reach the disk."""
+    """Suppress all output to stderr but beamstop's own messages, and core dumps."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
@@ -28,7 +28,7 @@ def silenced() -> Iterator[None]:
 
 @contextmanager
 def _native_stderr_closed() -> Iterator[None]:
-    """Point file descriptor 2 to nowhere; `sys.stderr` keeps its target."""
+    """Redirect file descriptor 2 to /dev/null; `sys.stderr` keeps its target."""
     ours, kept = sys.stderr, os.dup(2)
     if _descriptor(ours) == 2:
         sys.stderr = open(  # noqa: SIM115  closed below
@@ -46,7 +46,7 @@ def _native_stderr_closed() -> Iterator[None]:
 
 
 def close_native_stderr() -> None:
-    """Point file descriptor 2 to nowhere."""
+    """Redirect file descriptor 2 to /dev/null."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
@@ -55,7 +55,7 @@ def close_native_stderr() -> None:
 def silence_worker() -> None:
     """Silence a worker process and its core dumps: both could show instances.
 
-    The runner still learns what broke a bundle.
+    The runner still learns why a bundle failed.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.disable(logging.CRITICAL)

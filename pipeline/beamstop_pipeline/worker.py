@@ -17,22 +17,22 @@ def main() -> None:
 
 def serve(driver: int) -> None:
     """Serve a driver, as long as it is this process's parent."""
-    # A signal to the whole process group (systemd, a shell) is for the driver to handle: a worker that ended
-    # by itself would look like one killed by its source.
+    # The driver handles signals to the whole process group (systemd, a shell): a worker that ended on its own
+    # would look as if its source had killed it.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     from apache_beam.runners.worker import sdk_worker_main
 
     from beamstop_pipeline.imports import import_job
     from beamstop_pipeline.silence import silence_worker
 
-    silence_worker()  # a start that fails is still heard
+    silence_worker()  # only now, so that a failed start is reported
     import_job()
     threading.Thread(target=_follow, args=(driver,), daemon=True).start()
     sdk_worker_main.main(sys.argv)
 
 
 def _follow(driver: int) -> None:
-    """End when the driver is gone: an orphan would keep working while the next run starts."""
+    """End when the driver is gone: otherwise an orphan would keep working while the next run starts."""
     while os.getppid() == driver:
         time.sleep(_LOOK_EVERY)
     os._exit(_ORPHANED)

@@ -2,7 +2,7 @@
 
 python -m beamstop_pipeline.worker_pool --service_port 50000 --container_executable /opt/apache/beam/boot
 
-Whoever reaches a pool can run code as its user. Beam's own pool listens on all addresses.
+Anybody who can reach a pool can run code as its user. Beam's own pool listens on all addresses.
 """
 
 import argparse
@@ -32,7 +32,7 @@ _LOOK_EVERY = 0.2
 
 
 class Worker(NamedTuple):
-    """A process of the pool, and the local address of the task manager that asked for it."""
+    """A process of the pool, and the local address of the task manager that started it."""
 
     process: "subprocess.Popen[bytes]"
     endpoint: str
@@ -41,8 +41,9 @@ class Worker(NamedTuple):
 class WorkerPool(BeamFnExternalWorkerPoolServicer):
     """Beam's pool, for several task managers at once, whose workers are silent.
 
-    Task managers on one machine share a pool and give their workers the same names. Beam's own pool ends the
-    last worker of a name, whoever asks; this one ends the worker whose task manager has closed its endpoint.
+    Task managers on one machine share a pool and give their workers the same names. To end a worker, Beam's
+    own pool takes the last one with the name; this pool takes the one whose task manager has closed its
+    endpoint.
     """
 
     def __init__(self, container_executable: str | None = None) -> None:
@@ -51,7 +52,7 @@ class WorkerPool(BeamFnExternalWorkerPoolServicer):
         self._workers: dict[str, list[Worker]] = {}
 
     def StartWorker(self, request: Any, context: Any) -> Any:  # noqa: N802  Beam's name
-        """Start a worker process: by Beam's boot, which imports the plugins of the job, or by `work`."""
+        """Start a worker process with Beam's boot, which imports the plugins of the job, or with `work`."""
         response = beam_fn_api_pb2.StartWorkerResponse()
         name, endpoint = request.worker_id, request.control_endpoint.url
         with self._lock:
@@ -59,7 +60,7 @@ class WorkerPool(BeamFnExternalWorkerPoolServicer):
                 response = super().StartWorker(request, context)
                 process = self._worker_processes.pop(
                     name, None
-                )  # where the next worker of this name would take its place
+                )  # in the entry that the next worker of this name would overwrite
             else:
                 command = [sys.executable, "-m", "beamstop_pipeline.worker_pool", "--work", endpoint, name]
                 process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603  our own module
@@ -105,7 +106,7 @@ def _listens(endpoint: str) -> bool:
 
 
 def work(endpoint: str, worker_id: str) -> None:
-    """Be a worker until the task manager closes its endpoint."""
+    """Work until the task manager closes its endpoint."""
     from apache_beam.runners.worker.sdk_worker import SdkHarness
 
     silence_worker()

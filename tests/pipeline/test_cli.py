@@ -100,7 +100,7 @@ def test_a_language_that_nobody_reads_is_said_once(
     )
     foreign.write_bytes(b"no DICOM")
     assert main(command({**good, "--recipe": str(recipe), "--input": str(foreign)}, "--json")) == 0
-    said = "no weights to read ru: its words are hidden, authorised or not"
+    said = "no weights to read ru: such words are hidden, even authorised ones"
     assert capfd.readouterr().err.count(said) == 1
 
 
@@ -211,7 +211,7 @@ def test_several_values_may_follow_one_flag() -> None:
         ({}, ["--direct_runner_bundle_repeat=x"], "invalid int value"),
         ({}, ["--direct_num_workers=2"], "use --workers"),
         ({}, ["--quiet", "--json"], "exclude each other"),
-        ({}, ["--quiet", "stray"], "belongs to no option"),
+        ({}, ["--quiet", "stray"], "an argument without an option"),
         ({}, ["--prune"], "add --incremental"),
         (
             {"--output": "dicomweb:http://host/dicom"},

@@ -248,7 +248,7 @@ def test_a_job_that_fails_there_ends_in_3_and_its_message_stays_there(
     service.state = "JOB_STATE_FAILED"
     assert main(["run", *GIVEN, f"--key={SECRET}", *endpoint]) == 3
     assert capsys.readouterr().err == (
-        "beamstop: the run broke: DataflowRuntimeException; run it again, what is written is kept\n"
+        "beamstop: the run broke: DataflowRuntimeException; run it again; written files are kept\n"
     )
 
 
@@ -289,4 +289,4 @@ def test_parameters_that_say_no_or_nothing_are_left_out(taken: Callable[..., lis
 
 def test_a_flag_that_is_neither_true_nor_false_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert launch.main(["--incremental=yes"]) == 2
-    assert capsys.readouterr().err == "beamstop: --incremental: neither true nor false\n"
+    assert capsys.readouterr().err == "beamstop: --incremental: must be true or false\n"

@@ -300,7 +300,7 @@ def test_what_may_show_a_face_is_told_by_summary_report_and_certificate(
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        (("--limit", "2"), "--limit: clean-recognizable-visual-features looks at whole series"),
+        (("--limit", "2"), "--limit: clean-recognizable-visual-features needs whole series"),
         (("--subscription", "projects/p/subscriptions/s"), "--subscription: clean-recognizable"),
     ],
 )
@@ -318,7 +318,7 @@ def test_what_cuts_a_series_is_bad_configuration(
 @pytest.mark.parametrize(
     ("action", "kind", "sentence"),
     [
-        ("", "head1", "a face may show, as far as the header tells; the recipe leaves it (face_may_show)"),
+        ("", "head1", "a face may show, judging by the header; the recipe leaves it (face_may_show)"),
         ("remove", "head1", "a run looks at the whole series and removes the face if there is one"),
         ("reject", "head1", "a run looks at the whole series and turns it away if there is one (face)"),
         ("tell", "dose", "it shows what slices of a head show: a run writes it, and says so"),
@@ -393,7 +393,7 @@ def test_explain_of_a_folder_draws_heads_before_and_after(
     assert main(["explain", str(folder), "--recipe", recipe(), "--heads", str(page)]) == 0
     first, second, _ = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"CT, 64 instances: .*the face is removed from [0-9]+.*", first)
-    assert second == "1 other sources, for which no series is looked at"
+    assert second == "1 other sources, which are judged without their series"
     views = [it.get("src") for it in html.document_fromstring(page.read_text()).xpath("//img")]
     assert len(views) == len(set(views)) == 6
     assert page.stat().st_mode & 0o077 == 0

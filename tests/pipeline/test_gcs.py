@@ -80,7 +80,7 @@ def test_what_is_refused_in_the_middle_of_a_run_breaks_it_and_the_next_goes_on(
         patch.setattr(Blob, "upload_from_string", refuse)
         assert asked() == 3
     told = capsys.readouterr()
-    sentence = f"the run broke: gs://archive: {said}; run it again, what is written is kept"
+    sentence = f"the run broke: gs://archive: {said}; run it again; written files are kept"
     assert (told.out, told.err) == ("", f"beamstop: {sentence}\n")
     assert asked() == 0
     result = json.loads(capsys.readouterr().out)

@@ -19,8 +19,8 @@ SLOW = (
     "the CPU and finds other boxes"
 )
 ASCII = (
-    "PP-OCR's recogniser {} not installed: english_g2 reads in its place, no letter beyond ASCII, "
-    "and fewer words"
+    "PP-OCR's recogniser {} not installed: english_g2 reads instead, which knows only ASCII "
+    "letters and fewer words"
 )
 REMEDY = "; install beamstop's wheel, or run make networks"
 
@@ -31,7 +31,7 @@ def test_a_run_says_at_its_start_what_is_missing_and_what_that_costs(monkeypatch
     assert check_networks(load_recipe("default"), here=True) == (
         SLOW.format("is") + REMEDY,
         ASCII.format("is") + REMEDY,
-        "no weights to read ru: its words are hidden, authorised or not",
+        "no weights to read ru: such words are hidden, even authorised ones",
     )
     assert check_networks(load_recipe("default"), here=False) == ()
     assert check_networks(load_recipe("basic"), here=True) == ()

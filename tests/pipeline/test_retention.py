@@ -66,7 +66,7 @@ def test_written_is_written_and_tidying_warns(
     (archive / "copy.dcm").write_bytes((archive / "1.dcm").read_bytes())
     code, counts, warned = told()
     assert (code, counts["written"], counts["rejected"]) == (0, 3, 1)
-    assert "--output: what is written there has to stay; .partial is left there" in warned
+    assert "--output: files there cannot be removed; .partial stays, too" in warned
     clean = [name for name in bucket.versions("out/") if name.endswith(".dcm")]
     assert len(clean) == 3
     code, counts, _ = told()
@@ -121,4 +121,4 @@ def test_audit_and_prune_need_a_store_that_lets_go(
     assert "name another bucket, and lock a copy of it" in said
     code, _, said = told("--recipe", "basic", "--incremental", "--prune")
     assert code == 2
-    assert "--prune removes files: what is in OUTPUT has to stay" in said
+    assert "--prune removes files, but files in OUTPUT cannot be removed" in said

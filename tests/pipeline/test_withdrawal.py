@@ -129,4 +129,4 @@ def test_a_table_that_is_not_named_is_said_to_keep_its_rows(
     said = capsys.readouterr().err
     for name in ("crosswalk", "attributes", "png"):
         assert f"--{name}: the newest run in AUDIT had it" in said
-    assert said.count("what it says of clean files that --prune removes stays: name it") == 3
+    assert said.count("rows about clean files that --prune removes stay in it: name it") == 3

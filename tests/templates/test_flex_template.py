@@ -116,7 +116,7 @@ def test_launch_hands_its_parameters_over(capsys: pytest.CaptureFixture[str], mo
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(HERE / "launch.py"), run_name="__main__")
     assert ended.value.code == main(["--incremental=perhaps"]) == 2
-    assert "--incremental: neither true nor false" in capsys.readouterr().err
+    assert "--incremental: must be true or false" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

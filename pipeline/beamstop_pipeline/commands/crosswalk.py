@@ -28,7 +28,7 @@ def crosswalk(
     ],
     key: Annotated[str, typer.Option(help="the key of the runs; file:PATH, env:NAME or secret:projects/…")],
     inputs: Annotated[
-        list[str] | None, typer.Option("--input", help="the originals, as the runs were given them")
+        list[str] | None, typer.Option("--input", help="the originals, named as in the runs")
     ] = None,
     output: Annotated[
         Path | None,
@@ -114,7 +114,7 @@ def _print(ties: "Iterable[Tie]") -> None:
 
 
 def _write(output: Path, ties: "Iterable[Tie]", with_uids: bool) -> None:
-    """Write one table, or two, for their owner alone, whole or not at all."""
+    """Write one or two tables, readable by their owner only, as a whole or not at all."""
     from beamstop.audit import CROSSWALK
 
     uids: dict[str, str] = {}

@@ -31,6 +31,6 @@ def keygen(
 
     with refusing_bad_configuration():
         if signing:
-            typer.echo(f"give away: {generate_pair(file)}; keep to yourself: {file}")
+            typer.echo(f"to give away: {generate_pair(file)}; to keep secret: {file}")
         else:
             generate_key(file)

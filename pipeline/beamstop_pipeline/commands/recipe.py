@@ -189,7 +189,7 @@ def explain_file(
             _explain_series(file, loaded, heads)
             return
         if heads is not None:
-            raise DeidError("--heads: is for series; name the folder that they are in")
+            raise DeidError("--heads: is for series; name their folder")
         try:
             data = _content(file)
         except OSError as error:
@@ -211,7 +211,7 @@ def _explain_series(folder: str, recipe: Any, heads: Path | None) -> None:
 
     if recipe.face_action is None:
         raise DeidError(
-            "FILE: a folder is looked through for faces alone, and the recipe leaves these; name one file, "
+            "FILE: a folder is searched for faces only, and the recipe leaves these; name one file, "
             "or a recipe with clean-recognizable-visual-features"
         )
     looks = explain_series(folder, recipe.face_action, secrets.token_bytes(32))

@@ -17,7 +17,7 @@ def report(
         str, typer.Argument(metavar="AUDIT", help="AUDIT of the runs, a folder or prefix in a bucket")
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="where the report goes; an earlier one is replaced")
+        Path, typer.Option("--output", "-o", help="file of the report; an earlier one is replaced")
     ] = Path("report.html"),
     review: Annotated[
         str | None,

@@ -43,7 +43,7 @@ def run(
     subscription: Annotated[
         str | None,
         typer.Option(
-            help="in place of --input: a Pub/Sub subscription to new objects, projects/…/subscriptions/…",
+            help="instead of --input: a Pub/Sub subscription to new objects, projects/…/subscriptions/…",
             rich_help_panel=_PLACES,
         ),
     ] = None,
@@ -66,7 +66,7 @@ def run(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="CSV, TSV or Parquet table of subjects: who is let in, and under which pseudonym",
+            help="CSV, TSV or Parquet table of subjects: who is admitted, and under which pseudonym",
             rich_help_panel=_WHAT,
         ),
     ] = None,
@@ -347,7 +347,7 @@ def _check_options(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Check what options say by themselves, before anything is imported.
+    """Check the options against each other, before anything is imported.
 
     Raises:
         ConfigurationError: two of them exclude each other, or one needs another.
@@ -392,7 +392,7 @@ def _with_max_bytes(job: Any, given: int | None, options: Any) -> Any:
 
 
 def _conclude(job: Any, quiet: bool) -> Any:
-    """Complete the records of runs that broke; return the job, which does what they left undone."""
+    """Write the records of runs that broke; return the job, which also finishes their work."""
     from beamstop_pipeline.graph import run_of_job, target_of_job
     from beamstop_transforms.conclude import conclude
     from beamstop_transforms.ledger.index import bring_up_to_date
@@ -495,7 +495,7 @@ def _summarise(job: Any, result: Any, quiet: bool, as_json: bool, recipe: str, s
         from beamstop_pipeline.running.next_commands import next_commands
         from beamstop_transforms.metrics import figures_by_step
 
-        # Output that goes elsewhere than to a terminal ends up in logs, and folder names often name patients.
+        # Output that is not on a terminal ends up in logs, and folder names often name patients.
         inputs = job.inputs if sys.stdout.isatty() else ("ORIGINALS",)
         Console().print(summary(record, aside, figures_by_step(result), job.output, job.audit))
         for it in next_commands(job, inputs, recipe, subjects, aside):

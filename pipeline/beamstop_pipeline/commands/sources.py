@@ -22,7 +22,7 @@ def sources(
     ],
     key: Annotated[str, typer.Option(help="the key of the runs; file:PATH, env:NAME or secret:projects/…")],
     inputs: Annotated[
-        list[str] | None, typer.Option("--input", help="the originals, as the runs were given them")
+        list[str] | None, typer.Option("--input", help="the originals, named as in the runs")
     ] = None,
     outcome: Annotated[
         list[Outcome] | None,
@@ -31,7 +31,7 @@ def sources(
         ),
     ] = None,
     reason: Annotated[
-        list[str] | None, typer.Option(metavar="CODE", help="these alone; several times")
+        list[str] | None, typer.Option(metavar="CODE", help="only these; several times")
     ] = None,
 ) -> None:
     """List the quarantined and failed files; needs the key.
@@ -87,10 +87,10 @@ class _Why(NamedTuple):
 
 
 def _check_reasons(audit: str, identity: "Identity", reasons: Sequence[str]) -> None:
-    """Check that each code is one of beamstop's, or of a bouncer of the user's own, which the audit has.
+    """Check that each code is one of beamstop's, or one in the audit, from a custom bouncer.
 
     Raises:
-        ConfigurationError: nothing has it.
+        ConfigurationError: a code is neither.
     """
     import pyarrow.compute as pc
 
@@ -116,7 +116,7 @@ def _check_reasons(audit: str, identity: "Identity", reasons: Sequence[str]) -> 
 def _wanted(
     audit: str, identity: "Identity", outcomes: Sequence[str], reasons: Sequence[str]
 ) -> dict[str, _Why]:
-    """Return source_id → why of the sources whose newest row is wanted; hold only these."""
+    """Return source_id → reason and detail of the sources whose newest row is wanted."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

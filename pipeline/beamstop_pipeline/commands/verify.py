@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def verify(
     audit: Annotated[str, typer.Option(help="AUDIT of the runs; findings go to AUDIT/verify")],
     inputs: Annotated[
-        list[str] | None, typer.Option("--input", help="the originals, as the runs were given them")
+        list[str] | None, typer.Option("--input", help="the originals, named as in the runs")
     ] = None,
     output: Annotated[str | None, typer.Option(help="OUTPUT of the runs")] = None,
     recipe: Annotated[

@@ -1,4 +1,4 @@
-"""Parses Beam's own options beside ours, strictly, so that a misspelt one is never dropped."""
+"""Parses Beam's own options strictly, so that a misspelt one is never ignored."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,8 @@ LOCAL_ONLY = {
     "--stall-timeout": "use the runner's own, such as --element_processing_timeout_minutes",
 }
 
-# Per machine with two processes: the measured need of two, plus room for large instances.
+# Per machine with two processes: what two were measured to need (docs/scale.md), and room for large
+# instances.
 MIN_RAM = "min_ram=16GB"
 
 
@@ -27,8 +28,8 @@ def parse_beam_options(arguments: Sequence[str], known: Sequence[str] = ()) -> A
     """Return Beam's `PipelineOptions` for the rest of the command line.
 
     Args:
-        arguments: those that are not our options.
-        known: our own options, to suggest one for an unknown option.
+        arguments: those that are not beamstop's options.
+        known: beamstop's options, to suggest one for an unknown option.
 
     Raises:
         ConfigurationError: an option that Beam does not know either, a bad value, or a runner whose module is
@@ -58,12 +59,12 @@ def parse_beam_options(arguments: Sequence[str], known: Sequence[str] = ()) -> A
 def _unknown(argument: str, every: Sequence[str]) -> str:
     name = argument.partition("=")[0]
     if not name.startswith("-"):
-        return "an argument that belongs to no option; quote values that hold blanks"
+        return "an argument without an option; quote values that contain spaces"
     return f"no such option {name}" + (did_you_mean(name, every) or "; see beamstop run --help")
 
 
 def is_local(options: Any) -> bool:
-    """Return whether the run is for this machine: no other runner was named."""
+    """Return whether the run is on this machine: no other runner is named."""
     from apache_beam.options.pipeline_options import StandardOptions
 
     runner = options.view_as(StandardOptions).runner or ""
@@ -71,7 +72,7 @@ def is_local(options: Any) -> bool:
 
 
 def is_on_dataflow(options: Any) -> bool:
-    """Return whether the run is for Dataflow."""
+    """Return whether the run is on Dataflow."""
     from apache_beam.options.pipeline_options import StandardOptions
 
     return (options.view_as(StandardOptions).runner or "").endswith("DataflowRunner")
@@ -80,22 +81,22 @@ def is_on_dataflow(options: Any) -> bool:
 def check_elsewhere(
     options: Any, keys: Mapping[str, str], places: Mapping[str, Sequence[str]], given: Sequence[str]
 ) -> None:
-    """Check that a run on another runner does not depend on anything that only this machine has.
+    """Check that a remote run does not depend on anything that only this machine has.
 
     Args:
         options: Beam's.
         keys: option → reference of a key.
         places: option → the folders, files and prefixes that it names.
-        given: our options on the command line.
+        given: beamstop's options on the command line.
 
     Raises:
-        ConfigurationError: it does depend on such a thing.
+        ConfigurationError: it does.
     """
     for option, remedy in LOCAL_ONLY.items():
         if option in given:
             raise ConfigurationError(f"{option} is for runs on one machine: {remedy}")
     if not is_on_dataflow(options):
-        return  # Flink's workers may share folders and secrets with this machine
+        return  # workers of Flink may share folders and keys with this machine
     for option, named in places.items():
         if not all(re.match("[a-z]+:", place) for place in named):
             raise ConfigurationError(f"{option}: Dataflow's workers see no local folder; name a gs:// prefix")
@@ -105,10 +106,10 @@ def check_elsewhere(
 
 
 def fit_for_workers(options: Any) -> None:
-    """Set what the job needs from remote workers, unless the user set it.
+    """Set the options that the job needs on remote workers, unless the user set them.
 
-    One bundle at a time per process, because each holds a whole instance and one text detector; memory for
-    that; nothing staged, because the code is installed on the workers; and silence.
+    One bundle at a time per process, because each needs memory for a whole instance and a text detector; that
+    memory; no staged files, because the code is installed on the workers; and no logs.
     """
     from apache_beam.options.pipeline_options import DebugOptions, SetupOptions, StandardOptions
 
@@ -118,7 +119,7 @@ def fit_for_workers(options: Any) -> None:
         # workers.
         standard.resource_hints = [MIN_RAM]
     debug.number_of_worker_harness_threads = debug.number_of_worker_harness_threads or 1
-    debug.add_experiment("disable_logging_submission_environment")  # it would be a staged file
+    debug.add_experiment("disable_logging_submission_environment")  # that would be a staged file
     setup.save_main_session = False
     if setup.sdk_location == "default":
         setup.sdk_location = "container"

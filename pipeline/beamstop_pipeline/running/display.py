@@ -1,4 +1,4 @@
-"""What a person sees of a run: progress line, log lines, summary."""
+"""Output of a run for people: progress line, log lines, summary."""
 
 import sys
 import time
@@ -66,7 +66,7 @@ class Line:
         )
 
     def close(self) -> None:
-        """Take the line away."""
+        """Clear the line."""
         self._progress.stop()
 
 
@@ -91,7 +91,7 @@ class Log:
 
 
 def display(quiet: bool) -> Display:
-    """Return the display for the place: a line on a terminal, log lines elsewhere, nothing when quiet."""
+    """Return the display: a line on a terminal, log lines elsewhere, nothing with --quiet."""
     if quiet:
         return Quiet()
     return Line() if sys.stderr.isatty() else Log()
@@ -122,7 +122,7 @@ def summary(
 
     Args:
         record: the run's JSON.
-        aside: what it quarantined or failed.
+        aside: sources that it quarantined or failed.
         figures: of each step, from the metrics; empty if the runner has none.
         output: where the clean files are.
         audit: where the audit is.
@@ -165,8 +165,8 @@ def _mean(figures: StepFigures) -> str:
 
 
 def _known(known: Counter[tuple[str, str]]) -> str:
-    """Return how much of what was set aside an earlier run reported already."""
-    return f"{known.total()} of these, as an earlier run said: {_listed(known)}" if known else "0 of these"
+    """Return how many of the sources set aside were reported by an earlier run."""
+    return f"{known.total()} of these reported by an earlier run: {_listed(known)}" if known else "0 of these"
 
 
 def _listed(counts: Counter[tuple[str, str]]) -> str:
@@ -179,7 +179,7 @@ def _listed(counts: Counter[tuple[str, str]]) -> str:
 
 
 def _since(since: Mapping[str, Any]) -> str:
-    """Return what happened to sources that earlier runs knew.
+    """Return how many sources of earlier runs are gone or changed.
 
     >>> _since({"judged": True, "gone": 1, "changed": 2})
     '1 gone, 2 changed'
@@ -189,7 +189,7 @@ def _since(since: Mapping[str, Any]) -> str:
 
 
 def _left(since: Mapping[str, Any]) -> str:
-    """Return which clean files have no source any more, and what was done about them.
+    """Return how many clean files have no source any more, and how many of them were removed.
 
     >>> _left({"left": {"gone": 2, "moved": 1}, "pruned": 2})
     '3 without a source (gone 2, moved 1): 2 removed, 1 stays'

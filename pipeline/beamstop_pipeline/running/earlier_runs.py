@@ -1,4 +1,4 @@
-"""Compares a run with AUDIT, which has one key, one OUTPUT and one recipe; others must be confirmed."""
+"""Compares a run with AUDIT: its key must be the same, another OUTPUT or recipe must be confirmed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -15,7 +15,7 @@ from beamstop_transforms.ledger.target import Target, is_run_id, open_claims
 from beamstop_transforms.record import Recorded, output_digest
 from beamstop_transforms.stores import open_store
 
-_LOOKED_AT = 10  # clean files compared to recognise OUTPUT
+_LOOKED_AT = 10  # clean files that are compared to recognise OUTPUT
 _TABLES = ("crosswalk", "attributes", "png")
 _FILL = dict.fromkeys(_TABLES, "run once without") | {"crosswalk": "beamstop crosswalk makes one of all"}
 
@@ -26,7 +26,7 @@ def check_earlier_runs(job: Job, accept_changed_recipe: bool, accept_moved_outpu
     Args:
         job: the run.
         accept_changed_recipe: another recipe was confirmed.
-        accept_moved_output: a moved OUTPUT was confirmed; it must hold the newest clean files.
+        accept_moved_output: a moved OUTPUT was confirmed; it must have the newest clean files.
 
     Raises:
         ConfigurationError: another key, or another recipe or OUTPUT that was not confirmed.
@@ -43,7 +43,7 @@ def check_earlier_runs(job: Job, accept_changed_recipe: bool, accept_moved_outpu
 
 
 def _newest_record(audit: str) -> dict[str, Any] | None:
-    """Return the newest record that has a seal, whoever made it."""
+    """Return the newest record that has a seal, with any key."""
     sealed = [it for run_id, it in read_records(audit) if is_run_id(run_id) and "mac" in it]
     return sealed[-1] if sealed else None
 
@@ -61,7 +61,7 @@ def _check_key(record: Mapping[str, Any], identity: Identity) -> None:
 
 
 def _check_recipe(record: Mapping[str, Any], job: Job, is_accepted: bool) -> Iterator[str]:
-    """Check the recipe as the user gave it; return warnings."""
+    """Check the recipe that the user gave; return warnings."""
     earlier = Recorded.of(record)
     is_same = earlier.is_what_was_given(job.recipe)
     if not is_same and not is_accepted:
@@ -75,12 +75,12 @@ def _check_recipe(record: Mapping[str, Any], job: Job, is_accepted: bool) -> Ite
 
 
 def _check_subjects(record: Mapping[str, Any], job: Job, is_accepted: bool) -> None:
-    """Check that no table is forgotten, and that sources of changed lines can be found."""
+    """Check that the table of subjects is given, and that sources of its changed lines can be found."""
     before = record.get("subjects")
     if before is not None and not job.lines and not is_accepted:
         raise ConfigurationError(
-            "--subjects: the newest run in AUDIT had a table; name it, or add --accept-changed-recipe to let "
-            "in whom it refused and leave pseudonyms to the key"
+            "--subjects: the newest run in AUDIT had a table; name it, or add --accept-changed-recipe to "
+            "admit patients whom it refused, and take pseudonyms from the key"
         )
     if not job.incremental or before is None or job.subjects_digest is None:
         return
@@ -89,13 +89,13 @@ def _check_subjects(record: Mapping[str, Any], job: Job, is_accepted: bool) -> N
     if changed is not None and changed.untraceable:
         raise ConfigurationError(
             f"--subjects: {changed.untraceable} lines, by accession number, of a list of the recipe's, or by "
-            "PatientID in one with with_issuer, are others than in the newest run, and what was made under "
-            "them cannot be found; run once without --incremental, then again with it (and --prune)"
+            "PatientID in one with with_issuer, have changed since the newest run, and clean files made "
+            "under them cannot be found; run once without --incremental, then again with it (and --prune)"
         )
 
 
 _NEWER = "it means something else in this version of beamstop"
-_UNKNOWN = "the runs in AUDIT had one of this name, but not its content or not this version of beamstop"
+_UNKNOWN = "the runs in AUDIT had a recipe of this name, with other content or in another version of beamstop"
 
 
 def _check_output(record: Mapping[str, Any], job: Job, identity: Identity, is_accepted: bool) -> None:
@@ -126,7 +126,7 @@ class _Written(NamedTuple):
 
 
 def _standing(job: Job, written: Sequence[_Written]) -> Iterator[bool]:
-    """Yield for each clean file whether it is in OUTPUT, as written or as a later broken run left it."""
+    """Yield whether each clean file is in OUTPUT, as written or as a later broken run left it."""
     store = open_store(job.output)
     claims = open_claims(Target(job.output, job.audit, job.key, job.run_id))
     for it in written:
@@ -158,17 +158,17 @@ def _rows(audit: str, table: SealedTable, columns: list[str]) -> Iterator[dict[s
 
 
 def _changed_tables(record: Mapping[str, Any], job: Job) -> Iterator[str]:
-    """Yield a warning for every table beside the audit that was added or dropped."""
+    """Yield a warning for every other table that was added, or is no longer written."""
     earlier = _options(record)
     for name in _TABLES:
         has_now = getattr(job, name) is not None
         if has_now and not earlier.get(name) and job.incremental:
-            yield f"--{name} is new: it gets nothing of sources that --incremental skips; {_FILL[name]}"
+            yield f"--{name} is new: it has no rows of sources that --incremental skips; {_FILL[name]}"
         if not has_now and earlier.get(name):
             how = f"; {_FILL[name]}" if name == "crosswalk" else ""
             if job.prune:
-                how = ", and what it says of clean files that --prune removes stays: name it"
-            yield f"--{name}: the newest run in AUDIT had it; what it wrote is not kept up to date now{how}"
+                how = ", and rows about clean files that --prune removes stay in it: name it"
+            yield f"--{name}: the newest run in AUDIT had it; its files are not kept up to date now{how}"
 
 
 def _options(record: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from beamstop_pipeline.errors import ConfigurationError
 
 _WAIT = 20.0  # seconds for a server to start; Beam would wait for five minutes
-_ATTEMPT = 5.0  # seconds for one of its answers
+_ATTEMPT = 5.0  # seconds for one response
 _LONGEST = 300  # characters quoted from other programs' messages
 _LONGEST_JOB = 90 * 24 * 3600  # seconds
 _BEAM_WAITS = 300  # seconds that Beam waits for a job server unless told otherwise
@@ -23,7 +23,7 @@ class SubmissionError(ConfigurationError):
 
 
 def import_runner(arguments: Sequence[str]) -> None:
-    """Import the module of a runner that is named by path, so that its options are known.
+    """Import the module of a runner that is named by its path, so that its options are known.
 
     Args:
         arguments: Beam's, not parsed yet.
@@ -45,13 +45,13 @@ def import_runner(arguments: Sequence[str]) -> None:
 
 
 def check_engine(options: Any) -> None:
-    """Check that a remote runner is available, and that its server answers.
+    """Check that a remote runner is available, and that its server responds.
 
     Args:
         options: Beam's, naming a runner that is not this machine's.
 
     Raises:
-        ConfigurationError: no such runner, a missing package, or no answer.
+        ConfigurationError: no such runner, a missing package, or no response.
     """
     from apache_beam.options.pipeline_options import FlinkRunnerOptions, PortableOptions, StandardOptions
 
@@ -75,12 +75,12 @@ def check_engine(options: Any) -> None:
                 "name a server with --job_endpoint"
             )
     if portable.job_server_timeout == _BEAM_WAITS:
-        # After this, Beam stops listening to some job servers, however long the job takes.
+        # Beam's timeout for some job servers, which would otherwise end long jobs.
         portable.job_server_timeout = _LONGEST_JOB
 
 
 def is_a_submitter(options: Any) -> bool:
-    """Return whether a runner only submits the job, so that its errors are about options, not data."""
+    """Return whether a runner only submits the job; then its errors are about options, not data."""
     from apache_beam.options.pipeline_options import StandardOptions
 
     runner = _runner(options.view_as(StandardOptions).runner)
@@ -88,7 +88,7 @@ def is_a_submitter(options: Any) -> bool:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the message of Beam, Google or the system on one line; not for errors that data may cause."""
+    """Return the message of Beam, Google or the system in one line; never for errors that data may cause."""
     details = getattr(error, "details", None)
     said = str(details() if callable(details) else error)
     text = " ".join(said.split()).rstrip(".")
@@ -121,7 +121,7 @@ def _must_answer(option: str, address: str, seconds: float) -> None:
     """Wait until a server listens at an address.
 
     Raises:
-        ConfigurationError: none does, or it is no address.
+        ConfigurationError: no server listens there, or it is not an address.
     """
     parts = urlsplit(address if "://" in address else f"//{address}")
     try:
@@ -129,7 +129,7 @@ def _must_answer(option: str, address: str, seconds: float) -> None:
     except ValueError:
         host = port = None
     if host is None or port is None:
-        raise ConfigurationError(f"{option} {address}: no address; name it as host:port")
+        raise ConfigurationError(f"{option} {address}: not an address; name it as host:port")
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -148,7 +148,7 @@ def _must_be_a_job_server(address: str, seconds: float) -> None:
     """Wait until a server is ready for gRPC.
 
     Raises:
-        ConfigurationError: it is not.
+        ConfigurationError: it is not a job server.
     """
     import grpc
 
@@ -157,5 +157,5 @@ def _must_be_a_job_server(address: str, seconds: float) -> None:
             grpc.channel_ready_future(channel).result(timeout=seconds)
         except grpc.FutureTimeoutError:
             raise ConfigurationError(
-                f"--job_endpoint {address}: what listens there is no job server; name another"
+                f"--job_endpoint {address}: the program that listens there is not a job server; name another"
             ) from None

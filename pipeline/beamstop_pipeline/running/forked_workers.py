@@ -29,7 +29,7 @@ class ForkedWorker:
     """One worker process, idle until it gets a run to serve."""
 
     pid: int
-    _pipe: int | None  # the worker has the other end; None once it was started
+    _pipe: int | None  # to the waiting worker; None when it is started
 
     def start(self, environment: Mapping[str, str]) -> None:
         """Start it, with these variables as its whole environment."""
@@ -53,9 +53,9 @@ class ForkedWorker:
 
 @contextmanager
 def forked_workers(number: int) -> Iterator[list[ForkedWorker]]:
-    """Fork so many workers, none where forking is not safe; those not started have ended at the end."""
+    """Fork this many workers, or none if forking is not safe; unused ones end with the context."""
     workers: list[ForkedWorker] = []
-    gc.freeze()  # no worker looks for garbage among the imports, which would copy the memory they share
+    gc.freeze()  # otherwise garbage collection in workers would touch, and so copy, the shared memory
     try:
         for _ in range(number if CAN_FORK else 0):
             workers.append(_fork([it._pipe for it in workers if it._pipe is not None]))
@@ -68,12 +68,12 @@ def forked_workers(number: int) -> Iterator[list[ForkedWorker]]:
 def _fork(pipes: list[int]) -> ForkedWorker:
     theirs, ours = os.pipe()
     driver = os.getpid()
-    # An interrupt waits until the worker is quiet: Python's own steps after a fork would print one.
+    # Interrupts are blocked until the worker is silent: Python's hooks after a fork would print them.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     pid = os.fork()
     if pid == 0:
         for pipe in (*pipes, ours):
-            os.close(pipe)  # otherwise no worker would notice that the driver has closed them
+            os.close(pipe)  # pipes to other workers: kept open, they would never see the driver's end closed
         _serve(theirs, driver, mask)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     os.close(theirs)
@@ -100,9 +100,9 @@ def _serve(pipe: int, driver: int, mask: set[int | signal.Signals]) -> NoReturn:
 
 
 def _rename() -> None:
-    """Show the process title of a worker instead of the driver's command line and options.
+    """Set the process title of a worker, instead of the driver's command line and options.
 
-    Pad it to the length of the command line: the remainder would look like more arguments.
+    It is padded to the length of the command line: the rest would look like further arguments.
     """
     longest = len(os.fsencode(" ".join(sys.orig_argv)))
     setproctitle(f"{sys.executable} -m {WORKER_MODULE}".ljust(longest))

@@ -37,7 +37,7 @@ from beamstop_pipeline.running.targets import SHORT_PLACE, own_folder
 
 _LONGEST_PATH = 103  # bytes of a socket's path on macOS; Linux has 107
 _LONGEST_NAME = "/control"
-_PLAIN = re.compile(r"[A-Za-z0-9._/-]+")  # an address is a URI: % and # and ? are not taken as they are
+_PLAIN = re.compile(r"[A-Za-z0-9._/-]+")  # an address is a URI, in which %, # and ? have a meaning
 _SHUTDOWN = 5.0  # seconds
 # As in Beam's servers: messages of any size, pings as often as clients send them.
 _OPTIONS = [
@@ -50,17 +50,17 @@ _OPTIONS = [
 
 
 class LostWorkerError(RuntimeError):
-    """A worker process ended before the run; raised in the thread that waits for it."""
+    """A worker process ended before the run did; raised in the thread that waits for it."""
 
 
 def pinned_runner(options: Any, apart: bool) -> Any:
     """Return a FnApiRunner that passes the options to its workers, in this process or in others.
 
-    `DirectRunner` would download and prefer another engine if it can, so laptops and CI would differ.
+    `DirectRunner` would download and prefer another engine if it can, so that laptops and CI would differ.
 
     Args:
         options: Beam's PipelineOptions.
-        apart: the workers are processes of their own; run it inside `unix_sockets`.
+        apart: the workers are separate processes; run it inside `unix_sockets`.
     """
     encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
     provision = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
@@ -73,12 +73,12 @@ def pinned_runner(options: Any, apart: bool) -> Any:
 
 @contextmanager
 def unix_sockets(folder: str, forked: Sequence[ForkedWorker] = ()) -> Iterator[None]:
-    """Make Beam's runner and its worker processes talk over sockets in a folder, inside the context.
+    """Make Beam's runner and its worker processes use sockets in a folder while inside the context.
 
     Args:
-        folder: this run's scratch folder. If its path is too long for a socket, or has characters that mean
-            something in gRPC's addresses, a folder in /tmp is made.
-        forked: workers that exist already; more are started as needed.
+        folder: this run's scratch folder. If its path is too long for a socket, or has characters with a
+            meaning in gRPC's addresses, a folder in /tmp is made.
+        forked: workers that exist already; more are started when needed.
     """
     register: Any = worker_handlers.WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)
     module: Any = worker_handlers
@@ -160,7 +160,7 @@ class _WorkerHandler(worker_handlers.GrpcWorkerHandler):
         self._command = shlex.split(command.decode())
 
     def port_from_worker(self, port: Any) -> str:
-        """Return the address of a server, as the worker reaches it."""
+        """Return the address of a server for the worker."""
         return _address(port)
 
     def start_worker(self) -> None:
@@ -183,7 +183,7 @@ class _WorkerHandler(worker_handlers.GrpcWorkerHandler):
         self._thread.start()
 
     def stop_worker(self) -> None:
-        """Wait for the process, which ends when its connection does."""
+        """Wait for the process, which ends when its connection is closed."""
         self._thread.join()
 
 

@@ -9,14 +9,14 @@ import psutil
 from beamstop_pipeline.errors import ConfigurationError
 from beamstop_pipeline.running.beam_options import MIN_RAM, is_on_dataflow
 
-# A process needs 2.0 to 2.4 times the bytes of a source for pixels, beside its base memory
+# A process needs 2.0 to 2.4 times the bytes of a source for pixels, besides its base memory
 # (docs/reliability.md, docs/scale.md), which differs with and without text detection.
 _TIMES = 2.4
 _BASE_WITH_NETWORKS, _BASE = 1_000_000_000, 300_000_000
 _MOST = 4 << 30  # bytes of a source, even with more memory
 _LEAST = 16 << 20
 _GIB = 1 << 30
-_PROCESSES = 2  # of a machine that has MIN_RAM
+_PROCESSES = 2  # on a machine with MIN_RAM
 # GiB per vCPU, and so per process, by Google's machine families.
 _OF_A_VCPU = {"standard": 4.0, "highmem": 8.0, "highcpu": 1.0}
 _OF_A_VCPU_OF_N1 = {"standard": 3.75, "highmem": 6.5, "highcpu": 0.9}
@@ -26,13 +26,13 @@ def fitting_max_bytes(given: int | None, memory: int | None, looks_for_text: boo
     """Return how large a source may be, in bytes.
 
     Args:
-        given: `--max-bytes`, if it was.
+        given: `--max-bytes`; None if it is not given.
         memory: bytes of a worker process; None if unknown.
-        looks_for_text: whether a process also holds networks.
+        looks_for_text: whether a process also has the networks in memory.
         is_here: whether workers are on this machine, where the user sees when memory runs out.
 
     Raises:
-        ConfigurationError: more than remote workers can take: one after the other would die.
+        ConfigurationError: `given` is more than remote workers can take: one after the other would die.
     """
     base = _BASE_WITH_NETWORKS if looks_for_text else _BASE
     fits = _MOST if memory is None else max(int((memory - base) / _TIMES), _LEAST)
@@ -47,7 +47,7 @@ def fitting_max_bytes(given: int | None, memory: int | None, looks_for_text: boo
 
 
 def memory_here(max_memory: int | None) -> int:
-    """Return the bytes that a local worker may take: `--max-memory`, or else all memory."""
+    """Return the memory in bytes that a local worker may take: `--max-memory`, otherwise all memory."""
     if max_memory is not None:
         return max_memory << 20
     return min(psutil.virtual_memory().total, _of_the_container())
@@ -62,7 +62,7 @@ def _of_the_container() -> int:
 
 
 def memory_elsewhere(options: Any) -> int | None:
-    """Return the bytes that Beam's options promise a worker process; None if they do not say."""
+    """Return the memory in bytes that a worker process has by Beam's options; None if they do not tell."""
     from apache_beam.options.pipeline_options import StandardOptions, WorkerOptions
 
     machine = options.view_as(WorkerOptions).machine_type
@@ -82,7 +82,7 @@ def _bytes(hint: str) -> int:
         return int(MinRamHint.parse(hint.partition("=")[2]).popitem()[1])
     except ValueError:
         raise ConfigurationError(
-            f"--resource_hint {hint}: no amount of memory, such as min_ram=16GB"
+            f"--resource_hint {hint}: not an amount of memory, such as min_ram=16GB"
         ) from None
 
 

@@ -9,11 +9,11 @@ from beamstop_pipeline.job import Job
 from beamstop_pipeline.running.set_aside import SetAside
 from beamstop_transforms.ledger.sealed import sealed_records
 
-_OF_SEVERAL = {"duplicate_conflict", "occupied"}  # which explain cannot see: it looks at one file
+_OF_SEVERAL = {"duplicate_conflict", "occupied"}  # `explain`, which checks one file, cannot find these
 
 
 class Next(NamedTuple):
-    """A command to copy, and what it is for."""
+    """A command to copy, with its purpose."""
 
     what: str
     command: str
@@ -26,10 +26,10 @@ def next_commands(
 
     Args:
         job: the run.
-        inputs: as the commands name them.
-        recipe: as the command line names it.
-        subjects: likewise, the table of subjects, if any.
-        aside: what it set aside.
+        inputs: the inputs, named for the commands.
+        recipe: the recipe, named as on the command line.
+        subjects: the table of subjects, named as on the command line; None if there is none.
+        aside: sources that it set aside.
     """
     is_server = job.output.startswith("dicomweb:")
     review = ["--review", job.output] if job.recipe.hides_text and not is_server else []
@@ -37,7 +37,7 @@ def next_commands(
     report = _next("the archive as it is now, to read and sign", "report", job.audit, *review, *attributes)
     if job.ephemeral:
         yield report
-        return  # nobody has the key any more
+        return  # the key exists no longer
     originals = [each for pattern in inputs for each in ("--input", pattern)]
     key = ["--key", job.key]
     rules = ["--recipe", recipe, *(["--subjects", subjects] if subjects is not None else [])]

@@ -23,10 +23,10 @@ _LETTERS = {LISTED: b"l", **{str(outcome): str(outcome)[0].encode() for outcome 
 
 
 class Progress:
-    """What all workers have noted so far; each look reads what was noted since the last one.
+    """The progress of all workers; each `look` reads the notes since the last one.
 
     Args:
-        folder: where they note it.
+        folder: of the notes.
     """
 
     def __init__(self, folder: str) -> None:
@@ -36,7 +36,7 @@ class Progress:
         self._looking = Lock()
 
     def look(self) -> Counter[str]:
-        """Return how many sources are listed, and how many ended in each outcome."""
+        """Return how many sources are listed, and how many have each outcome."""
         with self._looking:
             for path in Path(self._folder).glob(f"{_OUTCOMES}*"):
                 with path.open("rb") as file:
@@ -48,7 +48,7 @@ class Progress:
 
 
 class NoteListed(beam.PTransform):
-    """Count every source that was found; pass it on."""
+    """Note every source that was found; pass it on."""
 
     def __init__(self, folder: str | None) -> None:
         super().__init__()
@@ -60,14 +60,14 @@ class NoteListed(beam.PTransform):
 
 
 class NoteOutcomes(beam.PTransform):
-    """Count every source whose outcome is known; pass it on."""
+    """Note every source whose outcome is known; pass it on."""
 
     def __init__(self, folder: str | None) -> None:
         super().__init__()
         self._folder = folder
 
     def expand(self, finished: Any) -> Any:
-        """Return what is known of the sources."""
+        """Return the sources, unchanged."""
         return finished if self._folder is None else finished | beam.ParDo(_NoteFn(self._folder))
 
 

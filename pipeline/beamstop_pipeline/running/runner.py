@@ -46,10 +46,10 @@ from beamstop_transforms.stores import PARTIAL, open_store
 from beamstop_transforms.subjects import stage_subjects
 
 _LOOK_EVERY = 0.25  # seconds
-_ASK_EVERY = 10.0  # seconds; of a runner elsewhere
-_WEIGHED = 12  # times between two looks; a process can fill some 50 MB from one to the next
+_ASK_EVERY = 10.0  # seconds; for a remote runner
+_WEIGHED = 12  # measurements of memory between two looks; from one to the next, a process can fill some 50 MB
 _MEGABYTE = 1 << 20
-_GRACE = 5.0  # seconds for the run to end by itself after a worker has gone
+_GRACE = 5.0  # seconds for the run to end on its own after a worker is lost
 
 Report = Callable[[Counter[str]], None]
 
@@ -67,17 +67,17 @@ def run_locally(job: Job, options: Any, report: Report, forked: Sequence[ForkedW
     """Run a job on this machine, on Beam's FnApiRunner, whatever else is installed.
 
     Args:
-        job: what is done.
+        job: the job.
         options: Beam's PipelineOptions.
-        report: gets the counts now and then, while the run goes on.
-        forked: worker processes that are there already.
+        report: gets the counts from time to time while the run is going on.
+        forked: worker processes that exist already.
 
     Returns:
         Beam's result, which has the metrics.
 
     Raises:
-        RunError: it broke. If a worker is lost or nothing moves any more, Beam would wait for ever, so the
-            process ends at once, with exit code 3 and one sentence on stderr.
+        RunError: the run broke. If a worker is lost or nothing moves any more, Beam would wait for ever; then
+            the process ends at once, with exit code 3 and one sentence on stderr.
     """
     options.view_as(DirectOptions).direct_num_workers = job.workers
     with scratch() as folder:
@@ -100,23 +100,23 @@ def run_elsewhere(job: Job, options: Any, report: Report) -> Any:
     """Run a job on the runner that Beam's options name.
 
     Args:
-        job: what is done.
+        job: the job.
         options: Beam's PipelineOptions.
-        report: gets the counts now and then, as far as the runner's metrics have them during the run.
+        report: gets the counts from time to time, if the runner has metrics during the run.
 
     Returns:
         Beam's result if the run has ended; None if it was only submitted, with Beam's --no_wait_until_finish
         or by a template.
 
     Raises:
-        SubmissionError: the runner does not accept it.
-        RunError: it broke.
+        SubmissionError: the runner does not accept the job.
+        RunError: the run broke.
     """
     fit_for_workers(options)
     waits = not options.view_as(StandardOptions).no_wait_until_finish
-    former = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as from the keyboard
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as for Ctrl-C
     try:
-        told = None if job.subscription is not None else report  # a stream has no end to be told of
+        told = None if job.subscription is not None else report  # a stream has no progress towards an end
         job = _with_subjects(_with_suspects(job), job.audit, f"{PARTIAL}/{job.run_id}/{SUBJECTS}/table")
         result = _run(job, None, options, waits, told)
     finally:
@@ -128,7 +128,7 @@ def run_elsewhere(job: Job, options: Any, report: Report) -> Any:
 
 
 def _with_suspects(job: Job) -> Job:
-    """Return the job with the sources at which earlier runs died, here or elsewhere."""
+    """Return the job with the sources in which earlier runs died, local or remote."""
     killers, careful = left_behind(target_of_job(job))
     suspects = {**dict.fromkeys(killers, KILLED), **read_suspects(job.audit)}
     return replace(job, suspects=suspects, careful=careful)
@@ -155,7 +155,7 @@ def _run(job: Job, runner: Any, options: Any, waits: bool = True, report: Report
         if runner is None and running is not None:
             raise RunError("interrupted; the job keeps running on its runner") from None
         raise RunError(_broke(_INTERRUPTED)) from None
-    except Exception as error:  # noqa: BLE001  whatever Beam raises ends the run, and may quote a value
+    except Exception as error:  # noqa: BLE001  anything that Beam raises ends the run, and may quote a value
         if submits and running is None:
             raise SubmissionError(f"the runner did not take the job: {reason_of(error)}") from None
         raise RunError(_broke(_cause(error))) from None
@@ -187,11 +187,11 @@ def _reporting(running: Any, report: Report | None) -> Iterator[None]:
 
 
 def _broke(why: str) -> str:
-    return f"the run broke: {why}; run it again, what is written is kept"
+    return f"the run broke: {why}; run it again; written files are kept"
 
 
 def _cause(error: Exception) -> str:
-    """Return our own sentence if the cause is ours, else only the class of the exception."""
+    """Return the message if the exception is beamstop's, otherwise only its class."""
     if KeyboardInterrupt.__name__ in str(error):
         return _INTERRUPTED
     for line in reversed(str(error).splitlines()):
@@ -209,7 +209,7 @@ _NUMBERED = re.compile(r"\[[Ee]rrno (\d+)\]")
 
 
 class Watchdog:
-    """Watches a local run from a thread: reports progress, ends the process if it can only hang.
+    """Watches a local run from a thread: reports progress, and ends the process if it would hang.
 
     It also ends the process if a worker exceeds the memory limit, and on SIGTERM: systemd and Kubernetes do
     not wait long after it, and finished work needs no clean-up.
@@ -245,7 +245,7 @@ class Watchdog:
         self._report(self._progress.look())
 
     def _hear(self, exception: threading.ExceptHookArgs) -> None:
-        """Record how Beam's threads end instead of printing it: one waits for each worker process."""
+        """Record how Beam's threads end, without printing it: one thread waits for each worker process."""
         if isinstance(exception.exc_value, LostWorkerError):
             self.has_heard_a_worker_die.set()
 
@@ -264,7 +264,7 @@ class Watchdog:
         for process in self._workers.values():
             if _resident(process) > limit * _MEGABYTE:
                 with suppress(psutil.NoSuchProcess):
-                    process.suspend()  # it would keep growing during the rest
+                    process.suspend()  # otherwise it would keep growing meanwhile
                 why = f"a worker process took more than the {limit} MB of --max-memory"
                 self._give_up(why, "out_of_memory", process.pid.__eq__)
 
@@ -278,26 +278,26 @@ class Watchdog:
             self._counts, self._moved = now, time.monotonic()
             self._report(now)
         elif _unfinished(now) and time.monotonic() - self._moved > self._job.stall_timeout:
-            why = f"nothing was finished for {self._job.stall_timeout:.0f} seconds"
+            why = f"no source was finished for {self._job.stall_timeout:.0f} seconds"
             self._give_up(why, "stalled_worker", lambda _: True)
         elif stalled := self.stalled():
             why = f"one source took more than {self._job.stall_timeout:.0f} seconds"
             self._give_up(why, "stalled_worker", stalled.__contains__)
 
     def stalled(self) -> set[int]:
-        """Return the processes that have worked on one source for too long, whatever others finish."""
+        """Return the processes that have worked on one source for too long, even if others make progress."""
         now = time.monotonic()
         self._begun = {it: self._begun.get(it, now) for it in begun(self._folder)}
         return {it[0] for it, since in self._begun.items() if now - since > self._job.stall_timeout}
 
     def _is_lost(self) -> bool:
-        """Return whether a worker that has gone matters: not at the end of a run."""
+        """Return whether a worker was lost; at the end of a run, workers may go."""
         if open_store(self._job.audit).find(record_name(self._job.run_id)) is not None:
             return False
         return not self._over.wait(_GRACE)
 
     def suspect(self, reason: str, is_culprit: Callable[[int], bool]) -> None:
-        """Note the sources that the culprits among the worker processes were working on."""
+        """Note the sources that the worker processes at fault were processing."""
         for pid, source_id in worked_on(self._folder):
             if is_culprit(pid):
                 note_suspect(self._job.audit, source_id, reason)
@@ -317,7 +317,7 @@ def end_at_once(why: str, folder: str | None = None) -> None:
     sys.stderr.flush()
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
-    os._exit(Exit.BROKEN)  # Beam waits for a lost worker for ever, whatever is raised
+    os._exit(Exit.BROKEN)  # even after an exception, Beam would wait for a lost worker for ever
 
 
 def _unfinished(counts: Counter[str]) -> bool:

@@ -1,4 +1,4 @@
-"""What a run quarantined or failed, split into new and already reported."""
+"""Sources that a run quarantined or failed, split into new ones and already reported ones."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,7 +33,7 @@ class SetAside:
 
     @property
     def wants_a_look(self) -> bool:
-        """Whether a person has to know."""
+        """Whether somebody has to look at it."""
         return bool(self.new or self.unheard)
 
     @property
@@ -43,9 +43,10 @@ class SetAside:
 
 
 def set_aside(job: Job, record: Mapping[str, Any]) -> SetAside:
-    """Return what a finished run set aside.
+    """Return the sources that a finished run set aside.
 
-    All of it is new, except with `--incremental`, which would report the same source every night.
+    All of them are new, except with `--incremental`, which would otherwise report the same source every
+    night.
 
     Args:
         job: the run.
@@ -62,7 +63,7 @@ def set_aside(job: Job, record: Mapping[str, Any]) -> SetAside:
 
 
 class _Said(NamedTuple):
-    """A row's verdict on a source that was set aside: equal if the same bytes gave the same result."""
+    """A row of a source that was set aside; two are equal if the same bytes gave the same result."""
 
     outcome: str
     reason: str
@@ -71,7 +72,7 @@ class _Said(NamedTuple):
     source_version: str | None
 
     def is_again(self, earlier: "_Said") -> bool:
-        """Return whether an earlier row says the same; for unread bytes, size and version must agree."""
+        """Return whether an earlier row has the same result; for unread bytes, by size and version."""
         if self.source_digest is None and not self.source_version:
             return False
         return self[: 3 if self.source_digest else 5] == earlier[: 3 if self.source_digest else 5]
@@ -95,7 +96,7 @@ def _compared(audit: str, identity: Identity, run_id: str, recovered: Iterable[s
 
 
 def _of_these_runs(audit: str, tables: list[SealedTable]) -> dict[str, tuple[str, _Said]]:
-    """Return source_id → run and result, for sources that their newest row in these runs sets aside."""
+    """Return source_id → run and result, for sources whose newest row in these runs sets them aside."""
     found: dict[str, tuple[str, _Said]] = {}
     for table in tables:
         for batch in rows_of(audit, table, ["source_id", *_Said._fields]):
@@ -108,7 +109,7 @@ def _of_these_runs(audit: str, tables: list[SealedTable]) -> dict[str, tuple[str
 
 
 def _newest(audit: str, tables: list[SealedTable], wanted: set[str]) -> dict[str, _Said]:
-    """Return what the first of these tables with the source says; read no more than needed."""
+    """Return the result in the first of these tables that has the source; read no more than needed."""
     found: dict[str, _Said] = {}
     for table in tables:
         if not wanted:

@@ -1,6 +1,6 @@
-"""Suspects: sources being processed when a run broke; the next run leaves them alone and says so.
+"""Suspects: sources that were being processed when a run broke; the next run fails them without reading.
 
-They are noted by keyed source_id under AUDIT/.partial, which a successful run empties.
+Their source_ids are noted in AUDIT/.partial, which a successful run empties.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Local targets: one run per machine at a time, which clears what a dead run left half-done."""
+"""Local targets: one run per machine at a time, which clears the unfinished work of dead runs."""
 
 import fcntl
 import os
@@ -19,19 +19,19 @@ from beamstop_transforms.ledger.target import is_run_id
 from beamstop_transforms.record import record_name
 from beamstop_transforms.stores import PARTIAL, StoreError, open_store
 
-_LONGEST_NAME = 128  # bytes of a run's
+_LONGEST_NAME = 128  # bytes of a run_id
 _SCRATCH = "beamstop-scratch-"
-SHORT_PLACE = "/tmp"  # noqa: S108  for what needs a short path; the folder in it is made by mkdtemp
+SHORT_PLACE = "/tmp"  # noqa: S108  for sockets, which need a short path; mkdtemp makes the folder in it
 
 
 @contextmanager
 def sole_run(folder: Path, audit: str, run_id: str, keep_parts: bool = False) -> Iterator[None]:
-    """Lock a target against other runs on this machine; clear what dead runs left half-done.
+    """Lock a target against other runs on this machine; clear the unfinished work of dead runs.
 
     Args:
         folder: the target.
         audit: the AUDIT folder or prefix: a run with a record there has ended.
-        run_id: of this run; it is in the lock for the next run, which may find only tables besides.
+        run_id: of this run; written into the lock, in case a run that dies leaves nothing but tables.
         keep_parts: leave the rows that dead runs had sealed, for `conclude`.
 
     Raises:
@@ -67,7 +67,7 @@ def sole_run(folder: Path, audit: str, run_id: str, keep_parts: bool = False) ->
 
 
 def _unlink_links(folder: Path) -> None:
-    """Remove the links below a folder, and nothing they lead to: later reads would follow them."""
+    """Remove the links below a folder, but not their targets: later reads would follow them."""
     for here, folders, files in os.walk(folder):
         for name in (*folders, *files):
             if os.path.islink(path := os.path.join(here, name)):
@@ -75,7 +75,7 @@ def _unlink_links(folder: Path) -> None:
 
 
 def _lock(path: Path) -> IO[bytes]:
-    """Make a file that is locked until it is closed."""
+    """Make a file and lock it until it is closed."""
     while True:
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -86,7 +86,7 @@ def _lock(path: Path) -> IO[bytes]:
                     opened.pop_all()
                     return lock
         except FileNotFoundError:
-            continue  # the previous run is just tidying up
+            continue  # the previous run is tidying up right now
 
 
 def _is(file: IO[bytes], path: Path) -> bool:
@@ -98,7 +98,7 @@ def _is(file: IO[bytes], path: Path) -> bool:
 
 
 class _State(Enum):
-    """How far a run got."""
+    """The state of an earlier run."""
 
     ENDED = "it has its record"
     BROKE = "it has one that a later run gave it: what it claimed holds on"
@@ -119,12 +119,12 @@ def _tables(folder: Path, run_id: str) -> Iterator[Path]:
 
 
 def _clear(folder: Path, left: Path, state: _State, keep_parts: bool) -> None:
-    """Clear one run's files in `.partial`, and its published tables if it has no record."""
+    """Clear a run's files in `.partial`, and its published tables if it has no record."""
     if state is _State.DIED:
-        # Their rows are unsealed and decide nothing, and this run makes them again.
+        # Without a record, their rows decide nothing; this run makes them again.
         for path in list(_tables(folder, left.name)):
             path.unlink()
-    # Claims of a dead run stay: they say which files are ours. A run that ended has rows for that.
+    # Claims of a dead run stay: they tell which files it wrote. A run that ended has rows for that.
     is_claimed = state is not _State.ENDED and any(path.is_file() for path in (left / CLAIMS).rglob("*"))
     stays = {CLAIMS} if is_claimed else set[str]()
     if state is _State.DIED and (left / ATTEMPTS).exists():
@@ -159,11 +159,11 @@ def scratch() -> Iterator[str]:
 
 @contextmanager
 def own_folder(place: str) -> Iterator[str]:
-    """Yield a new folder, which is its own lock, so removing it leaves nothing behind."""
+    """Yield a new folder that is its own lock, so that no lock file is left when it is removed."""
     while (
         lock := _lock_folder(folder := tempfile.mkdtemp(prefix=_SCRATCH, dir=place), fcntl.LOCK_EX)
     ) is None:
-        continue  # another run took it for an abandoned one
+        continue  # another run took it for abandoned and removed it
     try:
         yield folder
     finally:
@@ -180,7 +180,7 @@ def _remove_if_dead(folder: str) -> None:
 
 
 def _lock_folder(folder: str, how: int) -> int | None:
-    """Lock a folder of ours and return its descriptor; None if it is gone or in use."""
+    """Lock one of beamstop's folders and return its descriptor; None if it is gone or in use."""
     lock = None
     try:
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

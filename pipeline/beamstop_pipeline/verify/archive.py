@@ -38,17 +38,17 @@ _KEYWORDS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceU
 
 @dataclass(frozen=True)
 class Places:
-    """Where everything is.
+    """The places and settings of a check.
 
     Attributes:
         inputs: patterns of the originals.
         output: the OUTPUT folder or prefix.
         recipe: name or file of the run's recipe.
         key: reference of the run's key.
-        digests: of the recipe, in the versions of beamstop that the runs had.
+        digests: of the recipe, in the versions of beamstop of the runs.
         workers: processes that compare pairs.
-        dciodvfy: path of dciodvfy, for conformance; None skips that check.
-        subjects: the table of subjects of the runs; None for none.
+        dciodvfy: path of dciodvfy, for conformance; None to skip that check.
+        subjects: the table of subjects of the runs; None if there is none.
     """
 
     inputs: tuple[str, ...]
@@ -97,8 +97,8 @@ def verify_archive(places: Places, audit: Audit) -> Archive:
     `path`, `reference`, `unexplained_file`, `conformance`, and those of `beamstop.verify`.
 
     Args:
-        places: where everything is.
-        audit: as `read_audit` found it.
+        places: the places and settings.
+        audit: from `read_audit`.
     """
     result = Archive()
     seen: set[bytes] = set()
@@ -151,7 +151,7 @@ def _in_processes(
     tasks: Iterator[tuple[Places, Source, str, Newest]],
     workers: int,
 ) -> Iterator[_Looked]:
-    """Yield the result of every task, working only a few tasks ahead."""
+    """Yield the result of every task; only a few tasks are in work at a time."""
     if workers == 1:
         yield from map(work, tasks)
         return
@@ -174,7 +174,7 @@ class _Tools(NamedTuple):
 
 @cache
 def _tools(places: Places) -> _Tools:
-    """Return what a process needs for every pair, made once."""
+    """Return the objects that a process needs for every pair, made once."""
     recipe = load_recipe(places.recipe)
     table = places.subjects.open(recipe, places.key) if places.subjects is not None else None
     return _Tools(recipe, recipe.identity(resolve_key(places.key), table), open_store(places.output))
@@ -194,7 +194,7 @@ def _look(task: tuple[Places, Source, str, Newest]) -> _Looked:
         )
     try:
         stands = tools.store.read(newest.output_path or "")
-    except Refusal as refusal:  # an imaging server's
+    except Refusal as refusal:  # from an imaging server
         return _Looked(source_id, [found("no_file", detail=refusal.detail)])
     if stands is None:
         return _Looked(source_id, [found("no_file")])
@@ -284,7 +284,9 @@ def _is_written(newest: Newest) -> bool:
 
 
 def _key(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]  # millions are held
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[
+        :16
+    ]  # short: millions are in memory
 
 
 def _short(source_id: str) -> bytes:

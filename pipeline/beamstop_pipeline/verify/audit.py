@@ -1,4 +1,4 @@
-"""The audit's integrity: whether any row or record of a finished run was changed, dropped or added."""
+"""The audit's integrity: whether any row or record of a finished run was changed, removed or added."""
 
 import re
 from collections import Counter, defaultdict
@@ -29,24 +29,24 @@ from beamstop_transforms.record import Recorded
 from beamstop_transforms.stores import PARTIAL, open_seekable, open_store, paths_in
 from beamstop_transforms.tables import run_of
 
-FOLDER = "verify"  # of AUDIT, where findings are
+FOLDER = "verify"  # the folder of AUDIT with findings
 _TABLES = (_INSTANCES, "changes", PRUNED)  # a record seals each of their files
 _FOLDERS = (*_TABLES, RUNS, SIGNATURES, FOLDER, PARTIAL, SUBJECTS, LEDGER, LISTS)
 _DIGEST = re.compile("[0-9a-f]{32}")
 _TABLE = re.compile(r"[^/]+-[0-9]{5}-of-[0-9]{5}\.parquet")
-# What a run holds in `.partial` while it goes on, and leaves there if it dies.
+# Folders in `.partial` while a run is going on; they stay if it dies.
 _LEFT = re.compile(r"run|suspects/[0-9a-f]{32,64}|(?:new|locks)/[0-9a-f]+|\d{8}T\d{6}Z-[0-9a-f]{11}[\w-]*/.+")
 IDENTIFIERS = ("patient_id", "study_uid", "series_uid", "sop_instance_uid")
 
 
 class Newest(NamedTuple):
-    """What the newest row of a source says of its clean file.
+    """The newest row of a source, as far as it is about the clean file.
 
     Attributes:
         run_id, outcome, source_digest, recipe_digest: as in `INSTANCES`.
         output_path, output_sha256: None unless written.
         identifiers: patient_id, study_uid, series_uid and sop_instance_uid; None where absent.
-        disputed: path and SHA-256 of what an earlier run wrote, of a source that is disputed since.
+        disputed: path and SHA-256 of an earlier run's clean file, if the source has become disputed.
     """
 
     run_id: str
@@ -65,10 +65,10 @@ class Audit:
 
     Attributes:
         findings: rows of `FINDINGS`, without `verify_id`.
-        newest: source_id → what the newest row says, of finished runs.
+        newest: source_id → newest row in finished runs.
         recipes: digest → recipe, as the records have them.
         rows: how many were read, in all runs.
-        fits: how many of the seals that need the key fit.
+        fits: how many keyed seals are right.
         is_sample: whether every run took a sample of the sources, so that most have no row.
     """
 
@@ -88,7 +88,7 @@ def read_audit(audit: str, identity: Identity | None) -> Audit:
 
     Args:
         audit: the AUDIT folder or prefix.
-        identity: of the runs' key; without it only counts and roots can be checked, which whoever can
+        identity: of the runs' key; without it only counts and roots can be checked, which anybody who can
             write to AUDIT can forge.
     """
     result = Audit()
@@ -120,13 +120,13 @@ def _took_a_sample(record: dict[str, Any]) -> bool:
 
 
 def _changed(audit: str, record: dict[str, Any], paths: list[str]) -> list[str]:
-    """Return the names of tables that differ from the sealed record by any byte.
+    """Return the names of tables whose bytes differ from the sealed record.
 
-    Bytes, not rows: a Parquet file can hold text that no row shows.
+    Bytes, not rows, are compared: a Parquet file can contain text that no row shows.
     """
     sealed, apart = files_of(audit, record), record.get("list")
     if isinstance(apart, dict) and not sealed:
-        return [LISTS]  # gone, or not what the record says: nothing is known of the others
+        return [LISTS]  # the list is gone or changed: nothing is known about the tables
     there = {_name(path) for path in paths}
     expected = {name for name in sealed if name.partition("/")[0] in _TABLES}
     store = open_store(audit)
@@ -138,7 +138,7 @@ def _changed(audit: str, record: dict[str, Any], paths: list[str]) -> list[str]:
 
 
 def _foreign(audit: str, identity: Identity | None) -> Iterator[str | None]:
-    """Yield every foreign file in AUDIT, by its folder if that is one of ours."""
+    """Yield every foreign file in AUDIT, by its folder if that is one of beamstop's."""
     for name in open_store(audit).names(""):
         folder, _, file = name.partition("/")
         if folder != LEDGER and not _is_ours(audit, folder, file, identity):
@@ -172,7 +172,7 @@ def _has_findings(path: str) -> bool:
 
 
 def _is_plain(metadata: Any) -> bool:
-    """Return whether a Parquet file holds nothing beside its rows and their schema."""
+    """Return whether a Parquet file contains nothing but its rows and their schema."""
     return set(metadata.metadata or {}) <= {b"ARROW:schema"}
 
 
@@ -199,7 +199,7 @@ def finding(check: str, **more: Any) -> Row:
 
 
 class _Run:
-    """One run beside its record."""
+    """One run, compared with its record."""
 
     def __init__(self, run_id: str, identity: Identity | None, result: Audit) -> None:
         self._run_id = run_id
@@ -217,7 +217,7 @@ class _Run:
         for path in files:
             try:
                 self._read(path)
-            except (OSError, ValueError) as error:  # what Arrow raises on a broken file is a ValueError
+            except (OSError, ValueError) as error:  # Arrow raises ValueError for a broken file
                 self._find("rows_unreadable", detail=type(error).__name__)
         if record:
             self._compare(record)

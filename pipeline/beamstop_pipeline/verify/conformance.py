@@ -20,7 +20,7 @@ _UID = re.compile(r"\b\d+(\.\d+)+|\b0$")
 _VALUE = re.compile(r"(?<!Element=)(?<!Module=)<[^>]*>")
 _ELEMENT = re.compile(r"Element=<(\w+)>")
 _TYPE = re.compile(r"\bType (1C|2C|1|2|3)\b")
-# The beginnings of its messages; the rest may quote a value.
+# How its messages begin; the rest may quote a value.
 _KINDS = {
     "Missing attribute": "missing",
     "Empty attribute": "empty",
@@ -52,7 +52,7 @@ def errors(data: bytes, program: str) -> Counter[str]:
     """Return dciodvfy's errors about a file, without UIDs and values, which are meant to change.
 
     Args:
-        data: the file; passed in memory if the system can, else in an unnamed file.
+        data: the file; passed in memory if the system can do that, otherwise in an unnamed file.
         program: from `find_dciodvfy`.
 
     Raises:
@@ -60,7 +60,7 @@ def errors(data: bytes, program: str) -> Counter[str]:
     """
     with _nameless_file() as file:
         file.write(data)
-        file.seek(0)  # the program seeks, so a pipe will not do
+        file.seek(0)  # the program seeks, so a pipe does not work
         done = subprocess.run([program], stdin=file, capture_output=True, check=False, timeout=_SECONDS)  # noqa: S603
     lines = done.stderr.decode("utf-8", "replace").splitlines()
     return Counter(_VALUE.sub("<>", _UID.sub("UID", line)) for line in lines if line.startswith("Error"))

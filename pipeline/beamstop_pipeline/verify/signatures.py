@@ -25,11 +25,11 @@ class Signatures:
 
     Args:
         audit: the AUDIT folder or prefix.
-        key: public key of the person who is supposed to have run the job.
+        key: public key of the person who is said to have run the job.
 
     Attributes:
         findings: rows of `FINDINGS`, without `verify_id`.
-        fits: how many records this key signed as they are.
+        fits: how many records have a right signature with this key.
         records: how many there are.
     """
 

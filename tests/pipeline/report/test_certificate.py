@@ -126,15 +126,14 @@ def test_what_is_open_is_listed(tmp_path: Path) -> None:
     write_run(tmp_path, SECOND, [], devices=[a_device("Cee", None, 1)])
     write_run(tmp_path, THIRD, rows, since=since, **new)
     assert certificate_of(tmp_path).warnings == [
-        "1 clean file is disputed: another source has the same number (SOP Instance UID) and another "
-        "content.",
-        "1 clean file was made by another recipe than the newest run's: the sentences about the recipe are "
-        "not about them.",
-        "2 clean files stand for no source any more (gone, moved or set aside): --prune removes such files.",
+        "1 clean file is disputed: another source has the same number (SOP Instance UID) and other content.",
+        "1 clean file was made by another recipe than the newest run's: the sentences about the recipe do "
+        "not apply to them.",
+        "2 clean files have no source any more (gone, moved or set aside): --prune removes such files.",
         "2 sources were quarantined or failed: nothing of them is in the archive.",
         "1 archive (zip, tar) was found in a folder and not opened: name it with --input.",
         "In 1 image something was seen again inside blanked areas: a person should look.",
-        "1 device is new in the newest run: nobody has seen yet what it burns into pictures.",
+        "1 device is new in the newest run: nobody has checked yet what it burns into pictures.",
     ]
 
 
@@ -163,9 +162,7 @@ def test_a_review_of_another_recipe_counts_nowhere(tmp_path: Path) -> None:
     assert found.warnings == [
         "1 file of verdicts is about another recipe, and not counted: review pictures of this one."
     ]
-    assert certificate_of(tmp_path).review == [
-        "No review of pictures was given to this report (--verdicts)."
-    ]
+    assert certificate_of(tmp_path).review == ["No review of pictures was given to this report (--verdicts)."]
 
 
 def test_the_page_says_what_it_is_about_and_leaves_a_line_where_nobody_did(tmp_path: Path) -> None:
@@ -246,7 +243,7 @@ def test_faces_that_may_show_are_to_be_decided_and_removed_ones_are_said(tmp_pat
     page = certify(read_figures(str(tmp_path)), About(), (), ())
     assert any("A face may show in 2 clean files (CT 1, MR 1)" in it for it in page.warnings)
     assert (
-        "Whole series of CT, MR and PT were looked at for a face, 2 files in all: it was removed from 1, and "
+        "Whole series of CT, MR and PT were searched for a face, 2 files in all: it was removed from 1, and "
         "the others show none." in page.done
     )
 
@@ -254,4 +251,4 @@ def test_faces_that_may_show_are_to_be_decided_and_removed_ones_are_said(tmp_pat
 def test_an_audit_of_a_version_that_did_not_tell_says_so(tmp_path: Path) -> None:
     write_run(tmp_path, "20260102T030405Z-0000000000a", [a_row("a")], counts={"written": 1})
     page = certify(read_figures(str(tmp_path)), About(), (), ())
-    assert any("does not tell in which files a face may show" in it for it in page.warnings)
+    assert any("does not tell which files may show a face" in it for it in page.warnings)

@@ -191,11 +191,11 @@ def test_a_table_that_comes_or_goes_is_a_warning(go: Run, tmp_path: Path) -> Non
     code, said = go()
     assert (code, said) == (
         0,
-        "--attributes: the newest run in AUDIT had it; what it wrote is not kept up to date now\n",
+        "--attributes: the newest run in AUDIT had it; its files are not kept up to date now\n",
     )
     code, said = go("--incremental", *table)
     assert code == 0
-    assert said.startswith("--attributes is new: it gets nothing of sources that --incremental skips")
+    assert said.startswith("--attributes is new: it has no rows of sources that --incremental skips")
 
 
 def test_of_a_path_that_two_sources_held_the_last_content_counts(tmp_path: Path, key: bytes) -> None:

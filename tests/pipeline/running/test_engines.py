@@ -73,7 +73,8 @@ def test_a_server_that_speaks_something_else_is_refused_by_what_beam_says(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"localhost:{silent.getsockname()[1]}"
         said = refused("--runner=PortableRunner", f"--job_endpoint={address}", "--job_server_timeout=1")
-    assert said == f"beamstop: --job_endpoint {address}: what listens there is no job server; name another\n"
+    why = "the program that listens there is not a job server; name another"
+    assert said == f"beamstop: --job_endpoint {address}: {why}\n"
 
 
 def test_beam_listens_to_a_job_server_for_as_long_as_the_job_takes() -> None:

@@ -85,7 +85,7 @@ def test_a_killed_worker_ends_the_run(tmp_path: Path, archive: Path, key_file: P
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr == (
         "beamstop: the run broke: a worker process was lost (killed, out of memory, or a crash in a decoder);"
-        " run it again, what is written is kept\n"
+        " run it again; written files are kept\n"
     )
     assert not (tmp_path / "audit" / "runs").exists()
 
@@ -140,7 +140,8 @@ def test_a_run_that_stands_still_is_ended(
     ended = run(tmp_path, archive, key_file, "Sleeper", "--workers", workers, "--stall-timeout", "8")
     assert ended.returncode == 3
     assert ended.stderr == (
-        "beamstop: the run broke: nothing was finished for 8 seconds; run it again, what is written is kept\n"
+        "beamstop: the run broke: no source was finished for 8 seconds; run it again; "
+        "written files are kept\n"
     )
 
 
@@ -168,7 +169,7 @@ def test_a_run_that_is_told_to_end_says_so_and_ends_at_once(
     os.killpg(command.pid, signal.SIGTERM)
     _, said = command.communicate(timeout=30)
     assert command.returncode == 3
-    assert said == ("beamstop: the run broke: it received SIGTERM; run it again, what is written is kept\n")
+    assert said == ("beamstop: the run broke: it received SIGTERM; run it again; written files are kept\n")
     assert not list((tmp_path / "tmp").iterdir())
     assert not (tmp_path / "audit" / ".partial" / "suspects").exists()
     deadline = time.monotonic() + 10
@@ -231,7 +232,7 @@ def test_a_worker_that_takes_more_memory_than_it_may_is_ended_and_its_source_lef
         assert broken.stderr is not None
         assert broken.stderr.read() == (
             "beamstop: the run broke: a worker process took more than the 512 MB of --max-memory;"
-            " run it again, what is written is kept\n"
+            " run it again; written files are kept\n"
         )
     assert broken.returncode == 3
     assert 300 < peak < 512 + 150  # what it can take between two looks
