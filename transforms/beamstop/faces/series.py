@@ -24,6 +24,7 @@ from beamstop.pixels.frame import Frames
 from beamstop.pixels.frames import open_frames
 
 Action = Literal["remove", "reject", "tell"]
+Corner = NDArray[np.float64]
 FACE_MAY_SHOW = "face_may_show"
 # Details of it
 NO_POSITION = "slices without a position"
@@ -32,7 +33,7 @@ NO_HEAD = "no head that could be told"
 NO_AIR = "frames with different values of air"
 
 _COARSE, _FINE = 4.0, 2.0  # mm
-_AROUND = 30.0  # mm of a volume around the template
+_AROUND, _NEAR = 30.0, 5.0  # mm of a volume around the template; and how much of them may be missing
 _LONGEST_GAP = 15.0  # mm between slices: more than half of a nose
 _SHORTEST = 40.0  # mm from the first slice to the last: less is no volume
 _FEWEST = 4  # slices
@@ -205,13 +206,14 @@ class _Series:
         coarse = outline_of(volume, grid, modality, threshold)
         if coarse is None:
             return _Found(stack, "" if np.ptp(volume.values) < _CONTRAST else NO_HEAD)
-        fit = find_head(coarse, _Around(volume, modality, threshold))
+        around = _Around(volume, modality, threshold)
+        fit = find_head(coarse, around)
         if fit is None or not _is_head(fit, face_header(self.datasets[first]).region):
             return _Found(stack, "" if _has_no_head(coarse) else NO_HEAD)
         found = _Found(stack, is_head=True, fit=fit)
         if self.action == "remove":
-            around = _Around(volume, modality, threshold)(fit.pose)
-            found.cut = cut_of(fit, around) if around else None
+            outline = around(fit.pose)
+            found.cut = cut_of(fit, outline) if outline else None
         return found
 
     def _modality(self, number: int) -> Modality:
@@ -234,10 +236,11 @@ class _Series:
 
 
 class _Around:
-    """Outlines of a volume around a pose, in fine steps."""
+    """Outlines of a volume around a pose, in fine steps; the last one is used again near by."""
 
     def __init__(self, volume: Volume, modality: Modality, threshold: float) -> None:
         self._volume, self._modality, self._threshold = volume, modality, threshold
+        self._last: tuple[Corner, Corner, Outline | None] | None = None
 
     def __call__(self, pose: Pose) -> Outline | None:
         head = template().grid
@@ -249,7 +252,11 @@ class _Around:
         end = np.minimum(placed.max(axis=0) + _AROUND, high)
         if np.any(end - start < _FINE * 4):
             return None
-        return outline_of(self._volume, Grid.around(start, end, _FINE), self._modality, self._threshold)
+        if self._last and np.all(start >= self._last[0] - _NEAR) and np.all(end <= self._last[1] + _NEAR):
+            return self._last[2]
+        found = outline_of(self._volume, Grid.around(start, end, _FINE), self._modality, self._threshold)
+        self._last = start, end, found
+        return found
 
 
 def _is_head(fit: Fit, region: Region) -> bool:
