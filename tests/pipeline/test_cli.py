@@ -331,8 +331,8 @@ def test_a_number_that_no_machine_can_hold_is_refused(
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_run_needs_no_standard_streams(good: dict[str, str], tmp_path: Path, closed: str) -> None:
-    beamstop = [sys.executable, "-m", "beamstop_pipeline", *command(good)]
-    ended = subprocess.run(["/bin/sh", "-c", f'"$@" {closed}', "sh", *beamstop], capture_output=True)
+    script = ["/bin/sh", "-c", f'"$@" {closed}', "sh", sys.executable, "-m", "beamstop_pipeline"]
+    ended = subprocess.run([*script, *command(good)], capture_output=True)
     assert ended.returncode == 0
     assert len(list((tmp_path / "out").rglob("*.dcm"))) == 3
 

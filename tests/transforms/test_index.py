@@ -408,3 +408,17 @@ def test_a_row_whose_table_is_gone_since_holds_nothing(audit: Audit) -> None:
     _instances.cache_clear()
     assert list(decisions.holders("1.2", bits.bits())) == []
     assert list(History(audit.target("z", ledger), [], ("A",), Skipped().bits()).leftovers()) == []
+
+
+def test_a_table_that_was_gone_for_a_while_has_its_rows_when_it_is_back(audit: Audit) -> None:
+    audit.run("a", [row("one")])
+    audit.run("b", [row("two", "1.3")])
+    (table,) = (audit.folder / "instances").glob("a-*")
+    content = table.read_bytes()
+    table.unlink()
+    names = audit.update()
+    assert (audit.update(), len(open_index(audit.target()))) == (names, 1)
+    table.write_bytes(content)
+    audit.update()
+    found = open_index(audit.target())
+    assert [found.newest(digest_number(source_id(it))) is not None for it in ("one", "two")] == [True, True]

@@ -39,6 +39,15 @@ def test_each_uid_leads_to_the_runs_that_claimed_it(target: Target) -> None:
     ]
 
 
+def test_what_else_lies_among_the_claims_is_passed_over(target: Target, tmp_path: Path) -> None:
+    claim(target, "20260101", "1.1")
+    (part,) = (tmp_path / "out" / ".partial" / "20260101" / "claims").iterdir()
+    for name in (".nfs0000000001", "README", "0" * 31, "x" * 32):
+        (part / name).touch()
+        (part.parent / name).touch()
+    assert put_left_open(target) == (1, ("20260101",))
+
+
 def test_where_no_run_died_nothing_is_written(target: Target, tmp_path: Path) -> None:
     assert put_left_open(target) == (0, ())
     assert list(LeftOpen(target).by(7)) == []

@@ -221,6 +221,16 @@ def test_what_a_run_that_began_later_made_is_not_looked_at(runs: Runs) -> None:
     assert (runs.clean, runs.partial) == ({PATH: b"one"}, [f"{LATER}/open"])
 
 
+@pytest.mark.parametrize(
+    "day", ["00000000T000000Z", "00010101T000000Z", "20251399T990099Z", "１９９９０１０１T000000Z"]
+)
+def test_a_mark_of_a_run_that_was_none_breaks_no_run(runs: Runs, day: str) -> None:
+    runs.store.write(f".partial/{day}-00000000001/open/run", b"", None)
+    runs.place(ONE, DEAD)
+    runs.end(RUN, (ONE, None))
+    assert runs.clean == {}
+
+
 def test_a_run_that_dies_while_it_looks_leaves_that_to_the_next(runs: Runs) -> None:
     runs.place(ONE, DEAD)
     assert open_claims(runs.target()).dead_marks() == [DEAD]

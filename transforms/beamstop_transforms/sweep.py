@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import apache_beam as beam
@@ -11,7 +11,7 @@ from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
 from beamstop_transforms.ledger.provenance import Provenance
 from beamstop_transforms.ledger.skipped import Skipped
-from beamstop_transforms.ledger.target import Target, claims_of, is_run_id, open_claims
+from beamstop_transforms.ledger.target import Target, began, claims_of, is_run_id, open_claims
 from beamstop_transforms.ledger.verdicts import Verdicts
 from beamstop_transforms.paths import is_clean_path, uid_in
 from beamstop_transforms.step import Transform
@@ -91,7 +91,7 @@ class _LookFn(beam.DoFn):
         yield from ()
 
     def _look_through(self, patient: str, dead: frozenset[str], verdicts: Verdicts) -> None:
-        names = filter(is_clean_path, self._store.names(patient, since=_began(min(dead))))
+        names = filter(is_clean_path, self._store.names(patient, since=began(min(dead)) - _CLOCKS))
         for _ in ahead(lambda path: self._look_at(path, dead, verdicts), names):
             continue
 
@@ -107,8 +107,3 @@ class _LookFn(beam.DoFn):
             claims_of(self._target, maker.run_id).join(
                 uid_in(path), maker.source_id, claimant, lambda _: None
             )
-
-
-def _began(run_id: str) -> datetime:
-    """Return when a run began, minus a margin for clocks."""
-    return datetime.strptime(run_id.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) - _CLOCKS

@@ -1,5 +1,6 @@
 """Compares a run with AUDIT: its key must be the same, another OUTPUT or recipe must be confirmed."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from beamstop_transforms.ledger.sealed import SealedTable, read_records, rows_of
 from beamstop_transforms.ledger.subjects import changes
 from beamstop_transforms.ledger.target import Target, is_run_id, open_claims
 from beamstop_transforms.record import Recorded, output_digest
-from beamstop_transforms.stores import open_store
+from beamstop_transforms.stores import is_elsewhere, open_store
 
 _LOOKED_AT = 10  # clean files that are compared to recognise OUTPUT
 _TABLES = ("crosswalk", "attributes", "png")
@@ -39,7 +40,7 @@ def check_earlier_runs(job: Job, accept_changed_recipe: bool, accept_moved_outpu
     changed = tuple(_check_recipe(record, job, accept_changed_recipe))
     _check_subjects(record, job, accept_changed_recipe)
     _check_output(record, job, identity, accept_moved_output)
-    return (*changed, *_changed_tables(record, job))
+    return (*changed, *_emptied(job, identity), *_changed_tables(record, job))
 
 
 def _newest_record(audit: str) -> dict[str, Any] | None:
@@ -118,6 +119,17 @@ def _check_output(record: Mapping[str, Any], job: Job, identity: Identity, is_ac
         )
 
 
+def _emptied(job: Job, identity: Identity) -> Iterator[str]:
+    """Yield a warning if sources are skipped whose clean files are gone."""
+    if job.incremental:
+        newest = list(islice(_newest_files(job.audit, identity), _LOOKED_AT))
+        if newest and not any(_standing(job, newest)):
+            yield (
+                f"--output: none of the newest {len(newest)} clean files that AUDIT names is there, and "
+                "--incremental skips their sources; mount it, or run once without --incremental"
+            )
+
+
 class _Written(NamedTuple):
     source_id: str
     sop_instance_uid: str
@@ -127,7 +139,7 @@ class _Written(NamedTuple):
 
 def _standing(job: Job, written: Sequence[_Written]) -> Iterator[bool]:
     """Yield whether each clean file is in OUTPUT, as written or as a later broken run left it."""
-    store = open_store(job.output)
+    store = open_store(job.output if is_elsewhere(job.output) else os.path.abspath(job.output))
     claims = open_claims(Target(job.output, job.audit, job.key, job.run_id))
     for it in written:
         path = it.output_path or ""

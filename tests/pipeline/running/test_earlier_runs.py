@@ -156,6 +156,19 @@ def test_an_output_is_one_however_its_name_is_written(
     assert go("--incremental", to="sub/../out/") == (0, "")
 
 
+def test_an_output_that_was_emptied_is_told(go: Run, tmp_path: Path) -> None:
+    """As where it is not mounted."""
+    assert go() == (0, "")
+    files = list((tmp_path / "out").rglob("*.dcm"))
+    shutil.move(files[0], tmp_path / "kept")
+    assert go("--incremental") == (0, "")
+    for file in files[1:]:
+        file.unlink()
+    code, said = go("--incremental")
+    assert (code, "none of the newest 3 clean files that AUDIT names is there" in said) == (0, True)
+    assert go() == (0, "")
+
+
 def test_files_that_were_pruned_need_not_be_there(go: Run, archive: Path, tmp_path: Path) -> None:
     assert go() == (0, "")
     (archive / "1.dcm").unlink()

@@ -44,6 +44,13 @@ def test_folders_are_the_owners_alone(store: LocalStore, tmp_path: Path) -> None
     assert modes == {0o700}
 
 
+def test_a_folder_that_is_a_link_to_nowhere_is_an_error(store: LocalStore, tmp_path: Path) -> None:
+    store.write("b", b"", None)
+    (tmp_path / "store" / "a").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileExistsError):
+        store.write("a/b", b"data", None)
+
+
 def test_removing_takes_empty_folders_along(store: LocalStore, tmp_path: Path) -> None:
     store.write("a/b/c", b"", None)
     store.write("a/d", b"", None)

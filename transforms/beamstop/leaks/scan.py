@@ -15,7 +15,7 @@ from beamstop.dicom.deadline import check_time
 from beamstop.leaks.needles import MIN_UID_LENGTH, Needles
 from beamstop.words.identifiers import Words
 from beamstop.words.national_numbers import may_hold_birth
-from beamstop.words.normal_form import UNSEEN, normal_form
+from beamstop.words.normal_form import TYPESET, UNSEEN, normal_form
 from beamstop.words.text_search import LONGEST, TextSearch
 from beamstop.words.vocabulary import fold, in_katakana
 from beamstop.words.written_dates import MONTHS
@@ -61,15 +61,16 @@ _CLASSES = bytes(ord(_class_of(byte)) for byte in range(256))
 _UTF_8, _UTF_16 = (b"wac", b"acw"), b"w0w0w"
 _MONTH_NAMES = sorted((name.encode() for name in MONTHS if name.isascii()), key=len, reverse=True)
 _MONTH = re.compile(rb"(?<![a-z])(?=[a-z])(?:" + b"|".join(_MONTH_NAMES) + rb"|[ivx]{1,4})(?![a-z]{3})")
-_MONTH_AND_SHORT_YEAR = re.compile(_MONTH.pattern + rb"[.]?[-/ ]'?[0-9]{2}")
+_MONTH_AND_SHORT_YEAR = re.compile(_MONTH.pattern + rb"[.]?[-/ ]?'?[0-9]{2}")
 _SEPARATED = re.compile(
-    rb"([0-9]{4})([-/. _])([0-9]{1,2})\2([0-9]{1,2})|([0-9]{1,2})([-/. _])([0-9]{1,2})\6([0-9]{4})"
+    rb"([0-9]{4})([-/. _]|\. )([0-9]{1,2})\2([0-9]{1,2})"
+    rb"|([0-9]{1,2})([-/. _]|\. )([0-9]{1,2})\6([0-9]{4})"
 )
 _APART = bytes(byte for byte in range(256) if byte not in _LETTERS and byte not in _DIGITS)
-_SEPARATORS_OF_NUMBERS = b"-/ "
+_SEPARATORS_OF_NUMBERS = b"-/ \xa0\x96\x97"  # with a no-break space, and the dashes of Windows 1252
 _POINTS = b"._"
 _SHORT_WINDOW = 8
-_SHORT_DATE = re.compile(rb"(?<![0-9.])[0-9]{1,2}([-/.])[0-9]{1,2}\1[0-9]{1,2}(?![0-9.])")
+_SHORT_DATE = re.compile(rb"(?<![0-9.])[0-9]{1,2}([-/.]|\. )[0-9]{1,2}\1[0-9]{1,2}(?![0-9.])")
 _UID = re.compile(rb"[0-9]+(?:\.[0-9]+)*")
 _UID_HEAD = MIN_UID_LENGTH  # characters by which UIDs are found: they share their roots
 _SMALL_LETTERS = re.compile(rb"[a-z]*")
@@ -84,6 +85,7 @@ _IS_TWICE_IN_UTF_8 = re.compile(rb"[\xc2\xc3][\x80-\xbf][\xc2\xc3][\x80-\xbf]")
 _TWICE_IN_UTF_8 = re.compile(rb"(?:[ -~]{0,16}[\xc2\xc3][\x80-\xbf]){2,}[ -~]{0,16}")
 _UNSEEN = tuple(letter.encode() for letter in UNSEEN)
 _UNSEEN_PATTERN = re.compile(b"|".join(_UNSEEN))
+_TYPESET = re.compile(b"|".join(letter.encode() for letter in TYPESET))
 _TWO_BYTES = ("2022", "gb", "euc", "shift_jis", "big5", "cp949")
 _SHIFT_JIS, _SMALL_IN_SHIFT_JIS = 0x82, 0x81
 _FULL_WIDTH = re.compile(
@@ -161,6 +163,8 @@ class LeakScan:
             yield in_katakana(fold(normal_form("\n".join(runs)))).encode()
         if any(unseen in data for unseen in _UNSEEN):
             yield _UNSEEN_PATTERN.sub(b"", data)
+        if _TYPESET.search(data):
+            yield _TYPESET.sub(b" ", data)
         if _IS_TWICE_IN_UTF_8.search(data):
             twice = (match[0].decode("utf-8") for match in _TWICE_IN_UTF_8.finditer(data))
             once = b"\n".join(text.encode("latin-1") for text in twice)

@@ -2,8 +2,8 @@
 
 Letters and digits of full width become plain ones, katakana of half width full ones, presentation forms of
 Arabic and ligatures their letters (Unicode's NFKC), accents one character with their letter, digits of any
-script 0 to 9. Invisible characters (soft hyphens, zero-width spaces) are removed. Latin-1 needs no change, so
-its texts cost nothing.
+script 0 to 9, every blank a plain one, dashes hyphens. Invisible characters (soft hyphens, zero-width
+spaces) are removed. Latin-1 needs hardly any change, so its texts cost nothing.
 """
 
 import re
@@ -13,6 +13,10 @@ from functools import cache
 
 _LAST_OF_LATIN_1 = "ÿ"
 UNSEEN = "\u00ad\u200b\u2060\ufeff"
+# No-break, thin and other blanks, hyphens and dashes that a typesetter puts between words and digits.
+_BLANKS = "\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u202f\u205f\u3000"
+TYPESET = _BLANKS + "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
+_TYPESET = re.compile(f"[{TYPESET}]")
 _MARK_BLOCKS = (
     *((0x0300, 0x1E00), (0x20D0, 0x2100), (0x302A, 0x3030), (0x3099, 0x309B), (0xA66F, 0xAC00)),
     *((0xFB1E, 0xFB1F), (0xFE00, 0xFE30)),
@@ -90,7 +94,7 @@ def located_normal_form(text: str) -> tuple[str, Sequence[int] | None]:
 
 
 def _is_normal(text: str) -> bool:
-    if any(map(text.__contains__, UNSEEN)):
+    if any(map(text.__contains__, UNSEEN)) or _TYPESET.search(text):
         return False
     if max(text) <= _LAST_OF_LATIN_1:
         return True
@@ -98,6 +102,8 @@ def _is_normal(text: str) -> bool:
 
 
 def _plain(cluster: str) -> str:
+    if cluster[0] in TYPESET:
+        return (" " if cluster[0] in _BLANKS else "-") + cluster[1:]
     if max(cluster) <= _LAST_OF_LATIN_1:  # ², ½ and ª say something else than their letters
         return "" if cluster in UNSEEN else cluster
     plain = unicodedata.normalize("NFKC", cluster)

@@ -86,8 +86,8 @@ _PACKED = re.compile(
 _PACKED_REVERSED = re.compile(_START + rf"(?P<a>[0-3][0-9])(?P<b>[0-3][0-9])(?P<year>{_YEAR})" + _END)
 _NUMERIC = re.compile(
     _START
-    + r"(?:(?P<y>[0-9]{4})(?P<s>[-/. _])(?P<m>[0-9]{1,2})(?P=s)(?P<d>[0-9]{1,2})"
-    + r"|(?P<a>[0-9]{1,2})(?P<t>[-/. _])(?P<b>[0-9]{1,2})(?P=t)(?P<year>(?:1[89]|20)[0-9]{2}|[0-9]{2}))"
+    + r"(?:(?P<y>[0-9]{4})(?P<s>[-/. _]|\. )(?P<m>[0-9]{1,2})(?P=s)(?P<d>[0-9]{1,2})"
+    + r"|(?P<a>[0-9]{1,2})(?P<t>[-/. _]|\. )(?P<b>[0-9]{1,2})(?P=t)(?P<year>(?:1[89]|20)[0-9]{2}|[0-9]{2}))"
     + _END
 )
 _MONTH_AND_YEAR = re.compile(_START + rf"(?<![/-])(?P<m>0[1-9]|1[0-2])/(?P<year>{_YEAR})" + _END + "(?![/-])")
@@ -96,7 +96,7 @@ _SPOKEN = re.compile(
     rf"{_WORD_START}(?=[^\W_])(?:"
     rf"(?P<d1>[0-9]{{1,2}}){_ORDINAL}[-/ ,.]{{0,2}}(?:(?:of|de) )?"
     rf"(?P<m1>{_MONTH})\.?(?:[-/ ,]{{0,2}}(?:de )?(?P<y1>{_YEAR})"
-    rf"|[-/ ]['’]?(?P<y5>[0-9]{{2}})(?![.,/-]?[0-9]))"
+    rf"|(?:[-/ ]['’]?|(?<=[0-9]{{2}}[a-z]{{3}}))(?P<y5>[0-9]{{2}})(?![.,/-]?[0-9]))"
     rf"|(?P<m2>{_MONTH})\.?[-/ ]?(?P<d2>[0-9]{{1,2}}){_ORDINAL}[-/ ,]{{1,2}}(?P<y2>{_YEAR})"
     rf"|(?P<m3>{_MONTH})\.?[-/ ,]{{0,2}}(?P<y3>{_YEAR})"
     rf"|(?P<y4>{_YEAR})[-/ ](?P<m4>{_MONTH})\.?[-/ ](?P<d4>[0-9]{{1,2}})"
@@ -187,10 +187,10 @@ class WrittenDate:
 def find_dates(text: str) -> Iterator[WrittenDate]:
     """Yield every date in a text, in no particular order; they may overlap.
 
-    20040312, 2004-03-12, 12.03.2004, 12/03/2004, 03/12/2004, 3/12/04, 04-03-12, 12032004, 12 Mar 2004,
-    12-MAR-2004, March 12, 2004, Mar 2004, 3 de marzo de 2004, 3 août 2004, 3 września 2004, 3 марта 2004,
-    2004年3月12日, 平成16年3月12日, H16.3.12, and dates directly followed by a time (20040312185059).
-    Digits of other scripts and of full width are read in the text's `normal_form`.
+    20040312, 2004-03-12, 12.03.2004, 12/03/2004, 03/12/2004, 3/12/04, 04-03-12, 12032004, 12. 3. 2004,
+    12 Mar 2004, 12-MAR-2004, 12MAR04, March 12, 2004, Mar 2004, 3 de marzo de 2004, 3 août 2004,
+    3 września 2004, 3 марта 2004, 2004年3月12日, 平成16年3月12日, H16.3.12, and dates directly followed by
+    a time (20040312185059). Digits of other scripts and of full width are read in the text's `normal_form`.
 
     >>> [found.readings[0].isoformat() for found in find_dates("on 12 Mar 2004, T1 8/10, 1.20040312")]
     ['2004-03-12']
@@ -262,7 +262,7 @@ def _numeric(text: str) -> Iterator[WrittenDate]:
         # 10.5.12 is a version and 1-2-20 a range of slices: short years need a slash or two digits each.
         if short_year and mark in " _":
             continue
-        sure = not short_year or mark == "/" or match.end() - match.start() >= 8
+        sure = not short_year or mark == "/" or (mark != ". " and match.end() - match.start() >= 8)
         found = _either_order(match, match["year"], match["a"], match["b"], day_first=mark != "/", sure=sure)
         if found:
             yield found

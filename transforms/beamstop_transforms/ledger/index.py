@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from beamstop.audit import Outcome
 from beamstop.identity import Identity
 from beamstop_transforms.ledger.numbers import digest_numbers, numbers_of, uid_numbers, version_numbers
-from beamstop_transforms.ledger.sealed import SealedTable, rows_of, sealed_tables
+from beamstop_transforms.ledger.sealed import SealedTable, is_lost, rows_of, sealed_tables
 from beamstop_transforms.ledger.sorted_rows import (
     SealBrokenError,
     Shelf,
@@ -419,7 +419,7 @@ def _made(audit: str, identity: Identity, tables: Sequence[SealedTable]) -> list
     for segment in there:
         by_first.setdefault(segment.tables[0].name, []).append(segment)
     while at < len(tables):
-        fitting = [it for it in by_first.get(tables[at].name, ()) if _continues(it, tables, at)]
+        fitting = [it for it in by_first.get(tables[at].name, ()) if _continues(audit, it, tables, at)]
         fitting.sort(key=lambda it: -len(it.tables))
         best = next((it for it in fitting if it.files <= names and (is_far or it.is_whole())), None)
         if best is None:
@@ -429,8 +429,13 @@ def _made(audit: str, identity: Identity, tables: Sequence[SealedTable]) -> list
     return [*found, *_built(audit, shelf, identity, tables[at:])]
 
 
-def _continues(segment: Segment, tables: Sequence[SealedTable], at: int) -> bool:
-    return [it.sealed for it in segment.tables] == list(tables[at : at + len(segment.tables)])
+def _continues(audit: str, segment: Segment, tables: Sequence[SealedTable], at: int) -> bool:
+    following = tables[at : at + len(segment.tables)]
+    return len(following) == len(segment.tables) and all(
+        mine.sealed == table
+        or (mine.sealed == table._replace(sha256="") and is_lost(audit, table))  # and was when it was read
+        for mine, table in zip(segment.tables, following, strict=True)
+    )
 
 
 def _opened(shelf: Shelf, identity: Identity, name: str) -> Segment | None:
@@ -589,7 +594,10 @@ def _compacted(entries: Any) -> Any:
 
 
 def _read(audit: str, table: SealedTable, identity: Identity) -> _Read:
-    """Return a table and its rows; no rows if it is gone, or not what the record says."""
+    """Return a table and its rows; no rows if it is gone, or not what the record says.
+
+    A table like that has no SHA-256, so its segment does not fit the table when it is back.
+    """
     parts, contents, begin = [np.empty(0, ENTRY)], [np.empty(0, _CONTENT)], 0
     makers = Counter[tuple[str | None, str | None]]()
     columns = _PRUNED_NEEDED if table.is_pruned else list(_NEEDED)
@@ -607,6 +615,8 @@ def _read(audit: str, table: SealedTable, identity: Identity) -> _Read:
             contents.append(_contents_of(entries, batch))
         parts.append(entries)
     recipe, version = next(iter(makers)) if len(makers) == 1 else (None, None)
+    if not begin and is_lost(audit, table):
+        table = table._replace(sha256="")
     return _Read(IndexedTable(*table, recipe, version), np.concatenate(parts), np.concatenate(contents))
 
 

@@ -1,5 +1,6 @@
 """Left open: the UIDs that dead runs may have written, listed once and looked up on disk."""
 
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,7 @@ from beamstop_transforms.stores.ahead import ahead
 _ROW = np.dtype([("uid", "<u8"), ("run", "<u2")])  # number of the UID, index of the run
 _FOLDER, _NAME = "left-open", "uids"
 _MOST = 1 << 16  # runs
+_CLAIM = re.compile(r"/([0-9a-f]{16})[0-9a-f]{16}\Z")  # other files may lie there: NFS leaves some
 
 
 def put_left_open(target: Target) -> tuple[int, tuple[str, ...]]:
@@ -31,9 +33,10 @@ def put_left_open(target: Target) -> tuple[int, tuple[str, ...]]:
     def listed(part: str) -> Any:
         """Return the claims of all runs in one part: those whose UIDs' digests begin with its name."""
         rows = [
-            (int(name.rpartition("/")[2][:16], 16), number)
+            (int(claim[1], 16), number)
             for number, run_id in enumerate(runs)
-            for name in store.names(f"{_claims_of(run_id)}/{part}")
+            for claim in map(_CLAIM.search, store.names(f"{_claims_of(run_id)}/{part}"))
+            if claim is not None
         ]
         return np.sort(np.array(rows, _ROW), order=("uid", "run"))
 

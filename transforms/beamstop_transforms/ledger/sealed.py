@@ -132,6 +132,12 @@ def rows_of(audit: str, table: SealedTable, columns: list[str]) -> Iterator[Any]
             yield from batches_of(file, columns)
 
 
+def is_lost(audit: str, table: SealedTable) -> bool:
+    """Return whether a table is gone, or not what the record says."""
+    found = open_store(audit).read(table.name)
+    return found is None or hashlib.sha256(found[1]).hexdigest() != table.sha256
+
+
 def _run_named(name: str) -> str:
     return name.removeprefix(f"{RUNS}/").removesuffix(".json")
 

@@ -22,16 +22,34 @@ def new_run_id(now: datetime | None = None) -> str:
     return f"{now.strftime('%Y%m%dT%H%M%SZ')}-{millisecond:03x}{secrets.token_hex(4)}"
 
 
-_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{11}(?:-\w+)?")  # of a window: with what tells it from others
+_RUN_ID = re.compile(
+    r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{11}(?:-\w+)?"
+)  # of a window: with what tells it from others
 
 
 def is_run_id(name: str) -> bool:
     """Return whether a name has the form of a run_id; a name read back from a target may be forged.
 
-    >>> is_run_id(new_run_id()), is_run_id("../important")
-    (True, False)
+    >>> is_run_id(new_run_id()), is_run_id("../important"), is_run_id("00010101T000000Z-00000000000")
+    (True, False, False)
     """
-    return _RUN_ID.fullmatch(name) is not None
+    match = _RUN_ID.fullmatch(name)
+    try:
+        return match is not None and began(name).year >= _FIRST_YEAR
+    except ValueError:
+        return False
+
+
+_FIRST_YEAR = 2000
+
+
+def began(run_id: str) -> datetime:
+    """Return when a run began, by its name.
+
+    >>> began("20260102T030405Z-00000000000").isoformat()
+    '2026-01-02T03:04:05+00:00'
+    """
+    return datetime.strptime(run_id.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)

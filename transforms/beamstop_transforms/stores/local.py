@@ -221,8 +221,11 @@ def _make_folder(path: str) -> None:
     if not path or os.path.isdir(path):
         return
     _make_folder(os.path.dirname(path))
-    with suppress(FileExistsError):
+    try:
         os.mkdir(path, 0o700)
+    except FileExistsError:
+        if os.path.islink(path) and not os.path.isdir(path):
+            raise  # it leads nowhere; else another process made the folder meanwhile
 
 
 _AT_ONCE = 16  # files that are synced at the same time
