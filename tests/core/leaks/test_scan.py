@@ -58,6 +58,13 @@ def test_a_number_counts_where_digits_beside_it_may_be_no_part_of_it(text: bytes
     assert NUMBER.may_hold(text) == NUMBER.may_hold(b"\0" + text + b"\0") == found
 
 
+@pytest.mark.filterwarnings("ignore:The value length")
+def test_a_number_longer_than_any_needle_counts_by_its_first_digits_with_separators_between() -> None:
+    long = scan_for(identifiers_of(PatientID="7" * 600))
+    assert long.may_hold(b"-".join([b"7" * 100] * 6))
+    assert not long.may_hold(b"-".join([b"7" * 100] * 5))
+
+
 SHORT = scan_for(identifiers_of(PatientID="54321"))
 
 

@@ -132,6 +132,15 @@ def test_a_picture_in_a_palette_that_no_pixel_is_coloured_by_goes(make_dataset: 
     assert "RedPaletteColorLookupTableData" not in clean(palette(make_dataset, [0, 0, 16], NOISE.tobytes()))
 
 
+def test_a_picture_in_every_other_entry_of_a_palette_of_8_bits_goes(make_dataset: MakeDataset) -> None:
+    """Taken for words of 16 bits, whose high bytes go up and down slowly, it would be a curve."""
+    entries = NOISE[:4096].astype(np.uint8)
+    entries[1::2] = np.abs(np.arange(2048) % 510 - 255)
+    assert "RedPaletteColorLookupTableData" not in clean(
+        palette(make_dataset, [4096, 0, 8], entries.tobytes())
+    )
+
+
 def test_any_palette_stays_that_the_pixels_are_coloured_by(make_dataset: MakeDataset) -> None:
     dataset = palette(make_dataset, [0, 0, 16], NOISE.tobytes(), PhotometricInterpretation="PALETTE COLOR")
     assert clean(dataset, "basic").RedPaletteColorLookupTableData == NOISE.tobytes()

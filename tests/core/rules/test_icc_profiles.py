@@ -116,4 +116,7 @@ def test_a_profile_has_at_most_100_parts_and_is_whole() -> None:
     for data in (profile(*parts), profile((b"rTRC", CURVE), cut=1), profile()[:131], bytes(1) + profile()):
         with pytest.raises(ValueError, match="not an ICC profile"):
             clean_icc_profile(data)
-    assert set(parts_of(clean_icc_profile(profile()))) == {b"desc", b"cprt"}
+    for ends_with_its_table in (profile(), profile((b"rTRC", b""))):
+        assert set(parts_of(clean_icc_profile(ends_with_its_table))) == {b"desc", b"cprt"}
+        with pytest.raises(ValueError, match="not an ICC profile"):
+            clean_icc_profile(ends_with_its_table[:-1])

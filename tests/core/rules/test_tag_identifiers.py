@@ -39,8 +39,11 @@ def test_what_names_no_attribute_is_refused(text):
 def test_a_repeating_group_fits_its_pattern_alone():
     curves = RepeatingGroup("50xx,xxxx")
     assert curves.matches(0x50003000)
-    assert curves.matches(0x501E0010)
+    assert curves.matches(0x501E0011)
     assert not curves.matches(0x60003000)
+    assert not curves.matches(0x501F0011)  # private
+    private = RepeatingGroup("0013,xx10")
+    assert [private.matches(it) for it in (0x00131010, 0x0013FF10, 0x00131011)] == [True, True, False]
 
 
 def test_a_private_element_fits_in_any_block_of_its_creator():

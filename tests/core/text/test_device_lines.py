@@ -63,6 +63,8 @@ def why(line: str) -> str:
         "6C1 HD",
         "MapE/ST2",
         "-58.4",
+        "-5 cm/s",
+        "<5.8 cm/s",
     ],
 )
 def test_settings_and_measures_are_a_devices_own(line: str) -> None:

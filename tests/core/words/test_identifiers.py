@@ -126,7 +126,7 @@ def test_codes_that_identify_persons_count_and_other_codes_do_not() -> None:
     assert bare(ProcedureCodeSequence=Sequence([code])).ids == frozenset()
 
 
-@pytest.mark.parametrize("keyword", ["CodeValue", "LongCodeValue", "CodeMeaning"])
+@pytest.mark.parametrize("keyword", ["CodeValue", "LongCodeValue", "URNCodeValue", "CodeMeaning"])
 def test_each_form_of_a_code_that_identifies_a_person_counts(keyword: str) -> None:
     code, operator = Dataset(), Dataset()
     setattr(code, keyword, "S-40771")

@@ -65,6 +65,7 @@ def test_protocols_medicine_and_devices_stay_as_they_are(text: str) -> None:
         ("chart 88-4417-2, b 50-400-800", "chart, b 50-400-800"),
         ("asked Torvald Esk, Obl view", "asked, Obl view"),
         ("Esk Torvald, Obl view", "Obl view"),
+        ("asked Torvald Aurae, knee", "asked Aurae, knee"),  # of five letters
         ("Brown Quessenbrand Brown, brown fat", "brown fat"),
         ("Quessenbrand, knee of Brown", "knee of Brown"),
         ("van der Quessel, van", "van"),
