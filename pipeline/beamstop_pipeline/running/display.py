@@ -82,6 +82,9 @@ class Log:
         if now - self._last < _LOG_EVERY:
             return
         self._last = now
+        if not counts[LISTED]:
+            sys.stderr.write(f"beamstop: {now - self._started:.0f} s, nothing is counted yet\n")
+            return
         done = finished(counts)
         rate = done / (now - self._started)
         sys.stderr.write(f"beamstop: {done} of {counts[LISTED]} done, {_per_time(rate)}, {_aside(counts)}\n")

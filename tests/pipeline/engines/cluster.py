@@ -29,7 +29,7 @@ class Cluster:
     Args:
         distribution: which.
         folder: for configuration, logs and what Flink writes.
-        heap: megabytes of a task manager's heap for tasks.
+        heap: megabytes of a task manager's heap.
         managers: how many task managers, with a slot each.
     """
 
@@ -37,7 +37,7 @@ class Cluster:
         self,
         distribution: Distribution,
         folder: Path,
-        heap: int = 256,
+        heap: int = 384,
         managers: int = 2,
     ) -> None:
         self.distribution = distribution
@@ -48,7 +48,7 @@ class Cluster:
         self.task_managers: list[subprocess.Popen[bytes]] = []
         folder.mkdir(parents=True)
         self._configure()
-        self._start("jobmanager")
+        self.job_manager = self._start("jobmanager")
         self._until(lambda: self.get("/overview") is not None)
         for _ in range(managers):
             self.add_task_manager()
@@ -122,6 +122,7 @@ class Cluster:
             "taskmanager.host": "localhost",
             "taskmanager.bind-host": "localhost",
             "taskmanager.numberOfTaskSlots": 1,
+            "taskmanager.memory.framework.heap.size": "0m",  # all of it is the tasks'
             "taskmanager.memory.task.heap.size": f"{self._heap}m",
             "taskmanager.memory.managed.size": "64m",
             "taskmanager.memory.network.min": NETWORK,

@@ -98,11 +98,12 @@ def begin(
     engine: Sequence[str],
     recipe: str = "basic",
     more: Sequence[str] = (),
+    says: Sequence[str] = ("--json",),
 ) -> "subprocess.Popen[str]":
     """Start the command on an engine."""
     places = ["--output", str(folder / "out-engine"), "--audit", str(folder / "audit-engine")]
-    given = ["run", "--input", str(archive), *places, "--key", str(key_file), "--recipe", recipe, "--json"]
-    command = [sys.executable, "-m", "beamstop_pipeline", *given, *more, *engine]
+    given = ["run", "--input", str(archive), *places, "--key", str(key_file), "--recipe", recipe]
+    command = [sys.executable, "-m", "beamstop_pipeline", *given, *says, *more, *engine]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -1,24 +1,23 @@
 """The job on a real Flink, which `make test-flink` fetches: its output is that of a local run."""
 
-import base64
 import json
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from apache_beam.coders import VarIntCoder
 from PIL import Image, ImageDraw, ImageFont
+from tests.heads import Head, Scan, series
 from tests.pipeline.conftest import Ran
 from tests.pipeline.engines.cluster import Cluster, JobServer, Pool, listening, until
 from tests.pipeline.engines.conftest import begin, left_by
 from tests.pipeline.engines.distribution import Distribution, installed
 
 from beamstop.testing import make_image
+from beamstop_pipeline.running.flink import FlinkJob
+from beamstop_transforms.metrics import counts_by_step
 
 FLINKS = installed()
 CLUSTER = pytest.mark.skipif("BEAMSTOP_CLUSTER" not in os.environ, reason="minutes: make test-flink runs it")
@@ -104,28 +103,36 @@ def assert_flink_tells_what_the_audit_does(cluster: Cluster, ran: Ran) -> None:
     job = cluster.jobs()[0]
     path = f"/jobs/{job['jid']}"
     assert job["state"] == "FINISHED"
-    counted = counters(cluster.get(f"{path}/accumulators"))
+    counted = counts_by_step(FlinkJob(f"http://{cluster.address}", job["name"]))
     # Of two sources with one UID both may be written, and one taken back when all have come.
     read = ran.outcomes["written", None] + ran.outcomes["rejected", "duplicate"]
-    assert counted["ReadDicom", "passed"] == counted["CheckLeaks", "passed"] == read
-    assert counted["WriteDicom", "written"] + counted["WriteDicom", "rejected"] == read
-    assert counted["ReadDicom", "rejected/not_dicom"] == ran.outcomes["rejected", "not_dicom"]
-    plan = json.dumps(cluster.get(path))
-    assert "WriteDicom" in plan
-    for patients in ("Roe", "R-100", "notes", "twin"):
-        assert patients not in plan
+    assert counted["ReadDicom"]["passed"] == counted["CheckLeaks"]["passed"] == read
+    assert counted["WriteDicom"]["written"] + counted["WriteDicom"]["rejected"] == read
+    assert counted["ReadDicom"]["rejected/not_dicom"] == ran.outcomes["rejected", "not_dicom"]
+    shown = json.dumps([cluster.get(path), cluster.get(f"{path}/config")])
+    assert "WriteDicom" in shown
+    for patients in ("Roe", "R-100", "notes", "twin", str(ran.output.parent / "archive")):
+        assert patients not in shown
+    assert ran.record["recipe"]["digest"] not in shown  # Beam's runner leaves display data out
 
 
-def counters(accumulators: dict[str, Any]) -> Counter[tuple[str, str]]:
-    """Return verb and name → value of the counters that Beam leaves with a job on Flink."""
-    total = Counter[tuple[str, str]]()
-    for accumulator in accumulators["user-task-accumulators"]:
-        if accumulator["name"] == "__metricscontainers":
-            for it in json.loads(accumulator["value"])["metrics"]["attempted"]:
-                if it["urn"] == "beam:metric:user:sum_int64:v1":
-                    named = (it["labels"]["NAMESPACE"], it["labels"]["NAME"])
-                    total[named] += VarIntCoder().decode(base64.b64decode(it["payload"]))
-    return total
+@CLUSTER
+def test_the_command_tells_the_progress_that_flink_counts(
+    cluster: Cluster,
+    server: JobServer,
+    pool: Pool,
+    archive_of: Callable[[int], Path],
+    tmp_path: Path,
+    key_file: Path,
+) -> None:
+    engine = [*server.options(pool), f"--flink_master={cluster.address}"]
+    job = begin(archive_of(50), tmp_path, key_file, engine, says=())
+    said, told = job.communicate(timeout=900)
+    assert job.returncode == 0
+    assert "beamstop: 52 of 52 done" in told
+    assert "CheckLeaks" in said  # with the time of an instance
+    (record,) = (tmp_path / "audit-engine" / "runs").glob("*.json")
+    assert cluster.jobs()[0]["name"] == f"beamstop-{record.stem}"
 
 
 @pytest.mark.ocr
@@ -148,6 +155,29 @@ def test_a_cluster_hides_the_text_that_a_local_run_hides(
     assert ran.outcomes == {("written", None): 3}
     assert sum(row["text_boxes_hidden"] > 0 for row in ran.table("instances")) == 2
     assert_same(archive, ran, recipe="default")
+
+
+@CLUSTER
+def test_a_cluster_removes_the_face_that_a_local_run_removes_and_changes_no_other_series(
+    server: JobServer,
+    pool: Pool,
+    archive_of: Callable[[int], Path],
+    tmp_path: Path,
+    submit: Callable[..., Ran],
+    assert_same: Callable[..., None],
+) -> None:
+    archive = archive_of(10)
+    head = series(Head(), Scan(header={"PatientID": "R-1001"}))
+    for number, dataset in enumerate(head):
+        dataset.save_as(archive / f"head{number}.dcm", enforce_file_format=True)
+    recipe = tmp_path / "faces.yaml"
+    recipe.write_text("options: [clean-recognizable-visual-features]\n")
+    ran = submit(archive, server.options(pool), recipe=str(recipe))
+    assert ran.outcomes["written", None] == 10 + len(head) == 74
+    rows = ran.table("instances")
+    assert sum(row["detail"] == "face_removed" for row in rows) == 40  # those between brows and chin
+    assert all(row["pixels_changed"] is (row["detail"] == "face_removed") for row in rows)
+    assert_same(archive, ran, recipe=str(recipe))
 
 
 @CLUSTER
