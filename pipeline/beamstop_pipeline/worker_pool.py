@@ -15,6 +15,7 @@ import time
 from typing import Any, NamedTuple
 
 import grpc
+import psutil
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 from apache_beam.runners.worker.worker_pool_main import (
     BeamFnExternalWorkerPoolServicer,
@@ -28,6 +29,7 @@ from beamstop_pipeline.silence import silence_worker
 _CLOSES_WITHIN = (
     60.0  # seconds after which a task manager that ends a worker has closed the worker's endpoint
 )
+_CONNECTS_WITHIN = 300.0  # seconds in which a worker has to have imported the job
 _LOOK_EVERY = 0.2
 
 
@@ -44,6 +46,9 @@ class WorkerPool(BeamFnExternalWorkerPoolServicer):
     Task managers on one machine share a pool and give their workers the same names. To end a worker, Beam's
     own pool takes the last one with the name; this pool takes the one whose task manager has closed its
     endpoint.
+
+    A task manager waits without end for a worker that it was promised. So this pool answers only when the
+    worker is connected: if a worker dies at its start, or the pool does, the task manager gets an error.
     """
 
     def __init__(self, container_executable: str | None = None) -> None:
@@ -64,9 +69,11 @@ class WorkerPool(BeamFnExternalWorkerPoolServicer):
             else:
                 command = [sys.executable, "-m", "beamstop_pipeline.worker_pool", "--work", endpoint, name]
                 process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603  our own module
-            if process is not None:
-                living = [it for it in self._named(name) if it.process.poll() is None]
-                self._workers[name] = [*living, Worker(process, endpoint)]
+            if process is None:
+                return response
+            worker = Worker(process, endpoint)
+            self._workers[name] = [*(it for it in self._named(name) if it.process.poll() is None), worker]
+        response.error = _fault_at_start(worker)
         return response
 
     def StopWorker(self, request: Any, context: Any) -> Any:  # noqa: N802  Beam's name
@@ -84,6 +91,32 @@ class WorkerPool(BeamFnExternalWorkerPoolServicer):
         with self._lock:
             for worker in (it for workers in self._workers.values() for it in workers):
                 kill_process_gracefully(worker.process)
+
+
+def _fault_at_start(worker: Worker) -> str:
+    """Wait until a worker is connected with its task manager; return why it is not, or nothing."""
+    deadline = time.monotonic() + _CONNECTS_WITHIN
+    while not _is_connected(worker):
+        if worker.process.poll() is not None:
+            return f"a worker of beamstop ended at its start (exit code {worker.process.returncode})"
+        if time.monotonic() > deadline:
+            kill_process_gracefully(worker.process)
+            return f"a worker of beamstop did not connect within {_CONNECTS_WITHIN:.0f} s"
+        time.sleep(_LOOK_EVERY)
+    return ""
+
+
+def _is_connected(worker: Worker) -> bool:
+    port = int(worker.endpoint.rpartition(":")[2])
+    try:
+        root = psutil.Process(worker.process.pid)
+        return any(
+            it.raddr and it.raddr.port == port and it.status == psutil.CONN_ESTABLISHED
+            for process in (root, *root.children(recursive=True))
+            for it in process.net_connections("inet")
+        )
+    except psutil.Error:
+        return False
 
 
 def _end_when_left(worker: Worker) -> None:

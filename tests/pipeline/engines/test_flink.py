@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from tests.heads import Head, Scan, series
 from tests.pipeline.conftest import Ran
-from tests.pipeline.engines.cluster import Cluster, JobServer, Pool, listening, until
+from tests.pipeline.engines.cluster import Cluster, JobServer, Pool, free_port, listening, until
 from tests.pipeline.engines.conftest import begin, left_by
 from tests.pipeline.engines.distribution import Distribution, installed
 
@@ -176,7 +177,7 @@ def test_a_cluster_removes_the_face_that_a_local_run_removes_and_changes_no_othe
     assert ran.outcomes["written", None] == 10 + len(head) == 74
     rows = ran.table("instances")
     assert sum(row["detail"] == "face_removed" for row in rows) == 40  # those between brows and chin
-    assert all(row["pixels_changed"] is (row["detail"] == "face_removed") for row in rows)
+    assert all(bool(row["pixels_changed"]) is (row["detail"] == "face_removed") for row in rows)
     assert_same(archive, ran, recipe=str(recipe))
 
 
@@ -213,6 +214,47 @@ def test_a_job_that_loses_a_process_ends_right_or_the_next_run_goes_on_from_ther
         assert not list((tmp_path / "audit-engine" / "runs").glob("*.json"))
         ran = submit(archive, server.options(pool))
     assert_same(archive, ran)
+
+
+KILLER = """
+import os, signal
+from beamstop import Bouncer
+
+class Killer(Bouncer):
+    def inspect(self, dataset):
+        if dataset.SOPInstanceUID == "1.2.3.3.1.3":
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@CLUSTER
+def test_a_source_that_kills_two_workers_is_left_alone_by_the_third_and_the_rest_is_done(
+    server: JobServer,
+    installation: Path,
+    environment: dict[str, str],
+    archive_of: Callable[[int], Path],
+    submit: Callable[..., Ran],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "hostile").mkdir()
+    (tmp_path / "hostile" / "hostile.py").write_text(KILLER)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("bouncers: [{bouncer: hostile.Killer}]\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "hostile"), *sys.path]))
+    pool = Pool(installation, free_port(), {**environment, "PYTHONPATH": str(tmp_path / "hostile")})
+    try:
+        ran = submit(archive_of(20), server.options(pool), recipe=str(recipe))
+    finally:
+        pool.stop()
+    assert ran.outcomes == {
+        ("written", None): 19,
+        ("failed", "killed_worker"): 1,
+        ("rejected", "not_dicom"): 1,
+        ("rejected", "duplicate"): 1,
+    }
+    assert ran.code == 1
+    assert len(ran.tree) == 19
 
 
 @CLUSTER

@@ -76,10 +76,30 @@ def test_what_killed_a_worker_of_an_earlier_run_is_left_alone_on_an_engine(
     assert ran.code == 1
 
 
+CONNECTED = f"""#!{sys.executable}
+import socket, sys, time
+(where,) = (it.partition("=")[2] for it in sys.argv if it.startswith("--control_endpoint="))
+connection = socket.create_connection(where.split(":"))
+time.sleep(600)
+"""
+
+
+def test_a_pool_tells_its_task_manager_of_a_worker_that_dies_at_its_start(tmp_path: Path) -> None:
+    """It would wait for that worker without end."""
+    worker = tmp_path / "worker"
+    worker.write_text("#!/bin/sh\nexit 7\n")
+    worker.chmod(0o700)
+    with socket.create_server(("127.0.0.1", 0)) as manager:
+        where = endpoints_pb2.ApiServiceDescriptor(url=f"127.0.0.1:{manager.getsockname()[1]}")
+        request = beam_fn_api_pb2.StartWorkerRequest(worker_id="1-1", control_endpoint=where)
+        answer = WorkerPool(str(worker)).StartWorker(request, None)
+    assert answer.error == "a worker of beamstop ended at its start (exit code 7)"
+
+
 def test_a_pool_ends_the_worker_whose_task_manager_is_gone_and_no_namesake(tmp_path: Path) -> None:
     """Task managers on one machine share a pool, and each calls its first worker 1-1."""
     worker = tmp_path / "worker"
-    worker.write_text("#!/bin/sh\nexec sleep 600\n")
+    worker.write_text(CONNECTED)
     worker.chmod(0o700)
     pool, others = WorkerPool(str(worker)), set(psutil.Process().children())
     managers = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
