@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
 from tests.heads import (
     AXIAL,
-    CORONAL,
     SAGITTAL,
+    Bodies,
     Chest,
     Head,
     Knee,
@@ -19,11 +19,20 @@ from tests.heads import (
     series,
 )
 
-from beamstop.faces.series import NO_HEAD, NO_POSITION, NO_VOLUME, FaceFinding, Verdict, look_at_series
+from beamstop.faces.series import (
+    NO_HEAD,
+    NO_POSITION,
+    NO_VOLUME,
+    TWO_HEADS,
+    FaceFinding,
+    Verdict,
+    look_at_series,
+)
 from beamstop.steps.remove_face import remove_face
 
 HEAD = Head()
 SCAN = Scan(shape=(48, 40), spacing=5.0, apart=5.0, count=44, centre=(0.0, -15.0, -25.0), noise=15)
+FEET_FIRST = ((-1.0, 0.0, 0.0), (0.0, 0.0, 1.0))  # coronal slices, feet first
 AIR = 24  # -1000 HU as it is stored
 
 
@@ -73,11 +82,19 @@ def ct() -> tuple[list[FileDataset], list[FaceFinding]]:
     ("head", "scan"),
     [
         (Head(size=0.82, nose=0.6), replace(SCAN, contrast="T1", across=SAGITTAL[0], down=SAGITTAL[1])),
-        (Head(turn=(0.25, 0.1, -0.2)), replace(SCAN, contrast="T2", across=CORONAL[0], down=CORONAL[1])),
+        (
+            Head(turn=(0.25, 0.1, -0.2)),
+            replace(SCAN, contrast="T2", across=FEET_FIRST[0], down=FEET_FIRST[1], noise=120),
+        ),
         (HEAD, replace(SCAN, contrast="PT")),
         (HEAD, replace(SCAN, shape=(56, 40), along=(0.0, -0.34, 0.94))),
     ],
-    ids=["a child in sagittal T1", "a turned head in coronal T2", "PET", "CT with a tilted gantry"],
+    ids=[
+        "a child in sagittal T1",
+        "a turned head in noisy coronal T2, feet first",
+        "PET",
+        "CT with a tilted gantry",
+    ],
 )
 def test_a_face_is_blanked_and_not_one_voxel_of_brain_or_cord(head: Head, scan: Scan) -> None:
     instances = series(head, scan)
@@ -125,13 +142,31 @@ def test_a_gap_and_copies_do_no_harm_and_slices_that_make_no_volume_are_cut_as_i
     """A single sagittal slice shows a profile; in the same frame of reference the head is known."""
     scan = replace(SCAN, across=SAGITTAL[0], down=SAGITTAL[1], count=1, centre=(0.0, -10.0, -35.0))
     profile = series(HEAD, scan)
-    instances = [*ct[0][:22], *ct[0][23:], *ct[0][20:24], *profile]
+    astray = series(HEAD, SCAN)[20]
+    astray.ImagePositionPatient = [1000.0, 0.0, 0.0]
+    instances = [*ct[0][:22], *ct[0][23:], *ct[0][20:24], astray, *profile]
     findings = look_at_series(instances, "remove")
     where = parts(HEAD, SCAN)["nose"]
     kept = np.concatenate([where[:22], where[23:], where[20:24]])
-    assert mask_of(instances[:-1], findings[:-1])[kept].all()
+    assert mask_of(instances[:-2], findings[:-2])[kept].all()
     assert findings[20] == findings[43]
+    assert findings[-2] == FaceFinding(Verdict.FEW)  # it proves nothing
     assert mask_of(profile, findings[-1:])[parts(HEAD, scan)["nose"]].all()
+
+
+def _in_one_place(instances: list[FileDataset]) -> list[FileDataset]:
+    for instance in instances:
+        instance.ImagePositionPatient = [-97.5, -132.5, 0.0]
+    return instances
+
+
+def _with_ghosts(instances: list[FileDataset]) -> list[FileDataset]:
+    """Repeat a fifth of the picture a third of its width to either side, as motion does in MR."""
+    for instance in instances:
+        values = np.frombuffer(instance.PixelData, "<u2").reshape(instance.Rows, instance.Columns)
+        ghosts = sum(np.roll(values, side * instance.Columns // 3, axis=1) // 5 for side in (-1, 1))
+        instance.PixelData = (values + ghosts).astype("<u2").tobytes()
+    return instances
 
 
 def _without_place(instances: list[FileDataset]) -> list[FileDataset]:
@@ -147,14 +182,24 @@ NO_PART = {"BodyPartExamined": None}
     ("instances", "expected"),
     [
         (series(HEAD, replace(SCAN, header={"RescaleSlope": None, "RescaleIntercept": None})), NO_HEAD),
+        (series(HEAD, replace(SCAN, header={"RescaleSlope": 0})), NO_POSITION),
         (_without_place(series(HEAD, SCAN)), NO_POSITION),
+        (_in_one_place(series(HEAD, SCAN)), NO_POSITION),
+        (
+            series(
+                Bodies((HEAD, Head(at=(190.0, 0.0, 0.0), size=0.8))),
+                replace(SCAN, shape=(48, 76), centre=(85.0, -15.0, -25.0)),
+            ),
+            TWO_HEADS,
+        ),
+        (_with_ghosts(series(HEAD, replace(SCAN, contrast="T1", shape=(48, 60), noise=40))), NO_HEAD),
         (series(HEAD, replace(SCAN, apart=20.0, count=12)), Verdict.FEW),
         (series(HEAD, replace(SCAN, across=SAGITTAL[0], down=SAGITTAL[1], count=1)), NO_VOLUME),
         (series(HEAD, replace(SCAN, across=AXIAL[0], down=AXIAL[1], count=1)), Verdict.FEW),
         (series(Head(turn=(0.0, 0.0, np.pi)), SCAN), NO_HEAD),
         (series(Knee(), replace(SCAN, centre=(0.0, 0.0, 0.0), header=NO_PART)), NO_HEAD),
         (
-            series(Chest(), replace(SCAN, spacing=8.0, centre=(0.0, 0.0, -132.0), header=NO_PART)),
+            series(Chest(), replace(SCAN, spacing=8.0, count=30, centre=(0.0, 0.0, -132.0), header=NO_PART)),
             Verdict.NONE,
         ),
         (
@@ -164,7 +209,11 @@ NO_PART = {"BodyPartExamined": None}
     ],
     ids=[
         "a CT that does not say how to read its values",
+        "a CT whose values all mean the same",
         "slices without a place",
+        "a whole head in one place",
+        "two heads",
+        "a head among its ghosts",
         "axial slices far apart",
         "one sagittal slice",
         "one axial slice",
@@ -193,6 +242,7 @@ def test_a_face_that_is_only_to_be_told_is_left(ct: tuple[list[FileDataset], lis
         ({"PixelPaddingValue": 0, "PixelPaddingRangeLimit": 30}, 31),
         ({"RescaleIntercept": -500}, 0),
         ({"RescaleSlope": 2, "RescaleIntercept": -2000}, 500),
+        ({"RescaleSlope": -1, "RescaleIntercept": 3071}, 4071),
     ],
 )
 def test_air_is_a_value_that_can_be_stored_and_is_no_padding(header: dict[str, Any], fill: int) -> None:

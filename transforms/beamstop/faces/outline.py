@@ -33,8 +33,10 @@ class Outline:
     distance: Floats
 
 
-def outline_of(volume: Volume, grid: Grid, modality: Modality, threshold: float) -> Outline | None:
-    """Return the outline of the largest body on a grid; None where there is none.
+def outline_of(
+    volume: Volume, grid: Grid, modality: Modality, threshold: float, second: bool = False
+) -> Outline | None:
+    """Return the outline of the largest body on a grid, or of the second largest; None where there is none.
 
     Beyond the volume its nearest point counts, so that an edge of the picture is no skin.
     """
@@ -46,9 +48,10 @@ def outline_of(volume: Volume, grid: Grid, modality: Modality, threshold: float)
     # In CT a holder touches the head, and is thin. In MR bone is as dark as air, and parts off the scalp.
     core = ~_grown(~tissue & inside, seam) & inside if modality == "CT" else _grown(tissue, 1)
     labels, count = ndimage.label(core)
-    if not count:
+    if count <= second:
         return None
-    core = labels == int(np.argmax(np.bincount(labels.ravel())[1:])) + 1
+    sizes = np.bincount(labels.ravel())[1:]
+    core = labels == int(np.argsort(-sizes, kind="stable")[int(second)]) + 1
     body = tissue & (_grown(core, seam + 1) if modality == "CT" else core)
     if not inside.all():  # beyond the picture: as at its edge
         nearest = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)

@@ -30,7 +30,8 @@ FACE_MAY_SHOW = "face_may_show"
 NO_POSITION = "slices without a position"
 NO_VOLUME = "slices that make no volume"
 NO_HEAD = "no head that could be told"
-NO_AIR = "frames with different values of air"
+NO_AIR = "no value of air that can be stored"
+TWO_HEADS = "a second head"
 
 _COARSE, _FINE = 4.0, 2.0  # mm
 _AROUND, _NEAR = 30.0, 5.0  # mm of a volume around the template; and how much of them may be missing
@@ -38,7 +39,12 @@ _LONGEST_GAP = 15.0  # mm between slices: more than half of a nose
 _SHORTEST = 40.0  # mm from the first slice to the last: less is no volume
 _FEWEST = 4  # slices
 _THIN = 20.0  # mm
+_WIDEST = 3000.0  # mm: no scanner sees more
+_ALIKE = 0.1  # of pixels of two frames of one place, by which those that are bright differ
 _CONTRAST = 20.0  # between the darkest and the brightest pixel: less is an empty picture
+# In MR and PT ghosts can be brighter than the threshold, and join a head to something larger.
+_THRESHOLDS = 1.0, 2.0, 4.0
+_SECOND = 500e3  # mm³ of another body that is looked at, too
 _FULL, _ALL = 0.9, 0.98  # of a cross-section is body: no air beside it; no air at all
 _LARGE = 90000.0  # mm² of body without air beside it: no head, but a part of a trunk
 _WAIST = 10.0  # mm that are taken off a cross-section all around
@@ -154,6 +160,7 @@ class _Series:
             return [_LEFT for _ in self._numbers]
         best = max(heads, key=lambda it: it.fit.close * it.fit.seen if it.fit else 0.0)
         masks: list[dict[int, bytes]] = [{} for _ in self._numbers]
+        thin = {piece.instance for it in found if it.is_thin for piece in it.stack.slices}
         for one in found:
             cut = one.cut or best.cut
             for piece in one.stack.slices:
@@ -161,7 +168,11 @@ class _Series:
                 if mask is not None:
                     masks[piece.instance][piece.frame] = np.packbits(mask).tobytes()
         return [
-            self._refused(refused[number]) if number in refused else self._removed(number, masks[number])
+            self._refused(refused[number])
+            if number in refused
+            else _FEW  # it lies beyond the face, if it lies where it says
+            if number in thin and not masks[number]
+            else self._removed(number, masks[number])
             for number in self._numbers
         ]
 
@@ -185,36 +196,57 @@ class _Series:
         return FaceFinding(Verdict.REMOVE, tuple(masks.get(it) for it in range(count)), fill)
 
     def _fill(self, number: int, dataset: Dataset) -> int | None:
-        """Return the stored value of air; None where the frames of an instance do not agree on it."""
+        """Return the stored value of air; None for frames that do not agree on it, and for floating point."""
+        if "BitsStored" not in dataset:
+            return None
         modality = self._modality(number)
         values = set()
         for piece in slices_of(number, dataset):
-            if not piece.slope:
-                return None
             values.add(round((_AIR[modality] - piece.intercept) / piece.slope))
         return _storable(values.pop(), dataset) if len(values) == 1 else None
 
     def _look(self, stack: Stack) -> _Found:
         if len(stack.places) < _FEWEST or stack.span < _SHORTEST or stack.gap > _LONGEST_GAP:
+            if not self._are_alike(stack):
+                return _Found(stack, NO_POSITION)
             return _Found(stack, is_thin=True) if _is_thin(stack) else _Found(stack, NO_VOLUME)
         volume = volume_of(stack, self._values)
         first = stack.places[0][0].instance
         modality = self._modality(first)
         threshold = threshold_of(volume, modality)
         low, high = volume.box()
+        if np.any(high - low > _WIDEST):
+            return _Found(stack, NO_POSITION)
         grid = Grid.around(low, high, _COARSE)
         coarse = outline_of(volume, grid, modality, threshold)
         if coarse is None:
-            return _Found(stack, "" if np.ptp(volume.values) < _CONTRAST else NO_HEAD)
+            return _Found(stack, "" if _is_empty(volume) else NO_HEAD)
         around = _Around(volume, modality, threshold)
         fit = find_head(coarse, around)
         if fit is None or not _is_head(fit, face_header(self.datasets[first]).region):
-            return _Found(stack, "" if _has_no_head(coarse) else NO_HEAD)
+            factors = (1.0,) if modality == "CT" else _THRESHOLDS
+            outlines = [coarse, *(outline_of(volume, grid, modality, threshold * it) for it in factors[1:])]
+            has_none = all(_has_no_head(it) for it in outlines if it is not None)
+            return _Found(stack, "" if has_none else NO_HEAD)
+        if _is_whole_head(outline_of(volume, grid, modality, threshold, second=True)):
+            return _Found(stack, TWO_HEADS)
         found = _Found(stack, is_head=True, fit=fit)
         if self.action == "remove":
             outline = around(fit.pose)
             found.cut = cut_of(fit, outline) if outline else None
         return found
+
+    def _are_alike(self, stack: Stack) -> bool:
+        """Say whether the frames of one place show about the same: a position may be that of all slices."""
+        most = [it for it in max(stack.places, key=len) if not it.is_phase]
+        if len(most) < _FEWEST:
+            return True
+        shares, level = [], None
+        for piece in most:
+            values = self._values(piece)
+            level = (float(values.min()) + float(values.max())) / 2 if level is None else level
+            shares.append(float(np.mean(values > level)))
+        return max(shares) - min(shares) <= _ALIKE
 
     def _modality(self, number: int) -> Modality:
         header = face_header(self.datasets[number])
@@ -262,6 +294,20 @@ class _Around:
 def _is_head(fit: Fit, region: Region) -> bool:
     """Say whether a head was found; where no header speaks of one, all of it must be seen."""
     return fit.is_good and (region is Region.HEAD or fit.seen >= WHOLE)
+
+
+def _is_whole_head(body: Outline | None) -> bool:
+    """Say whether another body beside the one with a head is a head, too."""
+    if body is None or float(np.sum(body.body & body.inside)) * body.grid.step**3 < _SECOND:
+        return False
+    fit = find_head(body, lambda _: body)
+    return fit is not None and fit.is_good and fit.seen >= WHOLE
+
+
+def _is_empty(volume: Volume) -> bool:
+    """Say whether a volume shows nothing: its stored values hardly differ."""
+    slope = min(1.0, *(abs(it.slope) for it in volume.stack.slices))
+    return float(np.ptp(volume.values)) < _CONTRAST * slope
 
 
 def _is_thin(stack: Stack) -> bool:

@@ -15,11 +15,12 @@ Vector = NDArray[np.float64]
 _UNIT = 1e-3  # how far direction cosines may miss length 1 and a right angle
 _SAME_DIRECTION = 1e-2  # cosines of one stack differ by less
 _SAME_PLACE = 0.05  # mm along the normal between frames of one place
+_FARTHEST = 1e5  # mm from the origin of a frame of reference
 _FIELD_TURN = 20.0  # mm that the centres of frames of one stack may lie apart, per mm along it
 
 
 class NoPlaceError(Exception):
-    """A frame does not say where it lies."""
+    """A frame does not say where it lies, or how to read its values."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,12 @@ def _slice(
         raise NoPlaceError
     if any(abs(_length(it) - 1) > _UNIT * 10 for it in (row, column)):
         raise NoPlaceError
-    slope, intercept = value("RescaleSlope"), value("RescaleIntercept")
+    slope, intercept = (
+        default if (found := value(keyword)) is None else float(str(found))
+        for keyword, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
+    )
+    if not slope or not np.isfinite([slope, intercept]).all() or np.abs(position).max() > _FARTHEST:
+        raise NoPlaceError
     types = " ".join(
         str(it) for it in (value("FrameType"), value("ImageType"), value("ComplexImageComponent"))
     )
@@ -206,8 +212,8 @@ def _slice(
         _triple(row * columns_apart),
         _triple(column * rows_apart),
         shape,
-        float(str(slope)) if slope is not None else 1.0,
-        float(str(intercept)) if intercept is not None else 0.0,
+        slope,
+        intercept,
         any(f"'{word}'" in types or word == types for word in _PHASES) or "PHASE" in types.upper(),
     )
 

@@ -127,8 +127,8 @@ def volume_of(stack: Stack, values_of: Callable[[Slice], Cells]) -> Volume:
     """
     first = stack.places[0][0]
     joined = tuple(
-        max(1, int(_FINE / float(np.sqrt(np.sum(np.square(step)))) + 0.25))
-        for step in (first.down, first.across)
+        max(1, int(min(_FINE / float(np.sqrt(np.sum(np.square(step)))) + 0.25, length)))
+        for step, length in zip((first.down, first.across), first.shape, strict=True)
     )
     planes = []
     for place in stack.places:
