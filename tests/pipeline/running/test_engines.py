@@ -94,7 +94,7 @@ def test_a_flink_that_nobody_reaches_is_named(
 
 
 def test_what_is_no_address_is_said_so(refused: Callable[..., str]) -> None:
-    assert "--job_endpoint nowhere: no address" in refused(
+    assert "--job_endpoint nowhere: not an address" in refused(
         "--runner=PortableRunner", "--job_endpoint=nowhere"
     )
 
