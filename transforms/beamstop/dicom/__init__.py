@@ -1,1 +1,1 @@
-"""DICOM files, datasets and elements as they are; no policy."""
+"""DICOM files, datasets and elements; no policy."""

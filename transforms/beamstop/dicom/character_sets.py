@@ -1,8 +1,7 @@
-"""Character sets: text that an instance's own cannot hold gives all of the instance UTF-8 (PS3.5 6.1).
+"""Character sets: an instance whose own lacks a letter of new text becomes UTF-8 as a whole (PS3.5 6.1).
 
-Text that nobody touched stays the bytes it was read as, in the character set that it was read by. New text, a
-fixed value or an insertion, is written letter for letter or not at all: pydicom would write `?` for what a
-character set lacks.
+Unchanged text keeps its bytes and its character set. New text, such as a fixed value or an insertion, is
+written without losing a letter: pydicom would write `?` for letters that a character set lacks.
 """
 
 from collections.abc import Iterable, MutableSequence
@@ -33,16 +32,16 @@ Encodings = tuple[str, ...]
 
 
 class CannotHoldError(Exception):
-    """A character set lacks letters of a text, or bytes are in another one than is declared."""
+    """A character set lacks letters of a text, or bytes are not in the declared character set."""
 
 
 def read_encodings(dataset: Dataset) -> Encodings:
-    """Return Python's names of the character sets that the raw text of a dataset or item was read by."""
+    """Return Python's names of the character sets with which a dataset's or item's raw text was read."""
     return _as_tuple(dataset.original_character_set)
 
 
 def declared_encodings(dataset: Dataset, around: Encodings = ASCII) -> Encodings:
-    """Return Python's names of the character sets that a dataset or item says its text is in.
+    """Return Python's names of the character sets that a dataset or item declares.
 
     Args:
         dataset: a dataset or item.
@@ -68,7 +67,7 @@ def check_raw_text(dataset: Dataset, tags: Iterable[BaseTag], declared: Encoding
 
 
 def text_bytes(element: Any, encodings: Encodings) -> bytes:
-    """Return the padded value of a text element that is not raw, letter for letter.
+    """Return the padded value of a text element that is not raw, with every letter.
 
     Raises:
         CannotHoldError: the character sets lack a letter.
@@ -81,8 +80,8 @@ def text_bytes(element: Any, encodings: Encodings) -> bytes:
 def as_read(element: Any, dataset: Dataset) -> Any:
     """Return remaining parts of an instance's own text as bytes, if it declares no character set.
 
-    Many stations write Latin-1 and declare nothing. We do not declare it for them: bytes that stay do not
-    change.
+    Many stations write Latin-1 and declare nothing. It is not declared for them, because unchanged text keeps
+    its bytes.
     """
     implicit, little = dataset.original_encoding
     is_ours = element is None or element.is_raw or element.VR not in CHARACTER_SET_VRS
@@ -101,8 +100,8 @@ def widen(dataset: Dataset) -> None:
     """Convert an instance to UTF-8, in place: its text at every depth and its declaration.
 
     Raises:
-        Quarantined: `character_set`: bytes are no text in the character set that was declared for them, or
-            none is declared and they are neither UTF-8 nor Latin-1, so their letters are unknown.
+        Quarantined: `character_set`: bytes are not valid in the declared character set, or none is declared
+            and they are neither UTF-8 nor Latin-1, so that their letters are unknown.
     """
     _widen(dataset)
     dataset.SpecificCharacterSet = _UTF_8_TERM

@@ -1,7 +1,7 @@
 """The deadline for the work on one instance.
 
 Every loop over elements, texts, streams and frames checks it, so that no file takes much longer than allowed.
-It decides whether there is a result, never which one: unfinished work is failed.
+It decides whether there is a result, never which one: unfinished instances are failed.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _DEADLINE: ContextVar[float] = ContextVar("deadline", default=inf)
 
 @contextmanager
 def working_until(moment: float) -> Iterator[None]:
-    """Make `check_time` fail in this thread, inside the context, after a moment of `perf_counter`."""
+    """Make `check_time` fail in this thread, inside the context, after this time of `perf_counter`."""
     token = _DEADLINE.set(moment)
     try:
         yield
@@ -26,7 +26,7 @@ def working_until(moment: float) -> Iterator[None]:
 
 
 def check_time() -> None:
-    """Go on if there is time left.
+    """Continue if there is time left.
 
     Raises:
         Failed: `too_slow`.

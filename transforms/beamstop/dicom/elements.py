@@ -68,8 +68,8 @@ _Result = TypeVar("_Result")
 def failing_if_malformed(work: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
     """Make a function raise `Failed`, reason `unreadable`, on a malformed value.
 
-    Where an element has no end, the reason is `truncated`. What pydicom raises may quote the value, so only
-    the exception's class is kept. Inside, pydicom is guarded (`pydicom_guards`).
+    If an element has no end, the reason is `truncated`. pydicom's messages may quote the value, so only the
+    exception's class is kept. Inside the function, pydicom is guarded (`pydicom_guards`).
     """
 
     @wraps(work)
@@ -84,7 +84,7 @@ def failing_if_malformed(work: Callable[_Arguments, _Result]) -> Callable[_Argum
 
 
 def unreadable(error: Exception) -> Failed:
-    """Return what may be said of a `MALFORMED` exception: its class, nothing else."""
+    """Return the refusal for a `MALFORMED` exception, with its class and nothing else."""
     return Failed("too_deep" if isinstance(error, RecursionError) else "unreadable", type(error).__name__)
 
 
@@ -116,9 +116,9 @@ def as_sequence(element: Any) -> Any:
 
 
 def text_of(dataset: Dataset, tag: int) -> str:
-    """Return the text of an element, or nothing; a raw one stays raw.
+    """Return the text of an element; a raw element stays raw.
 
-    Several values are joined by backslashes. Undecodable bytes and sequences are no text.
+    Several values are joined by backslashes. For undecodable bytes and sequences, the text is empty.
     """
     element: Any = dataset._dict.get(BaseTag(tag))
     if element is None or element.VR == "SQ" or not element.value:
@@ -187,7 +187,7 @@ class ElementWriter:
                 vr = vr_of(tag, element.VR)
                 part._dict[tag] = element._replace(VR=vr, is_implicit_VR=implicit, is_little_endian=little)
             else:
-                part[tag]  # is not raw from then on
+                part[tag]  # reading converts the raw element
         return part
 
     def _add(self, parts: list[bytes], dataset: Dataset, element: Any, charset: Encodings) -> None:

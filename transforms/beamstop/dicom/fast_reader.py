@@ -47,7 +47,7 @@ _NOT_PLAIN = frozenset({ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian})
 
 
 def read_fast(data: bytes, stream: BytesIO, stop_when: StopWhen) -> FileDataset | None:
-    """Read a Part 10 file; None if pydicom has to find out how.
+    """Read a Part 10 file; None if only pydicom can read it.
 
     Args:
         data: the whole file.
@@ -92,7 +92,7 @@ def read_fast(data: bytes, stream: BytesIO, stop_when: StopWhen) -> FileDataset 
 
 
 def is_cut(rest: bytes, last: int) -> bool:
-    """Return whether trailing bytes, too few for an element, are the beginning of one.
+    """Return whether trailing bytes, too few for an element, are the beginning of an element.
 
     Text transfers and tapes add line ends, Ctrl-Z, blanks and zeros; these may also be the group of a next
     element.
@@ -110,7 +110,7 @@ def is_cut(rest: bytes, last: int) -> bool:
 
 
 def _read_explicit(data: bytes, at: int, elements: Elements, first_group: int, last_group: int) -> int | None:
-    """Add elements up to a group or an unknown length; return where that is, None where it is not plain."""
+    """Add elements up to a group or an undefined length; return the offset, None if data are not ordinary."""
     size = len(data)
     while at + _SHORTEST_ELEMENT <= size:
         group, number, vr, length = _SHORT(data, at)
@@ -141,7 +141,7 @@ def _read_explicit(data: bytes, at: int, elements: Elements, first_group: int, l
 def _read_implicit(data: bytes, at: int, elements: Elements, first_group: int, last_group: int) -> int | None:
     """Do as `_read_explicit` does, for implicit VR."""
     size = len(data)
-    if data[at + 4 : at + 6].isalpha():  # a VR all the same
+    if data[at + 4 : at + 6].isalpha():  # a VR, although the syntax is implicit
         return None
     empty = _empty_value(None)
     while at + _SHORTEST_ELEMENT <= size:

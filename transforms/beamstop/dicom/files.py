@@ -1,4 +1,4 @@
-"""Reads DICOM files from bytes, in all forms that archives have, and writes Part 10."""
+"""Reads DICOM files from bytes, in all forms found in archives, and writes Part 10."""
 
 import copy
 import re
@@ -62,9 +62,9 @@ class Encoded:
 
     Attributes:
         data: the whole Part 10 file.
-        header: the same without the values of top-level pixel data, inflated where the transfer
-            syntax is deflated: what CheckLeaks searches.
-        encapsulated: value of compressed pixel data: frames, cut into fragments.
+        header: the same without the values of top-level pixel data, inflated if the transfer syntax is
+            deflated; CheckLeaks searches it.
+        encapsulated: value of compressed pixel data: frames as fragments.
     """
 
     data: bytes
@@ -171,14 +171,14 @@ def _read_whole(data: bytes, max_inflated_bytes: int, max_elements: int) -> File
 
 @failing_if_malformed
 def read_header(beginning: bytes) -> FileDataset | None:
-    """Return the elements before the top-level pixel data; None where they may not all be in these bytes.
+    """Return the elements before the top-level pixel data; None if these bytes may not have all of them.
 
     Args:
-        beginning: of a file; what is deflated is not looked into.
+        beginning: of a file; a deflated file is not inflated.
 
     Raises:
         Rejected: `not_dicom`.
-        Failed: `unreadable`, as the beginning of a file may be that goes on.
+        Failed: `unreadable`, which the beginning of a longer file may be.
     """
     ended = False
 
@@ -202,7 +202,7 @@ def copy_of(dataset: Dataset) -> Dataset:
     pydicom leaves two possibilities (`OB or OW`, `US or SS`) in elements set by keyword, until it writes.
 
     Raises:
-        Failed: `unreadable`: nothing says which one holds.
+        Failed: `unreadable`: nothing tells which VR applies.
     """
     clean = copy.deepcopy(dataset)
     syntax = transfer_syntax_of(clean)
@@ -215,7 +215,7 @@ def encode(dataset: Dataset, needs_uids: bool = True) -> Encoded:
     """Write an instance as a Part 10 file with a blank preamble and a new file meta group.
 
     Args:
-        dataset: one clean instance; becomes UTF-8 where its character set cannot hold all of its text.
+        dataset: one clean instance; becomes UTF-8 if its character set lacks a letter of its text.
         needs_uids: refuse a dataset without the UIDs that a valid file needs.
 
     Raises:
@@ -351,7 +351,7 @@ class _Truncation:
         return False
 
     def finish(self, dataset: Dataset) -> None:
-        """Raise where the last element, or what follows it, is cut short."""
+        """Raise if the last element, or the data after it, is cut short."""
         if self._open is not None and self._open not in dataset:
             raise Failed("truncated")
         if self._end is not None and self._end != self._size:

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 
 def import_gdcm_beside_dl() -> None:
-    """Import gdcm if it would take a folder for Python 2's module `dl` and fail.
+    """Import gdcm even if there is a folder that it would take for Python 2's module `dl`.
 
     gdcm imports `dl`, and finds any folder of that name on the path. pydicom's pixel modules import gdcm.
     Without such a folder, this does nothing.

@@ -1,8 +1,8 @@
-"""Guards around pydicom: inside our calls it neither logs nor warns, and every element needs an end.
+"""Guards around pydicom: inside beamstop's calls it neither logs nor warns, and every element needs an end.
 
 pydicom's messages quote values, and no value may reach a log. But a program that imports beamstop may use
-pydicom for itself, also in another thread. So the guards are installed by our first call, never at import,
-and act only in threads that are inside one of our calls.
+pydicom itself, also in another thread. So the guards are installed by the first call, never at import, and
+act only in threads that are inside a call.
 """
 
 import logging
@@ -28,7 +28,7 @@ _LOGGERS = (
 
 
 class _Calls(threading.local):
-    """How many of our calls this thread is inside."""
+    """How many of beamstop's calls this thread is inside."""
 
     depth = 0
 
@@ -39,7 +39,7 @@ class _OutsideOurCalls(logging.Filter):
 
 
 class _InsideOurCalls:
-    """Takes the place of a module pattern in a warnings filter."""
+    """Replaces a module pattern in a warnings filter."""
 
     def match(self, module: str) -> bool:
         return _CALLS.depth > 0
@@ -52,7 +52,7 @@ _NO_WARNINGS: Any = ("ignore", None, Warning, _InsideOurCalls(), 0)
 
 
 class _Guard(ContextDecorator):
-    """Counts calls; every thread has a count of its own, so that one object serves all."""
+    """Counts calls, for each thread separately, so that one object serves all threads."""
 
     def __enter__(self) -> None:
         if _CALLS.depth == 0:
@@ -77,7 +77,7 @@ def guarded() -> _Guard:
 
 def _install() -> None:
     """Install the guards, including those that the host program has removed since."""
-    if warnings.filters and warnings.filters[0] is _NO_WARNINGS:  # then the others are installed, too
+    if warnings.filters and warnings.filters[0] is _NO_WARNINGS:  # so the others are installed, too
         return
     with _LOCK:
         for name in _LOGGERS:
@@ -86,7 +86,7 @@ def _install() -> None:
         vars(filereader)[read_sequence_item.__name__] = _read_in_time
         while _NO_WARNINGS in warnings.filters:
             warnings.filters.remove(_NO_WARNINGS)  # type: ignore[attr-defined]
-        # The module cannot filter by thread, so a filter that matches nothing holds the place.
+        # `warnings` cannot filter by thread, so a filter that matches nothing is added and then replaced.
         warnings.filterwarnings("ignore", module="(?!)")
         warnings.filters[0] = _NO_WARNINGS  # type: ignore[index]
 

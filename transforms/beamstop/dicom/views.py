@@ -1,7 +1,7 @@
-"""A view of a dataset: what is read through it is converted in the view alone.
+"""A view of a dataset: elements that are read through it are converted only in the view.
 
-pydicom converts, in place, the raw element that somebody reads, and what is not raw is written anew: text
-that declares no character set would lose its bytes by being looked at.
+pydicom converts a raw element in place when it is read, and elements that are not raw are encoded again. So
+without a view, reading text that declares no character set could change its bytes.
 """
 
 from typing import Any
@@ -30,7 +30,7 @@ def view_of(dataset: Dataset) -> Dataset:
 
     Elements may be set in it, too. Values are shared: they must not be changed in place.
     """
-    view = _View.__new__(_View)  # pydicom's `__init__` sets what comes from the dataset anyway
+    view = _View.__new__(_View)  # skips pydicom's `__init__`: all attributes come from the dataset
     vars(view).update(vars(dataset))
     view._dict, view._private_blocks = {**dataset._dict}, {}
     return view

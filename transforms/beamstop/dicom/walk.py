@@ -1,8 +1,8 @@
 """The walk over a dataset: every element at every depth, with its place.
 
-Two loops over elements are not this one: the rules engine (`steps.apply_recipe`) puts another element in the
-place of each and visits what it left; `words.identifiers.harvest`, on the header path, decides by kinds
-of its own what to read.
+Two loops over elements do not use it: the rules engine (`steps.apply_recipe`) replaces elements and visits
+only those that it left; `words.identifiers.harvest`, on the header path, decides by its own kinds which
+elements to read.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ class Place(NamedTuple):
     Attributes:
         dataset: the dataset or item that has it.
         tag: of the element.
-        element: as pydicom holds it: raw if it was not converted.
+        element: as in pydicom's dataset: raw if it was not converted.
         path: tags from the top level to it, item numbers left out.
         label: the same in keywords, item numbers included; tag numbers of private elements.
         around: private creators of the sequences around it; empty if none of them is private.
@@ -37,7 +37,7 @@ class Place(NamedTuple):
 
     @property
     def creator(self) -> str | None:
-        """The private creator of the element's block; empty where nobody reserved it, None if standard."""
+        """The private creator of the element's block; empty if not reserved, None for a standard element."""
         if not self.tag & 0x10000:
             return None
         start = private_block_start(self.tag)
@@ -62,7 +62,7 @@ def walk(dataset: Dataset, enters: Callable[[Place], bool] = lambda place: True)
 
     Args:
         dataset: may be changed while it is walked, as long as the elements yet to come stay.
-        enters: says of a sequence whether its items are walked.
+        enters: returns whether the items of a sequence are walked.
 
     Raises:
         Exception: one of `MALFORMED` for a sequence that cannot be read, unless `enters` is `is_readable`.
@@ -90,7 +90,7 @@ def _walk(
 
 
 def is_readable(place: Place) -> bool:
-    """Say whether a sequence can be read: for `walk`, where one that cannot is somebody else's to refuse."""
+    """Return whether a sequence can be read; as `enters`, if other code refuses unreadable sequences."""
     try:
         value: Any = place.dataset[place.tag].value
         return all(isinstance(item, Dataset) for item in value or ())

@@ -1,1 +1,1 @@
-"""The leak search: what is searched for in a finished file, and how."""
+"""The leak search in finished files: needles, scan and search."""

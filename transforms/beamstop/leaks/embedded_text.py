@@ -42,7 +42,7 @@ _FIRST_BYTES, _MORE = 64, 4  # of a stream that are tried at first, and times as
 # Effort for false or endless streams: bytes per byte of data, and a minimum. A false header costs about a
 # hundred bytes; random data have one in 16,000.
 _WASTED_EACH, _WASTED = 64, 1 << 20
-_WASTED_OPEN = 1 << 10  # by each stream without an end: its text is looked through
+_WASTED_OPEN = 1 << 10  # by each stream without an end, whose text is searched
 
 # ISO 32000-1 7.3.4 (strings), 9.4.3 (TJ: strings with spaces between their letters)
 _PDF = b"%PDF-"
@@ -158,7 +158,7 @@ def _character(match: re.Match[bytes]) -> bytes:
 
 
 def _inflated(data: bytes, allowance: _Allowance) -> Iterator[bytes]:
-    """Yield the text of every stream; one inside a complete stream is found in that stream's text."""
+    """Yield the text of every stream; a stream inside a complete stream is found in the latter's text."""
     end = 0
     for head in _DEFLATED.finditer(data):
         if head.start() >= end:

@@ -1,4 +1,4 @@
-"""What CheckLeaks searches for: needles made from an instance's identifiers, by the rules in `leaks`."""
+"""Needles: what CheckLeaks searches for, made from an instance's identifiers by the rules in `search`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -111,7 +111,7 @@ class Needles:
         singles |= {joined for component in name if self._tells(joined := "".join(component))}
         self.words |= singles | self._joined(name)
         self._persons |= singles
-        if singles.issuperset(parts) or len(name) < 2:  # each word is looked for by itself
+        if singles.issuperset(parts) or len(name) < 2:  # each word is a needle on its own
             return bool(singles)
         family, given = name[0], name[1]
         pairs = {family + given, given + family}
@@ -210,5 +210,5 @@ def _packed(day: date) -> tuple[str, str, str]:
 
 
 def _without_accents(word: str) -> str:
-    """Return a word in the case it has, where `fold` would make a Greek final sigma another letter."""
+    """Return a word without accents, in its own case: `fold` would change a Greek final sigma."""
     return normalize("NFC", "".join(it for it in normalize("NFD", word) if not combining(it)))

@@ -23,11 +23,9 @@ from beamstop.words.written_dates import MONTHS
 # A value is followed by the next tag, whose first two bytes can look like letters or digits (group
 # 3130 is "01"); in big endian it is preceded by the second byte of its length.
 _BEFORE, _BEHIND = 1, 2
-_WINDOW = 28  # bytes beside a year within which the rest of its date stands
-_WORDS_BESIDE = 4  # of a phrase are looked for on either side of its longest one
-_CROWD = (
-    16  # phrases that share their longest word; more are looked for in what is left of letters and digits
-)
+_WINDOW = 28  # bytes beside a year, in which the rest of its date is
+_WORDS_BESIDE = 4  # words of a phrase that are searched on either side of its longest one
+_CROWD = 16  # phrases that share their longest word; more are searched in the letters and digits alone
 _LONGEST_GAP = 9  # three separators of three bytes each in UTF-8
 
 _Check = Callable[[bytes, bytes, int, int], bool]  # raw, folded, start, end → does it count?
@@ -54,9 +52,9 @@ def _class_of(byte: int) -> str:
     return " " if byte else "0"
 
 
-_FOLD = bytes(map(_folded_byte, range(256)))  # small letters; accents of Latin-1 taken off
-# To tell which encodings occur: w of a word, a first and c second byte of an accented letter in UTF-8, n the
-# first of a letter that is not Latin.
+_FOLD = bytes(map(_folded_byte, range(256)))  # small letters, without the accents of Latin-1
+# Classes of bytes that show which encodings occur: w in a word, a first and c second byte of an accented
+# letter in UTF-8, n first byte of a letter that is not Latin.
 _CLASSES = bytes(ord(_class_of(byte)) for byte in range(256))
 _UTF_8, _UTF_16 = (b"wac", b"acw"), b"w0w0w"
 _MONTH_NAMES = sorted((name.encode() for name in MONTHS if name.isascii()), key=len, reverse=True)
@@ -116,7 +114,7 @@ class LeakScan:
         for pieces in needles.writings.lost.values():
             self._add(max(pieces, key=len), partial(_is_in_pieces, pieces))
         for form in needles.births:
-            self._checks.setdefault(form.encode(), [])  # looked for without separators alone
+            self._checks.setdefault(form.encode(), [])  # searched only without separators
         for literal in needles.literals:
             self._add(literal, _counts)
         for number in needles.digits:
@@ -171,7 +169,7 @@ class LeakScan:
             yield from (*one_byte_forms(once), *self._normal_forms(once))
 
     def _add_phrases(self, phrases: Iterable[Words]) -> list[bytes]:
-        """Look for each phrase from its longest word; return, joined, those that share it with many."""
+        """Search each phrase by its longest word; return, joined, those whose longest word is common."""
         by_anchor: dict[str, list[Words]] = {}
         for phrase in phrases:
             at = max(range(len(phrase)), key=lambda number: len(phrase[number]))
@@ -189,7 +187,7 @@ class LeakScan:
 
     def _add(self, anchor: str, check: _Check) -> None:
         check_time()
-        if anchor.isascii():  # the others are searched for as spelled
+        if anchor.isascii():  # others are searched as spelled
             whole = len(anchor) <= LONGEST
             self._checks.setdefault(anchor[:LONGEST].encode(), []).append(check if whole else _counts)
 
@@ -208,7 +206,7 @@ class LeakScan:
         return self._finds_number(data)
 
     def _finds_number(self, data: bytes) -> bool:
-        """Look for numbers and dates of birth in data without their separators."""
+        """Search for numbers and dates of birth in data without separators."""
         births = set()
         for separators in self._separators:
             joined = data.translate(None, separators)
@@ -248,7 +246,7 @@ def _counts(raw: bytes, folded: bytes, start: int, end: int) -> bool:
 
 
 def _is_word(raw: bytes, folded: bytes, start: int, end: int) -> bool:
-    """Return whether a word is whole: no letter beside it that may belong to it."""
+    """Return whether a word is whole: no adjoining letter may belong to it."""
     return _stands_alone(raw, start, end, _LETTERS)
 
 
@@ -267,7 +265,7 @@ def _runs_of_utf_8(data: bytes) -> Iterator[re.Match[bytes]]:
 def _begins_form(
     words: set[str], stems: tuple[str, ...], raw: bytes, folded: bytes, start: int, end: int
 ) -> bool:
-    """Return whether the text there is a leading part of one of some words, or a stem with an ending."""
+    """Return whether the text at a place is the first part of one of some words, or a stem with an ending."""
     before = raw[max(0, start - _BEFORE - 1) : start]
     if len(before) > _BEFORE and _LETTERS.issuperset(before):
         return False
@@ -286,7 +284,7 @@ def _stands_alone(raw: bytes, start: int, end: int, kind: frozenset[int]) -> boo
 
 
 def _is_number(raw: bytes, folded: bytes, start: int, end: int) -> bool:
-    """Return whether a number is whole: beside it no digit but leading zeros, and no decimal point."""
+    """Return whether a number is whole: no adjoining digit except leading zeros, and no decimal point."""
     while start and raw[start - 1] == _ZERO:
         start -= 1
     before = raw[max(0, start - _BEFORE - 1) : start]
@@ -302,12 +300,12 @@ def _is_in_phrase(words: Words, raw: bytes, folded: bytes, start: int, end: int)
     around = slice(max(0, start - reach), end + reach)
     gap = b"[^a-z0-9]{0,%d}" % _LONGEST_GAP
     pattern = gap.join(re.escape(word.encode("latin-1", "replace")) for word in words)
-    # Of what parts words in UTF-8, folding makes letters.
+    # Separators between words in UTF-8 that folding turns into letters.
     return any(re.search(pattern, text) for text in (folded[around], raw[around].lower()))
 
 
 def _is_in_pieces(pieces: Words, raw: bytes, folded: bytes, start: int, end: int) -> bool:
-    """Return whether the pieces of a name with lost letters are there, near one another."""
+    """Return whether the pieces of a name with lost letters are near one another."""
     reach = sum(map(len, pieces)) + len(pieces) * _LONGEST_LOSS
     window = raw[max(0, start - reach) : end + reach].lower()
     gap = rb"[\x00-\xff]{0,%d}" % _LONGEST_LOSS

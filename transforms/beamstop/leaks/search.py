@@ -173,7 +173,7 @@ def _long_uids(identifiers: Identifiers) -> frozenset[str]:
 
 @lru_cache(maxsize=8)
 def _prepared(identifiers: Identifiers) -> tuple[Needles, LeakScan]:
-    """Return the needles except UIDs: they are the same in a series, and take 0.3 ms to make."""
+    """Return the needles except for UIDs: these needles are the same in a series, and take 0.3 ms to make."""
     needles = Needles(identifiers)
     return needles, LeakScan(needles)
 
@@ -346,14 +346,14 @@ def _decoded(value: bytes, encodings: tuple[str, ...]) -> Iterator[str]:
 
 
 def _printable(data: bytes) -> str:
-    """Return the printable runs that are long enough, so far apart that none reads on in the next."""
+    """Return the printable runs that are long enough, so far apart that no phrase continues in the next."""
     there = np.frombuffer(data, np.uint8)
     runs = [*_runs(_IS_PRINTABLE[there], MIN_PRINTABLE), *_runs(_IS_ALNUM[there], MIN_PRINTABLE_WORD)]
     return _APART.join(data[start:end].decode("ascii") for start, end in runs)
 
 
 def _runs(mask: NDArray[np.bool_], shortest: int) -> list[tuple[int, int]]:
-    """Return start and end of the runs of True that have a length."""
+    """Return start and end of the runs of True with at least this length."""
     edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
     starts, ends = edges[::2], edges[1::2]
     long = ends - starts >= shortest

@@ -1,4 +1,4 @@
-"""What compressed frames hold beside their pixels: comments, application segments, bytes after their end."""
+"""Comments, application segments, trailing bytes and other facts about compressed frames."""
 
 import re
 import struct
@@ -15,19 +15,19 @@ _JPEG_TEXT = frozenset({*range(0xE0, 0xF0), 0xFE})
 _J2K_TEXT = frozenset({0x64})
 _JPEG_LAST, _J2K_LAST = 0xDA, 0x90  # start of scan, start of tile part: pixels from here on
 _JPEG_LS_FRAME = 0xF7
-# ISO/IEC 10918-1 table B.1: C4, C8 and CC announce no frame, C3, C7, CB and CF a lossless one.
+# ISO/IEC 10918-1 table B.1: C4, C8 and CC are not frame headers; C3, C7, CB and CF are for lossless frames.
 _JPEG_FRAMES = frozenset({*range(0xC0, 0xD0), _JPEG_LS_FRAME} - {0xC4, 0xC8, 0xCC})
 _JPEG_DCT = _JPEG_FRAMES - {0xC3, 0xC7, 0xCB, 0xCF, _JPEG_LS_FRAME}
-_COD, _IRREVERSIBLE = 0x52, 0  # how JPEG 2000 is coded; its wavelet
+_COD, _IRREVERSIBLE = 0x52, 0  # marker of JPEG 2000's coding style; its lossy wavelet
 _JFIF, _ADOBE = 0xE0, 0xEE
-_LONGEST_JP2_HEADER = 4096  # in which a codestream begins
+_LONGEST_JP2_HEADER = 4096  # bytes, within which a codestream begins
 _END = 0xD9  # of a JPEG image and of a JPEG 2000 codestream
-_MARKER = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")  # that ends a scan: not D0 to D7, which restart it
+_MARKER = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")  # a marker that ends a scan; D0 to D7 restart it
 _PADDING = b"\0\xff"
 
 
 def comments(encapsulated: bytes) -> bytes:
-    """Return everything in the fragments beside pixels, separated by line breaks.
+    """Return everything in the fragments that is not pixels, separated by line breaks.
 
     That is comments, application segments, and bytes after the end of a picture.
 
@@ -35,11 +35,11 @@ def comments(encapsulated: bytes) -> bytes:
         encapsulated: value of Pixel Data in a compressed transfer syntax (PS3.5 A.4).
 
     Returns:
-        their bytes; empty if there are none. Only JPEG, JPEG-LS and JPEG 2000 have such segments; a truncated
-        codestream is read as far as it goes.
+        their bytes; may be empty. Only JPEG, JPEG-LS and JPEG 2000 have such segments; a truncated codestream
+        is read to its end.
 
     Raises:
-        Quarantined: `pixels_undecodable` when the value is not made of fragments.
+        Quarantined: `pixels_undecodable`: the value does not consist of fragments.
     """
     found: list[bytes] = []
     try:
@@ -87,7 +87,7 @@ def is_lossy(codestream: bytes) -> bool:
 
 
 def jpeg_size(codestream: bytes) -> tuple[int, int] | None:
-    """Return lines and samples per line as a frame header says (ISO 10918-1 B.2.2, ISO 14495-1 C.2.2)."""
+    """Return lines and samples per line from a frame header (ISO 10918-1 B.2.2, ISO 14495-1 C.2.2)."""
     for marker, body in _headers(codestream, _JPEG_LAST):
         if marker in _JPEG_FRAMES and len(body) >= 5:
             lines, samples = struct.unpack_from(">HH", body, 1)
@@ -96,7 +96,7 @@ def jpeg_size(codestream: bytes) -> tuple[int, int] | None:
 
 
 def precision_of(codestream: bytes) -> int | None:
-    """Return the bits of a sample of a JPEG, JPEG-LS or JPEG 2000, of the widest component; else None."""
+    """Return the bits per sample of the widest component of a JPEG, JPEG-LS or JPEG 2000; otherwise None."""
     if codestream.startswith(_JPEG):
         for marker, body in _headers(codestream, _JPEG_LAST):
             if marker in _JPEG_FRAMES and body:
@@ -180,7 +180,7 @@ def _end_of_jpeg(codestream: bytes) -> int:
 
 
 def after_scan(codestream: bytes, at: int) -> int:
-    """Return where the marker behind a scan is: in one, FF comes before less than 80 or is a restart."""
+    """Return the offset of the marker after a scan; in a scan, FF precedes less than 80 or is a restart."""
     found = _MARKER.search(codestream, at)
     if found is None:
         raise IndexError

@@ -18,7 +18,7 @@ _SOP_CLASS_UID = 0x00080016
 
 @guarded()
 def content_digest(clean: bytes) -> str:
-    """Return a SHA-256, in hex, that equal instances share, whatever their transfer syntax.
+    """Return a SHA-256, in hex, that is the same for equal instances in any transfer syntax.
 
     It is over the SOP class and the stored pixel values of every frame; without pixel data, over the dataset
     apart from file meta.
@@ -44,7 +44,7 @@ def content_digest(clean: bytes) -> str:
 
 
 def _in_one_form(dataset: Dataset) -> bytes:
-    """Return a dataset in explicit VR little endian, whatever its original form."""
+    """Return a dataset in explicit VR little endian."""
     buffer = DicomBytesIO()
     buffer.is_implicit_VR, buffer.is_little_endian = False, True
     try:

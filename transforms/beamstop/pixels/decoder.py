@@ -31,9 +31,9 @@ from beamstop.pixels.decoder_child import (
 )
 
 _MEGABYTE = 1 << 20
-_LONGEST = 16  # of a Code String (PS3.5 6.2); no decoder's name is longer
+_LONGEST = 16  # characters of a Code String (PS3.5 6.2); no decoder's name is longer
 _SCRIPT = Path(decoding.__file__)
-# All the environment it needs: an exploited codec must not find a key there.
+# The whole environment of the process: an exploited codec must not find a key there.
 _ENVIRONMENT = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH")
 _SETTINGS = {
     "OPENBLAS_NUM_THREADS": "1",
@@ -64,7 +64,7 @@ class Decoder:
 
     Args:
         limits: enforced by the kernel.
-        script: what the process runs; ends in `decoding.serve`.
+        script: path of the script that the process runs.
     """
 
     def __init__(self, limits: DecoderLimits, script: Path = _SCRIPT) -> None:
@@ -84,8 +84,8 @@ class Decoder:
                 comparison.
 
         Returns:
-            cells of `stated.shape` and `stated.dtype`, their photometric interpretation, and which decoder
-            read them if it is not the usual one.
+            cells of `stated.shape` and `stated.dtype`, their photometric interpretation, and the name of the
+            decoder if it is not the first one of the syntax.
 
         Raises:
             PixelError: `pixels_undecodable`, `decoders_disagree`, `decoder_crashed`, or `decoder_timeout`.
@@ -105,7 +105,7 @@ class Decoder:
                         tries = [False] * compared
                 except PixelError:
                     raise
-                except BaseException:  # an unread answer would be taken for the next one
+                except BaseException:  # an unread response would be taken for the next one
                     self._end()
                     raise
         raise PixelError("decoder_timeout" if timeout else "decoder_crashed", named)
@@ -137,7 +137,7 @@ class Decoder:
         limits = (str(self._limits.memory * _MEGABYTE), str(self._limits.seconds))
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603
-                # -P: the folder of the script is no place to import from
+                # -P: do not import from the folder of the script
                 [sys.executable, "-P", str(self._script), str(theirs.fileno()), *limits],
                 env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | _SETTINGS,
                 stdin=subprocess.DEVNULL,
@@ -172,7 +172,7 @@ class _Shared:
     def __init__(self) -> None:
         self.limits = DecoderLimits()
         self.renew()
-        os.register_at_fork(after_in_child=self.renew)  # two processes cannot talk to one
+        os.register_at_fork(after_in_child=self.renew)  # two processes cannot share one decoder
 
     def renew(self) -> None:
         """Forget the decoder."""
@@ -181,7 +181,7 @@ class _Shared:
 
 @cache
 def _shared() -> _Shared:
-    """Return the decoder of this process; not made by an import, which leaves no hook in the host program."""
+    """Return the decoder of this process; made at first use, so that an import leaves no hook."""
     return _Shared()
 
 

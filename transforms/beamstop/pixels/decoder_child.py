@@ -1,6 +1,6 @@
 """The decoding process: decodes one compressed frame at a time.
 
-This file imports nothing of beamstop, so that the process starts fast and holds little.
+This file imports nothing of beamstop, so that the process starts fast and needs little memory.
 """
 
 import json
@@ -32,7 +32,7 @@ REPLY = struct.Struct(
 )  # verdict; lengths of the photometric interpretation, of the decoder's name, of the cells
 REFUSED, DECODED, DISPUTED = range(3)  # verdicts: no decoder reads it, one does, two do and disagree
 _BLOCK, _COLOUR_BLOCK = 8, 16  # rows and columns per compared mean, if decoders may round
-_FURTHEST = 1 / 16  # of the range of values, that two means may be apart
+_FURTHEST = 1 / 16  # of the range of values: the largest difference of two means
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # What pydicom and the codecs raise on malformed pixel data.
 DECODER_ERRORS = (
@@ -81,7 +81,7 @@ class Decoded(NamedTuple):
     Attributes:
         cells: of the shape and type in the header.
         photometric: their photometric interpretation, which decoding may have changed (YBR_RCT gives RGB).
-        decoder: name of the decoder, if it is not the first one of the syntax; else empty.
+        decoder: name of the decoder if it is not the first one of the syntax, otherwise empty.
     """
 
     cells: Cells
@@ -90,12 +90,12 @@ class Decoded(NamedTuple):
 
 
 class DisputedError(Exception):
-    """Two decoders see different pictures in one codestream."""
+    """Two decoders read different pictures from one codestream."""
 
 
 Decode = Callable[[bytearray, PixelDescription, bool], Decoded]
 _OneDecoder = Callable[[bytes, PixelDescription], tuple[Cells, str]]
-_Decoders = tuple[tuple[str, _OneDecoder], ...]  # with their names; the first is the reference
+_Decoders = tuple[tuple[str, _OneDecoder], ...]  # names and decoders; the first is the reference
 
 
 def decode_codestream(
@@ -105,11 +105,11 @@ def decode_codestream(
 
     Args:
         codestream: all fragments of the frame, joined.
-        stated: what the header says of it; Planar Configuration counts for what is native beneath alone.
-        compare: also have another decoder read it, if one can.
+        stated: its description in the header; Planar Configuration counts only for deflated native frames.
+        compare: also have another decoder read it, if there is one.
 
     Raises:
-        DisputedError: two decoders see different pictures.
+    DisputedError: two decoders read different pictures.
         Exception: one of `DECODER_ERRORS`; its message may quote the codestream.
     """
     whole = bytes(codestream)
@@ -122,7 +122,7 @@ def decode_codestream(
     try:
         other = next(reading)
     except DECODER_ERRORS:
-        if fallback:  # not trusted alone: some decoders paint over what they cannot read
+        if fallback:  # not trusted on its own: some decoders fill in parts that they cannot read
             raise
     else:
         if not _agree(first.cells, other.cells, stated):
@@ -131,7 +131,7 @@ def decode_codestream(
 
 
 def _reading(decoders: _Decoders, codestream: bytes, stated: PixelDescription) -> Iterator[Decoded]:
-    """Yield the result of each decoder that reads a codestream; then raise the error of one that did not."""
+    """Yield the result of each decoder that reads a codestream; then raise the error of one that cannot."""
     failure: Exception = NotImplementedError()
     for name, decode in decoders:
         try:
@@ -165,12 +165,12 @@ def _conformed(cells: Cells, stated: PixelDescription) -> Cells:
 
 
 def _agree(one: Cells, other: Cells, stated: PixelDescription) -> bool:
-    """Return whether two decoders agree: to the bit, or in the means of blocks if they may round.
+    """Return whether two decoders agree: bit by bit, or in the means of blocks if they may round.
 
     Luminance is compared in smaller blocks than colour, because decoders upsample colour in different ways.
     """
     above = 8 * stated.dtype.itemsize - stated.bits_stored
-    one, other = ((cells << above) >> above for cells in (one, other))  # whatever is in unused bits
+    one, other = ((cells << above) >> above for cells in (one, other))  # ignores unused bits
     if stated.syntax not in _LOSSY:
         return np.array_equal(one, other)
     apart = one.astype(np.float32) - other
@@ -180,7 +180,7 @@ def _agree(one: Cells, other: Cells, stated: PixelDescription) -> bool:
 
 
 def _most(apart: NDArray[Any], side: int) -> float:
-    """Return the largest mean of a block; what is left at the edges belongs to the last one."""
+    """Return the largest mean of a block; the last blocks include the remainder at the edges."""
     for axis in range(2):
         starts = np.arange(0, max(apart.shape[axis] - side, 0) + 1, side)
         lengths = np.diff(starts, append=apart.shape[axis]).astype(np.float32)
@@ -224,7 +224,7 @@ def _pydicom(plugin: str) -> _OneDecoder:
 
 
 def _libjpeg_turbo(codestream: bytes, stated: PixelDescription) -> tuple[Cells, str]:
-    """Decode a JPEG: components as they are, but of a lossy one full-range YBR as RGB, as pydicom does."""
+    """Decode a JPEG; full-range YBR of a lossy one becomes RGB, as in pydicom, all else is unchanged."""
     import imagecodecs
 
     if stated.samples == 1:
@@ -336,12 +336,12 @@ _DECODERS: dict[str, _Decoders] = {
     },
 }
 
-# Names of those that may stand in for the first of a syntax.
+# Names of decoders that may replace the first one of a syntax.
 DECODERS = frozenset({"", *(name for decoders in _DECODERS.values() for name, _ in decoders[1:])})
 
 
 def receive(link: socket.socket, size: int) -> bytearray:
-    """Return the next bytes of a connection, shortened only where it was closed before."""
+    """Return the next bytes of a connection; fewer only if it was closed."""
     data = bytearray(size)
     view, at = memoryview(data), 0
     while at < size:

@@ -32,10 +32,10 @@ from beamstop.pixels.jpeg_blocks import UnsupportedError, blank, model
 from beamstop.pixels.layout import Layout
 from beamstop.pixels.renditions import Mask
 
-MAX_NATIVE_BYTES = (1 << 32) - 2  # what the length of PixelData can say (PS3.5 7.1)
+MAX_NATIVE_BYTES = (1 << 32) - 2  # the largest length of PixelData (PS3.5 7.1)
 
 
-_METHODS = {  # PS3.3 C.7.6.1.1.5.1; what is not here is JPEG
+_METHODS = {  # PS3.3 C.7.6.1.1.5.1; all others are JPEG
     **dict.fromkeys(("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"), "ISO_14495_1"),
     **dict.fromkeys(("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"), "ISO_15444_1"),
     **dict.fromkeys((f"1.2.840.10008.1.2.4.{number}" for number in (201, 202, 203)), "ISO_15444_15"),
@@ -57,7 +57,7 @@ _CHROMA_REACH = 4  # pixels that smooth enlargement of subsampled chrominance re
 _WHOLE = {syntax: {"YBR_FULL_422": "YBR_FULL"} for syntax in (JPEGLossless, JPEGLosslessSV1)}
 
 
-_QUANTISED = 16  # of 256: how far the coarsest quantisation of DC can miss a level
+_QUANTISED = 16  # of 256: the largest error of a level by coarse quantisation of DC
 
 
 class _EncapsulatedFrames(Frames):
@@ -88,7 +88,7 @@ class _EncapsulatedFrames(Frames):
         self._put: set[int] = set()
         self._lossy = False  # the changed frame had been lossy before
         self._photometric: str | None = None
-        self._stated: set[str] = set()  # of the codestreams that were decoded
+        self._stated: set[str] = set()  # photometric interpretations of the codestreams that were decoded
         self._high_bits: set[int] = set()
 
     def stored(self, index: int) -> bytes:
@@ -102,7 +102,7 @@ class _EncapsulatedFrames(Frames):
             raise self._undecodable()
         self._photometric = frame.photometric
         self._stated.add(self._stated_photometric(codestream))
-        if frame.cells.any():  # else it fits every layout
+        if frame.cells.any():  # an empty frame fits every layout
             self._high_bits.add(frame.layout.high_bit)
         if len(self._high_bits) > 1:
             raise PixelError("pixels_undecodable", "HighBit")
@@ -144,7 +144,7 @@ class _EncapsulatedFrames(Frames):
     def _blanked(self, index: int, frame: Frame) -> bytes | None:
         """Blank the blocks of a JPEG; None if that is impossible or does not decode as expected."""
         layout = self._layout
-        if not frame.boxes:  # but pixels one by one
+        if not frame.boxes:  # single pixels were changed, not boxes
             return None
         if frame.cleared or frame.layout.shift or layout.signed or layout.photometric == "PALETTE COLOR":
             return None
@@ -194,8 +194,8 @@ class _EncapsulatedFrames(Frames):
     def _placed(self, codestream: bytes, cells: Cells) -> Layout:
         """Return the layout with the real position of the values: from bit 0 on, whatever High Bit says.
 
-        It counts for native pixels, for what is native beneath, and for codestreams that have all bits of a
-        cell, if nothing is in those below the values, or nothing else: an overlay over black.
+        High Bit counts for native pixels, also deflated ones, and for codestreams that have all bits of a
+        cell, if the bits below the values are empty, or only these are not: an overlay over black.
         """
         layout = self._layout
         if not layout.shift or self._syntax in _BY_PLANES:
@@ -211,7 +211,7 @@ class _EncapsulatedFrames(Frames):
         return replace(layout, high_bit=layout.bits_stored - 1)
 
     def _stated_photometric(self, codestream: bytes) -> str:
-        """Return the photometric interpretation of components: the codestream's word, else the header's."""
+        """Return the photometric interpretation of components: the codestream's, otherwise the header's."""
         stated = self._layout.photometric
         colour = jpeg_colour(codestream) if self._layout.samples > 1 else None
         if colour == "RGB":
@@ -234,7 +234,7 @@ class _EncapsulatedFrames(Frames):
         return found
 
     def _cut(self, index: int) -> None:
-        """Cut what follows the end of a codestream: no reader shows it, but it may hold text."""
+        """Cut the bytes after the end of a codestream: no reader shows them, but they may contain text."""
         codestream = self.stored(index)
         if not codestream:
             raise self._undecodable()
@@ -308,7 +308,7 @@ class _EncapsulatedFrames(Frames):
 
 
 def _is_chosen(dataset: Dataset, identity: Identity | None) -> bool:
-    """Return whether this instance is selected, which nobody can predict without the key."""
+    """Return whether this instance is selected; nobody can predict that without the key."""
     uid = str(dataset.get("SOPInstanceUID") or "")
     return identity is None or identity.digest("second decoder", uid)[0] % _ONE_IN == 0
 

@@ -38,7 +38,7 @@ class Split(NamedTuple):
     Attributes:
         frames: one tuple of fragments each.
         has_table: there is a Basic Offset Table.
-        is_exact: the value holds nothing but a right or empty table and the fragments.
+        is_exact: the value has nothing but the fragments and a table that is right or empty.
     """
 
     frames: list[Fragments]
@@ -49,9 +49,9 @@ class Split(NamedTuple):
 def split(value: bytes, count: int, extended: Offsets | None = None) -> Split:
     """Split encapsulated pixel data into frames.
 
-    With as many fragments as frames, each frame is one fragment, whatever the Basic Offset Table says: some
-    writers count wrongly. Otherwise the table decides if it points at fragments, or else the starts of
-    codestreams.
+    With as many fragments as frames, each frame is one fragment, even against the Basic Offset Table, because
+    some writers count wrongly. Otherwise the table decides if it points to fragments; if not, a frame starts
+    at each beginning of a codestream.
 
     Args:
         value: of Pixel Data.
@@ -87,13 +87,13 @@ def split(value: bytes, count: int, extended: Offsets | None = None) -> Split:
         tuple(items[one:other]) for one, other in zip(first, [*first[1:], len(items)], strict=True)
     ]
     if any(_is_start(fragment) for frame in frames for fragment in frame[1:]):
-        raise ValueError  # a second picture behind the first would not be searched
+        raise ValueError  # a second picture after the first one would not be searched
     is_right = not table or [starts.get(offset) for offset in offsets] == first
     return Split(frames, bool(table), is_right and end == len(value))
 
 
 def join(frames: Sequence[Fragments], table: bool) -> tuple[bytes, Offsets]:
-    """Return the value made of frames, and where they are; `table` asks for a Basic Offset Table."""
+    """Return the value that encapsulates frames, and their offsets; `table`: with a Basic Offset Table."""
     starts, lengths, size = [], [], 0
     for frame in frames:
         starts.append(size)
@@ -113,7 +113,7 @@ def join(frames: Sequence[Fragments], table: bool) -> tuple[bytes, Offsets]:
 
 
 def _items(value: bytes) -> tuple[bytes, list[memoryview], int]:
-    """Return the Basic Offset Table, the fragments, and where the items end."""
+    """Return the Basic Offset Table, the fragments, and the offset of the end."""
     view, at = memoryview(value), 0
     items: list[memoryview] = []
     while at < len(value):
@@ -134,5 +134,5 @@ def _is_start(fragment: Fragment) -> bool:
 
 
 def _is_cut(item: memoryview, length: int) -> bool:
-    """Return whether a stated length leaves out more of an item than the byte that makes it even."""
+    """Return whether a declared length leaves out more of an item than its padding byte."""
     return not len(item) - 1 <= length <= len(item)

@@ -1,4 +1,4 @@
-"""Encoding one frame again without loss, in the transfer syntaxes that have an encoder at hand."""
+"""Encodes one frame again without loss, in transfer syntaxes for which there is an encoder."""
 
 import zlib
 from collections.abc import Callable
@@ -18,17 +18,17 @@ Cells = NDArray[Any]
 def encode_frame(
     syntax: UID, cells: Cells, bits_stored: int, photometric: str, original: bytes = b""
 ) -> bytes | None:
-    """Encode a frame so that it decodes to exactly the same, or return None where that cannot be had.
+    """Encode a frame so that it decodes to exactly the same values; None if that is impossible.
 
-    A lossy syntax of a family that has a lossless mode (JPEG-LS, JPEG 2000, HTJ2K) is written in that
-    mode: every decoder of the syntax reads it, and what was not touched loses nothing further.
+    If the family of a lossy syntax has a lossless mode (JPEG-LS, JPEG 2000, HTJ2K), that mode is used: every
+    decoder of the syntax reads it, and unchanged parts lose nothing further.
 
     Args:
         syntax: of the instance.
         cells: (rows, columns) or (rows, columns, 3), integers.
         bits_stored: of the dataset.
         photometric: of the dataset; with YBR_RCT the cells are RGB.
-        original: what is replaced; lossless JPEG says of colour what that says.
+        original: the codestream that is replaced; lossless JPEG declares the same colours as this.
     """
     encoder = _ENCODERS.get(syntax)
     if encoder is None:
@@ -42,7 +42,7 @@ def encode_frame(
         RuntimeError,
         TypeError,
         ValueError,
-    ):  # beyond what this encoder can do
+    ):  # the encoder does not support it
         return None
 
 
@@ -112,10 +112,10 @@ def _deflate(cells: Cells, _bits_stored: int, _photometric: str) -> bytes:
 
 
 def _jpeg_lossless(cells: Cells, bits_stored: int, _photometric: str) -> bytes:
-    """Encode by first-order prediction, selection value 1: the one value that .57 and .70 share."""
+    """Encode by first-order prediction, selection value 1, which both .57 and .70 allow."""
     import imagecodecs
 
-    colour = "UNKNOWN" if cells.ndim == 3 else None  # no conversion, and no word of it
+    colour = "UNKNOWN" if cells.ndim == 3 else None  # no conversion, and no declaration of colours
     if bits_stored <= 8 and cells.dtype.itemsize > 1:
         cells = (cells & 0xFF).astype(np.uint8)
     encoded = imagecodecs.jpeg8_encode(

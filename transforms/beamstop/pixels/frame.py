@@ -1,4 +1,4 @@
-"""One decoded frame, and what all kinds of frames of an instance have in common."""
+"""One decoded frame, and the base class of an instance's frames."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -28,8 +28,8 @@ class Frame:
         photometric: of the cells, which decoding may have changed (YBR_RCT gives RGB).
         dataset: of the instance, for padding value and palette.
         unit: rows and columns that can only be blanked together, counted from the upper left corner.
-        boxes: that were blanked.
-        cleared: unused bits were cleared.
+        boxes: the boxes that were blanked.
+        cleared: whether unused bits were cleared.
     """
 
     cells: Cells
@@ -46,7 +46,7 @@ class Frame:
         return self.layout.rows, self.layout.columns
 
     def values(self) -> Cells:
-        """Return the stored values, without what else is in their cells."""
+        """Return the stored values, without the unused bits of their cells."""
         layout = self.layout
         if layout.floating or layout.bits_stored == layout.itemsize * 8:
             return self.cells
@@ -54,16 +54,16 @@ class Frame:
         return (self.cells << above) >> (above + layout.shift)  # arithmetic shift where signed
 
     def pictures(self, hidden: Mask | None = None) -> list[Picture]:
-        """Return grey renditions in which text shows, whatever its brightness and ground."""
+        """Return grey renditions in which text of any brightness shows on any ground."""
         stored = self.layout.bits_stored
         return pictures(self.values(), self.photometric, stored, self.dataset, self._unit, hidden)
 
     def planes(self) -> list[Plane]:
-        """Return grey planes, as bright as they are."""
+        """Return grey planes with their original brightness."""
         return planes(self.values(), self.photometric, self.layout.bits_stored, self.dataset)
 
     def blank(self, box: Box) -> Box:
-        """Blank a box with what is black in this photometric interpretation; return what was blanked."""
+        """Blank a box with this photometric interpretation's black; return the blanked box."""
         high, wide = self.unit
         rows, columns = self.shape
         right, bottom = -(-box.right // wide) * wide, -(-box.bottom // high) * high
@@ -74,11 +74,11 @@ class Frame:
         return blanked
 
     def fill(self, mask: Mask, value: int) -> None:
-        """Give pixels a stored value; what else is in their cells stays.
+        """Set pixels to a stored value; the unused bits of their cells stay.
 
         Args:
-            mask: bool (rows, columns); of frames of one sample a pixel.
-            value: that the bits stored can hold.
+            mask: bool (rows, columns); only for frames with one sample per pixel.
+            value: the stored value; must fit Bits Stored.
         """
         layout = self.layout
         field = ((1 << layout.bits_stored) - 1) << layout.shift
@@ -95,7 +95,7 @@ class Frame:
 
     @cached_property
     def black(self) -> Any:
-        """The cell, or three, that boxes are blanked with."""
+        """The cell, or three cells, with which boxes are blanked."""
         return black(
             self.cells,
             self.values(),
@@ -106,7 +106,7 @@ class Frame:
         )
 
     def clear_unused_bits(self) -> bool:
-        """Clear what lies outside the stored values; return whether there was anything.
+        """Clear the bits outside the stored values; return whether there was anything.
 
         Signed values may be sign-extended or not, but all in the same way.
         """
@@ -129,9 +129,9 @@ class Frames(ABC):
     Attributes:
         layout: of the instance.
         keyword, tag, vr: of the pixel data element.
-        range: of the pixel values that the dataset states; wants to see each distinct frame.
-        changed: something was put or cut, so that `write` has something to do.
-        decoders: those that read frames which the first one of the syntax does not.
+        range: watches the range of pixel values that the dataset declares; must see each distinct frame.
+        changed: whether `write` has something to do, because a frame was put or cut.
+        decoders: names of decoders that replaced the first one of the syntax.
     """
 
     def __init__(self, dataset: Dataset, layout: Layout) -> None:
@@ -150,7 +150,7 @@ class Frames(ABC):
 
     @abstractmethod
     def stored(self, index: int) -> bytes | memoryview:
-        """Return the frame as it is stored; equal bytes mean equal frames."""
+        """Return the stored bytes of a frame; equal bytes mean equal frames."""
 
     @abstractmethod
     def decode(self, index: int) -> Frame:
@@ -162,17 +162,17 @@ class Frames(ABC):
 
     @abstractmethod
     def put(self, index: int, frame: Frame) -> None:
-        """Store what `decode` gave, changed."""
+        """Store a changed frame from `decode`."""
 
     @abstractmethod
     def repeat(self, first: int, index: int) -> None:
-        """Store at `index` what was put at `first`, if anything was."""
+        """Store at `index` the frame that was put at `first`, if there is one."""
 
     @abstractmethod
     def _write(self) -> None: ...
 
     def write(self) -> None:
-        """Write what was put into the dataset, and keep what it says of its pixels true."""
+        """Write changed frames into the dataset, and correct its attributes about pixels."""
         if self.changed:
             self._write()
             self.range.keep_true(self._layout.signed)

@@ -1,8 +1,8 @@
-"""What a compressed frame carries beside its picture: comments, EXIF, thumbnails, boxes, slack. It is cut.
+"""Cuts extras from compressed frames: comments, EXIF, thumbnails, boxes and slack.
 
-What a decoder needs to give the same pixels stays, byte for byte: headers, tables that are used, coded data.
-JFIF stays without its thumbnail, Adobe's segment and HP's colour transform as far as they say how colours are
-meant, an ICC profile cleaned, and of JP2 the boxes that hold or describe the picture.
+Everything that a decoder needs to give the same pixels stays, byte for byte: headers, used tables, coded
+data. JFIF stays without its thumbnail, Adobe's segment and HP's colour transform if they tell how colours are
+meant, an ICC profile is cleaned, and of JP2 the boxes with the picture or its description stay.
 """
 
 import struct
@@ -34,15 +34,15 @@ _PADDING = b"\0\xff"
 # ISO/IEC 10918-1 B.1.1.3, ISO/IEC 14495-1 C.1.1
 _SOI, _EOI, _SOS, _DQT, _DHT, _COM = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xFE
 _APP = range(0xE0, 0xF0)
-_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # without a length; outside of a scan they say nothing
+_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length, meaningless outside of a scan
 _FRAME_HEADERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _LOSSLESS_HEADERS = frozenset({0xC3, 0xCB, 0xF7})
 _PROGRESSIVE = frozenset({0xC2, 0xCA})
 _HIERARCHICAL = frozenset({0xDE, *range(0xC5, 0xC8), *range(0xCD, 0xD0)})
-# Frame headers, DHT and DAC, SOS, DQT, DNL, DRI, DHP, EXP, and of JPEG-LS its frame and its presets.
+# Frame headers, DHT and DAC, SOS, DQT, DNL, DRI, DHP, EXP, and JPEG-LS's frame header and presets.
 _NEEDED = frozenset({*range(0xC0, 0xD0), *range(0xDA, 0xE0), 0xF7, 0xF8} - {0xC8})
 _ICC = b"ICC_PROFILE\0"
-_LARGEST_CHUNK = 65519  # of a profile in one segment
+_LARGEST_CHUNK = 65519  # bytes of a profile in one segment
 _MOST_CHUNKS = 255
 
 # ISO/IEC 15444-1 A.2, 15444-2 A.2, 15444-15 A.2
@@ -50,7 +50,7 @@ _SOT, _SOD, _EOC, _TLM = 0xFF90, 0xFF93, 0xFFD9, 0xFF55
 _J2K_NEEDED = frozenset(
     {*range(0xFF50, 0xFF54), *range(0xFF55, 0xFF5A), *range(0xFF5C, 0xFF62), *range(0xFF72, 0xFF7A)}
 )
-_TILE_PART = b"\xff\x90\0\x0a"  # SOT and its length; no packet has FF90 inside
+_TILE_PART = b"\xff\x90\0\x0a"  # SOT and its length; packets never contain FF90
 _J2K_DROPPED = frozenset({0xFF63, 0xFF64})  # CRG, COM
 _JP2_BOXES = frozenset({b"jP  ", b"ftyp", b"jp2h", b"jp2c"})
 _JP2_HEADERS = frozenset({b"ihdr", b"bpcc", b"colr", b"pclr", b"cmap", b"cdef"})
@@ -60,17 +60,17 @@ _AT_ONCE = 1 << 20  # pixels
 
 
 def clean_frames(dataset: Dataset, clean_profile: Cleaner) -> int:
-    """Cut what compressed frames carry beside their pictures; return from how many anything was cut.
+    """Cut extras from compressed frames, in place; return the number of frames that had any.
 
-    In place. So is what follows the last frame of uncompressed pixel data. Video and syntaxes that are not
-    the standard's stay as they are.
+    Bytes after the last frame of uncompressed pixel data are cut as well. Video and private transfer syntaxes
+    are left unchanged.
 
     Args:
         dataset: one instance.
-        clean_profile: takes an ICC profile and returns it without texts; ValueError where it is none.
+        clean_profile: returns an ICC profile without its texts; raises ValueError if it is not one.
 
     Raises:
-        PixelError: `pixels_undecodable` where a frame cannot be told from the next, or cannot be parsed.
+        PixelError: `pixels_undecodable`: frames cannot be told apart, or one cannot be parsed.
     """
     bare = _bare(dataset, clean_profile)
     if bare is None:
@@ -82,7 +82,7 @@ def clean_frames(dataset: Dataset, clean_profile: Cleaner) -> int:
 
 
 def has_extras(dataset: Dataset, clean_profile: Cleaner) -> bool:
-    """Return whether compressed frames carry anything beside their pictures.
+    """Return whether compressed frames have extras.
 
     Raises:
         PixelError: see `clean_frames`.
@@ -98,7 +98,7 @@ class _Bare(NamedTuple):
 
 
 def _bare(dataset: Dataset, clean_profile: Cleaner) -> _Bare | None:
-    """Return what pixel data are without extras; None where they have none."""
+    """Return pixel data without extras; None if they have none."""
     syntax = transfer_syntax_of(dataset)
     if not any(keyword in dataset for keyword in PIXEL_TAGS) or is_video(syntax):
         return None
@@ -130,15 +130,15 @@ def _bare(dataset: Dataset, clean_profile: Cleaner) -> _Bare | None:
 
 
 def _bare_native(dataset: Dataset) -> _Bare | None:
-    """Return uncompressed pixel data without what follows the last frame, which no reader shows."""
+    """Return uncompressed pixel data without the bytes after the last frame, which no reader shows."""
     refuse_fragments(dataset)
     try:
         layout = Layout.of(dataset)
-    except PixelError:  # nobody can tell where they end
+    except PixelError:  # their end is unknown
         return None
     data, end = dataset[layout.keyword].value or b"", layout.native_bytes
     behind = memoryview(data)[end + end % 2 :]
-    if not any(behind) or (layout.halved and len(data) >= end * 3 // 2):  # not subsampled, whatever it says
+    if not any(behind) or (layout.halved and len(data) >= end * 3 // 2):  # not subsampled, although declared
         return None
     return _Bare(data[:end] + bytes(end % 2), None, 1, layout.keyword)
 
@@ -148,7 +148,7 @@ def _area(dataset: Dataset) -> int:
 
 
 def _cleaned(fragments: Fragments, syntax: UID, area: int, clean_profile: Cleaner) -> bytes | None:
-    """Return a frame of even length without extras; None where it has none."""
+    """Return a frame without extras, of even length; None if it has none."""
     whole = b"".join(fragments)
     bare = bare_frame(whole, syntax, area, clean_profile)
     if whole.startswith(bare) and not whole[len(bare) :].strip(_PADDING) and len(whole) - len(bare) <= 1:
@@ -157,12 +157,12 @@ def _cleaned(fragments: Fragments, syntax: UID, area: int, clean_profile: Cleane
 
 
 def bare_frame(frame: bytes, syntax: str, area: int, clean_profile: Cleaner) -> bytes:
-    """Return a compressed frame with what a decoder needs to give the same pixels, and nothing else.
+    """Return a compressed frame with nothing except what a decoder needs to give the same pixels.
 
     Args:
-        frame: all its fragments in one.
-        syntax: transfer syntax. How the frame begins says what it is coded in, unless it is RLE or deflated.
-        area: rows times columns; looked at for RLE Lossless alone.
+        frame: all its fragments, joined.
+        syntax: transfer syntax. Unless it is RLE or deflated, the coding is known by how the frame begins.
+        area: rows times columns; used only for RLE Lossless.
         clean_profile: see `clean_frames`.
 
     Raises:
@@ -181,7 +181,7 @@ def bare_frame(frame: bytes, syntax: str, area: int, clean_profile: Cleaner) -> 
     if frame.startswith(_JXL):
         return b"".join(_box(kind, body) for kind, body in _boxes(frame) if kind in _JXL_BOXES)
     if frame.startswith(_JXL_BARE):
-        return frame  # has no place for anything else, and says nowhere how long it is
+        return frame  # has no place for extras, and does not tell its length
     raise ValueError("not a codestream of the standard's")
 
 
@@ -195,7 +195,7 @@ class _Segment:
         self.tables = list(_tables(marker, body)) if marker in (_DQT, _DHT) else []
 
     def encoded(self) -> bytes:
-        """Return its bytes; empty where all it has are tables that nothing uses."""
+        """Return its bytes; empty if it has only unused tables."""
         body = self.body
         if self.tables and not all(it.used for it in self.tables):
             body = b"".join(it.data for it in self.tables if it.used)
@@ -205,7 +205,7 @@ class _Segment:
 
 
 class _Table:
-    """A quantisation or Huffman table: its destination, its bytes, whether any scan uses it."""
+    """A quantisation or Huffman table: destination, bytes, whether any scan uses it."""
 
     def __init__(self, place: tuple[int, int], data: bytes) -> None:
         self.place = place
@@ -238,7 +238,7 @@ def _bare_jpeg(frame: bytes, clean_profile: Cleaner) -> bytes:
         elif segment.marker in _APP:
             kept = _application(segment.marker, segment.body)
             is_late = _SOS in seen or (segment.marker == 0xE0 and 0xE0 in seen)
-            if kept is not None and not is_late:  # decoders look for the first JFIF, and before the scans
+            if kept is not None and not is_late:  # decoders use the first JFIF segment before the scans
                 segments.append(_Segment(segment.marker, kept))
                 seen.add(segment.marker)
         elif segment.marker in _NEEDED:
@@ -257,7 +257,7 @@ def _bare_jpeg(frame: bytes, clean_profile: Cleaner) -> bytes:
 
 
 def _segments(frame: bytes) -> Iterator[_Segment]:
-    """Yield the segments of a JPEG up to its end; bytes between them, which decoders skip, are left out."""
+    """Yield the segments of a JPEG up to its end, without the bytes between them, which decoders skip."""
     at = 2
     while True:
         at = frame.index(b"\xff", at)
@@ -284,7 +284,7 @@ def _segments(frame: bytes) -> Iterator[_Segment]:
 
 
 def _application(marker: int, body: bytes) -> bytes | None:
-    """Return what an application segment says of how colours are meant, None where it says nothing of it."""
+    """Return the part of an application segment that tells how colours are meant; None if it has none."""
     if marker == 0xE0 and body.startswith(b"JFIF\0") and len(body) >= 14:
         return body[:12] + b"\0\0"  # no thumbnail (ISO/IEC 10918-5 10.1)
     if marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12:
@@ -295,7 +295,7 @@ def _application(marker: int, body: bytes) -> bytes | None:
 
 
 def _profile_segments(chunks: dict[int, bytes], clean_profile: Cleaner) -> list[_Segment]:
-    """Return a profile, cleaned, in segments; none where it is not one (ICC.1 B.4)."""
+    """Return the segments of a cleaned profile; none if it is not a profile (ICC.1 B.4)."""
     with suppress(ValueError):
         profile = clean_profile(b"".join(chunks[number] for number in sorted(chunks)))
         parts = [profile[at : at + _LARGEST_CHUNK] for at in range(0, len(profile), _LARGEST_CHUNK)]
@@ -306,7 +306,7 @@ def _profile_segments(chunks: dict[int, bytes], clean_profile: Cleaner) -> list[
 
 
 def _mark_used(segments: Sequence[_Segment]) -> None:
-    """Mark the tables that a scan uses: those that stand in their place when it begins."""
+    """Mark the tables that a scan uses: the last ones defined before it begins."""
     standing: dict[tuple[int, int], _Table] = {}
     kind, quantised = 0, dict[int, int]()
     for segment in segments:
@@ -325,7 +325,7 @@ def _mark_used(segments: Sequence[_Segment]) -> None:
 
 
 def _places(scan: bytes, kind: int, quantised: dict[int, int]) -> Iterator[tuple[int, int]]:
-    """Yield the places of the tables that a scan uses (ISO/IEC 10918-1 B.2.3)."""
+    """Yield the destinations of the tables that a scan uses (ISO/IEC 10918-1 B.2.3)."""
     count = scan[0]
     first, last = scan[1 + 2 * count], scan[2 + 2 * count]
     for at in range(1, 1 + 2 * count, 2):
@@ -380,9 +380,9 @@ def _j2k_segment(frame: bytes, at: int, marker: int) -> tuple[int, bytes]:
 
 
 def _tile_part(frame: bytes, start: int) -> tuple[int, _TilePart]:
-    """Return where a tile part ends, and its header without comments and its packets."""
+    """Return the offset of a tile part's end, its header without comments, and its packets."""
     (length,) = struct.unpack_from(">L", frame, start + 6)
-    if not length:  # the last one: up to the end, and no two bytes of packets look like a marker
+    if not length:  # the last one, which goes to the end: packets never contain a marker
         length = frame.index(b"\xff\xd9", start) - start
     end, at, kept = start + length, start + 12, [b""]
     if end > len(frame) or length < 14:
@@ -401,7 +401,7 @@ def _tile_part(frame: bytes, start: int) -> tuple[int, _TilePart]:
 
 
 def _lengths(body: bytes, lengths: Iterator[int]) -> bytes:
-    """Return a TLM segment with the lengths that tile parts have now (ISO/IEC 15444-1 A.7.1)."""
+    """Return a TLM segment with the new lengths of tile parts (ISO/IEC 15444-1 A.7.1)."""
     tile, long = body[1] >> 4 & 3, body[1] >> 6 & 1
     form = ">L" if long else ">H"
     step = tile + struct.calcsize(form)
@@ -438,7 +438,7 @@ def _bare_jp2(frame: bytes, clean_profile: Cleaner) -> Iterator[bytes]:
     for kind, body in _boxes(frame):
         if kind == b"jp2c":
             yield _box(kind, _bare_j2k(body))
-            return  # nobody shows what is behind the picture
+            return  # readers ignore boxes after the picture
         if kind == b"jp2h":
             yield _box(kind, b"".join(_jp2_headers(body, clean_profile)))
         elif kind in _JP2_BOXES:
@@ -455,7 +455,7 @@ def _jp2_headers(body: bytes, clean_profile: Cleaner) -> Iterator[bytes]:
 
 
 def _bare_rle(frame: bytes, area: int) -> bytes:
-    """Return RLE segments without what follows the bytes that they decode to (PS3.5 annex G)."""
+    """Return RLE segments without the bytes after the coded data (PS3.5 annex G)."""
     count, *offsets = _RLE_HEADER.unpack_from(frame)
     starts = offsets[:count]
     if not 0 < count <= 15 or starts != sorted(set(starts)) or starts[0] < 64:

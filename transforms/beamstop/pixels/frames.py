@@ -1,4 +1,4 @@
-"""The frames of an instance: decoded one by one, put back, all others left as they are."""
+"""Opens the frames of an instance, which are decoded and put back one by one."""
 
 import re
 
@@ -20,12 +20,12 @@ _STANDARD = re.compile(r"1\.2\.840\.10008\.[0-9.]+")
 
 
 def open_frames(dataset: Dataset, compare: bool = False, identity: Identity | None = None) -> Frames | None:
-    """Return the frames of the top-level pixel data, None where there are none.
+    """Return the frames of the top-level pixel data; None if there are none.
 
     Args:
         dataset: one instance.
         compare: have a second decoder read the first compressed frame, too (see `encapsulated`).
-        identity: its key chooses the instances that this is done for where it is dear; None for all.
+        identity: if that is slow, its key selects the instances for which it is done; None for all.
 
     Raises:
         PixelError: `pixels_undecodable`, or `pixels_unsupported` for video.
@@ -52,7 +52,7 @@ def open_frames(dataset: Dataset, compare: bool = False, identity: Identity | No
 
 
 def refuse_fragments(dataset: Dataset) -> None:
-    """Refuse pixel data in fragments under a transfer syntax without any: nobody can say what they are.
+    """Refuse fragments under a transfer syntax without compression: their meaning is unknown.
 
     Raises:
         PixelError: `pixels_undecodable`.
@@ -65,12 +65,12 @@ def refuse_fragments(dataset: Dataset) -> None:
 
 
 def is_video(syntax: str) -> bool:
-    """Return whether a transfer syntax is one of video: frames are not coded one by one."""
+    """Return whether a transfer syntax is for video, whose frames are not coded one by one."""
     return _VIDEO.fullmatch(syntax) is not None
 
 
 def frame_count(dataset: Dataset) -> int:
-    """Return how many frames an instance says it has: 0 without pixel data, 1 where it does not say."""
+    """Return the declared number of frames: 0 without pixel data, 1 if it is not declared."""
     if not any(keyword in dataset for keyword in PIXEL_TAGS):
         return 0
     return number_of_frames(dataset)

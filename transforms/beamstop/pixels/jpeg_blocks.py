@@ -33,16 +33,16 @@ class UnsupportedError(ValueError):
 def blank(codestream: bytes, boxes: Iterable[Box], levels: Sequence[int]) -> tuple[bytes, NDArray[np.bool_]]:
     """Fill the minimum coded units that boxes touch with one level; copy the bits of all others.
 
-    A filled block is a DC coefficient without AC coefficients. The first block behind one keeps its
-    coefficients; only its DC difference is coded anew. Where a Huffman table lacks a code for what is
-    put in, a longer table is defined in front of the scan, in which the codes it had stay. Comments,
-    thumbnails and other application data go: they may show what is hidden.
+    A filled block is a DC coefficient without AC coefficients. The first block after one keeps its
+    coefficients; only its DC difference is coded again. If a Huffman table lacks a code that is needed, a
+    longer table with all earlier codes is defined before the scan. Comments, thumbnails and other
+    application data are removed, because they may show what is hidden.
 
     Args:
         codestream: one JPEG image, baseline or extended sequential, 8 or 12 bits.
         boxes: in pixels.
-        levels: sample value to fill with, one for each component in the order of the frame header;
-            reached as closely as the quantisation allows.
+        levels: sample value to fill with, for each component in the order of the frame header; reached as
+            closely as quantisation allows.
 
     Returns:
         the codestream; bool (rows, columns), true where minimum coded units were filled.
@@ -57,12 +57,12 @@ def blank(codestream: bytes, boxes: Iterable[Box], levels: Sequence[int]) -> tup
 
 
 class Model(NamedTuple):
-    """What a frame header says of colour.
+    """The facts about colour in a frame header.
 
     Attributes:
         identifiers: of the components.
         subsampled: whether components are.
-        transform: Adobe's (0 none, 1 YCbCr), None where there is no such segment.
+        transform: Adobe's (0 none, 1 YCbCr); None without such a segment.
         unit: rows and columns of a minimum coded unit.
     """
 
@@ -73,7 +73,7 @@ class Model(NamedTuple):
 
 
 def model(codestream: bytes) -> Model:
-    """Return what the frame header says of colour.
+    """Return the facts about colour in the frame header.
 
     Raises:
         UnsupportedError: there is no sequential frame header.
@@ -119,7 +119,7 @@ class _Table:
         return codes
 
     def lookup(self, ac: bool) -> list[int]:
-        """Return, by the next 16 bits, how far to go and what it says; 0 where there is no code.
+        """Return a table by the next 16 bits: how many bits to skip, and the symbol; 0 if there is no code.
 
         DC: bits of the code << 8 | bits of the difference. AC: bits of the code and of the value that
         follows it << 8 | coefficients it stands for.
@@ -138,7 +138,7 @@ class _Table:
         return found
 
     def extended(self, symbols: set[int]) -> "_Table":
-        """Return a table with codes for these symbols, too, behind those it has."""
+        """Return a table that also has codes for these symbols, after the existing ones."""
         missing = bytes(sorted(symbols - self.codes.keys()))
         used = sum(count << (_LONGEST - length) for length, count in enumerate(self.counts, start=1))
         if used + len(missing) >= 1 << _LONGEST:  # the code of all ones stays free (C.2)
@@ -221,12 +221,12 @@ class _Transcoder:
             raise UnsupportedError
 
     def _scan(self, segment: bytes, whole: bytes, at: int, touched: NDArray[np.bool_]) -> bytes:
-        """Return a scan, its tables in front where they had to grow, with what is touched filled."""
+        """Return a scan with the units in boxes filled, preceded by tables that had to grow."""
         count = segment[0]
         chosen = [self._components[identifier] for identifier in segment[1 : 1 + 2 * count : 2]]
         if len(segment) != 4 + 2 * count:
             raise UnsupportedError
-        # Ss, Se, Ah and Al have one value here (table B.3); decoders heed no other.
+        # In sequential JPEG, Ss, Se, Ah and Al have one value each (table B.3); decoders ignore others.
         whole = whole[:-3] + b"\0\x3f\0"
         tables = [(both >> 4, 0x10 | both & 15) for both in segment[2 : 2 + 2 * count : 2]]
         order = [
@@ -256,7 +256,7 @@ class _Transcoder:
         return header + whole + body
 
     def _blocks_of(self, component: _Component, touched: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return what is touched by block, as a scan of one component goes (A.2.2)."""
+        """Return a mask of the filled blocks, in the order of a scan of one component (A.2.2)."""
         high, wide = self._unit
         rows = -(-(self._rows * component.down) // high)
         columns = -(-(self._columns * component.across) // wide)
@@ -264,7 +264,7 @@ class _Transcoder:
         return blocks[:rows, :columns]
 
     def _fill(self, component: _Component) -> int:
-        """Return the quantised DC coefficient of a level; the ends of the range are not missed inwards."""
+        """Return the quantised DC coefficient of a level; black and white are rounded outwards."""
         step, middle = self._steps[component.table], 1 << (self._precision - 1)
         wanted = (component.level - middle) * 8
         if component.level == 0:
@@ -274,7 +274,7 @@ class _Transcoder:
         return round(wanted / step)
 
     def _grown(self, needed: set[tuple[int, ...]]) -> bytes:
-        """Define longer tables where codes are missing; return the segments that say so."""
+        """Define longer tables if codes are missing; return their segments."""
         header = b""
         for destination in sorted({table for table, _ in needed}):
             symbols = {symbol for table, symbol in needed if table == destination}
@@ -301,7 +301,7 @@ class _Transcoder:
 
 
 class _Coder:
-    """Walks the blocks of a scan and says of what pieces the new one is made.
+    """Walks the blocks of a scan and yields the pieces of the new scan.
 
     Args:
         order: component of each block of a unit.
@@ -327,12 +327,12 @@ class _Coder:
         self._unit = [(index, looked_up[tables[index][0]], looked_up[tables[index][1]]) for index in order]
 
     def pieces(self, interval: bytes, touched: list[bool]) -> list[Piece]:
-        """Return what follows what in one restart interval; DC prediction begins at 0 (F.2.1.3.1)."""
+        """Return the pieces of one restart interval; DC prediction begins at 0 (F.2.1.3.1)."""
         data = np.frombuffer(interval + bytes(8), np.uint8).astype(np.int64)
         window: list[int] = (data[:-2] << 16 | data[1:-1] << 8 | data[2:]).tolist()
         before, after = [0] * len(self._tables), [0] * len(self._tables)  # DC of the last block
         pieces: list[Piece] = []
-        copied = at = 0  # first bit of the run that is being copied; where we are
+        copied = at = 0  # first bit of the run that is being copied; present bit
         for hide in touched:
             for index, dc, ac in self._unit:
                 start = at
@@ -377,7 +377,7 @@ class _Coder:
 
 
 def _says_no_more_than_colour(marker: int, segment: bytes) -> bool:
-    """Whether a segment may stay: comments and application data may hold text, or a small picture with it."""
+    """Return whether a segment may stay: comments and application data may contain text or a thumbnail."""
     if marker == _JFIF:
         return segment.startswith(b"JFIF\0") and len(segment) == 14  # without a thumbnail
     if marker in (_ADOBE, _ICC):
@@ -386,7 +386,7 @@ def _says_no_more_than_colour(marker: int, segment: bytes) -> bool:
 
 
 def _segments(codestream: bytes) -> Iterator[tuple[int, bytes, int]]:
-    """Yield marker, segment and where it ends, up to the end of the image."""
+    """Yield marker, segment and its end offset, up to the end of the image."""
     if not codestream.startswith(b"\xff\xd8"):
         raise UnsupportedError
     at = 2

@@ -46,7 +46,8 @@ class Layout:
 
         Args:
             dataset: one instance.
-            compressed: its codestreams say how components and subsampled chrominance lie.
+            compressed: the codestreams, not the header, tell how components and subsampled chrominance are
+                arranged.
 
         Raises:
             PixelError: `pixels_undecodable`, naming the attribute.
@@ -105,7 +106,7 @@ class Layout:
 
     @property
     def shift(self) -> int:
-        """How far the stored value lies from the low end of its cell."""
+        """How many bits the stored value is above the low end of its cell."""
         return self.high_bit + 1 - self.bits_stored
 
     @property
@@ -120,7 +121,7 @@ class Layout:
 
     @property
     def native_bytes(self) -> int:
-        """Bytes of all frames uncompressed, without the one that makes them even."""
+        """Bytes of all frames uncompressed, without padding to an even length."""
         return (self.bits_allocated * self.cells_stored * self.frames + 7) // 8
 
     @property
@@ -136,7 +137,7 @@ class Layout:
 
 
 def number_of_frames(dataset: Dataset) -> int:
-    """Return how many frames an instance says it has: 1 where it does not say, or says no number."""
+    """Return the declared number of frames; 1 if it is missing or not a number."""
     try:
         return number_of(dataset, "NumberOfFrames", 1) or 1
     except PixelError:
@@ -144,10 +145,10 @@ def number_of_frames(dataset: Dataset) -> int:
 
 
 def number_of(dataset: Dataset, keyword: str, default: int | None = None) -> int:
-    """Return the number that an attribute has.
+    """Return the number in an attribute.
 
     Raises:
-        PixelError: `pixels_undecodable`, with the keyword: it has none, and there is no default.
+        PixelError: `pixels_undecodable`, with the keyword: there is neither a number nor a default.
     """
     try:
         value = dataset.get(keyword)

@@ -30,12 +30,12 @@ class _NativeFrames(Frames):
         if len(data) < expected:
             raise PixelError("pixels_undecodable", f"{layout.keyword}: length")
         if any(memoryview(data)[expected + expected % 2 :]):  # unused bits may hold text
-            if layout.halved and len(data) >= expected * 3 // 2:  # not subsampled, whatever it says
+            if layout.halved and len(data) >= expected * 3 // 2:  # not subsampled, although declared so
                 raise PixelError("pixels_undecodable", f"{layout.keyword}: length")
             data = data[:expected] + bytes(expected % 2)
             self.changed = True
         self._data = pairs_swapped(data) if self._swapped else data
-        self._new: BytesIO | None = None  # replaces the data; holds them once, and so does its value
+        self._new: BytesIO | None = None  # replaces the data without a further copy
         self._put: set[int] = set()
 
     def stored(self, index: int) -> bytes | memoryview:
@@ -87,7 +87,7 @@ class _NativeFrames(Frames):
         self._new.write(data)
 
     def _read(self, at: int, size: int) -> bytes | memoryview:
-        """Return bytes as they are now."""
+        """Return the present bytes."""
         if self._new is None:
             return memoryview(self._data)[at : at + size]
         self._new.seek(at)
@@ -117,7 +117,7 @@ class _NativeFrames(Frames):
         self._store(at, np.packbits(around, bitorder="little").tobytes())
 
     def _around(self, index: int) -> tuple[NDArray[np.uint8], slice, int]:
-        """Return the bits of all bytes that a frame is in, which of them it is, and where the bytes are."""
+        """Return the bits of all bytes of a frame, the frame's range of bits, the range of bytes."""
         first, count = index * self._per_frame, self._per_frame
         at = first // 8
         packed = np.frombuffer(self._read(at, (first + count + 7) // 8 - at), np.uint8)

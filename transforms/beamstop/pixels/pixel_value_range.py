@@ -18,7 +18,7 @@ class PixelValueRange:
 
     Args:
         dataset: with or without a range.
-        watches: whether its pixels are grey values, which alone can have a range.
+        watches: whether its pixels are grey values; only these can have a range.
     """
 
     def __init__(self, dataset: Dataset, watches: bool) -> None:
@@ -60,5 +60,5 @@ class PixelValueRange:
         low, high = (-0x8000, 0x7FFF) if signed else (0, 0xFFFF)
         if low <= value <= high:
             self._dataset[keyword] = DataElement(keyword, "SS" if signed else "US", value)
-        else:  # Type 3: better none than a false one
+        else:  # Type 3: better no range than a false one
             del self._dataset[keyword]

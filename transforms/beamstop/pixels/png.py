@@ -38,15 +38,15 @@ def render(frame: Frame, index: int) -> Picture:
     become uint16: as they are up to 16 bits, signed ones counted from the lowest that their bits can
     hold, so that pictures compare; wider ones and floating point stretched from the lowest to the
     highest in use. In at most 8 bits, unsigned values keep their range and signed ones are stretched.
-    MONOCHROME1 is turned round. Overlays and presentation states are not applied.
+    MONOCHROME1 is inverted. Overlays and presentation states are not applied.
 
     Args:
         frame: as decoded.
         index: of the frame, from 0, in the instance.
 
     Raises:
-        whatever pydicom raises on a table that is not as the standard says; NotImplementedError on a
-        photometric interpretation that it cannot convert.
+        Exceptions of pydicom for a malformed lookup table; NotImplementedError for a photometric
+        interpretation that it cannot convert.
     """
     values = frame.values()
     if frame.photometric == "PALETTE COLOR":
@@ -136,7 +136,7 @@ def encode_png(picture: Picture, sha256: str) -> bytes:
 
     Args:
         picture: as `render` returns it.
-        sha256: of the clean file, in hex; the PNG's text `Source` says it.
+        sha256: of the clean file, in hex; becomes the PNG's text `Source`.
     """
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo

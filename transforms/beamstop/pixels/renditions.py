@@ -1,4 +1,4 @@
-"""Grey renditions of a decoded frame in which text shows, and its black value."""
+"""Grey renditions of a decoded frame, in which text shows; and its black value."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -30,7 +30,7 @@ class Renditions:
         coloured: share of coloured pixels from which on a second rendition is made.
         tinted: share of coloured pixels from which on hues are rendered as well.
         hue: difference of a hue, of 255, that may be noise.
-        sampled: pixels by which the hues are chosen, about.
+        sampled: about how many pixels are used to choose the hues.
         luma: weights of red, green and blue.
     """
 
@@ -186,7 +186,7 @@ def planes(values: Values, photometric: str, bits_stored: int, dataset: Dataset)
 def black(
     cells: Values, values: Values, photometric: str, bits_stored: int, shift: int, dataset: Dataset
 ) -> Any:
-    """Return the cell, or three, that is black.
+    """Return the cell, or three cells, for black.
 
     MONOCHROME2 takes the darkest pixel of the frame that is not padding, MONOCHROME1 the brightest:
     0 would be grey in signed CT, and padding would be transparent (PS3.3 C.7.5.1.1.2).
@@ -210,7 +210,7 @@ def black(
 
 
 def not_padding(values: Values, dataset: Dataset) -> Mask:
-    """Return where values are numbers and not padding (PS3.3 C.7.5.1.1.2); everywhere if nowhere."""
+    """Return a mask: values that are numbers and not padding (PS3.3 C.7.5.1.1.2), or else all."""
     usable = np.isfinite(values)
     padding = dataset.get("PixelPaddingValue", dataset.get("FloatPixelPaddingValue"))
     if padding is not None:
@@ -261,7 +261,7 @@ def _colour_planes(rgb: NDArray[np.float32]) -> list[Plane]:
 
 def _brightest(rgb: NDArray[np.float32]) -> tuple[Plane, float]:
     """Return the brightest channel, and which share of the pixels is coloured."""
-    red, green, blue = (rgb[..., channel] for channel in range(3))  # along the last axis numpy is slow
+    red, green, blue = (rgb[..., channel] for channel in range(3))  # numpy is slow along the last axis
     brightest = np.maximum(np.maximum(red, green), blue)
     coloured = brightest - np.minimum(np.minimum(red, green), blue) > RENDITIONS.colourful
     return brightest, float(coloured.mean())
@@ -276,7 +276,7 @@ def _colour_pictures(rgb: NDArray[np.float32], hidden: Mask | None) -> list[Pict
     pictures = [local_contrast(plane, hidden=hidden) for plane in planes]
     brightest, coloured = _brightest(rgb)
     if len(pictures) > 1 and coloured > RENDITIONS.tinted:
-        # Rounded, so that machines whose arithmetic differs in the last bit render alike.
+        # Rounded, so that renditions are equal on machines whose arithmetic differs in the last bit.
         shadows = np.round(np.cbrt(brightest) * (255 * 16)) / 16
         pictures.append(local_contrast(shadows, hidden=hidden))
         seen = rgb if hidden is None else rgb[~hidden]
@@ -289,7 +289,7 @@ def _colour_pictures(rgb: NDArray[np.float32], hidden: Mask | None) -> list[Pict
 def _hues(colours: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """Return the two axes along which colours vary least, (3,) each: rare colours stand out in them.
 
-    They are rounded, so that machines whose arithmetic differs in the last bit render alike.
+    They are rounded, so that renditions are equal on machines whose arithmetic differs in the last bit.
     """
     some = colours[:: max(len(colours) // RENDITIONS.sampled, 1)].astype(np.float64)
     centred = some - some.mean(axis=0)

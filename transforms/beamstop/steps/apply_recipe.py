@@ -69,13 +69,13 @@ _DATE_VRS = {"DA", "DT"}
 _NEVER_IN_PLACE = {
     type(operator) for operator in (*BY_ACTION.values(), *BULK_OPERATORS)
 }  # custom operators may change their argument
-_VISITED = {Action.K, Action.C, Action.U}  # what becomes of a sequence whose items are visited
+_VISITED = {Action.K, Action.C, Action.U}  # actions on a sequence whose items are visited
 _ALWAYS_A_CHANGE = {Action.D, Action.X, Action.Z}
 _SOP_CLASS_UID = 0x00080016
 _MODALITY = 0x00080060
 _PATIENT_ID, _PATIENT_AGE = 0x00100020, 0x00101010
 _DAYS_OF_EXAMINATION = (0x00080020, 0x00080021, 0x00080022, 0x00080023)  # study, series, acquisition, content
-_ORIGINAL_IDS = (0x00100020, 0x0020000D, 0x0020000E, 0x00080018)  # of patient, study, series, instance
+_ORIGINAL_IDS = (0x00100020, 0x0020000D, 0x0020000E, 0x00080018)  # patient, study, series, instance
 _CONTENT_SEQUENCE = 0x0040A730
 _DELIMITERS, _FIRST_PICTURE = 0xFFFE, 0x6000  # groups
 _LONG = 5  # digits; shorter numbers are counts and sizes
@@ -169,7 +169,7 @@ def apply_plans(
     if identity.subject is not None:
         report.identifiers = report.identifiers.without_parts(identity.subject.pseudonym)
         if BaseTag(_PATIENT_ID) not in dataset._dict:
-            dataset.add_new(_PATIENT_ID, "LO", "")  # it was found by its accession number
+            dataset.add_new(_PATIENT_ID, "LO", "")  # the subject was found by accession number
     _Walk(dataset, planner, identity, source_id, detail, max_depth, report).run()
     return report
 
@@ -213,7 +213,7 @@ class _Walk:
 
     @cached_property
     def _is_old(self) -> bool:
-        """Whether age or dates show that the patient was over 89 years, or neither shows anything."""
+        """Whether age or dates show that the patient was over 89 years, or neither is known."""
         birth, age = (text_of(self._dataset, tag) for tag in (BIRTH_DATE, _PATIENT_AGE))
         born = _as_day(birth)
         capped = cap_age(age)
@@ -237,7 +237,7 @@ class _Walk:
         self._visit_lists(lists)
         self._visit_characteristics()
         self._record_physics(physics)
-        # A date that we wrote may by chance equal another date of the original.
+        # A date that beamstop wrote may by chance equal another date of the original.
         self._report.identifiers = self._report.identifiers.without_dates(self._new_dates)
         self._rebuild_file_meta(self._dataset)
 
@@ -355,7 +355,7 @@ class _Walk:
         return added
 
     def _is_kept(self, physics: Physics) -> bool:
-        """Say whether the walk keeps a value as it is, in whatever VR its number would tell who or when."""
+        """Return whether the walk would keep a value, in each VR in which it could identify somebody."""
         tag = BaseTag(physics.group << 16 | 0x1000 | physics.element)
         element = DataElement(tag, physics.vr, physics.value)
         plan = self._planner.plan((tag,), physics.creator, physics.vr, self._sop_class)
@@ -413,12 +413,12 @@ class _Walk:
             self._act(dataset, element, here, label, plan, creator)
 
     def _is_a_value(self, element: Element, grammar: re.Pattern[str]) -> bool:
-        """Return whether a number, time or age is one, and none that tells who or when: an own id or date."""
+        """Return whether a number, time or age is well-formed, and no identifier or date of the instance."""
         text = _plain_text(element)
         if len(text) <= _SHORT_LIST:
             long = _long_numbers(text, grammar)
         elif len(text) > _LONG_LIST and not text.translate(_WITHOUT_NUMERALS):
-            return True  # contours and curves: examining a million coordinates one by one takes a second
+            return True  # contours and curves: checking a million coordinates one by one takes a second
         else:
             long = _long_numbers.__wrapped__(text, grammar)
         return long is not None and not self._are_own(long)
@@ -677,7 +677,7 @@ def _is_beyond_cleaning(element: Element) -> bool:
 
 @lru_cache(maxsize=4096)
 def _long_numbers(text: str, grammar: re.Pattern[str]) -> tuple[str, ...] | None:
-    """Return the long ones of some numbers, nothing for times and ages, None for other text.
+    """Return the numbers with _LONG digits or more; none for times and ages, None for other text.
 
     Most instances of a series have the same numbers.
     """
@@ -687,7 +687,7 @@ def _long_numbers(text: str, grammar: re.Pattern[str]) -> tuple[str, ...] | None
 
 
 def _plain_text(element: Element) -> str:
-    """Return the value of a number, time or age as it is written, several between backslashes."""
+    """Return the value of a number, time or age as written; several are separated by backslashes."""
     value: Any = element.value
     if isinstance(value, bytes):
         return value.decode("latin-1")
@@ -712,7 +712,7 @@ def original_ids(dataset: Dataset) -> OriginalIds:
 
 
 def _days(element: Element) -> Iterator[date]:
-    """Yield the days in a DA or DT; a partial one names none."""
+    """Yield the days in a DA or DT; a partial date has none."""
     for year, month, day in re.findall(r"(?<!\d)(\d{4})(\d{2})(\d{2})", str(element.value)):
         with suppress(ValueError):
             yield date(int(year), int(month), int(day))
@@ -724,7 +724,7 @@ def _place(path: tuple[int, ...]) -> bytes:
 
 
 def _encoded_value(element: DataElement) -> bytes:
-    """Return bytes that tell an element's value from others."""
+    """Return bytes that identify an element's value."""
     try:
         return value_bytes(element)
     except (CannotHoldError, *MALFORMED):

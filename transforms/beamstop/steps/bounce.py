@@ -1,4 +1,4 @@
-"""Bounce: ask the bouncers whether an instance may pass."""
+"""Bounce: let the bouncers decide whether an instance may pass."""
 
 from collections.abc import Iterable
 
@@ -17,19 +17,19 @@ def bounce(
     pixels_cleaned: bool | None = None,
     faces_cleaned: bool | None = None,
 ) -> None:
-    """Ask every bouncer.
+    """Let every bouncer inspect an instance.
 
     Args:
         dataset: the instance, before its attributes are changed; its raw elements stay raw.
         bouncers: of the recipe.
-        pixels_cleaned: None on the first call, which takes BurnedInAnnotation to be NO.
-            After HideText, whether its pixels were cleaned; only bouncers that read BurnedInAnnotation are
-            asked again.
-        faces_cleaned: None if the recipe removes no faces. Else True takes RecognizableVisualFeatures to be
-            NO, as on the first call; and bouncers that read it are asked again as well.
+        pixels_cleaned: None on the first call, in which BurnedInAnnotation counts as NO. On the second call,
+            after HideText: whether the pixels were cleaned; then only bouncers that read
+            BurnedInAnnotation inspect the instance again.
+        faces_cleaned: None if the recipe removes no faces. If True, as on the first call,
+            RecognizableVisualFeatures counts as NO; bouncers that read it inspect the instance again, too.
 
     Raises:
-        Rejected: by the first bouncer that says no.
+        Rejected: by the first bouncer that rejects it.
         Failed: `unreadable`: an attribute that it reads is malformed; `fault`: a custom bouncer raised
             something else.
     """

@@ -28,8 +28,8 @@ def hide_text(
 ) -> PixelReport:
     """Hide text in the pixels, overlay planes and icons of one instance, in place, as the recipe says.
 
-    Planes and icons that the recipe removes are skipped. Under every recipe overlays in unused bits of the
-    pixels are cleared, and what compressed frames carry beside their pictures is cut (`frame_extras`).
+    Planes and icons that the recipe removes are skipped. Under every recipe, overlays in unused bits of the
+    pixels are cleared, and extras in compressed frames are cut (`frame_extras`).
 
     Args:
         dataset: one instance.
@@ -55,7 +55,7 @@ def hide_text(
 
 
 def clean_frames_of(dataset: Dataset) -> int:
-    """Cut what compressed frames carry beside their pictures, in place; return from how many.
+    """Cut extras in compressed frames, in place; return the number of frames that had any.
 
     Raises:
         Quarantined: `pixels_undecodable`, a frame cannot be parsed.

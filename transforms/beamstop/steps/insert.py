@@ -1,4 +1,4 @@
-"""Insertions: what a clean instance says about how it was de-identified (PS3.15 E.1, PS3.3 C.12.1)."""
+"""Insertions: attributes that record how an instance was de-identified (PS3.15 E.1, PS3.3 C.12.1)."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -23,7 +23,7 @@ from beamstop.steps.judge_face import FaceNote
 
 _MAX_LO, _MAX_ST = 64, 1024  # characters
 TEXT_HIDDEN, FACE_REMOVED = "Burned-in text hidden", "Face removed"
-# What DerivationDescription says where the recipe leaves nothing of it.
+# DerivationDescription, if the recipe leaves nothing of the original one.
 PIXELS_DONE = (TEXT_HIDDEN, FACE_REMOVED, f"{FACE_REMOVED}; {TEXT_HIDDEN}")
 PATIENT_IDENTITY_REMOVED = ("PatientIdentityRemoved", "YES")
 
@@ -36,20 +36,20 @@ def insert(
     text_hidden: bool = False,
     face: FaceNote | None = None,
 ) -> tuple[str, ...]:
-    """Write into one instance what was done to it.
+    """Record in one instance how it was de-identified.
 
     PatientIdentityRemoved (YES, but NO if BurnedInAnnotation stays YES: PS3.3 C.12.1), DeidentificationMethod
     and its code sequence (earlier entries stay), BurnedInAnnotation NO only if the pixels of this instance
-    were searched, RecognizableVisualFeatures by what a look at the series showed, DerivationDescription if a
-    face was removed or text hidden in them (after any text that the recipe left),
+    were searched, RecognizableVisualFeatures by the finding for the series, DerivationDescription if a
+    face was removed or text hidden (after any text that the recipe left),
     LongitudinalTemporalInformationModified by the treatment of dates, and the recipe's insertions.
 
     Args:
         dataset: changed in place.
-        recipe: that was applied.
-        pixels_examined: HideText ran on every frame of this instance.
-        text_hidden: and a box was blanked in them.
-        face: what RemoveFace knows of this instance.
+        recipe: the recipe that was applied.
+        pixels_examined: HideText searched every frame of this instance.
+        text_hidden: and blanked a box in them.
+        face: the note of RemoveFace about this instance.
 
     Returns:
         the CID 7050 codes applied to this instance.
@@ -115,7 +115,7 @@ def _temporal_information(recipe: Recipe) -> str:
 
 
 def _derivation(earlier: str, done: str) -> str:
-    """Return what was done to the pixels, the last step last (PS3.3 C.7.6.1.1.3); a Short Text."""
+    """Return DerivationDescription with what was done to the pixels added at the end (PS3.3 C.7.6.1.1.3)."""
     if earlier.endswith(done):
         return earlier
     room = _MAX_ST - len(done) - 2

@@ -1,4 +1,4 @@
-"""JudgeFace: what is done and recorded about a face that one instance may show."""
+"""JudgeFace: treat and record a face that an instance may show."""
 
 from dataclasses import dataclass
 
@@ -18,14 +18,14 @@ SAME_FACE = "shows what slices of a head show"
 
 @dataclass(frozen=True)
 class FaceNote:
-    """What is known of a face in one instance.
+    """The result about a face in one instance.
 
     Attributes:
         code: for the audit's detail: `face_may_show` (it was left), `face_removed`, or empty.
-        features: for RecognizableVisualFeatures: NO where no face shows, proved on the picture; YES where one
-            may show and was left; None leaves the attribute as it is.
+        features: for RecognizableVisualFeatures: NO if the pictures prove that no face shows; YES if one may
+            show and was left; None to leave the attribute unchanged.
         changes: one per frame in which a face was blanked.
-        pixels_changed: pixel data are not what they were.
+        pixels_changed: whether the pixel data have changed.
     """
 
     code: str = ""
@@ -35,26 +35,26 @@ class FaceNote:
 
     @property
     def is_proved(self) -> bool:
-        """Whether no face shows: 113102 may be claimed."""
+        """Whether it is proved that no face shows, so that 113102 may be claimed."""
         return self.features == "NO"
 
 
 @guarded()
 def judge_face(dataset: Dataset, action: Action | None, finding: FaceFinding | None) -> FaceNote:
-    """Do with the face of one instance what the recipe says, in place.
+    """Treat the face of one instance as the recipe says, in place.
 
     Args:
         dataset: one instance, as it was read.
-        action: of the recipe; None leaves faces alone, and says which instances may show one.
-        finding: what a look at the whole series gave; None where nobody looked.
+        action: of the recipe; None leaves faces alone, and only notes which instances may show one.
+        finding: for the whole series; None if it was not searched.
 
     Raises:
-        Quarantined: `face_may_show`: a face may show, and nobody could take it out; or another reason of the
+        Quarantined: `face_may_show`: a face may show and could not be removed; or another reason of the
             finding.
         Rejected: `face`: the recipe rejects instances that may show one.
     """
     if action is None or finding is None:
-        if is_candidate(dataset) is Kind.NONE:  # of most instances, and seen at once
+        if is_candidate(dataset) is Kind.NONE:  # true for most instances, and quickly known
             return FaceNote()
         header = face_header(dataset)
         if not may_show_face(header):
@@ -66,7 +66,7 @@ def judge_face(dataset: Dataset, action: Action | None, finding: FaceFinding | N
     if finding.verdict is Verdict.NONE:
         return FaceNote(features="NO")
     if finding.verdict is Verdict.FEW:
-        return FaceNote(MAY_SHOW)  # with slices of other series it may
+        return FaceNote(MAY_SHOW)  # it may, together with slices of other series
     if action == "tell":
         return FaceNote(MAY_SHOW, features="YES")
     if finding.verdict is Verdict.REFUSE and (action == "remove" or finding.reason != MAY_SHOW):

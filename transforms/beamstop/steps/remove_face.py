@@ -1,4 +1,4 @@
-"""RemoveFace: blank what shows a face in the pixels of one instance."""
+"""RemoveFace: blank the face in the pixels of one instance."""
 
 from dataclasses import dataclass
 
@@ -23,8 +23,8 @@ class FaceReport:
     """What was done about the face in one instance.
 
     Attributes:
-        changes: one for each frame touched, with the box around what was blanked; and one for an icon.
-        pixels_changed: pixel data are not what they were.
+        changes: one per changed frame, with the box around the blanked pixels; and one for an icon.
+        pixels_changed: whether the pixel data have changed.
     """
 
     changes: tuple[Change, ...] = ()
@@ -33,18 +33,18 @@ class FaceReport:
 
 @guarded()
 def remove_face(dataset: Dataset, finding: FaceFinding) -> FaceReport:
-    """Blank what `look_at_series` found in one instance, in place.
+    """Blank the face that `look_at_series` found in one instance, in place.
 
-    Frames without a mask keep their bytes. A frame that is touched is written in the transfer syntax of the
-    instance where that loses nothing; where it would, as in JPEG of 8 and 12 bits, the instance is written
-    uncompressed, since blocks would reach beyond the mask. An icon shows the face, too, and is removed.
+    Frames without a mask keep their bytes. A changed frame is written in the transfer syntax of the instance
+    if that is possible without loss. Otherwise, as in JPEG of 8 and 12 bits, whose blocks would reach beyond
+    the mask, the instance is written uncompressed. An icon shows the face, too, and is removed.
 
     Args:
-        dataset: one instance, its pixels as they were when its series was looked at.
-        finding: of this instance; with another verdict than REMOVE nothing is done.
+        dataset: one instance, with the same pixels as when its series was searched.
+        finding: for this instance; nothing is done unless its verdict is REMOVE.
 
     Raises:
-        Quarantined: the pixels cannot be decoded, or are not those that were looked at.
+        Quarantined: the pixels cannot be decoded, or are not those that were searched.
     """
     if finding.verdict is not Verdict.REMOVE or not finding.masks:
         return FaceReport()
