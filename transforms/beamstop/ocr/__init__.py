@@ -12,11 +12,11 @@ def load_detector(languages: tuple[str, ...] = ("en",), recognizer: str = "ppocr
     """Return the text detector; its networks are loaded once per process, nothing is downloaded.
 
     Args:
-        languages: EasyOCR's codes of the languages that authorised words are read in.
-        recognizer: `ppocr`, or `easyocr`, which reads English alone.
+        languages: EasyOCR's codes of the languages in which authorised words are read.
+        recognizer: `ppocr`, or `easyocr`, which reads only English.
 
     Raises:
-        DeidError: there are no weights, or they are not those that were published; or no such recogniser.
+        DeidError: there are no weights, or not the published ones; or no such recogniser.
     """
     from beamstop.ocr.detector import make_detector
 

@@ -26,23 +26,21 @@ from beamstop.text.boxes import TextBox, is_mostly_in, mark
 
 
 class EasyOcrDetector:
-    """Finds text in any language, and reads the languages there are weights for.
+    """Finds text in any language, and reads the languages for which there are weights.
 
-    DBNet, where it is installed, searches the whole picture at little cost and proposes; CRAFT examines
-    what was proposed, coarsely where DBNet is certain, and has the last word. Without DBNet, CRAFT
-    examines everything.
+    If DBNet is installed, it searches the whole picture at little cost and proposes boxes. CRAFT examines the
+    proposals, coarsely if DBNet is certain, and decides. Without DBNet, CRAFT examines everything.
 
     Args:
         craft: file of CRAFT, see `weights.find`.
-        reader: what reads.
-        verifier: file of what reads English in boxes that are in doubt; None where nothing does.
-        proposer: file of DBNet; None where it is not installed.
+        reader: file of the recogniser; None if no language can be read.
+        verifier: file of the recogniser for doubted boxes; None if there is none.
+        proposer: file of DBNet; None if it is not installed.
         thresholds: decide what is found.
 
     Attributes:
         fingerprint: engines, versions, digests of thresholds, weights and exports, precision.
-        unread_languages: asked for, but there are no weights to read them with; their words are
-            hidden even where they are authorised.
+        unread_languages: languages without weights for reading; their words are hidden even if authorised.
     """
 
     def __init__(
@@ -94,7 +92,8 @@ class EasyOcrDetector:
     def _soft(self, picture: Picture, boxes: list[TextBox]) -> list[TextBox]:
         """Return the boxes of letters that are too blurred for the search of a large picture's sharp parts.
 
-        Blurred letters are large: the picture is reduced, and once more sharpened where that shows any.
+        Blurred letters are large: the picture is reduced and searched, and once more sharpened if that finds
+        any.
         """
         longest = max(picture.shape)
         scale = min(self._thresholds.coarse, self._thresholds.reduced / longest)
@@ -107,9 +106,9 @@ class EasyOcrDetector:
         return found + self._blurred(picture, [*boxes, *found])
 
     def _blurred(self, picture: Picture, boxes: list[TextBox]) -> list[TextBox]:
-        """Return lines of letters that are larger and more blurred than networks know, or lie in noise.
+        """Return lines of letters that are larger and more blurred than networks know, or in noise.
 
-        Reduced they are as the networks know them, and the noise is gone.
+        At reduced size, the networks know such letters, and the noise is gone.
         """
         lines: list[TextBox] = []
         longest = max(picture.shape)
@@ -132,9 +131,9 @@ class EasyOcrDetector:
 
         Args:
             picture: uint8 (rows, columns).
-            sharp_parts: where to look; None for everywhere.
-            enlarge: how much.
-            known: where text was found before and need not be found again.
+            sharp_parts: mask of the parts to search; None for all.
+            enlarge: factor.
+            known: mask of text that was found before and need not be found again.
         """
         thresholds = self._thresholds
         found = self._proposed(picture, sharp_parts, enlarge, known)
@@ -155,7 +154,7 @@ class EasyOcrDetector:
         return _distinct((*found.lines, *seen), thresholds.same)
 
     def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
-        """Return the same boxes with what they say; as they are where no language can be read."""
+        """Return the same boxes with their text; unchanged if no language can be read."""
         return self._read(self._reader, picture, boxes)
 
     def _verify(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
@@ -171,13 +170,13 @@ class EasyOcrDetector:
         ]
 
     def _shown(self, box: TextBox, shape: tuple[int, ...]) -> tuple[slice, slice]:
-        """Return the part of a picture that is read for a box, with what of the letters reaches out of it."""
+        """Return the part of a picture that is read for a box, with a margin for letters beyond it."""
         return around(box, self._thresholds.above * min(box.width, box.height), shape).pixels
 
     def _proposed(
         self, picture: Picture, sharp_parts: Mask | None, enlarge: float, known: Mask | None
     ) -> "_Proposed":
-        """Return lines that both networks see, where CRAFT has to look, and what DBNet takes for text."""
+        """Return lines that both networks see, places for CRAFT to examine, pixels that DBNet marks."""
         thresholds, shape = self._thresholds, picture.shape
         if self._dbnet is None:
             every = Place(TextBox(0, 0, shape[1], shape[0]), enlarge)
@@ -204,9 +203,9 @@ class EasyOcrDetector:
         return _Proposed(lines, joined(places, thresholds.sparse), marked)
 
     def _scored(self, dbnet: Network, picture: Picture, sharp_parts: Mask | None) -> Scores:
-        """Return DBNet's score of every pixel, of a large picture where it is sharp alone.
+        """Return DBNet's score of every pixel; in a large picture only of its sharp parts.
 
-        DBNet sees what is around, too: sharp parts cut out of a noisy ground look like words.
+        DBNet also sees the surroundings: sharp parts cut out of a noisy ground would look like words.
         """
         thresholds = self._thresholds
         scores = np.zeros(picture.shape, np.float32)
@@ -221,10 +220,10 @@ class EasyOcrDetector:
     def _confirmed(
         self, picture: Picture, core: TextBox, place: Place, letter: float, mean: float, is_soft: bool
     ) -> float | None:
-        """Return CRAFT's score where DBNet is certain and CRAFT sees any text, shown small; else None.
+        """Return CRAFT's score if DBNet is certain and CRAFT sees any text at small size; otherwise None.
 
-        Of soft letters DBNet is less certain: there CRAFT has to be sure. Reduced, anatomy looks like soft
-        letters, too: where only one of them is so, something has to be read.
+        DBNet is less certain of soft letters, so for these CRAFT has to be sure. At reduced size, anatomy
+        also looks like soft letters: if only one of the networks is sure, something has to be read.
         """
         thresholds = self._thresholds
         is_certain = _is_certain(letter, mean, thresholds)
@@ -239,12 +238,12 @@ class EasyOcrDetector:
         return score if is_agreed or self._may_be_read(picture, core) else None
 
     def _may_be_read(self, picture: Picture, core: TextBox) -> bool:
-        """Return whether anything is read in what DBNet takes for a line; where nothing reads, it may be."""
+        """Return whether anything is read in a core; True if there is no recogniser."""
         (read,) = self._verify(picture, [around(core, self._thresholds.blur, picture.shape)])
         return read.confidence is None or read.confidence >= self._thresholds.soft
 
     def _read_line(self, picture: Picture, core: TextBox, letter: float, mean: float) -> TextBox | None:
-        """Return the line around a core if a word is read in it: it may be too blurred for CRAFT."""
+        """Return the line around a core if a word is read in it, because it may be too blurred for CRAFT."""
         thresholds = self._thresholds
         length = max(core.width, core.height) / min(core.width, core.height)
         if self._verifier is None or mean < thresholds.likely or length < thresholds.wide:
@@ -262,7 +261,7 @@ class EasyOcrDetector:
         return float(text.max())
 
     def _letters_in(self, picture: Picture, box: TextBox, lines: int) -> float:
-        """Return CRAFT's score of a box, shown no larger than small letters need."""
+        """Return CRAFT's score of a box at small size."""
         letter = min(box.width, box.height) / lines
         return self._coarsely(picture, around(box, self._thresholds.beside * letter, picture.shape), letter)
 
@@ -283,7 +282,7 @@ class EasyOcrDetector:
 
 
 def _known(coarse: Picture, picture: Picture, boxes: list[TextBox], scale: float) -> Mask:
-    """Return where boxes of a picture lie in it as it was reduced, bool (rows, columns)."""
+    """Return a mask of a picture's boxes in the reduced picture, bool (rows, columns)."""
     known = np.zeros(coarse.shape, bool)
     for box in boxes:
         mark(known, shrunk(box.padded(*picture.shape), 1 / scale))
@@ -291,7 +290,7 @@ def _known(coarse: Picture, picture: Picture, boxes: list[TextBox], scale: float
 
 
 def _enlarged(boxes: list[TextBox], picture: Picture, scale: float) -> list[TextBox]:
-    """Return boxes found in a picture that was reduced in pixels of the picture itself."""
+    """Return boxes found in a reduced picture, in pixels of the original picture."""
     return [it for box in boxes if (it := shrunk(box, scale).cut(*picture.shape))]
 
 
@@ -301,7 +300,7 @@ def _fingerprint(file: Path) -> str:
 
 
 class _Proposed(NamedTuple):
-    """What DBNet proposes: lines that need no further look, places that do, the pixels that it marks."""
+    """DBNet's proposals: confirmed lines, places for CRAFT to examine, and the marked pixels."""
 
     lines: list[TextBox]
     places: list[Place]
@@ -311,13 +310,13 @@ class _Proposed(NamedTuple):
 def _cores(
     scores: Scores, scale: float, shape: tuple[int, ...], thresholds: Thresholds
 ) -> tuple[list[tuple[TextBox, float, float]], Mask]:
-    """Return what DBNet takes for lines: core, height of the letters, mean score; and the pixels of them all.
+    """Return DBNet's lines (core, height of the letters, mean score) and a mask of all their pixels.
 
     Args:
-        scores: of the picture resized.
-        scale: how much it was.
-        shape: of the picture.
-        thresholds: say what counts.
+        scores: of the resized picture.
+        scale: of the resized picture.
+        shape: of the original picture.
+        thresholds: decide what counts.
     """
     import cv2
 
@@ -352,7 +351,7 @@ def _is_certain(letter: float, mean: float, thresholds: Thresholds) -> bool:
 
 
 def _distinct(boxes: Iterable[TextBox], same: float) -> list[TextBox]:
-    """Leave out boxes that lie within another for the most part."""
+    """Leave out boxes that are mostly inside another one."""
     kept: list[TextBox] = []
     for box in sorted(boxes, key=lambda box: (-box.width * box.height, box.y, box.x)):
         if not any(box.shared(other) > same * box.width * box.height for other in kept):
@@ -361,7 +360,7 @@ def _distinct(boxes: Iterable[TextBox], same: float) -> list[TextBox]:
 
 
 def _boxes(text: Scores, link: Scores, thresholds: Thresholds) -> list[tuple[TextBox, float]]:
-    """Return the upright boxes of connected text, grown as CRAFT itself does it, with their scores."""
+    """Return the upright boxes of connected text, enlarged as in CRAFT's own code, with their scores."""
     import cv2
 
     together = ((text > thresholds.low) | (link > thresholds.link)).astype(np.uint8)
@@ -383,8 +382,8 @@ class Prepared(NamedTuple):
     """What a detector on this machine lacks.
 
     Attributes:
-        unread: languages that were asked for and that nothing here reads.
-        missing: networks that are not installed and that it does without, see `weights.DIGESTS`.
+        unread: requested languages that no installed recogniser reads.
+        missing: networks that are not installed, see `weights.DIGESTS`.
     """
 
     unread: tuple[str, ...]
@@ -392,10 +391,10 @@ class Prepared(NamedTuple):
 
 
 def prepare(languages: tuple[str, ...] = ("en",), recognizer: str = "ppocr") -> Prepared:
-    """Make ready once what every detector on this machine reads; see `networks.prepare`.
+    """Prepare, once per machine, the files that every detector reads; see `networks.prepare`.
 
     Raises:
-        DeidError: there are no weights, or they are not those that were published.
+        DeidError: there are no weights, or not the published ones.
     """
     proposer, reader = find(DBNET), readable(languages, recognizer)
     wanted = dict.fromkeys((find_craft(), proposer, reader.file, readable(("en",)).file))
@@ -414,13 +413,13 @@ def make_detector(
     `beamstop.ocr.load_detector` does it once per process.
 
     Args:
-        languages: EasyOCR's codes of the languages that authorised words are read in.
-        weights: folder of the weights; see `weights.find` for where they are looked for without it.
+        languages: EasyOCR's codes of the languages in which authorised words are read.
+        weights: folder of the weights; without it, see `weights.find`.
         thresholds: decide what is found.
-        recognizer: `ppocr`, or `easyocr`, which reads English alone.
+        recognizer: `ppocr`, or `easyocr`, which reads only English.
 
     Raises:
-        DeidError: there are no weights, or they are not those that were published; or no such recogniser.
+    DeidError: there are no weights, or not the published ones; or no such recogniser.
     """
     return EasyOcrDetector(
         find_craft(weights),

@@ -1,4 +1,4 @@
-"""Doubts: boxes that are no word on their own, as detectors find them in teeth, ribs and folds."""
+"""Doubts: boxes that are not a word on their own, such as detectors find in teeth, ribs and folds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -8,30 +8,30 @@ from beamstop.pixels.renditions import Picture
 from beamstop.text.boxes import TextBox
 from beamstop.text.lines import lines_of
 
-_SHORT = 5  # letters that a word without more kinds of them counts as having
+_SHORT = 5  # letters for which a longer word counts if it has no more different ones
 
 Read = Callable[[Picture, Sequence[TextBox]], list[TextBox]]
 Score = Callable[[Picture, TextBox, int], float]
 
-# What rings and bars are read as.
+# Letters as which rings and bars are read, each group mapped to one.
 _ALIKE = {**dict.fromkeys("0OQDCUGO°(),.", "O"), **dict.fromkeys("1IL|[]!:;/'", "I")}
 
 
 def with_doubts(
     picture: Picture, boxes: Sequence[TextBox], read: Read, letters_in: Score, thresholds: Thresholds
 ) -> list[TextBox]:
-    """Return the same boxes; those that would be no word on their own are doubted.
+    """Return the same boxes; those that are not a word on their own are marked as doubted.
 
-    Short boxes are read, and long ones of large letters or on which the networks do not agree: Doppler can
-    look like such lines. A script that the recogniser does not know must not cost a name: the detector looks
-    again at what cannot be read, shown small.
+    Short boxes are read, and so are long ones with large letters or about which the networks disagree,
+    because Doppler can look like such lines. So that names in a script that the recogniser does not know are
+    not lost, the detector examines unreadable boxes again at small size.
 
     Args:
-        picture: that the boxes were found in.
-        boxes: unread.
-        read: as a text detector reads.
-        letters_in: the detector's score of a box of so many lines, 0 to 1, shown as small as can be read.
-        thresholds: say what is short and what is large.
+        picture: the picture in which the boxes were found.
+        boxes: unread boxes.
+        read: the text detector's function to read.
+        letters_in: returns the detector's score, 0 to 1, at small size of a box with a number of lines.
+        thresholds: decide what is short and what is large.
     """
     unread = [box for box in boxes if not box.legible]
     short = read(picture, [box for box in unread if _is_short(box, thresholds)])
@@ -54,18 +54,18 @@ def with_doubts(
 
 
 def _is_short(box: TextBox, thresholds: Thresholds) -> bool:
-    """Return whether a box has room for a letter or two, whichever way it is turned."""
+    """Return whether a box has room only for a letter or two, upright or turned."""
     return max(box.width, box.height) <= thresholds.short * min(box.width, box.height)
 
 
 def _is_disputable(box: TextBox, thresholds: Thresholds) -> bool:
-    """Return whether a line is one that the networks do not agree on, or higher than lines mostly are."""
+    """Return whether the networks disagree about a line, or it is higher than most lines."""
     is_large = min(box.width, box.height) > thresholds.big
     return not _is_short(box, thresholds) and (is_large or not box.agreed)
 
 
 def _is_word(box: TextBox, thresholds: Thresholds) -> bool:
-    """Say whether what was read is more than a letter, or one letter again and again; unread, it may be."""
+    """Return whether the text is more than one letter, and not one letter repeated; True if unread."""
     if box.text is None:
         return True
     letters, kinds = len("".join(box.text.split())), len(_letters(box))
@@ -74,19 +74,19 @@ def _is_word(box: TextBox, thresholds: Thresholds) -> bool:
 
 
 def _may_be_line(box: TextBox, thresholds: Thresholds) -> bool:
-    """Return whether different letters are read in a line no higher than most, with a little confidence."""
+    """Return whether different letters are read, with a little confidence, in a line of usual height."""
     is_low = min(box.width, box.height) <= thresholds.big
     return is_low and len(_letters(box)) > 1 and (box.confidence or 0) >= thresholds.soft
 
 
 def _is_letter(box: TextBox, thresholds: Thresholds) -> bool:
-    """Return whether one letter is read, however often; rings need not be read with confidence."""
+    """Return whether only one letter is read, once or repeated; for rings, with any confidence."""
     letters = _letters(box)
     return letters == {"O"} or (len(letters) == 1 and (box.confidence or 0) >= thresholds.letter)
 
 
 def _is_line(boxes: list[TextBox]) -> bool:
-    """Return whether boxes beside each other may be a line of a script that nobody here reads."""
+    """Return whether neighbouring boxes may be a line of a script that the recogniser does not know."""
     is_sure = len(boxes) > 1 and not all(box.faint for box in boxes)
     return is_sure and len({letter for box in boxes for letter in _letters(box) or {""}}) > 1
 

@@ -8,10 +8,10 @@ from beamstop.ocr.weights import CRAFT, checked
 
 
 def network(weights: Path) -> Any:
-    """Return the module that a file of weights is for: one input, one output, ready to run.
+    """Return the module for a file of weights, ready to run, with one input and one output.
 
-    CRAFT takes (1, 3, rows, columns) and gives (1, rows / 2, columns / 2, 2): how much is text, and
-    how much joins letters. A recogniser takes (1, 1, 64, columns) and gives (1, steps, letters).
+    CRAFT takes (1, 3, rows, columns) and returns (1, rows / 2, columns / 2, 2): scores of text, and of links
+    between letters. A recogniser takes (1, 1, 64, columns) and returns (1, steps, letters).
 
     Raises:
         DeidError: the weights are not EasyOCR's.
@@ -19,10 +19,10 @@ def network(weights: Path) -> Any:
     import torch
 
     tensors = _state(weights)
-    with torch.device("meta"):  # no random weights just to be replaced
+    with torch.device("meta"):  # does not make random weights, which would be replaced anyway
         module = _craft() if weights.name == CRAFT else _recognizer(tensors["Prediction.bias"].shape[0])
     module.network.load_state_dict(tensors, assign=True)
-    module.eval().requires_grad_(False)  # with its wrapper: one in training mode would put it back into it
+    module.eval().requires_grad_(False)  # including the wrapper, which would set training mode again
     _fold_batch_norm(module)
     return module
 
@@ -32,7 +32,7 @@ def _craft() -> Any:
     from torch import nn
 
     class Scores(nn.Module):
-        """Leaves out the features that CRAFT gives beside its scores."""
+        """Returns CRAFT's scores without its features."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -65,7 +65,7 @@ def _recognizer(letters: int) -> Any:
 
 
 def _state(weights: Path) -> dict[str, Any]:
-    """Load checked weights as tensors and nothing else: EasyOCR itself would unpickle anything."""
+    """Load checked weights, only as tensors: EasyOCR itself would unpickle anything."""
     import torch
 
     loaded: dict[str, Any] = torch.load(BytesIO(checked(weights)), map_location="cpu", weights_only=True)

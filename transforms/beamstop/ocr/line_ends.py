@@ -1,4 +1,4 @@
-"""Where lines end: of blurred text a network finds some words, and what lies beside them looks the same."""
+"""Line ends: of a blurred line, networks find only some words; this extends their boxes to the whole line."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -15,14 +15,14 @@ Levels = NDArray[np.floating[Any]]
 
 
 def followed(picture: Picture, boxes: Sequence[TextBox], thresholds: Thresholds) -> list[TextBox]:
-    """Return the same boxes, each as long as what looks like its letters goes on to its left and right.
+    """Return the same boxes, each extended to the left and right as far as similar letters continue.
 
-    Only boxes that are wider than high are followed: of others nobody knows which way they are written.
+    Only boxes wider than high are extended: for others, the direction of writing is unknown.
 
     Args:
         picture: uint8 (rows, columns), as `renditions.local_contrast` makes it.
         boxes: found in it.
-        thresholds: say what looks alike.
+        thresholds: decide what is similar.
     """
     strokes: dict[int, Levels] = {}
     return [_followed(picture, box, strokes, thresholds) if box.width > box.height else box for box in boxes]
@@ -30,7 +30,7 @@ def followed(picture: Picture, boxes: Sequence[TextBox], thresholds: Thresholds)
 
 def _followed(picture: Picture, box: TextBox, strokes: dict[int, Levels], thresholds: Thresholds) -> TextBox:
     high = box.height
-    letter = 1 << max(high.bit_length() - 2, 2)  # a power of two, so that few pictures are made
+    letter = 1 << max(high.bit_length() - 2, 2)  # a power of two, so that few pictures are computed
     if letter not in strokes:
         strokes[letter] = _strokes(picture, letter)
     levels = strokes[letter]
@@ -51,7 +51,7 @@ def _followed(picture: Picture, box: TextBox, strokes: dict[int, Levels], thresh
 
 
 def _strokes(picture: Picture, letter: int) -> Levels:
-    """Return how much each place differs from what is around, at the scale of letters' strokes."""
+    """Return how much each pixel differs from its surroundings, at the scale of letters' strokes."""
     import cv2
 
     grey = picture.astype(np.float32)
@@ -62,7 +62,7 @@ def _strokes(picture: Picture, letter: int) -> Levels:
 
 
 def _reach(alike: Iterable[np.bool_], gap: int) -> int:
-    """Return how far something goes on, passing over gaps."""
+    """Return how far a run of True continues, skipping gaps."""
     reached = 0
     for at, it in enumerate(alike):
         if it:

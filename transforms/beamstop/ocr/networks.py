@@ -1,7 +1,7 @@
 """The networks as functions of a batch, in OpenVINO.
 
-Each is exported into OpenVINO's format once, the detectors in 8-bit integers: by `make networks` for a wheel,
-and where there is none on this machine, into a cache. Who reads an export needs neither torch nor EasyOCR.
+Each is exported into OpenVINO's format once, the detectors in 8-bit integers: by `make networks` for a wheel
+or, without these, into a cache on this machine. Reading an export needs neither torch nor EasyOCR.
 """
 
 import json
@@ -29,10 +29,10 @@ CACHE_VARIABLE = "BEAMSTOP_CACHE"
 
 
 class Network(NamedTuple):
-    """A network that is ready.
+    """A network, ready to run.
 
     Attributes:
-        run: (1, channels, rows, columns) float32 → what the network gives, float32.
+        run: input, (1, channels, rows, columns) float32 → output, float32.
         fingerprint: runtime, version, precision.
         digest: SHA-256 of the export, in hex.
     """
@@ -43,17 +43,18 @@ class Network(NamedTuple):
 
 
 def load(file: Path) -> Network:
-    """Return the network of a file that `weights.find` gave.
+    """Return the network of a file from `weights.find`.
 
     Raises:
-        DeidError: the file is not what was published; or it is not exported yet, and what the export needs is
-            not installed.
+        DeidError: the file is not the published one; or it is not exported yet, and the packages for an
+        export
+            are not installed.
     """
     return _compiled(exported(file), is_rounded=bool(_activations(weights_of(file))[0]))
 
 
 def letters_of(file: Path) -> list[str]:
-    """Return what the outputs of a recogniser of PaddleOCR stand for, as its file says.
+    """Return the letters for the outputs of a recogniser of PaddleOCR, from its file.
 
     Raises:
         DeidError: see `load`.
@@ -64,15 +65,15 @@ def letters_of(file: Path) -> list[str]:
 
 
 def prepare(found: Iterable[Path]) -> None:
-    """Make what `load` needs, once per machine, so that worker processes only read it."""
+    """Make the files that `load` needs, once per machine, so that worker processes only read them."""
     for file in found:
         exported(file)
 
 
 def exported(file: Path) -> Path:
-    """Return a network in OpenVINO's format: as it is packed, or exported now if the cache has it not.
+    """Return a network in OpenVINO's format: packed, from the cache, or exported now.
 
-    Several processes may export at once: the file appears under its name when it is whole.
+    Several processes may export at the same time: a file gets its name only when it is whole.
 
     Raises:
         DeidError: see `load`.
@@ -99,11 +100,11 @@ def exported(file: Path) -> Path:
 
 
 def export(weights: Path, made: Path) -> None:
-    """Write the network of a file of weights in OpenVINO's format: the same bytes from the same versions.
+    """Write the network of a file of weights in OpenVINO's format; the same versions give the same bytes.
 
     Args:
         weights: see `weights.installed`.
-        made: the file for its graph, `.xml`; its numbers lie beside it, `.bin`.
+        made: the file for the graph, `.xml`; the weights are in a file `.bin` beside it.
 
     Raises:
         DeidError: see `load`.
@@ -117,10 +118,10 @@ def export(weights: Path, made: Path) -> None:
 
 
 def _is_whole(made: Path) -> bool:
-    """Return whether an export is there as it was made; what is not is made anew.
+    """Return whether an export exists and is unchanged; otherwise it is made again.
 
-    The digest lies beside it: it shows damage and carelessness. Who can write there can change both, but then
-    the audit's `engine` names another export.
+    Its digest is in a file beside it, against damage and carelessness. Somebody who can write there can
+    change both, but then the audit's `engine` names another export.
     """
     try:
         return _digest(made) == _sealed(made).read_text()
@@ -142,7 +143,7 @@ def _sealed(made: Path) -> Path:
 
 
 def _name_by_place(model: Any, name: str) -> None:
-    """Name layers by their places: the names they have depend on what the process did before."""
+    """Name layers by their position: their own names depend on what the process did before."""
     model.set_friendly_name(name)
     for number, node in enumerate(model.get_ordered_ops()):
         node.set_friendly_name(f"{node.get_type_name()}_{number}")
@@ -172,7 +173,7 @@ def converted(weights: Path) -> Any:
 
 
 def _activations(weights: str) -> tuple[Ranges, str]:
-    """Return the measured ranges of a network's layers and a name for them; none where it stays as it is.
+    """Return the measured ranges of a network's layers and a name for them; none if it stays in float32.
 
     Args:
         weights: name of the file of weights.
@@ -185,7 +186,7 @@ def _activations(weights: str) -> tuple[Ranges, str]:
 
 
 def _cache_folders() -> list[Path]:
-    """Return where exports are kept: $BEAMSTOP_CACHE, or else ~/.cache/beamstop or one of this machine."""
+    """Return possible folders for exports: $BEAMSTOP_CACHE, or ~/.cache/beamstop and one of this machine."""
     named = os.environ.get(CACHE_VARIABLE)
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser(), "beamstop")
     shared = Path(tempfile.gettempdir(), f"beamstop-cache-{os.getuid()}")
@@ -193,7 +194,7 @@ def _cache_folders() -> list[Path]:
 
 
 def _writable_folder() -> Path:
-    """Return the first of them that can be written to, made where it is missing."""
+    """Return the first folder that can be written to; make it if it is missing."""
     for folder in _cache_folders():
         with suppress(OSError):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -203,14 +204,14 @@ def _writable_folder() -> Path:
 
 
 def _trusted(folder: Path) -> bool:
-    """Return whether it is this user's, or root's who built the machine, and not open to everybody."""
+    """Return whether a folder belongs to this user or to root, and others cannot write to it."""
     status = folder.stat()
     return status.st_uid in (0, os.getuid()) and not status.st_mode & 0o002
 
 
 @cache
 def _openvino() -> Any:
-    """Import OpenVINO without the part of it that calls home about conversions."""
+    """Import OpenVINO without its telemetry about conversions."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
@@ -218,9 +219,9 @@ def _openvino() -> Any:
 
 
 def _compiled(model: Path, is_rounded: bool) -> Network:
-    """Compile a model for one thread: with a process per CPU, more would only wait.
+    """Compile a model for one thread: with a process per CPU, more threads would only wait.
 
-    What is not in integers is computed in float32 on all processors: bfloat16 is slower on some.
+    Everything that is not in integers is computed in float32 on all processors: bfloat16 is slower on some.
     """
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
     request = _openvino().Core().compile_model(str(model), "CPU", settings).create_infer_request()

@@ -1,4 +1,4 @@
-"""Places of a picture that CRAFT has to examine, and how much each is resized for it."""
+"""Places of a picture that CRAFT has to examine, each with a scale."""
 
 from math import ceil
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from beamstop.text.boxes import TextBox
 
 
 class Place(NamedTuple):
-    """A part of a picture, and how much it is resized."""
+    """A part of a picture, and the scale to which it is resized."""
 
     box: TextBox
     scale: float
@@ -22,18 +22,18 @@ class Place(NamedTuple):
         return self.box.width * self.box.height
 
     def cut(self, picture: Picture) -> Picture:
-        """Return the part as CRAFT is shown it."""
+        """Return the part, resized for CRAFT."""
         return resized(picture[self.box.pixels], self.scale)
 
     def to_picture(self, box: TextBox) -> TextBox:
-        """Return a box of the part, as it was shown, in pixels of the picture."""
+        """Return a box in the resized part in pixels of the picture."""
         found = shrunk(box, self.scale)
         left, top = found.x + self.box.x, found.y + self.box.y
         return found.between(left, top, left + found.width, top + found.height)
 
 
 def around(box: Box, margin: float, shape: tuple[int, ...]) -> TextBox:
-    """Return the box with a margin, inside a picture of a shape."""
+    """Return the box with a margin, cut to the picture's shape."""
     left, top = max(int(box.x - margin), 0), max(int(box.y - margin), 0)
     right, bottom = min(ceil(box.right + margin), shape[1]), min(ceil(box.bottom + margin), shape[0])
     return TextBox(left, top, right - left, bottom - top)
@@ -44,7 +44,7 @@ def joined(places: list[Place], sparse: float) -> list[Place]:
 
     Args:
         places: in any order.
-        sparse: the joined place is at most so many times as large as the two.
+        sparse: the joined place is at most this many times as large as the two together.
     """
     rest, done = sorted(places, key=_by_edges), []
     while rest:
@@ -84,7 +84,7 @@ def resized(picture: Picture, scale: float) -> Picture:
 
 
 def shrunk(box: TextBox, scale: float) -> TextBox:
-    """Return the smallest box of whole pixels around one on a picture resized by a scale."""
+    """Return the smallest box of whole pixels around a box in a picture that was resized by a scale."""
     left, top = int(box.x / scale), int(box.y / scale)
     right, bottom = ceil(box.right / scale), ceil(box.bottom / scale)
     return TextBox(left, top, right - left, bottom - top, legible=box.legible, agreed=box.agreed)

@@ -1,4 +1,4 @@
-"""A network's convolutions in 8-bit integers: a quarter of the time on processors that multiply them."""
+"""Converts a network's convolutions to 8-bit integers: a quarter of the time on processors for these."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from beamstop.errors import DeidError
 
-# Layer → axes of its weights that are summed over: each output channel has its own scale.
+# Kind of layer → axes of its weights that are summed: each output channel has its own scale.
 _KINDS = {"Convolution": (1, 2, 3), "GroupConvolution": (2, 3, 4), "ConvolutionBackpropData": (0, 2, 3)}
 
 Ranges = Mapping[str, tuple[float, float]]
 
 
 def layers(model: Any) -> dict[str, Any]:
-    """Return the convolutions of an OpenVINO model by the names of the layers they were made from."""
+    """Return layer name → convolution of an OpenVINO model."""
     nodes = (node for node in model.get_ordered_ops() if node.get_type_name() in _KINDS)
     return {node.get_friendly_name().partition("/")[0]: node for node in nodes}
 
@@ -25,10 +25,10 @@ def quantize(model: Any, ranges: Ranges) -> None:
 
     Args:
         model: of OpenVINO, weights in float32.
-        ranges: layer → lowest and highest input seen on pictures; what is beyond is cut off.
+        ranges: layer → lowest and highest input measured on pictures; values beyond are clipped.
 
     Raises:
-        DeidError: the layers are not those that were measured.
+    DeidError: the layers are not the measured ones.
     """
     from openvino import opset13
 
@@ -48,7 +48,7 @@ def quantize(model: Any, ranges: Ranges) -> None:
 
 
 def _limits(low: float, high: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return limits whose 256 steps have one at zero: 0 to 255, or -128 to 127."""
+    """Return limits for which zero is one of the 256 steps: 0 to 255, or -128 to 127."""
     if low < 0:
         high = max(-low, high)
         low = -high * 128 / 127
@@ -68,6 +68,6 @@ def _rounded_weights(layer: Any) -> Any:
 
 
 def _constant(node: Any) -> NDArray[np.float32]:
-    while node.get_type_name() != "Constant":  # a reshape of it
+    while node.get_type_name() != "Constant":  # the constant is reshaped
         node = node.input_value(0).get_node()
     return np.asarray(node.data, np.float32)

@@ -1,7 +1,7 @@
-"""The recognisers: each reads one line of text, and says how sure it is.
+"""The recognisers: each reads one line of text, and returns its confidence.
 
-PP-OCR's reads what is written in Latin letters, with and without diacritics, Chinese and Japanese; EasyOCR's
-english_g2 reads English.
+PP-OCR's reads Latin letters with and without diacritics, Chinese and Japanese; EasyOCR's english_g2 reads
+English.
 """
 
 from math import ceil
@@ -28,7 +28,7 @@ _PPOCR_LANGUAGES = (
 PPOCR_LANGUAGES = frozenset(_PPOCR_LANGUAGES.split())
 """EasyOCR's codes, and ISO 639's where it has none, of what PP-OCR's recogniser has all letters of."""
 
-# What english_g2's outputs stand for, the first for nothing (easyocr.config, gen2).
+# The letters for english_g2's outputs; the first output means none (easyocr.config, gen2).
 _ENGLISH_LETTERS = (
     "0123456789!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ €ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
@@ -48,8 +48,8 @@ class Readable(NamedTuple):
     """What can be read on this machine.
 
     Attributes:
-        file: of the recogniser, see `weights.find`; None where no language that was asked for can be read.
-        unread: languages that were asked for and cannot.
+        file: of the recogniser, see `weights.find`; None if no requested language can be read.
+        unread: requested languages that cannot be read.
     """
 
     file: Path | None
@@ -59,11 +59,11 @@ class Readable(NamedTuple):
 def readable(
     languages: tuple[str, ...], recognizer: str = "ppocr", given: str | Path | None = None
 ) -> Readable:
-    """Return which network reads some languages, and which of them it does not.
+    """Return the recogniser for some languages, and the languages that it does not read.
 
     Args:
         languages: EasyOCR's codes.
-        recognizer: `ppocr`, or `easyocr`, whose English one also reads where PP-OCR's is not installed.
+        recognizer: `ppocr`, or `easyocr`, whose english_g2 is also used if PP-OCR's is not installed.
         given: folder of weights, see `weights.find`.
 
     Raises:
@@ -79,17 +79,17 @@ def readable(
 
 
 def load_recognizer(file: Path, thresholds: Thresholds = THRESHOLDS) -> Recognizer:
-    """Return the recogniser of a file that `weights.find` gave.
+    """Return the recogniser of a file from `weights.find`.
 
     Raises:
-        DeidError: the file is not what was published.
+        DeidError: the file is not the published one.
     """
     kind = PpOcrRecognizer if weights_of(file) == PP_OCR else EasyOcrRecognizer
     return kind(file, thresholds)
 
 
 class PpOcrRecognizer:
-    """PP-OCR's recogniser, with what PaddleOCR does before and after it."""
+    """PP-OCR's recogniser, with PaddleOCR's processing before and after it."""
 
     def __init__(self, file: Path, thresholds: Thresholds = THRESHOLDS) -> None:
         self._thresholds = thresholds
@@ -99,7 +99,8 @@ class PpOcrRecognizer:
     def __call__(self, crop: Picture) -> Reading:
         """Return the text and how sure it is, 0 to 1; None where there is too little to be read.
 
-        Of a crop that is higher than wide, turned a quarter either way, what is read with most confidence.
+        A crop that is higher than wide is also read turned by 90° either way; the most confident reading
+        counts.
         """
         rows, columns = crop.shape
         if min(rows, columns) < self._thresholds.least:
@@ -114,9 +115,9 @@ class PpOcrRecognizer:
         best, sure = odds.argmax(axis=1), odds.max(axis=1).astype(np.float64)
         fresh = np.insert(best[1:] != best[:-1], 0, True) & (best > 0)
         text = "".join(self._letters[number] for number in best[fresh])
-        # Whether letters stand apart is often a toss-up, and says nothing about them.
+        # Confidence in spaces is left out: it is often a toss-up, and unrelated to the letters.
         letters = fresh & (best < len(self._letters) - 1)
-        # Full-width letters, and a raised 2 as in cm²: as a keyboard writes them.
+        # Full-width letters, and a superscript 2 as in cm², become ASCII.
         return normalize("NFKC", text).strip(), _together(sure[letters])
 
     def _batch(self, crop: Picture) -> NDArray[np.float32]:
@@ -132,7 +133,7 @@ class PpOcrRecognizer:
 
 
 class EasyOcrRecognizer:
-    """EasyOCR's english_g2, with what EasyOCR does before and after it."""
+    """EasyOCR's english_g2, with EasyOCR's processing before and after it."""
 
     def __init__(self, file: Path, thresholds: Thresholds = THRESHOLDS) -> None:
         self._thresholds = thresholds
@@ -165,12 +166,12 @@ class EasyOcrRecognizer:
 
 
 def _together(sure: NDArray[np.float64]) -> float:
-    """Return the confidence in a line from that in each of its letters, 0 where it has none."""
+    """Return the confidence in a line from that in its letters; 0 if it has none."""
     return float(sure.prod() ** (2 / np.sqrt(len(sure)))) if len(sure) else 0.0
 
 
 def _line(crop: Picture, height: int) -> Picture | None:
-    """Return a crop in the height of a line; what is higher than wide is as wide as a line is high."""
+    """Return a crop scaled to the height of a line; one higher than wide gets that as its width."""
     import cv2
 
     rows, columns = crop.shape
@@ -186,7 +187,7 @@ def _line(crop: Picture, height: int) -> Picture | None:
 
 
 def _contrasted(line: Picture, enough: float) -> Picture:
-    """Stretch what lies between the tenths of dark and bright, where there is little contrast."""
+    """Stretch the greys between the 10 and 90 percentiles if there is little contrast."""
     low, high = np.percentile(line, (10, 90))
     if (high - low) / max(10, high + low) >= enough:
         return line

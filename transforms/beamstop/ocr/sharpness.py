@@ -1,4 +1,4 @@
-"""Sharpness: where a picture has steps of grey that the noise around does not explain, as letters do."""
+"""Sharpness: finds steps of grey that the noise around does not explain, as letters have them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,13 +9,13 @@ from beamstop.pixels.renditions import Mask, Picture
 
 
 def stands_out(picture: Picture, box: Box, times: float, thresholds: Thresholds) -> bool:
-    """Return whether the sharpest steps in a box are so many times the median step around it.
+    """Return whether the sharpest steps in a box are `times` the median step around it.
 
     Args:
         picture: uint8 (rows, columns).
         box: inside the picture.
-        times: 2.6 is what noise explains.
-        thresholds: say how far around, and which percentile counts as sharpest.
+        times: noise explains up to 2.6.
+        thresholds: decide how far around, and which percentile counts as sharpest.
     """
     inside = _steps(picture[box.pixels])
     around = _steps(picture[box.grown(thresholds.around, *picture.shape).pixels])
@@ -25,9 +25,9 @@ def stands_out(picture: Picture, box: Box, times: float, thresholds: Thresholds)
 
 
 def sharp(picture: Picture, thresholds: Thresholds) -> Mask:
-    """Return where steps crowd that the noise around cannot explain, bool (rows, columns).
+    """Return a mask of areas with many steps that the noise around cannot explain, bool (rows, columns).
 
-    Burned-in letters change their grey within two pixels; what a detector saw is blurred by its optics.
+    Burned-in letters change their grey within two pixels; a detector's image is blurred by its optics.
     """
     import cv2
 
@@ -46,7 +46,7 @@ def sharp(picture: Picture, thresholds: Thresholds) -> Mask:
 
 
 def sharpened(picture: Picture, thresholds: Thresholds) -> Picture:
-    """Return a picture in which blurred letters come apart."""
+    """Return a sharpened picture, in which blurred letters are separate."""
     import cv2
 
     grey = picture.astype(np.float32)
@@ -55,7 +55,7 @@ def sharpened(picture: Picture, thresholds: Thresholds) -> Picture:
 
 
 def _steps(picture: Picture) -> NDArray[np.int16]:
-    """Return the larger of the grey steps down and across, over two pixels since text is smoothed."""
+    """Return the larger of the grey steps down and across, over two pixels because text is smoothed."""
     grey = picture.astype(np.int16)
     steps: NDArray[np.int16] = np.maximum(
         np.abs(grey[2:, 2:] - grey[2:, :-2]), np.abs(grey[2:, 2:] - grey[:-2, 2:])

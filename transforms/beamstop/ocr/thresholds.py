@@ -12,75 +12,80 @@ from beamstop.pixels.renditions import RENDITIONS
 class Thresholds:
     """Every number that decides which boxes are found, and what is read in them.
 
-    Lengths are pixels of the picture as the network is shown it, scores 0 to 1, steps are differences of
-    grey. How they were chosen: docs/detectors.md.
+    Lengths are pixels of the picture as the network sees it, scores 0 to 1, steps are differences of grey.
+    How they were chosen: docs/detectors.md and docs/measurements/text-detection.md.
 
     Attributes:
-        text, link, low: CRAFT's scores for detection, not for reading: EasyOCR's .7/.4/.4 miss faint and
-            small text. Boxes that score less than .5 were anatomy or curves, every one, of what 252 drawn
-            pictures and both networks left to decide.
-        sure: what scores less counts where DBNet sees text, too, and where a step stands out from the noise:
-            without one anatomy scores up to .7, written words more.
-        step, around: how far a step stands out, as a multiple of the median step so many pixels around; of
-            the steps inside a box that of `percentile` counts.
-        throughout: so much of a large picture's box is sharp: words .97 and more, what bones make of noise .4
-            at most.
-        tall, marked: DBNet marks .15 and more of lines of text, .1 at most of anatomy taller than this; of
-            small boxes it may miss most.
-        proposed, worth, near, context, core: DBNet proposes: a spot that it gives `worth` anywhere counts as
-            far as it gives `proposed`, and `context` of a letter or `near` pixels around it, too. It marks
-            the core of a line, about `core` of the letters' height.
-        certain, letters, beside: what it gives `certain` on average, with letters of such a height, is a line
-            `beside` of a letter around the core, as soon as CRAFT sees any text in it, shown small. Of drawn
-            words 4 in 5 are so, and nothing else; of real pictures kidneys, whose "letters" are larger, and
-            coloured noise, in which CRAFT sees nothing.
-        small: letters up to this height are doubled for CRAFT; to confirm none is larger.
-        huge, far: larger letters are mostly anatomy, and most of the work: examined only where a step stands
-            out so far.
-        same: a box that shares so much with a larger one is the same: the rest is no glyph.
-        sparse: places are joined unless that adds so much that nothing proposed.
-        coarse, reduced: pictures beyond `large` are also searched everywhere, for blurred letters, which are
-            large: reduced by `coarse`, and to `reduced` pixels at most.
-        unblur, unblurred: where that shows any, once more with so much added of what blurring by so many
-            pixels takes away.
-        blurred_at, thumb: up to which longest side a picture is reduced by what once more, to `thumb` pixels
-            at most, and enlarged again by what, for lines of larger letters and of letters in noise. Of drawn
-            ones of 64 to 110 pixels, blurred, 1 of 55 words was found without, 45 with. Films have up to
-            2400 pixels: there twice the size finds what the size alone does not.
-        alike, above_ground, word_gap: in pictures beyond `large` a line goes on where its strokes are `alike`
-            times as strong as in what was found of it, and `above_ground` times as strong as above or below
-            it; gaps of `word_gap` times its height are passed over.
-        likely, wide, word, barely, kinds: where DBNet gives a core `likely` on average, so many times as long
-            as it is high, `word` letters read with `barely` any confidence are text, though too blurred for
-            CRAFT. If they are of `kinds`, that is not doubted: of textures they were of 3 at most.
-        soft: so much confidence has what is read of soft letters where DBNet is not certain of them, or CRAFT
-            not sure: reduced patches of Doppler and textures are read with .07 at most, Latin words with .26.
-        blurred, blur: of such a line belong so much of a letter, or so many pixels, around the core.
-        large, block, beyond, floor, crowd, share: in pictures beyond `large` only what changes within two
-            pixels by more than the noise explains (`beyond` times what is usual in a block, `floor` at
-            least), crowded on a `share` of the pixels around, is examined.
+        text, link, low: CRAFT's scores for detecting text, not for reading it: EasyOCR's .7/.4/.4 miss faint
+            and small text. Among the boxes that 252 drawn pictures and both networks left to decide, all that
+            scored less than .5 were anatomy or curves.
+        sure: a box with a lower score counts only if DBNet sees text there, too, and a step stands out from
+            the noise: without a step, anatomy scores up to .7; written words score more.
+        step, around, percentile: a step stands out if it is `step` times the median step within `around`
+            pixels; of the steps inside a box, that at `percentile` counts.
+        throughout: at least this share of a box in a large picture must be sharp: of words, .97 and more is
+            sharp; of bones in noise, .4 at most.
+        tall, marked: of a box larger than `tall`, DBNet must mark the share `marked`: it marks .15 and more
+            of lines of text, and .1 at most of such anatomy. Of small boxes it may miss most.
+        proposed, worth, near, context, core: DBNet proposes a spot that scores `worth` somewhere, as far as
+            it scores `proposed`, with a margin of `context` of a letter or `near` pixels. It marks the core
+            of a line, about `core` of the letters' height.
+        certain, letters, beside: a core that scores `certain` on average, with `letters` of such a height, is
+            a line, with a margin of `beside` of a letter, if CRAFT sees any text in it at small size. Of
+            drawn words, 4 in 5 are such lines, and nothing else is. In real pictures, so are kidneys, whose
+            "letters" are larger, and coloured noise, in which CRAFT sees nothing.
+        small: letters up to this height are doubled for CRAFT; to confirm a line, none is shown larger.
+        huge, far: letters larger than `huge` are mostly anatomy, and most of the work: they are examined only
+            if a step stands out `far`.
+        same: if a larger box covers this share of a box, the two are the same: the rest contains no glyph.
+        sparse: places are joined unless the joined place is more than this many times as large.
+        coarse, reduced: pictures larger than `large` are also searched as a whole for blurred letters, which
+            are large: reduced by `coarse`, and to `reduced` pixels at most.
+        unblur, unblurred: if that finds any, it is repeated on a sharpened picture: the difference to one
+            blurred by `unblurred` pixels is added `unblur` times.
+        blurred_at, thumb: longest side of a picture → factors by which it is reduced (to `thumb` pixels at
+            most) and enlarged again for a further search, for lines of larger letters and of letters in
+            noise. Of 55 drawn, blurred words of 64 to 110 pixels, 1 was found without it and 45 with it.
+            Films have up to 2400 pixels: for these, enlarging twice finds words that the reduced size alone
+            does not.
+        alike, above_ground, word_gap: in pictures larger than `large`, a line continues if its strokes are
+            `alike` times as strong as in the part that was found, and `above_ground` times as strong as above
+            or below it; gaps of `word_gap` times its height are skipped.
+        likely, wide, word, barely, kinds: a core that scores `likely` on average and is `wide` times as long
+            as high is text if `word` letters are read in it with a confidence of `barely`, although it is too
+            blurred for CRAFT. It is not doubted if the letters are of `kinds` different kinds: in textures,
+            they were of 3 kinds at most.
+        soft: the confidence needed for soft letters if DBNet is not certain of them, or CRAFT not sure:
+            reduced patches of Doppler and textures are read with .07 at most, Latin words with .26.
+        blurred, blur: the margin around the core of such a line: this share of a letter, or so many pixels.
+        large, block, beyond, floor, crowd, share: in pictures larger than `large`, only areas are examined in
+            which the grey changes within two pixels by more than the noise explains (`beyond` times the usual
+            step of a `block`, and `floor` at least), in a `share` of the `crowd` pixels around.
         usual: percentile of the steps of a block that is taken for noise.
-        traced, ink, across, thin, touching: in pictures of up to `traced` pixels what differs by `ink` from
-            the ground is a trace, as of an ECG, where it is one line over `across` of the width, `wide` times
-            as long as high, covers `thin` of its box at most, and has one stroke in each column. `touching`
-            columns with more beside each other are letters; around these, as far as `around`, nothing is.
-        enlarge: longest side of a picture up to which it is enlarged, and how much. Letters of 7 to 12 pixels
-            need it: of faint words 77 % are found as they are, 89 % at 1.5, 93 % at 2.
-        tile, margin: bounds the memory; uniform parts are left out.
-        sizes: up to which length sides of a tile, and the width of a line that is read, are padded to a
-            multiple of what: for each new size a network is made ready, which costs a run or two.
-        mean, spread: of ImageNet, which both detectors were trained with.
-        line: height that a line is brought to for EasyOCR's recogniser.
-        unsure, contrast: what it reads with less confidence it reads again with more contrast, where there is
-            less.
-        height: that a line is brought to for PP-OCR's recogniser.
-        above: so much of its height around a box is shown to it as well: accents reach out of boxes.
-        least: nothing is read in what is narrower or lower.
-        upright: what is higher than wide and read with less confidence is turned, too.
-        short, legible: boxes up to so many times as long as they are high are read: what is no word counts
-            only beside others. No word is what is read, of up to so many letters, with less confidence.
-        letter: from here on a single letter is read, which no second look of CRAFT makes a word.
-        big: longer boxes that are higher count alone only where a word is read, or CRAFT sees letters, small.
+        traced, ink, across, thin, touching: in pictures of up to `traced` pixels, connected pixels that
+            differ by `ink` from the ground are a trace, such as an ECG, if they form one line over `across`
+            of the width, `wide` times as long as high, that covers `thin` of its box at most and has one
+            stroke in each column. `touching` or more neighbouring columns with several strokes are letters;
+            within `around` of these, nothing is a trace.
+        enlarge: longest side of a picture → factor by which it is enlarged. Letters of 7 to 12 pixels need
+            it: of faint words, 77 % are found without, 89 % at 1.5, 93 % at 2.
+        tile, margin: size of a tile, which limits the memory, and its margin; uniform parts are left out.
+        sizes: length → multiple to which sides of a tile, and the width of a line to be read, are padded: for
+            each new size a network is prepared, which takes as long as a run or two.
+        mean, spread: of ImageNet, on which both detectors were trained.
+        line: height to which a line is scaled for EasyOCR's recogniser.
+        unsure, contrast: if it reads with less confidence than `unsure`, it reads again with the contrast
+            stretched, if that is less than `contrast`.
+        height: to which a line is scaled for PP-OCR's recogniser.
+        above: the recogniser also sees this share of the height around a box, because accents reach beyond
+            it.
+        least: narrower or lower boxes are not read.
+        upright: a box higher than wide that is read with less confidence is also turned.
+        short, legible: boxes up to `short` times as long as high are read, and count only beside others if
+            they are not a word: up to so many letters → the confidence that makes a word.
+        letter: the confidence from which a single letter counts as read; CRAFT cannot make it a word.
+        big: long boxes higher than this count alone only if a word is read, or CRAFT sees letters at small
+            size.
     """
 
     text: float = 0.5

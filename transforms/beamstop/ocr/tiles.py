@@ -1,4 +1,4 @@
-"""Tiles of a picture: what a network is shown at once."""
+"""Tiles of a picture, each of which a network processes at once."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -16,11 +16,11 @@ Part = tuple[slice, slice]
 
 
 def tiles(picture: Picture, side: int, margin: int) -> Iterator[tuple[Part, Part]]:
-    """Yield the part that each tile answers for, and the tile with its margin; uniform parts are left out.
+    """Yield the core of each tile, and the tile with its margin; uniform parts are left out.
 
     Args:
         picture: uint8 (rows, columns).
-        side: of what a tile answers for, in pixels.
+        side: of a core, in pixels.
         margin: around it, in pixels.
     """
     rows, columns = picture.shape
@@ -34,7 +34,7 @@ def tiles(picture: Picture, side: int, margin: int) -> Iterator[tuple[Part, Part
 
 
 def _content(picture: Picture, down: slice, across: slice) -> Part | None:
-    """Return the part of a tile in which anything differs from its neighbours, None if there is none."""
+    """Return the part of a tile that is not uniform; None if there is none."""
     import cv2
 
     tile = picture[down, across]
@@ -44,7 +44,7 @@ def _content(picture: Picture, down: slice, across: slice) -> Part | None:
     if not spans[0].size:
         return None
     down, across = (
-        # Scores come at half size: begin at even rows and columns.
+        # Scores have half the size, so tiles begin at even rows and columns.
         slice(part.start + int(span[0]) // 2 * 2, min(part.start + int(span[-1]) // 2 * 2 + 2, part.stop))
         for part, span in zip((down, across), spans, strict=True)
     )
@@ -56,7 +56,7 @@ def _grown(part: slice, margin: int, limit: int) -> slice:
 
 
 def inside(core: Part, tile: Part) -> Part:
-    """Return where a core lies in its tile."""
+    """Return the place of a core in its tile."""
     down, across = (
         slice(part.start - whole.start, part.stop - whole.start)
         for part, whole in zip(core, tile, strict=True)
@@ -65,7 +65,7 @@ def inside(core: Part, tile: Part) -> Part:
 
 
 def halved(part: Part) -> Part:
-    """Return where a part lies in scores of half the size."""
+    """Return the place of a part in scores of half the size."""
     down, across = (slice(side.start // 2, (side.stop + 1) // 2) for side in part)
     return down, across
 
@@ -78,7 +78,7 @@ def run_padded(network: Network, tile: Picture, thresholds: Thresholds) -> Score
 
 
 def sized(pixels: int, thresholds: Thresholds) -> int:
-    """Return to how many pixels a side is padded: each new size costs a network time and memory."""
+    """Return the size to which a side is padded: each new size costs a network time and memory."""
     step = next(step for limit, step in thresholds.sizes if pixels <= limit)
     return ceil(pixels / step) * step
 
@@ -90,6 +90,6 @@ def normalized(picture: Picture, thresholds: Thresholds = THRESHOLDS) -> NDArray
 
 @cache
 def _shades(thresholds: Thresholds) -> NDArray[np.float32]:
-    """Return what each of 256 greys becomes in each channel, (3, 256)."""
+    """Return the normalised value of each of 256 greys in each channel, (3, 256)."""
     mean, spread = (np.array(it, np.float32) * 255 for it in (thresholds.mean, thresholds.spread))
     return ((np.arange(256, dtype=np.float32)[:, None] - mean) / spread).T.copy()

@@ -1,4 +1,4 @@
-"""Traces: an ECG or a curve of breathing is one thin line across a picture, which no letters are."""
+"""Traces: an ECG or a curve of breathing is one thin line across a picture, unlike letters."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,14 +8,14 @@ from beamstop.pixels.renditions import GROUND, Mask, Picture
 
 
 def without_traces(picture: Picture, thresholds: Thresholds) -> Picture:
-    """Return a picture without its traces; itself if it has none. What stands beside one or across it stays.
+    """Return a picture without its traces; itself if it has none. Anything beside or across a trace stays.
 
-    A trace has one place for every column: letters that touch each other have columns with two strokes and
-    more, and blurred ones are as thick as they are high.
+    A trace has one stroke in every column: touching letters have columns with two strokes and more, and
+    blurred ones are as thick as they are high.
 
     Args:
         picture: uint8 (rows, columns), as `renditions.local_contrast` makes it.
-        thresholds: say what a trace is.
+        thresholds: decide what is a trace.
     """
     import cv2
 

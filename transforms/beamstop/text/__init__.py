@@ -1,1 +1,1 @@
-"""Text in pictures: where it can be, what finds it, what may stay, and hiding the rest."""
+"""Text in pictures: where it can be, how it is found, what may stay, and hiding the rest."""

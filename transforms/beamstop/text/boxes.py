@@ -8,10 +8,10 @@ import numpy as np
 from beamstop.pixels.box import Box
 from beamstop.pixels.renditions import Mask
 
-_YIELDS = 0.15  # of its height that a hidden box leaves to a kept line, at most, on each side
-_BESIDE = 1.5  # lengths of a letter in which its line goes on
+_YIELDS = 0.15  # share of its height that a hidden box leaves to a kept line, at most, on each side
+_BESIDE = 1.5  # letters: the gap within which a line continues
 _FEW_LETTERS = 2.2  # times as long as high
-_SIMILAR = 0.35  # heights of boxes of one line differ by no more
+_SIMILAR = 0.35  # the largest difference in height of boxes in one line
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,10 @@ class TextBox(Box):
     Attributes:
         text: the text read, None if it was not read.
         confidence: of the reading, 0 to 1.
-        faint: the detector alone was not sure; something else confirmed the box.
-        doubted: no word on its own; counts only beside others.
-        legible: the detector read a word in it, of letters too soft to be read in the picture itself.
-        agreed: one network was certain of it, and the other saw text there, too.
+        faint: the detector was not sure on its own; the other network confirmed the box.
+        doubted: not a word on its own; counts only beside others.
+        legible: the detector read a word in it, in letters that are too soft in the picture itself.
+        agreed: one network was certain of it, and the other one saw text there, too.
     """
 
     text: str | None = None
@@ -45,7 +45,7 @@ class TextBox(Box):
         return self.grown(min(2 + round(0.15 * min(self.width, self.height)), 6), rows, columns)
 
     def beside(self, others: Iterable[Box], rows: int, columns: int) -> "TextBox":
-        """Return the padded box, without covering kept boxes: half of the overlap is left to them.
+        """Return the padded box without covering kept boxes: it gives up half of the overlap.
 
         Boxes of lines close below each other share a few rows, in which neither has letters.
 
@@ -58,7 +58,7 @@ class TextBox(Box):
         for other in others:
             if not other.shared(padded):
                 continue
-            above, below = other.bottom - self.y, self.bottom - other.y  # how many rows it reaches in
+            above, below = other.bottom - self.y, self.bottom - other.y  # rows of overlap
             before, behind = other.right - self.x, self.right - other.x
             least = min(above, below, before, behind)
             if least == above:
@@ -80,7 +80,7 @@ def within(boxes: Iterable[TextBox], rows: int, columns: int) -> list[TextBox]:
 
 
 def _without_needless_doubt(boxes: list[TextBox], rows: int, columns: int) -> list[TextBox]:
-    """Return boxes, not faint any more if certain ones cover them: another rendition showed more."""
+    """Return boxes; faint ones that certain ones cover are no longer faint: another rendition showed more."""
     sure = np.zeros((rows, columns), dtype=bool)
     for box in boxes:
         if not box.faint:
@@ -89,12 +89,12 @@ def _without_needless_doubt(boxes: list[TextBox], rows: int, columns: int) -> li
 
 
 def believed(boxes: Iterable[TextBox], hidden: Mask, words: Iterable[TextBox] = ()) -> list[TextBox]:
-    """Drop doubted boxes that stand alone: beside words they are letters, alone they are anatomy.
+    """Drop doubted boxes that are alone: beside words they are letters, alone they are anatomy.
 
     Args:
         boxes: inside the picture.
         hidden: bool (rows, columns), areas and codes that were blanked, in which words may have been.
-        words: found and hidden before. A letter beside one is about as high.
+        words: found and hidden before; a letter beside one has about the same height.
     """
     found = list(boxes)
     sure = [(word, word.padded(*hidden.shape)) for word in words]
@@ -114,7 +114,7 @@ def _is_beside(box: TextBox, word: TextBox, covered: TextBox, shape: tuple[int, 
 
 
 def _around(box: TextBox, rows: int, columns: int) -> TextBox:
-    """Return where the line of a box may continue: around a letter or two, at both ends of a longer piece."""
+    """Return areas in which a line may continue: around a letter or two, at both ends of longer text."""
     if max(box.width, box.height) <= _FEW_LETTERS * min(box.width, box.height):
         return box.grown(round(_BESIDE * max(box.width, box.height)), rows, columns)
     reach = round(_BESIDE * min(box.width, box.height))

@@ -1,7 +1,7 @@
 """Whether words burned into a picture may identify somebody.
 
-Readers mistake O for 0 and l for 1, so words are compared by their looks (`looks`) and with a few
-letters wrong. `device_lines` decides which lines may stay.
+Recognisers mistake O for 0 and l for 1, so words are compared by their shapes (`looks`) and with a few
+wrong letters. `device_lines` decides which lines may stay.
 """
 
 import re
@@ -17,7 +17,7 @@ _MAX_WORD = 64  # characters; no longer word is compared with a pattern
 _MAX_PATTERN, _MAX_REPEATS = 100, 4
 _MIN_OWN, _MIN_OWN_DIGITS = 2, 3
 
-# Readers take each of these for the letter it is mapped to.
+# Recognisers take each of these for the letter to which it is mapped.
 _LOOK = str.maketrans(
     {"0": "o", "1": "l", "i": "l", "|": "l", "!": "l", "5": "s", "$": "s", "8": "b", "2": "z"}
 )
@@ -38,14 +38,14 @@ def looks(text: str) -> str:
 
 
 def word_test(entry: str) -> Callable[[str], bool]:
-    """Return what says whether a word is the one that a recipe names, or fits its pattern.
+    """Return a function that tells whether a word equals a recipe's entry, or fits its pattern.
 
     Args:
         entry: a word or line, compared without regard to case, or `/…/`, a regular expression that
             must match the whole word, in either case.
 
     Raises:
-        ValueError: no regular expression, or one that may take unlimited time: longer than 100 characters,
+        ValueError: not a regular expression, or one that may take unlimited time: longer than 100 characters,
             with more than 4 repetitions, or a repetition of a group.
 
     >>> is_view = word_test("/[LR] ?(CC|MLO)/")
@@ -79,7 +79,7 @@ def is_pattern(entry: str) -> bool:
 
 
 def folded(text: str) -> str:
-    """Return a line without regard to case and white space."""
+    """Return a line in lower case, without white space."""
     return " ".join(text.casefold().split())
 
 
@@ -102,17 +102,17 @@ class OwnWords:
         return not self._exact.isdisjoint(_pieces(fold(text)))
 
     def resembles(self, text: str) -> bool:
-        """Return whether a word of a text, or all of it in one, looks like one of them."""
+        """Return whether a word of a text, or all of it joined, looks like one of them."""
         pieces = _pieces(looks(text))
         return any(_alike(piece, own) for piece in pieces if len(piece) >= _MIN_OWN for own in self._looks)
 
     def is_part_of(self, content: str) -> bool:
-        """Return whether one of them, of 3 characters or more, stands anywhere in a content."""
+        """Return whether one of them, of 3 characters or more, is anywhere in a code's content."""
         run = "".join(re.findall(r"[^\W_]+", looks(content)))
         return any(own in run for own in self._looks if len(own) >= _MIN_OWN_DIGITS)
 
     def in_line(self, line: str) -> bool:
-        """Return whether Clean Descriptors would take anything out of a line."""
+        """Return whether Clean Descriptors would remove anything from a line."""
         return clean_text(line, self._identifiers) is not line
 
 
@@ -141,7 +141,7 @@ def is_label(line: str) -> bool:
 
 
 def is_bare_label(line: str) -> bool:
-    """Return whether a line is nothing but labels: what they announce stands beside or below it."""
+    """Return whether a line has nothing but labels, so that their values are beside or below it."""
     words = re.findall(r"[^\W_]+", fold(line))
     return bool(words) and _list("labels").issuperset(words)
 
@@ -171,7 +171,7 @@ def _alike(read: str, own: str) -> bool:
 
 
 def _distance(one: str, other: str, most: int) -> int:
-    """Return how many letters must be put in, left out or exchanged; more than `most` means too many."""
+    """Return how many letters must be inserted, deleted or replaced; more than `most` means too many."""
     row = list(range(len(other) + 1))
     for i, letter in enumerate(one, start=1):
         previous, row = row, [i]

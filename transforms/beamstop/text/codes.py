@@ -1,7 +1,7 @@
 """Machine-readable codes in pictures, of one dimension and of two: zxing-cpp finds and decodes them.
 
-A code is dense in edges for its size, at some scale. The reader gets only such areas, each as it is,
-normalised, enlarged, and turned, for slanted bars. The content stays in memory.
+At some scale, a code has many edges for its size. The reader gets only such areas, each unchanged,
+normalised, enlarged, and turned (for slanted bars). The content stays in memory.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Points = NDArray[np.float64]  # (corners, 2): across, down
 Back = Callable[[Points], Points]
 
-# Of an area: as it is or evened out, how much enlarged, turned by how many degrees.
+# A view of an area: unchanged or normalised, scale, rotation in degrees.
 _PLAIN, _EVEN = 0, 1
 _UPRIGHT_LOOKS = ((_PLAIN, 1, 0), (_EVEN, 1, 0), (_PLAIN, 2, 0), (_EVEN, 2, 0))
 _LOOKS = (*_UPRIGHT_LOOKS, (_EVEN, 1, 22), (_EVEN, 1, 45), (_EVEN, 1, 68))
@@ -32,22 +32,22 @@ class CodeSearch:
     """Every number that determines which codes are found (docs/detectors.md).
 
     Attributes:
-        scales: that a picture is searched at, once for each.
-        noise: what differs by less than this many deviations of the noise is flat.
-        least: part of the range of a plane that is flat in any case.
-        step: greys within two pixels that make an edge.
+        scales: at which a picture is searched.
+        noise: differences below this many deviations of the noise count as flat.
+        least: differences below this share of a plane's range count as flat in any case.
+        step: difference of grey within two pixels that makes an edge.
         window: pixels, in which edges are counted.
-        edges: share of them from which on a code may be there.
+        edges: the share of edges from which on there may be a code.
         two_shades: of the deviations in a window, the square of their mean for the mean of their squares:
             1 where there are but two shades, 0.64 in noise.
         near: pixels between areas that are searched as one.
-        around: pixels shown around an area: bars need what is beside them to be told apart.
+        around: pixels shown around an area: bars are recognised only with a quiet zone beside them.
         other: greys that a second plane, 0 to 255, must differ by for an area of it to be searched.
         smallest: pixels, sides of the smallest area that is searched.
         enlarged: pixels, longest side of an area that is also shown in double size.
-        rounds: how often the reader is asked again beside what it has found.
-        square: how long the longest side of a code that cannot be decoded may be for its shortest.
-        shortest: pixels, of a side of such a code.
+        rounds: how often the reader searches again after codes it found are blanked.
+        square: the largest ratio of the longest to the shortest side of a code that cannot be decoded.
+        shortest: pixels, the shortest side of such a code.
         margin: pixels, and share of the longer side, that a box reaches beyond the corners of a code.
     """
 
@@ -187,9 +187,9 @@ def _read_area(plain: Plane, even: Picture, is_full: bool) -> Iterator[tuple[Poi
     """Yield corners and content of the codes in an area, each once: what was found is blanked in all views.
 
     Args:
-        plain: the area as it is.
-        even: the same evened out.
-        is_full: it was not reduced, so that small codes are to be enlarged.
+        plain: the area, unchanged.
+        even: the same, normalised.
+        is_full: it was not reduced, so that small codes have to be enlarged.
     """
     views = [_stretched(plain), even.copy()]
     for number, zoom, degrees in _LOOKS:
@@ -215,7 +215,7 @@ def _stretched(plain: Plane) -> Picture:
 
 
 def _enlarged(view: Picture, zoom: int) -> tuple[Picture, Back]:
-    """Return a picture enlarged, and what leads its points back."""
+    """Return an enlarged picture, and the function that maps its points back."""
     import cv2
 
     shown: Picture = cv2.resize(view, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_LINEAR).astype(np.uint8)
@@ -223,7 +223,7 @@ def _enlarged(view: Picture, zoom: int) -> tuple[Picture, Back]:
 
 
 def _turned(view: Picture, degrees: int) -> tuple[Picture, Back]:
-    """Return a picture turned about its middle, and what leads its points back."""
+    """Return a picture turned about its centre, and the function that maps its points back."""
     import cv2
 
     rows, columns = view.shape
@@ -252,7 +252,7 @@ def _read(shown: Picture, formats: "zxingcpp.BarcodeFormats") -> Iterator[tuple[
 
 
 def _is_plausible(kind: "zxingcpp.BarcodeFormat", corners: Points) -> bool:
-    """Return whether what was found but not decoded is a code: other kinds are "found" in noise."""
+    """Return whether a code that was found but not decoded is credible: some kinds are "found" in noise."""
     import zxingcpp
 
     kinds = zxingcpp.BarcodeFormat
@@ -294,7 +294,7 @@ def _joined(codes: list[Code]) -> list[Code]:
 
 
 def _formats() -> "zxingcpp.BarcodeFormats":
-    """Return all kinds but the film maker's own on the edge of a film, which says no more than its type."""
+    """Return all kinds except for the code on the edge of a film, which tells only the type of film."""
     import zxingcpp
 
     kinds = zxingcpp.BarcodeFormat
@@ -302,7 +302,7 @@ def _formats() -> "zxingcpp.BarcodeFormats":
 
 
 def _upright() -> "zxingcpp.BarcodeFormats":
-    """Return the kinds that are read along their bars alone, which must stand upright or lie."""
+    """Return the kinds whose bars must be horizontal or vertical to be read."""
     import zxingcpp
 
     kinds = zxingcpp.BarcodeFormat

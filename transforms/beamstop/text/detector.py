@@ -23,8 +23,8 @@ class TextDetector(Protocol):
         """Return the same boxes in the same order, read if possible."""
 
 
-# From EasyOCR's codes of languages to what finds and reads text. Where a recipe names a recogniser other than
-# the default, its name is the second argument.
+# From EasyOCR's codes of languages to a text detector. If a recipe names a recogniser other than the default,
+# its name is the second argument.
 DetectorLoader = Callable[..., TextDetector]
 
 
@@ -38,10 +38,10 @@ class TextPolicy:
         markers: words that stay if their line has no others.
         languages: EasyOCR's codes of the languages that words are read in.
         regions: boxes that are blanked before the detector runs.
-        ultrasound_regions: `keep` text that is found inside a scan, or `search` the scan like the rest.
+        ultrasound_regions: `keep` text found inside a scan, or `search` the scan like the rest.
         look_again: search again after hiding, and quarantine if there is still text.
         leave: boxes that a person has called no text; text found inside stays.
-        recognizer: what reads, `ppocr` or `easyocr`.
+        recognizer: `ppocr` or `easyocr`.
     """
 
     hide: Literal["all", "identifying"] = "all"

@@ -24,8 +24,8 @@ from beamstop.words.vocabulary import (
 from beamstop.words.word_forms import is_medicine
 from beamstop.words.written_dates import MONTHS
 
-_MIN_WORD = 3  # letters: shorter ones may be initials, unless something in their line is none
-_MIN_FORMED = 9  # of a word that its form alone makes one of medicine: Neumann is none
+_MIN_WORD = 3  # letters: shorter words may be initials, unless their line has other words
+_MIN_FORMED = 9  # letters of a word that counts as medical by its form alone: Neumann must not
 _MAX_DIGITS, _MAX_PLACE_DIGITS = 4, 2  # of a setting, and of a letter that is a place: P 12
 _PLACES, _TIMES_OF_ECHOES = frozenset("ahp"), frozenset({"tr", "ti"})  # TR 12000
 
@@ -34,7 +34,7 @@ _TIMES = r"(?:[ ]?[x*×][ ]?[0-9]{1,4}(?:[.,][0-9]{1,3})?){0,2}"
 _WORD = re.compile(r"[^\W\d_]+")
 _UMLAUTS = re.compile(r"([aou])e")  # Mueller
 _TOKEN = re.compile(r"[^\W_]{2,}")
-_OF_ITS_OWN = re.compile(r"[ ]?[:=]?[ ]?[0-9]")  # a number behind what might be a unit, or a setting
+_OF_ITS_OWN = re.compile(r"[ ]?[:=]?[ ]?[0-9]")  # a number after a word that may be a unit or a setting
 _LETTER = re.compile(r"[ ][a-z][ ]")
 _MEASURED = re.compile(rf"{_NUMBER}{_TIMES}")
 _VALUE = re.compile(
@@ -72,11 +72,11 @@ def why_harmless(line: str, is_marker: Callable[[str], bool] = lambda word: Fals
 
     Args:
         line: as it was read; between numbers and words spaces may be lost.
-        is_marker: says of a word in small letters whether it is one of view or laterality.
+        is_marker: tells whether a word in lower case is a marker of view or laterality.
 
     Returns:
-        `device_setting`, `medical_word` or `marker`; otherwise `number`, `unknown`, or `unread` where
-        there is nothing in it.
+    `device_setting`, `medical_word` or `marker`; otherwise `number`, `unknown`, or `unread` for an empty
+    line.
 
     >>> [why_harmless(line) for line in ("PSV 84.2 cm/s", "FoV240mm", "Liver", "120 kV Smith", "84.2")]
     ['device_setting', 'device_setting', 'medical_word', 'unknown', 'number']
@@ -112,7 +112,7 @@ def _points(line: str, is_marker: Callable[[str], bool]) -> bool:
 
 
 def _begins_number(line: str, at: int) -> bool:
-    """Return whether a sign belongs to the number behind it."""
+    """Return whether a sign belongs to the number after it."""
     is_apart = at == 0 or not line[at - 1].isalnum()
     return line[at] in "<>+-" and is_apart and line[at + 1 : at + 2].isdecimal()
 
@@ -194,12 +194,12 @@ def _with_letter(line: str, name: str, at: int) -> _Part | None:
 
 
 def _most_digits(name: str) -> int:
-    """Return how long a whole number without a unit may be: a longer one is rather somebody's."""
+    """Return how long a whole number without a unit may be: a longer one may be an identifier."""
     return _MAX_PLACE_DIGITS if name in _PLACES else _MAX_DIGITS + (name in _TIMES_OF_ECHOES)
 
 
 def _end_of_word(line: str, name: str, at: int) -> int | None:
-    """Return where a word ends that a setting has in place of a number, None if it has none: P Low, Map F."""
+    """Return the end of a word that a setting has instead of a number; None if it has none: P Low, Map F."""
     word = _WORD.match(line, at)
     if not word or line[word.end() : word.end() + 1].isdecimal():
         return None
@@ -210,7 +210,7 @@ def _end_of_word(line: str, name: str, at: int) -> int | None:
 
 @cache
 def _names_by_looks() -> dict[str, str]:
-    """Return the names of settings, of one letter and of more, by what a reader may take them for."""
+    """Return the names of settings, of one letter and of more, by their shapes (`looks`)."""
     return {looks(name): name for name in sorted(_list("settings") | _list("letters"))}
 
 
@@ -248,7 +248,7 @@ def _is_harmless(word: str) -> bool:
 
 
 def _is_name(word: str) -> bool:
-    """Return whether people are called so."""
+    """Return whether a word is also a name."""
     names = name_words()
     listed = word in _list("also names") or word in _list("also surnames")
     return listed or word in names["people"] or (word in names["short"] and word not in _list("settings"))
@@ -256,7 +256,7 @@ def _is_name(word: str) -> bool:
 
 @cache
 def _never() -> frozenset[str]:
-    """Return the words that announce somebody, or may be a part of a name or of a date."""
+    """Return words that introduce a person's data, or may be part of a name or date."""
     listed = (vocabulary() & eponyms()) - medicine() - ordinary()
     return titles() | MONTHS | _list("labels") | listed
 

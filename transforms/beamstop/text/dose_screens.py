@@ -16,7 +16,7 @@ _RANGE = re.compile(r"(?<=[0-9])\s?[-–/]\s?(?=[ifhrlsap]?[0-9])")
 
 
 def is_dose_table(lines: Iterable[str]) -> bool:
-    """Return whether lines of a picture speak of a CT dose index and of a dose length product.
+    """Return whether lines of a picture mention a CT dose index and a dose length product.
 
     >>> is_dose_table(["Series  CTDIvol  DLP", "Total DLP 341 mGycm"]), is_dose_table(["DLP 341 mGycm"])
     (True, False)
@@ -26,13 +26,13 @@ def is_dose_table(lines: Iterable[str]) -> bool:
 
 
 def is_dose_word(line: str) -> bool:
-    """Return whether a line speaks of either."""
+    """Return whether a line mentions either."""
     text = _plain(line)
     return bool(_INDEX.search(text) or _PRODUCT.search(text))
 
 
 def is_row(line: str, is_marker: Callable[[str], bool] = lambda word: False) -> bool:
-    """Return whether a line is nothing but cells of such a table, and words that tell nothing.
+    """Return whether a line has nothing but cells of such a table, and harmless words.
 
     >>> [is_row(it) for it in ("2 Helical I40.250-S120.750 8.79 341.25", "8.79", "8.79 Smith", "20240131")]
     [True, True, False, False]

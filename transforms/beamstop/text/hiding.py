@@ -27,30 +27,30 @@ from beamstop.text.slide_tiles import TilePlane, TileReader, blocks, planes_of
 
 _B = TypeVar("_B", bound=Box)
 _LOOKS = 3  # search, search again, search once more
-_MARGIN = 2  # pixels beside blanked areas that do not count alone
+_MARGIN = 2  # pixels beside blanked areas that do not count on their own
 TEXT_REMAINS = "text_remains"
-_LETTER = 5  # pixels that a letter has at least, down and across
-_SLACK = 4  # pixels that boxes differ by from frame to frame
-_LISTED = 20  # boxes that an error names
-_ENDLESS = 1 << 16, 1 << 16  # more than rows and columns can be
-_REACH = 64  # pixels that a change can tell on: twice the reach of renditions.local_contrast
+_LETTER = 5  # pixels, the smallest letter, down and across
+_SLACK = 4  # pixels by which boxes differ from frame to frame
+_LISTED = 20  # boxes that an error lists
+_ENDLESS = 1 << 16, 1 << 16  # more than any number of rows and columns
+_REACH = 64  # pixels that a change can affect: twice the reach of renditions.local_contrast
 
 
 @dataclass
 class PixelReport:
-    """What was found and done in the pixels of one instance.
+    """The results for the pixels of one instance.
 
     Attributes:
         frames: of the instance.
         frames_examined: frames searched, or equal to one that was searched.
-        frames_cleaned: frames that carried something beside their pictures, which was cut.
+        frames_cleaned: frames with extras that were cut.
         text_boxes_hidden, text_boxes_kept: over all frames, device regions among the hidden.
         text_residue: boxes "found" again inside hidden areas; a flag, since detectors see edges.
         pixels_changed: pixel data have changed.
         examined: every frame of this instance was searched, and no box was left by the recipe: 113101 may be
             claimed.
         changes: one per box; action X hidden, K kept. And one per icon removed.
-        decoders: those that read compressed frames which the first one of their syntax does not.
+        decoders: names of decoders that replaced the first one of the transfer syntax.
     """
 
     frames: int = 0
@@ -88,7 +88,7 @@ class Canvas(Protocol):
         """Return renditions, uint8 (rows, columns); all text shows in at least one of them.
 
         Args:
-            hidden: bool (rows, columns), what has been blanked.
+            hidden: bool (rows, columns), the blanked areas.
         """
 
     def planes(self) -> list[Plane]:
@@ -103,7 +103,7 @@ class Canvas(Protocol):
 
 @dataclass
 class Search:
-    """What a search of one canvas found: boxes as hidden and as kept, both with why; residue."""
+    """The result of searching one canvas: hidden and kept boxes, both with the reason; residue."""
 
     hidden: list[tuple[TextBox, str]] = field(default_factory=list)
     kept: list[tuple[TextBox, str]] = field(default_factory=list)
@@ -141,13 +141,12 @@ class TextRemainsError(PixelError):
 
     Args:
         where: keyword and frame.
-        search: what was done until then.
-        found: what is still seen.
-        tiles: where the frames lie that were searched together; `where` is the keyword alone then.
+        search: the result so far.
+        found: boxes in which text is still found.
+        tiles: places of the frames that were searched together; then `where` is only the keyword.
 
     Attributes:
-        changes: one per box of this canvas and of what was searched before it: hidden, kept, or, with no
-            action, still seen.
+        changes: one per box of this and earlier canvases: hidden, kept, or, without an action, still found.
     """
 
     def __init__(
@@ -158,14 +157,14 @@ class TextRemainsError(PixelError):
         self.changes: list[Change] = []
 
     def placed(self, before: Iterable[Change], tag: str, vr: str, frame: int) -> "TextRemainsError":
-        """Say in which frame this is, and what was done before it; return the error."""
+        """Add the frame and earlier changes; return the error."""
         whole = Box(0, 0, *_ENDLESS)
         return self.placed_in_tiles(before, tag, vr, {frame: whole})
 
     def placed_in_tiles(
         self, before: Iterable[Change], tag: str, vr: str, tiles: Mapping[int, Box]
     ) -> "TextRemainsError":
-        """Say in which tiles this is, and what was done before; return the error."""
+        """Add the tiles and earlier changes; return the error."""
         still = [(box, TEXT_REMAINS) for box in self._found]
         self.changes = list(before)
         for frame, tile in sorted(tiles.items()):
@@ -186,14 +185,14 @@ def hide_text_in_frames(
 
     Args:
         dataset: one instance, its attributes as they were read; SOPInstanceUID stays.
-        judge: of this instance; says what may stay. The regions of its policy are blanked in any case.
+        judge: decides what may stay in this instance. The regions of its policy are blanked in any case.
         detector: finds and reads text.
         identity: its key selects the instances that a second decoder reads if that is expensive; None for
             all.
 
     Raises:
-        PixelError: `pixels_undecodable`, `pixels_unsupported` (video), or `text_remains` when there is
-            still new text after two rounds of hiding.
+        PixelError: `pixels_undecodable`, `pixels_unsupported` (video), or `text_remains`: there is still
+            new text after two rounds of hiding.
     """
     frames = open_frames(dataset, compare=True, identity=identity)
     if frames is None:
@@ -312,7 +311,7 @@ def _hide_text_in_tiles(
 
 
 def _parts(boxes: Iterable[tuple[TextBox, str]], tile: Box) -> list[tuple[TextBox, str]]:
-    """Return the parts of boxes that lie in a tile, in its own pixels."""
+    """Return the parts of boxes inside a tile, in its own pixels."""
     moved = ((_moved(box, -tile.x, -tile.y).cut(tile.height, tile.width), why) for box, why in boxes)
     return [(box, why) for box, why in moved if box is not None]
 
@@ -322,7 +321,7 @@ def _moved(box: _B, across: int, down: int) -> _B:
 
 
 def _blank_frame(frames: Frames, index: int) -> Search:
-    """Blank all of a frame: on a slide's label people write by hand."""
+    """Blank a whole frame: people write on a slide's label by hand."""
     frame = frames.decode(index)
     frames.range.see(frame.values())
     frame.clear_unused_bits()
@@ -347,13 +346,13 @@ def search_and_hide(
 
     Args:
         canvas: changed only where something is hidden.
-        judge: says what may stay.
+        judge: decides what may stay.
         detector: finds and reads text.
         where: keyword and frame, for the error.
-        regions: that are blanked before the first search.
-        scans: in which text of a device may stay.
-        leave: boxes in which nothing is text, as a person has seen; what lies across several, too.
-        tiles: where the frames lie that the canvas is made of; `where` is the keyword alone then.
+        regions: blanked before the first search.
+        scans: areas in which text of a device may stay.
+        leave: boxes that a person has called no text; also for text that spans several of them.
+        tiles: places of the frames of which the canvas consists; then `where` is only the keyword.
 
     Raises:
         PixelError: `text_remains`, with the boxes in question, in pixels of the frame or tile.
@@ -364,11 +363,11 @@ def search_and_hide(
     for area in leave:
         mark(left_alone, area.grown(_SLACK, rows, columns))
     black = _blank_regions(canvas, search, regions)
-    areas = black.copy()  # of the recipe, and of codes
-    words: list[TextBox] = []  # that were hidden
+    areas = black.copy()  # regions of the recipe, and codes
+    words: list[TextBox] = []  # hidden words
     settled = black.copy()  # hidden, or kept on purpose
-    changed = black  # since the last look
-    has_codes = True  # as far as is known
+    changed = black  # since the last search
+    has_codes = True  # until a search finds none
     looks = _LOOKS if judge.policy.look_again else 1
     for look in range(looks):
         check_time()
@@ -442,7 +441,7 @@ def shows_text(canvas: Canvas, detector: TextDetector) -> bool:
 
 
 def _blank_regions(canvas: Canvas, search: Search, regions: Iterable[Box]) -> Mask:
-    """Blank regions, list them, and return where they are."""
+    """Blank regions and list them; return their mask."""
     rows, columns = canvas.shape
     black = np.zeros((rows, columns), dtype=bool)
     for region in regions:
@@ -455,7 +454,7 @@ def _blank_regions(canvas: Canvas, search: Search, regions: Iterable[Box]) -> Ma
 
 
 def _is_sliver(box: TextBox, black: Mask) -> bool:
-    """Return whether what a box shows beside what was blanked is too thin for a letter."""
+    """Return whether the part of a box outside of blanked areas is too thin for a letter."""
     import cv2
 
     beside = black[box.grown(_MARGIN, *black.shape).pixels]
@@ -470,9 +469,9 @@ def _is_sliver(box: TextBox, black: Mask) -> bool:
 
 
 def _remains(where: str, boxes: list[TextBox], tiles: Mapping[int, Box] | None) -> str:
-    """Return where boxes are, as `text.leave` of a recipe takes them, the first twenty.
+    """Return the first twenty boxes in the form of a recipe's `text.leave`.
 
-    Those on tiles are given as parts, each in the pixels of its tile.
+    Boxes on tiles are given as parts, each in the pixels of its tile.
     """
     if tiles is None:
         parts = [(where, box) for box in boxes]

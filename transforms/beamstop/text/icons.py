@@ -15,7 +15,7 @@ from beamstop.pixels.frames import open_frames
 from beamstop.text.detector import TextDetector
 from beamstop.text.hiding import shows_text
 
-_FIRST_ITEM = b"\xfe\xff\0\xe0"  # of a compressed icon; beside compressed pixels it may be native (PS3.5 A.4)
+_FIRST_ITEM = b"\xfe\xff\0\xe0"  # of a compressed icon; icons may also be native (PS3.5 A.4)
 _ICON_IMAGE_SEQUENCE = 0x00880200
 
 
@@ -32,8 +32,8 @@ def remove_icons_with_text(
     Args:
         dataset: one instance.
         detector: finds text.
-        is_removed: says of a path of tags whether the recipe removes what is there; such icons are skipped.
-        has_extras: says of an icon whether its frames carry anything beside their pictures; such icons go.
+        is_removed: tells whether the recipe removes the attribute at a path of tags; such icons are skipped.
+        has_extras: tells whether an icon's frames have extras; such icons are removed.
 
     Returns:
         one change per IconImageSequence removed.
@@ -80,7 +80,7 @@ def _shows_text(
     frames = open_frames(view)
     if frames is None:
         return False
-    if frames.changed or has_extras(view):  # there are bytes behind the last frame, or beside a picture
+    if frames.changed or has_extras(view):  # there are bytes after the last frame, or extras in one
         return True
     decoded = (frames.decode(index) for index in range(len(frames)))
     return any(frame.clear_unused_bits() or shows_text(frame, detector) for frame in decoded)

@@ -29,15 +29,15 @@ from beamstop.words.identifiers import harvest
 _MARKERS = "R L AP PA LAT CC MLO ML LM RCC LCC RMLO LMLO ERECT SUPINE"
 MARKERS = tuple(_MARKERS.split())
 
-MIN_CONFIDENCE = 0.3  # a reading below it keeps nothing: 29 of 31 markers kept, 0 of 136 names
+MIN_CONFIDENCE = 0.3  # below it, no text is kept; measured: 29 of 31 markers kept, 0 of 136 names
 _SURE = 0.5  # for words that are not authorised
-CODE = "code"  # why a machine-readable code is hidden
+CODE = "code"  # reason for hiding a machine-readable code
 _HARMLESS = frozenset({"marker", "device_setting", "medical_word"})
-_UNTOLD = frozenset({"number", "unknown"})  # what a line alone does not tell
+_UNTOLD = frozenset({"number", "unknown"})  # reasons that a table of doses overrules
 
 
 class Verdict(NamedTuple):
-    """The verdict on a box, and the code of why."""
+    """The verdict on a box, and the code of its reason."""
 
     box: TextBox
     kept: bool
@@ -49,8 +49,8 @@ class TextJudge:
 
     Args:
         policy: of the recipe.
-        dataset: the instance before its attributes are changed: its identifiers are words that never stay,
-            whatever the recipe does with them. They are collected when first needed.
+        dataset: the instance before its attributes are changed: its identifiers never stay, whatever the
+            recipe does with them in the header. They are collected when first needed.
     """
 
     def __init__(self, policy: TextPolicy, dataset: Dataset) -> None:
@@ -67,10 +67,10 @@ class TextJudge:
         """Decide on every box; only those that may stay are read.
 
         Args:
-            picture: that the boxes were found in.
-            boxes: unread.
-            detector: reads.
-            scans: boxes in which text stays that is not the instance's own.
+            picture: the picture in which the boxes were found.
+            boxes: unread boxes.
+            detector: reads them.
+            scans: boxes in which text stays, except the instance's own identifiers.
         """
         lines = lines_of(merged(without_blocks(boxes)) if self._reads_everything else boxes)
         if self.policy.hide == "identifying" and not self.policy.authorized_words:
@@ -89,7 +89,7 @@ class TextJudge:
     def decide_codes(self, codes: Iterable[Code]) -> list[Verdict]:
         """Decide on machine-readable codes: one stays if a recipe authorises all of its content.
 
-        None is a marker or a device's setting, and one that holds an identifier of the instance never stays.
+        Codes are never markers or device settings, and a code with an identifier of the instance never stays.
         """
         return [
             Verdict(TextBox(box.x, box.y, box.width, box.height), kept, "authorized_word" if kept else CODE)
@@ -99,11 +99,11 @@ class TextJudge:
 
     @property
     def hides_letters(self) -> bool:
-        """Whether a letter is hidden though it stands alone: the recipe wants no markers kept."""
+        """Whether single letters are hidden: the recipe keeps no markers."""
         return not self.policy.markers
 
     def may_be_letter(self, box: TextBox) -> bool:
-        """Return whether a box that is no word is a letter as it was read; unread, it may be one."""
+        """Return whether a box that is not a word was read as a letter; True if unread."""
         return box.text is None or (bool(box.text) and (box.confidence or 0) >= MIN_CONFIDENCE)
 
     @cached_property
@@ -124,7 +124,7 @@ class TextJudge:
         return box.width <= self._longest * box.height
 
     def _line(self, line: list[TextBox], scans: tuple[Box, ...]) -> list[Verdict]:
-        """Decide on boxes that stand beside each other: as a whole first, then one by one."""
+        """Decide on the boxes of a line: first as a whole, then one by one."""
         text = " ".join(box.text or "" for box in line)
         if self._is_sure(line, MIN_CONFIDENCE) and self._is_authorized(text):
             return [Verdict(box, True, "authorized_word") for box in line]
@@ -137,7 +137,7 @@ class TextJudge:
         return [self._singly(verdict, text, scans) for verdict in verdicts]
 
     def _singly(self, verdict: Verdict, line: str, scans: tuple[Box, ...]) -> Verdict:
-        """Return the verdict on a box alone: an authorised word in a hidden line, or part of a scan."""
+        """Return the verdict on a single box: an authorised word in a hidden line, or text in a scan."""
         box = verdict.box
         if verdict.kept:
             return verdict
@@ -183,7 +183,7 @@ class TextJudge:
         return self._is_sure([box], _SURE) and is_row(text, self._is_marker) and not self._own.in_line(text)
 
     def _after_labels(self, verdicts: list[Verdict]) -> list[Verdict]:
-        """Hide the text to the right of a lone label, or else below it."""
+        """Hide the text to the right of a label that is alone on its line, or else below it."""
         labels = [verdict.box for verdict in verdicts if is_bare_label(verdict.box.text or "")]
         boxes = [verdict.box for verdict in verdicts]
         reached = {box for label in labels for box in _announced(label, boxes)}
@@ -195,7 +195,7 @@ class TextJudge:
         ]
 
     def _is_authorized(self, text: str) -> bool:
-        """Return whether a word or line is authorised, or each of its words; the instance's own never are.
+        """Return whether a line, or each of its words, is authorised; the instance's identifiers never are.
 
         A pattern may match a name by chance, so text that merely resembles a name is hidden, too.
         """
@@ -221,7 +221,7 @@ class TextJudge:
 
 
 def _announced(label: TextBox, boxes: list[TextBox]) -> list[TextBox]:
-    """Return the boxes to the right of a label on its line, or those right below it where there are none."""
+    """Return the boxes to the right of a label on its line or, if there are none, directly below it."""
     right = [box for box in boxes if box.x > label.x and on_one_line(label, box)]
     if right:
         return right

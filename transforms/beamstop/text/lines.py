@@ -1,4 +1,4 @@
-"""Lines of text: which boxes stand beside each other, and which are one and the same."""
+"""Lines of text: groups boxes into lines, and merges boxes of the same text."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -6,13 +6,13 @@ from functools import reduce
 
 from beamstop.text.boxes import TextBox
 
-_ALIKE = 1.6  # times as high: more is another line as well
-_FRAGMENT = 1.9  # the same for what is mostly a part of another
-_COVERED = 0.85  # of the rows and columns of a block: what is left is no line
+_ALIKE = 1.6  # the largest ratio of heights in one line
+_FRAGMENT = 1.9  # the same for a box that is mostly a part of another
+_COVERED = 0.85  # share of a block's rows and columns: the rest has no room for a line
 
 
 def lines_of(boxes: Iterable[TextBox]) -> list[list[TextBox]]:
-    """Group boxes that stand beside each other, closer than a line is high, from left to right."""
+    """Group boxes on one line with gaps smaller than its height, from left to right."""
     lines: list[list[TextBox]] = []
     for box in sorted(boxes, key=lambda box: (box.x, box.y)):
         for line in lines:
@@ -26,7 +26,7 @@ def lines_of(boxes: Iterable[TextBox]) -> list[list[TextBox]]:
 
 
 def merged(boxes: Iterable[TextBox]) -> list[TextBox]:
-    """Return boxes, those as one that share pixels on a line: renditions show the same words twice."""
+    """Merge boxes that share pixels on a line: two renditions show the same words."""
     found: list[TextBox] = []
     for box in sorted(boxes, key=lambda box: (box.x, box.y, box.width, box.height)):
         joined = box
@@ -38,7 +38,7 @@ def merged(boxes: Iterable[TextBox]) -> list[TextBox]:
 
 
 def without_blocks(boxes: Iterable[TextBox]) -> list[TextBox]:
-    """Return boxes but those that are two lines or more, of which each has a box of its own."""
+    """Leave out boxes that span several lines, if each of these has its own box."""
     found = list(boxes)
     return [box for box in found if not _is_a_block(box, found)]
 

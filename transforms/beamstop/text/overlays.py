@@ -1,4 +1,4 @@
-"""Overlay planes (60xx, PS3.3 C.9.2): text in them, and what is kept of them in the pixel data."""
+"""Overlay planes (60xx, PS3.3 C.9.2): text in them, and overlays in unused bits of the pixel data."""
 
 import math
 from collections.abc import Callable
@@ -62,16 +62,16 @@ def hide_overlay_text(
 
     Args:
         dataset: one instance.
-        judge: of this instance; says what may stay.
+        judge: decides what may stay in this instance.
         detector: finds and reads text.
-        is_removed: says of a path of tags whether the recipe removes what is there; such planes are skipped.
+        is_removed: tells whether the recipe removes the attribute at a path of tags; such planes are skipped.
 
     Returns:
-        one change per box, with the tag of its Overlay Data; and one per plane that was removed because its
-        data do not fit its rows and columns, or nothing says how many it has.
+    one change per box, with the tag of its Overlay Data; and one per plane that was removed because its
+    data do not fit its rows and columns, or these are not declared.
 
     Raises:
-        PixelError: `text_remains` where text was found twice more after hiding.
+    PixelError: `text_remains`: new text was found twice more after hiding.
     """
     changes = []
     for group in _GROUPS:
@@ -87,7 +87,7 @@ def clear_embedded_overlays(dataset: Dataset) -> bool:
         whether there was anything in these bits.
 
     Raises:
-        PixelError: the pixels cannot be decoded, or a bit position is no number.
+        PixelError: the pixels cannot be decoded, or a bit position is not a number.
     """
     groups = (group for group in _GROUPS if group << 16 | _BIT_POSITION in dataset._dict)
     are_stated = any(_number(dataset, group, _BIT_POSITION, 0) for group in groups)
@@ -109,11 +109,11 @@ def _clean_group(dataset: Dataset, group: int, judge: TextJudge, detector: TextD
     name = f"({group:04X},3000)"
     element = dataset[group, _DATA]
     vr = element.VR if element.VR in ("OB", "OW") else "OW"
-    if not element.value:  # a plane without data is none, whatever else the group says
+    if not element.value:  # without data there is no plane, whatever else the group has
         _remove_group(dataset, group)
         return []
     shape = _shape(dataset, group, element.value)
-    if shape is None:  # every reader interprets it differently, and none shows what was drawn
+    if shape is None:  # every reader interprets it differently, and none shows the original drawing
         _remove_group(dataset, group)
         return [Change("", name, vr, "X", "text", why="overlay")]
     count = math.prod(shape)

@@ -1,4 +1,4 @@
-"""Boxes of a picture known from the header: where a device writes text, where ultrasound shows the scan."""
+"""Boxes known from the header: regions in which a device writes text, and regions of an ultrasound scan."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Region:
 
     Attributes:
         when: as `criteria.parse_criterion` reads it; None for every instance.
-        boxes: what lies outside the picture is cut.
+        boxes: in stored pixels; they are cut to the picture.
 
     Raises:
         RecipeError: the criterion cannot be read.
@@ -45,7 +45,7 @@ def boxes_of(dataset: Dataset, regions: Iterable[Region]) -> tuple[Box, ...]:
 
 
 def scan_boxes(dataset: Dataset) -> tuple[Box, ...]:
-    """Return where ultrasound shows tissue or flow in two dimensions (PS3.3 C.8.5.5).
+    """Return the boxes in which ultrasound shows tissue or flow in two dimensions (PS3.3 C.8.5.5).
 
     Traces, colour bars and text have regions of other kinds. A region that cannot be read, lies
     beyond the picture, or is nearly all of it, says nothing and is left out.

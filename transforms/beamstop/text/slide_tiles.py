@@ -13,20 +13,20 @@ from beamstop.pixels.box import Box
 from beamstop.pixels.frame import Cells, Frame, Frames
 from beamstop.pixels.layout import Layout
 
-_BLOCK = 1024  # pixels, what is searched at once
-_RING = 96  # pixels around a block that are shown as well
-_STEP = 6  # of 255 within 5 pixels: what differs less is no letter
-_HELD = 1 << 26  # bytes of decoded tiles
+_BLOCK = 1024  # pixels that are searched at once
+_RING = 96  # pixels of margin around a block
+_STEP = 6  # of 255 within 5 pixels: letters differ by more
+_HELD = 1 << 26  # bytes of decoded tiles in memory
 
 Place = tuple[int, int]  # row and column of a tile
 
 
 @dataclass
 class TilePlane:
-    """Tiles that lie beside each other: one focal plane of one optical path.
+    """Adjoining tiles: one focal plane of one optical path.
 
     Attributes:
-        tiles: which frame lies where.
+        tiles: place → frame.
     """
 
     tiles: dict[Place, int] = field(default_factory=dict)
@@ -37,8 +37,8 @@ class Block:
     """Tiles that are searched at once.
 
     Attributes:
-        inside: frames that the block answers for.
-        parts: where each frame lies in the picture, those around as well.
+        inside: frames that belong to the block.
+        parts: frame → its place in the picture, also for frames in the margin.
         shape: rows and columns of the picture.
     """
 
@@ -48,7 +48,7 @@ class Block:
 
 
 def planes_of(dataset: Dataset, layout: Layout) -> list[TilePlane] | None:
-    """Return how the frames of an instance lie beside each other; None where they do not, or nobody says how.
+    """Return the tile planes of an instance; None if frames do not adjoin, or their positions are unknown.
 
     Frames with unused bits are searched one by one, because overlays may be in these; so are frames with a
     declared range of values.
@@ -78,7 +78,7 @@ def planes_of(dataset: Dataset, layout: Layout) -> list[TilePlane] | None:
 
 
 def _full(dataset: Dataset, layout: Layout) -> list[Place]:
-    """Return the places of frames that are all there: row by row, plane after plane."""
+    """Return the places of frames without gaps: row by row, plane after plane."""
     across = -(-int(dataset.TotalPixelMatrixColumns) // layout.columns)
     down = -(-int(dataset.TotalPixelMatrixRows) // layout.rows)
     count = across * down
@@ -88,10 +88,10 @@ def _full(dataset: Dataset, layout: Layout) -> list[Place]:
 
 
 def _stated(group: Dataset, layout: Layout) -> Place:
-    """Return the place that a frame says it has.
+    """Return the place that a frame declares.
 
     Raises:
-        ValueError: it lies across those of others.
+        ValueError: it is not on the grid of tiles.
     """
     item = group.PlanePositionSlideSequence[0]
     row = int(item.RowPositionInTotalImagePixelMatrix) - 1
@@ -135,7 +135,7 @@ def _block(plane: TilePlane, layout: Layout, places: list[Place], whole: Box) ->
 
 
 class TileReader:
-    """Decodes tiles, holds a few, and remembers for each distinct one whether it may hold a letter."""
+    """Decodes tiles, keeps a few, and remembers for each distinct one whether it may have a letter."""
 
     def __init__(self, frames: Frames) -> None:
         self._frames = frames
@@ -144,7 +144,7 @@ class TileReader:
         self._known: dict[bytes, bool] = {}
 
     def may_show_text(self, index: int) -> bool:
-        """Return whether a tile differs anywhere by more than a little from what is around."""
+        """Return whether a tile has steps anywhere: see `has_steps`."""
         digest = blake2b(self._frames.stored(index), digest_size=16).digest()
         if digest not in self._known:
             frame = self._frame(index)
@@ -152,7 +152,7 @@ class TileReader:
         return self._known[digest]
 
     def picture(self, block: Block) -> Frame:
-        """Return a block as one frame; where no tile is, it has the colour that most of it has."""
+        """Return a block as one frame; places without a tile get its commonest colour."""
         first, *_ = block.parts
         frame = self._frame(first)
         rows, columns = block.shape
@@ -185,10 +185,10 @@ class TileReader:
 
 
 def has_steps(frame: Frame) -> bool:
-    """Say whether a frame changes anywhere by more than 6 of 255 within 5 pixels, in any channel: letters do.
+    """Return whether a frame changes by more than 6 of 255 within 5 pixels, in any channel, as letters do.
 
-    Glass, tissue out of focus and an even colour do not; a letter that is blurred by 6 pixels does, from a
-    contrast of 25 on.
+    Glass, tissue out of focus and an even colour do not; a letter blurred by 6 pixels does, from a contrast
+    of 25 on.
     """
     import cv2
 

@@ -1,11 +1,11 @@
 """Which instances cannot carry text, by their headers: the only pixels that are not searched.
 
-A detector sees letters in the edge of a mask now and then; hiding them would spoil the result. So classes
-whose every pixel is a computed number are left alone, unless their header contradicts that. All others are
+Detectors sometimes see letters in the edge of a mask; hiding them would spoil the mask. So classes in which
+every pixel is a computed number are not searched, unless the header contradicts that. All others are
 searched: secondary capture, ultrasound, screen saves, digitised film, fluoroscopy, endoscopy and all other
 modalities. BurnedInAnnotation NO exempts nothing, because somebody typed it; YES is believed.
 
-Instances that are left alone do not claim Clean Pixel Data (113101).
+Instances that are not searched do not claim Clean Pixel Data (113101).
 """
 
 from typing import NamedTuple
@@ -18,9 +18,9 @@ class NoText(NamedTuple):
     """A SOP class whose pixels cannot carry text.
 
     Attributes:
-        why: what a pixel is (PS3.3, the pixel description of the IOD).
-        modalities: that the IOD allows; empty where it allows any.
-        photometric: interpretations that it allows.
+        why: the meaning of a pixel (PS3.3, the pixel description of the IOD).
+        modalities: allowed by the IOD; empty if it allows any.
+        photometric: interpretations that the IOD allows.
     """
 
     why: str
