@@ -419,7 +419,7 @@ def make_detector(
         recognizer: `ppocr`, or `easyocr`, which reads only English.
 
     Raises:
-    DeidError: there are no weights, or not the published ones; or no such recogniser.
+        DeidError: there are no weights, or not the published ones; or no such recogniser.
     """
     return EasyOcrDetector(
         find_craft(weights),
