@@ -109,7 +109,7 @@ sbom: $(STAMP) tools
 	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --short-PURLs \
 	  --output-file build/sbom.cdx.json requirements/run.txt
 
-# Shows what changelog.d adds to CHANGELOG.md; VERSION=0.3.0 puts it there under that version and deletes the fragments.
+# Shows what changelog.d adds to CHANGELOG.md; VERSION=0.4.0 puts it there under that version and deletes the fragments.
 changelog: $(STAMP) tools
 	$(BIN)/towncrier build $(if $(VERSION),--yes --version $(VERSION),--draft --version next)
 
