@@ -171,6 +171,7 @@ def test_parquet_and_tsv_say_the_same_as_csv(load: Any, tmp_path: Path, key: byt
         "pseudonym": ["STUDY-1", "STUDY-2"],
         "shift_days": [30.0, None],
     }
+    rows["patient_id"] = pa.array(rows["patient_id"]).dictionary_encode()  # as pandas writes categories
     pq.write_table(pa.table(rows), tmp_path / "table.parquet")
     by_parquet = load_subjects(tmp_path / "table.parquet", BASIC, key)
     assert by_csv.digest == by_tsv.digest == by_parquet.digest
@@ -206,6 +207,8 @@ H = "patient_id,pseudonym,shift_days,action,issuer,accession_number\n"
         (H + "R-1001,xR-1001,,,,\n", "line 2: the pseudonym holds the original"),
         (H + "0004711,P4711,,,,\n", "line 2: the pseudonym holds the original"),
         (H + "r_1001,R1001X,,,,\n", "line 2: the pseudonym holds the original"),
+        (H + "R-1001,S-1,,,,\nR-1002,r1001,,,,\n", "line 3: the pseudonym is the original of line 2"),
+        (H + "R-1001,4711,,,,\n0004711,,,refuse,,\n", "line 2: the pseudonym is the original of line 3"),
         (H + "R-1,S-1,0,,,\n", "line 2: shift_days is not within 1 and 3650"),
         (H + "R-1,S-1,-30,,,\n", "line 2: shift_days is not within 1 and 3650"),
         (H + "R-1,S-1,3651,,,\n", "line 2: shift_days is not within 1 and 3650"),

@@ -12,7 +12,7 @@ import re
 import struct
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from itertools import product
 from pathlib import Path
@@ -210,6 +210,8 @@ def _parquet_rows(path: Path, ours: Mapping[str, str]) -> Iterator[tuple[int, di
             names = _checked_header(schema.names, ours)
             for theirs, name in zip(schema.names, names, strict=True):
                 kind = schema.field(theirs).type
+                if pa.types.is_dictionary(kind):  # as categories of pandas are written
+                    kind = kind.value_type
                 is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
                 if not (is_text or pa.types.is_null(kind) or name == "shift_days"):
                     raise SubjectsError(
@@ -306,6 +308,11 @@ def _holds(pseudonym: str, original: str) -> bool:
     return bool(bare and bare in mine) or (len(short) >= _SHORTEST_TELLING and short in mine)
 
 
+def _bare(text: str) -> str:
+    """Return a PatientID without signs, case and leading zeros."""
+    return _SIGNS.sub("", text.casefold()).lstrip("0")
+
+
 def _days(text: str, allowed: tuple[int, int]) -> tuple[int | None, list[str]]:
     if not text:
         return None, []
@@ -332,13 +339,17 @@ def _check_originals(lines: Iterable[Line]) -> None:
     wrong.check()
 
 
-def _check_pseudonyms(lines: Iterable[Line], merge: bool) -> None:
-    """Raise if originals share a pseudonym without `merge`, or their lines disagree."""
+def _check_pseudonyms(lines: Sequence[Line], merge: bool) -> None:
+    """Raise if originals share a pseudonym without `merge`, their lines disagree, or it is an original."""
     first: dict[str, Line] = {}
+    originals = {_bare(line.original): line for line in lines}
     wrong = _Wrong()
     for line in lines:
         if not line.subject.pseudonym:
             continue
+        bare = _bare(line.subject.pseudonym)
+        if len(bare) >= _SHORTEST_TELLING and originals.get(bare, line) is not line:
+            wrong.note(line.number, f"the pseudonym is the original of line {originals[bare].number}")
         # A file system may not tell capitals from small letters.
         before = first.setdefault(line.subject.pseudonym.lower(), line)
         if before is line:
