@@ -275,7 +275,22 @@ def test_a_doubled_key_is_an_error_with_its_line(text, message):
         parse_recipe(text)
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "a: " + "{a: " * 5_000])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("PatientComments", "0010,4000"),
+        ("00104000", "(0010,4000)"),
+        ("60xx,3000", "60XX,3000"),
+        ("RequestAttributesSequence.ScheduledProcedureStepID", "0040,0275.0040,0009"),
+    ],
+)
+def test_one_attribute_under_two_names_is_an_error(one, other):
+    """The later would win, and what the earlier removes would stay."""
+    with pytest.raises(RecipeError, match="are one attribute"):
+        parse_recipe(f"options: []\nattributes:\n  '{one}': X\n  '{other}': K")
+
+
+@pytest.mark.parametrize("text", ["a: &a [*a]", "[" * 100_000, '{"a":' * 100_000, "a: " + "{a: " * 5_000])
 def test_a_recipe_that_is_nested_without_end_is_an_error(text):
     with pytest.raises(RecipeError, match="recipe"):
         parse_recipe(text)

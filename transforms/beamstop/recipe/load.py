@@ -119,8 +119,11 @@ def parse_recipe(text: str, file: str = "recipe", name: str = "recipe") -> Recip
         raise RecipeError(f"{file}: has a date or number that does not exist; put it in quotes") from None
     if not isinstance(document, Mapping):
         raise RecipeError(f"{file}: a recipe is a mapping of fields, such as options: [clean-pixel-data]")
-    document, renamed = _renamed(document, file)
-    given = hashlib.sha256(_canonical(document).encode()).hexdigest()
+    try:
+        document, renamed = _renamed(document, file)
+        given = hashlib.sha256(_canonical(document).encode()).hexdigest()
+    except RecursionError:  # an alias within what it stands for
+        raise RecipeError(f"{file}: nested too deeply for a recipe") from None
     if kskit_recipe.is_kskit_recipe(document):
         fields = {name: value for name, value in document.items() if name in Recipe.model_fields}
         document = {

@@ -425,6 +425,16 @@ class Recipe(_Part):
             raise ValueError("full dates and modified dates exclude each other: name one")
         return [name for name in OPTIONS if name in options]
 
+    @field_validator("attributes")
+    @classmethod
+    def _named_once(cls, attributes: dict[str, AttributeEntry]) -> dict[str, AttributeEntry]:
+        named: dict[Identifier, str] = {}
+        for key in attributes:
+            before = named.setdefault(parse_identifier(key), key)
+            if before != key:
+                raise ValueError(f"{before} and {key} are one attribute: leave one entry, a list if need be")
+        return attributes
+
     @field_validator("faces")
     @classmethod
     def _with_the_option(cls, faces: FacesPart | None, info: ValidationInfo) -> FacesPart | None:
