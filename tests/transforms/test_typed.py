@@ -37,11 +37,22 @@ from beamstop_transforms.typed import KEYWORDS, TYPE, typed
             '[{"CodeValue": "1", "CodingSchemeDesignator": "SCT", "CodeMeaning": "MLO", "TextValue": "x"}]',
             [{"value": "1", "scheme": "SCT", "meaning": "MLO"}],
         ),
+        (
+            "ViewCodeSequence",
+            '[{"CodeValue": ["1", "2"], "CodingSchemeDesignator": "SCT", "CodeMeaning": {}}]',
+            [{"value": None, "scheme": "SCT", "meaning": None}],
+        ),
+        ("InstanceNumber", "9223372036854775808", None),
+        ("InstanceNumber", "-1e30", None),
+        ("ExposureTime", "inf", None),
+        ("SliceThickness", "1e999", float("inf")),
         ("Modality", "CT", "CT"),
     ],
 )
 def test_a_text_has_the_type_of_its_attribute_or_is_null(keyword: str, text: str, value: Any) -> None:
-    assert typed({keyword: text, "Unknown": "1", "SliceThickness": ""}) == {keyword: value}
+    row = typed({"Unknown": "1", "KVP": "", keyword: text})
+    assert row == {keyword: value}
+    assert pa.array([row], TYPE)[0][keyword].as_py() == value
 
 
 def test_the_type_is_the_same_whatever_occurs(make_dataset: MakeDataset) -> None:

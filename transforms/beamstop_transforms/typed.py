@@ -52,9 +52,22 @@ def _age(text: str) -> float:
     return round(int(text[:-1]) * _AGES[text[-1].upper()], 3)
 
 
+def _whole(text: str) -> int:
+    number = int(float(text))
+    if not -_END <= number < _END:
+        raise ValueError("Parquet holds no number of more than 64 bits")
+    return number
+
+
+_END = 1 << 63
+
+
 def _code(item: Mapping[str, Any]) -> dict[str, str | None]:
     value = item.get("CodeValue") or item.get("LongCodeValue") or item.get("URNCodeValue")
-    return {"value": value, "scheme": item.get("CodingSchemeDesignator"), "meaning": item.get("CodeMeaning")}
+    said = {"value": value, "scheme": item.get("CodingSchemeDesignator"), "meaning": item.get("CodeMeaning")}
+    return {
+        name: it if isinstance(it, str) else None for name, it in said.items()
+    }  # a backslash makes a list
 
 
 _KINDS: dict[str, tuple[pa.DataType, Callable[[Any], Any]]] = {
@@ -63,7 +76,7 @@ _KINDS: dict[str, tuple[pa.DataType, Callable[[Any], Any]]] = {
     "DT": (pa.timestamp("us"), _datetime),
     "AS": (pa.float64(), _age),
     **dict.fromkeys(("DS", "FD", "FL"), (pa.float64(), float)),
-    **dict.fromkeys(("IS", "US", "UL", "SS", "SL"), (pa.int64(), lambda text: int(float(text)))),
+    **dict.fromkeys(("IS", "US", "UL", "SS", "SL"), (pa.int64(), _whole)),
     "SQ": (_CODE, _code),
 }
 
