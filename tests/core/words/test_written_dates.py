@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beamstop.words.written_dates import find_dates
+from beamstop.words.written_dates import find_dates, other_years
 
 DAY = date(2004, 3, 12)
 WRITINGS = (
@@ -113,3 +113,9 @@ def test_a_short_year_behind_points_is_sure_only_with_two_digits_each(before: in
     text = "x" * before + " "
     assert [(it.sure, len(it.readings)) for it in find_dates(f"{text}10.5.12")] == [(False, 2)]
     assert [(it.sure, len(it.readings)) for it in find_dates(f"{text}10.05.12")] == [(True, 2)]
+
+
+@pytest.mark.parametrize("day", [date.min, date(1867, 12, 31), date(1868, 1, 1), date.max])
+def test_every_day_has_a_year_in_chinese_numerals(day: date) -> None:
+    """Programs write 00010101 for no date at all."""
+    assert f"{''.join('〇一二三四五六七八九'[int(it)] for it in str(day.year))}年" in other_years(day)

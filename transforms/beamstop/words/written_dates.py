@@ -216,10 +216,7 @@ def other_years(day: date) -> frozenset[str]:
     found = {_in_han_digits(day.year) + "年"}
     for era, before in _ALL_ERAS.items():
         number = day.year - before
-        is_of_that_time = era[0] == "民" or before == max(
-            year for year in _ALL_ERAS.values() if year < day.year
-        )
-        if number > 0 and is_of_that_time:
+        if number > 0 and (era[0] == "民" or before == max(it for it in _ALL_ERAS.values() if it < day.year)):
             found.add(f"{era}{number}")
             if not era.isascii():
                 found |= {era + _in_han_tens(number), era + ("元" if number == 1 else f"{number}")}
