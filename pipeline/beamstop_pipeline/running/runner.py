@@ -28,7 +28,6 @@ from beamstop_pipeline.graph import build, target_of_job
 from beamstop_pipeline.job import Job
 from beamstop_pipeline.running.beam_options import fit_for_workers
 from beamstop_pipeline.running.engines import SubmissionError, is_a_submitter, reason_of
-from beamstop_pipeline.running.flink import name_job
 from beamstop_pipeline.running.forked_workers import WORKER_MODULE, ForkedWorker
 from beamstop_pipeline.running.local_workers import (
     LostWorkerError,
@@ -146,7 +145,11 @@ def _with_subjects(job: Job, place: str, name: str) -> Job:
 def _run(job: Job, runner: Any, options: Any, waits: bool = True, report: Report | None = None) -> Any:
     running = None
     submits = runner is None and is_a_submitter(options)
-    on_flink = name_job(options, job.run_id) if runner is None else None
+    on_flink = None
+    if runner is None:
+        from beamstop_pipeline.running.flink import name_job
+
+        on_flink = name_job(options, job.run_id)
     try:
         pipeline = beam.Pipeline(runner=runner, options=options)
         build(pipeline, job)
