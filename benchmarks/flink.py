@@ -70,6 +70,8 @@ def main() -> None:
                     name = f"Flink {flink.release}, heaps of {heap} MB"
                     ran = measured(name, place, server.options(pool), parts, chosen.patience)
                     tell(cluster, ran, local)
+                if ran is None:
+                    break
 
 
 def plant(archive: Path, count: int) -> None:
