@@ -47,7 +47,8 @@ _TIP, _PIT = 1 / 40, -1 / 60  # per mm: a tip of a nose is at least so convex ea
 # out, is a little further from each corner. Children's are down to half of that.
 _CORNERS_APART, _TIP_AWAY, _UNEVEN = (17.0, 50.0), (20.0, 62.0), 0.25
 _FORWARD = 5.0  # mm that a tip lies before both corners
-_MARGIN = 8.0  # mm from the edge of what is seen
+_STEEP = 4.0  # mm that a surface falls per mm to the side; where it falls more, it is torn
+_MARGIN = 6.0  # mm from the edge of what is seen, and from where it is torn
 _PLANE = 0.35  # of what is blanked, from front to back, lies before the plane
 _PACKAGED = {
     "mean head of pydeface": "pydeface/data/mean_reg2mean.nii.gz",
@@ -352,7 +353,9 @@ def has_landmarks(depth: Array, step: float = _STEP) -> bool:
     if not hit.any():
         return False
     nearest = ndimage.distance_transform_edt(~hit, return_distances=False, return_indices=True)
-    surface = ndimage.gaussian_filter(depth[tuple(nearest)], _SMOOTH / step)
+    filled = depth[tuple(nearest)]
+    torn = ndimage.maximum_filter(filled, 3) - ndimage.minimum_filter(filled, 3) > _STEEP * step
+    surface = ndimage.gaussian_filter(filled, _SMOOTH / step)
     down, right = np.gradient(surface, step)
     (down_down, down_right), right_right = np.gradient(down, step), np.gradient(right, step)[1]
     tilt = 1 + down**2 + right**2
@@ -360,7 +363,7 @@ def has_landmarks(depth: Array, step: float = _STEP) -> bool:
     mean = (1 + down**2) * right_right - 2 * right * down * down_right + (1 + right**2) * down_down
     mean /= 2 * tilt**1.5
     away = np.sqrt(np.maximum(mean**2 - gauss, 0))
-    inner = ndimage.distance_transform_edt(np.pad(hit, 1))[1:-1, 1:-1] * step > _MARGIN
+    inner = ndimage.distance_transform_edt(np.pad(hit & ~torn, 1))[1:-1, 1:-1] * step > _MARGIN
     tips = _strongest(mean - away, inner & (mean - away > _TIP), surface, step)
     corners = _strongest(-mean - away, inner & (mean + away < _PIT), surface, step)
     return any(_is_face(tip, *pair) for pair in combinations(corners, 2) for tip in tips)

@@ -199,7 +199,12 @@ NO_PART = {"BodyPartExamined": None}
         (series(Head(turn=(0.0, 0.0, np.pi)), SCAN), NO_HEAD),
         (series(Knee(), replace(SCAN, centre=(0.0, 0.0, 0.0), header=NO_PART)), NO_HEAD),
         (
-            series(Chest(), replace(SCAN, spacing=8.0, count=30, centre=(0.0, 0.0, -132.0), header=NO_PART)),
+            series(
+                Chest(),
+                replace(
+                    SCAN, shape=(32, 48), spacing=8.0, count=30, centre=(0.0, 0.0, -132.0), header=NO_PART
+                ),
+            ),
             Verdict.NONE,
         ),
         (
