@@ -1,7 +1,7 @@
-"""Bouncers: rules that turn instances away.
+"""Bouncers: rules that reject instances.
 
-A bouncer that reads BurnedInAnnotation is asked twice, as in idiscore: first as if nothing were burned in, so
-that an instance that HideText can clean is not turned away, and again after HideText.
+As in idiscore, a bouncer that reads BurnedInAnnotation runs twice: first as if nothing were burned in, so
+that an instance that HideText can clean is not rejected, and again after HideText.
 """
 
 import re
@@ -28,15 +28,15 @@ _PRESENTATION_STATES = "1.2.840.10008.5.1.4.1.1.11."
 
 
 class Bouncer(ABC):
-    """Looks at a dataset and turns it away or not.
+    """Inspects a dataset, and rejects it or not.
 
-    Subclass it and name the class by its import path in a recipe. It must not change the dataset
-    and must depend on it alone.
+    Subclass it and name the class by its import path in a recipe. It must not change the dataset, and must
+    depend only on it.
 
     Attributes:
         reason: the code that the audit shows.
-        reads_burned_in: it reads BurnedInAnnotation, so it is asked again after HideText.
-        reads_faces: it reads RecognizableVisualFeatures, so it is asked again after RemoveFace.
+        reads_burned_in: it reads BurnedInAnnotation, so it runs again after HideText.
+        reads_faces: it reads RecognizableVisualFeatures, so it runs again after RemoveFace.
     """
 
     reason: str = "bounced"
@@ -71,7 +71,7 @@ class RejectEncapsulatedImageStorage(Bouncer):
     """Turns away encapsulated documents: PDF, CDA, STL, OBJ, MTL.
 
     Args:
-        but: SOP classes that may pass, because their payload is cleaned.
+        but: SOP classes that pass, because their payload is cleaned.
     """
 
     reason = "encapsulated_document"
@@ -121,12 +121,12 @@ class RejectSlideLabel(Bouncer):
 
 
 class RejectPossibleFace(Bouncer):
-    """Turns away what may show a face by its header: CT, MR, PT of heads, and what shows the same face."""
+    """Rejects instances that may show a face, by header: CT, MR, PT of heads, and derived instances."""
 
     reason = "face"
 
     def inspect(self, dataset: Dataset) -> None:
-        """Look at what the header says of place and resolution; if it does not say, a face may show."""
+        """Check body part and resolution in the header; if they are missing, a face may show."""
         if may_show_face(face_header(dataset)):
             self._reject()
 
@@ -137,7 +137,7 @@ class RejectKOGSPS(Bouncer):
     reason = "presentation_state"
 
     def inspect(self, dataset: Dataset) -> None:
-        """Ask the two bouncers it is made of."""
+        """Run both bouncers of which it consists."""
         RejectKeyObject().inspect(dataset)
         RejectPresentationState().inspect(dataset)
 
@@ -213,7 +213,7 @@ class CriterionBouncer(Bouncer):
         self.reason = reason
         self.reads_burned_in = _BURNED_IN in criterion
         self.reads_faces = _FACES in criterion
-        # The audit names the attributes that the criterion reads: a value in it may be a patient's.
+        # The audit names only the attributes that the criterion reads: a value in it may identify a patient.
         self._reads = ", ".join(dict.fromkeys(re.findall(r"(\w+)\s*\.\s*\w+\s*\(", criterion)))
         self._fits = parse_criterion(criterion)
 

@@ -1,11 +1,11 @@
-"""Bulk data: bytes and numbers beside the pixels, which may be a picture or text that nobody searches.
+"""Bulk data: bytes and numbers other than pixels, which may contain a picture or text that is not searched.
 
 Pixel data, overlays and icons are searched, documents are cleaned or refused, and curves are removed. Other
 bulk data stay only where the standard has them, and only in their declared length:
 
-* a lookup table as long as its descriptor says, and a curve: text drawn into one has thousands of turns;
-* a colour profile without its texts, as `icc_profiles` cleans it;
-* a waveform in an instance of a waveform SOP class, as long as its channels and samples say; sound never;
+* a lookup table in its descriptor's length, if it is a curve: text drawn into one has thousands of turns;
+* a colour profile without its texts, cleaned by `icc_profiles`;
+* a waveform in a waveform SOP class, in the length of its channels and samples; never sound;
 * coordinates, indices and grids inside a sequence of their own group, spectra in MR Spectroscopy.
 """
 
@@ -31,11 +31,11 @@ _DESCRIPTORS = {
     0x00283006: 0x00283002,
     0x00281408: 0x00281407,
 }
-_TABLE_VRS = frozenset({"OB", "OW", "SS", "UN", "US", "US or OW", "OB or OW"})  # whatever else the file says
+_TABLE_VRS = frozenset({"OB", "OW", "SS", "UN", "US", "US or OW", "OB or OW"})  # others are wrong
 _SEGMENTED = range(0x00281221, 0x00281225)
 _MAX_ENTRIES = 1 << 16
 _FEW_ENTRIES = 1 << 11
-_TURNS = 16  # a table of many entries turns at most once in so many
+_TURNS = 16  # a long table may turn up or down at most once in this many entries
 
 _WAVEFORM_SEQUENCE, _WAVEFORM_DATA = 0x54000100, 0x54001010
 _WAVEFORM_CLASS = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.9\.")  # PS3.4 B.5
@@ -48,8 +48,8 @@ _ANYWHERE = frozenset({*_DESCRIPTORS, _ICC_PROFILE, _POLYGON})
 _OVERLAYS, _OVERLAY_DATA = 0x6000, 0x3000
 _PIXELS = range(0x7FE00001, 0x7FE00011)
 _PIXEL_GROUPS, _PIXEL_GROUP, _ICON_IMAGE_SEQUENCE = range(0x7F00, 0x8000), 0x7FE0, 0x00880200
-# Groups of sequences that hold bulk data of another group: surfaces and tracks in annotations and back, the
-# channels of waveforms.
+# Sequences' groups → other groups whose bulk data they may have: surfaces, tracks and annotations in each
+# other, channels of waveforms.
 _KIN = {
     0x0066: frozenset({0x0066, 0x006A}),
     0x006A: frozenset({0x0066, 0x006A}),
@@ -58,11 +58,11 @@ _KIN = {
 
 
 def has_no_place(path: tuple[int, ...], is_bytes: bool, sop_class: str) -> bool:
-    """Return whether bulk data, or a sequence of waveforms, stand where the standard has none.
+    """Return whether the standard has no bulk data, or no sequence of waveforms, at this place.
 
     Args:
         path: tags from the top level to the attribute, a standard one.
-        is_bytes: its VR is one of bytes or of binary numbers without end (OB, OD, OF, OL, OV, OW, UN).
+        is_bytes: its VR is one for bytes or many binary numbers (OB, OD, OF, OL, OV, OW, UN).
         sop_class: SOP Class UID of the instance.
     """
     tag, group = path[-1], path[-1] >> 16
@@ -77,7 +77,7 @@ def has_no_place(path: tuple[int, ...], is_bytes: bool, sop_class: str) -> bool:
 
 
 def is_unseen_picture(path: tuple[int, ...]) -> bool:
-    """Return whether an attribute belongs to a picture that is not searched and in no module.
+    """Return whether an attribute belongs to a picture that is not searched, and to no module.
 
     Those are pixel data and overlays in items, except an icon's own pixels, and the retired groups 7Fxx.
 
@@ -98,7 +98,7 @@ def is_unseen_picture(path: tuple[int, ...]) -> bool:
 
 
 def operator_of(tag: int, sop_class: str) -> Operator | None:
-    """Return what makes bulk data as long as it says, and cleans a colour profile; None for any other."""
+    """Return the operator that cuts bulk data to its length or cleans a colour profile; else None."""
     if tag in _DESCRIPTORS:
         return _CUT_TABLE
     if tag == _ICC_PROFILE:
@@ -109,10 +109,10 @@ def operator_of(tag: int, sop_class: str) -> Operator | None:
 
 
 class CutLookupTable(Operator):
-    """C: a lookup table as long as its descriptor says.
+    """C: a lookup table, cut to the length in its descriptor.
 
     Raises:
-        CannotCleanError: it has no description, is neither bytes nor binary integers, or is no curve.
+        CannotCleanError: it has no descriptor, is neither bytes nor binary integers, or is not a curve.
     """
 
     action = Action.C
@@ -139,8 +139,8 @@ class CutLookupTable(Operator):
             end = _end_of_table(len(value), entries, bits)
             is_needed = (
                 context.dataset.get("PhotometricInterpretation") == "PALETTE COLOR"
-            )  # seen in the frames
-            orders = ("<u2", ">u2") if end >= 2 * entries else ("u1",)  # whatever the syntax says
+            )  # visible in the frames
+            orders = ("<u2", ">u2") if end >= 2 * entries else ("u1",)  # in either byte order
             even = value[: end - end % 2]
             if not is_needed and all(_is_noise(np.frombuffer(even, order)) for order in orders):
                 raise CannotCleanError
@@ -148,7 +148,7 @@ class CutLookupTable(Operator):
 
 
 class CutWaveform(Operator):
-    """C: the samples of a waveform, as many as its channels and its number of samples say.
+    """C: the samples of a waveform, cut to its number of channels and samples.
 
     Raises:
         CannotCleanError: their number is not declared.
@@ -191,7 +191,7 @@ BULK_OPERATORS: tuple[Operator, ...] = (_CUT_TABLE, _CUT_WAVEFORM, _REFUSE_SOUND
 
 
 def _integers(value: Any) -> list[int]:
-    """Return the numbers of a value; text that the file calls by a VR of numbers is none."""
+    """Return the numbers of a value; none for text under a VR for numbers."""
     numbers = [value] if isinstance(value, int) else value
     if not isinstance(numbers, MultiValue | list) or not all(isinstance(number, int) for number in numbers):
         raise CannotCleanError
@@ -206,7 +206,7 @@ def _number(item: Dataset, keyword: str) -> int:
 
 
 def _described(dataset: Dataset, descriptor: int) -> tuple[int, int]:
-    """Return entries and bits of a lookup table (PS3.3 C.7.6.3.1.5): 0 entries are 65536."""
+    """Return number of entries and bits of a lookup table (PS3.3 C.7.6.3.1.5): 0 means 65536 entries."""
     element: Any = dataset.get(descriptor)
     try:
         value = element.value
@@ -220,17 +220,17 @@ def _described(dataset: Dataset, descriptor: int) -> tuple[int, int]:
 
 
 def _end_of_table(length: int, entries: int, bits: int) -> int:
-    """Return where a table of some bytes ends; one of 8 bits may have a byte or a word for each entry."""
+    """Return the end of a table in bytes; one of 8 bits may have a byte or a word per entry."""
     if bits > 8 or length >= 2 * entries:
         return min(length, 2 * entries)
     return min(length, entries + entries % 2)
 
 
 def _end_of_segments(value: bytes, entries: int, bits: int) -> int:
-    """Return where the segments of a table end that give so many entries (PS3.3 C.7.9.2).
+    """Return the end of the segments that expand to this many entries (PS3.3 C.7.9.2).
 
     Raises:
-        CannotCleanError: they are cut, give other numbers, or are of an unknown kind.
+        CannotCleanError: they are cut short, expand to another number, or are of an unknown kind.
     """
     width = 1 if bits == 8 else 2
     for order in ("u1",) if width == 1 else ("<u2", ">u2"):
@@ -242,8 +242,8 @@ def _end_of_segments(value: bytes, entries: int, bits: int) -> int:
 
 
 def _segments_end(numbers: list[int], entries: int, width: int) -> int | None:
-    places: dict[int, int] = {}  # where a segment begins → how many were before
-    sums = [0]  # entries that so many segments give
+    places: dict[int, int] = {}  # offset of a segment → number of segments before it
+    sums = [0]  # number of segments → entries to which they expand
     at = made = 0
     while made < entries:
         kind, count = numbers[at : at + 2] if at + 2 <= len(numbers) else (-1, 0)
@@ -269,7 +269,7 @@ def _segments_end(numbers: list[int], entries: int, width: int) -> int | None:
 
 
 def _is_noise(numbers: NDArray[Any]) -> bool:
-    """Return whether many numbers turn up and down more often than any curve, as lines of a picture do."""
+    """Return whether numbers turn up and down more often than a curve does, like lines of a picture."""
     if len(numbers) <= _FEW_ENTRIES:
         return False
     steps = np.sign(np.diff(numbers.astype(np.int64)))

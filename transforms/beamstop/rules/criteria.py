@@ -51,14 +51,14 @@ def parse_criterion(text: str) -> Callable[[Dataset], bool]:
         text: `Keyword.equals('value')`, `.contains('value')`, `.matches('T1*')`, `.exists()`,
             `.between('20200101', '20201231')`, `.before('2020')`, `.after('20201231')`, joined by and, or,
             not and parentheses. Comparison ignores case; in a pattern `*` is any text and `?` one character.
-            Days are those of the original, both ends of an interval included; a year or month is all of its
-            days. A missing attribute fits none of them, nor what is no date an interval.
+            Days are those of the original, both ends of an interval included; a year or month means all of
+            its days. A missing attribute fits none of them, and a value that is no date fits no interval.
 
     Returns:
-        a function that says whether a dataset fits, whose raw elements stay raw.
+        a function that returns whether a dataset fits; raw elements stay raw.
 
     Raises:
-        RecipeError: anything else.
+    RecipeError: the text has another form.
 
     >>> fits = parse_criterion("Modality.equals('us') or not Rows.exists()")
     >>> fits(Dataset())
@@ -158,7 +158,7 @@ def _last_day(written: str) -> date:
 
 
 def _day(value: str) -> date | None:
-    """Return the day of a DA or DT; None for one that names none."""
+    """Return the day of a DA or DT; None if it has none."""
     found = _SAID_DAY.match(value.strip())
     try:
         return date(int(found[1]), int(found[2]), int(found[3])) if found is not None else None

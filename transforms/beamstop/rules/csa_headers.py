@@ -1,8 +1,8 @@
-"""The physics in Siemens' CSA image headers, as the plain private elements that the vendor has for it.
+"""The physics in Siemens' CSA image headers, converted to the vendor's plain private elements.
 
-A CSA header is a block of a hundred named values, identifiers among them, and goes as a whole. Those of its
-values that diffusion, slice timing and distortion correction need are numbers; newer systems write them as
-elements of their own, and so they are kept.
+A CSA header is a block of a hundred named values, including identifiers, and is removed as a whole. The
+values needed for diffusion, slice timing and distortion correction are numbers; newer systems write these as
+separate elements, and in that form they are kept.
 """
 
 import math
@@ -24,7 +24,7 @@ _TERMS = frozenset({"BMATRIX", "DIRECTIONAL", "ISOTROPIC", "NONE"})
 _MAX_DS = 16  # characters (PS3.5 6.2)
 _RANGES = {"US": range(1 << 16), "IS": range(-(1 << 31), 1 << 31)}
 _HEADER, _SDI = "SIEMENS MR HEADER", "SIEMENS MR SDI 02"
-# By name: group, creator, element, VR, how many values (0: any number).
+# Name → group, creator, element, VR, number of values (0: any number).
 _KEPT = {
     "NumberOfImagesInMosaic": (0x0019, _HEADER, 0x0A, "US", 1),
     "SliceMeasurementDuration": (0x0019, _HEADER, 0x0B, "DS", 1),
@@ -52,11 +52,11 @@ class Physics(NamedTuple):
 
 
 def csa_physics(dataset: Dataset) -> list[Physics]:
-    """Return what the CSA image header of an instance says of its acquisition.
+    """Return the acquisition data in the CSA image header of an instance.
 
-    Raw elements stay raw. A header that cannot be read says nothing, and a value that is no number in the
-    range of its VR or none of the vendor's terms is left out; whether it tells who or when, the caller has
-    to ask.
+    Raw elements stay raw. An unreadable header yields nothing. Values are left out unless they are numbers in
+    the range of their VR or one of the vendor's terms; the caller has to check whether they identify
+    somebody.
     """
     data = _image_header(dataset)
     if not data.startswith(_MAGIC):
@@ -72,7 +72,7 @@ def csa_physics(dataset: Dataset) -> list[Physics]:
 
 
 def _image_header(dataset: Dataset) -> bytes:
-    """Return the header's bytes, empty where there is none."""
+    """Return the header's bytes; empty if there is none."""
     elements: dict[int, Any] = dataset._dict  # type: ignore[assignment]
     for block in range(0x10, 0x100):
         creator = elements.get(_GROUP << 16 | block)
@@ -90,7 +90,7 @@ def _values(data: bytes) -> Iterator[tuple[str, list[str]]]:
 
     Raises:
         struct.error: it ends too early.
-        ValueError: it is none.
+        ValueError: it is not such a header.
     """
     tags = int.from_bytes(data[8:12], "little")
     if not 0 < tags <= _MAX_TAGS:

@@ -36,8 +36,8 @@ def shift_da(value: str, days: int) -> str | None:
 def shift_dt(value: str, days: int) -> str | None:
     """Return a DT value moved by `days`: fraction and offset stay, a partial date stays partial.
 
-    A value without a day is taken at its first day and cut to the precision it had, so that it
-    is known no better than before. None when it cannot be parsed.
+    A value without a day counts as its first day, and the result has the same precision. None if it cannot be
+    parsed.
 
     >>> shift_dt("20040301120000.5+0100", -1)
     '20040229120000.5+0100'
@@ -74,7 +74,7 @@ def is_over_age(birth: str, days: Iterable[date]) -> bool:
 
 
 def band_age(value: str, years: int) -> str | None:
-    """Return the lowest age of the band of years that an AS value lies in; None when it cannot be parsed.
+    """Return the lowest age of an AS value's band of years; None if it cannot be parsed.
 
     >>> band_age("047Y", 10), band_age("018M", 10), band_age("093Y", 20), band_age("089Y", 20)
     ('040Y', '000Y', '090Y', '080Y')
@@ -87,7 +87,7 @@ def band_age(value: str, years: int) -> str | None:
 
 
 def cap_age(value: str) -> str | None:
-    """Return an AS value, `090Y` where it says more than 89 years; None when it cannot be parsed.
+    """Return an AS value, `090Y` for more than 89 years; None if it cannot be parsed.
 
     >>> cap_age("093Y"), cap_age("045Y")
     ('090Y', '045Y')

@@ -1,4 +1,4 @@
-"""What a file says of its private blocks: Private Data Element Characteristics Sequence (0008,0300)."""
+"""A file's declarations of its private blocks: Private Data Element Characteristics Sequence (0008,0300)."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,14 +14,15 @@ from beamstop.dicom.walk import is_readable, walk
 
 CHARACTERISTICS = 0x00080300
 Block = tuple[int, str]  # group and private creator
-# Block → the elements in it that are said to tell nobody; None for all of them.
+# Block → its elements that are declared safe; None for all of them.
 Declared = frozenset[tuple[Block, frozenset[int] | None]]
 
 
 def declared_blocks(dataset: Dataset) -> Declared:
-    """Return what an instance says of its private blocks; a sequence that cannot be read says nothing.
+    """Return an instance's declarations of its private blocks; none if the sequence cannot be read.
 
-    A status that is none of the standard's counts as UNSAFE; of two items on one block the stricter holds.
+    A status that the standard does not define counts as UNSAFE; of two items about one block, the stricter
+    applies.
     """
     found: dict[Block, frozenset[int] | None] = {}
     for item in _items(dataset):

@@ -1,4 +1,4 @@
-"""Attributes that may only be there because of another: they go when it does (PS3.3's conditions)."""
+"""Attributes that are allowed only because of another one, and are removed with it (PS3.3's conditions)."""
 
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -13,7 +13,7 @@ from beamstop.dicom.views import view_of
 from beamstop.dicom.walk import Place, is_readable, walk
 from beamstop.standard.iods import attribute_type
 
-# In the same dataset or item: of the attributes behind it one must have a value.
+# In the same dataset or item: attribute → others, of which one must have a value.
 _DEPENDENTS = {
     "ResponsiblePersonRole": "ResponsiblePerson",
     "ClinicalTrialProtocolEthicsCommitteeName": "ClinicalTrialProtocolEthicsCommitteeApprovalNumber",
@@ -22,7 +22,7 @@ _DEPENDENTS = {
     ),
     "LongitudinalTemporalEventType": "LongitudinalTemporalOffsetFromEvent",
 }
-# At top level: lists of what is referenced elsewhere in the instance, by any sequence or by this one.
+# At top level: list → sequence that must refer to its instances, too; empty for any sequence.
 _LISTS = {
     "ReferencedSeriesSequence": "",
     "StudiesContainingOtherReferencedInstancesSequence": "",
@@ -30,7 +30,7 @@ _LISTS = {
     "SourceImageEvidenceSequence": "SourceImageSequence",
 }
 _REFERENCED_SOP_INSTANCE_UID = 0x00081155
-_FRAME_INCREMENT_POINTER = 0x00280009  # names what tells frames apart
+_FRAME_INCREMENT_POINTER = 0x00280009  # names the attributes that distinguish frames
 
 
 def _tags(keywords: str) -> frozenset[int]:
@@ -48,13 +48,13 @@ def _lists() -> dict[int, frozenset[int]]:
 
 
 def upheld(dataset: Dataset) -> list[int]:
-    """Return the tags of a dataset or item that are there because of another attribute of it."""
+    """Return the tags in a dataset or item that are allowed only because of another attribute in it."""
     found = (_dependents().keys() | {_FRAME_INCREMENT_POINTER}) & dataset._dict.keys()
     return sorted(int(tag) for tag in found if is_upheld(dataset, tag))
 
 
 def is_upheld(dataset: Dataset, tag: int) -> bool:
-    """Return whether what an attribute is there for has a value."""
+    """Return whether one of the attributes on which an attribute depends has a value."""
     if tag == _FRAME_INCREMENT_POINTER:
         named = _named(dataset)
         return bool(named) and all(it in dataset._dict for it in named)
@@ -62,15 +62,15 @@ def is_upheld(dataset: Dataset, tag: int) -> bool:
 
 
 def _named(dataset: Dataset) -> list[int]:
-    """Return the tags that an instance's Frame Increment Pointer names."""
+    """Return the tags in an instance's Frame Increment Pointer."""
     value = view_of(dataset)[_FRAME_INCREMENT_POINTER].value
     return [int(it) for it in (value if isinstance(value, MultiValue | list) else [value]) if it is not None]
 
 
 def filled_lists(dataset: Dataset, sop_class: str) -> list[int]:
-    """Return the tags of lists of references in an instance that list something it refers to elsewhere.
+    """Return the tags of lists with an instance to which another sequence refers.
 
-    Not those without which its IOD is not valid: there the list is the reference.
+    Lists that the IOD requires are left out: these are the reference themselves.
     """
     lists = _lists().keys() & dataset._dict.keys()
     candidates = [int(tag) for tag in lists if attribute_type(sop_class, (int(tag),)) == "1C"]
@@ -78,13 +78,13 @@ def filled_lists(dataset: Dataset, sop_class: str) -> list[int]:
 
 
 def emptied_lists(dataset: Dataset, lists: list[int]) -> list[int]:
-    """Return those of some lists of which an instance no longer refers to anything elsewhere."""
+    """Return the lists among some whose instances are no longer referenced elsewhere."""
     there = [tag for tag in lists if tag in dataset._dict]
     return sorted(set(there) - _referred_to(dataset, there)) if there else []
 
 
 def _referred_to(dataset: Dataset, lists: list[int]) -> set[int]:
-    """Return those of some lists that list an instance to which another sequence refers, too."""
+    """Return the lists among some with an instance to which another sequence refers, too."""
     references = list(_references(dataset, lambda place: place.tag not in _lists()))
     found = set()
     for tag in lists:
@@ -97,7 +97,7 @@ def _referred_to(dataset: Dataset, lists: list[int]) -> set[int]:
 
 
 def _references(dataset: Dataset, enters: Callable[[Place], bool]) -> Iterator[tuple[tuple[int, ...], str]]:
-    """Yield path and UID of what is referenced in the sequences that are entered."""
+    """Yield path and UID of each reference in the sequences that are entered."""
     for place in walk(dataset, lambda place: enters(place) and is_readable(place)):
         if place.tag == _REFERENCED_SOP_INSTANCE_UID and place.depth:
             yield place.path, text_of(place.dataset, place.tag)

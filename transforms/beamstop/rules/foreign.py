@@ -1,4 +1,4 @@
-"""Operators and bouncers that are not ours: what they raise is a fault that names their class."""
+"""Custom operators and bouncers: their exceptions become a fault that names their class."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +13,13 @@ from beamstop.rules.operators import CannotCleanError, Context, GuardBirthDate, 
 
 @lru_cache(maxsize=1024)
 def is_foreign(kind: type) -> bool:
-    """Return whether a class is somebody else's."""
+    """Return whether a class is not beamstop's."""
     return kind.__module__.partition(".")[0] != "beamstop"
 
 
 @contextmanager
 def blaming(thing: object) -> Iterator[None]:
-    """Make whatever is raised inside a `fault` of the class of `thing`; what beamstop defines passes.
+    """Turn any exception raised inside into a `fault` of the class of `thing`, except beamstop's own.
 
     Raises:
         Failed: `fault`; the detail is the path of the class and the class of the exception, since its message
@@ -29,7 +29,7 @@ def blaming(thing: object) -> Iterator[None]:
         yield
     except (DeidError, CannotCleanError, MemoryError):
         raise
-    except Exception as error:  # noqa: BLE001  nobody knows what another's code raises
+    except Exception as error:  # noqa: BLE001  custom code may raise anything
         kind = type(thing)
         detail = f"{kind.__module__}.{kind.__qualname__}: {type(error).__name__}"
         raise Failed("fault", detail) from None

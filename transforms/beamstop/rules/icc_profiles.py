@@ -1,13 +1,13 @@
-"""ICC profiles (ISO 15076-1) without what they tell beside colour: texts, dates, devices, programs."""
+"""ICC profiles (ISO 15076-1) without texts, dates, devices and programs: only colours stay."""
 
 import struct
 
 _HEADER = 128
 _SIGNATURE = b"acsp"
 # Of the header stay size, version, classes and colour spaces, signature, flags, intent and illuminant (7.2);
-# the colour engine, date, platform, device, program and checksum become zero, which means not said.
+# the colour engine, date, platform, device, program and checksum become zero, which means unknown.
 _SAID = (range(8, 24), range(36, 40), range(44, 48), range(64, 80))
-# Types that are numbers throughout (10): curves, tables, matrices, coordinates.
+# Types with nothing but numbers (10): curves, tables, matrices, coordinates.
 _NUMBERS = frozenset(
     {b"XYZ ", b"curv", b"para", b"sf32", b"mft1", b"mft2", b"mAB ", b"mBA ", b"chrm", b"view"}
 )
@@ -18,9 +18,9 @@ _MAX_TAGS = 100
 
 
 def clean_icc_profile(data: bytes) -> bytes:
-    """Return an ICC profile with its numbers alone: pictures look as before.
+    """Return an ICC profile with nothing but its numbers: pictures look as before.
 
-    Texts that every profile has to have say `none`. The result of a clean profile is the same profile.
+    Mandatory texts become `none`. A clean profile stays the same.
 
     Raises:
         ValueError: it is not a profile.
@@ -49,7 +49,7 @@ def clean_icc_profile(data: bytes) -> bytes:
 
 
 def _text(signature: bytes, version: int) -> bytes:
-    """Return a text as the version has it: multiLocalizedUnicode, or description and plain text (10)."""
+    """Return a text in the type of the profile's version: multiLocalizedUnicode, or the older ones (10)."""
     if version >= _FIRST_VERSION_IN_UNICODE:
         text = _NO_TEXT.encode("utf-16-be")
         return struct.pack(">4s4xLL4sLL", b"mluc", 1, 12, b"enUS", len(text), 28) + text

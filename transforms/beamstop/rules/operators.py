@@ -1,7 +1,7 @@
 """Operators: what an action does to an element, by value representation.
 
-An operator gets one element and its context and returns the element to put in its place, or None
-to take it out. Sequences that stay are visited item by item afterwards; an operator need not.
+An operator gets one element and its context, and returns the element that replaces it, or None to remove it.
+Items of sequences that stay are visited afterwards; the operator need not do that.
 """
 
 from abc import ABC, abstractmethod
@@ -46,17 +46,17 @@ _DUMMY_LENGTH = 16  # the shortest of the text VRs hold 16 characters: AE, CS, S
 
 @dataclass(frozen=True)
 class Context:
-    """Where an element stands and what an operator may need.
+    """The place of an element, and everything else that an operator may need.
 
     Attributes:
         identity: makes keyed stand-ins.
-        dataset: the dataset or item the element is in; other elements of it may have been
-            changed already, so look at nothing but structure.
+        dataset: the dataset or item with the element; other elements in it may have been changed already, so
+            rely only on its structure.
         path: tags from the top level to the element.
-        days: by how much dates of this patient move.
-        clean_text: takes identifiers out of a text and returns the rest.
-        is_old: the instance's age or dates say that the patient was over 89 years.
-        owner: whose the instance is, see `Identity.owner_of`.
+        days: by which dates of this patient move.
+        clean_text: removes identifiers from a text.
+        is_old: the instance's age or dates show that the patient was over 89 years.
+        owner: the owner of the instance, see `Identity.owner_of`.
     """
 
     identity: Identity
@@ -69,32 +69,32 @@ class Context:
 
 
 class CannotCleanError(Exception):
-    """A value that Clean cannot make sense of; the rule's fallback holds."""
+    """A value that cannot be cleaned; the rule's fallback applies."""
 
 
 class Operator(ABC):
-    """What is done to an element.
+    """An action on an element.
 
-    Subclass it, set `action` to the code the audit shall show, and name the class by its import
-    path in a recipe.
+    Subclass it, set `action` to the code for the audit, and name the class by its import path in a recipe.
     """
 
     action: Action
 
     @abstractmethod
     def apply(self, element: DataElement, context: Context) -> DataElement | None:
-        """Return the element to put in its place, or None to take it out.
+        """Return the element that replaces it, or None to remove it.
 
-        Must depend on its arguments alone, so that every worker and every retry does the same.
+        Must depend only on its arguments, so that every worker and every retry gives the same result.
 
         Raises:
-            CannotCleanError: it cannot make sense of the value; the rule's fallback holds. Anything else that
-                a custom operator raises is a `fault` of its class, and the instance is not written.
+            CannotCleanError: the value cannot be cleaned; the rule's fallback applies. Any other exception of
+            a
+                custom operator is a `fault` of its class, and the instance is not written.
         """
 
 
 class Keep(Operator):
-    """K: leave it as it is; ages over 89 years become 090Y."""
+    """K: keep it unchanged; ages over 89 years become 090Y."""
 
     action = Action.K
 
@@ -103,7 +103,7 @@ class Keep(Operator):
 
 
 class Remove(Operator):
-    """X: take it out."""
+    """X: remove it."""
 
     action = Action.X
 
@@ -112,7 +112,7 @@ class Remove(Operator):
 
 
 class Empty(Operator):
-    """Z: keep the element, lose the value."""
+    """Z: keep the element without its value."""
 
     action = Action.Z
 
@@ -124,7 +124,7 @@ class Replace(Operator):
     """D: a dummy value of the same VR, the same for the same original of one patient in one attribute.
 
     PS3.15 E.1.1: consistent within the set, hence keyed and not random. Dates, times and numbers
-    get one fixed dummy, since nothing refers by them. Empty stays empty.
+    get one fixed dummy, because nothing refers to them. Empty stays empty.
     """
 
     action = Action.D
@@ -150,7 +150,7 @@ class Replace(Operator):
 
 
 class Clean(Operator):
-    """C: keep what is harmless in the value.
+    """C: keep the harmless part of the value.
 
     Dates move by the patient's shift and times stay; ages are capped; texts lose identifiers, and code
     strings too, unless they are terms that the standard defines; UIDs are remapped; sequences are
@@ -158,8 +158,8 @@ class Clean(Operator):
     be cleaned.
 
     Raises:
-        CannotCleanError: a name, a payload, a date that cannot be parsed, a text of which nothing is left or
-            that is longer than any report.
+        CannotCleanError: a name, a payload, a date that cannot be parsed, a text with nothing left or longer
+            than any report.
     """
 
     action = Action.C
@@ -199,10 +199,10 @@ class Clean(Operator):
 
 
 class KeepTerms(Operator):
-    """C: keep a code string that is a term of the standard's for the attribute.
+    """C: keep a code string that is one of the standard's terms for the attribute.
 
     Raises:
-        CannotCleanError: it is another, which may be a name.
+        CannotCleanError: it is another term, which may be a name.
     """
 
     action = Action.C
@@ -214,10 +214,10 @@ class KeepTerms(Operator):
 
 
 class HashUID(Operator):
-    """U: the keyed UID that stands for the original; well-known UIDs stay.
+    """U: the keyed UID that replaces the original; well-known UIDs stay.
 
     Raises:
-        CannotCleanError: no text but bytes.
+        CannotCleanError: the value is bytes, not text.
     """
 
     action = Action.U
@@ -231,7 +231,7 @@ class HashUID(Operator):
 
 
 class PseudonymisePatientID(Operator):
-    """Z with a dummy, as E.1.1 allows, or D: the pseudonym of the patient, stable under one key."""
+    """Z with a dummy, as E.1.1 allows, or D: the patient's pseudonym, always the same under one key."""
 
     def __init__(self, action: Action = Action.Z) -> None:
         self.action = action
@@ -242,13 +242,13 @@ class PseudonymisePatientID(Operator):
 
 
 class AgeBand(Operator):
-    """C: an age becomes the lowest of its band of years; ages over 89 years are one band, 090Y.
+    """C: an age becomes the lowest age of its band of years; ages over 89 years are one band, 090Y.
 
     Args:
         years: how many a band has.
 
     Raises:
-        CannotCleanError: no age.
+        CannotCleanError: it is not an age.
     """
 
     action = Action.C
@@ -267,13 +267,14 @@ class AgeBand(Operator):
 
 
 class KeepYear(Operator):
-    """C: of a date the year stays, as its 1 January in a DA.
+    """C: keep the year of a date, as its 1 January in a DA.
 
     Args:
-        moves: the date first moves by the patient's shift: beside others its own year would tell the shift.
+        moves: first move the date by the patient's shift: beside shifted dates, its true year would reveal
+            the shift.
 
     Raises:
-        CannotCleanError: no date.
+        CannotCleanError: it is not a date.
     """
 
     action = Action.C
@@ -295,13 +296,13 @@ class KeepYear(Operator):
 
 
 class GuardBirthDate(Operator):
-    """K or C of a date of birth, unless beside other dates it would tell an age over 89 years.
+    """K or C of a date of birth, unless it would reveal, beside other dates, an age over 89 years.
 
     Attributes:
-        guarded: what is done where it would not.
+        guarded: the operator that is applied otherwise.
 
     Raises:
-        CannotCleanError: it would.
+        CannotCleanError: it would reveal such an age.
     """
 
     def __init__(self, guarded: Operator) -> None:
@@ -315,7 +316,7 @@ class GuardBirthDate(Operator):
 
 
 class Hash(Operator):
-    """D: 16 letters and digits that stand for the value under the run's key.
+    """D: 16 letters and digits derived from the value with the run's key.
 
     idiscore's `Hash` is an unsalted MD5, which anyone with a list of names can look up; this one
     needs the key.

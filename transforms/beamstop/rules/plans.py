@@ -1,4 +1,4 @@
-"""Plans: which rule applies to an attribute at its place, and the resolved action."""
+"""Plans: the rule for an attribute at its place, and its resolved action."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -55,10 +55,10 @@ BIRTH_DATE, _PATIENT_ID = 0x00100030, 0x00100020
 _CODE_VALUE, _CODING_SCHEME_DESIGNATOR, _VALUE_TYPE = 0x00080100, 0x00080102, 0x0040A040
 _PATIENT_ID_DUMMY = PseudonymisePatientID(Action.D)
 
-# Without these no reader could open the object; a profile that removes unlisted attributes keeps them.
+# No reader could open an object without these, so a profile that removes unlisted attributes keeps them.
 _STRUCTURE = {0x00080005, 0x00080016, 0x00080018, 0x0020000D, 0x0020000E}
 CONTENT_VALUES = frozenset({0x0040A120, 0x0040A121, 0x0040A122, 0x0040A123, 0x0040A124, 0x0040A160})
-# VRs that people or stations write into; in code strings, only undefined terms.
+# VRs of text by people or stations; in code strings, only undefined terms.
 _FREE_TEXT_VRS = CLEANED_VRS - {"AE"}
 _TELLING_VRS = CLEANED_VRS | {"DA", "DT", "PN", "UI"}
 _NO_FREE_TEXT = {
@@ -78,7 +78,7 @@ _NO_FREE_TEXT = {
 }
 _REMOVED = frozenset({Action.X, Action.Z})
 _PIXEL_GROUP, _IMAGE_PIXEL_GROUP = 0x7FE0, 0x0028
-_IMAGE_PIXEL_ELEMENTS = (range(0x0002, 0x0122), range(0x1040, 0x1224))  # how to show them, not what was done
+_IMAGE_PIXEL_ELEMENTS = (range(0x0002, 0x0122), range(0x1040, 0x1224))  # about display, not processing
 
 
 def is_unknown(tag: int) -> bool:
@@ -112,11 +112,11 @@ class Plan(NamedTuple):
 
 
 def _values(one: str) -> re.Pattern[str]:
-    """Return the pattern of values between backslashes, all of which may be empty."""
+    """Return the pattern of values separated by backslashes, all of which may be empty."""
     return re.compile(rf"[\s\0]*+(?:{one})?[\s\0]*+(?:\\[\s\0]*+(?:{one})?[\s\0]*+)*")
 
 
-# PS3.5 6.2, with what devices write for it.
+# PS3.5 6.2, and common deviations of devices.
 NUMBER = _values(r"[+-]?(?:(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eEdD][+-]?\d+)?|(?i:nan|inf(?:inity)?))")
 _TIME = _values(r"(?:[01]\d|2[0-3])(?::?[0-5]\d(?::?(?:[0-5]\d|60)(?:\.\d{0,6})?)?)?")
 _GRAMMARS = {"AS": _values(r"\d{1,3}[DWMYdwmy]?"), "DS": NUMBER, "IS": NUMBER, "TM": _TIME}
@@ -128,14 +128,14 @@ NOT_A_VALUE = Plan(Action.Z, BY_ACTION[Action.Z], "beamstop:not a value of its V
 
 @dataclass(frozen=True)
 class Planner:
-    """Decides what is done to each attribute, and remembers it.
+    """Decides about each attribute, and remembers the decision.
 
     Attributes:
         profile: the rules.
         options: names of the PS3.15 options that are on.
         keep_unlisted: standard attributes that no rule names stay; otherwise zero trust.
         keep_unknown: elements that are not in the data dictionary stay.
-        asks_iod: if unlisted attributes are removed, keep those in some form that a valid object needs.
+        asks_iod: if unlisted attributes are removed, keep, in some form, those that a valid object needs.
         unknown_words: what happens to words of cleaned texts that no vocabulary knows.
         extra_words: folded words that the recipe adds to the vocabulary.
         trusts_declared: keep private blocks that the file declares safe, without being on a list.
@@ -158,7 +158,7 @@ class Planner:
     )
 
     def for_instance(self, dataset: Dataset) -> "Planner":
-        """Return the planner for an instance, by the conditions that it meets and its declarations.
+        """Return the planner for an instance, given the conditions that it meets and its declarations.
 
         Args:
             dataset: before anything in it is changed; its raw elements stay raw.
@@ -210,7 +210,7 @@ class Planner:
         return isinstance(self._kept_plan((BIRTH_DATE,)).operator, GuardBirthDate)
 
     def keeps(self, path: tuple[int, ...]) -> bool:
-        """Return whether an attribute stays as it is, and no sequence around it is removed.
+        """Return whether an attribute stays unchanged, and no sequence around it is removed.
 
         Args:
             path: tags from the top level to it.
@@ -251,7 +251,7 @@ class Planner:
         Args:
             path: tags from the top level to it.
             creator: of its private block; None for a standard attribute.
-            raw_vr: as the file has it; None where the syntax is implicit.
+            raw_vr: as in the file; None if the syntax is implicit.
             sop_class: determines which attributes the object needs.
             around: private creators of the sequences around it; empty if none of them is private.
         """
@@ -294,7 +294,7 @@ class Planner:
     def content_action(self, item: Dataset) -> Action | None:
         """Return the action of Table E.3.4-1 for one content item of a report; None if it has none.
 
-        Applies if structured content is cleaned (PS3.15 E.3.4); otherwise every value gets a dummy.
+        This applies if structured content is cleaned (PS3.15 E.3.4); otherwise every value gets a dummy.
         """
         if CLEAN_STRUCTURED_CONTENT not in self.options:
             return None
@@ -375,9 +375,9 @@ class Planner:
     def _safe_private(
         self, path: tuple[int, ...], creator: str | None, raw_vr: str | None, rule: Rule
     ) -> Plan:
-        """Keep a private attribute that the lists call safe; UIDs and dates in it are still processed.
+        """Keep a private attribute that is listed as safe; UIDs and dates in it are still processed.
 
-        Attributes that the file itself calls unsafe are removed all the same (PS3.15 E.3.10).
+        Attributes that the file itself declares unsafe are still removed (PS3.15 E.3.10).
         """
         tag = path[-1]
         listed = safe_vr(creator or "", tag >> 16, tag & 0xFF)
@@ -403,7 +403,7 @@ class Planner:
             return Plan(Action.K, BY_ACTION[Action.K], rule.origin, Action.X, override)
         if vr in CLEANED_VRS:
             return Plan(Action.C, BY_ACTION[Action.C], rule.origin, Action.X, override)
-        # Numbers without a VR in the file must still look like numbers.
+        # Numbers without a VR in the file must have the form of numbers.
         return Plan(Action.K, None, rule.origin, Action.X, grammar=_GRAMMARS.get(vr))
 
 
@@ -433,7 +433,7 @@ def _still_valid(action: Action, sop_class: str, path: tuple[int, ...], vr: str)
     """Return a dummy or an empty value if removing a required attribute would break the object.
 
     Table E.1-1 has X for attributes that some IOD makes Type 1, such as PresentationCreationDate. Type 2C
-    counts as 2: the attribute is there, so its condition holds. A sequence gets no dummy.
+    counts as 2: the attribute is present, so its condition is met. A sequence gets no dummy.
     """
     if action not in {Action.X, Action.Z}:
         return action

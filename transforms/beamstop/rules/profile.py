@@ -182,7 +182,7 @@ def basic_profile() -> RuleSet:
 
 @cache
 def option(name: str) -> RuleSet:
-    """Return the rules of one option, such as `retain-uids`; empty for those that are about pixels."""
+    """Return the rules of one option, such as `retain-uids`; none for options about pixels."""
     rules = [
         Rule(
             _identifier(row["tag"]),
@@ -232,7 +232,7 @@ def additions() -> RuleSet:
 
 @cache
 def dates_of_nobody() -> RuleSet:
-    """Return the rules for dates of devices and the like under Modified Dates."""
+    """Return the rules under Modified Dates for dates that are not the patient's, such as devices'."""
     basic = {rule.identifier: rule.operation for rule in basic_profile()}
     world = [Rule(keyword, Action.K, f"beamstop:{keyword}") for keyword in DATES_OF_THE_WORLD]
     devices = [

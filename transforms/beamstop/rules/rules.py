@@ -1,4 +1,4 @@
-"""Rules, rule sets and the profile that they make."""
+"""Rules, rule sets, and profiles of rule sets."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -16,15 +16,15 @@ Condition = Callable[[Dataset], bool]
 
 @dataclass(frozen=True)
 class Rule:
-    """What is done to the attributes that an identifier matches.
+    """An action on the attributes that an identifier matches.
 
     Attributes:
-        identifier: an `Identifier`, or text as `parse_identifier` reads it.
+        identifier: an `Identifier`, or text for `parse_identifier`.
         operation: an action code of Table E.1-1, or a custom operator.
         origin: rule set and line, as the audit shows it.
         fallback: the action if `operation` is C and the value cannot be cleaned (an unparsable date, a
             payload): that of the Basic Profile.
-        when: the instances it is for, determined before anything is changed; None for all.
+        when: the instances to which it applies, determined before anything is changed; None for all.
     """
 
     identifier: Identifier
@@ -62,7 +62,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class RuleSet:
-    """A named list of rules; of two for the same identifier the later wins."""
+    """A named list of rules; of two rules for the same identifier, the later one wins."""
 
     rules: tuple[Rule, ...]
     name: str = ""
@@ -107,7 +107,7 @@ class Profile:
             for rule in rule_set:
                 if rule.when is not None:
                     continue
-                last.pop(rule.identifier, None)  # so that the later one is also later in the list
+                last.pop(rule.identifier, None)  # so that the later rule is also later in the list
                 last[rule.identifier] = rule
         exact: dict[int, Rule] = {}
         paths: dict[int, list[Rule]] = {}
@@ -152,7 +152,7 @@ class Profile:
         """Return the rule that applies to an attribute, or None.
 
         Args:
-            path: tags from the top level to the attribute, item numbers left out.
+            path: tags from the top level to the attribute, without item numbers.
             creator: private creator of its block, if it is private.
             around: private creators of the sequences around it; empty if none of them is private.
         """

@@ -10,12 +10,12 @@ _SOP_CLASS_UID, _MODALITY, _IMAGE_TYPE, _FRAME_TYPE = 0x00080016, 0x00080060, 0x
 _SPECIMEN_LABEL_IN_IMAGE = 0x00480010
 # VL Microscopic, Slide-Coordinates Microscopic and Whole Slide Microscopy (PS3.4 B.5)
 _SLIDES = frozenset(f"1.2.840.10008.5.1.4.1.1.77.1.{number}" for number in (2, 3, 6))
-_SHOWN = frozenset({"LABEL", "OVERVIEW", "MACRO"})  # MACRO is what scanners call an overview
+_SHOWN = frozenset({"LABEL", "OVERVIEW", "MACRO"})  # MACRO is scanners' word for an overview
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 
 def shows_slide_label(dataset: Dataset) -> bool:
-    """Return whether an instance is a label or overview of a slide, or says that it shows a label.
+    """Return whether an instance is a label or overview of a slide, or declares that it shows a label.
 
     A volume and its thumbnail show none, unless Specimen Label in Image is YES.
     """
@@ -26,7 +26,7 @@ def shows_slide_label(dataset: Dataset) -> bool:
 
 
 def _types(dataset: Dataset) -> Iterator[str]:
-    """Yield Image Type, and the types of frames; LABEL where these cannot be read."""
+    """Yield Image Type and the types of frames; LABEL if these cannot be read."""
     yield text_of(dataset, _IMAGE_TYPE)
     try:
         for keyword in _GROUPS:

@@ -30,7 +30,7 @@ class Identifier(ABC):
     @property
     @abstractmethod
     def matchable(self) -> float:
-        """How many tags match: the fewer, the more specific."""
+        """How many tags match; the fewer, the more specific is the identifier."""
 
     @property
     def names_creator(self) -> bool:
@@ -127,7 +127,7 @@ class PrivateBlockTagIdentifier(Identifier):
 
     @classmethod
     def init_explicit(cls, group: int, private_creator: str, element: int) -> "PrivateBlockTagIdentifier":
-        """Return the identifier of an element by the parts it is made of.
+        """Return the identifier with these parts.
 
         >>> str(PrivateBlockTagIdentifier.init_explicit(0x0013, "CTP", 0x10))
         '0013,[CTP]10'
@@ -256,14 +256,14 @@ def _fits_part(wanted: int, wanted_creator: str | None, tag: int, creator: str |
 
 
 def parse_identifier(text: str) -> Identifier:
-    """Read an identifier as a recipe writes it.
+    """Parse an identifier in a recipe.
 
     Args:
         text: a keyword, a tag, a repeating group `50xx,xxxx`, a private element `0013,[CTP]10`,
             a path of these `ReferencedStudySequence.ReferencedSOPInstanceUID`, or `private`.
 
     Raises:
-        RecipeError: none of these, or no such keyword.
+        RecipeError: it has another form, or there is no such keyword.
     """
     if text == PRIVATE:
         return PrivateTags()

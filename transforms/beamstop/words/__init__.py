@@ -1,1 +1,1 @@
-"""Words of texts: which of them identify somebody, and which are medicine's own."""
+"""Words in texts: which ones identify somebody, and which ones are medical."""

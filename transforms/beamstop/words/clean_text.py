@@ -1,26 +1,26 @@
-"""Clean Descriptors (PS3.15 E.3.5): takes identifiers out of a text, word by word, and leaves the medicine.
+"""Clean Descriptors (PS3.15 E.3.5): removes identifiers from a text, word by word, and leaves the medicine.
 
-What goes:
+Removed are:
 
-1. words of this instance's own names, in any order, case and accents, joined (SmithJohn), with what
-   hangs on (Smith's, SMITH01), initials beside one (J. Smith), and in every writing of `writings`: cut short,
-   inflected, transliterated, misread, in scripts that part no words. A name that is an ordinary word
-   (Brown, Hand) goes only beside another word, an initial (M. Brown) or a title of the same name, and
-   so does a particle (von);
+1. words of this instance's own names, in any order, case and accents, joined (SmithJohn), with suffixes
+   (Smith's, SMITH01), initials beside one (J. Smith), and in every spelling of `writings`: cut short,
+   inflected, transliterated, misread, in scripts without spaces. A name that is an ordinary word
+   (Brown, Hand) is removed only beside another word, an initial (M. Brown) or a title of the same name, and
+   so is a particle (von);
 2. its identifiers and telephone numbers, with any or no separators, with or without leading zeros, in
    digits of any script; national numbers that hold its date of birth;
 3. its institutions and addresses as a whole, unless they are two ordinary words (Nuclear Medicine), and
-   each word of them that no vocabulary knows; a postal code beside its house number;
-4. its UIDs, and anything else in the shape of one;
-5. dates in every way that `written_dates` reads, this patient's or not, with the time beside them;
-   with `shift_date` they are moved and written as they were instead; what may be a version (3.11.63)
-   only where it is one of its dates;
-6. what has the shape of an identifier whoever it belongs to, see `shapes`; an age over 89 becomes 90.
+   each of their words that no vocabulary knows; a postal code beside its house number;
+4. its UIDs, and anything else with the form of one;
+5. dates in all forms that `written_dates` reads, this patient's or not, with the time beside them; with
+   `shift_date` they are moved instead, in the same form. A possible version (3.11.63) counts as a date only
+   if it is one of the instance's dates;
+6. anybody's identifiers, by their form, see `shapes`; an age over 89 becomes 90.
 
-What is cut is whole letters: no vowel sign and no half of a letter stays behind.
+Whole letters are removed: no vowel sign and no half of a letter stays.
 
-Everything else stays, in order: T1, L5-S1, 8/10, 2/3, 10.5, 120kVp, and Wilson when the patient is not
-called so. PS3.15 wants no more. Judged unknown words are removed, see `unknown_words`.
+Everything else stays, in order: T1, L5-S1, 8/10, 2/3, 10.5, 120kVp, and Wilson unless the patient has that
+name. PS3.15 asks for no more. With `judge`, unknown words are removed as well, see `unknown_words`.
 """
 
 import re
@@ -49,7 +49,7 @@ MIN_LOOSE_DIGITS = 6
 MIN_PART_DIGITS = 5
 MIN_PLACE_WORDS = 3
 MAX_PIECES = 6
-_BEGINNING = 4  # letters and digits that tell most words from the beginning of an identifier
+_BEGINNING = 4  # letters and digits that are enough to exclude most words as the beginning of an identifier
 MAX_SEQUENCE = 32  # words of a name, an address or an institution
 MIN_PLACE_WORD = 5
 _UNSHIFTABLE = (OverflowError, ValueError)
@@ -83,7 +83,7 @@ _CUT_AT_START = re.compile(r"(?m)^[ \t]*\0[ \t:.;,]*")
 _CUT_AND_SEPARATORS = re.compile(
     r"(?P<left>(?:(?<![ \t^,;/=+&_-])[ \t^,;/=+&_-]++)?)\0(?P<right>[ \t^,;/=+&_-]*)"
 )
-_MAX_BRACKETS = 8  # brackets in brackets that go with what was in the innermost
+_MAX_BRACKETS = 8  # nested brackets that are removed with the content of the innermost
 
 
 def clean_text(
@@ -98,11 +98,12 @@ def clean_text(
 
     Args:
         text: one value of a description or comment.
-        identifiers: of the instance the text is from.
+        identifiers: of the instance with the text.
         unknown_words: action for words that neither the vocabulary nor `extra_words` knows: `keep`,
-            `judge` (those stay that a larger vocabulary or their form knows) or `remove`.
+            `judge` (words stay if a larger vocabulary knows them, or by their form) or `remove`.
         extra_words: folded words that stay (`vocabulary.fold`), unless they identify.
-        shift_date: moves dates instead of removing them; a date it cannot move (OverflowError) goes.
+        shift_date: moves dates instead of removing them; a date that it cannot move (OverflowError) is
+            removed.
         modality: of the instance, empty if unknown: it distinguishes MR BRAIN from Mr Brown.
 
     Returns:
@@ -131,7 +132,7 @@ def clean_text(
 
 
 def _as_written(text: str, places: Sequence[int], span: Span) -> Span:
-    """Return a span of a text's normal form as one of the text, which it covers letter by letter."""
+    """Map a span of a text's normal form to the text, so that it covers whole letters."""
     start, end, instead = span
     while start < end < len(places) - 1 and places[end] == places[end - 1]:
         end += 1
@@ -140,7 +141,7 @@ def _as_written(text: str, places: Sequence[int], span: Span) -> Span:
 
 
 class _Sequences:
-    """Sequences of words that begin with one word; of long ones the first words count."""
+    """Sequences of words with the same first word; only the first words of long ones count."""
 
     def __init__(self) -> None:
         self._by_length: dict[int, set[Words]] = {}
@@ -150,27 +151,27 @@ class _Sequences:
         self._by_length.setdefault(len(known), set()).add(known)
 
     def longest_in(self, words: list[str]) -> int:
-        """Return how many of some words are the longest of the sequences that they begin with."""
+        """Return the length of the longest sequence with which some words begin."""
         fitting = (size for size, known in self._by_length.items() if tuple(words[:size]) in known)
         return max(fitting, default=0)
 
 
 @dataclass
 class _Terms:
-    """An instance's identifiers as a text is compared with them.
+    """An instance's identifiers, prepared for comparison with a text.
 
     Attributes:
-        names: words that go wherever they stand.
-        common_names: ordinary words, which go beside one of `names`.
+        names: words that are removed anywhere.
+        common_names: ordinary words, which are removed beside one of `names`.
         initials: of all names.
         initialed: by family name, the initials of the given names.
-        sequences: by first word, words that go when they follow one another.
-        careted: as sequences, but only where a caret or comma stands between the first two.
-        joined: letters and digits that go whatever stands between them.
-        forms: of the words of persons' names, however they are written.
-        writings: of the names, in texts that part no words or have lost letters.
-        uids: as they are.
-        births: dates of birth, which national numbers hold.
+        sequences: by first word, words that are removed if they follow one another.
+        careted: like sequences, but only with a caret or comma between the first two.
+        joined: letters and digits that are removed with anything between them.
+        forms: spellings of the words of persons' names.
+        writings: of the names, in texts without spaces or with lost letters.
+        uids: unchanged.
+        births: dates of birth, which national numbers contain.
     """
 
     persons: set[str] = field(default_factory=set)
@@ -263,14 +264,14 @@ class _Terms:
             self.add_sequence(words)
 
     def add_sequence(self, words: Words, is_named: bool = False) -> None:
-        """Add words; ordinary ones alone (Nuclear Medicine) only where they are enough to be a name."""
+        """Add words; if all are ordinary (Nuclear Medicine), only if there are enough for a name."""
         if (is_named or not all(map(is_common_word, words))) and len("".join(words)) >= MIN_JOINED:
             self.sequences.setdefault(words[0], _Sequences()).add(words)
 
 
 @lru_cache(maxsize=2)
 def _terms(identifiers: Identifiers) -> _Terms:
-    """Return the terms of one instance; its texts are cleaned one after another."""
+    """Return the terms of one instance, cached because its texts are cleaned one after another."""
     terms = _Terms(uids=identifiers.uids, births=identifiers.births)
     for name in identifiers.names:
         terms.add_name(name, identifiers.kept)
@@ -296,7 +297,7 @@ def _tokens(text: str) -> list[_Token]:
 
 
 def _own(text: str, terms: _Terms) -> Iterator[Span]:
-    """Yield where this instance's own identifiers stand."""
+    """Yield the spans of this instance's own identifiers."""
     tokens = _tokens(text)
     gone = {number for number, token in enumerate(tokens) if _is_name(token.word, terms)}
     for first, (_, end, word) in enumerate(tokens):
@@ -342,7 +343,7 @@ def _joined_at(text: str, tokens: list[_Token], first: int, terms: _Terms) -> ra
         if last > first and not _GAP.match(text[tokens[last - 1].end : tokens[last].start]):
             break
         joined += tokens[last].word
-        # 12/34 is no 1234: pieces joined must be long, or have been pieces in the header.
+        # 12/34 is not 1234: joined pieces must be long, or be pieces in the header, too.
         is_long = last == first or len(joined) >= MIN_LOOSE_DIGITS
         if is_long and (joined in terms.joined or joined.lstrip("0") in terms.joined):
             found = last + 1
@@ -350,7 +351,7 @@ def _joined_at(text: str, tokens: list[_Token], first: int, terms: _Terms) -> ra
 
 
 def _initial_and_name_at(text: str, tokens: list[_Token], first: int, terms: _Terms) -> range | tuple[()]:
-    """Return the two tokens of "J. Brown", where brown fat would stay."""
+    """Return the two tokens of "J. Brown"; "brown fat" stays."""
     if first + 1 == len(tokens):
         return ()
     initial, word = tokens[first].word, tokens[first + 1].word
@@ -360,7 +361,7 @@ def _initial_and_name_at(text: str, tokens: list[_Token], first: int, terms: _Te
 
 
 def _add_neighbours(text: str, tokens: list[_Token], gone: set[int], terms: _Terms) -> None:
-    """Add initials and ordinary words of a name that stand beside a word of it that goes."""
+    """Add initials and ordinary words of a name if they are beside a removed word of it."""
     beside = [number for number in gone if _is_name(tokens[number].word, terms)]
     while beside:
         number = beside.pop()
@@ -376,7 +377,7 @@ def _add_neighbours(text: str, tokens: list[_Token], gone: set[int], terms: _Ter
 
 
 def _dates(text: str, identifiers: Identifiers, shift_date: Callable[[date], date] | None) -> Iterator[Span]:
-    """Yield where dates stand, longest first where they overlap, and what comes instead."""
+    """Yield the spans of dates, of overlapping ones the longest, with their replacements."""
     covered = 0
     for found in sorted(find_dates(text), key=lambda found: (found.start, -found.end)):
         is_date = found.sure or not identifiers.dates.isdisjoint(found.readings)
@@ -396,7 +397,7 @@ def _dates(text: str, identifiers: Identifiers, shift_date: Callable[[date], dat
 
 
 def _outside(dates: list[Span], spans: Iterable[Span]) -> Iterator[Span]:
-    """Yield the spans that touch no date that is rewritten: its parts are nobody's words."""
+    """Yield the spans outside of rewritten dates, whose parts are not words."""
     rewritten = [(start, end) for start, end, instead in dates if instead]  # in order, none in another
     starts = [start for start, _ in rewritten]
     for start, end, instead in spans:
@@ -413,7 +414,7 @@ def _unknown_words(text: str, extra_words: Set[str]) -> Iterator[Span]:
 
 
 def _without(text: str, spans: list[Span]) -> str:
-    """Cut spans out, and with them the separators and brackets that have lost their use."""
+    """Cut spans out, together with separators and brackets that are no longer needed."""
     parts, done = [], 0
     for start, end, instead in sorted(spans, key=lambda span: (span[0], -span[1])):
         start, end = whole_letters(text, start, end)
@@ -430,7 +431,7 @@ def _without(text: str, spans: list[Span]) -> str:
 
 
 def _joint(match: re.Match[str]) -> str:
-    """Return what stays of the separators on both sides of a cut."""
+    """Return the separators that stay from both sides of a cut."""
     left, right, text = match["left"], match["right"], match.string
     if match.start() == 0 or text[match.start() - 1] in "\r\n":
         return ""

@@ -1,31 +1,32 @@
-"""An instance's identifying values (who, where, when): collected once, for descriptors and leaks.
+"""An instance's identifying values (who, where, when), collected once for descriptors and leak search.
 
 Identifying are:
 
 1. by value representation, at every depth, private elements included: PN; DA and DT (their date);
-   UI that is not well known (PS3.6 Annex A) nor beamstop's own, which every clean file says;
+   UI that is neither well known (PS3.6 Annex A) nor beamstop's own, which every clean file has;
 2. by attribute, `_ATTRIBUTES` below: identifiers of patient, order, specimen and device, places and
    organisations, telephones and mail;
 3. codes inside the sequences that identify persons and institutions (`_IDENTIFICATION_SEQUENCES`).
 
-4. in private elements: UIDs inside any value, and what pydicom's private dictionary calls PN, DA, DT
-   or UI where the file does not say. No name is guessed at: HEAD^Brain is a protocol.
+4. in private elements: UIDs inside any value, and values that are PN, DA, DT or UI in pydicom's private
+   dictionary if the file has no VR. Names are not guessed: HEAD^Brain is a protocol.
 
-Comments and descriptions are not identifiers: they are what identifiers are searched in.
+Comments and descriptions are not identifiers: identifiers are searched in them.
 
-A maker's or model's name and a code of a coding scheme are nobody's: a station, an institution or a procedure
-step called so (`_CALLED_SO`) is no identifier, unless a person or a person's number is called so, too, or the
-value names an institution. Nor is a body part that the instance says it shows, in whatever identifier it is.
+A maker's or model's name and a code of a coding scheme identify nobody: a station, an institution or a
+procedure step with that name (`_CALLED_SO`) is not an identifier, unless a person has the name or a person's
+number equals it, or the value names an institution. Nor does a body part that the instance declares identify
+anybody, in any identifier.
 
-A number of a device that the recipe keeps (`_DEVICES`) is no part of a station's name either: see
+A kept number of a device (`_DEVICES`) does not count as a part of a station's name either: see
 `Identifiers.kept_devices`.
 
-What the recipe keeps is no identifier at all, neither for descriptors nor for the leak check: a
-value in a kept element of the kinds above is dropped wherever else it stands (a kept StudyDate
-equal to a birth date; a kept InstitutionName in a description), since the clean file says it
-anyway. But what a kept device is called (`_DEVICES`) excuses no name and no whole identifier of somebody: a
-serial number that says them is a leak. A station is often called after its hospital, which stays excused.
-Other kept elements exempt nothing: identifiers leak through them.
+Values that the recipe keeps are not identifiers, neither for descriptors nor for the leak check: a value in a
+kept element of the kinds above is dropped everywhere (a kept StudyDate that equals a birth date; a kept
+InstitutionName in a description), because the clean file has it anyway. But the name of a kept device
+(`_DEVICES`) exempts no person's name and no whole identifier: a serial number that equals one is a leak. It
+does exempt a hospital's name, after which stations are often called. Other kept elements exempt nothing:
+identifiers leak through them.
 """
 
 import re
@@ -53,7 +54,7 @@ from beamstop.words.normal_form import WORD, normal_form
 from beamstop.words.vocabulary import fold, titles, two_letter_umlauts
 from beamstop.words.writings import is_misread, readings
 
-Path = tuple[int, ...]  # tags from the top level to an attribute, item numbers left out
+Path = tuple[int, ...]  # tags from the top level to an attribute, without item numbers
 Words = tuple[str, ...]  # of a value, folded: "O'Brien-Smith 7" is ("o", "brien", "smith", "7")
 Name = tuple[Words, ...]  # components as PS3.5 6.2.1 orders them: family, given, middle, prefix, suffix
 
@@ -61,7 +62,7 @@ _RUN = re.compile(r"[^\W\d_]+|\d+")
 _COUNTRY_CODES = (1, 2, 3)  # digits (ITU-T E.164)
 _MIN_NATIONAL = 8  # digits
 _DATE = re.compile(r"([0-9]{4})[.]?([0-9]{2})[.]?([0-9]{2})")
-_LONGEST_PRIVATE_VALUE = 1 << 18  # bytes; what is longer is a picture
+_LONGEST_PRIVATE_VALUE = 1 << 18  # bytes; longer values are pictures
 _WRITTEN_UID = re.compile(rb"(?<![0-9.])[0-2](?:\.[0-9]+){5,}(?![0-9.])")
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+){3,}\Z")
 _NAME_GROUPS = re.compile(r"[=\\]")
@@ -123,7 +124,7 @@ _ATTRIBUTES = {
         PersonTelecomInformation ReferringPhysicianTelephoneNumbers OrderCallbackPhoneNumber
         OrderCallbackTelecomInformation TelephoneNumberTrial""",
 }
-# No identifiers, but what a station or an institution may be called after.
+# Not identifiers, but names after which a station or an institution may be called.
 _NOBODYS = {
     _Kind.PRODUCT: """Manufacturer ManufacturerModelName SecondaryCaptureDeviceManufacturer
         SecondaryCaptureDeviceManufacturerModelName DetectorManufacturerName DetectorManufacturerModelName
@@ -132,7 +133,7 @@ _NOBODYS = {
     _Kind.CODE: "CodeValue LongCodeValue URNCodeValue",
     _Kind.BODY_PART: "BodyPartExamined",
 }
-# What may be called as a product is, or by a code: never what is a person's, or one thing's serial number.
+# Attributes that may have a product's name or a code: never a person's, and never a serial number.
 _CALLED_SO = """StudyID RequestedProcedureID ScheduledProcedureStepID PerformedProcedureStepID
     StationName PerformedStationName ScheduledStationName TreatmentMachineName GantryID GeneratorID
     StationAETitle RetrieveAETitle ScheduledStationAETitle PerformedStationAETitle
@@ -141,7 +142,7 @@ _CALLED_SO = """StudyID RequestedProcedureID ScheduledProcedureStepID PerformedP
     InstitutionName InstitutionalDepartmentName RequestingService
     ResponsibleOrganization VerifyingOrganization HumanPerformerOrganization ClinicalTrialSponsorName
     ModifyingSystem"""
-# What tells one device from another and nobody's identity; a UDI may be an implant's.
+# Attributes that identify a device but no person; a UDI may be an implant's.
 _DEVICES = """DeviceSerialNumber DeviceID ManufacturerDeviceIdentifier LensSerialNumber SourceSerialNumber
     UniqueDeviceIdentifier CassetteID PlateID
     DetectorID GantryID GeneratorID XRayDetectorID XRaySourceID HardcopyCreationDeviceID
@@ -173,16 +174,16 @@ class Identifiers:
         ids: numbers and codes of patients, orders, devices, stations.
         places: institutions, departments, addresses.
         contacts: telephone numbers and mail addresses.
-        dates: days, without those that stand for none (1900-01-01).
+        dates: days, without placeholders (1900-01-01).
         uids: those not well known.
         births: of the dates, those of birth.
         spellings: words of names and places that are not plain ASCII, lower case, accents kept.
-        misread: names that look as if their bytes were read in the wrong character set, as they stand.
+        misread: names whose bytes seem to have been read in the wrong character set, unchanged.
         kept: words of names, ids and places that the recipe keeps, of products, and body parts.
         kept_dates: days that the recipe keeps.
         kept_devices: numbers of devices that the recipe keeps, without leading zeros; none of them is also a
             part of an identifier of anything else. Those in a pseudonym from a table are among them.
-        encodings: Python's names of the character sets the instance says it uses.
+        encodings: Python's names of the character sets that the instance declares.
     """
 
     names: frozenset[Name] = frozenset()
@@ -209,7 +210,7 @@ class Identifiers:
     def without_parts(self, pseudonym: str) -> "Identifiers":
         """Return the same, with the numbers in a table's pseudonym not counted as part of an identifier.
 
-        A pseudonym may be a piece of the original; the whole original is an identifier all the same.
+        A pseudonym may be a part of the original; the whole original is still an identifier.
         """
         numbers = {run.lstrip("0") for run in runs_of(words_of(pseudonym)) if run.isdecimal()}
         return replace(self, kept_devices=self.kept_devices | numbers)
@@ -223,8 +224,8 @@ def harvest(dataset: Dataset, is_kept: Callable[[Path], bool]) -> Identifiers:
 
     Args:
         dataset: as read, before anything is changed.
-        is_kept: whether the recipe keeps an attribute as it is, by the tags from the top level to it; the
-            module docstring says what follows.
+        is_kept: whether the recipe keeps an attribute unchanged, by the tags from the top level to it; for
+            the effect see the module's docstring.
     """
     harvester = _Harvester(is_kept)
     harvester.visit(dataset)
@@ -253,7 +254,7 @@ def runs_of(words: Words) -> Words:
 
 
 def telephone_numbers(words: Words) -> set[str]:
-    """Return the digits of a telephone number, and without the country code or zero that it may begin with.
+    """Return the digits of a telephone number, with and without a possible country code or leading zero.
 
     >>> sorted(telephone_numbers(("32", "478", "551290")))
     ['2478551290', '32478551290', '478551290', '78551290']
@@ -268,7 +269,7 @@ def telephone_numbers(words: Words) -> set[str]:
 
 
 def address_numbers(words: Words) -> Iterator[Words]:
-    """Yield the postal code and the house number of an address, in either order: neither tells alone.
+    """Yield the postal code and the house number of an address, in either order: neither identifies alone.
 
     >>> sorted(address_numbers(("hauptstr", "12", "69120", "heidelberg")))
     [('12', '69120'), ('69120', '12')]
@@ -282,7 +283,7 @@ def address_numbers(words: Words) -> Iterator[Words]:
 
 
 class _Values:
-    """Values by kind: one for removed elements, one for those the recipe keeps."""
+    """Values by kind; there is one object for removed elements, and one for kept elements."""
 
     def __init__(self) -> None:
         self.names: set[Name] = set()
@@ -335,16 +336,16 @@ class _Harvester:
     def __init__(self, is_kept: Callable[[Path], bool]) -> None:
         self._is_kept = is_kept
         self._gone, self._kept = _Values(), _Values()
-        self._called_so = _Values()  # of the gone, those that a product or a code excuses
+        self._called_so = _Values()  # removed values that a product or a code may exempt
         self._products: set[Words] = set()
         self._codes: set[Words] = set()
         self._body_parts: set[str] = set()
         self._devices: list[str] = []  # kept values of devices
-        self._others: list[str] = []  # identifiers of anything else that go
+        self._others: list[str] = []  # removed identifiers of anything else
         self._encodings: dict[str, None] = {}
 
     def visit(self, top: Dataset, is_meta: bool = False) -> None:
-        """Gather what a dataset says; nothing of a file meta is kept, it is written anew."""
+        """Collect the values of a dataset; those of a file meta, written again, never count as kept."""
         stack: list[tuple[Dataset, _Kind | None, tuple[str, ...], Path]] = [(top, None, (), ())]
         by_tag = _kinds()
         while stack:
@@ -354,7 +355,8 @@ class _Harvester:
             for key, element in list(dataset._dict.items()):
                 tag = int(key)  # pydicom's tags are compared in Python
                 kind, said = by_tag.get(tag), _BY_VR.get(element.VR)  # type: ignore[arg-type]
-                # The file says a VR that tells, the standard another: a rule for the tag excuses nothing.
+                # The file has an identifying VR, the standard another: then a rule for the tag exempts
+                # nothing.
                 is_odd = said not in _NOT_TELLING and kind in _NOT_TELLING and tag in DicomDictionary
                 kind = said if is_odd or said is _Kind.SEQUENCE else kind or said
                 if kind is None and tag & 0x10000 and hides_sequence(element):
@@ -410,7 +412,7 @@ class _Harvester:
         )
 
     def _take(self, kind: _Kind, path: Path | None, element: Any, encodings: tuple[str, ...]) -> None:
-        """Take a value; a path that is None is that of an element that is never kept."""
+        """Add a value; `path` is None for an element that is never kept."""
         text = _text_of(element, encodings)
         if not text:
             return
@@ -436,7 +438,7 @@ class _Harvester:
         return {value for value in values - parts if value.isdecimal()}
 
     def _take_nobodys(self, kind: _Kind, item: Dataset, element: Any, encodings: tuple[str, ...]) -> None:
-        """Take a product, a code that says its scheme, or a body part."""
+        """Add a product, a code with its scheme, or a body part."""
         text = _text_of(element, encodings)
         if kind is _Kind.BODY_PART:
             self._body_parts.update(word for word in words_of(text) if is_body_part(word))
@@ -449,12 +451,12 @@ class _Harvester:
             self._products.update(words for words in products if not any(map(_INSTITUTION.search, words)))
 
     def _excuse(self) -> set[str]:
-        """Move what may be called so to the gone, unless a product or a code excuses it.
+        """Move values of `_CALLED_SO` to the removed ones, unless a product or a code exempts them.
 
-        Nothing excuses what is a person's, or a number of somebody or something.
+        Nothing exempts a person's name, or an identifying number.
 
         Returns:
-            the words of products that are nobody's.
+            the words of products that identify nobody.
         """
         gone, called_so = self._gone, self._called_so
         values = [*gone.names, *([words] for kind in gone.words for words in gone.words[kind])]
@@ -471,14 +473,14 @@ class _Harvester:
     def _take_uids(self, text: str, path: Path | None, tag: int) -> None:
         for uid in _split(text) if "\\" in text else (text,):
             if not _is_own_uid(uid, tag):
-                self._kept.uids.add(uid)  # a SOP class newer than the table stays, wherever else it stands
+                self._kept.uids.add(uid)  # the UID of a SOP class newer than the table stays everywhere
             elif path is not None and self._is_kept(path):
                 self._kept.uids.add(uid)
             else:
                 self._gone.uids.add(uid)
 
     def _take_private_uids(self, element: Any) -> None:
-        """Gather the UIDs inside a private value; kept ones excuse nothing, for they are remapped."""
+        """Collect the UIDs inside a private value; kept ones exempt nothing, because they are remapped."""
         value = element.value
         if isinstance(value, bytes) and len(value) <= _LONGEST_PRIVATE_VALUE:
             for written in _WRITTEN_UID.findall(value):
@@ -507,7 +509,7 @@ def _devices() -> frozenset[int]:
 
 
 def _is_in(words: Words, of: Words) -> bool:
-    """Return whether some words stand one after the other in others."""
+    """Return whether some words occur in sequence in others."""
     if words[0] not in of:
         return False
     return any(of[start : start + len(words)] == words for start in range(len(of) - len(words) + 1))
@@ -515,7 +517,7 @@ def _is_in(words: Words, of: Words) -> bool:
 
 @cache
 def _kinds() -> dict[int, _Kind]:
-    """Return the kind of every attribute of the standard that has one."""
+    """Return tag → kind, for every attribute of the standard that has a kind."""
     kinds = {tag: _BY_VR[entry[0]] for tag, entry in DicomDictionary.items() if entry[0] in _BY_VR}
     for kind, keywords in (_ATTRIBUTES | _NOBODYS).items():
         for keyword in keywords.split():
@@ -526,7 +528,7 @@ def _kinds() -> dict[int, _Kind]:
 
 
 def _private_kind(dataset: Dataset, tag: int, element: Any) -> _Kind | None:
-    """Return the kind of a private element whose VR the file does not say but pydicom's dictionary does."""
+    """Return the kind of a private element whose VR is only in pydicom's private dictionary."""
     if element.VR not in (None, "UN"):
         return None
     creator = dataset._dict.get(private_block_start(tag))  # type: ignore[call-overload]
@@ -551,7 +553,7 @@ def _items(dataset: Dataset, tag: int, encodings: list[str]) -> Iterable[Dataset
 
 
 def _text_of(element: Any, encodings: tuple[str, ...]) -> str:
-    """Return an element's text without converting it; lenient, since a wrong charset hides no name."""
+    """Return an element's text without converting it; lenient: a wrong character set hides no name."""
     value = element.value
     if value is None:
         return ""
@@ -564,7 +566,7 @@ def _text_of(element: Any, encodings: tuple[str, ...]) -> str:
 
 
 def decode_leniently(value: bytes, encodings: tuple[str, ...]) -> str:
-    """Decode a value as its instance says, else as UTF-8, else as Latin-1, which never fails."""
+    """Decode a value in its instance's character set, else as UTF-8, else as Latin-1, which never fails."""
     if b"\x1b" in value and encodings and value.count(b"\x1b") <= MAX_ESCAPES:
         try:
             return decode_bytes(value, encodings, _DELIMITERS)
@@ -596,7 +598,7 @@ def _day(match: re.Match[str]) -> date | None:
 
 
 def _readings(text: str) -> Iterator[str]:
-    """Yield what names read in the wrong character set can be read as."""
+    """Yield the possible readings of names that were read in the wrong character set."""
     if not text.isascii():
         for group in _NAME_GROUPS.split(text):
             yield from readings(group)

@@ -1,8 +1,7 @@
-"""National numbers that hold a date of birth: of Europe, Asia, Latin America, South Africa.
+"""National numbers with a date of birth: of Europe, Asia, Latin America, South Africa.
 
-Those of this patient are found by the birth date in them, at the places where such numbers have it
-(`own_numbers`). Anybody's are found by form, a valid date and, where the number has one, its check digit
-(`national_numbers`).
+Those of this patient are found by the birth date, at the places where such numbers have it (`own_numbers`).
+Those of anybody are found by form, a valid date and, if there is one, the check digit (`national_numbers`).
 """
 
 import re
@@ -22,7 +21,7 @@ _FEW = 16
 # Added to months for a century or a sex (Poland, Bulgaria, Czech Republic), to days for women (Indonesia) or
 # guests (Norway).
 _MONTH_SHIFTS, _DAY_SHIFTS = (0, 20, 40, 50, 70), (0, 40)
-# By the place where the date begins, the digits that the whole number may have.
+# Place at which the date begins → possible numbers of digits of the whole number.
 _STARTS = {0: range(9, 15), 1: range(11, 16), 6: range(16, 19)}
 _FEWEST_DIGITS, _MOST_DIGITS = 9, 20  # two of them can be the tag of the next element
 _SIZES = (6, 7, 8)  # digits of a date
@@ -45,7 +44,7 @@ _LETTERED = re.compile(
 
 
 def own_numbers(text: str, births: Iterable[date]) -> Iterator[tuple[int, int]]:
-    """Yield where numbers stand that hold one of some dates of birth as national numbers do.
+    """Yield the spans of numbers that contain one of some dates of birth as national numbers do.
 
     >>> list(own_numbers("PESEL 61031712345, 610317-1234", [date(1961, 3, 17)]))
     [(6, 17), (19, 30)]
@@ -61,7 +60,7 @@ def own_numbers(text: str, births: Iterable[date]) -> Iterator[tuple[int, int]]:
 
 
 def may_hold_birth(data: bytes, packed: Collection[bytes]) -> bool:
-    """Return whether bytes may hold what `own_numbers` finds, whatever stands before and behind it.
+    """Return whether bytes may contain a number that `own_numbers` finds, with anything before and after it.
 
     Args:
         data: text of one byte a letter, among other bytes.
@@ -71,10 +70,10 @@ def may_hold_birth(data: bytes, packed: Collection[bytes]) -> bool:
         check_time()
         digits = match[0].translate(None, _SEPARATORS)
         if len(packed) <= _FEW and not any(form in digits for form in packed):
-            continue  # what follows takes three microseconds a UID
+            continue  # the rest takes three microseconds per UID
         pieces = _SEPARATOR.split(match[0])
         for first, piece in enumerate(pieces):
-            if len(piece) > _MOST_DIGITS:  # of a UID
+            if len(piece) > _MOST_DIGITS:  # it is part of a UID
                 continue
             digits = _as_many_as_a_number_has(pieces[first : first + _MOST_DIGITS])
             if any(digits[place : place + size] in packed for place in _STARTS for size in _SIZES):
@@ -83,7 +82,7 @@ def may_hold_birth(data: bytes, packed: Collection[bytes]) -> bool:
 
 
 def _as_many_as_a_number_has(pieces: list[bytes]) -> bytes:
-    """Return the digits of the first piece and of those behind it, nothing if a number has more."""
+    """Return the digits of the first piece and those after it; empty if there are more than a number has."""
     digits = b""
     for piece in pieces:
         if len(digits) + len(piece) > _MOST_DIGITS:
@@ -94,7 +93,7 @@ def _as_many_as_a_number_has(pieces: list[bytes]) -> bytes:
 
 @lru_cache(maxsize=256)
 def packed_births(birth: date) -> tuple[str, ...]:
-    """Return the ways a national number says a date of birth."""
+    """Return the forms in which national numbers have a date of birth."""
     year, short = f"{birth.year}", f"{birth.year % 100:02}"
     forms = {f"{year}{birth:%m%d}", f"{birth:%d%m}{year}", f"{birth:%d%m}{year[1:]}"}
     forms |= {f"{short}{birth.month + shift:02}{birth:%d}" for shift in _MONTH_SHIFTS}
@@ -103,7 +102,7 @@ def packed_births(birth: date) -> tuple[str, ...]:
 
 
 def national_numbers(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where anybody's national number stands.
+    """Yield the spans of national numbers of anybody.
 
     >>> list(national_numbers("11010519491231002X, 44051401359, 900101-1234567, 123456-1234"))
     [(0, 18), (20, 31), (33, 47)]
@@ -129,7 +128,7 @@ def national_numbers(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _is_day(digits: str) -> bool:
-    """Return whether year, month and day of two digits are one, the month shifted for a century or sex."""
+    """Return whether three pairs of digits are a day; months may be shifted for century or sex."""
     month, day = int(digits[2:4]), int(digits[4:6])
     months = (month - shift for shift in _MONTH_SHIFTS)
     return 1 <= day <= 31 and any(1 <= each <= 12 for each in months)

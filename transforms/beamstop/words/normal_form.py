@@ -1,9 +1,9 @@
 """The normal form of a text, in width, composition and digits, with the position of each letter.
 
-Letters and digits of full width become plain ones, katakana of half width full ones, presentation forms of
-Arabic and ligatures their letters (Unicode's NFKC), accents one character with their letter, digits of any
-script 0 to 9, every blank a plain one, dashes hyphens. Invisible characters (soft hyphens, zero-width
-spaces) are removed. Latin-1 needs hardly any change, so its texts cost nothing.
+Letters and digits of full width become plain ones, katakana of half width become full ones, presentation
+forms of Arabic and ligatures become their letters (Unicode's NFKC), letters with accents one character,
+digits of any script 0 to 9, every blank a plain one, dashes hyphens. Invisible characters (soft hyphens,
+zero-width spaces) are removed. Latin-1 needs hardly any change, so its texts cost nothing.
 """
 
 import re
@@ -23,9 +23,9 @@ _MARK_BLOCKS = (
 )
 _JOINERS = "\u200c\u200d"
 _HALF_WIDTH_VOICE = "\uff9e\uff9f"
-# Vowels of Thai and Lao that are letters to Unicode but stand behind or before the consonant they belong to.
+# Vowels of Thai and Lao: letters in Unicode, although they belong to the consonant before or after them.
 _VOWELS_BEHIND, _VOWELS_BEFORE = "\u0e30\u0e32\u0e33\u0e45\u0eb0\u0eb2\u0eb3", "\u0e40-\u0e44\u0ec0-\u0ec4"
-# Signs that bind the next consonant to the one before: virama of India, Burmese, Khmer.
+# Signs that join two consonants: virama of India, Burmese, Khmer.
 _STACKERS = "\u094d\u09cd\u0a4d\u0acd\u0b4d\u0bcd\u0c4d\u0ccd\u0d4d\u0dca\u1039\u17d2"
 
 
@@ -62,7 +62,7 @@ _FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
 
 
 def normal_form(text: str) -> str:
-    """Return a text in its normal form, which is itself for most.
+    """Return a text's normal form, which for most texts is the text itself.
 
     >>> normal_form("ﾔﾏﾀﾞ ５５０３ ٢٠٢١ Mu\u0308ller")
     'ヤマダ 5503 2021 Müller'
@@ -71,9 +71,9 @@ def normal_form(text: str) -> str:
 
 
 def located_normal_form(text: str) -> tuple[str, Sequence[int] | None]:
-    """Return a text's normal form, and for each of its characters and its end where that stands in the text.
+    """Return a text's normal form, and the position in the text of each of its characters and of its end.
 
-    None stands for a text that is its own normal form.
+    The positions are None if the text is its own normal form.
     """
     if text.isascii() or _is_normal(text):
         return text, None
@@ -104,7 +104,7 @@ def _is_normal(text: str) -> bool:
 def _plain(cluster: str) -> str:
     if cluster[0] in TYPESET:
         return (" " if cluster[0] in _BLANKS else "-") + cluster[1:]
-    if max(cluster) <= _LAST_OF_LATIN_1:  # ², ½ and ª say something else than their letters
+    if max(cluster) <= _LAST_OF_LATIN_1:  # ², ½ and ª must not become 2, 1/2 and a
         return "" if cluster in UNSEEN else cluster
     plain = unicodedata.normalize("NFKC", cluster)
     if len(plain) == 1:
@@ -114,13 +114,13 @@ def _plain(cluster: str) -> str:
 
 @cache
 def _digits() -> dict[int, str]:
-    """Return the digits of other scripts and what they stand for."""
+    """Return digit of another script → ASCII digit."""
     found = (number for number in range(0x80, 0x1FBFA) if chr(number).isdecimal())
     return {number: str(unicodedata.decimal(chr(number))) for number in found}
 
 
 def small_letters(text: str) -> str:
-    """Return a text in small letters, each where it was: of all capitals İ alone becomes two by `lower`.
+    """Return a text in small letters with unchanged positions: `lower` makes two characters of İ.
 
     >>> small_letters("İstanbul ÖZ")
     'istanbul öz'
@@ -129,7 +129,7 @@ def small_letters(text: str) -> str:
 
 
 def in_digits_of(text: str, original: str) -> str:
-    """Return a text with its digits in the script of another's.
+    """Return a text with its digits in the script of another text's digits.
 
     >>> in_digits_of("2021", "٢٠٠٤")
     '٢٠٢١'
@@ -142,7 +142,7 @@ def in_digits_of(text: str, original: str) -> str:
 
 
 def whole_letters(text: str, start: int, end: int) -> tuple[int, int]:
-    """Return a span widened so that what is left on both sides has no sign of a letter that is cut out.
+    """Return a span widened to whole letters, so that no sign of a removed letter stays on either side.
 
     >>> whole_letters("ผู้ป่วย", 0, 1)
     (0, 3)

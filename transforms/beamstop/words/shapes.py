@@ -1,8 +1,8 @@
-"""Finds text with the form of an identifier by patterns, whoever it belongs to.
+"""Finds anybody's identifiers in text by their form, with patterns.
 
 Descriptions are full of numbers and capitals, so a pattern needs more than digits: a label, a place that no
 vocabulary knows, the grouping of a telephone number. In doubt the text stays, because this instance's own
-values are found by value anyway.
+identifiers are found by their values anyway.
 """
 
 import re
@@ -14,13 +14,13 @@ from beamstop.words.normal_form import WORD
 from beamstop.words.vocabulary import eponyms, fold, is_common_word, name_words, ordinary, vocabulary
 from beamstop.words.word_forms import is_known, is_medicine
 
-Span = tuple[int, int, str]  # start, end, what comes instead
+Span = tuple[int, int, str]  # start, end, replacement
 
 OLDEST = 90  # ages over 89 are one category: HIPAA 164.514(b)(2)(i)(C)
-MIN_AREA = 2  # letters of a British postal area that is no level of the spine
+MIN_AREA = 2  # letters of a British postal area that cannot be a level of the spine
 MAX_ABBREVIATION = 4
 # A pattern may need quadratic time, so long texts are searched in parts.
-_PART, _TWICE = 1000, 250  # characters; of these so many are in the next part, too
+_PART, _TWICE = 1000, 250  # characters of a part, and of its overlap with the next one
 
 _PARTICLES = (
     r"(?:(?:van|von|vom|zu|zur|de|del|della|den|der|di|da|dos|du|la|le|ten|ter|el|al|bin|ben)\s+){0,3}"
@@ -70,7 +70,7 @@ _STREET = re.compile(
     r"(?:straße|strasse|str\.|gasse|allee|platz|weg|straat|laan|gracht|singel|plein|gatan|vägen)\s+[0-9]{1,4}[a-z]?\b"
 )
 _CAPITAL = re.compile(r"\b[A-ZÄÖÜ]")
-# What is named `unknown` must hold a word that no vocabulary knows: 3 Posterior Court is no address.
+# A group named `unknown` must have a word that no vocabulary knows: 3 Posterior Court is not an address.
 _WITH_UNKNOWN = tuple(
     re.compile(pattern)
     for pattern in (
@@ -92,7 +92,7 @@ _BRITISH_POSTAL_CODE = re.compile(
     r"TW|UB|W|WA|WC|WD|WF|WN|WR|WS|WV|YO|ZE)(?:[1-9][0-9]?|[1-9][A-HJKPSTUW])"
     r" [0-9](?P<end>[ABD-HJLNP-UW-Z]{2})(?![\w-])"
 )
-# The label stays, the value goes.
+# The label stays, the value is removed.
 _RECORD_LABELS = tuple(
     re.compile(pattern)
     for pattern in (
@@ -144,16 +144,16 @@ _A_TITLE = (
 )
 _TITLE = re.compile(
     r"(?<![\w-])(?=[DFHMPSdmp])(?:"
-    # Nothing but a title: a name follows.
+    # Only a title: a name follows.
     rf"(?P<sure>(?:(?:Fr|Hr|Pr|Sr)\.\s*(?={_A_TITLE}))?{_A_TITLE}(?:{_A_TITLE}|(?:med|rer|nat|phil|dent|h\.\s?c)\.\s*){{0,8}})"
     # A modality, a direction or a unit as well: a name that no vocabulary knows follows.
     r"|(?P<perhaps>(?:DR|MR|MRS|MS|PROF|FRAU|HERR|MME)\b(?P<dot>\.)?|Professor|Doctor|Miss|(?<![0-9]\s)(?:Fr|Hr|Pr|Sr|Sig)\.)\s+)"
     rf"\s*(?P<name>{_NAMES})"
     r"|(?<![\w-])(?P<small>(?:dr|prof)\.\s+)(?P<small_name>[a-z][^\W\d_]{2,})"
 )
-# A letter or two and digits behind a title: a level, a version, a sequence.
+# A letter or two and digits after a title: a level, a version, a sequence.
 _CODE = re.compile(r"[^\W\d_]{1,2}[0-9]")
-# What a title means on an instance of these modalities; on one of _OTHER_MODALITIES it means neither.
+# Titles that are a modality's name on instances of these modalities; on _OTHER_MODALITIES they are neither.
 _MODALITIES = {
     "MR": frozenset({"MR"}),
     "DR": frozenset({"CR", "DR", "DX", "IO", "MG", "PX", "RF", "RG", "XA"}),
@@ -204,7 +204,7 @@ def find_shapes(text: str, modality: str = "") -> Iterator[Span]:
 
 
 def _parts(text: str) -> Iterator[tuple[int, str]]:
-    """Yield parts of a text and where they begin: at a word, if there are any."""
+    """Yield parts of a text and their offsets; they begin at a word if possible."""
     start = 0
     while start + _PART < len(text):
         yield start, text[start : start + _PART]
@@ -216,14 +216,14 @@ def _parts(text: str) -> Iterator[tuple[int, str]]:
 
 def _shapes_in(text: str, modality: str) -> Iterator[Span]:
     yield from _addresses(text)
-    text = text.replace("_", " ")  # parts words like a blank, and no pattern below asks for it
+    text = text.replace("_", " ")  # separates words like a blank, and is in no pattern below
     if _DIGIT.search(text):
         yield from _numbered(text)
     yield from _people(text, modality)
 
 
 def _numbered(text: str) -> Iterator[Span]:
-    """Yield what has a number in it."""
+    """Yield identifiers with a number in them."""
     for shape in _IN_SHAPE:
         for match in shape.finditer(text):
             yield *match.span(), ""
@@ -245,7 +245,7 @@ def _numbered(text: str) -> Iterator[Span]:
 
 
 def _addresses(text: str) -> Iterator[Span]:
-    """Yield mail addresses, without the known words that an underscore ties to them, and URLs."""
+    """Yield mail addresses, without known words that an underscore joins to them, and URLs."""
     for match in _URL.finditer(text):
         yield *match.span(), ""
     for start, end in _mails(text):
@@ -257,7 +257,7 @@ def _addresses(text: str) -> Iterator[Span]:
 
 
 def _mails(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where mail addresses stand, looked for from their @."""
+    """Yield the spans of mail addresses, searched from their @."""
     done, at = 0, text.find("@")
     while at >= 0:
         host, start = _MAIL_HOST.match(text, at + 1), at
@@ -270,7 +270,7 @@ def _mails(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _streets(text: str) -> Iterator[Span]:
-    """Yield streets whose name ends in what they are, looked for from that end."""
+    """Yield streets whose name ends in their kind (…straße), searched from that end."""
     for match in _STREET.finditer(text):
         start = match.start()
         while start and (text[start - 1].isalnum() or text[start - 1] in "-_"):
@@ -306,12 +306,12 @@ def _people(text: str, modality: str) -> Iterator[Span]:
     while titled := _TITLE.search(text, start):
         people = list(_titled(text, titled, modality))
         yield from people
-        # What is no title (MR in MR HEAD Dr. Wood) hides none behind it.
+        # A word that is not a title (MR in MR HEAD Dr. Wood) must not hide a title after it.
         start = titled.end() if people else titled.start() + 1
 
 
 def _titled(text: str, match: re.Match[str], modality: str) -> Iterator[Span]:
-    """Yield a title and the name behind it: one word, and more while nobody knows them."""
+    """Yield a title and the name after it: one word, and following unknown words."""
     if match["small"]:
         if fold(match["small_name"]) not in ordinary():  # dr. view
             yield *match.span(), ""
@@ -334,7 +334,7 @@ def _titled(text: str, match: re.Match[str], modality: str) -> Iterator[Span]:
 
 
 def _is_examination(title: str, word: str, modality: str) -> bool:
-    """Return whether a title without a point is a modality, a direction or a unit: its word is no name."""
+    """Return whether a title without a point is a modality, a direction or a unit: no name follows."""
     if modality and modality in _MODALITIES.get(title, ()):
         return True
     folded = fold(word)
@@ -344,7 +344,7 @@ def _is_examination(title: str, word: str, modality: str) -> bool:
 
 
 def _unknown_run(text: str, start: int, end: int) -> Iterator[Span]:
-    """Yield the words there that are not ordinary, up to the first that is."""
+    """Yield the words up to the first ordinary one."""
     for word in WORD.finditer(text, start, end):
         if is_common_word(fold(word[0])) and len(word[0]) > 1:
             return
@@ -356,6 +356,6 @@ def _holds_unknown(text: str) -> bool:
 
 
 def _is_known(word: str) -> bool:
-    """Return whether a word is no name: behind a title or in an address, Baker is one."""
+    """Return whether a word is known not to be a name; after a title or in an address, Baker is a name."""
     folded = fold(word)
     return folded in vocabulary() and folded not in eponyms()

@@ -7,10 +7,10 @@ from ahocorasick_rs import AhoCorasick, BytesAhoCorasick, Implementation
 
 from beamstop.dicom.deadline import check_time
 
-_KIND = Implementation.ContiguousNFA  # the others search a little faster but take longer to build
-LONGEST = 512  # letters or bytes per needle; longer ones are searched by their beginning, then compared
+_KIND = Implementation.ContiguousNFA  # others search a little faster, but take longer to build
+LONGEST = 512  # letters or bytes per text; longer ones are searched by their beginning, then compared
 _LETTERS_AT_ONCE = 1 << 20  # letters or bytes of the searched text
-_AT_ONCE = 1 << 14  # number of needles
+_AT_ONCE = 1 << 14  # texts per automaton
 
 _Text = TypeVar("_Text", str, bytes)
 
@@ -38,7 +38,7 @@ class TextSearch(Generic[_Text]):
         return bool(self._parts)
 
     def matches(self, text: _Text) -> Iterator[tuple[_Text, int, int]]:
-        """Yield text, start and end of every place where one stands, overlapping ones too."""
+        """Yield text, start and end of every match, including overlapping ones."""
         for offset in range(0, len(text), _LETTERS_AT_ONCE):
             piece = text[offset : offset + _LETTERS_AT_ONCE + LONGEST]  # its matches come as one list
             for begin, part in self._parts.items():

@@ -3,10 +3,10 @@
 `clean_text` first removes this instance's own identifiers, dates, and text with the form of an identifier. Of
 the rest, `unknown_words: judge` removes:
 
-1. words that no vocabulary and no form knows (`word_forms.is_known`);
-2. ordinary words that people are called by (May, Brown) where a comma or a caret ties two of them, behind a
-   kin word (daughter May), or beside a capitalised word that goes;
-3. initials beside a name or a date, telephone numbers in groups, codes behind room, ward and bed.
+1. words that are neither in a vocabulary nor known by their form (`word_forms.is_known`);
+2. ordinary words that are also names (May, Brown) if a comma or a caret joins two of them, after a kin word
+   (daughter May), or beside a removed capitalised word;
+3. initials beside a name or a date, telephone numbers in groups, codes after room, ward and bed.
 """
 
 import re
@@ -54,8 +54,8 @@ def find_unknown(text: str, dates: Sequence[Span], extra_words: Set[str] = froze
 
     Args:
         text: one value of a description or comment.
-        dates: where dates stand in it.
-        extra_words: folded words that the recipe knows as well.
+        dates: spans of dates in it.
+        extra_words: folded words that the recipe adds to the vocabulary.
 
     >>> text = "Axial 3mm, call daughter Rosalva Quandt, bed 12A"
     >>> [text[start:end] for start, end, _ in find_unknown(text, ())]
@@ -81,14 +81,14 @@ def find_unknown(text: str, dates: Sequence[Span], extra_words: Set[str] = froze
 
 
 def _is_fraction(text: str, word: re.Match[str]) -> bool:
-    """Return whether digits are those behind a decimal point: 0.9765625."""
+    """Return whether digits are a decimal fraction: 0.9765625."""
     if not word[0].isdecimal() or text[word.end() : word.end() + 1] == ".":
         return False
     return _FRACTION.search(text, max(0, word.start() - 6), word.start()) is not None
 
 
 def _is_eponym(text: str, words: Sequence[re.Match[str]], number: int) -> bool:
-    """Return whether a disease or a method is called after somebody: Bell palsy, Dandy-Walker."""
+    """Return whether a word is part of the name of a disease or method: Bell palsy, Dandy-Walker."""
     word = words[number]
     if not word[0][0].isupper() or not word[0].isalpha():
         return False
@@ -120,7 +120,7 @@ def _tied_names(text: str, words: Sequence[re.Match[str]]) -> Iterator[int]:
 
 
 def _add_neighbours(text: str, words: Sequence[re.Match[str]], unknown: set[int]) -> None:
-    """Add words that people are called by, beside a capitalised word that goes: Anna Brown, May^Quandt."""
+    """Add words that are also names beside a removed capitalised word: Anna Brown, May^Quandt."""
     beside = [number for number in unknown if words[number][0].isalpha() and words[number][0][0].isupper()]
     while beside:
         number = beside.pop()
@@ -144,7 +144,7 @@ def _is_vouched_by_form_alone(word: re.Match[str]) -> bool:
 
 
 def _is_particle(words: Sequence[re.Match[str]], number: int) -> bool:
-    """Say whether a word before a name belongs to it: van, and der behind van; de alone is French for of."""
+    """Return whether a word before a name belongs to it: van, der after van; de alone is French for of."""
     word = fold(words[number][0])
     if word in _SURE_PARTICLES:
         return True
@@ -172,7 +172,7 @@ def _initials(
     dates: Sequence[Span],
     extra_words: Set[str],
 ) -> Iterator[Span]:
-    """Yield initials before a name that goes and on both sides of a date: J. Quandt, JS 12/3/21."""
+    """Yield initials before a removed name and on both sides of a date: J. Quandt, JS 12/3/21."""
     for number in unknown:
         if len(words[number][0]) >= _MIN_NAME and (before := number - 1) >= 0 and before not in unknown:
             between = text[words[before].end() : words[number].start()]
@@ -208,6 +208,6 @@ def _are_initials(word: re.Match[str], extra_words: Set[str]) -> bool:
 
 
 def _is_listed(word: str, extra_words: Set[str]) -> bool:
-    """Return whether a vocabulary knows a short word; its form is that of initials, too."""
+    """Return whether a vocabulary has a short word; by its form it could be initials."""
     folded = fold(word)
     return folded in known_words() or folded in extra_words or folded in particles()

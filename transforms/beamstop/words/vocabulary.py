@@ -1,21 +1,20 @@
 """The vocabulary: words of DICOM, of medicine, and of plain English.
 
-Two sets, because a word can be good medicine and somebody's name at once:
+Two sets, because a word can be medical and somebody's name at the same time:
 
-* `ordinary()`: a name part or place word equal to one of these tells nothing by itself
+* `ordinary()`: a part of a name or place that equals one of these does not identify on its own
   ("Brown", "Hand", "Phantom"), so it is neither searched for nor removed alone.
 * `vocabulary()`: these, eponyms ("Wilson", "Graves") and words of other languages, which stay in a
   description unless they are in this patient's own identifiers.
 
-A third and larger one, `known_words()`, decides what is no name behind a title and what stays where unknown
-words are judged: these, medicine in more languages, devices, protocols, and plain words of eight languages
-less the names among them.
+A third and larger one, `known_words()`, decides which words after a title are not names, and which words stay
+if unknown words are judged: these sets, medicine in more languages, devices, protocols, and plain words of
+eight languages without the names among them.
 
-`data/vocabulary.txt` is written by `tools/make_vocabulary.py` from what pydicom carries (names of
-attributes and UIDs, code meanings of PS3.16's context groups); loading it takes 3 ms, building it
-120 ms. `data/word_lists.txt` and `data/medicine.txt` are ours; `data/plain_words.txt` and
-`data/name_words.txt` are written by `tools/make_plain_words.py`, which names its sources and their licences;
-they take 50 ms and are read when they are first asked for.
+`tools/make_vocabulary.py` writes `data/vocabulary.txt` from pydicom's tables (names of attributes and UIDs,
+code meanings of PS3.16's context groups); loading it takes 3 ms, building it 120 ms. `data/word_lists.txt`
+and `data/medicine.txt` are written by hand. `tools/make_plain_words.py`, which names its sources and their
+licences, writes `data/plain_words.txt` and `data/name_words.txt`; these take 50 ms and are read at first use.
 """
 
 import re
@@ -26,7 +25,7 @@ from importlib import resources
 from beamstop.standard.defined_terms import modalities_in_use
 
 _DATA = resources.files("beamstop") / "data"
-# Accents; the points of Hebrew and the vowels of Arabic, its long stroke, and joiners
+# Accents; the points of Hebrew; the vowels of Arabic and its long stroke; joiners
 _MARKS = re.compile(
     "[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u200c\u200d]+"
 )
@@ -52,7 +51,7 @@ _OTHER_KNOWN = (
     "german",
     "french",
     "spanish",
-)  # no names by themselves, or perhaps
+)  # words that are not names on their own, or may not be
 _PARTS_OF_NAMES = ("titles", "particles")
 _NOBODY = ("modalities", "placeholders", "manufacturers", "abbreviations")
 _FIRST_NAMES = frozenset({"ann"})  # among the defined terms of Modality
@@ -81,14 +80,14 @@ def fold(text: str) -> str:
 
 @cache
 def ordinary() -> frozenset[str]:
-    """Return the folded words that identify nobody."""
+    """Return the folded words that identify nobody on their own."""
     ours = (words for name, words in _lists().items() if name not in (*_OTHER_KNOWN, *_PARTS_OF_NAMES))
     return frozenset(word for word in _generated() if word.islower()).union(*ours)
 
 
 @cache
 def vocabulary() -> frozenset[str]:
-    """Return the folded words that a description may hold: `ordinary()` and other known words."""
+    """Return the folded words that a description may have: `ordinary()` and other known words."""
     ours = (_lists()[name] for name in _OTHER_KNOWN)
     return ordinary().union((word.lower() for word in _generated()), *ours)
 
@@ -108,7 +107,7 @@ def cjk_words() -> frozenset[str]:
 
 @cache
 def kin() -> frozenset[str]:
-    """Return the folded words behind which a person's name stands: daughter, Tochter, fille."""
+    """Return the folded words after which a person's name comes: daughter, Tochter, fille."""
     return _medicine_lists()["kin"]
 
 
@@ -121,7 +120,7 @@ def known_words() -> frozenset[str]:
 
 @cache
 def compound_parts() -> tuple[tuple[frozenset[str], frozenset[str]], ...]:
-    """Return, by language, what compounds of medicine begin with and end in: Lenden, Wirbel; Säule."""
+    """Return, by language, the stems and heads of medical compounds: Lenden, Wirbel; Säule."""
     lists = _medicine_lists()
     stems = (name.removesuffix(" stems") for name in lists if name.endswith(" stems"))
     return tuple((lists[f"{language} stems"], lists[f"{language} heads"]) for language in stems)
@@ -129,19 +128,19 @@ def compound_parts() -> tuple[tuple[frozenset[str], frozenset[str]], ...]:
 
 @cache
 def name_words() -> dict[str, frozenset[str]]:
-    """Return names: `people` are words as well, `short` are none."""
+    """Return names: `people` are also words, `short` are not."""
     return word_lists("name_words.txt")
 
 
 @cache
 def titles() -> frozenset[str]:
-    """Return the folded titles and degrees: in a name, but no part of it."""
+    """Return the folded titles and degrees, which may be in a name but are not part of it."""
     return _lists()["titles"]
 
 
 @cache
 def eponyms() -> frozenset[str]:
-    """Return the folded names of persons that diseases, signs and methods are called after."""
+    """Return the folded names of persons after whom diseases, signs and methods are named."""
     return _lists()["eponyms"]
 
 
@@ -152,7 +151,7 @@ def particles() -> frozenset[str]:
 
 
 def is_common_word(word: str) -> bool:
-    """Return whether a folded word is ordinary, alone or with a small number.
+    """Return whether a folded word is ordinary, with or without a small number.
 
     >>> is_common_word("scanner"), is_common_word("ct01"), is_common_word("wilson"), is_common_word("p001")
     (True, True, False, False)
@@ -167,7 +166,7 @@ def is_common_word(word: str) -> bool:
 
 
 def is_placeholder(word: str) -> bool:
-    """Return whether a folded word stands where a name belongs though nobody is called so.
+    """Return whether a folded word is used in place of a name, although nobody has that name.
 
     >>> is_placeholder("ct01"), is_placeholder("phantom"), is_placeholder("brown")
     (True, True, False)
@@ -182,12 +181,12 @@ def is_syllabic(word: str) -> bool:
 
 
 def is_unparted(word: str) -> bool:
-    """Return whether nothing parts words in a word's script: as `is_syllabic`, Thai, Lao, Khmer, Burmese."""
+    """Return whether a word's script has no spaces: as `is_syllabic`, or Thai, Lao, Khmer, Burmese."""
     return not word.isascii() and (_is_in(word, _SYLLABIC) or _is_in(word, _UNPARTED))
 
 
 def in_katakana(text: str) -> str:
-    """Return a text with katakana in place of hiragana."""
+    """Return a text with katakana instead of hiragana."""
     return text.translate(_TO_KATAKANA)
 
 
@@ -222,7 +221,7 @@ def _medicine_lists() -> dict[str, frozenset[str]]:
 
 
 def two_letter_umlauts(text: str) -> str:
-    """Return a text with ä, ö, ü, å and ø as ASCII writes them.
+    """Return a text with ä, ö, ü, å and ø in their ASCII spelling.
 
     >>> two_letter_umlauts("Schädel")
     'Schaedel'
@@ -231,7 +230,7 @@ def two_letter_umlauts(text: str) -> str:
 
 
 def word_lists(file: str) -> dict[str, frozenset[str]]:
-    """Read a file of `data` that has words under headings in brackets."""
+    """Read a file of `data` with words under headings in brackets."""
     lists: dict[str, set[str]] = {}
     current: set[str] = set()
     for line in (_DATA / file).read_text(encoding="utf-8").splitlines():

@@ -43,7 +43,7 @@ _SUFFIXES = re.compile(
     r"lithiasis|lithiase|litiasi|stenos[ei]s?|stenosen?|trombose|thrombosen?|embolie?n?|abdominale?r?|lateral[ei]?s?|thoracique|"
     r"vertebral\w{0,2}|intestinal\w{0,2}|pulmonar\w{0,2}|hepatic[ao]?)\Z"
 )
-# Read as written: capitals and small letters tell.
+# Patterns for words as written: upper and lower case matter.
 _PIECES = re.compile(r"\d+|[A-ZÀ-ÖØ-Þ]+(?![a-zß-öø-ÿ])|[A-ZÀ-ÖØ-Þ]?[^\W\d_A-ZÀ-ÖØ-Þ]+|[A-ZÀ-ÖØ-Þ]")
 _RUNS = re.compile(r"\d+|[A-ZÀ-ÖØ-Þ]{2,}|[A-ZÀ-ÖØ-Þ]?[^\W\d_A-ZÀ-ÖØ-Þ]+|[A-ZÀ-ÖØ-Þ]")
 _PREFIXES = re.compile(r"(?:axi?|sag|cor|tra|obl|post|pre|non|sub|recon|auto|multi)(?=\w{4})")
@@ -60,10 +60,10 @@ _HIRAGANA = ("\u3041", "\u309f")
 
 
 def is_known(word: str, extra_words: Set[str] = frozenset()) -> bool:
-    """Return whether a word is known not to be a name, by a vocabulary or its form.
+    """Return whether a word is known not to be a name, by a vocabulary or by its form.
 
     Args:
-        word: letters and digits, as it is written.
+        word: letters and digits, as written.
         extra_words: folded words that are known as well.
 
     >>> [is_known(word) for word in ("Lendenwirbelsaeule", "ep2d", "noIVContrast", "Haverlandt", "K448812")]
@@ -87,7 +87,7 @@ def is_known(word: str, extra_words: Set[str] = frozenset()) -> bool:
 
 
 def is_rather_a_name(folded: str) -> bool:
-    """Return whether PS3.16 writes a known word with a capital and people are called so (Richardson)."""
+    """Return whether a known word is capitalised in PS3.16 and also a name (Richardson)."""
     return folded in name_words()["people"] and folded not in ordinary() and folded not in eponyms()
 
 
@@ -115,7 +115,7 @@ def _is_listed(folded: str) -> bool:
 
 
 def unknown_syllables(word: str) -> Iterator[tuple[int, int]]:
-    """Yield where a run of ideographs, kana or hangul is not made of listed words.
+    """Yield the spans in a run of ideographs, kana or hangul that do not consist of listed words.
 
     >>> list(unknown_syllables("頭部単純山田"))
     [(4, 6)]
@@ -133,7 +133,7 @@ def _unknown_signs(signs: str, offset: int) -> Iterator[tuple[int, int]]:
     while at < len(signs):
         length = next((size for size in range(_LONGEST_SIGNS, 0, -1) if signs[at : at + size] in known), 0)
         is_kana = _HIRAGANA[0] <= signs[at] <= _HIRAGANA[1]
-        # One sign beside what nobody knows may be a part of it.
+        # A single sign beside an unknown span may be a part of it.
         if length > 1 or (start is None and (length or is_kana)):
             if start is not None:
                 yield offset + start, offset + at
@@ -147,7 +147,7 @@ def _unknown_signs(signs: str, offset: int) -> Iterator[tuple[int, int]]:
 
 
 def _in_ascii(folded: str) -> str:
-    """Return a word as `fold` has it if its umlauts were written as one letter: Schaedel, Huefte."""
+    """Return a word as `fold` would return it with one-letter umlauts: Schaedel, Huefte."""
     return folded.replace("ae", "a").replace("oe", "o").replace("ue", "u") if "e" in folded else folded
 
 
@@ -157,7 +157,7 @@ def _is_compound(folded: str) -> bool:
 
 
 def _is_made_of(rest: str, stems: Set[str], heads: Set[str], parts: int) -> bool:
-    """Say whether what is left of a compound is a head, or a stem with its link and then the same again."""
+    """Return whether the rest of a compound is a head, or a stem with its link and then such a rest."""
     if rest in heads:
         return parts < _MAX_PARTS
     if parts == 1:
@@ -172,7 +172,7 @@ def _is_made_of(rest: str, stems: Set[str], heads: Set[str], parts: int) -> bool
 
 
 def _is_abbreviation(word: str) -> bool:
-    """Return whether a word has the form of an abbreviation: short, or without vowels, and no short name."""
+    """Return whether a word looks like an abbreviation: short or without vowels, and not a short name."""
     folded = fold(word)
     if max(word) > _LAST_LATIN or folded in name_words()["short"]:
         return len(word) < _MAX_SHORT and max(word) <= _LAST_LATIN and not word.istitle()
@@ -184,13 +184,13 @@ def _is_abbreviation(word: str) -> bool:
 
 
 def _is_prefixed(folded: str) -> bool:
-    """Return whether a plane or the like and an ordinary word are written as one: axbone, postcontrast."""
+    """Return whether a plane or a similar prefix and an ordinary word are joined: axbone, postcontrast."""
     prefix = _PREFIXES.match(folded)
     return prefix is not None and folded[prefix.end() :] in ordinary()
 
 
 def _is_in_pieces(word: str) -> bool:
-    """Return whether capitals part a word into known ones, read either way: noIVContrast, PEres."""
+    """Return whether capitals divide a word into known ones, in either of two ways: noIVContrast, PEres."""
     ways = (_PIECES.findall(word), _RUNS.findall(word))
     return any(len(pieces) > 1 and all(map(_is_piece, pieces)) for pieces in ways)
 
@@ -203,7 +203,7 @@ def _is_piece(piece: str) -> bool:
 
 
 def _is_code(word: str) -> bool:
-    """Return whether letters and digits are a measure, a sequence or a series rather than somebody's number.
+    """Return whether letters and digits are a measure, a sequence or a series, rather than an identifier.
 
     Few digits, or many between known words: TE80, ep2d, 2x2x5, MB4TR2000; not A12B345, K1234.
     """

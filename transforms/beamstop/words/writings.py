@@ -2,11 +2,11 @@
 
 Whole words (`NameWords`):
 
-* ae, oe, ue, aa for one letter (Muellenbach is Müllenbach, too); the other way is in `identifiers`;
-* cut short by a field's length: a leading part of five letters or more that is no word of the vocabulary;
-* with the endings of Slavic and German (Zielińskiej, Лебедева, Quessenbrands). A name that is a word of the
-  vocabulary has none (Klein is not kleine), and what is such a word is no name with an ending;
-* behind the articles, prepositions and conjunctions that Arabic and Hebrew write together with a word.
+* ae, oe, ue, aa for one letter (Muellenbach is Müllenbach, too); the opposite is in `identifiers`;
+* cut short by a field's length: a first part of five letters or more that is not in the vocabulary;
+* with the endings of Slavic and German (Zielińskiej, Лебедева, Quessenbrands). A name that is in the
+  vocabulary gets no endings (Klein is not kleine), and a word of the vocabulary is not a name with an ending;
+* after articles, prepositions and conjunctions that Arabic and Hebrew join to a word.
 
 In the raw text:
 
@@ -40,8 +40,8 @@ _MAX_NAME = 64  # letters of a component (PS3.5 6.2)
 MIN_CUT = 5  # letters of a name that was cut short
 _MIN_STEM, _MIN_LATIN_STEM = 4, 5
 _LONGEST_ENDING = 5
-_MIN_BARE = 3  # letters behind a prefix of Arabic or Hebrew
-# ASCII letters of a name that lost the others, and of its longest piece: of shorter ones a mark has to tell
+_MIN_BARE = 3  # letters after a prefix of Arabic or Hebrew
+# ASCII letters of a name that lost its others, and of its longest piece; in shorter ones, a mark must show
 # that something was lost.
 _MIN_LEFT, _MIN_PIECE, _MIN_MARKED_PIECE = 4, 3, 2
 
@@ -70,7 +70,7 @@ _ONE_LETTER = re.compile("(?<![aeq])ue|ae|oe|aa")
 _PREFIXES = ("mc", "mac", "fitz", "saint", "abu", "abd", "ben", "o", "d", "l")
 _MIN_REST = 4
 
-# Character sets that people write in, by the scripts that they hold.
+# Script → character sets in use for it.
 _OF_HAN = ("utf-8", "gb18030", "big5", "shift_jis", "euc_jp", "euc_kr")
 _OF_KANA = ("utf-8", "shift_jis", "euc_jp")
 _OF_LATIN = ("utf-8", "cp1250", "iso8859_2", "iso8859_9", "cp1257", "cp850", "cp437", "mac_roman")
@@ -107,16 +107,16 @@ _ASCII_LETTER = re.compile("[A-Za-z]")
 _NO_LETTERS = re.compile("[\x80-\xbf\xd7\xf7]")  # of Latin-1: controls and symbols
 _MIN_HIGH = 3
 _MIN_SYLLABLES = 2
-# Behind a family name of one syllable: Mr, Mrs, Dr
+# Titles after a family name of one syllable: Mr, Mrs, Dr
 _TITLED_SYLLABLE = re.compile(
     r"[^\W\d_](?=\s?(?:先生|女士|小姐|太太|同志|医生|醫生|さん|様|さま|氏|殿|くん|씨|님|선생))"
 )
 _WIDEST_GAP = 3  # characters between family and given name
 _NO_PART = re.compile(rf"[^\W_]|[{MARKS}]")
 _PARTS = re.compile(rf"(?:(?![{MARKS}])[\W_])+")
-_LONGEST_LOSS = 12  # characters in place of a letter
+_LONGEST_LOSS = 12  # characters instead of a letter
 
-# What stands in place of a letter: nothing, a mark, a letter's bytes misread, an escape.
+# What may replace a letter: nothing, a mark, the letter's bytes misread, an escape.
 _SURELY_LOST = (
     r"[?_*#]{1,3}|[^\x00-\x7f\u00c0-\u024f]{1,4}|(?:\\'[0-9a-f]{2}){1,3}"
     r"|\\u-?[0-9]{1,5}\ ?\??|&\#?[0-9a-z]{2,8};|(?:[%=][0-9a-f]{2}){1,4}"
@@ -125,11 +125,11 @@ _LOST = rf"[?_*#.~'\"^` -]{{0,3}}|{_SURELY_LOST}"
 
 
 class NameWords:
-    """Folded words of names, and whatever else a text may have for them.
+    """Folded words of names, with all spellings that a text may have.
 
     Args:
-        words: folded words that tell by themselves.
-        known: folded words that are no form of a name: products, and what the recipe keeps.
+        words: folded words that identify on their own.
+        known: folded words that are never a form of a name: products, and words that the recipe keeps.
 
     >>> names = NameWords({"zielinska", "muellenbach", "lebedev"})
     >>> [word in names for word in ("zielinskiej", "mullenbachs", "muellen", "mull")]
@@ -175,7 +175,7 @@ def _leading_parts(word: str) -> Iterator[str]:
 
 
 def _stems(word: str) -> Iterator[str]:
-    """Yield what stays of a name when it is inflected."""
+    """Yield the stems of a name, to which endings are added."""
     is_cyrillic = _CYRILLIC.match(word) is not None
     if word in vocabulary() or not (is_cyrillic or _LATIN.match(word)) or len(word) < _MIN_STEM:
         return
@@ -195,7 +195,7 @@ def _is_ending(stem: str, ending: str) -> bool:
 
 
 def _bare(word: str) -> Iterator[str]:
-    """Yield a word of Arabic or Hebrew without what may be written together with it."""
+    """Yield a word of Arabic or Hebrew without its possible prefixes."""
     for pattern in (_ARABIC_PREFIX, _HEBREW_PREFIX):
         match = pattern.match(word)
         longest = match.end() if match else 0
@@ -207,7 +207,7 @@ def _bare(word: str) -> Iterator[str]:
 
 
 def apart(word: str) -> Iterator[Words]:
-    """Yield a name with the prefix that may stand apart from it: Mc Donald, De Santis."""
+    """Yield a name with its prefix separated: Mc Donald, De Santis."""
     if word.startswith("mc"):
         yield "mac", word[2:]
     for prefix in {*_PREFIXES, *particles()}:
@@ -217,7 +217,7 @@ def apart(word: str) -> Iterator[Words]:
 
 
 def lost_letters(word: str) -> Words:
-    """Return the pieces of a name between its letters with accents; none if too little is left to know it by.
+    """Return the pieces of a name between its letters with accents; none if too little is left.
 
     >>> lost_letters("voüziox"), lost_letters("østergård"), lost_letters("nuñez"), lost_letters("jörg")
     (('vo', 'ziox'), ('', 'sterg', 'rd'), ('nu', 'ez'), ())
@@ -231,7 +231,7 @@ def lost_letters(word: str) -> Words:
 
 @lru_cache(maxsize=64)
 def lost_letters_pattern(word: str) -> re.Pattern[str]:
-    """Return what finds a name of which letters with accents are something else or missing."""
+    """Return a pattern for a name whose letters with accents are replaced or missing."""
     whole = normalize("NFC", word)
     longest = max(map(len, re.split(r"[^\x00-\x7f]+", whole)))
     lost = _LOST if longest >= _MIN_PIECE else _SURELY_LOST
@@ -240,7 +240,7 @@ def lost_letters_pattern(word: str) -> re.Pattern[str]:
 
 
 def _lost_letter(letter: str, lost: str) -> str:
-    """Return the pattern of one letter: as it is, without its accent, misread once or twice, or lost."""
+    """Return the pattern of one letter: unchanged, without its accent, misread once or twice, or lost."""
     both = (letter, letter.upper())
     once = {text for case in both for text in misread(case) if not text.isspace()}
     twice = {_in_latin_1(text.encode()) for text in once}
@@ -249,7 +249,7 @@ def _lost_letter(letter: str, lost: str) -> str:
 
 
 def misread(word: str) -> Iterator[str]:
-    """Yield a name as it looks when its bytes are read as Latin-1 or Windows' 1252.
+    """Yield a name as its bytes look when they are read as Latin-1 or Windows 1252.
 
     >>> "VoÃ¼ziox" in set(misread("Voüziox")), "ÖÜ½¨»ª" in set(misread("周建华"))
     (True, True)
@@ -273,7 +273,7 @@ def _in_latin_1(data: bytes) -> str:
 
 
 def is_misread(text: str) -> bool:
-    """Say whether a text in Latin-1 is likelier one in another character set: symbols, or high letters alone.
+    """Return whether a text in Latin-1 is probably in another character set: symbols, or only high letters.
 
     >>> is_misread("ÖÜ½¨»ª"), is_misread("VoÃ¼ziox"), is_misread("Müller"), is_misread("Ødegård")
     (True, True, False, False)
@@ -301,7 +301,7 @@ def read_as_utf_8(text: str) -> str | None:
 
 
 def misread_utf_8(text: str, like: str) -> str:
-    """Return a text as its UTF-8 looks when it is read in the wrong way, like another text was."""
+    """Return a text as its UTF-8 looks when it is misread in the same way as another text."""
     data = text.encode()
     try:
         return data.decode("cp1252") if max(like) > "\xff" else data.decode("latin-1")
@@ -336,10 +336,10 @@ class OwnWritings:
 
     Args:
         names: by component, folded.
-        spellings: their words that are not plain ASCII, in small letters with their accents.
-        wrong: names that were read in the wrong character set already in the header.
-        telling: folded words that tell by themselves.
-        shortest: letters of a name in scripts without gaps; of those of East Asia two are enough.
+        spellings: their words that are not plain ASCII, in lower case with their accents.
+        wrong: names that are misread already in the header.
+        telling: folded words that identify on their own.
+        shortest: fewest letters of a name in scripts without spaces; in East Asian ones two are enough.
     """
 
     def __init__(
@@ -389,7 +389,7 @@ class OwnWritings:
         return TextSearch(self._by_joined)
 
     def find(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield their places in a raw text."""
+        """Yield their spans in a raw text."""
         yield from self._find_lost(text)
         if text.isascii():
             return
@@ -413,7 +413,7 @@ class OwnWritings:
                 yield (start, end) if places is None else (places[start], places[end])
 
     def find_titled(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield where a family name of one syllable stands before a title: 李女士, 김님."""
+        """Yield the spans of family names of one syllable before a title: 李女士, 김님."""
         if self.syllables and not text.isascii():
             for match in _TITLED_SYLLABLE.finditer(text):
                 if match[0] in self.syllables:
@@ -429,7 +429,7 @@ class OwnWritings:
 
 
 def whole_names(names: Iterable[Iterable[Words]]) -> Iterator[Words]:
-    """Yield family and given name, in either order, of names in scripts that part no words."""
+    """Yield family and given name, in either order, of names in scripts without spaces."""
     for name in names:
         words = tuple(in_katakana(word) for component in name for word in component)
         joined = "".join(words)
@@ -441,7 +441,7 @@ def whole_names(names: Iterable[Iterable[Words]]) -> Iterator[Words]:
 
 
 def _are_near(places: list[int], words: Words) -> bool:
-    """Return whether letters at some places are words with no wide gap between them."""
+    """Return whether letters at some places are words without wide gaps between them."""
     starts = set(accumulate(map(len, words)))
     return all(
         behind - before <= (1 + _WIDEST_GAP if number in starts else 1)

@@ -1,4 +1,4 @@
-"""Dates as people write them in a text: found, read, and written again in the same way."""
+"""Dates as people write them in texts: finds and reads them, and writes others in the same form."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from beamstop.words.vocabulary import fold
 
-# By language, full and short. Italian short forms are left out: set, gen and mag are medicine with a number.
+# By language, full and short. Italian short forms are left out: with a number, set, gen and mag are medical.
 _LANGUAGES = tuple(
     tuple(names.split())
     for names in (
@@ -26,7 +26,7 @@ _LANGUAGES = tuple(
         "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro",
     )
 )
-# Of languages that write the day first; the form that stands beside a day, then the others.
+# Languages that write the day first: the form used with a day, then the others.
 _DAY_FIRST_LANGUAGES = tuple(
     tuple(names.split())
     for names in (
@@ -55,7 +55,7 @@ _DAY_FIRST_LANGUAGES = tuple(
         "ינואר פברואר מרץ אפריל מאי יוני יולי אוגוסט ספטמבר אוקטובר נובמבר דצמבר",
     )
 )
-# The listopad of Poles and Czechs is November, that of Croats October: both are readings of theirs.
+# listopad is November in Polish and Czech, October in Croatian: it has both readings.
 _PLAIN = str.maketrans("äéûç", "aeuc")
 _NUMBER_OF = {
     spelling: number
@@ -68,13 +68,13 @@ for _names in _DAY_FIRST_LANGUAGES:
     for _number, _name in enumerate(_names, 1):
         _NUMBERS_OF.setdefault(fold(_name), set()).add(_number)
 _YEAR = r"(?:1[89]|20)[0-9]{2}"
-# First only the first letters are compared: most places have none of them.
+# Only the first letters are compared at first, because most places have none of them.
 _MONTH = (
     f"(?=[{''.join(sorted({name[0] for name in _NUMBER_OF}))}])(?:"
     + "|".join(sorted(_NUMBER_OF, key=len, reverse=True))
     + r")(?![^\W\d_])"
 )
-# A digit or a decimal point beside it: part of a number or a UID, not a date.
+# With an adjoining digit or decimal point it is part of a number or a UID, not a date.
 _START, _END = r"(?<![0-9])(?<![0-9]\.)", r"(?![0-9])(?!\.[0-9])"
 _WORD_START = r"(?<![^\W_])"
 _TIME_DIGITS = r"(?:[01][0-9]|2[0-3])[0-5][0-9](?:[0-5][0-9](?:\.[0-9]{1,6})?)?"
@@ -159,10 +159,10 @@ class WrittenDate:
 
     Attributes:
         start, end: its place, end excluded.
-        readings: the days it can mean, the likeliest first; more than one for 03/04/2004.
-        whole: it names a day; a month with its year does not, and then the reading is its first day.
+        readings: the days that it can mean, the likeliest first; more than one for 03/04/2004.
+        whole: it is a day; for a month with its year this is False, and the reading is the first day.
         has_century: its year has four digits.
-        sure: what else it could be is rarer; 3.11.63 may be a version.
+        sure: it is most probably a date; 3.11.63 is not, because it may be a version.
     """
 
     start: int
@@ -174,11 +174,11 @@ class WrittenDate:
     sure: bool = True
 
     def rewrite(self, moved: Callable[[date], date], known: frozenset[date] = frozenset()) -> str:
-        """Return another date written in the same way: field order, separators, digits, month names.
+        """Return another date in the same form: field order, separators, digits, month names.
 
         Args:
-            moved: gives the other date; may raise OverflowError.
-            known: of several readings, one in here is preferred.
+            moved: returns the other date; may raise OverflowError.
+            known: of several readings, one of these is preferred.
         """
         reading = next((day for day in self.readings if day in known), self.readings[0])
         return self._write(reading, moved(reading))
@@ -208,7 +208,7 @@ def find_dates(text: str) -> Iterator[WrittenDate]:
 
 @lru_cache(maxsize=256)
 def other_years(day: date) -> frozenset[str]:
-    """Return how the year of a day begins a date in the eras of Japan and Taiwan and in Chinese numerals.
+    """Return the forms of a day's year in the eras of Japan and Taiwan and in Chinese numerals.
 
     >>> {"S27", "昭和27", "昭和二十七", "民國41", "一九五二年"} <= other_years(date(1952, 8, 17))
     True
@@ -287,7 +287,7 @@ def _spoken(text: str) -> Iterator[WrittenDate]:
 def _spoken_day_first(text: str) -> Iterator[WrittenDate]:
     for match in (*_DAY_FIRST.finditer(text), *_YEAR_FIRST.finditer(text)):
         if match["m"].lower() in _NUMBER_OF:
-            continue  # `_spoken` has it
+            continue  # found by `_spoken`
         numbers = _NUMBERS_OF.get(fold(match["m"]), ())
         days = [day for number in sorted(numbers) if (day := _date(match["y"], f"{number}", match["d"]))]
         if days:
@@ -326,7 +326,7 @@ def _era_in_short(text: str) -> Iterator[WrittenDate]:
 
 
 def _han_number(text: str) -> int:
-    """Return the number that digits or Chinese numerals stand for: 二〇二一, 二十一, 元."""
+    """Return the value of digits or Chinese numerals: 二〇二一, 二十一, 元."""
     if text.isdecimal():
         return int(text)
     digits = [_HAN_VALUES[letter] for letter in text]
@@ -339,7 +339,7 @@ def _han_number(text: str) -> int:
 
 
 def _era_writer(match: re.Match[str], first: int) -> Callable[[date, date], str]:
-    """Return what writes another day in the same era, in digits."""
+    """Return a function that writes another day in the same era, in digits."""
 
     def write(_: date, new: date) -> str:
         text, offset = match[0], match.start()
