@@ -55,11 +55,11 @@ def test_a_signing_key_comes_from_the_environment(pair: Path, monkeypatch: pytes
     ("content", "mode", "message"),
     [
         (None, 0o644, "chmod 600"),
-        (bytes(range(32)), 0o600, "no private key of Ed25519"),
+        (bytes(range(32)), 0o600, "not a private key of Ed25519"),
         (
             b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
             0o600,
-            "no private key of Ed25519",
+            "not a private key of Ed25519",
         ),
     ],
 )
@@ -74,7 +74,7 @@ def test_a_signing_key_that_is_open_or_none_is_refused(
 
 
 def test_a_public_key_that_is_none_is_refused(pair: Path, tmp_path: Path) -> None:
-    for path, message in ((pair, "no public key of Ed25519"), (tmp_path / "none", "No such file")):
+    for path, message in ((pair, "not a public key of Ed25519"), (tmp_path / "none", "No such file")):
         with pytest.raises(KeyReferenceError, match=message):
             read_public_key(path)
 

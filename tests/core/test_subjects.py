@@ -187,7 +187,7 @@ def test_semicolons_may_part_the_cells_of_csv(load: Any, start: str) -> None:
 
 def test_a_column_of_numbers_is_no_column_of_identifiers(tmp_path: Path, key: bytes) -> None:
     pq.write_table(pa.table({"patient_id": [1001], "pseudonym": ["STUDY-1"]}), tmp_path / "table.parquet")
-    with pytest.raises(SubjectsError, match="column patient_id is no text"):
+    with pytest.raises(SubjectsError, match="column patient_id is not text"):
         load_subjects(tmp_path / "table.parquet", BASIC, key)
 
 
@@ -212,8 +212,8 @@ H = "patient_id,pseudonym,shift_days,action,issuer,accession_number\n"
         (H + "R-1,S-1,0,,,\n", "line 2: shift_days is not within 1 and 3650"),
         (H + "R-1,S-1,-30,,,\n", "line 2: shift_days is not within 1 and 3650"),
         (H + "R-1,S-1,3651,,,\n", "line 2: shift_days is not within 1 and 3650"),
-        (H + "R-1,S-1,1.5,,,\n", "line 2: shift_days is no whole number"),
-        (H + "R-1,S-1,x,,,\nR-2,S-2,y,,,\n", "lines 2, 3: shift_days is no whole number"),
+        (H + "R-1,S-1,1.5,,,\n", "line 2: shift_days is not a whole number"),
+        (H + "R-1,S-1,x,,,\nR-2,S-2,y,,,\n", "lines 2, 3: shift_days is not a whole number"),
         (H + "R-1,S-1,,drop,,\n", "line 2: the action must be keep or refuse"),
         (H + "R-1,,,,,\n", "line 2: the pseudonym is empty"),
         (H + "R-1,a/b,,,,\n", "line 2: the pseudonym cannot be part of a path"),
@@ -224,8 +224,8 @@ H = "patient_id,pseudonym,shift_days,action,issuer,accession_number\n"
         (H + ",S-1,,,,\n", "line 2: patient_id and accession_number are both empty"),
         (H + "R-1,S-1,,,,A-1\n", "line 2: patient_id and accession_number are both there"),
         (H + ",S-1,,,I,A-1\n", "line 2: there is an issuer without a patient_id"),
-        (H + "R-1,S-1\n", "line 2: as many cells are needed as the header has"),
-        (H, "the table has no line but its header"),
+        (H + "R-1,S-1\n", "line 2: it must have as many cells as the header"),
+        (H, "the table has only a header"),
         ("", "there is no column patient_id"),
         ("patient_id\nR-1\n", "there is no column pseudonym"),
         ("patient_id,pseudonym,pseudonym\n", "two columns have one name"),

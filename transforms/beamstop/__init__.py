@@ -4,8 +4,8 @@ The whole chain is `deidentify` and `deidentify_bytes`; its steps are the verbs 
 `hide_text`, `apply_recipe`, `insert`, `encode` and `check_leaks`. kskit's and deidcm's functions are in
 `beamstop.kskit`, idiscore's classes in `beamstop.idiscore`, help for tests in `beamstop.testing`.
 
-Nothing here imports Beam, no OCR library is loaded until text is searched for, and importing it changes
-nothing for the program that does.
+Nothing here imports Beam, no OCR library is loaded until text is searched for, and an import changes nothing
+in the program that imports it.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from beamstop.dicom.gdcm_import import import_gdcm_beside_dl
 import_gdcm_beside_dl()
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
-# Names of 0.1 that live elsewhere now; they go with the next version but one.
+# Names of 0.1 that have moved; the version after the next one removes them.
 _MOVED = {
     "beamstop.kskit": (
         "deidentify_attributes",

@@ -124,7 +124,7 @@ FINDINGS = _schema(
     ("detail", _TEXT, "more for a person: codes and classes of exceptions; never a value"),
 )
 
-# What says where a written instance is; a row that is not `written` has none of it.
+# Columns about the clean file; null in rows that are not `written`.
 OF_THE_CLEAN_FILE = (
     "patient_id",
     "study_uid",
@@ -136,20 +136,20 @@ OF_THE_CLEAN_FILE = (
 
 
 def registered_uid(value: object) -> str | None:
-    """Return the UID if PS3.6 registers it, else None: anything else may identify."""
+    """Return the UID if PS3.6 registers it, otherwise None, because it may identify."""
     uid = str(value or "")
     return uid if is_registered(uid) else None
 
 
 def outcome_of(refusal: DeidError) -> Outcome:
-    """Return the outcome that a `Refusal` or a `PixelError` stands for."""
+    """Return the outcome for a `Refusal` or a `PixelError`."""
     if isinstance(refusal, Rejected):
         return Outcome.REJECTED
     return Outcome.QUARANTINED if isinstance(refusal, Quarantined | PixelError) else Outcome.FAILED
 
 
 def refused(row: Mapping[str, Any], outcome: Outcome, step: str, reason: str, detail: str = "") -> Row:
-    """Return the row of a source that is not written: no trace of the clean file stays in it."""
+    """Return the row of a source that is not written, without any trace of the clean file."""
     nothing = dict.fromkeys(OF_THE_CLEAN_FILE)
     return {
         **row,
@@ -175,7 +175,7 @@ def row_mac(row: Mapping[str, Any], identity: Identity) -> str:
 
 
 def leaf(row: Mapping[str, Any]) -> bytes:
-    """Return the 32-byte leaf that stands for a sealed row in the Merkle tree."""
+    """Return the 32-byte leaf of a sealed row in the Merkle tree."""
     return hashlib.sha256(b"\0" + _canonical(row, INSTANCES.names)).digest()
 
 
@@ -183,7 +183,7 @@ _UNDER_MAC = tuple(name for name in INSTANCES.names if name != "mac")
 
 
 def is_row(names: Iterable[str]) -> bool:
-    """Say whether columns are those of INSTANCES, or of an audit that an earlier version wrote."""
+    """Return whether columns are those of INSTANCES, or of an earlier version's audit."""
     return set(names) in (_OF_0_2_0, _OF_0_1_0)
 
 
@@ -201,7 +201,7 @@ BUCKETS = 256
 
 
 def bucket_of(source_id: str) -> int:
-    """Return the bucket, 0 to 255, of the Merkle tree that a row belongs in."""
+    """Return a row's bucket in the Merkle tree, 0 to 255."""
     return int(source_id[:2], 16)
 
 
@@ -227,7 +227,7 @@ def merkle_root(buckets: Mapping[int, bytes]) -> str:
 
 
 def integrity(rows: Iterable[Mapping[str, Any]], run_id: str, identity: Identity) -> dict[str, Any]:
-    """Return what the run's JSON must say of these sealed rows: see `seal`."""
+    """Return the seal of these rows for the run's JSON: see `seal`."""
     buckets: dict[int, dict[str, bytes]] = {}
     count = 0
     for row in rows:
@@ -245,14 +245,14 @@ def seal(buckets: Mapping[int, bytes], count: int, run_id: str, identity: Identi
 
 
 def record_mac(record: Mapping[str, Any], identity: Identity) -> str:
-    """Return the keyed digest, in hex, of all that a run's JSON says but `mac`."""
+    """Return the keyed digest, in hex, of a run's JSON without `mac`."""
     said = {name: value for name, value in record.items() if name != "mac"}
     text = json.dumps(said, sort_keys=True, separators=(",", ":"))
     return identity.digest("audit-record", text).hex()
 
 
 def part_mac(part: Mapping[str, Any], identity: Identity) -> str:
-    """Return the keyed digest, in hex, of all that the record of a part of a run says but `mac`."""
+    """Return the keyed digest, in hex, of the record of a run's part without `mac`."""
     said = {name: value for name, value in part.items() if name != "mac"}
     text = json.dumps(said, sort_keys=True, separators=(",", ":"))
     return identity.digest("audit-part", text).hex()

@@ -1,6 +1,6 @@
 """The chain for one instance: bounce, hide text, bounce again, apply the recipe, insert, check for leaks.
 
-The order of the steps stands here, in `run_steps`, and in the graph, in `beamstop_transforms.deidentify`.
+The order of the steps is defined here, in `run_steps`, and in the graph, in `beamstop_transforms.deidentify`.
 """
 
 import os
@@ -33,7 +33,7 @@ class Deidentified:
     """A de-identified dataset and what was done to it.
 
     Attributes:
-        dataset: a new one; the original is left as it was. `dataset.save_as(path)` writes a Part 10 file.
+        dataset: a new one; the original is unchanged. `dataset.save_as(path)` writes a Part 10 file.
         changes: one entry per element acted on and per text box.
         methods: the CID 7050 codes applied.
     """
@@ -45,11 +45,11 @@ class Deidentified:
 
 @dataclass
 class Finished:
-    """What the steps did to one instance; if one of them refused it, what those before did.
+    """The results of the steps for one instance; if a step refused it, those of the steps before.
 
     Attributes:
-        pixels: what HideText did.
-        attributes: what ApplyRecipe did.
+        pixels: of HideText.
+        attributes: of ApplyRecipe.
         methods: the CID 7050 codes that Insert wrote.
         encoded: the finished file.
         checked: how many identifiers CheckLeaks searched for.
@@ -64,14 +64,14 @@ class Finished:
 
 @dataclass(frozen=True)
 class Steps:
-    """What each step of the chain does: by a recipe, or put together by hand as `idiscore.Core` does.
+    """The steps of the chain: from a recipe, or combined by hand, as in `idiscore.Core`.
 
     Attributes:
-        bouncers: that may turn an instance away.
-        hide_text: hides text in the pixels of a dataset, in place; None leaves the step out.
-        planner: decides what is done to each attribute.
-        insert: writes into a dataset what was done to it; returns the CID 7050 codes.
-        needs_uids: SOP Class and Instance UID must be there, as a file requires (PS3.10 7.1).
+        bouncers: may reject an instance.
+        hide_text: hides text in the pixels of a dataset, in place; None to leave the step out.
+        planner: decides about each attribute.
+        insert: records in a dataset what was done to it; returns the CID 7050 codes.
+        needs_uids: SOP Class and Instance UID must be present, as in a file (PS3.10 7.1).
     """
 
     bouncers: tuple[Bouncer, ...]
@@ -82,7 +82,7 @@ class Steps:
 
     @classmethod
     def of(cls, recipe: Recipe, detector: TextDetector | None, identity: Identity) -> "Steps":
-        """Return the steps that a recipe asks for, and the table of subjects of an identity."""
+        """Return the steps for a recipe, with the identity's table of subjects."""
         return cls(
             recipe.bouncers_of(identity.subjects),
             lambda dataset: hide_text(dataset, recipe, detector, identity),
@@ -102,15 +102,15 @@ def run(
     """Run the whole chain on one dataset, in place.
 
     Args:
-        dataset: as read, or a copy by `copy_of` of one made in code.
-        recipe: says what is done.
+        dataset: as read; of one made in code, a copy by `copy_of`.
+        recipe: the recipe to apply.
         identity: `recipe.identity(key, subjects)`; makes stand-ins.
-        detector: finds text; may be None where the recipe leaves pixels alone.
+        detector: finds text; may be None if the recipe leaves pixels alone.
         detail: also report one `Change` per element acted on.
-        finished: is filled in step by step, so that a caller sees how far a refused instance came.
+        finished: filled in step by step, so that a caller sees how far a refused instance got.
 
     Raises:
-        Rejected: a bouncer turns it away.
+    Rejected: a bouncer rejects it.
         Quarantined: it could not be proved clean.
         Failed: it cannot be read.
     """
@@ -125,7 +125,7 @@ def run_steps(
     detail: bool = False,
     finished: Finished | None = None,
 ) -> Finished:
-    """Do as `run` does, with steps put together by hand."""
+    """Do the same as `run`, with given steps."""
     finished = finished or Finished()
     bounce(dataset, steps.bouncers)
     if steps.hide_text is not None:
@@ -145,17 +145,17 @@ def deidentify(
     load_detector: DetectorLoader = ocr.load_detector,
     subjects: Subjects | None = None,
 ) -> Deidentified:
-    """De-identify one dataset; the whole chain, CheckLeaks included.
+    """De-identify one dataset with the whole chain, including CheckLeaks.
 
     Args:
-        dataset: stays as it is; the result is a copy.
+        dataset: is not changed; the result is a copy.
         recipe: from `load_recipe`.
         key: at least 16 bytes; the same key gives the same result.
-        load_detector: makes the text detector for languages; loads EasyOCR's networks when not given.
+        load_detector: makes the text detector for languages; by default, loads the networks of this machine.
         subjects: from `load_subjects`, made with the same recipe and key.
 
     Raises:
-        Rejected: policy says no.
+        Rejected: the recipe's policy rejects it.
         Quarantined: it could not be proved clean. No uncertain dataset is returned.
         Failed: it cannot be read.
         RecipeError: the recipe is about faces, which are judged by whole series.
@@ -177,7 +177,7 @@ def deidentify_bytes(
     """De-identify one DICOM file given as bytes; return the clean Part 10 file.
 
     Raises:
-        Rejected, Quarantined, Failed, RecipeError: as `deidentify`; and when the bytes are no readable DICOM.
+        Rejected, Quarantined, Failed, RecipeError: as `deidentify`; also if the bytes are not readable DICOM.
     """
     recipe.check_alone()
     dataset = read_dicom(data)
@@ -189,20 +189,20 @@ def load_subjects(path: str | os.PathLike[str] | None, recipe: Recipe, key: byte
     """Return a table of subjects, and the lists of the recipe's bouncers, for `deidentify`.
 
     Args:
-        path: a CSV, TSV or Parquet file, docs/subjects.md says what is in it; None for lists alone.
-        recipe: whose `subjects` says how it is read.
+        path: a CSV, TSV or Parquet file, described in docs/subjects.md; None if there are only lists.
+        recipe: its `subjects` says how the table is read.
         key: of the run.
 
     Raises:
-        SubjectsError: it cannot be used.
+    SubjectsError: the table cannot be used.
     """
     identity = recipe.identity(key)
     lines = [*(recipe.read_subjects(path, key) if path is not None else ()), *recipe.read_lists(key)]
     if not lines:
-        raise SubjectsError("there is no table, and the recipe goes by no list: leave subjects out")
+        raise SubjectsError("there is no table, and the recipe has no list: leave subjects out")
     return Subjects(compiled(lines, identity), identity)
 
 
 def detector_for(recipe: Recipe, load_detector: DetectorLoader) -> TextDetector | None:
-    """Return the text detector that a recipe needs, None for one that leaves pixels alone."""
+    """Return the text detector that a recipe needs; None if it leaves pixels alone."""
     return load_detector(*recipe.text_policy.reading) if recipe.needs_detector else None

@@ -1,4 +1,4 @@
-"""What was done to one element or text box, without any value."""
+"""Changes: what was done to an element or text box, without any value."""
 
 from typing import NamedTuple
 
@@ -35,7 +35,7 @@ class Change(NamedTuple):
 
 
 def block_size(count: int) -> str:
-    """Return what a change of a removed private block says: how many elements it had besides its creator.
+    """Return the text of `why` for a removed private block: its number of elements besides the creator.
 
     >>> block_size(24), elements_in("24 elements"), elements_in(None), elements_in("found")
     ('24 elements', 25, 1, 0)
@@ -44,7 +44,7 @@ def block_size(count: int) -> str:
 
 
 def elements_in(why: str | None) -> int:
-    """Return how many elements a change is about, a block's creator among them; 0 for a text box or icon."""
+    """Return how many elements a change is about, including a block's creator; 0 for a text box or icon."""
     if why is None:
         return 1
     return int(why.removesuffix(_ELEMENTS)) + 1 if why.endswith(_ELEMENTS) else 0

@@ -1,18 +1,18 @@
-"""What beamstop raises.
+"""The exceptions of beamstop.
 
 ::
 
     DeidError
     ├── RecipeError        a recipe that cannot be used          (configuration: exit code 2)
-    ├── KeyReferenceError  a key that cannot be had or is unsafe (configuration: exit code 2)
+    ├── KeyReferenceError  a key that cannot be read or is unsafe (configuration: exit code 2)
     ├── SubjectsError      a table of subjects that cannot be used (configuration: exit code 2)
     ├── PixelError         pixels that cannot be decoded, searched or written back
     └── Refusal            this instance is not written
-        ├── Rejected       policy said no
+        ├── Rejected       not wanted, by the recipe's policy
         ├── Quarantined    it could not be proved clean
-        └── Failed         DICOM, but unreadable; or a fault of ours
+        └── Failed         DICOM, but unreadable; or a bug in beamstop
 
-No message carries a value of a dataset: keyword, tag, transfer syntax and class of the cause at most.
+Messages never contain a value of a dataset, at most keyword, tag, transfer syntax and class of the cause.
 """
 
 from collections.abc import Iterable
@@ -30,23 +30,23 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 class DeidError(Exception):
-    """The base of everything beamstop raises on purpose."""
+    """The base class of all exceptions that beamstop raises on purpose."""
 
 
 class RecipeError(DeidError):
-    """A recipe that cannot be read, understood or applied; says file, line and remedy."""
+    """A recipe cannot be read, understood or applied; the message says file, line and remedy."""
 
 
 class KeyReferenceError(DeidError):
-    """A key reference that cannot be resolved, or a key that others can read; says the remedy."""
+    """A key reference cannot be resolved, or others can read the key; the message says the remedy."""
 
 
 class SubjectsError(DeidError):
-    """A table of subjects that cannot be used; says line numbers and the remedy, and no value."""
+    """A table of subjects cannot be used; the message has line numbers and the remedy, but no value."""
 
 
 class PixelError(DeidError):
-    """Pixels that cannot be decoded, searched or written back.
+    """Pixels cannot be decoded, searched or written back.
 
     Args:
         reason: a code for the audit, such as ``pixels_undecodable``.
@@ -60,7 +60,7 @@ class PixelError(DeidError):
 
 
 class Refusal(DeidError):  # noqa: N818  its kinds are outcomes, not errors
-    """The instance is not written; codes that go into the audit say why.
+    """The instance is not written; the reason code goes into the audit.
 
     Args:
         reason: a code such as ``not_dicom`` or ``leak``.
@@ -77,7 +77,7 @@ class Refusal(DeidError):  # noqa: N818  its kinds are outcomes, not errors
 
 
 class Rejected(Refusal):
-    """Policy said no: a bouncer, not DICOM, a DICOMDIR, a duplicate."""
+    """It is not wanted: a bouncer rejected it, or it is not DICOM, a DICOMDIR or a duplicate."""
 
 
 class Quarantined(Refusal):

@@ -22,7 +22,7 @@ _UID_DIGITS = 30  # of a UID by kskit's method
 
 
 def gen_dicom_uid(patient_id: str, guid: str, org_root: str) -> str:
-    """Return the UID that kskit makes of a UID: unkeyed, so whoever knows the UID can find it again.
+    """Return the UID that kskit makes from a UID, without a key: anybody who knows the UID can find it.
 
     >>> gen_dicom_uid("", "1.123.123.1234.123456.12345678", "9.9.9.9.9")
     '9.9.9.9.9.474079559915109435636573090782'
@@ -35,9 +35,9 @@ class Subject(NamedTuple):
     """The line of a table of subjects for one instance.
 
     Attributes:
-        pseudonym: that stands for PatientID; empty for one who is refused.
-        shift_days: by how many days the dates go back; None for the shift that the key gives.
-        is_refused: nothing of this subject is let in.
+        pseudonym: replaces PatientID; empty for a refused subject.
+        shift_days: number of days by which dates move back; None for the shift derived from the key.
+        is_refused: no instance of this subject is admitted.
     """
 
     pseudonym: str
@@ -50,35 +50,35 @@ class Lines(Protocol):
 
     @property
     def has_subjects(self) -> bool:
-        """Whether there are lines about subjects, and not lists alone."""
+        """Whether there are lines about subjects, not only lists."""
 
     def is_listed(self, value: str, name: str) -> bool:
-        """Return whether a value, or one of several, is in a list of a bouncer."""
+        """Return whether a value, or one of several, is in a bouncer's list."""
 
     def of_patient(self, patient_id: str, issuer: str) -> Subject | None:
-        """Return the line of a PatientID; None for one who is in no line."""
+        """Return the line of a PatientID; None if there is none."""
 
     def of_instance(self, dataset: Dataset) -> Subject | None:
-        """Return the line of an instance; None for one that is in no line."""
+        """Return the line of an instance; None if there is none."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """The run's key and how stand-ins are made from it.
+    """The run's key, and the stand-ins derived from it.
 
-    Every value is an HMAC-SHA-256 under a purpose label, so that a UID says nothing about a
+    Every value is an HMAC-SHA-256 with a label for its purpose, so that a UID reveals nothing about a
     pseudonym of the same text, and nothing can be derived without the key.
 
     Attributes:
         key: the secret, 32 bytes from `beamstop keygen`; at least 16, or KeyReferenceError is raised.
         uid_root: UIDs become `<root>.<digits>`; None gives `2.25.<UUID as integer>` (PS3.5 B.2).
         kskit_uids: use kskit's unkeyed, guessable method under `uid_root` instead.
-        shift_range: fewest and most whole days that the dates of a patient go back, both included.
-        with_issuer: IssuerOfPatientID takes part in the pseudonym of PatientID.
-        normalize: writings of one PatientID that count as equal: `case`, `leading-zeros`.
-        subjects: a table of subjects; None if the key makes all pseudonyms.
-        subject: the line of the instance that `of` was asked about.
-        own_id: the PatientID of that instance, as `one_writing` has it.
+        shift_range: fewest and most whole days by which a patient's dates move back, both included.
+        with_issuer: the pseudonym of PatientID also depends on IssuerOfPatientID.
+        normalize: spellings of one PatientID that count as equal: `case`, `leading-zeros`.
+        subjects: a table of subjects; None if all pseudonyms are derived from the key.
+        subject: the line of the instance given to `of`.
+        own_id: the PatientID of that instance, from `one_writing`.
     """
 
     key: bytes
@@ -101,7 +101,7 @@ class Identity:
         return "Identity(key=<secret>)"
 
     def of(self, dataset: Dataset) -> "Identity":
-        """Return what makes the stand-ins of one instance: by its line of the table, if it has one."""
+        """Return the identity for one instance, with its line of the table, if it has one."""
         if self.subjects is None:
             return self
         own_id = self.one_writing(text_of(dataset, _PATIENT_ID))
@@ -112,15 +112,15 @@ class Identity:
         return self.begin(purpose).digest(*parts)
 
     def begin(self, purpose: str, *parts: bytes | str | memoryview) -> "Begun":
-        """Return what many digests have in common: `begin(a, b).digest(c)` is `digest(a, b, c)`."""
+        """Return the common beginning of many digests: `begin(a, b).digest(c)` is `digest(a, b, c)`."""
         return Begun(_taking(hmac.new(self.key, purpose.encode(), "sha256"), parts))
 
     def uid(self, value: str, tag: int = 0) -> str:
-        """Return the UID that stands for `value`; well-known UIDs and the empty value stay.
+        """Return the UID that replaces `value`; well-known UIDs and an empty value stay.
 
         Args:
             value: a UID, padding allowed.
-            tag: of the attribute that it stands in, see `is_well_known_uid`.
+            tag: of its attribute, see `is_well_known_uid`.
 
         >>> Identity(b"k" * 32).uid("1.2.840.10008.1.2.1")
         '1.2.840.10008.1.2.1'
@@ -137,22 +137,22 @@ class Identity:
         return f"{self.uid_root}.{digits}"[:MAX_UID_LENGTH]
 
     def pseudonym(self, purpose: str, value: str, length: int = 16) -> str:
-        """Return `length` (at most 48) letters A-Z and digits 2-7 that stand for `value`.
+        """Return `length` (at most 48) letters A-Z and digits 2-7 that replace `value`.
 
-        16 of them are 80 bits: no two of a billion patients are expected to meet.
+        16 of them are 80 bits: even among a billion patients, no two are expected to get the same.
         """
         return base64.b32encode(self.digest(purpose, value)).decode()[:length]
 
     def dummy(self, owner: tuple[str, str], tag: int, value: str, length: int) -> str:
-        """Return letters and digits that stand for a value of one attribute of one patient.
+        """Return letters and digits that replace a value of one attribute of one patient.
 
-        The same value of another patient, or in another attribute, gets others: who shares a physician or a
-        room cannot be told from them.
+        The same value of another patient, or in another attribute, gets others, so that nobody can tell which
+        patients share a physician or a room.
 
         Args:
             owner: see `owner_of`.
             tag: of the attribute.
-            value: to be stood for.
+            value: the original.
             length: at most 48.
         """
         return base64.b32encode(self.digest("dummy", *owner, f"{tag:08x}", value)).decode()[:length]
@@ -171,17 +171,17 @@ class Identity:
         if not value:
             return ""
         if self.with_issuer and issuer.strip():
-            value = f"{value}\\{issuer.strip()}"  # a backslash cannot be in either: PS3.5 6.2
+            value = f"{value}\\{issuer.strip()}"  # neither can contain a backslash: PS3.5 6.2
         return self.pseudonym("patient", value)
 
     def _line_of(self, value: str, issuer: str) -> Subject | None:
-        """Return the line of a PatientID; that of the instance's own may be by its accession number."""
+        """Return the line of a PatientID; for the instance's own, it may be one by accession number."""
         if self.subject is not None and self.one_writing(value) == self.own_id:
             return self.subject
         return self.subjects.of_patient(value, issuer) if self.subjects is not None else None
 
     def shift_days(self, dataset: Dataset) -> int:
-        """Return by how many whole days the dates of this patient move: negative, never 0.
+        """Return the number of whole days by which this patient's dates move: negative, never 0.
 
         An instance without PatientID is shifted by its study.
         """
@@ -192,9 +192,9 @@ class Identity:
         return -(fewest + int.from_bytes(digest[:8], "big") % (most - fewest + 1))
 
     def owner_of(self, dataset: Dataset) -> tuple[str, str]:
-        """Return whose an original is: of a patient, by PatientID, or else of a study, by its UID.
+        """Return the owner of an original: a patient, by PatientID, or else a study, by its UID.
 
-        Whoever has one pseudonym in a table is one patient, whatever the original says.
+        All originals with one pseudonym in a table are one patient, whatever their PatientID.
         """
         if self.subject is not None and self.subject.pseudonym:
             return ("subject", self.subject.pseudonym)
@@ -202,7 +202,7 @@ class Identity:
         return ("patient", patient) if patient else ("study", text_of(dataset, _STUDY_INSTANCE_UID).strip())
 
     def one_writing(self, patient_id: str) -> str:
-        """Return the writing that stands for all of a PatientID that count as equal; empty only for empty."""
+        """Return one spelling for all equal spellings of a PatientID; empty only if it is empty."""
         value = patient_id.strip()
         if "case" in self.normalize:
             value = value.casefold()
@@ -225,7 +225,7 @@ _SHORT = 4096  # bytes
 
 
 def _taking(mac: hmac.HMAC, parts: Iterable[bytes | str | memoryview]) -> hmac.HMAC:
-    short: list[bytes] = []  # a call is what short ones cost
+    short: list[bytes] = []  # joined, because each call costs more than the bytes
     for part in parts:
         if isinstance(part, str):
             part = part.encode("utf-8", "surrogatepass")
@@ -233,7 +233,7 @@ def _taking(mac: hmac.HMAC, parts: Iterable[bytes | str | memoryview]) -> hmac.H
             short.append(b"\0%d:%b" % (len(part), bytes(part)))
         else:
             mac.update(b"".join((*short, b"\0%d:" % len(part))))
-            mac.update(part)  # uncopied: a part may be a whole file
+            mac.update(part)  # without a copy: a part may be a whole file
             short = []
     mac.update(b"".join(short))
     return mac

@@ -1,4 +1,4 @@
-"""Where the run's keys come from."""
+"""Keys: how the run's key is made and read."""
 
 import importlib
 import os
@@ -11,7 +11,7 @@ from beamstop.identity import MIN_KEY_LENGTH
 
 KEY_LENGTH = 32
 _LONGEST_REASON = 300  # characters quoted from Google's messages
-_FEWEST_DIFFERENT = 8  # of 32 random bytes 30 differ, of 16 hexadecimal digits 10
+_FEWEST_DIFFERENT = 8  # different bytes; on average, 32 random bytes have 30, 16 hexadecimal digits have 10
 
 
 def generate_key(path: str | os.PathLike[str]) -> None:
@@ -50,8 +50,8 @@ def resolve_key(reference: str) -> bytes:
         reference: see `resolve`.
 
     Raises:
-        KeyReferenceError: not to be had, readable by group or others, shorter than 16 bytes, or made of few
-            different ones. Its message does not repeat what may be a key given in place of a reference.
+        KeyReferenceError: the key cannot be read, can be read by group or others, has less than 16 bytes, or
+            few different ones. The message does not repeat the reference if it may be a key itself.
     """
     key = resolve(reference, "--key", "beamstop keygen")
     if len(key) < MIN_KEY_LENGTH:
@@ -64,17 +64,17 @@ def resolve_key(reference: str) -> bytes:
 
 
 def resolve(reference: str, option: str, maker: str) -> bytes:
-    """Return the secret that a reference names, whatever it is.
+    """Return the secret that a reference names, of any kind.
 
     Args:
         reference: `file:PATH` or a bare path, `env:NAME`, or
             `secret:projects/PROJECT/secrets/NAME/versions/VERSION` (Google Secret Manager).
-        option: that has it, for messages.
+        option: the option with the reference, for messages.
         maker: the command that makes such a secret, for messages.
 
     Raises:
-        KeyReferenceError: not to be had, or readable by group or others. Its message does not repeat what may
-            be a key given in place of a reference.
+        KeyReferenceError: the secret cannot be read, or can be read by group or others. The message does not
+            repeat the reference if it may be a key itself.
     """
     scheme, separator, rest = reference.partition(":")
     if separator and scheme == "env":
@@ -100,12 +100,16 @@ def _from_file(path: Path, option: str, maker: str) -> bytes:
             raise KeyReferenceError(f"{option} {path}: readable by group or others; run chmod 600 on it")
         return path.read_bytes()
     except OSError as error:
-        named = f"{option} {path}" if _is_name(path) else f"{option}: names no file, and may be a key itself"
+        named = (
+            f"{option} {path}"
+            if _is_name(path)
+            else f"{option}: is not the name of a file, and may be a key itself"
+        )
         raise KeyReferenceError(f"{named}: {error.strerror}; make one with {maker}") from None
 
 
 def _is_name(path: Path) -> bool:
-    """Return whether what leads to no file is the name of one, and not a key that somebody typed."""
+    """Return whether a path without a file is the name of a file, and not a key that somebody typed."""
     text = str(path)
     return len(text) < MIN_KEY_LENGTH or bool(path.suffix) or (os.sep in text and path.parent.is_dir())
 

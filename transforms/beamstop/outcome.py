@@ -1,10 +1,10 @@
-"""What becomes of a source; apart from the audit, so that a command's help need not load tables."""
+"""The outcomes of sources; not in `audit`, so that a command's help need not load tables."""
 
 from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """What became of a source; every source has exactly one in every run."""
+    """The outcome of a source; every source has exactly one in every run."""
 
     WRITTEN = "written"
     REJECTED = "rejected"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _OPTION, _MAKER = "--signing-key", "beamstop keygen --signing"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-PREDICATE_TYPE = "urn:beamstop:run:v1"  # names what the predicate is; nothing is to be had there
+PREDICATE_TYPE = "urn:beamstop:run:v1"  # the name of the predicate's type; it is not an address
 
 
 class SignatureError(DeidError):
@@ -24,7 +24,7 @@ class SignatureError(DeidError):
 
 
 def generate_pair(path: str | os.PathLike[str]) -> Path:
-    """Write a private key to a new file that only its owner can read, the public one beside it; return that.
+    """Write a private key to a new file for its owner only, the public key to FILE.pub; return FILE.pub.
 
     Raises:
         KeyReferenceError: one of the two exists or cannot be made.
@@ -50,7 +50,8 @@ def resolve_signing_key(reference: str) -> "Ed25519PrivateKey":
         reference: see `beamstop.keys.resolve`; a file, variable or secret in PEM.
 
     Raises:
-        KeyReferenceError: not to be had, readable by group or others, or no private key of Ed25519.
+        KeyReferenceError: the key cannot be read, can be read by group or others, or is no private key of
+            Ed25519.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -62,7 +63,7 @@ def resolve_signing_key(reference: str) -> "Ed25519PrivateKey":
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, Ed25519PrivateKey):
-        raise KeyReferenceError(f"{_OPTION}: no private key of Ed25519 without password; use {_MAKER}")
+        raise KeyReferenceError(f"{_OPTION}: not a private key of Ed25519 without password; use {_MAKER}")
     return key
 
 
@@ -70,7 +71,7 @@ def read_public_key(path: str | os.PathLike[str]) -> "Ed25519PublicKey":
     """Return the public key in a file.
 
     Raises:
-        KeyReferenceError: it cannot be read, or is none of Ed25519.
+        KeyReferenceError: it cannot be read, or is not of Ed25519.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -83,7 +84,9 @@ def read_public_key(path: str | os.PathLike[str]) -> "Ed25519PublicKey":
     except (ValueError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, Ed25519PublicKey):
-        raise KeyReferenceError(f"--public-key {path}: no public key of Ed25519; name FILE.pub of {_MAKER}")
+        raise KeyReferenceError(
+            f"--public-key {path}: not a public key of Ed25519; name FILE.pub of {_MAKER}"
+        )
     return key
 
 
@@ -111,7 +114,7 @@ def sign(payload: bytes, key: "Ed25519PrivateKey") -> bytes:
 
 
 def key_id(key: "Ed25519PublicKey") -> str:
-    """Return the SHA-256 of a public key, in hex: a hint which key fits, never believed."""
+    """Return the SHA-256 of a public key, in hex: a hint which key was used, never trusted."""
     return hashlib.sha256(key.public_bytes_raw()).hexdigest()
 
 
@@ -119,7 +122,7 @@ def open_envelope(envelope: bytes, key: "Ed25519PublicKey") -> dict[str, Any]:
     """Return the statement in a DSSE envelope that a key signed.
 
     Raises:
-        SignatureError: it is no envelope of a statement, or no signature in it is by this key.
+        SignatureError: it is not an envelope of a statement, or no signature in it is by this key.
     """
     from cryptography.exceptions import InvalidSignature
 
@@ -151,6 +154,6 @@ def _statement_in(payload_type: str, payload: bytes) -> dict[str, Any]:
 
 
 def _pre_authentication(payload_type: str, payload: bytes) -> bytes:
-    """Return what is signed: the type and the payload, each with its length (DSSE 1.0, PAE)."""
+    """Return the bytes that are signed: type and payload, each with its length (DSSE 1.0, PAE)."""
     kind = payload_type.encode()
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)

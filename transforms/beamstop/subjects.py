@@ -1,8 +1,8 @@
-"""A hospital's own table of subjects: pseudonyms, shifts and who is refused, as keyed digests.
+"""A hospital's own table of subjects: pseudonyms, shifts and refused subjects, as keyed digests.
 
-It is read once, checked, and made into one sorted file of fixed-width records, which is mapped into memory. A
-record has the keyed digest of the original; pseudonym, shift and action are encrypted with a key stream of
-its own. Without the key, a record cannot be read, or changed unnoticed.
+It is read once, checked, and converted to one sorted file of fixed-width records, which is mapped into
+memory. A record has the keyed digest of the original; pseudonym, shift and action are encrypted, each record
+with its own key stream. Without the key, a record cannot be read, or changed unnoticed.
 """
 
 import csv
@@ -29,17 +29,17 @@ _ACTIONS = {"": False, "keep": False, "refuse": True}
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _PATIENT_ID, _ISSUER, _ACCESSION_NUMBER = 0x00100020, 0x00100021, 0x00080050
 _LONGEST_PSEUDONYM = 64  # characters: PS3.5 6.2, LO
-_SHORTEST_TELLING = 4  # characters, as CheckLeaks has it
-_NO_PATIENT = "none"  # the folder of instances that have no PatientID, in small letters
+_SHORTEST_TELLING = 4  # characters, as in CheckLeaks
+_NO_PATIENT = "none"  # the folder of instances without PatientID, in lower case
 _SIGNS = re.compile(r"[\W_]+")
 _WHOLE = re.compile(r"(-?\d+)(?:\.0+)?")
-_OF_PATIENT_IDS = "PatientID "  # how the names of such lists begin
+_OF_PATIENT_IDS = "PatientID "  # prefix of the names of lists of PatientIDs
 _NAMED = 5  # line numbers in one message
 _AT_ONCE = 10_000  # rows of Parquet
 
 
 class Kind(IntEnum):
-    """What finds a line."""
+    """The kind of original by which a line is found."""
 
     PATIENT = 1
     ISSUED = 2  # by issuer and PatientID
@@ -52,11 +52,11 @@ class Line(NamedTuple):
 
     Attributes:
         number: of the line in the file; the header is line 1.
-        kind: what finds it.
+        kind: the kind of original by which it is found.
         original: PatientID, accession number, or a value in a list.
         issuer: of the PatientID; of a value in a list, the name of the list.
         subject: its contents.
-        key: the keyed digest that finds it, 16 bytes.
+        key: the keyed digest by which it is found, 16 bytes.
     """
 
     number: int
@@ -78,16 +78,16 @@ def read_subjects(
     columns: Mapping[str, str] | None = None,
     merge: bool = False,
 ) -> list[Line]:
-    """Read a table and check all of it.
+    """Read a table and check it completely.
 
     Args:
         path: a CSV, TSV or Parquet file with a header.
         identity: `recipe.identity(key)`: which spellings are equal, and which shifts are allowed.
-        columns: our name → the file's name, if it differs.
+        columns: beamstop's name of a column → the file's name, if it differs.
         merge: several originals may have one pseudonym.
 
     Raises:
-        SubjectsError: it cannot be used; the message has line numbers and no value.
+        SubjectsError: it cannot be used; the message has line numbers, but no value.
     """
     lines, wrong = [], _Wrong()
     for number, cells in _rows(Path(path), dict(columns or {}), wrong):
@@ -98,7 +98,7 @@ def read_subjects(
     _check_originals(lines)
     _check_pseudonyms(lines, merge)
     if not lines:
-        raise SubjectsError("--subjects: the table has no line but its header")
+        raise SubjectsError("--subjects: the table has only a header")
     return lines
 
 
@@ -107,7 +107,7 @@ def read_list(path: str | os.PathLike[str], name: str, identity: Identity) -> li
 
     Args:
         path: a text file in UTF-8.
-        name: what the list is called.
+        name: of the list.
         identity: `recipe.identity(key)`.
 
     Raises:
@@ -158,7 +158,7 @@ def _named(numbers: list[int]) -> str:
 
 
 def _rows(path: Path, columns: dict[str, str], wrong: _Wrong) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield number and cells of every line, by our names of the columns."""
+    """Yield number and cells of every line, by beamstop's names of the columns."""
     ours = {columns.get(name, name): name for name in COLUMNS}
     try:
         if path.suffix.lower() == ".parquet":
@@ -168,7 +168,7 @@ def _rows(path: Path, columns: dict[str, str], wrong: _Wrong) -> Iterator[tuple[
         else:
             raise SubjectsError("--subjects: the file's name must end in .csv, .tsv or .parquet")
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno else "it is no Parquet file"
+        why = os.strerror(error.errno) if error.errno else "it is not a Parquet file"
         raise SubjectsError(f"--subjects {path}: {why}; check the path") from None
 
 
@@ -181,7 +181,7 @@ def _text_rows(
             file.seek(0)
             if (
                 ";" in header and delimiter not in header
-            ):  # as spreadsheets write it in countries where 1,5 is a number
+            ):  # spreadsheets separate by semicolons in countries where 1,5 is a number
                 delimiter = ";"
             reader = csv.reader(file, delimiter=delimiter, strict=True)
             names = _checked_header([name.strip() for name in next(reader, [])], ours)
@@ -189,7 +189,7 @@ def _text_rows(
                 if not any(map(str.strip, cells)):
                     continue
                 if len(cells) != len(names):
-                    wrong.note(reader.line_num, "as many cells are needed as the header has")
+                    wrong.note(reader.line_num, "it must have as many cells as the header")
                     continue
                 yield reader.line_num, {name: it.strip() for name, it in zip(names, cells, strict=True)}
         except UnicodeDecodeError:
@@ -215,7 +215,7 @@ def _parquet_rows(path: Path, ours: Mapping[str, str]) -> Iterator[tuple[int, di
                 is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
                 if not (is_text or pa.types.is_null(kind) or name == "shift_days"):
                     raise SubjectsError(
-                        f"--subjects: column {theirs} is no text: a number has lost leading zeros; "
+                        f"--subjects: column {theirs} is not text: a number has lost leading zeros; "
                         "write it as text"
                     )
             number = 1
@@ -230,11 +230,11 @@ def _parquet_rows(path: Path, ours: Mapping[str, str]) -> Iterator[tuple[int, di
                         },
                     )
     except pa.ArrowException:
-        raise SubjectsError("--subjects: it is no Parquet file; name one") from None
+        raise SubjectsError("--subjects: it is not a Parquet file; name one") from None
 
 
 def _checked_header(theirs: list[str], ours: Mapping[str, str]) -> list[str]:
-    """Return our names of the columns that a file has."""
+    """Return beamstop's names of a file's columns."""
     for name in theirs:
         if name not in ours:
             near = did_you_mean(name, ours)
@@ -253,7 +253,7 @@ def _checked_header(theirs: list[str], ours: Mapping[str, str]) -> list[str]:
 
 
 def _line(number: int, cells: Mapping[str, str], identity: Identity, wrong: _Wrong) -> Line | None:
-    """Return a line; None if it has a mistake by itself, which is recorded."""
+    """Return a line; None if it has a mistake, which is recorded."""
     patient_id, issuer = cells.get("patient_id", ""), cells.get("issuer", "")
     accession, pseudonym = cells.get("accession_number", ""), cells.get("pseudonym", "")
     action = cells.get("action", "").lower()
@@ -298,7 +298,7 @@ def _wrong_with_pseudonym(pseudonym: str, original: str) -> Iterator[str]:
 
 
 def _holds(pseudonym: str, original: str) -> bool:
-    """Return whether a pseudonym contains its original, as it is, without signs, or without zeros.
+    """Return whether a pseudonym contains its original: unchanged, without signs, or without leading zeros.
 
     >>> _holds("study-AB12", "ab-12"), _holds("P4711", "0004711"), _holds("S001", "4711")
     (True, True, False)
@@ -318,7 +318,7 @@ def _days(text: str, allowed: tuple[int, int]) -> tuple[int | None, list[str]]:
         return None, []
     whole = _WHOLE.fullmatch(text)
     if whole is None:
-        return None, ["shift_days is no whole number"]
+        return None, ["shift_days is not a whole number"]
     fewest, most = allowed
     if not fewest <= int(whole[1]) <= most:
         return None, [
@@ -350,7 +350,7 @@ def _check_pseudonyms(lines: Sequence[Line], merge: bool) -> None:
         bare = _bare(line.subject.pseudonym)
         if len(bare) >= _SHORTEST_TELLING and originals.get(bare, line) is not line:
             wrong.note(line.number, f"the pseudonym is the original of line {originals[bare].number}")
-        # A file system may not tell capitals from small letters.
+        # A file system may not distinguish capitals from small letters.
         before = first.setdefault(line.subject.pseudonym.lower(), line)
         if before is line:
             continue
@@ -370,15 +370,15 @@ def _check_pseudonyms(lines: Sequence[Line], merge: bool) -> None:
 _MAGIC = b"beamsub1"
 _HEAD = struct.Struct(">8sIHBx16s")  # lines, bytes of a record, kinds of lines, digest of the table
 _MAC_LENGTH = 32
-_CHANGED = "--subjects: what was made of the table was changed, or made with another key; run again"
+_CHANGED = "--subjects: the staged table was changed, or made with another key; run again"
 _DIGEST_LENGTH = 16
-_SAID = struct.Struct(">BHB")  # is it refused, days, length of the pseudonym
+_SAID = struct.Struct(">BHB")  # whether refused, days, length of the pseudonym
 
 
 def compiled(lines: Iterable[Line], identity: Identity) -> bytes:
     """Return the file that `Subjects` reads.
 
-    Equal lines give equal bytes, in whatever order and form they were written.
+    Equal lines give equal bytes, in any order and file format.
     """
     found = sorted(lines, key=lambda line: line.key)
     table = table_digest(found, identity)
@@ -401,7 +401,7 @@ def table_digest(lines: Iterable[Line], identity: Identity) -> bytes:
 
 
 def _under_key_stream(data: bytes, key: bytes, table: bytes, identity: Identity) -> bytes:
-    """Encrypt data with a key stream for one line of one table, used for nothing else.
+    """Encrypt data with a key stream that is used only for one line of one table.
 
     Encrypting twice gives the data again.
     """
@@ -412,11 +412,11 @@ def _under_key_stream(data: bytes, key: bytes, table: bytes, identity: Identity)
 
 
 class Subjects:
-    """A table made by `compiled`, looked up by an instance's attributes.
+    """A table from `compiled`, with lines found by an instance's attributes.
 
     Args:
         data: the file, mapped into memory or not.
-        identity: `recipe.identity(key)`, of the key that it was made with.
+        identity: `recipe.identity(key)`, with the same key as for `compiled`.
 
     Raises:
         SubjectsError: it was made with another key, or changed.
@@ -458,8 +458,8 @@ class Subjects:
     def of_instance(self, dataset: Dataset) -> Subject | None:
         """Return the line of an instance: by accession number, else by issuer and PatientID, or PatientID.
 
-        A line that refuses wins over all others, even if only one of several values of an attribute matches
-        it.
+        A line that refuses wins over all others, even if it matches only one of several values of an
+        attribute.
         """
         said = [text_of(dataset, tag) for tag in (_PATIENT_ID, _ISSUER, _ACCESSION_NUMBER)]
         found = [line for way in _ways(*said) if (line := self._find(*way)) is not None]
@@ -500,7 +500,7 @@ def _ways(patient_id: str, issuer: str, accession: str) -> Iterator[tuple[Kind, 
 
 
 def line_key(identity: Identity, kind: Kind, original: str, issuer: str = "") -> bytes:
-    """Return the keyed digest that finds a line."""
+    """Return the keyed digest by which a line is found."""
     if kind in (Kind.PATIENT, Kind.ISSUED) or issuer.startswith(_OF_PATIENT_IDS):
         original = identity.one_writing(original)
     return identity.digest("subject", kind.name, original, issuer)[:_DIGEST_LENGTH]

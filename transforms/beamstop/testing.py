@@ -1,6 +1,6 @@
 """Help for tests of programs that use beamstop: instances made in code, text detectors without networks.
 
-Everything here is made up: no picture, no name and no number is of a patient.
+Everything here is invented: no picture, name or number is a patient's.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ __all__ = [
     "make_instance",
 ]
 
-# What a header says of pixels of one byte each, grey.
+# The header of grey pixels of one byte each.
 GREY_BYTES = {
     "SamplesPerPixel": 1,
     "PhotometricInterpretation": "MONOCHROME2",
@@ -43,7 +43,7 @@ def make_instance(**attributes: Any) -> FileDataset:
     """Return a CT instance without pixels that can be saved.
 
     Args:
-        attributes: keyword → value; None leaves out one that would be there.
+        attributes: keyword → value; None leaves the attribute out.
 
     >>> make_instance(PatientName="Poe^Edgar", StudyTime=None).get("StudyTime", "none")
     'none'
@@ -121,7 +121,7 @@ class BlockDetector:
     """Finds bright blocks, more than 4 pixels wide and high, where real detectors find text.
 
     Attributes:
-        words: what the boxes read, from top to bottom; those beyond cannot be read.
+        words: the texts of the boxes, from top to bottom; further boxes cannot be read.
         looks: rows and columns of every picture that was searched.
     """
 
@@ -159,10 +159,10 @@ class NoTextDetector:
 
 
 def load_block_detector(languages: tuple[str, ...] = ()) -> BlockDetector:
-    """Return a detector of blocks; stands where `load_detector` is wanted, and can be pickled."""
+    """Return a detector of blocks; can be passed as `load_detector`, and pickled."""
     return BlockDetector()
 
 
 def load_no_text_detector(languages: tuple[str, ...] = ()) -> NoTextDetector:
-    """Return a detector that finds nothing; stands where `load_detector` is wanted, and can be pickled."""
+    """Return a detector that finds nothing; can be passed as `load_detector`, and pickled."""
     return NoTextDetector()

@@ -1,20 +1,20 @@
-"""Verify: looks at an original and its clean file side by side and says what does not agree.
+"""Verify: compares an original with its clean file and reports differences from what the recipe requires.
 
 It shares with the run the recipe, the key's derivations (`identity`) and the search for identifiers
-(`leaks`), but nothing that the run made: what must be gone, which UIDs and which dates may be there is
-worked out again from the original's bytes, and looked for in the bytes of the clean file.
+(`leaks`), but nothing that the run made: which identifiers must be gone, and which UIDs and dates may be
+there, is computed again from the original's bytes, and checked in the bytes of the clean file.
 
-1. `leak`: an identifier of the original that the recipe does not keep is in the clean file's bytes;
-   top-level pixel data are left out, comments of compressed frames are not. Then names, numbers and UIDs
-   are searched for once more as they are spelled, in all the bytes, without the run's search.
-2. `element`: an element is there, or has a value, that the recipe takes out or empties.
+1. `leak`: an identifier of the original that the recipe does not keep is in the clean file's bytes; comments
+   of compressed frames are searched, top-level pixel data are not. Then names, numbers and UIDs are searched
+   once more in their exact spelling, in all bytes, without the run's search.
+2. `element`: an element is there, or has a value, that the recipe removes or empties.
 3. `uid`: a UID that is not well known, not derived from one of the original's, and not kept or set by
    the recipe. Study, series and instance must be derived from their own originals.
 4. `date`: a date that is neither a dummy, nor moved by the patient's shift from one of the original's,
    nor kept or set by the recipe.
 5. `pseudonym`: PatientID is not the one that the key gives to this patient.
 
-What an operator of the recipe's own writes is only searched for identifiers: nobody else knows what it does.
+Values from a recipe's custom operators are only searched for identifiers, because their rules are unknown.
 """
 
 import re
@@ -69,7 +69,7 @@ _PATIENT_ID, _SOP_INSTANCE_UID = 0x00100020, 0x00080018
 _OWN_UIDS = (_SOP_INSTANCE_UID, 0x0020000D, 0x0020000E)
 _REFERENCED_SOP_INSTANCE_UID = 0x00081155
 _DERIVATION_DESCRIPTION, _RECOGNIZABLE_VISUAL_FEATURES = 0x00082111, 0x00280302
-# What `insertions.insert` writes whatever the recipe says of it.
+# Attributes that `insert` writes under every recipe.
 _INSERTED = frozenset({0x00120062, 0x00120063, 0x00120064, 0x00280301, 0x00280303})
 _DATE_VRS = frozenset({"DA", "DT"})
 _DUMMY_DAY = date.fromisoformat(DUMMY_DATE)
@@ -77,12 +77,14 @@ _DAY = re.compile(r"(?<!\d)(\d{4})\.?(\d{2})\.?(\d{2})")
 _META_START = 132
 _SHORTEST_SPELLED = 6
 _NUMBERS = frozenset({_PATIENT_ID, 0x00080050, 0x00101000, 0x00380010, 0x00200010, 0x00400009, 0x00401001})
-_MAY_BE_CODES = frozenset({0x00200010, 0x00400009, 0x00401001})  # procedures may bear the code of their kind
+_MAY_BE_CODES = frozenset(
+    {0x00200010, 0x00400009, 0x00401001}
+)  # ids of procedures may be codes of their kind
 _CODES = frozenset({0x00080100, 0x00080119, 0x00080120})
 
 
 class Finding(NamedTuple):
-    """What does not agree in one pair.
+    """One finding in a pair.
 
     Attributes:
         check: `leak`, `element`, `uid`, `date`, `pseudonym`, `frame_extras`, or `unreadable`.
@@ -97,13 +99,13 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Pair:
-    """What one pair says.
+    """The result for one pair.
 
     Attributes:
-        findings: what does not agree.
-        clean: the clean file as read; None where it cannot be.
+        findings: all findings.
+        clean: the clean file, read; None if it cannot be read.
         original_uid: SOP Instance UID of the original.
-        references: SOP Instance UIDs that the original refers to → what stands for them in the clean file.
+        references: SOP Instance UIDs that the original refers to → their new UIDs in the clean file.
     """
 
     findings: tuple[Finding, ...]
@@ -118,7 +120,7 @@ def verify_pair(original: bytes, clean: bytes, recipe: Recipe, identity: Identit
     Args:
         original: the source's bytes.
         clean: the clean file's bytes.
-        recipe: that the clean file was made with.
+        recipe: the recipe with which the clean file was made.
         identity: `recipe.identity(key, subjects)`.
     """
     try:
@@ -138,7 +140,7 @@ def verify_pair(original: bytes, clean: bytes, recipe: Recipe, identity: Identit
 
 
 class _Element(NamedTuple):
-    """An element at its place, as `walk` tells it, converted."""
+    """An element with its place, from `walk`, converted."""
 
     dataset: Dataset
     path: tuple[int, ...]
@@ -151,7 +153,7 @@ class _Element(NamedTuple):
 
 class _Look:
     def __init__(self, before: FileDataset, after: FileDataset, recipe: Recipe, identity: Identity) -> None:
-        # As they are written: pydicom, asked for a value, may take more off it than its padding.
+        # The raw bytes: pydicom may strip more than the padding from a value.
         self._own_uids = {tag: text_of(before, tag).strip(" \0") for tag in _OWN_UIDS}
         places = (place for place in walk(before, is_readable) if place.vr == "UI")
         written = (place.dataset._dict[place.tag].value for place in places)
@@ -175,7 +177,7 @@ class _Look:
 
     @cached_property
     def _moved_dates(self) -> set[date]:
-        """Every date of the original, in dates and in texts, as this patient's dates move."""
+        """Every date of the original, in dates and in texts, moved by this patient's shift."""
         return {moved for day in self._all_dates if (moved := _move(day, self._days))}
 
     def uid(self, tag: int) -> str:
@@ -191,11 +193,11 @@ class _Look:
         return tuple(sorted((originals[uid], uid) for uid in found if uid in originals))
 
     def leaks(self, clean: bytes) -> Iterator[Finding]:
-        """Search the clean file's bytes for what must be gone."""
+        """Search the clean file's bytes for identifiers that must be gone."""
         identifiers = harvest(self._before, self._planner.keeps)
         if self._identity.subject is not None:
             identifiers = identifiers.without_parts(self._identity.subject.pseudonym)
-        # A moved date, or one that an operator made, may by chance be another of the original.
+        # A moved date, or one that an operator made, may by chance equal another date of the original.
         moved = self._moved_dates if self._planner.dates_move else set()
         identifiers = identifiers.without_dates(moved | self._made_dates())
         try:
@@ -204,7 +206,7 @@ class _Look:
         except Quarantined as quarantined:
             yield Finding(quarantined.reason, quarantined.detail)
             return
-        # Again, by none of the run's code, and in the pixel data too.
+        # Again, without any of the run's code, and in the pixel data too.
         spelled = set(_spelled_out(self._before, self._planner.keeps, identifiers.encodings))
         for place, data in (("", header), ("PixelData", clean)):
             if any(_stands_alone(text, data) for text in spelled):
@@ -212,19 +214,19 @@ class _Look:
                 return
 
     def _made_dates(self) -> set[date]:
-        """Return the dates of the clean file that an operator of the recipe's own wrote."""
+        """Return the dates of the clean file that a custom operator of the recipe wrote."""
         dates = (element for element in _elements(self._after) if element.vr in _DATE_VRS)
         known = (type(None), Remove, Empty, Replace, Clean)
         return {day for it in dates if not isinstance(self._plan(it).operator, known) for day in _days(it)}
 
     def disagreements(self) -> Iterator[Finding]:
-        """Ask the recipe about every element of the clean file, and the key about UIDs and dates."""
+        """Compare every element of the clean file with the recipe, and UIDs and dates with the key."""
         for element in _elements(self._after):
             tag = element.path[-1]
             if element.path[0] in self._set or is_private_creator(tag):
                 continue
             if element.path == (_DERIVATION_DESCRIPTION,) and element.value in PIXELS_DONE:
-                continue  # ours, where the recipe left nothing
+                continue  # beamstop's own, if the recipe left nothing of the original
             plan = self._plan(element)
             code = self._judge(element, plan)
             if code:
@@ -258,7 +260,7 @@ class _Look:
         return None
 
     def _is_content(self, element: _Element) -> bool:
-        """Say whether the value is of a content item, which Table E.3.4-1 decides on, not its tag alone."""
+        """Return whether a value is a content item's, for which Table E.3.4-1 decides, not the tag alone."""
         return self._planner.content_action(element.dataset) is not None
 
     def _is_right_patient(self, element: _Element, operator: Operator | None) -> bool:
@@ -298,7 +300,7 @@ class _Look:
         if isinstance(operator, Replace):
             return all(text.startswith(DUMMY_DATE) for text in _texts(element.value))
         if isinstance(operator, Clean):
-            # The dummy stands for what was no date.
+            # The dummy replaces a value that was not a date.
             return days <= self._moved_dates | {_DUMMY_DAY}
         return True
 
@@ -323,7 +325,7 @@ def _inserted_tags(recipe: Recipe) -> Iterator[int]:
 
 
 def _haystack(clean: bytes, dataset: FileDataset) -> tuple[bytes, bytes]:
-    """Return a file, inflated, without its top-level pixel data; and what compressed frames say in words.
+    """Return a file, inflated and without its top-level pixel data; and the comments of compressed frames.
 
     Args:
         clean: the whole file.
@@ -347,10 +349,10 @@ def _haystack(clean: bytes, dataset: FileDataset) -> tuple[bytes, bytes]:
 def _spelled_out(
     dataset: FileDataset, keeps: Callable[[tuple[int, ...]], bool], encodings: tuple[str, ...]
 ) -> Iterator[bytes]:
-    """Yield the names, numbers and UIDs of an original that must be gone, byte for byte as they stand.
+    """Yield the names, numbers and UIDs of an original that must be gone, in their exact spelling.
 
-    In UTF-8, in Latin-1 and in the instance's own character sets, where these can hold all of it. Those of
-    fewer than six letters are left out, and those that ordinary words or dates make up.
+    They are encoded in UTF-8, in Latin-1 and in the instance's own character sets, if these have all letters.
+    Those of fewer than six letters are left out, and those that consist of ordinary words or dates.
     """
     elements = list(_elements(dataset))
     codes = {str(element.value).strip() for element in elements if element.path[-1] in _CODES}
@@ -371,7 +373,7 @@ def _spelled_out(
 
 
 def _stands_alone(text: bytes, data: bytes) -> bool:
-    """Return whether a text is somewhere in the data with no letter, digit or point beside it."""
+    """Return whether a text is in the data without an adjoining letter, digit or point."""
     at = data.find(text)
     while at >= 0:
         beside = data[max(0, at - 1) : at] + data[at + len(text) : at + len(text) + 1]
@@ -382,9 +384,10 @@ def _stands_alone(text: bytes, data: bytes) -> bool:
 
 
 def _elements(dataset: Dataset) -> Iterator[_Element]:
-    """Yield every element with its converted value, at every depth; sequences only by what is in them.
+    """Yield every element with its converted value, at every depth; of sequences only the items' elements.
 
-    Top-level pixel data, and what pydicom cannot convert, are left out: `leaks` sees the latter as bytes.
+    Top-level pixel data and values that pydicom cannot convert are left out: `leaks` searches the latter as
+    bytes.
     """
     for place in walk(dataset, is_readable):
         if place.depth == 0 and FIRST_PIXEL_TAG <= place.tag <= LAST_PIXEL_TAG:
@@ -405,7 +408,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def _days(element: _Element) -> Iterator[date]:
-    """Yield the days that a date says, or that are written in a text."""
+    """Yield the days in a date or a text."""
     if element.vr in _DATE_VRS:
         for text in _texts(element.value):
             for year, month, day in _DAY.findall(text):

@@ -82,7 +82,7 @@ def _fetched(staged: StagedSubjects, identity: Identity) -> Subjects:
             return _checked(Subjects.open(str(path), identity), staged)
     found = open_store(staged.place).read(staged.name)
     if found is None:
-        raise SubjectsError("--subjects: what was made of the table is gone from AUDIT/.partial; run again")
+        raise SubjectsError("--subjects: the staged table is gone from AUDIT/.partial; run again")
     handle, temporary = tempfile.mkstemp(prefix="beamstop-subjects-")  # mode 0600
     with os.fdopen(handle, "wb") as file:
         file.write(found[1])
@@ -102,5 +102,5 @@ def _is_mine(path: Path) -> bool:
 
 def _checked(subjects: Subjects, staged: StagedSubjects) -> Subjects:
     if subjects.digest.hex() != staged.digest:
-        raise SubjectsError("--subjects: another table is where this run put its own; run again")
+        raise SubjectsError("--subjects: another table is in the place of this run's; run again")
     return subjects

@@ -144,7 +144,7 @@ def test_a_signing_key_that_cannot_be_used_is_said_before_anything_is_read(
 ) -> None:
     places = ["--input", str(archive), "--output", str(tmp_path / "o"), "--audit", str(tmp_path / "a")]
     assert main(["run", *places, "--key", str(key_file), "--signing-key", str(key_file)]) == 2
-    assert "--signing-key: no private key of Ed25519" in capsys.readouterr().err
+    assert "--signing-key: not a private key of Ed25519" in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
 
 

@@ -319,7 +319,7 @@ def _forgotten(segment: Segment) -> SealBrokenError:
     return SealBrokenError(_MADE_ANEW)
 
 
-_MADE_ANEW = "AUDIT/ledger was changed by somebody else: run again, and it is made anew"
+_MADE_ANEW = "AUDIT/ledger was changed by somebody else: run again, which rebuilds it"
 
 
 def open_index(target: Target) -> Index:
