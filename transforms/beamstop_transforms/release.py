@@ -8,13 +8,14 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton, PCollection
 
-from beamstop_transforms.ledger.claims import Claim
+from beamstop_transforms.ledger.claims import Claim, Dead
 from beamstop_transforms.ledger.provenance import Provenance
 from beamstop_transforms.ledger.skipped import Skipped
 from beamstop_transforms.ledger.target import Target, open_claims
 from beamstop_transforms.ledger.verdicts import Verdicts
 from beamstop_transforms.step import Transform
 from beamstop_transforms.stores import is_remote, open_store
+from beamstop_transforms.stores.ahead import ahead
 from beamstop_transforms.sweep import Sweep
 
 _AT_ONCE = 8  # parts that are released at the same time
@@ -69,17 +70,21 @@ class _ReleaseFn(beam.DoFn):
     def process(self, part: str, skipped: Skipped) -> Iterator[None]:
         # One index for all parts: each may have claims of a dead run, and there may be millions of rows.
         verdicts = self._verdicts = self._verdicts or Verdicts(self._target, skipped)
-        for dead in self._claims.of_the_dead(part):
-            decided = all(map(verdicts.decide, dead.claim.claimants))
-            if decided and not self._target.first_wins:  # an imaging server removes nothing
-                self._remove_orphans(dead.claim, dead.mine, verdicts)
-            if decided or dead.mine.claimants:
-                self._claims.forget(dead.name)
+        for _ in ahead(lambda it: self._finish(it, verdicts), self._claims.of_the_dead(part)):
+            continue
         if self._pool is not None:
             self._releasing.append(self._pool.submit(self._let_go, part))
         else:
             self._let_go(part)
         yield from ()
+
+    def _finish(self, dead: Dead, verdicts: Verdicts) -> None:
+        """Remove what no source stands for of a claim of a run that died; if that is settled, the claim."""
+        decided = all(map(verdicts.decide, dead.claim.claimants))
+        if decided and not self._target.first_wins:  # an imaging server removes nothing
+            self._remove_orphans(dead.claim, dead.mine, verdicts)
+        if decided or dead.mine.claimants:
+            self._claims.forget(dead.name)
 
     def _let_go(self, part: str) -> None:
         """Remove claims of this run; before that, files that a worker wrote after it was given up."""

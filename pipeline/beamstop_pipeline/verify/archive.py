@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 from pydicom.dataset import FileDataset
@@ -25,6 +25,7 @@ from beamstop.verify import verify_pair
 from beamstop_pipeline.silence import close_native_stderr
 from beamstop_pipeline.verify.audit import IDENTIFIERS, Audit, Newest, finding
 from beamstop_pipeline.verify.conformance import new_errors
+from beamstop_pipeline.verify.disk_map import DiskMap
 from beamstop_transforms.instance import Source, source_id_of
 from beamstop_transforms.match import find_sources
 from beamstop_transforms.paths import clean_path, is_clean_path
@@ -33,6 +34,7 @@ from beamstop_transforms.stores import PARTIAL, Store, open_store
 from beamstop_transforms.subjects import StagedSubjects
 
 _AT_ONCE = 1024  # pairs handed to the worker processes together
+_KEY = 16  # bytes that stand for a UID or a path
 _KEYWORDS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
 
@@ -101,19 +103,20 @@ def verify_archive(places: Places, audit: Audit) -> Archive:
         audit: from `read_audit`.
     """
     result = Archive()
-    seen: set[bytes] = set()
-    originals: set[bytes] = set()
-    references: dict[tuple[bytes, bytes], str] = {}
+    seen, originals = DiskMap[bytes, None](), DiskMap[bytes, None]()
+    references = DiskMap[bytes, str]()  # keys of the UIDs of original and clean reference → source_id
     tasks = ((places, *task) for task in _tasks(places, audit, result, seen))
     for looked in _in_processes(_look, tasks, places.workers):
         result.counts["pairs"] += 1
         result.findings += looked.findings
-        originals.add(looked.original)
-        for reference in looked.references:
-            references.setdefault(reference, looked.source_id)
-    written = {_key(it.identifiers[-1] or "") for it in audit.newest.values() if _is_written(it)}
-    for (original, clean), source_id in references.items():
-        if original in originals and clean not in written:
+        originals[looked.original] = None
+        for original, clean in looked.references:
+            references.setdefault(original + clean, looked.source_id)
+    written = DiskMap[bytes, None]()
+    for newest in filter(_is_written, audit.newest.values()):
+        written[_key(newest.identifiers[-1] or "")] = None
+    for reference, source_id in references.items():
+        if reference[:_KEY] in originals and reference[_KEY:] not in written:
             newest = audit.newest[source_id]
             result.findings.append(_about("reference", source_id, newest, "ReferencedSOPInstanceUID"))
     for source_id, newest in audit.newest.items():
@@ -125,7 +128,7 @@ def verify_archive(places: Places, audit: Audit) -> Archive:
 
 
 def _tasks(
-    places: Places, audit: Audit, result: Archive, seen: set[bytes]
+    places: Places, audit: Audit, result: Archive, seen: DiskMap[bytes, None]
 ) -> Iterator[tuple[Source, str, Newest]]:
     """Yield every written source with its newest row; note those without a row."""
     identity = Identity(resolve_key(places.key))
@@ -134,7 +137,7 @@ def _tasks(
             source_id = source_id_of(source, identity)
             if _short(source_id) in seen:
                 continue
-            seen.add(_short(source_id))
+            seen[_short(source_id)] = None
             result.counts["sources"] += 1
             newest = audit.newest.get(source_id)
             if newest is None:
@@ -233,9 +236,11 @@ def _misplaced(clean: FileDataset, newest: Newest, output: str) -> Iterator[tupl
 
 def _disputed(output: str, audit: Audit) -> Iterator[Row]:
     """Yield a finding for every changed disputed file; a missing one may have been removed by a person."""
-    written = {it.output_path for it in audit.newest.values()}
+    disputed = {it: newest for it, newest in audit.newest.items() if newest.disputed is not None}
+    paths = {newest.disputed[0] for newest in disputed.values() if newest.disputed is not None}
+    written = paths.intersection(it.output_path for it in audit.newest.values())
     store = open_store(output)
-    for source_id, newest in audit.newest.items():
+    for source_id, newest in disputed.items():
         if newest.disputed is not None and newest.disputed[0] not in written:
             found = store.find(newest.disputed[0])
             if found is not None and found.sha256 != newest.disputed[1]:
@@ -244,8 +249,10 @@ def _disputed(output: str, audit: Audit) -> Iterator[Row]:
 
 def _unexplained(output: str, audit: Audit, counts: Counter[str]) -> Iterator[Row]:
     """Yield a finding for every file in OUTPUT without a newest row; its name is untrusted."""
-    ours = {_key(path) for it in audit.newest.values() for path in _paths(it)}
-    folders = {_key(part) for it in audit.newest.values() for path in _paths(it) for part in _folders(path)}
+    ours, folders = DiskMap[bytes, None](), DiskMap[bytes, None]()
+    for path in chain.from_iterable(map(_paths, audit.newest.values())):
+        ours[_key(path)] = None
+        folders.update(dict.fromkeys(map(_key, _folders(path))))
     for name in open_store(output).names(""):
         counts["files"] += 1
         if _key(name) not in ours:
@@ -284,9 +291,7 @@ def _is_written(newest: Newest) -> bool:
 
 
 def _key(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[
-        :16
-    ]  # short: millions are in memory
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:_KEY]
 
 
 def _short(source_id: str) -> bytes:

@@ -2,16 +2,16 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from beamstop.audit import (
+    BUCKETS,
     FINDINGS,
     Outcome,
     Row,
     bucket_digest,
-    bucket_of,
     is_row,
     leaf,
     merkle_root,
@@ -19,6 +19,7 @@ from beamstop.audit import (
     row_mac,
 )
 from beamstop.identity import Identity
+from beamstop_pipeline.verify.disk_map import DiskMap
 from beamstop_transforms.ledger.index import LEDGER, broken_files
 from beamstop_transforms.ledger.sealed import INSTANCES as _INSTANCES
 from beamstop_transforms.ledger.sealed import LISTS, PRUNED, RUNS, SIGNATURES, files_of, read_records
@@ -32,6 +33,7 @@ from beamstop_transforms.tables import run_of
 FOLDER = "verify"  # the folder of AUDIT with findings
 _TABLES = (_INSTANCES, "changes", PRUNED)  # a record seals each of their files
 _FOLDERS = (*_TABLES, RUNS, SIGNATURES, FOLDER, PARTIAL, SUBJECTS, LEDGER, LISTS)
+_AT_ONCE = 1_000  # rows held as dicts
 _DIGEST = re.compile("[0-9a-f]{32}")
 _TABLE = re.compile(r"[^/]+-[0-9]{5}-of-[0-9]{5}\.parquet")
 # Folders in `.partial` while a run is going on; they stay if it dies.
@@ -58,6 +60,12 @@ class Newest(NamedTuple):
     identifiers: tuple[str | None, ...]
     disputed: tuple[str, str] | None = None
 
+    @classmethod
+    def of(cls, values: Sequence[Any]) -> "Newest":
+        """Return what JSON made a list of."""
+        *others, identifiers, disputed = values
+        return cls(*others, tuple(identifiers), disputed and tuple(disputed))
+
 
 @dataclass
 class Audit:
@@ -65,7 +73,7 @@ class Audit:
 
     Attributes:
         findings: rows of `FINDINGS`, without `verify_id`.
-        newest: source_id → newest row in finished runs.
+        newest: source_id → newest row in finished runs, on disk.
         recipes: digest → recipe, as the records have them.
         rows: how many were read, in all runs.
         fits: how many keyed seals are right.
@@ -73,7 +81,7 @@ class Audit:
     """
 
     findings: list[Row] = field(default_factory=list)
-    newest: dict[str, Newest] = field(default_factory=dict)
+    newest: DiskMap[str, Newest] = field(default_factory=lambda: DiskMap(Newest.of))
     recipes: dict[str, Recorded] = field(default_factory=dict)
     rows: int = 0
     fits: int = 0
@@ -205,7 +213,7 @@ class _Run:
         self._run_id = run_id
         self._identity = identity
         self._result = result
-        self._buckets: dict[int, dict[str, bytes]] = defaultdict(dict)
+        self._leaves = DiskMap[str, str]()
         self._outcomes: Counter[str] = Counter()
 
     def check(self, record: dict[str, Any], files: list[str]) -> None:
@@ -227,8 +235,9 @@ class _Run:
     def _read(self, path: str) -> None:
         with open_seekable(path) as file:
             for batch in batches_of(open_parquet(file)):
-                for row in batch.to_pylist():
-                    self._add(row)
+                for at in range(0, batch.num_rows, _AT_ONCE):
+                    for row in batch.slice(at, _AT_ONCE).to_pylist():
+                        self._add(row)
 
     def _add(self, row: Row) -> None:
         source_id, run_id = str(row.get("source_id")), self._run_id
@@ -238,10 +247,9 @@ class _Run:
             self._find("row_changed", source_id=source_id)
         if not _is_digest(source_id):
             return
-        bucket = self._buckets[bucket_of(source_id)]
-        if source_id in bucket:
+        if source_id in self._leaves:
             self._find("row_twice", source_id=source_id)
-        bucket[source_id] = leaf(row)
+        self._leaves[source_id] = leaf(row).hex()
         self._result.newest[source_id] = Newest(
             run_id,
             str(row.get("outcome")),
@@ -250,8 +258,15 @@ class _Run:
             row.get("output_path"),
             row.get("output_sha256"),
             tuple(row.get(name) for name in IDENTIFIERS),
-            _disputed(row, self._result.newest.get(source_id)),
+            self._disputed(row) if row.get("reason") == "duplicate_conflict" else None,
         )
+
+    def _disputed(self, row: Row) -> tuple[str, str] | None:
+        """Return path and SHA-256 of the file that an earlier row left in OUTPUT for a disputed source."""
+        former = self._result.newest.get(row["source_id"])
+        if former is not None and former.output_path and former.output_sha256:
+            return former.output_path, former.output_sha256
+        return former and former.disputed
 
     def _is_sealed(self, row: Row) -> bool:
         if self._identity is None:
@@ -263,7 +278,7 @@ class _Run:
     def _compare(self, record: dict[str, Any]) -> None:
         count = self._outcomes.total()
         said = record.get("integrity")
-        nodes = {number: bucket_digest(leaves) for number, leaves in self._buckets.items()}
+        nodes = {number: bucket_digest(self._bucket(number)) for number in range(BUCKETS)}
         if not isinstance(said, dict) or said.get("rows") != count:
             self._find("row_count", detail=f"{count} rows")
         if not isinstance(said, dict) or said.get("root") != merkle_root(nodes):
@@ -277,17 +292,13 @@ class _Run:
             if not fits or record.get("run_id") != self._run_id:
                 self._find("record_changed")
 
+    def _bucket(self, number: int) -> dict[str, bytes]:
+        """Return source_id → leaf of the rows in a bucket of the Merkle tree."""
+        leaves = self._leaves.between(f"{number:02x}", f"{number:02x}g")
+        return {source_id: bytes.fromhex(it) for source_id, it in leaves}
+
     def _find(self, check: str, **more: Any) -> None:
         self._result.findings.append(finding(check, run_id=self._run_id, **more))
-
-
-def _disputed(row: Row, former: Newest | None) -> tuple[str, str] | None:
-    """Return path and SHA-256 of the file that an earlier row left in OUTPUT for a disputed source."""
-    if row.get("reason") != "duplicate_conflict" or former is None:
-        return None
-    if former.output_path and former.output_sha256:
-        return former.output_path, former.output_sha256
-    return former.disputed
 
 
 def _is_digest(source_id: str) -> bool:

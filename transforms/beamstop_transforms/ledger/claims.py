@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from beamstop.identity import Identity
 from beamstop_transforms.paths import is_clean_path
 from beamstop_transforms.stores import PARTIAL, Store, StoreError
+from beamstop_transforms.stores.ahead import ahead
 
 # Folders in .partial/<run_id>: claims; the run's mark; notes of claims whose files the run took back.
 CLAIMS = "claims"
@@ -241,10 +242,16 @@ class Claims:
 
     def of_the_dead(self, part: str) -> Iterator[Dead]:
         """Yield one part of the claims of earlier runs that died. The caller may `forget` each one."""
-        for run_id in self._dead_runs:
-            for name in list(self._store.names(_folder(run_id, part))) if run_id < self._run_id else ():
-                mine = f"{_folder(self._run_id, part)}/{_leaf(name)}"
-                yield Dead(name, self._read(name)[1], self._read(mine)[1])
+        runs = [it for it in self._dead_runs if it < self._run_id]
+        mine = set(self._store.names(_folder(self._run_id, part))) if runs else set[str]()
+
+        def read(name: str) -> Dead:
+            of_mine = f"{_folder(self._run_id, part)}/{_leaf(name)}"
+            own = self._read(of_mine)[1] if of_mine in mine else Claim(first_wins=self._first_wins)
+            return Dead(name, self._read(name)[1], own)
+
+        for run_id in runs:
+            yield from ahead(read, list(self._store.names(_folder(run_id, part))))
 
     def forget(self, name: str) -> None:
         """Remove a claim of a run that died, or a note."""
