@@ -46,6 +46,7 @@ NOWHERE = "/nowhere"
 FOLDERS = 317  # parts of the listing, as of a million files in 2,000 folders
 OF_A_SERIES, OF_A_STUDY, OF_A_PATIENT = 100, 300, 600  # instances
 MEGABYTE = 1 << 20
+LONG = 10  # seconds: a stage that takes more is told of at once
 
 
 def main() -> None:
@@ -124,6 +125,8 @@ class Stages:
             row[0] += now[0] - self._at[0]
             row[1] += now[1] - self._at[1]
             row[2] = resident()
+            if name != self._name and row[0] > LONG:
+                sys.stderr.write(f"{self._name}: {row[1]:.1f} s of CPU so far, {row[2]:.0f} MiB\n")
         self._name, self._at = name, now
 
     def look(self) -> None:
