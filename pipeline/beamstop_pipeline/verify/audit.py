@@ -64,7 +64,7 @@ class Newest(NamedTuple):
     def of(cls, values: Sequence[Any]) -> "Newest":
         """Return what JSON made a list of."""
         *others, identifiers, disputed = values
-        return cls(*others, tuple(identifiers), disputed and tuple(disputed))
+        return cls._make([*others, tuple(identifiers), disputed and tuple(disputed)])
 
 
 @dataclass
