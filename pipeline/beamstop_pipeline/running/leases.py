@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import NoReturn
 
 from beamstop_pipeline.errors import ConfigurationError
 from beamstop_transforms.ledger.target import is_run_id
@@ -35,17 +36,26 @@ def leased(
     Raises:
         ConfigurationError: another run is writing to one.
     """
+    leases = [_Lease(it, run_id) for it in targets]
+    _watch([it for it in leases if it.found is not None], say)
     with ExitStack() as held:
-        leases = []
-        for target in targets:
-            lease = _Lease(target, run_id)
-            lease.take(say)
+        for lease in leases:
+            lease.take()
             held.callback(lease.release)
-            leases.append(lease)
         over = threading.Event()
         threading.Thread(target=_renew, args=(leases, over, lost), daemon=True).start()
         held.callback(over.set)
         yield
+
+
+def _watch(leases: list["_Lease"], say: Callable[[str], None]) -> None:
+    """Watch the marks of others until it is clear that those runs are dead, or have ended."""
+    end = time.monotonic() + _DEAD_AFTER
+    if leases:
+        say(f"{leases[0].target}: {leases[0].other} is writing there, or was killed; a minute will show")
+    while leases and time.monotonic() < end:
+        time.sleep(_LOOK_EVERY)
+        leases = [it for it in leases if it.still_stands()]
 
 
 def _renew(leases: list["_Lease"], over: threading.Event, lost: Callable[[str], None]) -> None:
@@ -62,31 +72,40 @@ class _Lease:
         self.target = target
         self._run_id = run_id
         self._store = open_store(target)
+        self.found = self._store.read(_NAME)
 
-    def take(self, say: Callable[[str], None]) -> None:
-        found = self._store.read(_NAME)
-        if found is not None:
-            say(f"{self.target}: {_run_in(found[1])} is writing there, or was killed; a minute will show")
-            found = self._watch(found)
-        if not self._store.write(_NAME, self._mark(), found and found[0], durable=False):
-            raise self._taken(self._store.read(_NAME))
+    @property
+    def other(self) -> str:
+        """Which run the mark that was found names."""
+        named = self.found[1].partition(b" ")[0].decode(errors="replace") if self.found is not None else ""
+        return f"run {named}" if is_run_id(named) else "another run"
 
-    def _watch(self, found: tuple[object, bytes]) -> tuple[object, bytes] | None:
-        """Return the mark of a run that turns out to be dead; None if it has just ended."""
-        end = time.monotonic() + _DEAD_AFTER
-        while time.monotonic() < end:
-            time.sleep(_LOOK_EVERY)
-            now = self._store.read(_NAME)
-            if now is None:
-                return None
-            if now != found:
-                raise self._taken(now)
-        return found
+    def still_stands(self) -> bool:
+        """Return whether the mark stands as it was found.
 
-    def _taken(self, found: tuple[object, bytes] | None) -> ConfigurationError:
-        other = _run_in(found[1]) if found is not None else "another run"
-        return ConfigurationError(
-            f"{other} is writing to {self.target}: wait until it ends; if you kill it, run again in a minute"
+        Raises:
+            ConfigurationError: its run is alive.
+        """
+        now = self._store.read(_NAME)
+        if now not in (None, self.found):
+            self._refuse()
+        self.found = now
+        return now is not None
+
+    def take(self) -> None:
+        """Put this run's mark in place of what was found.
+
+        Raises:
+            ConfigurationError: another run was faster.
+        """
+        if not self._store.write(_NAME, self._mark(), self.found and self.found[0], durable=False):
+            self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        self.found = self._store.read(_NAME)
+        raise ConfigurationError(
+            f"{self.other} is writing to {self.target}: wait until it ends, "
+            "or kill it and run again a minute later"
         )
 
     def renew(self) -> bool:
@@ -98,6 +117,7 @@ class _Lease:
         return True
 
     def release(self) -> None:
+        """Remove the mark, if it is this run's."""
         with suppress(StoreError):
             found = self._store.read(_NAME)
             if found is not None and self._is_mine(found[1]):
@@ -108,8 +128,3 @@ class _Lease:
 
     def _is_mine(self, mark: bytes) -> bool:
         return mark.startswith(f"{self._run_id} ".encode())
-
-
-def _run_in(mark: bytes) -> str:
-    named = mark.partition(b" ")[0].decode(errors="replace")
-    return f"run {named}" if is_run_id(named) else "another run"

@@ -72,6 +72,19 @@ def test_what_a_killed_run_left_stands_in_the_way_of_the_next_no_longer_than_it_
     assert not [name for name in bucket.versions() if ".partial" in name]
 
 
+def test_marks_of_a_killed_run_in_several_targets_are_watched_together(bucket: Bucket) -> None:
+    for target in ("audit", "out"):
+        bucket.put(f"{target}/.partial/run", f"{RUN0} 0123456789abcdef".encode())
+    said: list[str] = []
+    began = time.monotonic()
+    with leased([f"{bucket.root}/audit", f"{bucket.root}/out"], RUN1, said.append, pytest.fail):
+        assert time.monotonic() - began < 2 * leases._DEAD_AFTER
+        marks = bucket.versions()
+        assert {bucket.get(it).split()[0].decode() for it in marks} == {RUN1}
+        assert len(marks) == 2
+    assert len(said) == 1
+
+
 def test_text_in_a_mark_that_names_no_run_is_not_printed(bucket: Bucket) -> None:
     bucket.put(MARK, b"Doe^Jane 1")
     said: list[str] = []
