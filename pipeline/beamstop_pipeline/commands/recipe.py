@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import stat
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -226,6 +227,7 @@ def _explain_series(folder: str, recipe: Any, heads: Path | None) -> None:
 
 def _content(file: str) -> bytes:
     """Return the bytes of a file, an object, or a member of an archive as `beamstop sources` names it."""
+    from beamstop.dicom.limits import DEFAULT_LIMITS
     from beamstop_transforms.archives import find_member, is_member, read_member
     from beamstop_transforms.stores import is_remote, read_remote
 
@@ -234,4 +236,9 @@ def _content(file: str) -> bytes:
         if member is None:
             raise DeidError("FILE: no such member; name it as beamstop sources prints it")
         return read_member(member)
-    return read_remote(file) if is_remote(file) else Path(file).read_bytes()
+    if is_remote(file):
+        return read_remote(file)
+    about = os.stat(file)
+    if not stat.S_ISREG(about.st_mode) or about.st_size > DEFAULT_LIMITS.bytes:
+        raise DeidError("FILE: not a regular file, or larger than 4 GiB; name one DICOM file")
+    return Path(file).read_bytes()

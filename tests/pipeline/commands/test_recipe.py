@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -236,6 +237,15 @@ def test_exit_codes_say_rejected_quarantined_or_no_file(tmp_path, saved, told):
     assert (code, lines) == (2, [])
     assert err == "beamstop: FILE: no such file or directory; name one DICOM file"
     assert told("explain", leak, "--recipe", "none")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_RDWR), 1 << 40)]
+)
+def test_explain_reads_no_file_without_an_end(tmp_path, capsys, make):
+    make(tmp_path / "x.dcm")
+    assert main(["explain", str(tmp_path / "x.dcm"), "--recipe", "basic"]) == 2
+    assert "not a regular file, or larger than 4 GiB" in capsys.readouterr().err
 
 
 def test_every_file_of_pydicom_can_be_told():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from beamstop_transforms.stores import StoreError, open_store
 from beamstop_transforms.stores.local import LocalStore
 
 
@@ -42,6 +43,11 @@ def test_folders_are_the_owners_alone(store: LocalStore, tmp_path: Path) -> None
     store.write("a/b/c", b"", None)
     modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "store").rglob("*") if path.is_dir()}
     assert modes == {0o700}
+
+
+def test_an_empty_name_is_not_the_root_of_the_file_system() -> None:
+    with pytest.raises(StoreError, match="is empty"):
+        open_store("")
 
 
 def test_a_folder_that_is_a_link_to_nowhere_is_an_error(store: LocalStore, tmp_path: Path) -> None:

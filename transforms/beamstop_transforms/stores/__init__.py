@@ -51,7 +51,14 @@ def open_store(target: str, private: bool = False) -> Store:
     Args:
         target: path or address.
         private: files written to a local folder can be read by their owner only (mode 0600).
+
+    Raises:
+        StoreError: it is empty: that would be the root of the file system.
     """
+    if not target:
+        raise StoreError(
+            "a folder's name is empty, as of a variable that is not set; . is the current folder"
+        )
     if is_dicomweb(target):
         return DicomwebStore(target)
     if _is_gcs(target):
