@@ -65,6 +65,8 @@ def why(line: str) -> str:
         "-58.4",
         "-5 cm/s",
         "<5.8 cm/s",
+        "-5.8",
+        "+0,75",
     ],
 )
 def test_settings_and_measures_are_a_devices_own(line: str) -> None:
