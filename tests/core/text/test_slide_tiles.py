@@ -19,7 +19,7 @@ from beamstop.text.boxes import TextBox
 from beamstop.text.detector import TextPolicy
 from beamstop.text.hiding import TextRemainsError
 from beamstop.text.regions import Region
-from beamstop.text.slide_tiles import blocks, has_steps, planes_of
+from beamstop.text.slide_tiles import TileReader, blocks, has_steps, planes_of
 
 SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 GLASS = 232
@@ -124,12 +124,22 @@ def test_blocks_of_glass_are_passed_over() -> None:
     assert report.examined
 
 
-def test_a_block_behind_one_of_glass_is_searched() -> None:
-    picture = matrix(1, 40)
-    picture[20:40, 2000:2040] = 30
+@pytest.mark.parametrize(
+    ("rows", "columns", "word"),
+    [
+        (1, 40, np.s_[20:40, 2000:2040]),
+        (40, 1, np.s_[2030:2050, 12:52]),
+        (20, 20, np.s_[1014:1034, 1004:1044]),
+    ],
+)
+def test_a_block_behind_or_below_one_of_glass_is_searched(rows: int, columns: int, word: Any) -> None:
+    picture = matrix(rows, columns)
+    picture[word] = 30
     dataset = tiled(picture)
     hide(dataset, TextPolicy(), WholeWordDetector())
-    assert not assembled(dataset, 1, 40)[20:40, 2000:2040].any()
+    after = assembled(dataset, rows, columns)
+    assert not after[word].any()
+    assert after.any(axis=2).sum() > after.shape[0] * after.shape[1] - 60 * 40
 
 
 def test_every_tile_is_inside_one_block() -> None:
@@ -139,6 +149,18 @@ def test_every_tile_is_inside_one_block() -> None:
     (plane,) = planes_of(dataset, frames.layout) or ()
     inside = [index for block in blocks(plane, frames.layout) for index in block.inside]
     assert sorted(inside) == list(range(60))
+
+
+def test_a_place_without_a_tile_is_shown_in_the_middle_colour_of_the_others() -> None:
+    picture = matrix(2, 2)
+    picture[:] = (200, 100, 150)
+    picture[:8, :8] = (0, 255, 3)
+    dataset = tiled(picture, [0, 1, 3])  # the third is missing
+    frames = open_frames(dataset)
+    assert frames is not None
+    (plane,) = planes_of(dataset, frames.layout) or ()
+    (block,) = blocks(plane, frames.layout)
+    assert (TileReader(frames).picture(block).cells == picture).all()
 
 
 def test_focal_planes_are_not_mixed() -> None:
