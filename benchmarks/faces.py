@@ -33,6 +33,7 @@ from beamstop.faces.series import Verdict, look_at_series
 from beamstop.steps.remove_face import remove_face
 
 Array = NDArray[Any]
+Body = Head | Knee | Chest
 _NILEARN = "nilearn/datasets/data"
 _STEP = 1.5  # mm of a rendering's pixels
 _SIDE = 240.0  # mm
@@ -209,7 +210,8 @@ def _cases(packages: Path | None) -> Iterator[tuple[str, Callable[[], Case]]]:
         replace(plain, contrast="T1", noise=40),
         replace(plain, noise=20, header={"BodyPartExamined": None}),
     )
-    made = [(f"CT, {name}", head, replace(plain, noise=20)) for name, head in people().items()]
+    made: list[tuple[str, Body, Scan]] = []
+    made += [(f"CT, {name}", head, replace(plain, noise=20)) for name, head in people().items()]
     made.append(("T1, sagittal, average", adult, replace(sagittal, contrast="T1", noise=40)))
     made += [(f"T1, {it}", people()[it], t1) for it in ("large, wide jaw", "child", "turned and tilted")]
     made += [
@@ -231,7 +233,7 @@ def _packaged(path: Path) -> Case:
     return Case(_of_nifti(path))
 
 
-def _phantom(body: Head | Knee | Chest, scan: Scan) -> Case:
+def _phantom(body: Body, scan: Scan) -> Case:
     brain = None
     if isinstance(body, Head):
         brain = np.stack([body.brain(body.own(scan.places(number))) for number in range(scan.count)])
