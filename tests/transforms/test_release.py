@@ -1,7 +1,10 @@
 """What a run that has its record lets go of: its claims, and files of dead runs that nothing stands for."""
 
 import hashlib
+from itertools import count, islice
 from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,7 +14,7 @@ from tests.sealing import seal
 
 from beamstop.audit import INSTANCES
 from beamstop.identity import Identity
-from beamstop_transforms.ledger.claims import Claimant, Claims
+from beamstop_transforms.ledger.claims import Claimant, Claims, uid_key
 from beamstop_transforms.ledger.index import open_index
 from beamstop_transforms.ledger.numbers import digest_number
 from beamstop_transforms.ledger.skipped import CollectSkipped, packed_positions
@@ -160,3 +163,39 @@ def test_a_run_that_began_later_may_be_alive(tmp_path: Path) -> None:
     place = Place(tmp_path, dead=LATER)
     place.ended(RUN, "one")
     assert place.released() == (True, True)
+
+
+def test_claims_of_one_part_are_settled_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a bucket each of them takes its time on the way, and all of a part are one worker's."""
+    place = Place(tmp_path)
+    uids = list(islice((it for it in map("1.2.{}".format, count()) if uid_key(it)[0] == 0), 16))
+    for uid in uids:
+        path = f"P/1.2/1.2.1/{uid}.dcm"
+        place.store.write(path, DATA, None)
+        Claims(place.store, Identity(KEY), DEAD).join(
+            uid, source_id("one"), Claimant("one", path, sha256(DATA)), lambda _: None
+        )
+    place.ended(RUN, "one")
+    met, read, remove = Barrier(8), LocalStore.read, LocalStore.remove
+
+    def meet(store: LocalStore, name: str) -> Any:
+        if f"{DEAD}/claims/00/" in name:
+            met.wait(60)
+        return read(store, name)
+
+    def meet_again(store: LocalStore, name: str) -> None:
+        if f"{DEAD}/claims/00/" in name:
+            met.wait(60)
+        remove(store, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "read", meet)
+        assert place.released() == (False, False)
+    with monkeypatch.context() as patch:
+        for uid in uids:
+            Claims(place.store, Identity(KEY), DEAD).join(
+                uid, source_id("one"), Claimant("one", PATH, sha256(DATA)), lambda _: None
+            )
+        patch.setattr(LocalStore, "remove", meet_again)
+        assert place.released() == (False, False)
+    assert not list(place.store.names("P"))
