@@ -19,7 +19,9 @@ import hashlib
 import json
 import multiprocessing
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -55,8 +57,9 @@ ROOMS = {
         for it in ("ledger", "placing.py", "contested.py", "sweep.py", "losers.py", "release.py")
     },
 }
-# Seconds, and times what the tests took without a fault: one that makes them hang is noticed, too.
-_TIMEOUT = (60, 10)
+# Seconds, and times what the tests took without a fault: one that makes them hang is noticed, too. On a busy
+# machine a test that does not hang takes little of the processor's time but may take much of the clock's.
+_PROCESSOR, _CLOCK = (15, 3), (300, 10)
 # So many seconds of tests are tried first: few of them are collected, and most faults are noticed there.
 _FIRST = 5.0
 # A statement that fewer tests run may fill a cache or a constant that others use.
@@ -277,22 +280,26 @@ def _run(tree: Path, names: list[str], tests: Looked) -> int | None:
     """Return the exit code of pytest in a process that has the libraries already; None if it hung."""
     asked = FOLDER / "tests.json"
     asked.write_text(json.dumps(names))
-    least, times = _TIMEOUT
+    took = sum(map(tests.times.__getitem__, names))
+    processor, clock = (least + round(times * took) for least, times in (_PROCESSOR, _CLOCK))
     arguments = ["-x", *_HOW, *dict.fromkeys(name.split("::")[0] for name in names)]
-    process = _PROCESSES.Process(target=_run_here, args=(tree, arguments, asked))
+    process = _PROCESSES.Process(target=_run_here, args=(tree, arguments, asked, processor))
     process.start()
-    process.join(least + times * sum(map(tests.times.__getitem__, names)))
+    process.join(clock)
     if process.is_alive():
         process.kill()
         process.join()
+        return None
+    if process.exitcode == -signal.SIGXCPU:
         return None
     none = 5  # pytest found none of them: a fault may give parametrised tests other names
     return 0 if process.exitcode == none else process.exitcode
 
 
-def _run_here(tree: Path, arguments: list[str], names: Path) -> None:
+def _run_here(tree: Path, arguments: list[str], names: Path, seconds: int) -> None:
     import pytest
 
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
     os.chdir(tree)
     os.environ |= {"BEAMSTOP_TESTS": str(names), "HYPOTHESIS_DATABASE": ""}
     os.environ["PYTHONPATH"] = os.pathsep.join(str(tree / it) for it in _SOURCES)
