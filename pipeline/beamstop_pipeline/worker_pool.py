@@ -63,9 +63,8 @@ class WorkerPool(BeamFnExternalWorkerPoolServicer):
         with self._lock:
             if self._container_executable:
                 response = super().StartWorker(request, context)
-                process = self._worker_processes.pop(
-                    name, None
-                )  # in the entry that the next worker of this name would overwrite
+                # Otherwise the next worker of this name would overwrite its entry.
+                process = self._worker_processes.pop(name, None)
             else:
                 command = [sys.executable, "-m", "beamstop_pipeline.worker_pool", "--work", endpoint, name]
                 process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603  our own module

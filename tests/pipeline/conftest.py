@@ -65,9 +65,8 @@ def run(tmp_path: Path, key_file: Path) -> Run:
         settings = ["--key", str(key_file), "--recipe", recipe, "--workers", str(workers), "--quiet"]
         settings.append("--accept-changed-recipe")  # a test that names another one means it
         code = main(["run", "--input", *map(str, inputs), *places, *settings, *more])
-        record = max(
-            set((audit / "runs").glob("*.json")) - earlier
-        )  # an earlier run that broke may get one, too
+        # An earlier run that broke may get one, too.
+        record = max(set((audit / "runs").glob("*.json")) - earlier)
         return Ran(code, output, audit, json.loads(record.read_text()))
 
     return _run

@@ -65,9 +65,8 @@ def test_nothing_is_left_anywhere_of_a_subject_that_is_withdrawn(
     places = ("out1", "png", "attributes", "crosswalk")
     first = night(LINES.format("STUDY-A"))
     assert first.record["counts"]["written"] == 3
-    night(
-        LINES.format("STUDY-C")
-    )  # renamed once, and not pruned then: two folders and two rows for each file
+    # Renamed once, and not pruned then: two folders and two rows for each file.
+    night(LINES.format("STUDY-C"))
     identity = Identity(key)
     uids = [identity.uid(f"1.2.3.1001{tail}") for tail in ("", ".1", ".1.1", ".1.2")]
     needles = [b"R-1001", b"STUDY-A", b"STUDY-C", b"1.2.3.1001", *(uid.encode() for uid in uids)]

@@ -179,9 +179,8 @@ def _text_rows(
         try:
             header = file.readline()
             file.seek(0)
-            if (
-                ";" in header and delimiter not in header
-            ):  # spreadsheets separate by semicolons in countries where 1,5 is a number
+            # Spreadsheets separate by semicolons in countries where 1,5 is a number.
+            if ";" in header and delimiter not in header:
                 delimiter = ";"
             reader = csv.reader(file, delimiter=delimiter, strict=True)
             names = _checked_header([name.strip() for name in next(reader, [])], ours)

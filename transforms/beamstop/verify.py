@@ -77,9 +77,8 @@ _DAY = re.compile(r"(?<!\d)(\d{4})\.?(\d{2})\.?(\d{2})")
 _META_START = 132
 _SHORTEST_SPELLED = 6
 _NUMBERS = frozenset({_PATIENT_ID, 0x00080050, 0x00101000, 0x00380010, 0x00200010, 0x00400009, 0x00401001})
-_MAY_BE_CODES = frozenset(
-    {0x00200010, 0x00400009, 0x00401001}
-)  # ids of procedures may be codes of their kind
+# Ids of procedures may be codes of their kind.
+_MAY_BE_CODES = frozenset({0x00200010, 0x00400009, 0x00401001})
 _CODES = frozenset({0x00080100, 0x00080119, 0x00080120})
 
 

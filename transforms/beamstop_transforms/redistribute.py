@@ -188,9 +188,8 @@ class NotingFn(beam.DoFn):
             yield from sources
             return
         self._at = packed
-        yield from self._attempts.sources(
-            packed, sources
-        )  # the chain is fused: each yield completes a source
+        # The chain is fused: each yield completes a source.
+        yield from self._attempts.sources(packed, sources)
         self._at = None
 
     def teardown(self) -> None:

@@ -65,9 +65,8 @@ _END = 1 << 63
 def _code(item: Mapping[str, Any]) -> dict[str, str | None]:
     value = item.get("CodeValue") or item.get("LongCodeValue") or item.get("URNCodeValue")
     said = {"value": value, "scheme": item.get("CodingSchemeDesignator"), "meaning": item.get("CodeMeaning")}
-    return {
-        name: it if isinstance(it, str) else None for name, it in said.items()
-    }  # a backslash makes a list
+    # A backslash makes a list.
+    return {name: it if isinstance(it, str) else None for name, it in said.items()}
 
 
 _KINDS: dict[str, tuple[pa.DataType, Callable[[Any], Any]]] = {

@@ -59,9 +59,8 @@ def sole_run(folder: Path, audit: str, run_id: str, keep_parts: bool = False) ->
         try:
             yield
         finally:
-            with suppress(
-                OSError, StoreError
-            ):  # the target may have become read-only; the run's own error matters
+            # The target may have become read-only; the run's own error matters.
+            with suppress(OSError, StoreError):
                 if next(_tables(folder, run_id), None) is None or _state(run_id, audit) is not _State.DIED:
                     open_store(str(folder)).remove(f"{PARTIAL}/run")
 

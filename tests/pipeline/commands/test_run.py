@@ -104,10 +104,11 @@ def test_another_recipe_decides_again(run: Any, archive: Path, tmp_path: Path) -
     recipe.write_text("profile: basic\noptions: [retain-patient-characteristics]\n")
     run(archive)
     assert counted(run(archive, recipe=str(recipe), more=ONLY_NEW)) == {"sources": 3, "written": 3}
+    # The newest row was another's.
     assert counted(run(archive, more=ONLY_NEW)) == {
         "sources": 3,
         "written": 3,
-    }  # the newest row was another's
+    }
 
 
 def test_a_first_look_takes_some_sources_and_a_later_run_the_others(

@@ -53,9 +53,8 @@ def test_more_than_workers_elsewhere_have_memory_for_is_refused() -> None:
     ):
         fitting_max_bytes(GIB, 2 * GIB, False, is_here=False)
     assert fitting_max_bytes(GIB // 2, 2 * GIB, False, is_here=False) == GIB // 2
-    assert (
-        fitting_max_bytes(GIB, 2 * GIB, False, is_here=True) == GIB
-    )  # who asks for it sees what comes of it
+    # Who asks for it sees what comes of it.
+    assert fitting_max_bytes(GIB, 2 * GIB, False, is_here=True) == GIB
 
 
 def test_memory_of_this_machine_is_what_a_worker_may_take() -> None:

@@ -44,9 +44,8 @@ def test_what_is_written_is_found_and_read(store: Store) -> None:
 def test_an_object_may_be_empty_or_large(store: Store, content: bytes) -> None:
     assert store.write(NAME, content, None)
     assert store.read(NAME)[1] == content
-    if not isinstance(
-        store, GcsStore
-    ):  # its stand-in forgets the condition of an upload in parts: test_remote.py
+    # Its stand-in forgets the condition of an upload in parts: test_remote.py.
+    if not isinstance(store, GcsStore):
         assert not store.write(NAME, content + b"1", None)
 
 

@@ -111,9 +111,8 @@ def _from_base64(data: bytes) -> Iterator[bytes]:
         end = len(data) if end < 0 else end
         letters = data[start:end].translate(_URL_SAFE, _LINE_ENDS)
         if not (letters.isdigit() or letters.isupper() or letters.islower()):  # nor hexadecimal
-            yield from (
-                _decoded(letters[skipped:]) for skipped in range(4)
-            )  # the text before it may look like base64
+            # The text before it may look like base64.
+            yield from (_decoded(letters[skipped:]) for skipped in range(4))
         at = marked.find(_RUN, end)
 
 

@@ -27,9 +27,8 @@ JPEG_LOSSY = frozenset({"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"})
 # Decoders need not agree to the bit on these: ISO leaves rounding and chrominance upsampling to them.
 _LOSSY = JPEG_LOSSY | {"1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203"}
 REQUEST = struct.Struct("<?LQ")  # compare two decoders?; length of the description, of the codestream
-REPLY = struct.Struct(
-    "<BLLQ"
-)  # verdict; lengths of the photometric interpretation, of the decoder's name, of the cells
+# Verdict; lengths of the photometric interpretation, of the decoder's name, of the cells.
+REPLY = struct.Struct("<BLLQ")
 REFUSED, DECODED, DISPUTED = range(3)  # verdicts: no decoder reads it, one does, two do and disagree
 _BLOCK, _COLOUR_BLOCK = 8, 16  # rows and columns per compared mean, if decoders may round
 _FURTHEST = 1 / 16  # of the range of values: the largest difference of two means

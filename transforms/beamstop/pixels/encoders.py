@@ -36,13 +36,14 @@ def encode_frame(
     try:
         encoded = encoder(np.ascontiguousarray(cells), bits_stored, photometric)
         return with_colour_of(encoded, original) if encoder is _jpeg_lossless and original else encoded
+    # The encoder does not support it.
     except (
         LookupError,
         NotImplementedError,
         RuntimeError,
         TypeError,
         ValueError,
-    ):  # the encoder does not support it
+    ):
         return None
 
 

@@ -218,11 +218,12 @@ class CriterionBouncer(Bouncer):
         self._fits = parse_criterion(criterion)
 
     def __reduce__(self) -> tuple[type["CriterionBouncer"], tuple[str, str, str]]:
+        # Its function cannot be pickled.
         return type(self), (
             self.criterion,
             self.justification,
             self.reason,
-        )  # its function cannot be pickled
+        )
 
     def inspect(self, dataset: Dataset) -> None:
         """Evaluate the criterion."""

@@ -137,9 +137,8 @@ class CutLookupTable(Operator):
             end = _end_of_segments(value, entries, bits)
         else:
             end = _end_of_table(len(value), entries, bits)
-            is_needed = (
-                context.dataset.get("PhotometricInterpretation") == "PALETTE COLOR"
-            )  # visible in the frames
+            # Then it is visible in the frames.
+            is_needed = context.dataset.get("PhotometricInterpretation") == "PALETTE COLOR"
             orders = ("<u2", ">u2") if end >= 2 * entries else ("u1",)  # in either byte order
             even = value[: end - end % 2]
             if not is_needed and all(_is_noise(np.frombuffer(even, order)) for order in orders):

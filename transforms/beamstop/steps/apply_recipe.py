@@ -66,9 +66,8 @@ from beamstop.words.identifiers import MAX_ESCAPES, Identifiers, harvest
 
 Element = Any  # a DataElement or a RawDataElement: pydicom's own containers hold both
 _DATE_VRS = {"DA", "DT"}
-_NEVER_IN_PLACE = {
-    type(operator) for operator in (*BY_ACTION.values(), *BULK_OPERATORS)
-}  # custom operators may change their argument
+# Custom operators may change their argument.
+_NEVER_IN_PLACE = {type(operator) for operator in (*BY_ACTION.values(), *BULK_OPERATORS)}
 _VISITED = {Action.K, Action.C, Action.U}  # actions on a sequence whose items are visited
 _ALWAYS_A_CHANGE = {Action.D, Action.X, Action.Z}
 _SOP_CLASS_UID = 0x00080016

@@ -38,9 +38,8 @@ _EPONYM_HEAD = re.compile(
     r"síndrome|sindrome|malattia|morbo|doença|ziekte|choroba|zespół)(?![\w])"
 )
 _MIN_PHONE = 7
-_GROUPED = re.compile(
-    r"(?<![\w.,-])(?=[0-9-]*[0-9]{4})[0-9]+(?:-[0-9]+){2,4}(?![\w-]|[.,][0-9])"
-)  # 88-4417-2
+# Such as 88-4417-2.
+_GROUPED = re.compile(r"(?<![\w.,-])(?=[0-9-]*[0-9]{4})[0-9]+(?:-[0-9]+){2,4}(?![\w-]|[.,][0-9])")
 _ROOM = re.compile(
     r"(?i:(?<![^\W_])(?:(?P<room>room|rm|zimmer|zi|chambre|kamer|habitaci[oó]n|hab|camera|stanza|quarto|pok[oó]j|sal|"
     r"rum|v[aå]rdrum|stue|pokoj|ward)|bed|bett|lit|cama|letto|leito|station|bay|[lł][oó][zż]ko|seng|s[aä]ng)"

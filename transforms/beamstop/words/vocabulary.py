@@ -44,6 +44,7 @@ _UNPARTED = (
     ("\ua980", "\uaadf"),
 )
 MAX_ORDINARY_DIGITS = 3
+# Words that are not names on their own, or may not be.
 _OTHER_KNOWN = (
     "eponyms",
     "agents",
@@ -51,7 +52,7 @@ _OTHER_KNOWN = (
     "german",
     "french",
     "spanish",
-)  # words that are not names on their own, or may not be
+)
 _PARTS_OF_NAMES = ("titles", "particles")
 _NOBODY = ("modalities", "placeholders", "manufacturers", "abbreviations")
 _FIRST_NAMES = frozenset({"ann"})  # among the defined terms of Modality

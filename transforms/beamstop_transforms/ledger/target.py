@@ -22,9 +22,8 @@ def new_run_id(now: datetime | None = None) -> str:
     return f"{now.strftime('%Y%m%dT%H%M%SZ')}-{millisecond:03x}{secrets.token_hex(4)}"
 
 
-_RUN_ID = re.compile(
-    r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{11}(?:-\w+)?"
-)  # of a window: with what tells it from others
+# The run_id of a stream's window has a part more, which tells it from others.
+_RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{11}(?:-\w+)?")
 
 
 def is_run_id(name: str) -> bool:
