@@ -211,7 +211,7 @@ def _text_kinds() -> Iterator[Kind]:
 
 def _one(vr: str, tag: int, value: bytes) -> bytes:
     charset = {0x00080005: ("CS", b"ISO_IR 192")} if vr in {"LT", "PN", "UT", "ST"} else {}
-    # It says no VR, and has 32 bits for every length.
+    # The implicit syntax says no VR, and has 32 bits for every length.
     syntax = _EXPLICIT if vr in {"OB", "OW", "UN"} else _IMPLICIT
     return _file(charset | {tag: (vr, value)}, syntax, _SR if vr == "UT" else _CT)
 

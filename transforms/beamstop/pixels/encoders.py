@@ -36,15 +36,8 @@ def encode_frame(
     try:
         encoded = encoder(np.ascontiguousarray(cells), bits_stored, photometric)
         return with_colour_of(encoded, original) if encoder is _jpeg_lossless and original else encoded
-    # The encoder does not support it.
-    except (
-        LookupError,
-        NotImplementedError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ):
-        return None
+    except (LookupError, NotImplementedError, RuntimeError, TypeError, ValueError):
+        return None  # the encoder does not support it
 
 
 def _rle(cells: Cells, _bits_stored: int, _photometric: str) -> bytes:
