@@ -319,8 +319,8 @@ def test_what_cuts_a_series_is_bad_configuration(
     ("action", "kind", "sentence"),
     [
         ("", "head1", "a face may show, judging by the header; the recipe leaves it (face_may_show)"),
-        ("remove", "head1", "a run looks at the whole series and removes the face if there is one"),
-        ("reject", "head1", "a run looks at the whole series and turns it away if there is one (face)"),
+        ("remove", "head1", "a run searches the whole series and removes the face if there is one"),
+        ("reject", "head1", "a run searches the whole series and turns it away if there is one (face)"),
         ("tell", "dose", "it shows what slices of a head show: a run writes it, and says so"),
         ("remove", "dose", "it shows what slices of a head show: a run quarantines it (face_may_show)"),
         ("remove", "knee1", ""),

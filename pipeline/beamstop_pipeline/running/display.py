@@ -169,7 +169,7 @@ def _mean(figures: StepFigures) -> str:
 
 def _known(known: Counter[tuple[str, str]]) -> str:
     """Return how many of the sources set aside were reported by an earlier run."""
-    return f"{known.total()} of these reported by an earlier run: {_listed(known)}" if known else "0 of these"
+    return f"{known.total()} of these, reported before: {_listed(known)}" if known else "0 of these"
 
 
 def _listed(counts: Counter[tuple[str, str]]) -> str:

@@ -118,7 +118,7 @@ def test_single_instances_are_refused_before_they_are_read(head, key):
         lambda recipe: deidentify(head, recipe, key, load_no_text_detector),
         lambda recipe: deidentify_bytes(b"no DICOM", recipe, key, load_no_text_detector),
     ):
-        with pytest.raises(RecipeError, match="looks at whole series"):
+        with pytest.raises(RecipeError, match="needs whole series"):
             work(parse_recipe(OPTION))
 
 

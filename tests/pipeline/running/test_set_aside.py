@@ -111,7 +111,7 @@ def test_quiet_speaks_where_somebody_has_to_look_and_lists_what_is_known(
     assert main([*command, *AGAIN, "--quiet"]) == 0
     assert "".join(capfd.readouterr()) == ""
     assert main([*command, *AGAIN]) == 0
-    assert "1 of these reported by an earlier run: failed truncated 1" in capfd.readouterr().out
+    assert "1 of these, reported before: failed truncated 1" in capfd.readouterr().out
 
 
 def test_the_summary_ends_with_whole_commands_that_work(

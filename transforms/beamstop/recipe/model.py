@@ -580,7 +580,7 @@ class Recipe(_Part):
         """
         if self.face_action is not None:
             raise RecipeError(
-                f"recipe: {CLEAN_FACES} looks at whole series, and one instance is none: use beamstop run "
+                f"recipe: {CLEAN_FACES} needs whole series, not single instances: use beamstop run "
                 "or GroupSeries of beamstop_transforms, or leave the option out (docs/faces.md)"
             )
 
