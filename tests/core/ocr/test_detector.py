@@ -168,6 +168,33 @@ def test_blurred_letters_of_a_large_picture_are_found(
     assert hidden.mean() < 0.08
 
 
+@pytest.mark.skipif(not DEJAVU.is_file(), reason="needs Debian's fonts-dejavu-core")
+@pytest.mark.parametrize(
+    ("name", "size", "blur", "ink", "noise"),
+    [
+        ("H. Vandermol", 40, 4.5, 250, 8.0),
+        ("H. Vandermol", 40, 5.0, 400, 30.0),
+        ("T. Quarsetby", 30, 3.8, 500, 40.0),
+    ],
+)
+def test_soft_names_across_bones_of_a_film_are_found_and_the_bones_are_not(
+    detector: EasyOcrDetector, name: str, size: int, blur: float, ink: int, noise: float
+) -> None:
+    """There the surroundings differ far more than letters do: networks see them in a band of frequencies."""
+    canvas = Image.new("L", (1060, 1340))
+    ImageDraw.Draw(canvas).text((400, 600), name, fill=255, font=ImageFont.truetype(DEJAVU, size))
+    letters = np.asarray(canvas) / 255
+    film = np.zeros(letters.shape)
+    cv2.ellipse(film, (530, 670), (450, 540), 0, 0, 360, 1500, -1)
+    cv2.ellipse(film, (500, 640), (60, 160), 10, 0, 360, 2300, -1)
+    film = 300 + cv2.GaussianBlur(film, None, 25) + np.random.default_rng(5).normal(0, noise, film.shape)
+    written = film + ink * cv2.GaussianBlur(letters, None, blur)
+    hidden = covered(hide(make_image(written.astype("<u2")), TextPolicy(), detector), film.shape)
+    assert hidden[letters > 0.4].mean() > 0.95
+    assert hidden.mean() < 0.08
+    assert hide(make_image(film.astype("<u2")), TextPolicy(), detector).text_boxes_hidden == 0
+
+
 def test_letters_of_a_hundred_pixels_are_found(detector: EasyOcrDetector) -> None:
     canvas = Image.new("L", (640, 480))
     ImageDraw.Draw(canvas).text((60, 160), "SMITH", fill=255, font=ImageFont.truetype(str(DEJAVU), 140))
@@ -187,6 +214,15 @@ def test_words_on_the_seam_of_two_tiles_are_found_once(detector: EasyOcrDetector
 
 def test_uniform_picture_costs_nothing_and_holds_nothing(detector: EasyOcrDetector) -> None:
     assert detector.find(np.full((6000, 6000), 96, np.uint8)) == []
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 400), (400, 2), (1, 3000), (3000, 2)])
+def test_pictures_lower_or_narrower_than_any_letter_hold_nothing(
+    detector: EasyOcrDetector, shape: tuple[int, int]
+) -> None:
+    """Reduced for soft letters nothing would be left of them."""
+    picture = np.random.default_rng(5).integers(0, 256, shape).astype(np.uint8)
+    assert detector.find(picture) == []
 
 
 def test_language_without_weights_is_still_detected_and_said() -> None:

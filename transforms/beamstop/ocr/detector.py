@@ -2,20 +2,21 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, reduce
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from beamstop.ocr import networks
 from beamstop.ocr.doubts import with_doubts
 from beamstop.ocr.line_ends import followed
 from beamstop.ocr.networks import Network
 from beamstop.ocr.places import Place, around, joined, resized, shrunk
-from beamstop.ocr.recognizer import Readable, Recognizer, load_recognizer, readable
-from beamstop.ocr.sharpness import sharp, sharpened, stands_out
+from beamstop.ocr.recognizer import Readable, Recognizer, in_a_letter, load_recognizer, readable
+from beamstop.ocr.sharpness import banded, sharp, sharpened, stands_out
 from beamstop.ocr.thresholds import THRESHOLDS, Thresholds
 from beamstop.ocr.tiles import Scores, halved, inside, run_padded, tiles
 from beamstop.ocr.traces import without_traces
@@ -23,6 +24,7 @@ from beamstop.ocr.weights import CRAFT, DBNET, DIGESTS, PP_OCR, find, find_craft
 from beamstop.pixels.box import Box
 from beamstop.pixels.renditions import GROUND, Mask, Picture
 from beamstop.text.boxes import TextBox, is_mostly_in, mark
+from beamstop.text.lines import lines_of, union
 
 
 class EasyOcrDetector:
@@ -97,11 +99,12 @@ class EasyOcrDetector:
         """
         longest = max(picture.shape)
         scale = min(self._thresholds.coarse, self._thresholds.reduced / longest)
-        coarse = resized(picture, scale)
-        known = _known(coarse, picture, boxes, scale)
-        soft = self._found(coarse, None, known=known)
+        if scale * min(picture.shape) < self._thresholds.least:
+            return []
+        reduced = _reduced(picture, boxes, scale)
+        soft = self._found(reduced.shown, None, reduced=reduced)
         if soft:
-            soft += self._found(sharpened(coarse, self._thresholds), None, known=known)
+            soft += self._found(sharpened(reduced.shown, self._thresholds), None, reduced=reduced)
         found = _enlarged(soft, picture, scale)
         return found + self._blurred(picture, [*boxes, *found])
 
@@ -113,11 +116,13 @@ class EasyOcrDetector:
         lines: list[TextBox] = []
         longest = max(picture.shape)
         passes = next(passes for limit, passes in self._thresholds.blurred_at if longest <= limit)
-        for reduced, enlarge in passes:
-            scale = min(reduced, self._thresholds.thumb / longest)
-            coarse = resized(picture, scale)
-            known = _known(coarse, picture, [*boxes, *lines], scale)
-            lines += _enlarged(self._proposed(coarse, None, enlarge, known).lines, picture, scale)
+        for (reduced_by, most), enlarge, is_banded in passes:
+            scale = min(reduced_by, most / longest)
+            if scale * min(picture.shape) < self._thresholds.least:
+                continue
+            reduced = _reduced(picture, [*boxes, *lines], scale)
+            shown = banded(reduced.shown, self._thresholds) if is_banded else reduced.shown
+            lines += _enlarged(self._proposed(shown, None, enlarge, reduced).lines, picture, scale)
         return lines
 
     def _found(
@@ -125,7 +130,7 @@ class EasyOcrDetector:
         picture: Picture,
         sharp_parts: Mask | None,
         enlarge: float = 1.0,
-        known: Mask | None = None,
+        reduced: "_Reduced | None" = None,
     ) -> list[TextBox]:
         """Return the boxes on a picture, and on the picture enlarged.
 
@@ -133,10 +138,10 @@ class EasyOcrDetector:
             picture: uint8 (rows, columns).
             sharp_parts: mask of the parts to search; None for all.
             enlarge: factor.
-            known: mask of text that was found before and need not be found again.
+            reduced: for soft letters, the reduced picture and what it was made from; else None.
         """
         thresholds = self._thresholds
-        found = self._proposed(picture, sharp_parts, enlarge, known)
+        found = self._proposed(picture, sharp_parts, enlarge, reduced)
 
         def is_believed(box: TextBox) -> bool:
             is_sharp = sharp_parts is None or bool(sharp_parts[box.pixels].mean() >= thresholds.throughout)
@@ -174,7 +179,7 @@ class EasyOcrDetector:
         return around(box, self._thresholds.above * min(box.width, box.height), shape).pixels
 
     def _proposed(
-        self, picture: Picture, sharp_parts: Mask | None, enlarge: float, known: Mask | None
+        self, picture: Picture, sharp_parts: Mask | None, enlarge: float, reduced: "_Reduced | None"
     ) -> "_Proposed":
         """Return lines that both networks see, places for CRAFT to examine, pixels that DBNet marks."""
         thresholds, shape = self._thresholds, picture.shape
@@ -182,24 +187,30 @@ class EasyOcrDetector:
             every = Place(TextBox(0, 0, shape[1], shape[0]), enlarge)
             return _Proposed([], [every], np.ones(shape, bool))
         lines, places, marked = [], [], np.zeros(shape, bool)
+        pieces: list[TextBox] = []
         for scale in sorted({1.0, enlarge}):
             scores = self._scored(self._dbnet, resized(picture, scale), sharp_parts)
             cores, shown = _cores(scores, scale, shape, thresholds)
             marked |= shown
             for core, letter, mean in cores:
-                if known is not None and is_mostly_in(known, core):
+                if reduced and is_mostly_in(reduced.known, core):
                     continue
                 margin = max(thresholds.context * letter, thresholds.near)
                 zoom = 2.0 if letter <= thresholds.small else 1.0
                 place = Place(around(core, margin, shape), zoom)
-                score = self._confirmed(picture, core, place, letter, mean, known is not None)
+                score = self._confirmed(picture, core, place, letter, mean, reduced is not None)
                 if score is not None:
                     box = around(core, thresholds.beside * letter, shape)
                     lines.append(replace(box, agreed=score >= thresholds.sure))
-                elif known is not None and (line := self._read_line(picture, core, letter, mean)):
+                elif reduced and (line := self._read_line(reduced, core, letter, mean)):
                     lines.append(line)
-                elif letter <= thresholds.huge or stands_out(picture, core, thresholds.far, thresholds):
-                    places.append(place)
+                else:
+                    if reduced and thresholds.piece <= letter <= thresholds.huge:
+                        pieces.append(around(core, thresholds.blurred * letter, shape))
+                    if letter <= thresholds.huge or stands_out(picture, core, thresholds.far, thresholds):
+                        places.append(place)
+        if reduced and max(reduced.picture.shape) > thresholds.large:
+            lines += self._pieced(reduced, pieces)
         return _Proposed(lines, joined(places, thresholds.sparse), marked)
 
     def _scored(self, dbnet: Network, picture: Picture, sharp_parts: Mask | None) -> Scores:
@@ -242,18 +253,41 @@ class EasyOcrDetector:
         (read,) = self._verify(picture, [around(core, self._thresholds.blur, picture.shape)])
         return read.confidence is None or read.confidence >= self._thresholds.soft
 
-    def _read_line(self, picture: Picture, core: TextBox, letter: float, mean: float) -> TextBox | None:
+    def _read_line(self, reduced: "_Reduced", core: TextBox, letter: float, mean: float) -> TextBox | None:
         """Return the line around a core if a word is read in it, because it may be too blurred for CRAFT."""
+        thresholds, shape = self._thresholds, reduced.shown.shape
+        if mean < thresholds.likely:
+            return None
+        kinds = max(self._kinds_read(reduced, around(core, margin, shape)) for margin in (1, thresholds.blur))
+        line = around(core, max(thresholds.blurred * letter, thresholds.blur), shape)
+        return replace(line, legible=kinds >= thresholds.kinds) if kinds else None
+
+    def _pieced(self, reduced: "_Reduced", pieces: list[TextBox]) -> list[TextBox]:
+        """Return lines of which DBNet sees only pieces, if a word is read in them."""
         thresholds = self._thresholds
-        length = max(core.width, core.height) / min(core.width, core.height)
-        if self._verifier is None or mean < thresholds.likely or length < thresholds.wide:
-            return None
-        (read,) = self._verify(picture, [around(core, thresholds.blur, picture.shape)])
+        return [
+            replace(line, legible=True)
+            for line in (reduce(union, line) for line in lines_of(pieces))
+            if self._kinds_read(reduced, line) >= thresholds.kinds
+        ]
+
+    def _kinds_read(self, reduced: "_Reduced", box: TextBox) -> int:
+        """Return how many kinds of letters are read in a long box; 0 for less than a word.
+
+        Large pictures are read at full size, smoothed. In small ones that would read patches of Doppler.
+        """
+        thresholds = self._thresholds
+        length = max(box.width, box.height) / min(box.width, box.height)
+        if self._verifier is None or length < thresholds.wide:
+            return 0
+        if max(reduced.picture.shape) > thresholds.large:
+            (whole,) = _enlarged([box], reduced.picture, reduced.scale)
+            (read,) = self._verify(*_smoothed(reduced.picture, whole, thresholds))
+        else:
+            (read,) = self._verify(reduced.shown, [box])
         letters = "".join((read.text or "").split())
-        if len(letters) < thresholds.word or (read.confidence or 0) < thresholds.barely:
-            return None
-        line = around(core, max(thresholds.blurred * letter, thresholds.blur), picture.shape)
-        return replace(line, legible=len(set(letters)) >= thresholds.kinds)
+        sure = in_a_letter(read.confidence or 0, len(letters))
+        return len(set(letters)) if len(letters) >= thresholds.word and sure >= thresholds.barely else 0
 
     def _coarsely(self, picture: Picture, box: TextBox, letter: float) -> float:
         coarse = Place(box, min(self._thresholds.small / letter, 1.0))
@@ -281,12 +315,38 @@ class EasyOcrDetector:
         return scores[0], scores[1]
 
 
-def _known(coarse: Picture, picture: Picture, boxes: list[TextBox], scale: float) -> Mask:
-    """Return a mask of a picture's boxes in the reduced picture, bool (rows, columns)."""
-    known = np.zeros(coarse.shape, bool)
+class _Reduced(NamedTuple):
+    """A picture reduced for soft letters.
+
+    Attributes:
+        shown: the reduced picture.
+        known: mask of text in it that was found before and need not be found again.
+        picture: from which it was made.
+        scale: factor by which it was reduced.
+    """
+
+    shown: Picture
+    known: Mask
+    picture: Picture
+    scale: float
+
+
+def _reduced(picture: Picture, boxes: list[TextBox], scale: float) -> _Reduced:
+    """Return a picture reduced, with a mask of its known boxes."""
+    shown = resized(picture, scale)
+    known = np.zeros(shown.shape, bool)
     for box in boxes:
         mark(known, shrunk(box.padded(*picture.shape), 1 / scale))
-    return known
+    return _Reduced(shown, known, picture, scale)
+
+
+def _smoothed(picture: Picture, box: TextBox, thresholds: Thresholds) -> tuple[Picture, list[TextBox]]:
+    """Return the surroundings of a box, smoothed, and the box in them."""
+    import cv2
+
+    part = around(box, min(box.width, box.height), picture.shape)
+    smooth = np.asarray(cv2.GaussianBlur(picture[part.pixels], (0, 0), thresholds.unblurred), np.uint8)
+    return smooth, [TextBox(box.x - part.x, box.y - part.y, box.width, box.height)]
 
 
 def _enlarged(boxes: list[TextBox], picture: Picture, scale: float) -> list[TextBox]:
@@ -320,18 +380,23 @@ def _cores(
     """
     import cv2
 
+    if not scores.size or scores.max() < thresholds.worth:
+        return [], np.zeros(shape, bool)
+    over = scores > thresholds.proposed
+    down, across = _span(over, 1), _span(over, 0)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        (scores > thresholds.proposed).astype(np.uint8), connectivity=8
+        over[down, across].astype(np.uint8), connectivity=8
     )
+    stats[:, :2] += across.start, down.start
     best = np.zeros(count, np.float32)
     there = labels > 0
-    labelled, scored = labels[there].astype(np.intp), scores[there]
+    labelled, scored = labels[there].astype(np.intp), scores[down, across][there]
     np.maximum.at(best, labelled, scored)
-    means = np.bincount(labelled, scored, count) / stats[:, cv2.CC_STAT_AREA]
+    means = np.bincount(labelled, scored, count) / np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
     worth = best >= thresholds.worth
-    if not worth.any():
-        return [], np.zeros(shape, bool)
-    shown = cv2.resize(worth[labels].astype(np.uint8), shape[::-1], interpolation=cv2.INTER_AREA)
+    marked = np.zeros(scores.shape, np.uint8)
+    marked[down, across] = worth[labels]
+    shown = cv2.resize(marked, shape[::-1], interpolation=cv2.INTER_AREA)
     cores = [
         (
             shrunk(TextBox(left, top, width, height), scale),
@@ -343,6 +408,17 @@ def _cores(
         )
     ]
     return cores, shown > 0
+
+
+def _span(there: NDArray[np.bool_], axis: int) -> slice:
+    """Return from the first to the last row or column in which anything is set; there is one.
+
+    Args:
+        there: (rows, columns).
+        axis: 1 for rows, 0 for columns.
+    """
+    at = np.flatnonzero(np.any(there, axis=axis))
+    return slice(int(at[0]), int(at[-1]) + 1)
 
 
 def _is_certain(letter: float, mean: float, thresholds: Thresholds) -> bool:

@@ -11,6 +11,8 @@ from beamstop.ocr.thresholds import Thresholds
 from beamstop.pixels.renditions import Picture
 from beamstop.text.boxes import TextBox
 
+_REACH = 5  # letters that blurring by one reaches, and more
+
 Levels = NDArray[np.floating[Any]]
 
 
@@ -24,24 +26,50 @@ def followed(picture: Picture, boxes: Sequence[TextBox], thresholds: Thresholds)
         boxes: found in it.
         thresholds: decide what is similar.
     """
-    strokes: dict[int, Levels] = {}
-    return [_followed(picture, box, strokes, thresholds) if box.width > box.height else box for box in boxes]
+    ends = {
+        box: _followed(box, *strokes, picture.shape[0], thresholds)
+        for band in _bands([box for box in boxes if box.width > box.height])
+        for strokes in (_strokes(picture, band),)
+        for box in band
+    }
+    return [ends.get(box, box) for box in boxes]
 
 
-def _followed(picture: Picture, box: TextBox, strokes: dict[int, Levels], thresholds: Thresholds) -> TextBox:
-    high = box.height
-    letter = 1 << max(high.bit_length() - 2, 2)  # a power of two, so that few pictures are computed
-    if letter not in strokes:
-        strokes[letter] = _strokes(picture, letter)
-    levels = strokes[letter]
-    rows, columns = levels.shape
-    line = levels[box.y : box.bottom].mean(axis=0)
+def _bands(boxes: Iterable[TextBox]) -> list[list[TextBox]]:
+    """Group boxes with letters of about the same height, each close to the one above."""
+    bands: list[list[TextBox]] = []
+    for box in sorted(boxes, key=lambda box: (_letter(box), box.y)):
+        last = bands[-1][-1] if bands else box
+        if bands and _letter(last) == _letter(box) and box.y - last.y < _REACH * _letter(box):
+            bands[-1].append(box)
+        else:
+            bands.append([box])
+    return bands
+
+
+def _letter(box: TextBox) -> int:
+    """Return about the height of the letters, a power of two, so that few pictures are computed."""
+    return 1 << max(box.height.bit_length() - 2, 2)
+
+
+def _followed(box: TextBox, levels: Levels, first: int, rows: int, thresholds: Thresholds) -> TextBox:
+    """Return a box extended to the ends of its line.
+
+    Args:
+        box: wider than high.
+        levels: strokes around it, all columns.
+        first: row of the picture that the levels begin at.
+        rows: of the picture.
+        thresholds: decide what is similar.
+    """
+    high, top = box.height, box.y - first
+    line = levels[top : top + high].mean(axis=0)
     beside = [
-        levels[max(top, 0) : max(top, 0) + high // 2].mean(axis=0)
-        for top in (box.y - high // 2, box.bottom)
-        if 0 <= top + high // 4 < rows
+        levels[max(start - first, 0) : max(start, 0) - first + high // 2].mean(axis=0)
+        for start in (box.y - high // 2, box.bottom)
+        if 0 <= start + high // 4 < rows
     ]
-    ground = np.minimum.reduce(beside) if beside else np.zeros(columns)
+    ground = np.minimum.reduce(beside) if beside else np.zeros(levels.shape[1])
     there = float(np.median(line[box.x : box.right]))
     alike = (line >= thresholds.alike * there) & (line >= thresholds.above_ground * ground)
     gap = round(thresholds.word_gap * high)
@@ -50,15 +78,22 @@ def _followed(picture: Picture, box: TextBox, strokes: dict[int, Levels], thresh
     return replace(box, x=left, width=right - left)
 
 
-def _strokes(picture: Picture, letter: int) -> Levels:
-    """Return how much each pixel differs from its surroundings, at the scale of letters' strokes."""
+def _strokes(picture: Picture, band: list[TextBox]) -> tuple[Levels, int]:
+    """Return how much each pixel in the rows of a band differs from its surroundings, and the first row.
+
+    The scale is that of letters' strokes.
+    """
     import cv2
 
-    grey = picture.astype(np.float32)
+    letter = _letter(band[0])
+    first = max(min(box.y - box.height for box in band), 0)
+    last = max(box.bottom + box.height for box in band)
+    above = max(first - _REACH * letter, 0)
+    grey = picture[above : last + _REACH * letter].astype(np.float32)
     fine = cv2.GaussianBlur(grey, (0, 0), letter / 8)
     apart = np.abs(fine - cv2.GaussianBlur(grey, (0, 0), letter))
     levels: Levels = cv2.blur(apart, (letter | 1, 1))
-    return levels
+    return levels[first - above : last - above], first
 
 
 def _reach(alike: Iterable[np.bool_], gap: int) -> int:

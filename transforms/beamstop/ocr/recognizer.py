@@ -170,6 +170,11 @@ def _together(sure: NDArray[np.float64]) -> float:
     return float(sure.prod() ** (2 / np.sqrt(len(sure)))) if len(sure) else 0.0
 
 
+def in_a_letter(confidence: float, letters: int) -> float:
+    """Return the mean confidence in each letter of a line that is read with a confidence; see `_together`."""
+    return confidence ** (1 / (2 * np.sqrt(letters))) if letters else 0.0
+
+
 def _line(crop: Picture, height: int) -> Picture | None:
     """Return a crop scaled to the height of a line; one higher than wide gets that as its width."""
     import cv2

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from beamstop.ocr.thresholds import Thresholds
 from beamstop.pixels.box import Box
-from beamstop.pixels.renditions import Mask, Picture
+from beamstop.pixels.renditions import Mask, Picture, local_contrast
 
 
 def stands_out(picture: Picture, box: Box, times: float, thresholds: Thresholds) -> bool:
@@ -52,6 +52,15 @@ def sharpened(picture: Picture, thresholds: Thresholds) -> Picture:
     grey = picture.astype(np.float32)
     more = grey + thresholds.unblur * (grey - cv2.GaussianBlur(grey, (0, 0), thresholds.unblurred))
     return np.asarray(np.clip(more, 0, 255), np.uint8)
+
+
+def banded(picture: Picture, thresholds: Thresholds) -> Picture:
+    """Return a picture in which blurred letters stand out, without noise and the slopes of anatomy."""
+    import cv2
+
+    grey = picture.astype(np.float32)
+    finest, coarsest = thresholds.band
+    return local_contrast(cv2.GaussianBlur(grey, (0, 0), finest) - cv2.GaussianBlur(grey, (0, 0), coarsest))
 
 
 def _steps(picture: Picture) -> NDArray[np.int16]:

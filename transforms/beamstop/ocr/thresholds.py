@@ -43,18 +43,23 @@ class Thresholds:
             are large: reduced by `coarse`, and to `reduced` pixels at most.
         unblur, unblurred: if that finds any, it is repeated on a sharpened picture: the difference to one
             blurred by `unblurred` pixels is added `unblur` times.
-        blurred_at, thumb: longest side of a picture → factors by which it is reduced (to `thumb` pixels at
-            most) and enlarged again for a further search, for lines of larger letters and of letters in
-            noise. Of 55 drawn, blurred words of 64 to 110 pixels, 1 was found without it and 45 with it.
+        blurred_at: longest side of a picture → further searches, for lines of larger letters and of letters
+            in noise. Each has the factor by which the picture is reduced, the longest side at most, the
+            factor by which it is enlarged again, and whether only a band of frequencies is shown. Of 55
+            drawn, blurred words of 64 to 110 pixels, 1 was found without these searches and 45 with them.
             Films have up to 2400 pixels: for these, enlarging twice finds words that the reduced size alone
             does not.
+        band: the pixels of the two blurs whose difference is this band. It shows soft letters across noise
+            and bones, where the surroundings differ more than the letters.
         alike, above_ground, word_gap: in pictures larger than `large`, a line continues if its strokes are
             `alike` times as strong as in the part that was found, and `above_ground` times as strong as above
             or below it; gaps of `word_gap` times its height are skipped.
         likely, wide, word, barely, kinds: a core that scores `likely` on average and is `wide` times as long
-            as high is text if `word` letters are read in it with a confidence of `barely`, although it is too
-            blurred for CRAFT. It is not doubted if the letters are of `kinds` different kinds: in textures,
-            they were of 3 kinds at most.
+            as high is text if `word` letters are read in it with a confidence of `barely` in each on average,
+            although it is too blurred for CRAFT. It is not doubted if the letters are of `kinds` different
+            kinds: in textures, they were of 3 kinds at most.
+        piece: in noise, DBNet may see only pieces of a line. In pictures larger than `large`, cores of letters
+            of this height or more are joined, and are text if such a word of `kinds` is read.
         soft: the confidence needed for soft letters if DBNet is not certain of them, or CRAFT not sure:
             reduced patches of Doppler and textures are read with .07 at most, Latin words with .26.
         blurred, blur: the margin around the core of such a line: this share of a letter, or so many pixels.
@@ -114,12 +119,12 @@ class Thresholds:
     large: int = 1280
     coarse: float = 0.5
     reduced: int = 1200
-    blurred_at: tuple[tuple[int, tuple[tuple[float, float], ...]], ...] = (
-        (1280, ((1 / 3, 1.0), (1 / 6, 1.0))),
-        (2400, ((1 / 3, 2.0),)),
-        (10**9, ()),
+    blurred_at: tuple[tuple[int, tuple[tuple[tuple[float, int], float, bool], ...]], ...] = (
+        (1280, (((1 / 3, 800), 1.0, False), ((1 / 6, 800), 1.0, False))),
+        (2400, (((1 / 3, 800), 2.0, False), ((1 / 2, 1200), 1.0, True), ((1 / 4, 600), 1.0, True))),
+        (10**9, (((1 / 2, 1200), 1.0, True), ((1 / 4, 600), 1.0, True))),
     )
-    thumb: int = 800
+    band: tuple[float, float] = (1.0, 2.5)
     kinds: int = 4
     unblur: float = 2.0
     unblurred: float = 2.0
@@ -129,7 +134,8 @@ class Thresholds:
     likely: float = 0.6
     wide: float = 3.0
     word: int = 5
-    barely: float = 0.05
+    barely: float = 0.5
+    piece: float = 3.0
     soft: float = 0.1
     blurred: float = 0.6
     blur: float = 6.0

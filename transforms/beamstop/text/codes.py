@@ -165,19 +165,24 @@ def _areas(even: Picture) -> list[Box]:
     edges[:, 1:-1] |= cv2.absdiff(even[:, 2:], even[:, :-2]) > SEARCH.step
     edges[1:-1] |= cv2.absdiff(even[2:], even[:-2]) > SEARCH.step
     density = cv2.boxFilter(edges, cv2.CV_32F, window, borderType=cv2.BORDER_CONSTANT)
-    if density.max() <= SEARCH.edges:
+    dense = density > SEARCH.edges
+    down, across = (np.flatnonzero(dense.any(axis=axis)) for axis in (1, 0))
+    if not down.size:
         return []
-    apart = cv2.absdiff(even, cv2.boxFilter(even, -1, window))
+    some = Box.of_edges(int(across[0]), int(down[0]), int(across[-1]) + 1, int(down[-1]) + 1)
+    part = some.grown(max(SEARCH.window, SEARCH.near), rows, columns)  # what follows reaches no farther
+    shown = even[part.pixels]
+    apart = cv2.absdiff(shown, cv2.boxFilter(shown, -1, window))
     mean = cv2.boxFilter(apart, cv2.CV_32F, window)
     square = cv2.sqrBoxFilter(apart, cv2.CV_32F, window)
-    dense = ((density > SEARCH.edges) & (mean * mean > SEARCH.two_shades * square)).astype(np.uint8)
-    if not dense.any():
+    coded = (dense[part.pixels] & (mean * mean > SEARCH.two_shades * square)).astype(np.uint8)
+    if not coded.any():
         return []
     near = np.ones((2 * SEARCH.near + 1,) * 2, np.uint8)
-    count, _, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(dense, near))
+    count, _, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(coded, near))
     margin = SEARCH.around - SEARCH.near
     return [
-        Box(left, top, width, height).grown(margin, rows, columns)
+        Box(part.x + left, part.y + top, width, height).grown(margin, rows, columns)
         for left, top, width, height, _ in stats[1:count].tolist()
         if min(width, height) >= SEARCH.smallest
     ]

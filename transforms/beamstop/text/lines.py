@@ -32,7 +32,7 @@ def merged(boxes: Iterable[TextBox]) -> list[TextBox]:
         joined = box
         while same := next((it for it in found if _are_one(it, joined)), None):
             found.remove(same)
-            joined = _union(same, joined)
+            joined = union(same, joined)
         found.append(joined)
     return found
 
@@ -71,10 +71,11 @@ def _are_one(one: TextBox, other: TextBox) -> bool:
 def whole(line: list[TextBox]) -> list[TextBox]:
     """Return a line as one box, if its boxes are of one height: it is read best in one piece."""
     heights = [box.height for box in line]
-    return [reduce(_union, line)] if max(heights) <= _ALIKE * min(heights) else line
+    return [reduce(union, line)] if max(heights) <= _ALIKE * min(heights) else line
 
 
-def _union(one: TextBox, other: TextBox) -> TextBox:
+def union(one: TextBox, other: TextBox) -> TextBox:
+    """Return the smallest box around two; faint if both are."""
     left, top = min(one.x, other.x), min(one.y, other.y)
     right, bottom = max(one.right, other.right), max(one.bottom, other.bottom)
     return replace(one.between(left, top, right, bottom), faint=one.faint and other.faint)
