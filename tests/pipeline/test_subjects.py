@@ -1,4 +1,4 @@
-"""A run with a table of one's own pseudonyms: who is let in, and what a changed line does."""
+"""A run with a table of one's own pseudonyms: who is admitted, and what a changed line does."""
 
 import json
 import stat

@@ -58,8 +58,8 @@ class Thresholds:
             as high is text if `word` letters are read in it with a confidence of `barely` in each on average,
             although it is too blurred for CRAFT. It is not doubted if the letters are of `kinds` different
             kinds: in textures, they were of 3 kinds at most.
-        piece: in noise, DBNet may see only pieces of a line. In pictures larger than `large`, cores of letters
-            of this height or more are joined, and are text if such a word of `kinds` is read.
+        piece: in noise, DBNet may see only pieces of a line. In pictures larger than `large`, cores of
+            letters of this height or more are joined, and are text if such a word of `kinds` is read.
         soft: the confidence needed for soft letters if DBNet is not certain of them, or CRAFT not sure:
             reduced patches of Doppler and textures are read with .07 at most, Latin words with .26.
         blurred, blur: the margin around the core of such a line: this share of a letter, or so many pixels.
