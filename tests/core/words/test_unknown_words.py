@@ -29,6 +29,8 @@ def judged(text: str, **options: object) -> str:
         "syngo MR E11",
         "27\\LX\\MR Software release:15.0_M4_0910.a",
         "pixel 0.9765625 0.9765625, matrix 512 512 128",
+        "128x128 512X512x44 230x230mm",
+        "abcdefgh2d1 zqw3d128abcd",
         "Abdomen^Liver_routine (Adult)",
         "HEAD^Brain",
         "Schädel nativ, Halsweichteile, Kniegelenkserguss",
