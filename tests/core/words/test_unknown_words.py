@@ -96,6 +96,15 @@ def test_a_date_that_moves_stays_whole() -> None:
     assert clean == "seen 12 March 2019"
 
 
+@pytest.mark.parametrize("before", ["", "CT ", "頭部 "])
+def test_a_day_of_an_era_moves_wherever_it_stands(before: str) -> None:
+    own = Identifiers(dates=frozenset({date(1961, 12, 17)}))
+    text = f"{before}昭和36年12月17日 頭部"
+    assert (
+        clean_text(text, own, shift_date=lambda day: day.replace(month=3)) == f"{before}昭和36年3月17日 頭部"
+    )
+
+
 @pytest.mark.parametrize(
     "word",
     ["Lendenwirbelsaeule", "Felsenbein", "ginocchio", "rodilla", "kolano", "hjärna", "knæ", "enterography"],
