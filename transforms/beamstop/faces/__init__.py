@@ -1,1 +1,1 @@
-"""Faces that slices of a head show: which instances may show one, where it is, and what is blanked."""
+"""Faces in slices of the head: which instances may show one, where it lies, and which pixels to blank."""

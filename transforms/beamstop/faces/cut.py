@@ -1,9 +1,11 @@
-"""What of a head is blanked: all in front of a smooth surface, the skin around it, and the ears.
+"""The part of a head that is blanked: everything in front of a smooth surface, facial skin, and the ears.
 
-The surface is a cylinder, elliptic at the eyes and squarer below, that lies about where the bones of the face
-begin. Only its size depends on the head: it follows no feature of anybody's face. Places are in mm of the
-template, whose origin lies in the midbrain; its nasion is at y = -98, z = -28, the tip of its nose at
-y = -122, z = -65.
+The surface is a vertical cylinder, elliptic at the eyes and squarer below, about where the facial bones
+begin. Only its size depends on the patient, so it follows nobody's features.
+
+Lengths are mm in the template's coordinates (x left, y back, z up). The origin lies in the midbrain, the
+nasion at y = -98, z = -28, the tip of the nose at y = -122, z = -65. The limits were set by hand;
+docs/faces.md measures what they leave of a face and that they spare the brain.
 """
 
 from dataclasses import dataclass
@@ -20,35 +22,40 @@ from beamstop.faces.volume import Floats, Grid, Mask
 
 Cells = NDArray[Any]
 
-_TOP, _BOTTOM = -3.0, -165.0  # brows; and under the chin, a large jaw and its beard allowed for
-_NECK = (-55.0, -140.0)  # behind the one, which is neck, the rind ends at the other
-_RAMP = (-30.0, 13.0)  # from here up to the top the surface comes forward by so much: there the bone is near
-_WIDE, _LONG, _LONG_BACK = 66.0, 86.0, 105.0  # the ellipse: to the side, to the front, to the back
-_EYES = (-46.0, -54.0)  # below, it is squarer: round it would open the sinuses, two holes like eyes
-_RIND = 10.0  # of the skin, from the air in
-_RIND_BACK, _CUT_BACK = -40.0, -25.0  # y: the rind, the cut go back to here
-_EAR = (60.0, -30.0, 52.0, -98.0, -2.0)  # beyond x, between y and y, between z and z
-_EAR_RIND = 5.0
-_NASION, _SHALLOW = -24.0, 12.0  # above the one, nothing is blanked deeper than the other
-_BRAIN_MARGIN = 4.0
-_OUTSIDE = np.float32(-1000.0)
+# z: from the brows to below the chin, with room for a large jaw and a beard.
+_TOP, _BOTTOM = -3.0, -165.0
+# y, z: behind this y lies the neck, where the rind of skin already ends at this z.
+_NECK = (-55.0, -140.0)
+# From this z up to the top, the surface moves forward by up to 13 mm, as the frontal bone is near the skin.
+_RAMP = (-30.0, 13.0)
+# Half axes of the ellipse: to the side, to the front, to the back.
+_WIDE, _LONG, _LONG_BACK = 66.0, 86.0, 105.0
+# Between these z, the exponent rises from 2 to 3: an ellipse would open the sinuses, which look like eyes.
+_EYES = (-46.0, -54.0)
+_RIND = 10.0  # thickness of the blanked skin
+_RIND_BACK, _CUT_BACK = -40.0, -25.0  # y: rear limits of the rind and of the cut
+_EAR = (60.0, -30.0, 52.0, -98.0, -2.0)  # least |x|; y from, to; z from, to
+_EAR_RIND = 5.0  # thickness of the skin that is blanked behind the surface within the box of an ear
+_NASION, _SHALLOW = -24.0, 12.0  # above this z, nothing deeper than 12 mm below the skin is blanked
+_BRAIN_MARGIN = 4.0  # kept around the template's brain
+_OUTSIDE = np.float32(-1000.0)  # level beyond the grid: never blanked
 _TEMPLATE_EDGE = 2  # points at the rim of the template's grid
 
 
 @dataclass(frozen=True)
 class Cut:
-    """What is blanked, as a level on a grid: more than 0 is blanked.
+    """The region to blank, as a level set: points with a level above 0 are blanked.
 
     Attributes:
-        grid: around the face.
-        level: at its points, about mm.
+        grid: around the face, in patient coordinates.
+        level: one value per grid point, float32, about the distance in mm to the edge of the region.
     """
 
     grid: Grid
     level: Floats
 
     def mask(self, piece: Slice) -> Mask | None:
-        """Return which pixels of a frame are blanked; None for none."""
+        """Return the mask of the pixels to blank, bool (rows, columns); None if there are none."""
         from scipy import ndimage
 
         check_time()
@@ -73,7 +80,7 @@ class Cut:
         return whole
 
     def _window(self, piece: Slice) -> tuple[slice | None, slice | None]:
-        """Return the rows and columns of a frame that can lie in the grid."""
+        """Return the rows and columns of a frame that may lie in the grid; None for each without any."""
         low = np.array(self.grid.low)
         high = low + self.grid.step * (np.array(self.grid.shape) - 1)
         corners = np.array([[(low, high)[(it >> axis) & 1][axis] for axis in range(3)] for it in range(8)])
@@ -91,11 +98,11 @@ class Cut:
 
 
 def cut_of(fit: Fit, outline: Outline) -> Cut:
-    """Return what is blanked of a head.
+    """Return the region to blank in a head.
 
     Args:
-        fit: where the head is.
-        outline: of the body around it.
+        fit: position, orientation and size of the head.
+        outline: of the body around the head; its grid becomes that of the cut.
     """
     grid = outline.grid
     level = np.empty(grid.shape, np.float32)
@@ -111,7 +118,10 @@ def cut_of(fit: Fit, outline: Outline) -> Cut:
 
 
 def _level(x: Cells, y: Cells, z: Cells, depth: Cells) -> Cells:
-    """Return how far, about, points lie inside what is blanked; depth is that below the skin."""
+    """Return about how far points lie inside the blanked region, mm; less than 0 outside.
+
+    Places are template coordinates that broadcast to one shape; depth is the distance below the skin, mm.
+    """
     long = np.where(y < 0, _LONG, _LONG_BACK)
     power = 2.0 + np.clip((_EYES[0] - z) / (_EYES[0] - _EYES[1]), 0.0, 1.0)
     beyond = ((np.abs(x / _WIDE) ** power + np.abs(y / long) ** power) ** (1 / power) - 1) * 75.0
@@ -136,7 +146,7 @@ def _level(x: Cells, y: Cells, z: Cells, depth: Cells) -> Cells:
 
 
 def _from_brain(x: Cells, y: Cells, z: Cells) -> Cells:
-    """Return the distance from the template's brain, mm."""
+    """Return the distance to the template's brain, mm; less than 0 inside."""
     from scipy import ndimage
 
     head = template()

@@ -1,4 +1,7 @@
-"""Finding a head: the skin of a template laid onto the outline of a body."""
+"""Find a head: fit the skin of a template to the outline of a body.
+
+Thresholds were set by hand; docs/faces.md lists those of a good fit, and measures the result.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,18 +18,21 @@ from beamstop.faces.volume import Floats, Grid, Mask
 
 Points = NDArray[Any]
 
-_POINTS = 2400  # of the template's skin
-_LOWEST = -110.0  # mm: below, the template ends
-VERTEX = 83.0  # mm from the template's origin up
-_FACE = (-15.0, -60.0)  # mm: the face is below the one and in front of the other
-_FAR = 20.0  # mm: further from the skin is no worse
-_CLOSE = 5.0  # mm: what lies on the skin
+_POINTS = 2400  # sampled on the template's skin; a third of them in the coarse search
+_LOWEST = -110.0  # mm: the template is cut off a little below
+VERTEX = 83.0  # mm above the template's origin
+_FACE = (-15.0, -60.0)  # z, y in mm: the face lies below this z and in front of this y
+_FAR = 20.0  # mm: larger distances from the skin are clipped to this
+_CLOSE = 5.0  # mm: closer points lie on the skin
 _ROUNDS_COARSE, _ROUNDS_FINE = 12, 25
-_KEPT = 3  # starts that are looked at closely
+_KEPT = 3  # coarse poses that are refined
+# Differences of shift (mm) and turn (radians) below which two poses count as one.
 _SAME = np.array([12.0, 12.0, 12.0, 0.15, 0.15, 0.15])
-_WORTH = 1.5  # times the cost of the best: not looked at
+_WORTH = 1.5  # times the best coarse cost: poses above are not refined
+# Standard deviations of turns (radians) and of the logarithms of sizes; the shift is free.
 _PRIOR = np.array([np.inf, np.inf, np.inf, 0.35, 0.25, 0.25, 0.10, 0.10, 0.10])
-_MOST = 1.45, 0.62  # times the template's size: the largest head, a newborn's
+_MOST = 1.45, 0.62  # times the template's size: the largest head, and a newborn's
+# Turns to start from, in radians: nodding (x), tilting (y), shaking (z).
 _UPRIGHT = ((-0.35, 0.0, 0.0), (0.0, 0.0, 0.0), (0.35, 0.0, 0.0))
 _TURNED = (
     *((0.0, 0.0, shake) for shake in (-0.7, 0.7, -1.4, 1.4)),
@@ -34,12 +40,15 @@ _TURNED = (
     (-0.7, 0.0, 0.0),
     (0.7, 0.0, 0.0),
 )
+# Least share of the seen skin that must lie on the body's skin: part of a head, a whole one, face, neck.
 _GOOD, _GOOD_WHOLE, _GOOD_FACE, _GOOD_NECK = 0.8, 0.83, 0.6, 0.6
+# Largest share of the seen skin deep in the body; least share of the skin that must be in the volume.
 _BURIED, _SEEN = 0.05, 0.25
-_UNLIKE = 0.16  # of the logarithms of sizes: one is 17 % more than another
-_NECK = (-70.0, -40.0, 60)  # below the one and behind the other; as many points as count
-WHOLE = 0.8  # of the skin is seen: all of a head, except its top or neck
-_SMALL = 0.78  # a part of a head smaller than this is more likely a neck or a limb
+_UNLIKE = 0.16  # largest difference of the logarithms of two sizes: 17 %
+_NECK = (-70.0, -40.0, 60)  # neck and jaw lie below this z and behind this y; judged from 60 points on
+WHOLE = 0.8  # share of the skin that must be in the volume: a whole head may lack its top or its neck
+_SMALL = 0.78  # times the template's size: a smaller part of a head is more likely a neck or a limb
+# Poses are rounded to 1/64 mm, and to 1/16384 in turns and sizes, so that all machines blank the same pixels.
 _UNITS = np.array([64.0] * 3 + [16384.0] * 6)
 
 
@@ -47,7 +56,14 @@ _Values = tuple[float, ...]
 
 
 class Template(NamedTuple):
-    """The template: points of the skin with what they are, and the distance from the brain."""
+    """The average head that ships with beamstop, in its own coordinates.
+
+    Attributes:
+        points: on the skin, (n, 3), mm.
+        is_face: which of them belong to the face, (n,).
+        grid: of `brain`.
+        brain: distance to the surface of the brain, mm; less than 0 inside.
+    """
 
     points: Points
     is_face: Mask
@@ -57,7 +73,7 @@ class Template(NamedTuple):
 
 @dataclass(frozen=True)
 class Pose:
-    """How the template lies in the patient.
+    """Position, orientation and size of the template in the patient.
 
     Attributes:
         values: shift in mm (3), turns about x, y and z in radians (3), logarithms of the sizes (3).
@@ -66,14 +82,14 @@ class Pose:
     values: tuple[float, ...]
 
     def placed(self, points: Points) -> Points:
-        """Return points of the template in the patient."""
+        """Return patient coordinates of points in template coordinates, (n, 3), mm."""
         turn = _turn(np.array(self.values))
         sized = points * np.exp(np.array(self.values[6:9]))
         placed: Points = _product(sized, turn) + np.array(self.values[:3])
         return placed
 
     def template_of(self, x: Points, y: Points, z: Points) -> tuple[Points, Points, Points]:
-        """Return where points of the patient lie in the template."""
+        """Return template coordinates of points in patient coordinates, one array per axis, mm."""
         turn, sizes = _turn(np.array(self.values)), np.exp(np.array(self.values[6:9]))
         dx, dy, dz = x - self.values[0], y - self.values[1], z - self.values[2]
         turned = [dx * turn[0, it] + dy * turn[1, it] + dz * turn[2, it] for it in range(3)]
@@ -81,7 +97,7 @@ class Pose:
 
     @property
     def size(self) -> float:
-        """Millimetres of the patient to one of the template."""
+        """Mean size of the head, times that of the template."""
         return float(np.exp(sum(self.values[6:9]) / 3))
 
 
@@ -90,13 +106,13 @@ class Fit:
     """How well the template fits.
 
     Attributes:
-        pose: how it lies.
+        pose: of the template.
         seen: share of the template's skin that lies in the volume.
-        close: share of that which lies on skin.
-        face_seen, face_close: the same of the face alone.
-        buried: share of the seen skin that lies deep in the body: no head does that.
-        neck_close: share of the seen skin of neck and jaw that lies on skin; 1 where little of it is seen.
-            A brain without its skull has none.
+        close: share of the seen skin that lies on the body's skin.
+        face_seen, face_close: the same for the face alone.
+        buried: share of the seen skin that lies deep in the body, as that of a head never does.
+        neck_close: share of the seen skin of neck and jaw that lies on the body's skin; 1 if too little of it
+            is seen. It is low for a brain without its skull.
     """
 
     pose: Pose
@@ -109,7 +125,7 @@ class Fit:
 
     @property
     def is_good(self) -> bool:
-        """Whether it can be nothing but a head, if it is known to be some part of the body near it."""
+        """Whether this is a head, given that the series shows the head or something near it."""
         has_face = self.face_seen < 0.1 or self.face_close >= _GOOD_FACE
         sizes = self.pose.values[6:9]
         is_like = (
@@ -123,7 +139,7 @@ class Fit:
 
 @cache
 def template() -> Template:
-    """Return the template that ships."""
+    """Return the template that ships with beamstop."""
     from scipy import ndimage
 
     with as_file(files("beamstop") / "data" / "head.npz") as path, np.load(path) as stored:
@@ -148,16 +164,18 @@ def _signed(mask: Mask, step: float) -> Floats:
     return signed
 
 
-# Returns the outline of the body around where the template lies, in fine steps; None where there is none.
+# Returns the outline of the body around a pose of the template, in fine steps; None if there is no body.
 Finer = Callable[[Pose], Outline | None]
 
 
 def find_head(coarse: Outline, fine_outline: Finer) -> Fit | None:
-    """Return where a head fits best: upright, or, if that is no good fit, turned about; None without a fit.
+    """Return the best fit of the template; None if there is none.
+
+    Upright heads are tried first. Turned and tilted ones count only if the whole head is seen.
 
     Args:
-        coarse: outline of all of the volume, in steps of 4 mm.
-        fine_outline: gives the outline around a place, in steps of 2 mm.
+        coarse: outline of the whole volume, in steps of 4 mm.
+        fine_outline: returns the outline around a pose, in steps of 2 mm.
     """
     best = _best(coarse, fine_outline, _UPRIGHT)
     if best is None or not best.is_good:
@@ -190,7 +208,7 @@ def _best(coarse: Outline, fine_outline: Finer, turns: tuple[tuple[float, ...], 
 
 
 def _unlike(tried: list[tuple[float, _Values, _Values]]) -> list[tuple[_Values, _Values]]:
-    """Return the best poses and their starts, those that are nearly the same as a better one left out."""
+    """Return the best poses with their starts, without those that nearly repeat a better one."""
     kept: list[tuple[_Values, _Values]] = []
     for cost, values, start in tried:
         is_new = all(np.any(np.abs(np.array(values) - np.array(it))[:6] > _SAME) for it, _ in kept)
@@ -200,7 +218,7 @@ def _unlike(tried: list[tuple[float, _Values, _Values]]) -> list[tuple[_Values, 
 
 
 def _starts(coarse: Outline, turns: tuple[tuple[float, ...], ...]) -> tuple[Points, ...]:
-    """Return poses to begin with: under the top of the body and at several heights, turned in some ways."""
+    """Return poses to start from: below the top of the body and at other heights, in each of some turns."""
     body, grid = coarse.body & coarse.inside, coarse.grid
     heights = grid.axis(2)[np.any(body, axis=(0, 1))]
     top, bottom = float(heights.max()), float(heights.min())
@@ -224,14 +242,17 @@ def _starts(coarse: Outline, turns: tuple[tuple[float, ...], ...]) -> tuple[Poin
 def _settle(
     values: Points, start: Points, points: Points, outline: Outline, rounds: int
 ) -> tuple[Points, float]:
-    """Move a pose until the skin of the template lies on that of the body; return it and what is left.
+    """Move a pose until the template's skin lies on the body's (Levenberg-Marquardt).
 
     Args:
-        values: of the pose.
-        start: it is likelier to be turned like this one.
-        points: of the template.
+        values: of the pose, (9,).
+        start: pose whose turns are the likeliest, (9,).
+        points: on the template's skin, (n, 3), mm.
         outline: of the body.
-        rounds: at most.
+        rounds: greatest number of steps.
+
+    Returns:
+        the pose, and its cost.
     """
     damping = 1e-2
     cost, gradient, curvature = _sums(values, start, points, outline)
@@ -258,14 +279,15 @@ def _settle(
     return values, cost
 
 
+# Longest step in one round: shift (mm), turns (radians), logarithms of sizes.
 _STRIDE = np.array([15.0] * 3 + [0.15] * 3 + [0.06] * 3)
-_SOFT = 4.0  # mm: beyond, a miss counts less and less
-_WEIGHT = 0.6  # of how likely a pose is, beside how well it fits
-_UNSEEN = 6.0  # mm: what a point beyond the volume counts as
+_SOFT = 4.0  # mm: points further from the skin get less and less weight
+_WEIGHT = 0.6  # of the prior, relative to the fit
+_UNSEEN = 6.0  # mm: a point beyond the volume costs a third of this squared
 
 
 def _sums(values: Points, start: Points, points: Points, outline: Outline) -> tuple[float, Points, Points]:
-    """Return the mean cost of a pose, its gradient and its curvature after Gauss and Newton."""
+    """Return the mean cost of a pose, its gradient (9,), and its Gauss-Newton Hessian (9, 9)."""
     placed = Pose(tuple(values)).placed(points)
     distance, slopes, seen = _sampled(outline, placed)
     distance = np.clip(distance, -_FAR, _FAR)
@@ -275,8 +297,10 @@ def _sums(values: Points, start: Points, points: Points, outline: Outline) -> tu
     jacobian = np.einsum("ni,nij->nj", slopes, sides)
     jacobian = np.where((np.abs(distance) < _FAR)[:, None], jacobian, 0.0)
     total = len(points)
-    centre = values - start  # as they began
-    centre[6:9] = values[6:9] - np.mean(values[6:9])  # sizes like one another; their mean is judged apart
+    # The prior: turns near those of the start, and three sizes near each other. Their mean, the size of the
+    # head, has a prior of its own, with a standard deviation of 15 %.
+    centre = values - start
+    centre[6:9] = values[6:9] - np.mean(values[6:9])
     common = float(np.mean(values[6:9]))
     prior = centre / _PRIOR
     prior[:3] = 0.0
@@ -291,7 +315,7 @@ def _sums(values: Points, start: Points, points: Points, outline: Outline) -> tu
 
 
 def _sampled(outline: Outline, points: Points) -> tuple[Points, Points, Mask]:
-    """Return the distance from skin at points, how it rises along each axis, and which points are seen."""
+    """Return distance to skin (mm), its gradient along each axis, and which points lie in the volume."""
     from scipy import ndimage
 
     grid = outline.grid
@@ -336,7 +360,7 @@ def _share(part: Mask, whole: Mask) -> float:
 
 
 def _turn(values: Points) -> Points:
-    """Return the turn of a pose: nodding (x), then tilting (y), then shaking (z)."""
+    """Return the rotation matrix of a pose: nodding (x), then tilting (y), then shaking (z)."""
     (cx, cy, cz), (sx, sy, sz) = np.cos(values[3:6]), np.sin(values[3:6])
     return np.array(
         [
@@ -348,7 +372,7 @@ def _turn(values: Points) -> Points:
 
 
 def _sides(values: Points, points: Points) -> Points:
-    """Return how points move with each value of a pose: (points, axes, values)."""
+    """Return the derivative of placed points by each value of a pose: (points, axes, values)."""
     sized = points * np.exp(values[6:9])
     moved = np.zeros((len(points), 3, 9))
     moved[:, 0, 0] = moved[:, 1, 1] = moved[:, 2, 2] = 1.0
@@ -365,7 +389,7 @@ def _sides(values: Points, points: Points) -> Points:
 
 
 def _product(points: Points, matrix: Points) -> Points:
-    """Return points times a matrix, without BLAS: the same sums on all machines."""
+    """Return points times a transposed matrix, without BLAS, which rounds differently on each machine."""
     x, y, z = (points[:, axis, None] * matrix[:, axis] for axis in range(3))
     product: Points = x + y + z
     return product

@@ -1,4 +1,4 @@
-"""What a header says of whether an instance can show a face."""
+"""Read from a header whether an instance may show a face."""
 
 import json
 import unicodedata
@@ -17,10 +17,10 @@ from beamstop.dicom.views import view_of
 
 
 class Kind(Enum):
-    """What an instance can be for a face.
+    """How an instance may show a face.
 
-    VOLUME: a slice, or several, of CT, MR or PT. SAME_FACE: no such slice, but it shows what they would show:
-    contours or segments of skin, a dose, a rendering, a photograph, a projection. NONE: neither.
+    VOLUME: it has slices of CT, MR or PT. SAME_FACE: it has no such slices, but may show the same face, as
+    contours or segments of skin, a dose, a rendering, a photograph, or a projection. NONE: neither.
     """
 
     VOLUME = "volume"
@@ -29,7 +29,7 @@ class Kind(Enum):
 
 
 class Region(Enum):
-    """Where in the body a header says that an instance was taken."""
+    """The part of the body that a header names."""
 
     HEAD = "head"
     ELSEWHERE = "elsewhere"
@@ -38,14 +38,15 @@ class Region(Enum):
 
 @dataclass(frozen=True)
 class FaceHeader:
-    """What the header of one instance says, as far as a face goes; none of its words.
+    """The facts in a header that decide about a face, without any free text.
 
     Attributes:
-        sop_class_uid, sop_instance_uid, study_uid, series_uid, frame_of_reference_uid, modality: as they
-            stand there; empty where they do not.
+        sop_class_uid, sop_instance_uid, study_uid, series_uid, frame_of_reference_uid: as in the header;
+            empty if missing.
+        modality: in capitals; empty if missing.
         kind: see `Kind`.
         region: see `Region`.
-        is_coarse: its pixels are too large, or its picture too small, to make out anybody.
+        is_coarse: whether pixels are too large, or the field of view too small, to recognise anybody.
     """
 
     sop_class_uid: str
@@ -61,18 +62,18 @@ class FaceHeader:
 
 _MODALITIES = frozenset({"CT", "MR", "PT"})
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
-# CT, MR and PET, plain, enhanced, and converted to enhanced
+# CT, MR and PET: single-frame, enhanced, and legacy converted enhanced.
 _VOLUMES = frozenset(_STORAGE + end for end in ("2", "2.1", "2.2", "4", "4.1", "4.4", "128", "128.1", "130"))
 _SECONDARY_CAPTURES = frozenset(_STORAGE + end for end in ("7", "7.1", "7.2", "7.3", "7.4"))
-# X-Ray 3D angiographic and craniofacial, Enhanced MR Color, photographs and films of them
+# X-Ray 3D Angiographic and Craniofacial, Enhanced MR Color, photographs and videos of patients.
 _SHOWING = frozenset(_STORAGE + end for end in ("13.1.1", "13.1.2", "4.3", "77.1.4", "77.1.4.1"))
 _RT_STRUCTURE_SET, _RT_DOSE = _STORAGE + "481.3", _STORAGE + "481.2"
 _SEGMENTATIONS = frozenset(_STORAGE + end for end in ("66.4", "66.5", "66.7"))
 _PROJECTIONS = frozenset({"LOCALIZER", "PROJECTION IMAGE", "MIP", "MINIP", "MAX_IP", "MAXIP", "MIN_IP"})
 _RENDERED = ("3D", "RENDER", "VRT", "SSD", "SHADED", "SURFACE", "VOLUME", "SKIN", "FACE")
 
-_LARGEST_PIXEL = 8.0  # mm: a nose is four of them
-_SMALLEST_FIELD = 60.0  # mm: less than an eye and a nose
+_LARGEST_PIXEL = 8.0  # mm: about a quarter of a nose
+_SMALLEST_FIELD = 60.0  # mm: too small for an eye and a nose
 
 _WORDED = (
     "BodyPartExamined",
@@ -87,13 +88,13 @@ _CODED = ("AnatomicRegionSequence", "PrimaryAnatomicStructureSequence")
 
 @guarded()
 def is_candidate(dataset: Dataset) -> Kind:
-    """Say what kind an instance is; what is not what it claims to be counts as what it may be."""
+    """Return the kind of an instance; if the header leaves a doubt, the kind that may show a face."""
     return _kind(view_of(dataset))
 
 
 @guarded()
 def face_header(dataset: Dataset) -> FaceHeader:
-    """Return what the header of an instance says; its raw elements stay raw."""
+    """Return the facts in a header that decide about a face; raw elements stay raw."""
     view = view_of(dataset)
     kind = _kind(view)
     return FaceHeader(
@@ -110,16 +111,16 @@ def face_header(dataset: Dataset) -> FaceHeader:
 
 
 def may_show_face(header: FaceHeader) -> bool:
-    """Say from the header alone whether an instance, with the others of its series, may show a face.
+    """Return whether an instance, with the others of its series, may show a face, from its header alone.
 
-    It may unless one of these holds:
+    It may, unless one of these holds:
 
     1. it is no candidate (`Kind.NONE`);
-    2. Body Part Examined names another part of the body, and no description speaks of head, neck, or all of
-       the body. In PT a part of the trunk is not believed: most such scans begin at the skull;
-    3. a pixel is larger than 8 mm, or the whole picture smaller than 60 mm.
+    2. Body Part Examined names another part of the body, and no description mentions the head, the neck or
+       the whole body. In PT, a part of the trunk rules nothing out: most such scans begin at the skull;
+    3. a pixel is larger than 8 mm, or the longer side of the field of view is shorter than 60 mm.
 
-    No body part, or one that is not known, is True. A description alone rules nothing out.
+    A missing or unknown body part rules nothing out, nor does a description alone.
     """
     return header.kind is not Kind.NONE and header.region is not Region.ELSEWHERE and not header.is_coarse
 
@@ -151,7 +152,7 @@ def _has_picture(view: Dataset) -> bool:
 
 
 def _is_rendering(view: Dataset, modality: str) -> bool:
-    """Say whether a secondary capture may be a picture of the head that CT, MR or PT gave."""
+    """Return whether a secondary capture may show a head from CT, MR or PT."""
     region = _region(view)
     words = " ".join(_text(view, keyword) for keyword in ("ImageType", "SeriesDescription")).upper()
     is_rendered = any(word in words for word in _RENDERED)
@@ -160,7 +161,7 @@ def _is_rendering(view: Dataset, modality: str) -> bool:
 
 
 def _names_skin(view: Dataset, sequence: str, keywords: tuple[str, ...]) -> bool:
-    """Say whether a structure or segment is the skin, by its name; True where that cannot be read."""
+    """Return whether the name of a structure or segment says skin; True if names cannot be read."""
     try:
         items = list(view.get(sequence) or ())
         kinds = [_text(item, "RTROIInterpretedType") for item in view.get("RTROIObservationsSequence") or ()]
@@ -201,13 +202,13 @@ def _speaks_of_head(text: str) -> bool:
 
 @cache
 def _words(kind: str) -> frozenset[str]:
-    """Return words of one kind; those of Body Part Examined are PS3.16 Annex L's and what devices write."""
+    """Return words of one kind; body parts are those of PS3.16 Annex L and those that devices write."""
     document = json.loads((files("beamstop") / "data" / "face_words.json").read_text(encoding="utf-8"))
     return frozenset(document[kind])
 
 
 def _plain(text: str) -> str:
-    """Return a text in capitals without accents, its words apart by single blanks.
+    """Return a text in capitals without accents or punctuation, with single spaces between words.
 
     >>> _plain("tête_cou 3D")
     'TETE COU 3D'
@@ -217,7 +218,7 @@ def _plain(text: str) -> str:
 
 
 def _is_coarse(view: Dataset) -> bool:
-    """Say whether pixels are too large, or the field too small; False where the header does not tell."""
+    """Return whether pixels are too large, or the field of view too small; False if the header lacks them."""
     spacing = next(_spacings(view), None)
     try:
         rows, columns = int(view.Rows), int(view.Columns)
@@ -230,7 +231,7 @@ def _is_coarse(view: Dataset) -> bool:
 
 
 def _spacings(view: Dataset) -> Iterator[tuple[float, float]]:
-    """Yield the distances of rows and of columns that a header states, in mm."""
+    """Yield each Pixel Spacing of a header: the distance of rows and that of columns, in mm."""
     try:
         groups = [view, *(view.get("SharedFunctionalGroupsSequence") or ())]
         groups += list(view.get("PerFrameFunctionalGroupsSequence") or ())[:1]

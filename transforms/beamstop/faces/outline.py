@@ -1,4 +1,7 @@
-"""The outline of a body in a volume: where air ends and skin begins."""
+"""The outline of a body in a volume: the surface between air and skin.
+
+Thresholds were set by hand; docs/faces.md describes them and measures the result.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,22 +12,22 @@ from numpy.typing import NDArray
 from beamstop.faces.volume import Floats, Grid, Mask, Volume
 
 Modality = Literal["CT", "MR", "PT"]
-_SKIN = -300.0  # HU: half way between air and skin
-_SEAM = 3.0  # mm: what is thinner is no part of the body but a holder, a tube, a sheet
-_NOSTRIL = 6.0  # mm: openings narrower than twice this are closed
-_PT_SHARE = 0.06  # of the bright end: skin takes up a tenth of what muscle and brain do
-_LEVELS = 512
+_SKIN = -300.0  # HU: between air (-1000) and skin (about 0)
+_SEAM = 3.0  # mm: a part less than about twice as thick is a holder, a tube or a sheet, not the body
+_NOSTRIL = 6.0  # mm: openings less than twice as wide are closed
+_PT_SHARE = 0.06  # of the range up to the 99.5th percentile: skin takes up a tenth as much as muscle or brain
+_LEVELS = 512  # bins of the histogram
 
 
 @dataclass(frozen=True)
 class Outline:
-    """Where the body is.
+    """A body on a grid along the patient's axes.
 
     Attributes:
         grid: of all arrays.
-        inside: lies in the volume.
-        body: is body, with what it encloses.
-        distance: to its surface, mm: less than 0 in the body, more in the air outside.
+        inside: which points lie in the volume.
+        body: which points lie in the body, including the cavities that it encloses.
+        distance: to the surface of the body, mm, float32; less than 0 inside.
     """
 
     grid: Grid
@@ -36,16 +39,24 @@ class Outline:
 def outline_of(
     volume: Volume, grid: Grid, modality: Modality, threshold: float, second: bool = False
 ) -> Outline | None:
-    """Return the outline of the largest body on a grid, or of the second largest; None where there is none.
+    """Return the outline of the largest body on a grid, or of the second largest; None if there is none.
 
-    Beyond the volume its nearest point counts, so that an edge of the picture is no skin.
+    A point beyond the volume counts as the nearest point inside, so that the edge of a picture is no skin.
+
+    Args:
+        volume: of one stack.
+        grid: of the outline.
+        modality: decides how parts that touch the body are separated from it.
+        threshold: values above are tissue, see `threshold_of`.
+        second: whether to return the second largest body.
     """
     from scipy import ndimage
 
     values, inside = volume.sampled(grid)
     tissue = (values > np.float32(threshold)) & inside
     seam = max(1, round(_SEAM / grid.step))
-    # In CT a holder touches the head, and is thin. In MR bone is as dark as air, and parts off the scalp.
+    # In CT, a thin head holder may touch the head: erosion separates it. In MR, bone is as dark as air and
+    # separates the scalp from the head: dilation joins them.
     core = ~_grown(~tissue & inside, seam) & inside if modality == "CT" else _grown(tissue, 1)
     labels, count = ndimage.label(core)
     if count <= second:
@@ -53,18 +64,18 @@ def outline_of(
     sizes = np.bincount(labels.ravel())[1:]
     core = labels == int(np.argsort(-sizes, kind="stable")[int(second)]) + 1
     body = tissue & (_grown(core, seam + 1) if modality == "CT" else core)
-    if not inside.all():  # beyond the picture: as at its edge
+    if not inside.all():
         nearest = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
         body = body[tuple(nearest)]
     body = ~_outside(body, round(_NOSTRIL / grid.step))
     distance = ndimage.distance_transform_edt(~body) - ndimage.distance_transform_edt(body)
-    # Half a point on either side: the surface lies between two points.
+    # The surface lies half a step from the points on either side.
     distance = np.where(distance > 0, distance - 0.5, distance + 0.5) * grid.step
     return Outline(grid, inside, body, distance.astype(np.float32))
 
 
 def _grown(mask: Mask, radius: int) -> Mask:
-    """Return what lies within a radius of a mask, in points along each axis."""
+    """Return a mask dilated by a radius, in points along each axis."""
     from scipy import ndimage
 
     grown: Mask = ndimage.maximum_filter(mask.view(np.uint8), 2 * radius + 1, mode="constant").view(bool)
@@ -72,7 +83,7 @@ def _grown(mask: Mask, radius: int) -> Mask:
 
 
 def _outside(body: Mask, radius: int) -> Mask:
-    """Return the air around a body: from the sides of the grid, through what is wider than twice a radius."""
+    """Return the air that is connected to the sides of the grid through openings wider than two radii."""
     from scipy import ndimage
 
     margin = radius + 2
@@ -88,7 +99,10 @@ def _outside(body: Mask, radius: int) -> Mask:
 
 
 def threshold_of(volume: Volume, modality: Modality) -> float:
-    """Return the value above which there is tissue."""
+    """Return the value above which there is tissue.
+
+    In MR: 12 % of the way from the brightness of air to that of tissue, but at least 2.5 times air.
+    """
     if modality == "CT":
         return _SKIN
     values = volume.values
@@ -104,7 +118,7 @@ def threshold_of(volume: Volume, modality: Modality) -> float:
 
 
 def _noise(values: Floats) -> float:
-    """Return the brightness of air: of the darkest two of the eight corners of a volume."""
+    """Return the brightness of air: the second lowest median of the eight corners of a volume."""
     places, rows, columns = (max(1, length // 10) for length in values.shape)
     corners = [
         float(np.median(values[z][:, y][:, :, x]))
@@ -116,7 +130,7 @@ def _noise(values: Floats) -> float:
 
 
 def _otsu(counts: NDArray[np.int64], edges: NDArray[np.float64]) -> float:
-    """Return the level that parts a histogram into two kinds most unlike."""
+    """Return the level that best separates a histogram into two classes, by Otsu's method."""
     centres = (edges[:-1] + edges[1:]) / 2
     weight = np.cumsum(counts)
     total = weight[-1]

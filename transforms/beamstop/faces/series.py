@@ -1,4 +1,7 @@
-"""What a series of slices shows of a face, and where it is."""
+"""Search a series of slices for a face, and say which pixels of each frame to blank.
+
+Thresholds were set by hand; docs/faces.md lists the main ones and measures the result.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,40 +29,43 @@ from beamstop.pixels.frames import open_frames
 Action = Literal["remove", "reject", "tell"]
 Corner = NDArray[np.float64]
 FACE_MAY_SHOW = "face_may_show"
-# Details of it
+# Details of a refusal, for the audit; docs/faces.md explains them.
 NO_POSITION = "slices without a position"
 NO_VOLUME = "slices that make no volume"
 NO_HEAD = "no head that could be told"
 NO_AIR = "no value of air that can be stored"
 TWO_HEADS = "a second head"
 
-_COARSE, _FINE = 4.0, 2.0  # mm
-_AROUND, _NEAR = 30.0, 5.0  # mm of a volume around the template; and how much of them may be missing
+_COARSE, _FINE = 4.0, 2.0  # mm: steps of the two grids
+# mm of volume around the placed template; and by how much a new pose may exceed the last outline's box.
+_AROUND, _NEAR = 30.0, 5.0
 _LONGEST_GAP = 15.0  # mm between slices: more than half of a nose
-_SHORTEST = 40.0  # mm from the first slice to the last: less is no volume
+_SHORTEST = 40.0  # mm from the first slice to the last: a shorter stack makes no volume
 _FEWEST = 4  # slices
-_THIN = 20.0  # mm
-_WIDEST = 3000.0  # mm: no scanner sees more
-_ALIKE = 0.1  # of pixels of two frames of one place, by which those that are bright differ
-_CONTRAST = 20.0  # between the darkest and the brightest pixel: less is an empty picture
-# In MR and PT ghosts can be brighter than the threshold, and join a head to something larger.
+_THIN = 20.0  # mm: thinner stacks show no face by themselves
+_WIDEST = 3000.0  # mm: no scanner has a larger field of view
+_ALIKE = 0.1  # frames in one place may differ by this share of bright pixels
+_CONTRAST = 20.0  # stored values between the darkest and the brightest pixel: less is an empty picture
+# In MR and PT, ghosts can be brighter than the threshold and join a head to something larger.
 _THRESHOLDS = 1.0, 2.0, 4.0
-_SECOND = 500e3  # mm³ of another body that is looked at, too
-_FULL, _ALL = 0.9, 0.98  # of a cross-section is body: no air beside it; no air at all
-_LARGE = 90000.0  # mm² of body without air beside it: no head, but a part of a trunk
-_WAIST = 10.0  # mm that are taken off a cross-section all around
-_AREA = 2500.0, 36000.0  # mm² of what is left of a head's
-_ACROSS, _BACK = 190.0, 240.0  # mm that it measures at most
-_RUN = 40.0  # mm of such cross-sections: from the brows to the mouth of a child
+_SECOND = 500e3  # mm³: a second body from this size on is searched, too
+# Share of body in a cross-section: above the first, no air beside the body is seen; above the second, no air.
+_FULL, _ALL = 0.9, 0.98
+_LARGE = 90000.0  # mm²: a larger cross-section without air beside the body is of a trunk
+_WAIST = 10.0  # mm: cross-sections are eroded by this, to separate arms from a head
+_AREA = 2500.0, 36000.0  # mm²: smallest and largest eroded cross-section of a head
+_ACROSS, _BACK = 190.0, 240.0  # mm: its largest width and depth
+_RUN = 40.0  # mm of such cross-sections in a row: from the brows to the mouth of a child
+# Real value of air: HU in CT, no signal in MR, no activity in PT.
 _AIR = {"CT": -1000.0, "MR": 0.0, "PT": 0.0}
 
 
 class Verdict(Enum):
-    """What is to be done about the face in one instance.
+    """The result for one instance.
 
-    NONE: the picture shows that there is none. LEFT: it may show one, which is left. REMOVE: it is blanked.
-    REFUSE: it may show one, and nobody can say where. FEW: too few slices to show one by themselves, which
-    proves nothing about them together with those of other series.
+    NONE: the pictures prove that there is no face. LEFT: a face may show and stays. REMOVE: the face is
+    blanked. REFUSE: a face may show, and cannot be located. FEW: too few slices to show a face by themselves;
+    together with slices of other series they may.
     """
 
     NONE = "none"
@@ -71,15 +77,15 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class FaceFinding:
-    """What was found in one instance.
+    """The finding for one instance.
 
     Attributes:
         verdict: see `Verdict`.
-        masks: of each frame, what is to be blanked: bits of rows times columns, packed by `numpy.packbits`;
-            None for a frame without. None at all except for REMOVE.
-        fill: the stored value to blank with.
-        reason: a code; of REFUSE.
-        detail: more of why it is refused, in words of ours.
+        masks: for REMOVE, the pixels to blank in each frame: rows × columns bits, packed by `numpy.packbits`;
+            None for a frame without any. Otherwise None.
+        fill: stored value to blank with.
+        reason: code of a refusal, for the audit.
+        detail: fixed text that explains the refusal, without patient data.
     """
 
     verdict: Verdict
@@ -98,17 +104,17 @@ _FEW = FaceFinding(Verdict.FEW)
 def look_at_series(datasets: Sequence[Dataset], action: Action) -> list[FaceFinding]:
     """Look for a face in all instances of a series together.
 
-    Frames are laid into the patient by their own positions and orientations: gaps, copies of a place, tilted
-    gantries, echoes, times and several orientations need no order of their own. A head is looked for in each
-    stack of frames that makes a volume; the others take the cut of the best one, being in the same frame of
-    reference. What cannot be laid there, and may show a face, is refused.
+    Each frame is placed by its own position and orientation, so gaps, copies, tilted gantries, echoes, time
+    points and several orientations need no special rules. Every stack of frames that makes a volume is
+    searched for a head. The other stacks get the cut of the best fit, as they are in the same frame of
+    reference. A frame that may show a face but cannot be placed is refused.
 
     Args:
-        datasets: instances of one series in one frame of reference, with pixels. They stay as they are.
-        action: of the recipe; without `remove` nothing is cut.
+        datasets: instances of one series in one frame of reference, with pixels. They are not changed.
+        action: of the recipe; masks are made for `remove` only.
 
     Returns:
-        a finding for each, in their order.
+        one finding per instance, in the same order.
 
     Raises:
         DeidError: scipy is not installed.
@@ -121,9 +127,14 @@ def look_at_series(datasets: Sequence[Dataset], action: Action) -> list[FaceFind
 
 @dataclass
 class _Found:
-    """A stack, and the head in it; or why nobody can say that it shows no face, empty if it shows none.
+    """The result of searching one stack.
 
-    With `is_thin` it shows none by itself.
+    Attributes:
+        stack: that was searched.
+        why: detail of a refusal, if the stack may show a face that was not located; otherwise empty.
+        is_thin: whether it has too few slices to show a face by itself.
+        is_head: whether a head was found.
+        fit, cut: of that head; `cut` is None unless faces are to be removed.
     """
 
     stack: Stack
@@ -170,7 +181,8 @@ class _Series:
         return [
             self._refused(refused[number])
             if number in refused
-            else _FEW  # it lies beyond the face, if it lies where it says
+            # The cut does not reach a thin stack that lies beyond the face; but its position may be wrong.
+            else _FEW
             if number in thin and not masks[number]
             else self._removed(number, masks[number])
             for number in self._numbers
@@ -196,7 +208,7 @@ class _Series:
         return FaceFinding(Verdict.REMOVE, tuple(masks.get(it) for it in range(count)), fill)
 
     def _fill(self, number: int, dataset: Dataset) -> int | None:
-        """Return the stored value of air; None for frames that do not agree on it, and for floating point."""
+        """Return the stored value of air; None if frames need different ones or pixels are floats."""
         if "BitsStored" not in dataset:
             return None
         modality = self._modality(number)
@@ -237,7 +249,7 @@ class _Series:
         return found
 
     def _are_alike(self, stack: Stack) -> bool:
-        """Say whether the frames of one place show about the same: a position may be that of all slices."""
+        """Return whether frames in one place look alike; if not, slices may all carry one wrong position."""
         most = [it for it in max(stack.places, key=len) if not it.is_phase]
         if len(most) < _FEWEST:
             return True
@@ -255,7 +267,7 @@ class _Series:
         return "MR"
 
     def _values(self, piece: Slice) -> NDArray[Any]:
-        """Return the real values of a frame."""
+        """Return the real values of a frame: (rows, columns), rescaled."""
         number, frames = self._open
         if number != piece.instance:
             frames = open_frames(self.datasets[piece.instance])
@@ -268,7 +280,7 @@ class _Series:
 
 
 class _Around:
-    """Outlines of a volume around a pose, in fine steps; the last one is used again near by."""
+    """Returns the outline of a body around a pose, in steps of 2 mm; near poses share one outline."""
 
     def __init__(self, volume: Volume, modality: Modality, threshold: float) -> None:
         self._volume, self._modality, self._threshold = volume, modality, threshold
@@ -292,12 +304,12 @@ class _Around:
 
 
 def _is_head(fit: Fit, region: Region) -> bool:
-    """Say whether a head was found; where no header speaks of one, all of it must be seen."""
+    """Return whether a fit is a head; unless the header names the head, the whole head must be seen."""
     return fit.is_good and (region is Region.HEAD or fit.seen >= WHOLE)
 
 
 def _is_whole_head(body: Outline | None) -> bool:
-    """Say whether another body beside the one with a head is a head, too."""
+    """Return whether the second largest body is a whole head, too."""
     if body is None or float(np.sum(body.body & body.inside)) * body.grid.step**3 < _SECOND:
         return False
     fit = find_head(body, lambda _: body)
@@ -305,25 +317,25 @@ def _is_whole_head(body: Outline | None) -> bool:
 
 
 def _is_empty(volume: Volume) -> bool:
-    """Say whether a volume shows nothing: its stored values hardly differ."""
+    """Return whether a volume is empty: its stored values hardly differ."""
     slope = min(1.0, *(abs(it.slope) for it in volume.stack.slices))
     return float(np.ptp(volume.values)) < _CONTRAST * slope
 
 
 def _is_thin(stack: Stack) -> bool:
-    """Say whether a stack is too thin, or its slices too far apart, to show a face from outside.
+    """Return whether a stack is too thin, or its slices too far apart, to render a face.
 
-    In slices from front to back or from top to bottom, that is: one that lies sagittally shows a profile.
+    Sagittal slices never count as thin: a single one shows a profile.
     """
     is_sagittal = int(np.argmax(np.abs(stack.places[0][0].normal))) == 0
     return not is_sagittal and (stack.span < _THIN or stack.gap > _LONGEST_GAP)
 
 
 def _has_no_head(outline: Outline) -> bool:
-    """Say whether no run of cross-sections is as large as those of a head: a trunk has none, nor a finger.
+    """Return whether no run of axial cross-sections has the size of a head's, as in a trunk or a finger.
 
-    Arms beside a head are parted from it first. Nobody can tell where a cross-section has no air beside the
-    body, as in a small field of view, or no air at all, as where values are not what they should be.
+    Arms beside a head are separated from it first. A cross-section counts as a head's if it has no air beside
+    the body, as in a small field of view, or no air at all, as with wrong pixel values.
     """
     from scipy import ndimage
 
@@ -350,7 +362,7 @@ def _is_like_head(area: float, box: tuple[slice, slice], step: float) -> bool:
 
 
 def _storable(value: int, dataset: Dataset) -> int:
-    """Return the nearest value that pixels can have and that is no padding (PS3.3 C.7.5.1.1.2)."""
+    """Return the nearest value that can be stored and is not padding (PS3.3 C.7.5.1.1.2)."""
     stored = int(dataset.BitsStored)
     signed = int(dataset.get("PixelRepresentation") or 0) == 1
     low, high = (-(1 << (stored - 1)), (1 << (stored - 1)) - 1) if signed else (0, (1 << stored) - 1)

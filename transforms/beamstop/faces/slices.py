@@ -1,4 +1,4 @@
-"""Where the frames of a series lie in the patient, and the stacks that they make."""
+"""Frames of a series in patient coordinates, and the stacks that they form."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,30 +12,31 @@ from beamstop.dicom.views import view_of
 
 Vector = NDArray[np.float64]
 
-_UNIT = 1e-3  # how far direction cosines may miss length 1 and a right angle
-_SAME_DIRECTION = 1e-2  # cosines of one stack differ by less
-_SAME_PLACE = 0.05  # mm along the normal between frames of one place
-_FARTHEST = 1e5  # mm from the origin of a frame of reference
-_FIELD_TURN = 20.0  # mm that the centres of frames of one stack may lie apart, per mm along it
+# Limits set by hand: wide enough for headers with rounded numbers, too narrow for different geometries.
+_UNIT = 1e-3  # a tenth of the tolerance for the length of direction cosines and for the angle between them
+_SAME_DIRECTION = 1e-2  # greatest difference of a cosine within a stack
+_SAME_PLACE = 0.05  # mm along the normal between frames in one place
+_FARTHEST = 1e5  # mm from the origin of the frame of reference; farther positions are invalid
+_FIELD_TURN = 20.0  # mm: sideways distance of two centres in a stack, beyond their distance along the normal
 
 
 class NoPlaceError(Exception):
-    """A frame does not say where it lies, or how to read its values."""
+    """A header lacks the position of a frame or the meaning of its values, or has invalid ones."""
 
 
 @dataclass(frozen=True)
 class Slice:
-    """One frame and its place (PS3.3 C.7.6.2).
+    """One frame and its position (PS3.3 C.7.6.2).
 
     Attributes:
-        instance: which of the series.
-        frame: which of its frames.
-        origin: the centre of its first pixel, mm in patient coordinates (LPS).
-        across: from a column to the next one, mm; what a row runs along.
-        down: from a row to the next one.
+        instance: index of its instance in the series.
+        frame: index within the instance.
+        origin: centre of the first pixel, patient coordinates (LPS), mm.
+        across: vector from one column to the next, mm.
+        down: vector from one row to the next, mm.
         shape: rows and columns.
         slope, intercept: from stored to real values.
-        is_phase: its values are no brightness of tissue.
+        is_phase: whether values are phases, velocities, or real or imaginary parts, not brightness.
     """
 
     instance: int
@@ -50,13 +51,13 @@ class Slice:
 
     @property
     def normal(self) -> Vector:
-        """The unit vector that frames follow each other along."""
+        """Unit vector perpendicular to the frame."""
         cross = np.cross(self.across, self.down)
         return cross / _length(cross)
 
     @property
     def centre(self) -> Vector:
-        """The middle of the frame, mm."""
+        """Centre of the frame in patient coordinates, mm."""
         rows, columns = self.shape
         across, down = np.array(self.across), np.array(self.down)
         return np.array(self.origin) + across * ((columns - 1) / 2) + down * ((rows - 1) / 2)
@@ -64,11 +65,11 @@ class Slice:
 
 @dataclass(frozen=True)
 class Stack:
-    """Frames of one orientation, size and pixel spacing: one place after the other along their normal.
+    """Frames of one orientation, size and pixel spacing, ordered along their normal.
 
     Attributes:
-        places: of each place, its frames; several where a series has echoes, times, weightings or copies.
-        offsets: of each place along the normal, mm, rising.
+        places: the frames in each place; several if a series has echoes, time points, b values or copies.
+        offsets: position of each place along the normal, mm, ascending.
     """
 
     places: tuple[tuple[Slice, ...], ...]
@@ -76,18 +77,18 @@ class Stack:
 
     @property
     def slices(self) -> Iterator[Slice]:
-        """All of its frames."""
+        """All frames, place by place."""
         for place in self.places:
             yield from place
 
     @property
     def gap(self) -> float:
-        """The largest distance of two neighbouring places, mm; 0 for one place."""
+        """Largest distance of two neighbouring places, mm; 0 for a single place."""
         return max((b - a for a, b in zip(self.offsets, self.offsets[1:], strict=False)), default=0.0)
 
     @property
     def span(self) -> float:
-        """From the first place to the last, mm."""
+        """Distance from the first place to the last, mm."""
         return self.offsets[-1] - self.offsets[0]
 
 
@@ -95,11 +96,12 @@ def slices_of(instance: int, dataset: Dataset) -> list[Slice]:
     """Return the frames of an instance.
 
     Args:
-        instance: its number in the series.
-        dataset: its raw elements stay raw.
+        instance: its index in the series.
+        dataset: the instance; raw elements stay raw.
 
     Raises:
-        NoPlaceError: it does not say where they lie, or it is a mosaic of slices, or its pixels are colours.
+        NoPlaceError: the position of a frame is missing or invalid, the instance is a mosaic of slices, or it
+            has colour pixels.
     """
     view = view_of(dataset)
     try:
@@ -125,7 +127,7 @@ def slices_of(instance: int, dataset: Dataset) -> list[Slice]:
 
 
 def stacks_of(slices: Sequence[Slice]) -> list[Stack]:
-    """Return the stacks that frames make, in the order of their first frames."""
+    """Return the stacks that frames form, in the order of their first frames."""
     groups: list[list[Slice]] = []
     for piece in slices:
         for group in groups:
@@ -148,7 +150,8 @@ def _belong_together(one: Slice, other: Slice) -> bool:
     between = other.centre - one.centre
     along = float(np.sum(between * one.normal))
     beside = between - along * one.normal
-    return _length(beside) <= _FIELD_TURN + abs(along)  # a gantry tilts by 30 degrees at most
+    # A gantry tilts by 30 degrees at most, so that centres move sideways by less than along the normal.
+    return _length(beside) <= _FIELD_TURN + abs(along)
 
 
 def _stack(group: list[Slice]) -> Stack:

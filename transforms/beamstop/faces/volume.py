@@ -1,4 +1,4 @@
-"""Stacks of frames as a volume on a grid along the patient's axes."""
+"""Volumes made of stacks of frames, and their values on grids along the patient's axes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from beamstop.faces.slices import Slice, Stack
 Cells = NDArray[Any]
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
-_FINE = 2.0  # mm that pixels are joined to, where they are smaller
+_FINE = 2.0  # mm: smaller pixels are averaged to about this size, the step of the fine search for a head
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Grid:
 
     Attributes:
         low: its first point, mm.
-        shape: points along each axis.
-        step: between them, mm.
+        shape: number of points along each axis.
+        step: distance between points, mm.
     """
 
     low: tuple[float, float, float]
@@ -32,24 +32,25 @@ class Grid:
 
     @classmethod
     def around(cls, low: NDArray[np.float64], high: NDArray[np.float64], step: float) -> "Grid":
-        """Return the grid that holds a box."""
+        """Return the grid that covers a box, given its lowest and highest corner, (3,), mm."""
         start = np.floor(low / step) * step
         count = np.ceil((high - start) / step).astype(int) + 1
         return cls((float(start[0]), float(start[1]), float(start[2])), tuple(map(int, count)), step)  # type: ignore[arg-type]
 
     def axis(self, number: int) -> Cells:
-        """Return the places of its points along one axis, mm."""
+        """Return the coordinates of its points along one axis, mm."""
         return self.low[number] + self.step * np.arange(self.shape[number])
 
 
 @dataclass(frozen=True)
 class Volume:
-    """What a stack shows, in pixels of about 2 mm.
+    """The values of a stack, in pixels of about 2 mm.
 
     Attributes:
         stack: the frames.
-        values: (places, rows, columns); the brightest frame of each place, joined to larger pixels.
-        joined: how many rows and columns became one.
+        values: (places, rows, columns), float32; blocks of pixels are averaged, and of several frames in one
+            place the brightest value counts.
+        joined: rows and columns in one block.
     """
 
     stack: Stack
@@ -57,7 +58,7 @@ class Volume:
     joined: tuple[int, int]
 
     def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the lowest and highest corner of what it fills, mm."""
+        """Return the lowest and highest corner of the box around the volume, mm."""
         corners = []
         for place in self.stack.places:
             piece = place[0]
@@ -71,7 +72,7 @@ class Volume:
         return np.min(corners, axis=0), np.max(corners, axis=0)
 
     def sampled(self, grid: Grid) -> tuple[Floats, Mask]:
-        """Return its values at the points of a grid, and which points lie inside it."""
+        """Return the values at the points of a grid, and which points lie inside the volume."""
         from scipy import ndimage
 
         values = np.zeros(grid.shape, np.float32)
@@ -95,7 +96,7 @@ class Volume:
         return values, inside
 
     def _indices(self, x: Cells, y: Cells, z: float) -> tuple[Cells, Cells, Cells]:
-        """Return place, row and column, in parts, of points of one height."""
+        """Return fractional indices of place, row and column for points (x, y) at one height z, all in mm."""
         first = self.stack.places[0][0]
         normal, offsets = first.normal, np.array(self.stack.offsets)
         away = x * normal[0] + y * normal[1] + z * normal[2]
@@ -105,7 +106,7 @@ class Volume:
         else:
             places = (away - offsets[0]) / 5.0
             number = np.zeros(away.shape, int)
-        # Where the plane lies that is cut at this place: a tilted gantry moves it sideways.
+        # With a tilted gantry, each plane is shifted sideways against the one before: interpolate the origin.
         origins = np.array([place[0].origin for place in self.stack.places])
         upper = origins[np.minimum(number + 1, len(offsets) - 1)]
         part = (places - number)[..., None]
@@ -119,11 +120,11 @@ class Volume:
 
 
 def volume_of(stack: Stack, values_of: Callable[[Slice], Cells]) -> Volume:
-    """Return what a stack shows.
+    """Return the volume of a stack.
 
     Args:
-        stack: frames that say nothing of brightness are passed over where others are there.
-        values_of: decodes a frame: its real values.
+        stack: its phase images are skipped at places that also have other frames.
+        values_of: decodes a frame and returns its real values, (rows, columns).
     """
     first = stack.places[0][0]
     joined = tuple(
@@ -143,7 +144,7 @@ def volume_of(stack: Stack, values_of: Callable[[Slice], Cells]) -> Volume:
 
 
 def _joined(values: Cells, high: int, wide: int) -> Floats:
-    """Return means of blocks; at the edges what is there is repeated."""
+    """Return the means of blocks of pixels; incomplete blocks are filled with their edge values."""
     rows, columns = values.shape
     padded = np.pad(values, ((0, -rows % high), (0, -columns % wide)), mode="edge").astype(np.float64)
     blocks = padded.reshape(padded.shape[0] // high, high, padded.shape[1] // wide, wide)

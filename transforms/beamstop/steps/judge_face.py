@@ -1,4 +1,4 @@
-"""JudgeFace: treat and record a face that an instance may show."""
+"""judge_face: apply the recipe to a face that an instance may show, and record the result."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,8 @@ from beamstop.faces.headers import Kind, face_header, is_candidate, may_show_fac
 from beamstop.faces.series import Action, FaceFinding, Verdict
 from beamstop.steps.remove_face import remove_face
 
-MAY_SHOW, REMOVED = "face_may_show", "face_removed"  # in the audit's detail; the first is a reason, too
+# In the audit's `detail`; MAY_SHOW is a reason for quarantine, too.
+MAY_SHOW, REMOVED = "face_may_show", "face_removed"
 ALONE = "not looked at with its series"
 SAME_FACE = "shows what slices of a head show"
 
@@ -25,7 +26,7 @@ class FaceNote:
         features: for RecognizableVisualFeatures: NO if the pictures prove that no face shows; YES if one may
             show and was left; None to leave the attribute unchanged.
         changes: one per frame in which a face was blanked.
-        pixels_changed: whether the pixel data have changed.
+        pixels_changed: whether pixel data have changed.
     """
 
     code: str = ""
@@ -35,7 +36,7 @@ class FaceNote:
 
     @property
     def is_proved(self) -> bool:
-        """Whether it is proved that no face shows, so that 113102 may be claimed."""
+        """Whether the pictures prove that no face shows, so that the clean file may claim 113102."""
         return self.features == "NO"
 
 
@@ -45,16 +46,19 @@ def judge_face(dataset: Dataset, action: Action | None, finding: FaceFinding | N
 
     Args:
         dataset: one instance, as it was read.
-        action: of the recipe; None leaves faces alone, and only notes which instances may show one.
-        finding: for the whole series; None if it was not searched.
+        action: of the recipe; None leaves faces alone and only notes which instances may show one.
+        finding: for this instance, from the search of its whole series; None if the series was not searched.
+
+    Returns:
+        the note for the audit and the attributes of the clean file.
 
     Raises:
-        Quarantined: `face_may_show`: a face may show and could not be removed; or another reason of the
+        Quarantined: `face_may_show`: a face may show and could not be removed; or another reason from the
             finding.
         Rejected: `face`: the recipe rejects instances that may show one.
     """
     if action is None or finding is None:
-        if is_candidate(dataset) is Kind.NONE:  # true for most instances, and quickly known
+        if is_candidate(dataset) is Kind.NONE:  # a fast check that settles most instances
             return FaceNote()
         header = face_header(dataset)
         if not may_show_face(header):
@@ -66,7 +70,8 @@ def judge_face(dataset: Dataset, action: Action | None, finding: FaceFinding | N
     if finding.verdict is Verdict.NONE:
         return FaceNote(features="NO")
     if finding.verdict is Verdict.FEW:
-        return FaceNote(MAY_SHOW)  # it may, together with slices of other series
+        # Together with slices of other series, a face may show.
+        return FaceNote(MAY_SHOW)
     if action == "tell":
         return FaceNote(MAY_SHOW, features="YES")
     if finding.verdict is Verdict.REFUSE and (action == "remove" or finding.reason != MAY_SHOW):

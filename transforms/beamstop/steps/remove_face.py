@@ -1,4 +1,4 @@
-"""RemoveFace: blank the face in the pixels of one instance."""
+"""remove_face: blank the face in the pixels of one instance."""
 
 from dataclasses import dataclass
 
@@ -20,11 +20,11 @@ FACE = "face"
 
 @dataclass(frozen=True)
 class FaceReport:
-    """What was done about the face in one instance.
+    """The changes that `remove_face` made to one instance.
 
     Attributes:
-        changes: one per changed frame, with the box around the blanked pixels; and one for an icon.
-        pixels_changed: whether the pixel data have changed.
+        changes: one per blanked frame, with the box around the blanked pixels; and one for a removed icon.
+        pixels_changed: whether pixel data have changed.
     """
 
     changes: tuple[Change, ...] = ()
@@ -36,15 +36,18 @@ def remove_face(dataset: Dataset, finding: FaceFinding) -> FaceReport:
     """Blank the face that `look_at_series` found in one instance, in place.
 
     Frames without a mask keep their bytes. A changed frame is written in the transfer syntax of the instance
-    if that is possible without loss. Otherwise, as in JPEG of 8 and 12 bits, whose blocks would reach beyond
-    the mask, the instance is written uncompressed. An icon shows the face, too, and is removed.
+    if that works without loss. Otherwise the instance is written uncompressed, as with JPEG of 8 and 12 bits,
+    whose blocks reach beyond the mask. An icon shows the face, too, and is removed.
 
     Args:
         dataset: one instance, with the same pixels as when its series was searched.
-        finding: for this instance; nothing is done unless its verdict is REMOVE.
+        finding: for this instance; does nothing unless its verdict is REMOVE.
+
+    Returns:
+        the changes, for the audit.
 
     Raises:
-        Quarantined: the pixels cannot be decoded, or are not those that were searched.
+        Quarantined: pixels cannot be decoded, or their number differs from that of the masks.
     """
     if finding.verdict is not Verdict.REMOVE or not finding.masks:
         return FaceReport()
@@ -84,7 +87,7 @@ def _removed(dataset: Dataset, finding: FaceFinding, masks: tuple[bytes | None, 
         )  # fmt: skip
     frames.write()
     if frames.changed:
-        clean_frames_of(dataset)  # encoders sign their work
+        clean_frames_of(dataset)  # encoders write comments into their codestreams
     if changes and "IconImageSequence" in dataset:
         del dataset.IconImageSequence
         changes.append(Change("IconImageSequence", "(0088,0200)", "SQ", "X", FACE, why="icon"))
