@@ -309,13 +309,13 @@ class PseudonymPart(_Part):
 
 
 class SubjectPart(_Part):
-    """How a table of subjects is read, and what becomes of who is in none of its lines."""
+    """How a table of subjects is read, and what happens to patients that it does not list."""
 
     columns: dict[SubjectColumn, str] = Field(default={}, description="ours: what the table calls it")
     merge: bool = Field(default=False, description="several originals may have one pseudonym")
     absent: Literal["reject", "key"] = Field(
         default="reject",
-        description="who is in no line: not let in, or with the pseudonym that the key gives",
+        description="a patient in no line: reject the instance, or derive the pseudonym from the key",
     )
 
 
