@@ -1,8 +1,8 @@
 """GroupSeries: bring the sources of a series to one worker, which searches the whole series for a face.
 
-A face shows in a series, not in a slice. Headers tell which sources belong together. One worker reads a whole
-series, searches it, and passes its sources on, each with the finding and with its bytes. So only paths
-cross to other workers, and nothing is read three times.
+A face shows in a series, not in a single slice. The headers say which sources belong together. One worker
+reads a whole series, searches it, and passes on its sources, each with its finding and its bytes. So only
+paths travel between workers, and every source is read twice at most: its header, then the file.
 """
 
 import hashlib
@@ -48,13 +48,13 @@ Look = Callable[[Sequence[Dataset], Action], list[FaceFinding]]
 LookLoader = Callable[[], Look]
 Ready = Callable[[Sequence[Source]], list[Source]]  # see ReadAhead
 TOO_LARGE = "face_series_too_large"
-# The first byte of a key: series, frame of reference, single source; and, for RejoinSeries, study by clean
-# UID.
+# First byte of a grouping key: series, frame of reference, single source, study. A STUDY key holds a clean
+# study UID, and only RejoinSeries uses it.
 SERIES, FRAME, ALONE, STUDY = b"s", b"f", b"p", b"u"
-MARK = b""  # instead of a pack: a series in this frame of reference may show a face
+MARK = b""  # in place of a pack: a series in this frame of reference may show a face
 _STUDY_INSTANCE_UID = 0x0020000D
-_WINDOW = 128 << 10  # first bytes of a file, in which most headers end
-_MOST = 1_000  # sources that wait in a bundle
+_WINDOW = 128 << 10  # bytes from the start of a file; most headers end within them
+_MOST = 1_000  # sources that may wait in a bundle before they are sent on: bounds the memory
 
 
 def load_look() -> Look:
@@ -76,9 +76,9 @@ class GroupSeries(Transform):
     sources pass unchanged.
 
     Attributes:
-        recipe: says what is done about faces.
+        recipe: decides what happens to faces.
         key: reference of the run's key.
-        limits: a whole series has the limits of bytes and seconds of one instance.
+        limits: a whole series has to stay within the bytes and seconds of one instance.
         load_look: makes the function that searches a series; must be picklable.
         work, attempts: see `Redistribute`.
     """
@@ -91,7 +91,7 @@ class GroupSeries(Transform):
     attempts: Attempts | None = None
 
     def expand(self, sources: PCollection[Source]) -> PCollection[Source]:
-        """Return the sources, those of a series one after the other."""
+        """Return the sources; those of a series follow each other."""
         action = self.recipe.face_action
         if action is None:
             return sources
@@ -102,11 +102,11 @@ class GroupSeries(Transform):
 
 @dataclass(eq=False)
 class ReadHeaders(Transform):
-    """Read the header of every source up to the pixels, to find out which belong together.
+    """Read the header of every source, up to the pixels, and key it by its series.
 
     Attributes:
         key, limits, work: see `GroupSeries`.
-        recipe: gives the study UIDs of clean files; None if they are not needed.
+        recipe: determines the study UIDs of clean files; None if they are not needed.
     """
 
     key: str = field(repr=False)
@@ -115,17 +115,17 @@ class ReadHeaders(Transform):
     recipe: Recipe | None = None
 
     def expand(self, sources: PCollection[Source]) -> PCollection[tuple[bytes, bytes]]:
-        """Return keys with packs of sources, see `LookAtSeries`."""
+        """Return keys with packs of sources, as `LookAtSeries` takes them."""
         read = beam.ParDo(_ReadHeadersFn(self.key, self.limits, self.work, self.recipe))
         return sources | "Read" >> read.with_output_types(tuple[bytes, bytes])
 
 
 class Place(NamedTuple):
-    """Which series a source belongs to, by its header.
+    """The series that a source belongs to, by its header.
 
     Attributes:
         key: of its series or frame of reference; None for a single source.
-        mark: key of the frame of reference in which it may show a face; None if it shows none.
+        mark: key of the frame of reference in which the series may show a face; None if it shows none.
         study: its StudyInstanceUID.
     """
 
@@ -135,7 +135,7 @@ class Place(NamedTuple):
 
 
 def place_of(source: Source, identity: Identity, limits: Limits) -> Place:
-    """Return where a source belongs; an unreadable one is single, and fails when it is read."""
+    """Return the place of a source; an unreadable one is single, and fails later when it is read."""
     try:
         return _place_of(face_header(_header_of(source, limits)), identity)
     except (Refusal, OSError, *MALFORMED):
@@ -156,9 +156,9 @@ def _place_of(header: FaceHeader, identity: Identity) -> Place:
 
 
 def _header_of(source: Source, limits: Limits) -> FileDataset:
-    """Return the elements of a source before its pixel data; usually the first bytes are enough."""
+    """Return the elements before the pixel data; read the whole file only if 128 KiB are too little."""
     if not (source.suspect or is_member(source.path) or is_dicomweb(source.path)):
-        with suppress(Failed):  # the beginning of a file may be unreadable although the whole file is not
+        with suppress(Failed):  # the start of a file may not parse although the whole file does
             found = read_header(read_range(source.path, 0, _WINDOW))
             if found is not None:
                 return found
@@ -166,13 +166,13 @@ def _header_of(source: Source, limits: Limits) -> FileDataset:
 
 
 def names_studies(recipe: Recipe) -> bool:
-    """Return whether the clean study UID can be computed from the original one alone."""
+    """Return whether the clean study UID depends on the original one alone."""
     operator = _operator_of_studies(recipe)
     return not recipe.rules.conditional and (operator is None or type(operator) is HashUID)
 
 
 def study_name(recipe: Recipe, key: bytes) -> Callable[[str], str] | None:
-    """Return the function from original to clean study UID; None if the UID alone is not enough."""
+    """Return the function from original to clean study UID; None if it depends on more than the UID."""
     if not names_studies(recipe):
         return None
     return str.strip if _operator_of_studies(recipe) is None else recipe.identity(key).uid
@@ -218,7 +218,7 @@ def _alone(packed: bytes) -> tuple[bytes, bytes]:
 
 
 class KeyedPacks:
-    """Sources that wait to be sent to the worker that searches their series, with marks."""
+    """Collects sources and marks by grouping key, to send many in one element."""
 
     def __init__(self) -> None:
         self._sources: dict[bytes, list[Source]] = {}
@@ -226,11 +226,11 @@ class KeyedPacks:
         self._held = 0
 
     def mark(self, key: bytes) -> None:
-        """Add a key without a source."""
+        """Add a mark under a key, without a source."""
         self._marks.add(key)
 
     def add(self, place: Place, source: Source | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Add a source, or only its mark; yield keys with packs if many are waiting."""
+        """Add a source, or only its mark; yield all keys with packs once 1,000 sources wait."""
         if place.mark is not None:
             self._marks.add(place.mark)
         if source is not None and place.key is not None:
@@ -240,7 +240,7 @@ class KeyedPacks:
             yield from self.finish()
 
     def finish(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the keys and packs that are still waiting."""
+        """Yield the waiting sources as keys with packs, then the marks."""
         yield from ((key, pack(sources)) for key, sources in self._sources.items())
         yield from ((key, MARK) for key in sorted(self._marks))
         self._sources.clear()
@@ -252,10 +252,11 @@ class KeyedPacks:
 class LookAtSeries(Transform):
     """Group sources by key, and search each series.
 
-    A series in which a worker died is not searched again; no instance of it that may show a face is written.
+    If a worker died on a series, the series is not searched again, and none of its instances that may show a
+    face is written.
 
     Attributes:
-        action: what the recipe does about faces.
+        action: of the recipe.
         key, limits, load_look, attempts: see `GroupSeries`.
         suspects, progress: see `ReadDicom`.
     """
@@ -275,7 +276,7 @@ class LookAtSeries(Transform):
 
 
 class _Held:
-    """The bytes of a source that was searched; they can be taken once."""
+    """The bytes of a searched source; ReadDicom takes them once, so that they do not stay in memory."""
 
     def __init__(self, data: bytes) -> None:
         self._data: bytes | None = data
@@ -324,7 +325,8 @@ class _LookFn(NotingFn):
             return
         looked: dict[bytes, Source] | None = None
         for source in self.noted(key, sources):
-            if looked is None:  # inside the loop, so that a note of the pack exists
+            # Search inside the loop, where a note of the series exists: a worker may die of the search.
+            if looked is None:
                 looked = {} if source.suspect else self._looked_at(sources)
             yield looked.pop(source.raw_path, source)
 
@@ -333,7 +335,7 @@ class _LookFn(NotingFn):
         self._note.close()
 
     def _looked_at(self, sources: list[Source]) -> dict[bytes, Source]:
-        """Return path → source of a series, each with its bytes and finding."""
+        """Return path → source with bytes and finding; empty if a worker died on one of these sources."""
         began, ids = perf_counter(), [source_id_of(it, self._identity) for it in sources]
         if any(it.suspect for it in sources) or not self._suspects.keys().isdisjoint(ids):
             return {}
@@ -351,7 +353,11 @@ class _LookFn(NotingFn):
 
 
 class Series:
-    """The sources of one series; `data` has their bytes, None if unreadable."""
+    """The sources of one series.
+
+    Attributes:
+        data: the bytes of each source; None if unreadable, or if the series is refused.
+    """
 
     def __init__(self, sources: list[Source], limits: Limits) -> None:
         self._sources = sources
@@ -359,13 +365,17 @@ class Series:
         self.data: list[bytes | None] = [None] * len(sources)
 
     def findings(self, look: Look, action: Action, ready: Ready) -> list[FaceFinding | None]:
-        """Return the finding for each; None for an unreadable one, which fails when it is read."""
+        """Return one finding per source; None for an unreadable source, which fails later when it is read.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
         if sum(it.size for it in self._sources) > self._limits.bytes:
             return self._refused(TOO_LARGE)
         try:
             return self._findings(look, action, ready)
         except StoreError:
-            raise  # not the fault of this series
+            raise  # the store is at fault, not this series
         except (Refusal, PixelError) as no:
             return self._refused(no.reason, no.detail)
         except MemoryError:
@@ -405,14 +415,14 @@ class Series:
 
 
 def _picture(dataset: Dataset) -> tuple[str, bytes]:
-    """Return UID and stored pixels, which are equal in two copies of one instance."""
+    """Return SOP Instance UID and digest of the stored pixels: equal for two copies of one instance."""
     element: Any = dataset._dict.get(0x7FE00010)  # type: ignore[call-overload]
     value = element.value if element is not None else b""
     return str(dataset.get("SOPInstanceUID") or ""), hashlib.blake2b(value or b"", digest_size=32).digest()
 
 
 def _decoded_size(dataset: Dataset) -> int:
-    """Return the size of the decoded pixels in bytes; 0 if the header does not tell."""
+    """Return the size of the decoded pixels in bytes; 0 if the header is malformed."""
     names = ("NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
     try:
         frames, *others, bits = (int(dataset.get(name) or 1) for name in names)

@@ -37,8 +37,8 @@ class Rejoined(NamedTuple):
     """What RejoinSeries returns.
 
     Attributes:
-        keyed: keys with packs, as from ReadHeaders, of all sources to process.
-        skipped: one element, `Skipped`: the other sources.
+        keyed: all sources to process, as keys with packs like those of ReadHeaders.
+        skipped: one element, `Skipped`: the sources that stay decided.
     """
 
     keyed: Any
@@ -49,13 +49,13 @@ class Rejoined(NamedTuple):
 class RejoinSeries(Transform):
     """Process decided sources again if their series, or frame of reference, has sources to process.
 
-    If all of these are single sources, nothing is read. Otherwise the headers of decided sources are read: of
-    those whose clean files are in the same studies, by the audit, and of those without a clean file; or of
-    all of them, if clean study UIDs cannot be computed from the original ones.
+    If all sources to process are single, it reads no headers. Otherwise it reads the headers of decided
+    sources whose clean files are in the same studies, by the audit, or that left no clean file. If clean
+    study UIDs depend on more than the original UID, it reads the headers of all decided sources.
 
     Attributes:
-        held: the sources that earlier runs have decided, `Held`.
-        target: AUDIT, and the key.
+        held: the sources that earlier runs decided, `Held`.
+        target: with the audit and the key.
         recipe: of the run.
         limits: see `GroupSeries`.
     """
@@ -91,7 +91,7 @@ def _key_of_several(keyed: tuple[bytes, bytes]) -> list[bytes]:
 
 
 class _CandidatesFn(beam.DoFn):
-    """Yields numbers of decided sources that may be in these studies, by the rows of the audit."""
+    """Yields the numbers of decided sources that may belong to these studies, by the audit's rows."""
 
     def __init__(self, target: Target) -> None:
         super().__init__()
@@ -107,7 +107,8 @@ class _CandidatesFn(beam.DoFn):
             for batch in rows_of(audit, table, columns):
                 left_none = pc.and_(
                     pc.not_equal(batch["outcome"], str(Outcome.WRITTEN)),
-                    pc.not_equal(batch["step"], "ReadDicom"),  # a source that is not DICOM has no study
+                    # A source that ReadDicom refused is not DICOM, and belongs to no study.
+                    pc.not_equal(batch["step"], "ReadDicom"),
                 )
                 of_study = pc.fill_null(pc.is_in(batch["study_uid"], value_set=studies), False)
                 found = batch["source_id"].filter(pc.or_(of_study, left_none))

@@ -1,4 +1,4 @@
-"""RemoveFace: remove the face of every instance whose series shows one."""
+"""RemoveFace: apply the recipe to the face in every instance, by the finding for its series."""
 
 from dataclasses import dataclass
 
@@ -12,17 +12,17 @@ from beamstop_transforms.step import Step, Work
 class RemoveFace(Step):
     """Treat the face of every instance as the recipe says, by the finding of GroupSeries.
 
-    If the recipe leaves faces alone, it only notes which instances may show one, by their headers.
+    If the recipe leaves faces alone, the step only notes which instances may show one, by their headers.
 
     Attributes:
-        recipe: says what is done.
+        recipe: decides what happens to faces.
     """
 
     recipe: Recipe
     column = "ms_pixels"
 
     def begin(self) -> Work:
-        """Return the work on an instance."""
+        """Return the function that treats one instance in place."""
         action = self.recipe.face_action
 
         def work(instance: Instance) -> None:
