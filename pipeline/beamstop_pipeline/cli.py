@@ -1,4 +1,4 @@
-"""The command line: `beamstop` and its commands, each of which has a module in `commands`."""
+"""The command line `beamstop`; each command has a module in `commands`."""
 
 import atexit
 import gc
@@ -27,8 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code.
 
     Args:
-        arguments: instead of this process's own. A caller that passes them may have started threads already,
-            so no process is forked.
+        arguments: to use in place of `sys.argv`. A caller that passes them may have started threads, so that
+            no process is forked.
+
+    Returns:
+        0 all is well; 1 finished, but something needs attention; 2 bad configuration; 3 broken.
     """
     if arguments is None:
         _collect_seldom()
@@ -53,17 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _collect_seldom() -> None:
-    """Let Python look for cyclic garbage less often, and not at all when this process ends.
+    """Make Python collect cyclic garbage less often, and not at all at the end of the process.
 
-    A command imports a million objects that live until it ends. Checking them again and again took 0.5 s, a
-    third of the CPU time of the imports, and 0.3 s at the end.
+    A command imports a million objects that live until it ends. Collections took 0.5 s of CPU time, a third
+    of that of the imports, and another 0.3 s at the end.
     """
     gc.set_threshold(10_000)
     atexit.register(gc.freeze)
 
 
 def _open_standard_streams() -> None:
-    """Point those that the caller has closed to nowhere: else a file would get what is printed."""
+    """Open closed standard streams on /dev/null; else a file would get their number, and the output."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
@@ -75,13 +78,13 @@ _UsageError: Any = typer.BadParameter.__base__  # some versions of typer bundle 
 
 
 def _sentence(error: Any) -> str:
-    """Return what is wrong with a command line, and where its help is."""
+    """Return a usage error as one sentence that ends with the command for help."""
     message = " ".join(error.format_message().split()).rstrip(".")
     return f"{message}; see {error.ctx.command_path if error.ctx else 'beamstop'} --help"
 
 
 def with_repeated_inputs(arguments: Sequence[str]) -> list[str]:
-    """Repeat `--input` before every further value, so that the shell may expand patterns.
+    """Repeat `--input` before every further value, so that patterns which the shell expands work.
 
     >>> with_repeated_inputs(["run", "--input", "a.dcm", "b.dcm", "--output", "o"])
     ['run', '--input=a.dcm', '--input=b.dcm', '--output', 'o']

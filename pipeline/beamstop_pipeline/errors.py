@@ -4,4 +4,4 @@ from beamstop.errors import DeidError
 
 
 class ConfigurationError(DeidError):
-    """A setting that cannot be used; the message says the remedy."""
+    """A setting is unusable; the message names the remedy."""

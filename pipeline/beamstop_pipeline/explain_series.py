@@ -1,4 +1,4 @@
-"""What a recipe does about faces in the series of a folder, in lines and as renderings."""
+"""Explain what a recipe does to faces in the series of a folder, in text and as renderings."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -34,13 +34,14 @@ Views = dict[str, NDArray[np.uint8]]
 
 @dataclass
 class Looked:
-    """What would happen to one series.
+    """The result that a run would have for one series.
 
     Attributes:
-        modality: CT, MR or PT.
-        instances: how many there are.
-        done: description → number of instances.
-        before, after: view → rendering; empty if it cannot be rendered, or nothing of it is written.
+        modality: a defined term of Modality, such as CT, or `not known`.
+        instances: number of its instances.
+        done: description, with a place for the number → number of instances.
+        before, after: view → rendering, uint8; empty if the series cannot be rendered, or if none of it is
+            written.
     """
 
     modality: str
@@ -50,14 +51,14 @@ class Looked:
     after: Views = field(default_factory=dict)
 
     def line(self) -> str:
-        """Return it as one line, with no value of the series."""
+        """Return the result as one line, without any value from the series."""
         done = "; ".join(said.format(number) for said, number in self.done.most_common())
         return f"{self.modality}, {self.instances} instance{'s' * (self.instances > 1)}: {done}"
 
 
 @dataclass(frozen=True)
 class Looks:
-    """What would happen to a folder: its series that may show a face, and how many other sources it has."""
+    """The result for a folder: its series that may show a face, and the number of its other sources."""
 
     series: list[Looked]
     alone: int
@@ -67,9 +68,12 @@ def explain_series(folder: str, action: Action, key: bytes) -> Looks:
     """Search every series of a folder as a run would.
 
     Args:
-        folder: a pattern, as `beamstop run` takes it.
+        folder: a folder or pattern, as `beamstop run --input` takes it.
         action: of the recipe.
-        key: any.
+        key: any key: it only groups sources.
+
+    Raises:
+        DeidError: scipy is not installed.
     """
     identity, groups, alone = Identity(key), defaultdict[bytes, list[Source]](list), 0
     for source in find_sources(folder):
@@ -118,21 +122,21 @@ def _judged(
 def _rendered(datasets: list[FileDataset], modality: str) -> Views:
     try:
         return render(datasets, modality)
-    except (DeidError, NoPlaceError, *DECODER_ERRORS):  # a series that cannot be rendered is left out
+    except (DeidError, NoPlaceError, *DECODER_ERRORS):  # the text line still reports such a series
         return {}
 
 
 def lines_of(looks: Looks) -> Iterator[str]:
-    """Yield the lines about a folder."""
+    """Yield one line per series, and one for the other sources."""
     yield from (it.line() for it in looks.series)
     yield f"{looks.alone} other sources, which are judged without their series"
 
 
 def render_looks(looks: Looks) -> str:
-    """Return a page of renderings before and after: it shows faces.
+    """Return an HTML page of renderings before and after; it shows faces.
 
     Raises:
-        DeidError: matplotlib is not installed, as in the image for workers.
+        DeidError: matplotlib is not installed; the image for workers leaves it out.
     """
     if find_spec("matplotlib") is None:
         raise DeidError("--heads: pages are made with matplotlib: pip install matplotlib")

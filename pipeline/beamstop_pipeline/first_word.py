@@ -1,4 +1,4 @@
-"""The first word of a command, while it imports what it needs."""
+"""A sign of life from a command before its slow imports."""
 
 import sys
 
@@ -6,6 +6,6 @@ import typer
 
 
 def say_first(sentence: str) -> None:
-    """Say on a terminal what a command is doing; its imports take a second."""
+    """Print what a command is about to do, if stderr is a terminal; imports then take a second."""
     if sys.stderr.isatty():
         typer.echo(f"{sentence} …", err=True)

@@ -1,8 +1,8 @@
-"""A pool of workers for Flink, beside each task manager: Beam's, but it listens on localhost only.
+"""A worker pool for Flink, one on the machine of each task manager; it listens on localhost only.
 
 python -m beamstop_pipeline.worker_pool --service_port 50000 --container_executable /opt/apache/beam/boot
 
-Anybody who can reach a pool can run code as its user. Beam's own pool listens on all addresses.
+Anybody who can reach a worker pool can run code as its user, and Beam's own pool listens on all addresses.
 """
 
 import argparse
@@ -26,29 +26,28 @@ from apache_beam.utils import thread_pool_executor
 from beamstop_pipeline.imports import import_job
 from beamstop_pipeline.silence import silence_worker
 
-_CLOSES_WITHIN = (
-    60.0  # seconds after which a task manager that ends a worker has closed the worker's endpoint
-)
-_CONNECTS_WITHIN = 300.0  # seconds in which a worker has to have imported the job
-_LOOK_EVERY = 0.2
+# Seconds within which a task manager that ends a worker has closed the worker's endpoint.
+_CLOSES_WITHIN = 60.0
+_CONNECTS_WITHIN = 300.0  # seconds that a worker has to import the job and connect
+_LOOK_EVERY = 0.2  # seconds
 
 
 class Worker(NamedTuple):
-    """A process of the pool, and the local address of the task manager that started it."""
+    """A worker process, and the local address where its task manager listens for it."""
 
     process: "subprocess.Popen[bytes]"
     endpoint: str
 
 
 class WorkerPool(BeamFnExternalWorkerPoolServicer):
-    """Beam's pool, for several task managers at once, whose workers are silent.
+    """Beam's worker pool, for several task managers at once, with silent workers.
 
-    Task managers on one machine share a pool and give their workers the same names. To end a worker, Beam's
-    own pool takes the last one with the name; this pool takes the one whose task manager has closed its
-    endpoint.
+    Task managers on one machine share a pool and give their workers the same names. Asked to end a worker,
+    Beam's own pool ends the last one of that name; this pool ends the one whose endpoint its task manager has
+    closed.
 
-    A task manager waits without end for a worker that it was promised. So this pool answers only when the
-    worker is connected: if a worker dies at its start, or the pool does, the task manager gets an error.
+    Once a pool has confirmed the start of a worker, its task manager waits for that worker forever. So this
+    pool confirms only after the worker has connected: if either dies before, the task manager gets an error.
     """
 
     def __init__(self, container_executable: str | None = None) -> None:
@@ -57,13 +56,13 @@ class WorkerPool(BeamFnExternalWorkerPoolServicer):
         self._workers: dict[str, list[Worker]] = {}
 
     def StartWorker(self, request: Any, context: Any) -> Any:  # noqa: N802  Beam's name
-        """Start a worker process with Beam's boot, which imports the plugins of the job, or with `work`."""
+        """Start a worker process by Beam's boot, which imports the job's plugins, or by `work`."""
         response = beam_fn_api_pb2.StartWorkerResponse()
         name, endpoint = request.worker_id, request.control_endpoint.url
         with self._lock:
             if self._container_executable:
                 response = super().StartWorker(request, context)
-                # Otherwise the next worker of this name would overwrite its entry.
+                # Removed from Beam's table, where the next worker of this name would overwrite it.
                 process = self._worker_processes.pop(name, None)
             else:
                 command = [sys.executable, "-m", "beamstop_pipeline.worker_pool", "--work", endpoint, name]
@@ -76,7 +75,7 @@ class WorkerPool(BeamFnExternalWorkerPoolServicer):
         return response
 
     def StopWorker(self, request: Any, context: Any) -> Any:  # noqa: N802  Beam's name
-        """End the worker of this name whose endpoint closes."""
+        """End the worker of this name whose endpoint closes within a minute."""
         with self._lock:
             for worker in self._named(request.worker_id):
                 threading.Thread(target=_end_when_left, args=(worker,), daemon=True).start()
@@ -93,7 +92,7 @@ class WorkerPool(BeamFnExternalWorkerPoolServicer):
 
 
 def _fault_at_start(worker: Worker) -> str:
-    """Wait until a worker is connected with its task manager; return why it is not, or nothing."""
+    """Wait until a worker has connected to its task manager; return the error, or an empty string."""
     deadline = time.monotonic() + _CONNECTS_WITHIN
     while not _is_connected(worker):
         if worker.process.poll() is not None:
@@ -133,12 +132,12 @@ def _listens(endpoint: str) -> bool:
     except ConnectionRefusedError:
         return False
     except OSError:
-        return True  # cannot tell
+        return True  # unclear, so the worker stays
     return True
 
 
 def work(endpoint: str, worker_id: str) -> None:
-    """Work until the task manager closes its endpoint."""
+    """Run a worker in this process until the task manager closes its endpoint."""
     from apache_beam.runners.worker.sdk_worker import SdkHarness
 
     silence_worker()
@@ -147,7 +146,7 @@ def work(endpoint: str, worker_id: str) -> None:
 
 
 def main() -> None:
-    """Serve until the process is ended; the workers are ended with it."""
+    """Serve until somebody ends the process; its workers end with it."""
     if sys.argv[1:2] == ["--work"]:
         work(*sys.argv[2:])
         return

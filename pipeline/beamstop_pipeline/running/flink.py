@@ -1,4 +1,4 @@
-"""What a job on Flink has counted so far, by Flink itself: Beam's job server tells it at the end."""
+"""Read the counters of a job from Flink while it runs; Beam's job server reports them only at the end."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,15 +11,15 @@ from apache_beam.runners.portability.portable_runner import PortableMetrics
 from google.protobuf.json_format import Parse
 
 _ANSWERS_WITHIN = 10.0  # seconds
-_COUNTERS = "__metricscontainers"  # the accumulator into which Beam's runner puts them
+_COUNTERS = "__metricscontainers"  # the accumulator that Beam's Flink runner writes its metrics to
 
 
 @dataclass(frozen=True)
 class FlinkJob:
-    """A job on Flink, which has metrics like a result of Beam's.
+    """A job on Flink, with `metrics()` like a Beam pipeline result.
 
     Attributes:
-        address: of Flink's REST interface.
+        address: URL of Flink's REST interface.
         name: of the job.
     """
 
@@ -27,10 +27,11 @@ class FlinkJob:
     name: str
 
     def metrics(self) -> PortableMetrics:
-        """Return what is counted.
+        """Return the metrics so far, of the newest job of this name that has any.
 
         Raises:
-            LookupError: Flink does not know the job, or it has counted nothing.
+            LookupError: Flink does not know the job, or the job has counted nothing yet.
+            requests.RequestException: Flink does not answer within 10 s, or answers with an error.
         """
         jobs = [it for it in self._get("/jobs/overview")["jobs"] if it["name"] == self.name]
         for job in sorted(jobs, key=lambda it: -int(it["start-time"])):
@@ -46,14 +47,14 @@ class FlinkJob:
 
 
 def name_job(options: Any, run_id: str) -> FlinkJob | None:
-    """Name a job after its run, unless it has a name; return it as Flink will know it.
+    """Name a job after its run, unless an option names it, and return it.
 
     Args:
-        options: Beam's.
+        options: Beam's pipeline options; the job name is set in them.
         run_id: of the run.
 
     Returns:
-        None where no option says where Flink's REST interface is.
+        the job; None if no option gives the address of Flink's REST interface, as with `[local]` or `[auto]`.
     """
     master = options.view_as(FlinkRunnerOptions).flink_master
     if master.startswith("["):

@@ -1,6 +1,7 @@
-"""Leases: one run at a time writes to a target in a bucket; its command renews a mark there while it waits.
+"""Leases: only one run at a time writes to a target in a bucket.
 
-A command that was killed leaves its mark. The next one watches it: if nobody renews it, that run is dead.
+The command of a run keeps a mark in the target and renews it while the run works. A killed command leaves its
+mark behind. The next command watches that mark for a minute: if nobody renews it, the other run is dead.
 """
 
 import secrets
@@ -14,9 +15,9 @@ from beamstop_pipeline.errors import ConfigurationError
 from beamstop_transforms.ledger.target import is_run_id
 from beamstop_transforms.stores import PARTIAL, StoreError, open_store
 
-_NAME = f"{PARTIAL}/run"  # as of the lock in a local target
+_NAME = f"{PARTIAL}/run"  # the same name as the lock file in a local target
 _RENEW_EVERY = 10.0  # seconds
-_DEAD_AFTER = 60.0  # seconds in which nobody has renewed it
+_DEAD_AFTER = 60.0  # seconds without a renewal: six are missed by then
 _LOOK_EVERY = 2.0  # seconds
 
 
@@ -27,11 +28,11 @@ def leased(
     """Hold targets in buckets against other runs.
 
     Args:
-        targets: prefixes in buckets in which what is written can be removed.
+        targets: prefixes in buckets where this run may write and remove objects.
         run_id: of this run.
-        say: gets a sentence if it takes a minute to see whether another run is alive.
-        lost: is called from a thread, with a sentence, if another run took a target: this one was too slow
-            to renew its mark, because its machine slept or the store did not answer.
+        say: is called with a sentence if it takes a minute to find out whether another run is alive.
+        lost: is called from a thread, with a sentence, if another run took a target because this run did not
+            renew its mark for a minute: its machine slept, or the store did not answer.
 
     Raises:
         ConfigurationError: another run is writing to one.
@@ -49,7 +50,7 @@ def leased(
 
 
 def _watch(leases: list["_Lease"], say: Callable[[str], None]) -> None:
-    """Watch the marks of others until it is clear that those runs are dead, or have ended."""
+    """Watch the marks of other runs until those runs have ended, or a minute has passed without a renewal."""
     end = time.monotonic() + _DEAD_AFTER
     if leases:
         say(f"{leases[0].target}: {leases[0].other} is writing there, or was killed; a minute will show")
@@ -61,7 +62,7 @@ def _watch(leases: list["_Lease"], say: Callable[[str], None]) -> None:
 def _renew(leases: list["_Lease"], over: threading.Event, lost: Callable[[str], None]) -> None:
     while leases and not over.wait(_RENEW_EVERY):
         for lease in leases:
-            with suppress(StoreError):  # if it lasts, the run breaks by itself
+            with suppress(StoreError):  # tried again in 10 s; the run itself breaks if the store stays away
                 if not lease.renew() and not over.is_set():
                     lost(f"another run took {lease.target}, as this one did not renew its mark for a minute")
                     return
@@ -76,15 +77,15 @@ class _Lease:
 
     @property
     def other(self) -> str:
-        """Which run the mark that was found names."""
+        """The run that the found mark names, for a message."""
         named = self.found[1].partition(b" ")[0].decode(errors="replace") if self.found is not None else ""
         return f"run {named}" if is_run_id(named) else "another run"
 
     def still_stands(self) -> bool:
-        """Return whether the mark stands as it was found.
+        """Return whether the mark is still there, unchanged.
 
         Raises:
-            ConfigurationError: its run is alive.
+            ConfigurationError: somebody renewed or replaced it, so another run is alive.
         """
         now = self._store.read(_NAME)
         if now not in (None, self.found):
@@ -93,7 +94,7 @@ class _Lease:
         return now is not None
 
     def take(self) -> None:
-        """Put this run's mark in place of what was found.
+        """Replace the found mark, if any, with this run's.
 
         Raises:
             ConfigurationError: another run was faster.
@@ -124,7 +125,8 @@ class _Lease:
                 self._store.remove(_NAME)
 
     def _mark(self) -> bytes:
-        return f"{self._run_id} {secrets.token_hex(8)}".encode()  # other bytes each time: an ETag is of bytes
+        # Random bytes, so that every renewal changes the ETag, which some stores compute from the content.
+        return f"{self._run_id} {secrets.token_hex(8)}".encode()
 
     def _is_mine(self, mark: bytes) -> bool:
         return mark.startswith(f"{self._run_id} ".encode())

@@ -1,4 +1,4 @@
-"""A mapping of millions of names that takes the same memory however many there are: it lies on disk."""
+"""A mapping on disk, for millions of names in constant memory."""
 
 import json
 import sqlite3
@@ -8,14 +8,14 @@ from typing import Any, Generic, TypeVar
 K = TypeVar("K", str, bytes)
 V = TypeVar("V")
 
-_CACHE = 16 << 10  # kilobytes
+_CACHE = 16 << 10  # KiB of pages that SQLite keeps in memory
 
 
 class DiskMap(MutableMapping[K, V], Generic[K, V]):
-    """Names → values, sorted by name, in a temporary file of SQLite's that has no name.
+    """Names → values, sorted by name, in a temporary SQLite file, which SQLite deletes on closing.
 
     Args:
-        decode: returns a value of what JSON makes of it.
+        decode: turns parsed JSON back into a value.
     """
 
     def __init__(self, decode: Callable[[Any], V] = lambda it: it) -> None:
@@ -25,7 +25,8 @@ class DiskMap(MutableMapping[K, V], Generic[K, V]):
             "PRAGMA journal_mode = OFF",
             f"PRAGMA cache_size = -{_CACHE}",
             "CREATE TABLE kept (name BLOB PRIMARY KEY, value TEXT) WITHOUT ROWID",
-            "BEGIN",  # and never the end: nobody else reads it
+            # Never committed: nobody else reads the file.
+            "BEGIN",
         ):
             self._db.execute(statement)
 
@@ -53,6 +54,6 @@ class DiskMap(MutableMapping[K, V], Generic[K, V]):
         return count
 
     def between(self, low: K, high: K) -> Iterator[tuple[K, V]]:
-        """Yield names and values from one name on, and before another, in order."""
+        """Yield names and values with low <= name < high, in order."""
         found = self._db.execute("SELECT * FROM kept WHERE name >= ? AND name < ? ORDER BY name", (low, high))
         yield from ((name, self._decode(json.loads(value))) for name, value in found)
