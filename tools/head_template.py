@@ -1,9 +1,10 @@
-"""Make the head that the face remover registers to: transforms/beamstop/data/head.npz.
+"""Make the template head for the removal of faces: transforms/beamstop/data/head.npz.
 
-    python tools/head_template.py FOLDER     where wheels of pydeface 2.1.0 and deepbet 1.0.2 are unpacked
+    python tools/head_template.py FOLDER     with the unpacked wheels of pydeface 2.1.0 and deepbet 1.0.2
 
-The mean of heads that pydeface carries (MIT, licences/head.md) is laid on patient axes, made symmetrical, and
-cut at the skin; stored is which voxels of 2 mm are head, and which are brain. Needs numpy, scipy and torch.
+pydeface ships the mean of many heads (MIT, licences/head.md). This tool resamples it along the patient's
+axes, makes it symmetrical, and thresholds it at the skin. The file holds two masks of 2 mm voxels, the head
+and the brain. Needs numpy, scipy and torch.
 """
 
 import gzip
@@ -18,9 +19,9 @@ from scipy import ndimage, optimize
 
 ROOT = Path(__file__).parents[1]
 STEP = 2.0  # mm
-LOW = np.array([-96.0, -140.0, -130.0])  # of the grid, LPS
+LOW = np.array([-96.0, -140.0, -130.0])  # first point of the template's grid, LPS, mm
 SHAPE = (97, 126, 116)
-SKIN = 55  # brightness of the mean at the skin
+SKIN = 55  # brightness of the mean head at its skin
 Volume = NDArray[Any]
 
 
@@ -32,10 +33,10 @@ def main() -> int:
     labels, _ = ndimage.label(head)
     head = labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1
     head = ndimage.binary_closing(np.pad(head, 8, mode="edge"), _ball(6))[8:-8, 8:-8, 8:-8]
-    head[:, :, :9] = head[:, :, 9:10]  # the mean ends here
-    head[:, : int((-100 - LOW[1]) / STEP), int((-20 - LOW[2]) / STEP) :] = (
-        False  # a piece of a coil before a brow
-    )
+    # The mean head ends 18 mm above the bottom of the grid: repeat its last slice.
+    head[:, :, :9] = head[:, :, 9:10]
+    # Remove a piece of a coil in front of a brow.
+    head[:, : int((-100 - LOW[1]) / STEP), int((-20 - LOW[2]) / STEP) :] = False
     head = np.stack([ndimage.binary_fill_holes(head[:, :, z]) for z in range(SHAPE[2])], axis=2)
     brain = _brain(straight, Path(sys.argv[1], "data", "models", "model.pt"))
     np.savez_compressed(
@@ -62,18 +63,19 @@ def _grid(low: Volume, shape: tuple[int, ...]) -> Volume:
     return np.stack(np.meshgrid(*axes, indexing="ij"), -1)
 
 
+# First point (mm, LPS) and shape of a larger grid, which leaves room to turn the head.
 _WIDE_LOW, _WIDE = np.array([-100.0, -130.0, -130.0]), (101, 131, 121)
 
 
 def _on_patient_axes(values: Volume, affine: Volume) -> Volume:
-    """Return the mean on a grid along the patient's axes, LPS; a NIfTI file is RAS."""
+    """Return the mean head on the larger grid, LPS; the NIfTI file is RAS."""
     points = _grid(_WIDE_LOW, _WIDE) * [-1, -1, 1]
     indices = np.linalg.solve(affine[:, :3], (points - affine[:, 3]).reshape(-1, 3).T)
     return ndimage.map_coordinates(values, indices, order=1, cval=0).reshape(_WIDE)
 
 
 def _symmetrical(wide: Volume) -> Volume:
-    """Return the mean of the head and its mirror image, the plane between them at x = 0."""
+    """Return the average of the head and its mirror image, with the plane of symmetry at x = 0."""
     upper = ndimage.zoom(np.minimum(wide, 250)[:, :, 30:], 0.5, order=1)
     points = np.stack(np.meshgrid(*map(np.arange, upper.shape), indexing="ij"), -1).reshape(-1, 3) * 1.0
     middle = (np.array(upper.shape) - 1) / 2
@@ -106,15 +108,14 @@ def _symmetrical(wide: Volume) -> Volume:
 
 
 def _brain(values: Volume, network: Path) -> Volume:
-    """Return the brain with the brain stem, as deepbet's second network sees it."""
+    """Return the mask of brain and brain stem, by deepbet's second network."""
     import torch
 
     model = torch.jit.load(str(network), map_location="cpu").eval()
-    part = slice(8, -8), slice(8, -14), slice(22, 110)  # the brain and a tenth around it
+    part = slice(8, -8), slice(8, -14), slice(22, 110)  # the brain and a margin of a tenth
     found = np.zeros(values.shape, bool)
-    around = torch.from_numpy(
-        values[:, ::-1][part].copy()
-    ).float()  # the network knows heads that look the other way
+    # The network expects volumes whose y axis points the other way.
+    around = torch.from_numpy(values[:, ::-1][part].copy()).float()
     cube = torch.nn.functional.interpolate(around[None, None], (256, 256, 256), mode="nearest-exact")
     low, high = (float(np.quantile(values, it)) for it in (0.005, 0.995))
     scaled = ((cube - low) / (high - low)).clamp(0, 1)

@@ -1,8 +1,8 @@
-"""Make docs/demo.png, README's picture, from the page with which `beamstop demo` ends: `make picture`.
+"""Make docs/demo.png, the picture in README, from the page that `beamstop demo` writes: `make picture`.
 
     python tools/make_demo_picture.py
 
-Needs Chromium. The first picture of the page is taken, at its own width, in few colours.
+Takes the first section of the page, at the width of the window, in 64 colours. Needs Chromium.
 """
 
 import subprocess
@@ -16,7 +16,7 @@ from PIL import Image
 from beamstop_pipeline.cli import main as beamstop
 
 TARGET = Path(__file__).parents[1] / "docs" / "demo.png"
-WIDTH, HEIGHT = 860, 1400  # of the window
+WIDTH, HEIGHT = 860, 1400  # pixels of the window
 COLOURS = 64
 
 
@@ -46,7 +46,7 @@ def _photograph(page: Path, shot: Path) -> None:
 
 
 def _cropped(picture: Image.Image) -> Image.Image:
-    """Cut off the empty ground above and below."""
+    """Crop the empty background above and below, except 16 pixels."""
     values = np.asarray(picture)
     filled = np.flatnonzero((values != values[0, 0]).any(axis=(1, 2)))
     return picture.crop((0, max(filled[0] - 16, 0), picture.width, filled[-1] + 16))

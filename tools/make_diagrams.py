@@ -2,7 +2,7 @@
 
     python tools/make_diagrams.py
 
-They are docs/diagrams/flow.svg, duplicates.svg and key.svg; a test draws them again and compares.
+It writes flow.svg, duplicates.svg and key.svg to docs/diagrams. A test draws them again and compares.
 """
 
 from collections.abc import Sequence
@@ -32,14 +32,14 @@ class Drawing:
         self._parts: list[str] = []
 
     def text(self, x: float, y: float, line: str, kind: str = "", anchor: str = "start") -> None:
-        """Write one line, its base line at `y`."""
+        """Write one line of text with its baseline at `y`."""
         attributes = f' class="{kind}"' if kind else ""
         self._parts.append(
             f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}"{attributes}>{escape(line)}</text>'
         )
 
     def box(self, x: float, y: float, width: float, lines: Sequence[str], kind: str = "step") -> None:
-        """Draw a box around centred lines, the first of them bold."""
+        """Draw a box with centred lines of text, the first one bold."""
         height = _LINE * len(lines) + 13
         size = f'width="{width:g}" height="{height:g}" rx="6"'
         self._parts.append(f'<rect x="{x:g}" y="{y:g}" {size} fill="{_COLOURS[kind]}"/>')
@@ -48,17 +48,17 @@ class Drawing:
             self.text(x + width / 2, y + 20 + number * _LINE, line, name, "middle")
 
     def panel(self, x: float, y: float, width: float, height: float, *, dashed: bool = False) -> None:
-        """Draw an empty box behind all that was drawn before."""
+        """Draw an empty box behind everything drawn before."""
         dashes = ' stroke-dasharray="4 3"' if dashed else ""
         size = f'width="{width:g}" height="{height:g}"'
         self._parts.insert(0, f'<rect x="{x:g}" y="{y:g}" {size} rx="7" fill="{_COLOURS["plain"]}"{dashes}/>')
 
     def arrow(self, *points: tuple[float, float]) -> None:
-        """Draw a line through the points, with a head at the last."""
+        """Draw a line through points, with an arrowhead at the last one."""
         self._parts.append(f'<path d="M{" L".join(f"{x:g} {y:g}" for x, y in points)}"/>')
 
     def svg(self) -> str:
-        """Return the whole as an SVG document."""
+        """Return the drawing as an SVG document."""
         size = f'width="{_WIDTH}" height="{self._height}" viewBox="0 0 {_WIDTH} {self._height}"'
         ground = f'<rect width="{_WIDTH}" height="{self._height}" style="fill:#fff;stroke:none"/>'
         head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">'
@@ -67,7 +67,7 @@ class Drawing:
 
 
 def flow() -> str:
-    """Draw the way of one source through the job."""
+    """Draw the steps of the job that one source passes."""
     steps = [
         ("Match", "lists the sources: paths only", ""),
         ("Redistribute", "spreads the paths over the workers", ""),
@@ -84,7 +84,7 @@ def flow() -> str:
     ]
     pitch, top = 43, 14
     drawing = Drawing("The way of one source through the job", top + pitch * len(steps) + 4)
-    first, last = 3, 8  # Deidentify
+    first, last = 3, 8  # the steps that Deidentify consists of
     side = 182
     for number, (name, what, ends) in enumerate(steps):
         y = top + number * pitch
@@ -129,7 +129,7 @@ def duplicates() -> str:
 
 
 def key() -> str:
-    """Draw what is derived from the key, and from which original value."""
+    """Draw the values that a run derives from its key and from original values."""
     derived = [
         ("PatientID, with its issuer if asked", "pseudonym", "16 letters and digits"),
         ("each UID", "new UID", "2.25.…, references still fit"),
@@ -164,7 +164,7 @@ DIAGRAMS = {"flow": flow, "duplicates": duplicates, "key": key}
 
 
 def main() -> None:
-    """Write all of them."""
+    """Write all diagrams."""
     FOLDER.mkdir(exist_ok=True)
     for name, draw in DIAGRAMS.items():
         (FOLDER / f"{name}.svg").write_text(draw())

@@ -1,4 +1,4 @@
-"""Make the reference pages of the documentation from the code; `docs/conf.py` asks for them."""
+"""Write the reference pages of the documentation from the code; `docs/conf.py` calls it."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from beamstop_pipeline.cli import app
 
 
 def write_pages(folder: Path) -> None:
-    """Write the pages of the command line, the recipe schema, the core, both ancestors and the transforms."""
+    """Write the pages on command line, recipe schema, core, kskit, idiscore and transforms to a folder."""
     folder.mkdir(exist_ok=True)
     pages = {
         "cli": command_line(),
@@ -31,14 +31,14 @@ def write_pages(folder: Path) -> None:
 
 
 def command_line() -> str:
-    """Return the help of every command in Markdown."""
+    """Return the help of every command as Markdown."""
     command = typer.main.get_command(app)
     context = typer.Context(command, info_name="beamstop")
     return str(get_docs_for_click(obj=command, ctx=context, name="beamstop", title="Command line"))
 
 
 def schema(document: dict[str, Any]) -> str:
-    """Return a table of the recipe's fields, and the schema itself."""
+    """Return Markdown with a table of the recipe's fields and the JSON schema."""
     lines = [
         "# Recipe schema",
         "",
@@ -55,7 +55,7 @@ def schema(document: dict[str, Any]) -> str:
 
 
 def kind(about: dict[str, Any]) -> str:
-    """Return what a field takes, in a cell of a table."""
+    """Return the types and the description of a field, for a cell of a table."""
     words = " or ".join(dict.fromkeys(_kinds(about)))
     description = about.get("description", "").replace("\n", " ")
     return f"{words}: {description}" if description else words
@@ -76,12 +76,12 @@ def _kinds(about: dict[str, Any]) -> Iterator[str]:
 
 
 def default(about: dict[str, Any]) -> str:
-    """Return what holds where a field is left out, in a cell of a table."""
+    """Return the default of a field, for a cell of a table."""
     return f"`{json.dumps(about['default'])}`" if about.get("default") not in (None, [], {}) else "–"
 
 
 def api(package: Any, about: str) -> str:
-    """Return a page with the docstring of every public name of a package."""
+    """Return Markdown with a directive for every public name of a package; Sphinx adds the docstrings."""
     lines = [
         f"# {package.__name__}",
         "",

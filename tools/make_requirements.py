@@ -1,9 +1,9 @@
-"""Writes requirements/*.txt: every package in one version, with the SHA-256 of its files, by uv.
+"""Write requirements/*.txt by uv: every package in one version, with the SHA-256 of its files.
 
     python tools/make_requirements.py [--upgrade]
 
-Versions stay as they are where pyproject.toml lets them; with `--upgrade` the newest ones come. Each file is
-for Linux, macOS and Windows, and for Python from 3.11.5 on, which soupsieve asks for.
+Versions stay as they are unless pyproject.toml excludes them; `--upgrade` takes the newest. Each file is for
+Linux, macOS and Windows, and for Python 3.11.5 or later, which soupsieve requires.
 """
 
 import argparse
@@ -28,9 +28,9 @@ _BY_HAND = {
     "bench": "`make bench`",
     "tools": "`make lock`, `sbom`, `mutants` and `changelog`",
 }
-# torch is apart: its CPU build is not on the package index, and the ordinary one brings CUDA.
+# torch has its own file: its CPU build is not on the package index, and the usual build depends on CUDA.
 _TORCH = re.compile(r"(torch|torchvision|triton|nvidia-.*|cuda-.*)==")
-# No run imports these; what they bring stays out of the image with them.
+# No run imports these, so the image leaves them and their dependencies out.
 _NOT_FOR_WORKERS = ("easyocr", "matplotlib", "torch", "torchvision")
 _HEAD = "# Made by `make lock`: {what}. Installed with --require-hashes --no-deps.\n"
 Pins = dict[str, str]
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def torch_versions() -> list[str]:
-    """Return torch and torchvision as requirements/torch.in pins them: the two belong together."""
+    """Return the pins of torch and torchvision in requirements/torch.in; their versions must match."""
     return re.findall(r"^torch.*==.*$", (FOLDER / "torch.in").read_text(), re.MULTILINE)
 
 
@@ -88,12 +88,12 @@ def extras(*names: str) -> list[str]:
 
 
 def resolve(wanted: Iterable[str], options: Iterable[str], held: Iterable[str] = ()) -> Pins:
-    """Return package → its block of lines, as uv resolves what is wanted; earlier versions are preferred.
+    """Return package → its block of lines, as resolved by uv; versions in requirements/*.txt are preferred.
 
     Args:
-        wanted: requirements beside those of the options.
+        wanted: requirements, in addition to those in the options.
         options: of `uv pip compile`.
-        held: versions that must be these.
+        held: exact versions that uv has to keep.
     """
     known = "".join(path.read_text() for path in sorted(FOLDER.glob("*.txt")))
     with tempfile.TemporaryDirectory() as folder:
@@ -108,7 +108,7 @@ def resolve(wanted: Iterable[str], options: Iterable[str], held: Iterable[str] =
 
 
 def blocks(text: str) -> Pins:
-    """Return package → its lines, of a file with a block for each."""
+    """Return package → its block of lines in a requirements file."""
     found = re.findall(r"^(([A-Za-z0-9._-]+)==.*(?:\n .*)*)", text, re.MULTILINE)
     if twice := [it for it, count in Counter(package for _, package in found).items() if count > 1]:
         raise SystemExit(
@@ -118,17 +118,17 @@ def blocks(text: str) -> Pins:
 
 
 def only(pins: Pins, is_torch: bool) -> Pins:
-    """Return what belongs to torch, or else the rest."""
+    """Return the packages that belong to torch, or all others."""
     return {package: block for package, block in pins.items() if bool(_TORCH.match(block)) == is_torch}
 
 
 def pinned(pins: Pins) -> list[str]:
-    """Return `name==version` of each, with its marker."""
+    """Return `name==version` of each package, with its environment marker."""
     return [block.partition(" \\")[0] for block in pins.values()]
 
 
 def write(name: str, what: str, pins: Pins) -> None:
-    """Write one file."""
+    """Write requirements/<name>.txt."""
     lines = [pins[package] for package in sorted(pins)]
     (FOLDER / f"{name}.txt").write_text("\n".join([_HEAD.format(what=what), *lines, ""]))
     print(f"requirements/{name}.txt: {len(pins)} packages")

@@ -1,12 +1,11 @@
-"""Write the recipe `strict`: what is known to be harmless, by name, and nothing else.
+"""Write the recipe `strict`, which keeps only attributes that are known to be harmless.
 
     python tools/make_strict_recipe.py DICOM_STANDARD [-o transforms/beamstop/recipes/strict.yaml]
 
-DICOM_STANDARD is where `pip install --target DICOM_STANDARD --no-deps dicom-standard==0.1.0` put the
-PyPI package. The recipe keeps attributes that the standard's storage IODs have (edition 2020), that
-Table E.1-1 does not name, and whose values cannot be free text: numbers, codes with defined terms,
-sequences (their items are visited), UIDs (remapped). Whatever can hold words or bytes is named by
-hand below, with what is done to it.
+DICOM_STANDARD is the folder made by `pip install --target DICOM_STANDARD --no-deps dicom-standard==0.1.0`.
+The recipe keeps attributes of the standard's storage IODs (edition 2020) that Table E.1-1 does not name and
+that cannot hold free text: numbers, codes with defined terms, sequences (their items are visited) and UIDs
+(remapped). Attributes that can hold words or bytes are listed by hand below, each under its action.
 """
 
 import argparse
@@ -33,7 +32,7 @@ LONG_TEXT_VRS = {"LT", "ST", "UT"}
 SPECIFIC_CHARACTER_SET = 0x00080005
 KINDS = {"CS": "codes", "SQ": "sequences", "UI": "UIDs"}
 
-# Objects that tell of people, places and plans rather than of a patient's images.
+# IODs about people, places and plans, not about a patient's images.
 LEFT_OUT_IODS = re.compile("protocol|structured-display|encapsulated|content-assessment|audio")
 # Patients, trials, cameras (with GPS), scheduling, visits, hanging protocols, assessments, signatures.
 LEFT_OUT_GROUPS = {0x0010, 0x0012, 0x0014, 0x0016, 0x0032, 0x0038, 0x0072, 0x0082, 0x0088, 0x0100, 0x0400}
@@ -42,9 +41,12 @@ LEFT_OUT = re.compile(
     "|IdentifierTypeCode|Deidentification|NonidentifyingPrivate|RepositoryUnique|HomeCommunity|Approv|Assert"
 )
 
-# What can hold words, by hand. K: a manufacturer's or the standard's term, not typed in at the scanner.
-# C: loses identifiers, and unknown words. D: a dummy, where the object is not valid
-# without, the same for the same label, so that references by it still resolve. Z: emptied, Type 2.
+# Attributes that can hold words, chosen by hand.
+# K: terms of the manufacturer or the standard, which nobody types in at the scanner.
+# C: cleaned of identifiers and unknown words.
+# D: replaced by a dummy, as the object is invalid without a value. The same label gets the same dummy, so
+#    that references by it still resolve.
+# Z: emptied (Type 2).
 BY_HAND: dict[str, tuple[str, ...]] = {
     "K": (
         "AnatomicalOrientationType BurnedInAnnotation DeidentificationMethodCodeSequence",
@@ -90,7 +92,7 @@ BY_HAND: dict[str, tuple[str, ...]] = {
         "CodingSchemeExternalID",
     ),
 }
-# Samples, look-up tables and geometry. Not signatures: bytes nobody looks into.
+# Samples, look-up tables and geometry. Signatures are left out: nobody can check their bytes.
 BYTES = (
     "RedPaletteColorLookupTableData GreenPaletteColorLookupTableData BluePaletteColorLookupTableData",
     "AlphaPaletteColorLookupTableData SegmentedRedPaletteColorLookupTableData LUTData",
@@ -186,12 +188,12 @@ attributes:
 
 
 def words(lines: Iterable[str]) -> list[str]:
-    """Return the keywords in some lines."""
+    """Return the keywords in lines of several each."""
     return " ".join(lines).split()
 
 
 def attributes_of_storage(standard: Path) -> tuple[set[str], set[str]]:
-    """Return the tags that storage IODs have, and those of them with defined terms or enumerated values."""
+    """Return the tags in storage IODs, and the subset with defined terms or enumerated values."""
 
     def load(name: str) -> Any:
         return json.loads((standard / f"{name}.json").read_text(encoding="utf-8"))
@@ -212,7 +214,7 @@ def attributes_of_storage(standard: Path) -> tuple[set[str], set[str]]:
 
 
 def by_vr(standard: Path, named: set[str]) -> Iterator[tuple[int, str]]:
-    """Yield tag and action of the attributes that their VR shows to be harmless."""
+    """Yield tag and action of the attributes that are harmless by their VR."""
     tags, with_terms = attributes_of_storage(standard)
     for text in filter(re.compile("[0-9A-F]{8}").fullmatch, tags - named):
         tag = int(text, 16)
@@ -230,9 +232,10 @@ def by_vr(standard: Path, named: set[str]) -> Iterator[tuple[int, str]]:
 
 
 def long_texts(rows: Iterable[Json]) -> Iterator[tuple[int, str]]:
-    """Yield tag and action of the long texts that clean-descriptors would let pass word by word.
+    """Yield tag and action of the long texts that clean-descriptors would only clean word by word.
 
-    What known words say together may still tell. In waveform annotations and reports they are the content.
+    Known words in a long text can still identify together. Waveform annotations and texts of reports stay
+    cleaned, because they are the content of their objects.
     """
     for row in rows:
         cleaned = "clean-descriptors" in row["options"] and row["keyword"] != "UnformattedTextValue"
@@ -241,19 +244,19 @@ def long_texts(rows: Iterable[Json]) -> Iterator[tuple[int, str]]:
 
 
 def by_hand(named: set[str]) -> Iterator[tuple[int, str]]:
-    """Yield tag and action of the attributes that are named in this file."""
+    """Yield tag and action of the attributes listed in this file."""
     for action, lines in {**BY_HAND, "K ": BYTES}.items():
         for keyword in words(lines):
             tag = tag_for_keyword(keyword)
             if tag is None or f"{tag:08X}" in named:
                 raise SystemExit(f"{keyword}: not in the dictionary, or named by Table E.1-1")
-            # Terms of the standard, except the numbers of its templates, of which there is no list.
+            # Codes are checked against the terms of the standard, which has no list of template numbers.
             is_code = dictionary_VR(tag) == "CS" and keyword != "TemplateIdentifier"
             yield tag, "C" if is_code else action.strip()
 
 
 def kind_of(tag: int) -> str:
-    """Return under which heading an attribute stands in its group."""
+    """Return the heading of an attribute within its group."""
     if not dictionary_has_tag(tag) or (vr := dictionary_VR(tag)) in LONG_TEXT_VRS:
         return "long texts"
     if vr in NUMBER_VRS:
@@ -262,14 +265,14 @@ def kind_of(tag: int) -> str:
 
 
 def name_of(tag: int) -> str:
-    """Return the keyword, or the tag of an attribute that pydicom does not know yet."""
+    """Return the keyword, or the tag if pydicom does not know the attribute yet."""
     if dictionary_has_tag(tag):
         return dictionary_keyword(tag)
     return f'"({tag >> 16:04X},{tag & 0xFFFF:04X})"'
 
 
 def recipe(actions: dict[int, str]) -> Iterator[str]:
-    """Yield the lines of the recipe, by group and kind."""
+    """Yield the lines of `attributes:` from tag → action, by group and kind."""
     sections: dict[tuple[int, str], list[int]] = defaultdict(list)
     for tag in sorted(actions):
         sections[tag >> 16, kind_of(tag)].append(tag)

@@ -1,9 +1,9 @@
-"""Write data/vocabulary.txt: the words that DICOM's own dictionaries and code meanings use.
+"""Write data/vocabulary.txt: the words in DICOM's dictionaries and code meanings.
 
-Run as `python tools/make_vocabulary.py [TARGET]` with the pydicom that pyproject.toml pins. A word that is
-part of an attribute's name or stands in lower case in a code meaning is an ordinary word and is
-written in lower case. One that is only ever capitalised (eponyms, mostly, and first words) is written with a
-capital: it is known in a description, but may well be somebody's name.
+Run `python tools/make_vocabulary.py [TARGET]` with the pydicom that pyproject.toml pins. Words in names of
+attributes, and lower-case words in code meanings, are ordinary and are written in lower case. Words that are
+always capitalised (mostly eponyms and first words of meanings) are written with a capital: they are known in
+a description, but may be somebody's name.
 """
 
 import re
@@ -20,13 +20,13 @@ from beamstop.standard.transfer_syntaxes import NEWER
 from beamstop.words.vocabulary import fold
 
 TARGET = Path(__file__).parent.parent / "transforms" / "beamstop" / "data" / "vocabulary.txt"
-# Breeds and their registries, animal taxa: thousands of names of places and people, no medicine.
+# Context groups of breeds, their registries and animal taxa: thousands of names of places and people.
 OTHER_CONTEXT_GROUPS = {7454, 7480, 7481, 7486}
 _WORD = re.compile(r"[^\W\d_]+")
 
 
 def code_meanings() -> Iterator[str]:
-    """Yield the meaning of every code in pydicom's context groups, but those of animal breeds."""
+    """Yield the meaning of every code in pydicom's context groups, except those of animal breeds."""
     schemes: Any = concepts
     for scheme in schemes.values():
         for codes in scheme.values():
@@ -36,7 +36,7 @@ def code_meanings() -> Iterator[str]:
 
 
 def main(target: Path) -> None:
-    """Collect, sort, write."""
+    """Collect the words and write the file."""
     entries = [*DicomDictionary.values(), *RepeatersDictionary.values()]
     names = [entry[2] for entry in entries] + [entry[0] for entry in UID_dictionary.values()]
     names += NEWER.values()
