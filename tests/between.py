@@ -1,4 +1,4 @@
-"""What stands between a store and its client on loopback: delays, faults, and answers that are lost."""
+"""A proxy on loopback between a store and its client: adds delays and faults, and loses responses."""
 
 import http.client
 import re
@@ -13,17 +13,17 @@ _OF_ONE_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"
 
 
 class Between(ThreadingHTTPServer):
-    """Passes requests on to a server and its answers back.
+    """Forwards requests to a server and its responses back.
 
     Attributes:
-        delay: seconds that each request takes longer.
-        trouble: status and body of the answers that the next requests get, in place of the server's.
-        lose_answer: the server does what the next request says, but the answer is a 503.
-        dropped: headers of requests that are not passed on.
-        answers: method, or method and a word of the path → status and body of all answers to it.
-        requests: method and path of all that came.
-        named: method and object of all that came, as far as they are about one object.
-        authorizations: what the last ones said who they are.
+        delay: seconds added to each request.
+        trouble: status and body for the next requests, one each, which do not reach the server.
+        lose_answer: whether the server carries out the next request, but the client gets a 503.
+        dropped: names of request headers that are not forwarded, in lower case.
+        answers: method, or method and a parameter of the query → status and body for all such requests.
+        requests: method and path of every request so far.
+        named: method and object of every request so far that concerns a single object.
+        authorizations: Authorization header of every request so far; empty if it has none.
     """
 
     daemon_threads = True
@@ -79,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(answer.status, kept, content, length)
 
     def _objects(self, body: bytes) -> list[str]:
-        """Return the name of the object that is asked for; Google has it behind /o/ or in the upload."""
+        """Return the name of the requested object, if any; Google has it after /o/ or in an upload's body."""
         path = urlsplit(self.path).path
         if path.startswith("/upload/"):
             return [it.decode() for it in re.findall(rb'"name": ?"([^"]+)"', body[:2000])[:1]]
@@ -89,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
         return [unquote(inner)]
 
     def _words(self) -> set[str]:
-        """Return the method, and the words of the question behind the path."""
+        """Return the method and the parameters of the query."""
         return {self.command, *urlsplit(self.path).query.replace("delete=", "delete").split("&")}
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass_on  # noqa: N815
@@ -107,10 +107,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def handle_one_request(self) -> None:
-        with suppress(ConnectionError):  # whoever asked was killed
+        with suppress(ConnectionError):  # the test killed the client
             super().handle_one_request()
             return
         self.close_connection = True
@@ -118,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def between(url: str, delay: float = 0.0) -> Iterator[Between]:
-    """Stand before the server at a URL until the end."""
+    """Run the proxy for the server at a URL; delay in seconds."""
     server = Between(url, delay)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:

@@ -1,4 +1,4 @@
-"""Object stores on loopback that speak the protocols of Google, S3 and Azure, and a bucket in each."""
+"""Emulators of Google Cloud Storage, S3 and Azure Blob Storage on loopback, with buckets for tests."""
 
 import base64
 import hashlib
@@ -27,19 +27,19 @@ from beamstop_transforms.stores import clients, gcs
 
 KINDS = ("gs", "s3", "az")
 AZURITE = Path(os.environ.get("BEAMSTOP_AZURITE", "~/.cache/beamstop/azurite")).expanduser()
-# Every emulator of Azure has this account; it opens nothing else.
+# The well-known account of Azure's emulators, with its public key.
 ACCOUNT = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
 @dataclass(frozen=True)
 class Server:
-    """A store that listens.
+    """A running emulator.
 
     Attributes:
         kind: gs, s3 or az.
-        url: where.
-        environment: by which the clouds' own tools would find it.
+        url: its address.
+        environment: variables that make clients use it in place of the cloud.
     """
 
     kind: str
@@ -49,7 +49,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket or container of one of them, seen without the code under test where that is possible."""
+    """A bucket or container of an emulator; Google's is reached without the code under test."""
 
     server: Server
     name: str
@@ -77,7 +77,7 @@ class Bucket:
             obstore.delete(self._other, name)
 
     def versions(self, prefix: str = "") -> dict[str, str]:
-        """Return name → version of the objects whose names begin so."""
+        """Return name → version (generation or ETag) of the objects whose names start with a prefix."""
         if self.server.kind == "gs":
             return {it.name: str(it.generation) for it in self._google.list_blobs(prefix=prefix)}
         every = [it for page in obstore.list(self._other) for it in page]
@@ -93,7 +93,7 @@ class Bucket:
 
 
 def make_bucket(server: Server, name: str) -> Bucket:
-    """Make an empty one; the environment must name the server already."""
+    """Create an empty bucket; the variables of the server's environment must be set."""
     if server.kind == "gs":
         Client(project="test", credentials=AnonymousCredentials()).create_bucket(name)
     elif server.kind == "s3":
@@ -105,7 +105,7 @@ def make_bucket(server: Server, name: str) -> Bucket:
 
 
 def _signed(url: str, *parameters: str) -> dict[str, str]:
-    """Return the headers of a PUT without a body, signed as Azure wants it (SharedKey)."""
+    """Return the headers of a PUT without a body, signed for Azure (SharedKey)."""
     now = datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
     headers = {"x-ms-date": now, "x-ms-version": "2021-08-06"}
     lines = [*(f"{name}:{value}" for name, value in headers.items())]
@@ -116,7 +116,7 @@ def _signed(url: str, *parameters: str) -> dict[str, str]:
 
 @contextmanager
 def running(kind: str, folder: Path) -> Iterator[Server]:
-    """Run a server that holds all in memory, or skip the test that needs it."""
+    """Run an emulator that keeps objects in memory; skip the test if it cannot start here."""
     port = free_port()
     command, url, environment = _STARTS[kind](port, folder)
     with serving(command, port) as listens:
@@ -131,7 +131,7 @@ def _google(port: int, folder: Path) -> tuple[list[str], str, dict[str, str]]:
         pytest.skip("the server that this test starts is for Linux on x86-64")
     (binary,) = Path(package.__file__).parent.glob("vendor/fake-gcs-server/bin/*")
     url = f"http://127.0.0.1:{port}"
-    # Not the package's own start: it never reads the server's stderr, so that the server soon waits for ever.
+    # The package's own start function never reads the server's stderr, so that the server soon blocks.
     place = ["-host", "127.0.0.1", "-port", str(port), "-external-url", url, "-public-host", url[7:]]
     command = [str(binary), "-scheme", "http", "-backend", "memory", *place]
     return command, url, {"STORAGE_EMULATOR_HOST": url, "GOOGLE_CLOUD_PROJECT": "test"}
@@ -175,7 +175,7 @@ _STARTS = {"gs": _google, "s3": _amazon, "az": _azure}
 def serving(
     command: Sequence[str], port: int, environment: Mapping[str, str] | None = None
 ) -> Iterator[bool]:
-    """Run a program; yield whether it listens at its port."""
+    """Run a program; yield whether it listens on its port within 20 s."""
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield _listens(port)
@@ -185,7 +185,7 @@ def serving(
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody uses."""
+    """Return a free port on loopback."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -205,6 +205,6 @@ def _listens(port: int) -> bool:
 
 
 def forget_clients() -> None:
-    """Let nothing of a former server stay."""
+    """Drop cached clients, which are connected to the server of an earlier test."""
     gcs._client.cache_clear()
     clients.bucket_of.cache_clear()

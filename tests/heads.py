@@ -1,7 +1,7 @@
 """Heads, chests and knees made in code, and the CT, MR and PT series that scanners would make of them.
 
-A head here is no copy of the template that beamstop registers to: it is put together of ellipsoids, capsules
-and boxes after textbook measures. All places are in mm, LPS; a head's origin is the middle of its cranium.
+These heads are independent of the template that beamstop registers to: they consist of ellipsoids, capsules
+and boxes with textbook measures. Coordinates are LPS, in mm. A head's origin is the centre of its cranium.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ Points = NDArray[np.float64]
 Array = NDArray[Any]
 
 AIR, SKIN, FAT, MUSCLE, BONE, BRAIN, FLUID, EYE, CORD, LUNG = range(10)
-# Brightness of each tissue, as scanners show it
+# Value of each tissue, in the order above: HU in CT; arbitrary units with a typical contrast in MR and PT.
 CONTRAST = {
     "CT": (-1000, 20, -90, 50, 900, 36, 8, 12, 36, -850),
     "T1": (0, 700, 950, 420, 60, 560, 170, 180, 480, 20),
@@ -30,7 +30,7 @@ _EMPTY = 1e3
 
 
 def sphere(points: Points, centre: Any, radii: Any) -> Array:
-    """Return about the distance from an ellipsoid, less than 0 inside."""
+    """Return the approximate distance of points (3, …) from an ellipsoid, mm; less than 0 inside."""
     radii = np.broadcast_to(np.asarray(radii, float), (3,))
     scaled = [(points[axis] - centre[axis]) / radii[axis] for axis in range(3)]
     length = np.sqrt(sum(it * it for it in scaled))
@@ -38,7 +38,7 @@ def sphere(points: Points, centre: Any, radii: Any) -> Array:
 
 
 def capsule(points: Points, start: Any, end: Any, first: float, last: float) -> Array:
-    """Return the distance from a rod whose ends have radii."""
+    """Return the distance from a rod with round ends of two radii, mm; less than 0 inside."""
     along = [b - a for a, b in zip(start, end, strict=True)]
     square = sum(it * it for it in along)
     part = sum((points[axis] - start[axis]) * along[axis] for axis in range(3)) / square
@@ -48,14 +48,14 @@ def capsule(points: Points, start: Any, end: Any, first: float, last: float) -> 
 
 
 def box(points: Points, centre: Any, radii: Any, power: float = 3.0) -> Array:
-    """Return about the distance from a box with round edges."""
+    """Return the approximate distance from a box with round edges, mm; less than 0 inside."""
     radii = np.asarray(radii, float)
     scaled = sum(np.abs((points[axis] - centre[axis]) / radii[axis]) ** power for axis in range(3))
     return np.asarray((scaled ** (1 / power) - 1) * float(radii.min()))
 
 
 def joined(*parts: Array, soft: float = 8.0) -> Array:
-    """Return the union of bodies, with round seams."""
+    """Return the distance from the union of bodies; `soft` is the radius of the seams, mm."""
     whole = parts[0]
     for part in parts[1:]:
         near = np.clip(0.5 + 0.5 * (part - whole) / soft, 0, 1)
@@ -65,13 +65,13 @@ def joined(*parts: Array, soft: float = 8.0) -> Array:
 
 @dataclass(frozen=True)
 class Head:
-    """A head; lengths in mm or times those of an average adult.
+    """A head.
 
     Attributes:
-        size, wide, nose, jaw, cheeks, ears: of its parts.
+        size, wide, nose, jaw, cheeks, ears: sizes, times those of an average adult.
         turn: nodding, tilting and shaking, radians.
-        at: its origin in the patient.
-        has_neck: else the head ends at the chin.
+        at: its origin in patient coordinates, mm.
+        has_neck: if False, the head ends at the chin.
     """
 
     size: float = 1.0
@@ -85,7 +85,7 @@ class Head:
     has_neck: bool = True
 
     def own(self, points: Points) -> Points:
-        """Return points of the patient in the head's own axes and measure."""
+        """Return patient coordinates (3, …) as coordinates of the head before it was turned and sized."""
         moved = [points[axis] - self.at[axis] for axis in range(3)]
         (cx, cy, cz), (sx, sy, sz) = np.cos(self.turn), np.sin(self.turn)
         turn = np.array(
@@ -99,7 +99,7 @@ class Head:
         return np.stack([turned[0] / (self.size * self.wide), turned[1] / self.size, turned[2] / self.size])
 
     def skin(self, own: Points) -> Array:
-        """Return the distance from the skin, of points in the head's own axes."""
+        """Return the distance from the skin, mm, for points in the head's own coordinates."""
         mirrored = np.stack([np.abs(own[0]), own[1], own[2]])
         cranium = sphere(own, (0, 0, 0), (76, 99, 92))
         face = box(own, (0, -45, -72), (60, 52, 62), 2.6)
@@ -162,7 +162,7 @@ class Head:
         return found
 
     def brain(self, own: Points) -> Array:
-        """Return which points, in the head's own axes, are brain."""
+        """Return which points, in the head's own coordinates, are brain."""
         vault = sphere(own, (0, 0, 0), (76, 99, 92))
         front = (vault < -15) & (own[2] > -21)
         back = (vault < -15) & (own[1] > -12) & (own[2] > -56)
@@ -172,7 +172,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Chest:
-    """A trunk with lungs, from the shoulders down; its origin is the middle of its top."""
+    """A trunk with lungs, from the shoulders down; its origin is the centre of its top."""
 
     at: tuple[float, float, float] = (0.0, 0.0, 0.0)
     length: float = 300.0
@@ -194,7 +194,7 @@ class Chest:
 
 @dataclass(frozen=True)
 class Knee:
-    """A leg, its axis along z."""
+    """A knee with parts of thigh and shank, along z."""
 
     at: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
@@ -218,7 +218,7 @@ class Knee:
 
 @dataclass(frozen=True)
 class Bodies:
-    """Several bodies in one scan; the last one that is there wins."""
+    """Several bodies in one scan; where they overlap, the last one counts."""
 
     parts: tuple[Any, ...]
 
@@ -233,7 +233,7 @@ class Bodies:
 
 @dataclass(frozen=True)
 class Holder:
-    """A head holder of plastic behind a head, and a table."""
+    """A plastic head holder behind a head, and a table."""
 
     def tissue(self, points: Points) -> Array:
         """Return what is at points of the patient."""
@@ -252,19 +252,20 @@ SAGITTAL = ((0.0, 1.0, 0.0), (0.0, 0.0, -1.0))
 
 @dataclass(frozen=True)
 class Scan:
-    """How a body is scanned.
+    """The geometry and contrast of a scan.
 
     Attributes:
         contrast: a key of `CONTRAST`.
         across, down: direction cosines of rows and columns.
         shape: rows and columns.
         spacing: of pixels, mm.
-        apart: of slices, mm, along `along`.
-        count: how many slices.
-        centre: of the middle slice.
-        along: where slices follow each other; None for the normal. Another makes a tilted gantry.
+        apart: distance of slices along `along`, mm.
+        count: number of slices.
+        centre: of the volume, mm.
+        along: direction from slice to slice; None for their normal. Any other direction tilts the gantry.
         noise: standard deviation, in units of the contrast.
-        header: further attributes.
+        seed: of the noise.
+        header: attributes to add or replace; those with None are deleted.
     """
 
     contrast: str = "CT"
@@ -281,7 +282,7 @@ class Scan:
     header: dict[str, Any] = field(default_factory=dict)
 
     def origin(self, number: int) -> Points:
-        """Return the place of the first pixel of a slice."""
+        """Return the centre of the first pixel of a slice, mm."""
         across, down = np.array(self.across), np.array(self.down)
         along = np.array(self.along) if self.along else np.cross(across, down)
         middle = np.array(self.centre) + (number - (self.count - 1) / 2) * self.apart * along
@@ -291,7 +292,7 @@ class Scan:
         )
 
     def places(self, number: int) -> Points:
-        """Return where the pixels of a slice lie: (3, rows, columns)."""
+        """Return the patient coordinates of the pixels of a slice, (3, rows, columns), mm."""
         rows, columns = np.mgrid[: self.shape[0], : self.shape[1]]
         origin = self.origin(number)
         return np.stack(
@@ -302,19 +303,19 @@ class Scan:
         )
 
     def tissues(self, body: Any) -> Iterator[Array]:
-        """Yield what is in the pixels of each slice."""
+        """Yield the tissue in the pixels of each slice, uint8 (rows, columns)."""
         for number in range(self.count):
             yield body.tissue(self.places(number))
 
     def values(self, body: Any) -> Iterator[Array]:
-        """Yield the brightness of each slice."""
+        """Yield the real values of each slice, float (rows, columns), with noise."""
         rng = np.random.default_rng(self.seed)
         level = np.array(CONTRAST[self.contrast], float)
         for tissue in self.tissues(body):
             plain = level[tissue]
             if self.contrast == "CT":
                 yield plain + rng.normal(0, self.noise, plain.shape) if self.noise else plain
-            elif self.noise:  # magnitude of a noisy complex number
+            elif self.noise:  # Rician, as in a magnitude image
                 real, imaginary = rng.normal(0, self.noise, (2, *plain.shape))
                 yield np.sqrt((plain + real) ** 2 + imaginary**2)
             else:
@@ -322,7 +323,7 @@ class Scan:
 
 
 def series(body: Any, scan: Scan) -> list[FileDataset]:
-    """Return a series of single-frame instances."""
+    """Return the single-frame instances of a series."""
     made = []
     for number, values in enumerate(scan.values(body)):
         stored = (
@@ -335,7 +336,7 @@ def series(body: Any, scan: Scan) -> list[FileDataset]:
 
 
 def instance(scan: Scan, number: int, stored: Array) -> FileDataset:
-    """Return one slice as an instance."""
+    """Return one slice as an instance, from its stored values."""
     is_ct = scan.contrast == "CT"
     header: dict[str, Any] = {
         "SOPClassUID": f"1.2.840.10008.5.1.4.1.1.{_CLASSES[scan.contrast]}",
@@ -367,7 +368,7 @@ def instance(scan: Scan, number: int, stored: Array) -> FileDataset:
 
 
 def multi_frame(instances: list[FileDataset]) -> FileDataset:
-    """Return single-frame instances as one of the enhanced class."""
+    """Return single-frame instances as one multi-frame instance of the enhanced class."""
     first = instances[0]
     frames = np.stack([np.frombuffer(it.PixelData, "<u2").reshape(it.Rows, it.Columns) for it in instances])
     enhanced = {"2": "2.1", "4": "4.1", "128": "130"}[str(first.SOPClassUID).rsplit(".", 1)[1]]

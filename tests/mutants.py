@@ -1,15 +1,16 @@
-"""`make mutants`: one fault at a time in a copy of the code that decides, and whether the tests notice.
+"""`make mutants`: put one fault at a time into a copy of the code, and see whether the tests notice it.
 
     python -m tests.mutants --mutants 60 --seed 1 --seconds 3600
 
-The sample is drawn at random and is the same for the same seed and code. Faults in annotations and decorators
-are left out: the one changes nothing, the other stops everything.
+The sample is random, and the same for the same seed and code. Faults in annotations and decorators are left
+out: the former change nothing, the latter break every test.
 
-The tests of the sample's rooms run once without a fault, and coverage notes which of them run which line. A
-fault is then shown to those that run its statement, the nearest and quickest first, until one fails. Writes
-build/mutants/outcomes.jsonl, and the difference of each survivor beside it.
+The tests of the sampled rooms run once without a fault, while coverage records which test runs which line.
+Then, for each fault, the tests that run its statement are tried, the nearest and fastest first, until one
+fails. Outcomes go to build/mutants/outcomes-DIGEST.jsonl, and the diff of each survivor to survivors.diff
+beside it.
 
-Run again with the same code, tests, seed and room, it goes on where it stopped.
+A second run with the same code, tests, seed and room continues where the first one stopped.
 """
 
 import argparse
@@ -39,7 +40,7 @@ FOLDER = ROOT / "build" / "mutants"
 _SOURCES = ("transforms", "pipeline")
 _LEFT_OUT = shutil.ignore_patterns(".*", "build", "dist", "demo-out", "__pycache__")
 _CORE, _BEAM = "transforms/beamstop", "transforms/beamstop_transforms"
-# What is broken, and the tests of its rooms, the nearest first; before them, the examples in its docstrings.
+# Code that gets faults → its tests, the nearest first. The examples in its docstrings run before them.
 ROOMS = {
     f"{_CORE}/words": ("tests/core/words", "tests/core/leaks", "tests/core/steps"),
     f"{_CORE}/leaks": ("tests/core/leaks", "tests/core/steps"),
@@ -57,12 +58,12 @@ ROOMS = {
         for it in ("ledger", "placing.py", "contested.py", "sweep.py", "losers.py", "release.py")
     },
 }
-# Seconds, and times what the tests took without a fault: one that makes them hang is noticed, too. On a busy
-# machine a test that does not hang takes little of the processor's time but may take much of the clock's.
+# Limits of CPU time and of wall time, for tests that a fault makes hang: seconds, plus a multiple of the time
+# without a fault. On a busy machine, tests that do not hang take little CPU time but may wait long for it.
 _PROCESSOR, _CLOCK = (15, 3), (300, 10)
-# So many seconds of tests are tried first: few of them are collected, and most faults are noticed there.
+# Seconds of tests that are tried first: few tests are fast to collect, and most faults are noticed by them.
 _FIRST = 5.0
-# A statement that fewer tests run may fill a cache or a constant that others use.
+# If fewer tests run a statement, it may fill a cache or a constant that other tests use: all tests are tried.
 _FEW = 10
 _HOW = (
     "-q",
@@ -92,7 +93,7 @@ _NOT_THESE = ("core/RemoveDecorator", "core/VariableReplacer", "core/VariableIns
 
 
 class Fault(NamedTuple):
-    """One fault: the file, what the operator is called, its number there, the line, and the room's tests."""
+    """One fault: file, name of the operator, its occurrence in the file, line, and tests of the room."""
 
     path: str
     operator: str
@@ -102,7 +103,7 @@ class Fault(NamedTuple):
 
 
 def main() -> None:
-    """Try a sample of faults until they or the time are over; tell how many the tests noticed."""
+    """Try a sample of faults until all are tried or time is up; print how many the tests noticed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mutants", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
@@ -133,9 +134,9 @@ def main() -> None:
 
 
 def places() -> Iterator[list[Fault]]:
-    """Yield the faults that can be made at each place, such as `<` for `>`, `>=` and so on.
+    """Yield the possible faults at each place, such as `<` or `>=` in place of `>`.
 
-    A place counts once, and always comes in the same order.
+    A place counts once, however many faults it can have. The order is always the same.
     """
     from cosmic_ray.ast import ast_nodes, get_ast
     from cosmic_ray.plugins import get_operator, operator_names
@@ -157,7 +158,7 @@ def places() -> Iterator[list[Fault]]:
 
 
 def _dull(code: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Return where annotations and decorators begin and end."""
+    """Return the start and end (line, column) of every annotation and decorator."""
     places: list[ast.expr] = []
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -170,15 +171,20 @@ def _dull(code: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
 
 
 class Looked(NamedTuple):
-    """What is known of tests: which of them run which line of a file, and the seconds that each takes."""
+    """The tests without a fault.
+
+    Attributes:
+        lines: file → line → names of the tests that run it; an empty name for imports.
+        times: name → seconds.
+    """
 
     lines: dict[str, dict[int, set[str]]]
     times: dict[str, float]
 
     def in_order(self, fault: Fault, code: str) -> list[str]:
-        """Return the tests of a fault's room that run its statement, near and quick ones first.
+        """Return the tests of a fault's room that run its statement, near and fast ones first.
 
-        The others follow where it runs once for many tests: when its module is loaded, or to fill a cache.
+        The room's other tests follow if the statement runs once for many: at import, or to fill a cache.
         """
         lines = self.lines.get(fault.path, {})
         running = set[str]().union(*(lines.get(line, ()) for line in _statement(code, fault.line)))
@@ -190,13 +196,13 @@ class Looked(NamedTuple):
         return sorted(ranks, key=lambda name: (name not in running, ranks[name], self.times[name]))
 
     def first(self, names: list[str]) -> int:
-        """Return how many of them are tried before the rest."""
+        """Return how many of these tests are tried before the rest: those of the first 5 s."""
         spent = accumulate(self.times[name] for name in names)
         return sum(seconds <= _FIRST for seconds in spent)
 
 
 def _statement(code: str, line: int) -> range:
-    """Return the lines of the innermost statement without those in it."""
+    """Return the lines of the innermost statement at a line, up to the first statement inside it."""
     best = range(0)
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or 0):
@@ -207,7 +213,7 @@ def _statement(code: str, line: int) -> range:
 
 
 def _digest(tree: Path, tests: Sequence[str]) -> str:
-    """Return one digest of all files and of which tests are asked."""
+    """Return one digest of all files of the copy and of the chosen tests."""
     files = [path for path in sorted(tree.rglob("*")) if path.is_file() and path.suffix != ".md"]
     state = hashlib.sha256("\0".join(tests).encode())
     for path in files:
@@ -216,7 +222,7 @@ def _digest(tree: Path, tests: Sequence[str]) -> str:
 
 
 def _look(tree: Path, tests: list[str], digest: str) -> Looked:
-    """Run the tests without a fault, which must succeed: all faults would seem to be noticed."""
+    """Run the tests without a fault. They must pass, or every fault would seem to be noticed."""
     from coverage import CoverageData
 
     coverage, times = FOLDER / f"{digest}.coverage", FOLDER / f"{digest}.json"
@@ -247,7 +253,7 @@ def _look(tree: Path, tests: list[str], digest: str) -> Looked:
 
 
 def try_fault(fault: Fault, tree: Path, tests: Looked) -> str:
-    """Return `noticed`, `hung`, or `survived` for one fault in a copy of the code."""
+    """Put one fault into the copy of the code, and return `noticed`, `hung`, or `survived`."""
     from cosmic_ray.mutating import mutate_code
     from cosmic_ray.plugins import get_operator
 
@@ -277,7 +283,7 @@ def try_fault(fault: Fault, tree: Path, tests: Looked) -> str:
 
 
 def _run(tree: Path, names: list[str], tests: Looked) -> int | None:
-    """Return the exit code of pytest in a process that has the libraries already; None if it hung."""
+    """Return the exit code of pytest, from a process forked with the libraries loaded; None if it hung."""
     asked = FOLDER / "tests.json"
     asked.write_text(json.dumps(names))
     took = sum(map(tests.times.__getitem__, names))
@@ -292,7 +298,8 @@ def _run(tree: Path, names: list[str], tests: Looked) -> int | None:
         return None
     if process.exitcode == -signal.SIGXCPU:
         return None
-    none = 5  # pytest found none of them: a fault may give parametrised tests other names
+    # pytest found no such test: a fault may rename parametrised tests.
+    none = 5
     return 0 if process.exitcode == none else process.exitcode
 
 

@@ -1,7 +1,12 @@
-"""A plugin for pytest: notes which test runs which line, or runs what a file names, in its order.
+"""A pytest plugin for tests/mutants.py.
 
-coverage run -m pytest -p tests.nearest TESTS                      # how long each took: TIMES
-BEAMSTOP_TESTS=FILE python -m pytest -p tests.nearest TESTS
+Under coverage, it records which test runs which line, and writes the seconds of each test to test-times.json:
+
+    coverage run -m pytest -p tests.nearest TESTS
+
+With BEAMSTOP_TESTS, it runs only the tests that a JSON file lists, in that order:
+
+    BEAMSTOP_TESTS=FILE python -m pytest -p tests.nearest TESTS
 """
 
 import json
@@ -19,14 +24,14 @@ _TIMES: dict[str, float] = {}
 
 
 def _noting() -> Any:
-    """Return the coverage that is being noted, if any: it is a tool that may not be installed."""
+    """Return the running coverage, or None. Coverage is not imported here: it may not be installed."""
     coverage = sys.modules.get("coverage")
     return coverage.Coverage.current() if coverage else None
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Note under the test's name which lines run from here on."""
+    """Record the lines that a test runs under its name, and the seconds that it takes."""
     if noting := _noting():
         _forget()
         noting.switch_context(item.nodeid)
@@ -37,7 +42,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def _forget() -> None:
-    """Clear the caches that hold what depends on an instance, so that each test runs all that it needs."""
+    """Clear bounded caches of beamstop, so that a test runs every line it needs, not those before it."""
     for name, module in list(sys.modules.items()):
         if name.startswith("beamstop"):
             for it in list(vars(module).values()):
@@ -46,13 +51,13 @@ def _forget() -> None:
 
 
 def pytest_sessionfinish() -> None:
-    """Write how long each test took."""
+    """Write the seconds that each test took."""
     if _noting():
         Path(TIMES).write_text(json.dumps(_TIMES))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave the tests that a file names, in its order."""
+    """Keep only the tests that the file in BEAMSTOP_TESTS lists, in its order."""
     if wanted := os.environ.get("BEAMSTOP_TESTS"):
         found = {item.nodeid: item for item in items}
         items[:] = [found[name] for name in json.loads(Path(wanted).read_text()) if name in found]

@@ -1,4 +1,4 @@
-"""Audits written by hand: the record that makes a run's tables count."""
+"""Seal audits that tests write by hand: without the record of its run, a table does not count."""
 
 import hashlib
 import json
@@ -11,7 +11,10 @@ from beamstop_transforms.tables import run_of
 
 
 def seal(audit: Path, run_id: str, key: bytes, **more: Any) -> None:
-    """Write the record of a run that left these tables, sealed with the key."""
+    """Write runs/<run_id>.json for the tables of a run in an audit folder, sealed with the key.
+
+    Further fields of the record are given by name.
+    """
     tables = [path for path in sorted(audit.glob("*/*.parquet")) if run_of(str(path)) == run_id]
     named = {f"{it.parent.name}/{it.name}": hashlib.sha256(it.read_bytes()).hexdigest() for it in tables}
     record = {"run_id": run_id, "sha256": named, **more}
