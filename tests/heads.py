@@ -131,7 +131,7 @@ class Head:
         return np.asarray(head) * self.size
 
     def tissue(self, points: Points) -> Array:
-        """Return what is at points of the patient."""
+        """Return the tissue at points (3, …) in patient coordinates, uint8."""
         own = self.own(points)
         skin = self.skin(own)
         mirrored = np.stack([np.abs(own[0]), own[1], own[2]])
@@ -178,7 +178,7 @@ class Chest:
     length: float = 300.0
 
     def tissue(self, points: Points) -> Array:
-        """Return what is at points of the patient."""
+        """Return the tissue at points (3, …) in patient coordinates, uint8."""
         own = np.stack([points[axis] - self.at[axis] for axis in range(3)])
         trunk = box(own, (0, 0, -self.length / 2), (185, 115, self.length / 2), 2.6)
         shoulders = capsule(own, (-190, 10, -40), (190, 10, -40), 48, 48)
@@ -199,7 +199,7 @@ class Knee:
     at: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def tissue(self, points: Points) -> Array:
-        """Return what is at points of the patient."""
+        """Return the tissue at points (3, …) in patient coordinates, uint8."""
         own = np.stack([points[axis] - self.at[axis] for axis in range(3)])
         skin = joined(
             capsule(own, (0, 0, 0), (0, 10, 170), 62, 80),
@@ -223,7 +223,7 @@ class Bodies:
     parts: tuple[Any, ...]
 
     def tissue(self, points: Points) -> Array:
-        """Return what is at points of the patient."""
+        """Return the tissue at points (3, …) in patient coordinates, uint8."""
         found = self.parts[0].tissue(points)
         for part in self.parts[1:]:
             other = part.tissue(points)
@@ -236,7 +236,7 @@ class Holder:
     """A plastic head holder behind a head, and a table."""
 
     def tissue(self, points: Points) -> Array:
-        """Return what is at points of the patient."""
+        """Return the tissue at points (3, …) in patient coordinates, uint8."""
         x, y, z = points
         ring = np.abs(np.sqrt(x * x + (y - 5) ** 2) - 118) < 2.5
         table = (np.abs(y - 150) < 4) & (np.abs(x) < 200)

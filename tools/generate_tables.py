@@ -225,7 +225,11 @@ def keyword_of(tag: str, name: str) -> str | None:
 
 
 def vr_of(tag: str) -> str | None:
-    """Return the VR in pydicom's notation (`OB or OW`); None for patterns of many attributes."""
+    """Return the VR in pydicom's notation (`OB or OW`); None for patterns of many attributes.
+
+    Raises:
+        SystemExit: pydicom lacks the tag, and NEWER_VRS has no VR for it.
+    """
     if tag in NEWER_VRS:
         return NEWER_VRS[tag]
     if tag in ("PRIVATE", "50xxxxxx"):
@@ -277,7 +281,7 @@ def content_item_rows(table: Iterable[Row]) -> list[Json]:
 
 
 def safe_private_creators(table: Iterable[Row]) -> dict[str, dict[str, str]]:
-    """Return Table E.3.10-1 as creator → `gggg,ee` → VR (`UN` where the table has none)."""
+    """Return Table E.3.10-1 as creator → `gggg,ee` → VR (`UN` if the table has none)."""
     creators: dict[str, dict[str, str]] = defaultdict(dict)
     notation = {"-": "UN", "OW/OB": "OB or OW"}
     for row in table:

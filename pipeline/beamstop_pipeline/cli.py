@@ -131,7 +131,7 @@ def _beamstop(
     """
 
 
-_RUN = {"allow_extra_args": True, "ignore_unknown_options": True}  # Beam's options
+_RUN = {"allow_extra_args": True, "ignore_unknown_options": True}  # so that Beam's own options get through
 app.command(name="run", rich_help_panel=_DO, context_settings=_RUN)(run.run)
 app.command(name="report", rich_help_panel=_CHECK)(report.report)
 app.command(name="verify", rich_help_panel=_CHECK)(verify.verify)

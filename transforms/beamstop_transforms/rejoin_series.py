@@ -107,7 +107,7 @@ class _CandidatesFn(beam.DoFn):
             for batch in rows_of(audit, table, columns):
                 left_none = pc.and_(
                     pc.not_equal(batch["outcome"], str(Outcome.WRITTEN)),
-                    # A source that ReadDicom refused is not DICOM, and belongs to no study.
+                    # A source that ReadDicom refused has no study that could be read.
                     pc.not_equal(batch["step"], "ReadDicom"),
                 )
                 of_study = pc.fill_null(pc.is_in(batch["study_uid"], value_set=studies), False)

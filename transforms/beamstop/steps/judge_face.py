@@ -1,4 +1,4 @@
-"""judge_face: apply the recipe to a face that an instance may show, and record the result."""
+"""JudgeFace: apply the recipe to a face that an instance may show, and record the result."""
 
 from dataclasses import dataclass
 

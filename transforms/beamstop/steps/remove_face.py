@@ -1,4 +1,4 @@
-"""remove_face: blank the face in the pixels of one instance."""
+"""RemoveFace: blank the face in the pixels of one instance."""
 
 from dataclasses import dataclass
 
