@@ -2,7 +2,7 @@
 
 A face shows in a series, not in a single slice. The headers say which sources belong together. One worker
 reads a whole series, searches it, and passes on its sources, each with its finding and its bytes. So only
-paths travel between workers, and every source is read twice at most: its header, then the file.
+paths travel between workers, and a source is read twice: its header, then the file.
 """
 
 import hashlib

@@ -24,7 +24,7 @@ Cells = NDArray[Any]
 
 # z: from the brows to below the chin, with room for a large jaw and a beard.
 _TOP, _BOTTOM = -3.0, -165.0
-# y, z: behind this y lies the neck, where the rind of skin already ends at this z.
+# y, z: behind this y lies the neck, where the rind (see below) already ends at this z.
 _NECK = (-55.0, -140.0)
 # From this z up to the top, the surface moves forward by up to 13 mm, as the frontal bone is near the skin.
 _RAMP = (-30.0, 13.0)
@@ -32,7 +32,7 @@ _RAMP = (-30.0, 13.0)
 _WIDE, _LONG, _LONG_BACK = 66.0, 86.0, 105.0
 # Between these z, the exponent rises from 2 to 3: an ellipse would open the sinuses, which look like eyes.
 _EYES = (-46.0, -54.0)
-_RIND = 10.0  # thickness of the blanked skin
+_RIND = 10.0  # thickness of the skin that is blanked beside the cut, called the rind
 _RIND_BACK, _CUT_BACK = -40.0, -25.0  # y: rear limits of the rind and of the cut
 _EAR = (60.0, -30.0, 52.0, -98.0, -2.0)  # least |x|; y from, to; z from, to
 _EAR_RIND = 5.0  # thickness of the skin that is blanked behind the surface within the box of an ear

@@ -47,7 +47,7 @@ def remove_face(dataset: Dataset, finding: FaceFinding) -> FaceReport:
         the changes, for the audit.
 
     Raises:
-        Quarantined: pixels cannot be decoded, or their number differs from that of the masks.
+        Quarantined: pixels cannot be decoded, or do not match the masks.
     """
     if finding.verdict is not Verdict.REMOVE or not finding.masks:
         return FaceReport()
@@ -87,7 +87,7 @@ def _removed(dataset: Dataset, finding: FaceFinding, masks: tuple[bytes | None, 
         )  # fmt: skip
     frames.write()
     if frames.changed:
-        clean_frames_of(dataset)  # encoders write comments into their codestreams
+        clean_frames_of(dataset)  # encoders write comments into codestreams: cut them out
     if changes and "IconImageSequence" in dataset:
         del dataset.IconImageSequence
         changes.append(Change("IconImageSequence", "(0088,0200)", "SQ", "X", FACE, why="icon"))
