@@ -42,7 +42,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def _forget() -> None:
-    """Clear bounded caches of beamstop, so that a test runs every line it needs, not those before it."""
+    """Clear beamstop's bounded caches: with them, a test would skip lines that an earlier one ran for it."""
     for name, module in list(sys.modules.items()):
         if name.startswith("beamstop"):
             for it in list(vars(module).values()):
