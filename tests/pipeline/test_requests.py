@@ -64,7 +64,8 @@ def test_a_second_run_looks_at_each_file_and_writes_nothing(
 
 def test_an_increment_asks_about_what_is_new_alone(bucket: Bucket, way: Between, key_file: Path) -> None:
     assert asked(bucket, way, key_file, "--incremental") == ({"A": MANY, "B": MANY}, 0)
-    assert asked(bucket, way, key_file, "--incremental") == ({}, 0)
+    is_there = 1  # whether a clean file of an earlier run is in OUTPUT
+    assert asked(bucket, way, key_file, "--incremental") == ({"B": is_there}, 0)
     plant(bucket, MANY)
     read, look, write = 1, 1, 1  # a first new one may look before it writes
-    assert asked(bucket, way, key_file, "--incremental") == ({"A": write, "B": read + look}, 0)
+    assert asked(bucket, way, key_file, "--incremental") == ({"A": write, "B": is_there + read + look}, 0)
