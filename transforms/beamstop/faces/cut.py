@@ -39,7 +39,6 @@ _EAR_RIND = 5.0  # thickness of the skin that is blanked behind the surface with
 _NASION, _SHALLOW = -24.0, 12.0  # above this z, nothing deeper than 12 mm below the skin is blanked
 _BRAIN_MARGIN = 4.0  # kept around the template's brain
 _OUTSIDE = np.float32(-1000.0)  # level beyond the grid: never blanked
-_TEMPLATE_EDGE = 2  # points at the rim of the template's grid
 
 
 @dataclass(frozen=True)
