@@ -41,7 +41,7 @@ _VIEWS = [(nod, shake) for nod in (-15, 0, 15) for shake in (-35, 0, 35)]
 # Thresholds: HU, or shares of the bright end. The first two show skin, the others fat, muscle or bone.
 _LEVELS = {"CT": (-700, -300, -50, 150), "MR": (0.12, 0.18, 0.35, 0.5), "PT": (0.06, 0.12, 0.25, 0.5)}
 _OF_SKIN = 2
-_SMOOTH = 4.0  # mm: what is finer is no landmark
+_SMOOTH = 4.0  # mm: smaller shapes are not landmarks
 _TIP, _PIT = 1 / 40, -1 / 60  # per mm: a tip of a nose is at least so convex each way, a corner so concave
 # The inner corners of adults' eyes are 31 to 39 mm apart in the means of 118 groups, SD 1.5 to 3.2
 # (PMC9029890), and their noses 41 to 55 mm high (doi 10.1186/s40902-019-0191-7, 2 SD); the tip, which stands
@@ -67,7 +67,7 @@ class Case:
 
 
 class View(NamedTuple):
-    """What is seen of a surface: how far it is, mm, infinite where there is none; and a shaded picture."""
+    """A view of a surface: its distance in mm, infinite where there is no surface, and a shaded picture."""
 
     depth: Array
     picture: Array
@@ -348,7 +348,7 @@ def has_landmarks(depth: Array, step: float = _STEP) -> bool:
     Cusano and Schettini, Pattern Recognition 2006;39:444).
 
     Args:
-        depth: how far the surface is, mm, in rows from the top down; infinite where there is none.
+        depth: distance of the surface in mm, in rows from the top down; infinite where there is no surface.
         step: between rows and columns, mm.
     """
     hit = np.isfinite(depth)

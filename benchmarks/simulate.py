@@ -46,7 +46,7 @@ NOWHERE = "/nowhere"
 FOLDERS = 317  # parts of the listing, as of a million files in 2,000 folders
 OF_A_SERIES, OF_A_STUDY, OF_A_PATIENT = 100, 300, 600  # instances
 MEGABYTE = 1 << 20
-LONG = 10  # seconds: a stage that takes more is told of at once
+LONG = 10  # seconds: a stage that takes longer is printed at once
 
 
 def main() -> None:

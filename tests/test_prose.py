@@ -1,6 +1,5 @@
 """Words we do not use, links that lead somewhere, and figures that README repeats."""
 
-import importlib.util
 import io
 import re
 import tokenize
@@ -8,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.scripts import loaded
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -123,11 +123,7 @@ def test_readme_has_the_three_best_rows_of_the_league() -> None:
 
 
 def test_diagrams_are_drawn_by_their_code() -> None:
-    spec = importlib.util.spec_from_file_location("make_diagrams", ROOT / "tools" / "make_diagrams.py")
-    assert spec is not None
-    assert spec.loader is not None
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = loaded("tools/make_diagrams.py", "make_diagrams")
     drawn = {f"{name}.svg": draw() for name, draw in tool.DIAGRAMS.items()}
     assert drawn == {path.name: path.read_text() for path in (DOCS / "diagrams").iterdir()}
 

@@ -52,7 +52,7 @@ class Series:
     Attributes:
         why: what the audit says about a face in it.
         modality: as in the audit.
-        lot: a digest by which series are drawn at random.
+        lot: a digest; series are drawn at random in its order.
         files: path below OUTPUT → SHA-256.
         size: of the files together, in bytes.
     """

@@ -25,7 +25,7 @@ class Signatures:
 
     Args:
         audit: the AUDIT folder or prefix.
-        key: public key of the person who is said to have run the job.
+        key: public key of the person who claims to have run the job.
 
     Attributes:
         findings: rows of `FINDINGS`, without `verify_id`.

@@ -1,8 +1,5 @@
 """What landmarks by curvature find on a head, before and after."""
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -11,24 +8,18 @@ import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
 from tests.heads import Head, Scan, series
+from tests.scripts import loaded
 
 from beamstop.faces.series import look_at_series
 from beamstop.steps.remove_face import remove_face
 
-FILE = Path(__file__).parents[3] / "benchmarks" / "faces.py"
 STEP = 3.0  # mm
 CHILD = Scan(shape=(72, 56), spacing=STEP, apart=STEP, count=64, centre=(0.0, -15.0, -25.0), noise=20)
 
 
 @pytest.fixture(scope="module")
 def attack() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("attack_on_faces", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look themselves up
-    spec.loader.exec_module(module)
-    return module
+    return loaded("benchmarks/faces.py", "attack_on_faces")
 
 
 def depth_of_skin(instances: list[FileDataset], turn: int = 1) -> NDArray[Any]:

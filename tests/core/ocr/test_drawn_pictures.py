@@ -1,15 +1,14 @@
 """The pictures that text hiding is measured by."""
 
-import importlib.util
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.core.pixel_fixtures import hide
+from tests.scripts import loaded
 
 from beamstop.ocr import load_detector
 from beamstop.pixels.frames import open_frames
@@ -17,22 +16,11 @@ from beamstop.text.detector import TextPolicy
 from beamstop.text.judge import MARKERS
 
 SEED = 101
-FILE = Path(__file__).parents[3] / "benchmarks" / "pictures.py"
-
-
-def loaded(file: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look themselves up
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
 def pictures() -> ModuleType:
-    module = loaded(FILE, "drawn_pictures")
+    module = loaded("benchmarks/pictures.py", "drawn_pictures")
     if not module.FONTS.is_dir():
         pytest.skip("needs Debian's fonts-dejavu-core")
     return module
@@ -109,7 +97,7 @@ def hidden_in(picture: Any) -> np.ndarray:
 @pytest.fixture(scope="module")
 def hard(pictures: ModuleType) -> Iterator[ModuleType]:
     sys.modules["pictures"] = pictures  # as a script finds it beside itself
-    yield loaded(FILE.with_name("hard_pictures.py"), "hard_pictures")
+    yield loaded("benchmarks/hard_pictures.py", "hard_pictures")
     del sys.modules["pictures"]
 
 
