@@ -123,3 +123,28 @@ def test_black_letters_on_dark_colours_beside_bright_ones_show_in_the_shadows() 
         abs(float(it[30:34, 42:58].mean()) - float(it[20:28, 42:58].mean())) for it in (found[0], found[2])
     )
     assert shadows > 3 * brightest
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
+def test_areas_rendered_alone_look_as_in_the_whole_picture(photometric: str) -> None:
+    rng = np.random.default_rng(2)
+    values = (rng.normal(900, 60, (700, 900)) + np.arange(900)).astype(np.uint16)
+    hidden, shown = np.zeros(values.shape, bool), np.zeros(values.shape, bool)
+    hidden[100:140, 80:300] = True
+    shown[40:200, 20:360] = shown[600:650, 800:] = True
+    values[hidden] = 0
+    (whole,) = pictures(values, photometric, 12, Dataset(), hidden=hidden)
+    (part,) = pictures(values, photometric, 12, Dataset(), hidden=hidden, shown=shown)
+    apart = np.abs(whole.astype(int) - part)[shown & ~hidden]
+    assert apart.max() <= 1  # sums of floating-point numbers round differently
+    assert set(np.unique(part[~shown])) == {GROUND}
+
+
+def test_colours_are_rendered_only_in_the_areas_to_be_shown() -> None:
+    values = np.random.default_rng(2).integers(0, 255, (200, 300, 3), dtype=np.uint8)
+    shown = np.zeros(values.shape[:2], bool)
+    shown[40:90, 20:200] = True
+    wholes = pictures(values, "RGB", 8, Dataset())
+    parts = pictures(values, "RGB", 8, Dataset(), shown=shown)
+    for whole, part in zip(wholes, parts, strict=True):
+        assert np.array_equal(part, np.where(shown, whole, GROUND))

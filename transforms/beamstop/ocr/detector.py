@@ -116,13 +116,13 @@ class EasyOcrDetector:
         lines: list[TextBox] = []
         longest = max(picture.shape)
         passes = next(passes for limit, passes in self._thresholds.blurred_at if longest <= limit)
-        for (reduced_by, most), enlarge, is_banded in passes:
+        for reduced_by, most, is_banded in passes:
             scale = min(reduced_by, most / longest)
             if scale * min(picture.shape) < self._thresholds.least:
                 continue
             reduced = _reduced(picture, [*boxes, *lines], scale)
             shown = banded(reduced.shown, self._thresholds) if is_banded else reduced.shown
-            lines += _enlarged(self._proposed(shown, None, enlarge, reduced).lines, picture, scale)
+            lines += _enlarged(self._proposed(shown, None, 1.0, reduced).lines, picture, scale)
         return lines
 
     def _found(
@@ -221,8 +221,7 @@ class EasyOcrDetector:
         thresholds = self._thresholds
         scores = np.zeros(picture.shape, np.float32)
         shown = picture if sharp_parts is None else np.where(sharp_parts, picture, np.uint8(GROUND))
-        side = 2 * thresholds.tile if sharp_parts is None else thresholds.tile
-        for core, tile in tiles(shown, side, thresholds.margin):
+        for core, tile in tiles(shown, 2 * thresholds.tile, thresholds):
             scores[core] = run_padded(dbnet, picture[tile], thresholds)[0, 0][inside(core, tile)]
         if sharp_parts is not None:
             scores[~sharp_parts] = 0
@@ -308,7 +307,7 @@ class EasyOcrDetector:
         """Return CRAFT's text and link scores at half size; 0 where the picture is uniform."""
         rows, columns = picture.shape
         scores = np.zeros((2, (rows + 1) // 2, (columns + 1) // 2), np.float32)
-        for core, tile in tiles(picture, self._thresholds.tile, self._thresholds.margin):
+        for core, tile in tiles(picture, self._thresholds.tile, self._thresholds):
             found = run_padded(self._craft, picture[tile], self._thresholds)[0].transpose(2, 0, 1)
             outer, inner = halved(core), halved(inside(core, tile))
             scores[:, *outer] = found[:, *inner]
@@ -380,23 +379,24 @@ def _cores(
     """
     import cv2
 
-    if not scores.size or scores.max() < thresholds.worth:
-        return [], np.zeros(shape, bool)
     over = scores > thresholds.proposed
+    at = np.flatnonzero(over)
+    scored = scores.ravel()[at]
+    if scored.max(initial=0) < thresholds.worth:
+        return [], np.zeros(shape, bool)
     down, across = _span(over, 1), _span(over, 0)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        over[down, across].astype(np.uint8), connectivity=8
-    )
+    part = over[down, across]
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(part.astype(np.uint8), connectivity=8)
     stats[:, :2] += across.start, down.start
+    labelled = labels[part].astype(np.intp)
     best = np.zeros(count, np.float32)
-    there = labels > 0
-    labelled, scored = labels[there].astype(np.intp), scores[down, across][there]
     np.maximum.at(best, labelled, scored)
     means = np.bincount(labelled, scored, count) / np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
     worth = best >= thresholds.worth
     marked = np.zeros(scores.shape, np.uint8)
-    marked[down, across] = worth[labels]
-    shown = cv2.resize(marked, shape[::-1], interpolation=cv2.INTER_AREA)
+    marked.ravel()[at] = worth[labelled]
+    if marked.shape != shape:
+        marked = np.asarray(cv2.resize(marked, shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
     cores = [
         (
             shrunk(TextBox(left, top, width, height), scale),
@@ -407,7 +407,7 @@ def _cores(
             stats[worth].tolist(), means[worth].tolist(), strict=True
         )
     ]
-    return cores, shown > 0
+    return cores, marked > 0
 
 
 def _span(there: NDArray[np.bool_], axis: int) -> slice:

@@ -1,7 +1,6 @@
 """Sharpness: finds steps of grey that the noise around does not explain, as letters have them."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from beamstop.ocr.thresholds import Thresholds
 from beamstop.pixels.box import Box
@@ -33,7 +32,7 @@ def sharp(picture: Picture, thresholds: Thresholds) -> Mask:
 
     block, crowd = thresholds.block, thresholds.crowd
     steps = np.zeros(picture.shape, np.uint8)
-    steps[1:-1, 1:-1] = np.minimum(_steps(picture), 255)
+    steps[1:-1, 1:-1] = _steps(picture)
     rows, columns = picture.shape
     padded = np.pad(steps, ((0, -rows % block), (0, -columns % block)), mode="edge")
     down, across = padded.shape[0] // block, padded.shape[1] // block
@@ -41,7 +40,9 @@ def sharp(picture: Picture, thresholds: Thresholds) -> Mask:
     usual = np.percentile(blocks[..., ::3], thresholds.usual, axis=-1, method="lower").astype(np.float32)
     most = np.clip(usual * thresholds.beyond, thresholds.floor, 255)
     limit = cv2.resize(most, padded.shape[::-1])[:rows, :columns]
-    crowded = cv2.boxFilter((steps >= limit).astype(np.float32), -1, (crowd, crowd)) > thresholds.share
+    is_step = (steps >= limit).astype(np.uint8)
+    count = cv2.boxFilter(is_step, cv2.CV_16U, (crowd, crowd), normalize=False)
+    crowded = count > thresholds.share * crowd**2
     return cv2.dilate(crowded.astype(np.uint8), np.ones((2 * crowd + 1,) * 2, np.uint8)).astype(bool)
 
 
@@ -63,10 +64,11 @@ def banded(picture: Picture, thresholds: Thresholds) -> Picture:
     return local_contrast(cv2.GaussianBlur(grey, (0, 0), finest) - cv2.GaussianBlur(grey, (0, 0), coarsest))
 
 
-def _steps(picture: Picture) -> NDArray[np.int16]:
+def _steps(picture: Picture) -> Picture:
     """Return the larger of the grey steps down and across, over two pixels because text is smoothed."""
-    grey = picture.astype(np.int16)
-    steps: NDArray[np.int16] = np.maximum(
-        np.abs(grey[2:, 2:] - grey[2:, :-2]), np.abs(grey[2:, 2:] - grey[:-2, 2:])
-    )
-    return steps
+    import cv2
+
+    if min(picture.shape) < 3:
+        return np.zeros((0, 0), np.uint8)
+    across = cv2.absdiff(picture[2:, 2:], picture[2:, :-2])
+    return np.asarray(cv2.max(across, cv2.absdiff(picture[2:, 2:], picture[:-2, 2:])), np.uint8)

@@ -53,10 +53,10 @@ class Frame:
         above = layout.itemsize * 8 - 1 - layout.high_bit
         return (self.cells << above) >> (above + layout.shift)  # arithmetic shift where signed
 
-    def pictures(self, hidden: Mask | None = None) -> list[Picture]:
+    def pictures(self, hidden: Mask | None = None, shown: Mask | None = None) -> list[Picture]:
         """Return grey renditions in which text of any brightness shows on any ground."""
         stored = self.layout.bits_stored
-        return pictures(self.values(), self.photometric, stored, self.dataset, self._unit, hidden)
+        return pictures(self.values(), self.photometric, stored, self.dataset, self._unit, hidden, shown)
 
     def planes(self) -> list[Plane]:
         """Return grey planes with their original brightness."""

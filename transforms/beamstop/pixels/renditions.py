@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from beamstop.dicom.elements import MALFORMED
+from beamstop.pixels.cover import covered
 
 Values = NDArray[Any]
 Picture = NDArray[np.uint8]
@@ -48,6 +49,7 @@ class Renditions:
 
 RENDITIONS = Renditions()
 GROUND = RENDITIONS.ground
+_SEEN = RENDITIONS.window // 2 + RENDITIONS.fill // 2  # pixels around one that its rendition depends on
 _GRAIN = 509  # period of the noise in pixels; prime, so that no tile repeats it
 _LUMA = np.array(RENDITIONS.luma, np.float32)
 
@@ -142,6 +144,7 @@ def pictures(
     dataset: Dataset,
     unit: float | None = None,
     hidden: Mask | None = None,
+    shown: Mask | None = None,
 ) -> list[Picture]:
     """Return grey renditions of one frame; text shows in at least one.
 
@@ -152,18 +155,37 @@ def pictures(
         dataset: has the palette.
         unit: from `noise_unit`, of the frame before anything was hidden in it; by default that of the values.
         hidden: blanked areas, None for none.
+        shown: areas to render, None for all; the rest is GROUND.
     """
-    if photometric == "PALETTE COLOR":
-        table = _palette(dataset, bits_stored)
-        if table is not None:
-            return _colour_pictures(table[_indices(values, len(table))], hidden)
-    if values.ndim == 3:
-        return _colour_pictures(_rgb(values, photometric, bits_stored), hidden)
+    table = _palette(dataset, bits_stored) if photometric == "PALETTE COLOR" else None
+    if table is not None or values.ndim == 3:
+        rgb = _rgb(values, photometric, bits_stored) if table is None else table[_indices(values, len(table))]
+        return [_only(picture, shown) for picture in _colour_pictures(rgb, hidden)]
     unit = unit or noise_unit(values, bits_stored)
-    plane: NDArray[np.floating[Any]] = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
+    if shown is None:
+        return [local_contrast(_grey(values, photometric), unit, hidden)]
+    picture = np.full(values.shape, GROUND, np.uint8)
+    for box in covered(shown, max(values.shape), lambda length: length + 2 * _SEEN):
+        around = box.grown(_SEEN, *values.shape)
+        part = local_contrast(
+            _grey(values[around.pixels], photometric), unit, None if hidden is None else hidden[around.pixels]
+        )
+        top, left = box.y - around.y, box.x - around.x
+        picture[box.pixels] = part[top : top + box.height, left : left + box.width]
+    return [_only(picture, shown)]
+
+
+def _grey(values: Values, photometric: str) -> Plane:
+    """Return grey values as finite floating-point numbers, bright for white."""
+    plane: Plane = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
     if np.issubdtype(values.dtype, np.floating):
         plane = np.nan_to_num(plane, nan=0.0, posinf=0.0, neginf=0.0)
-    return [local_contrast(-plane if photometric == "MONOCHROME1" else plane, unit, hidden)]
+    return -plane if photometric == "MONOCHROME1" else plane
+
+
+def _only(picture: Picture, shown: Mask | None) -> Picture:
+    """Return a picture with GROUND outside the areas to be shown."""
+    return picture if shown is None else np.where(shown, picture, np.uint8(GROUND))
 
 
 def planes(values: Values, photometric: str, bits_stored: int, dataset: Dataset) -> list[Plane]:

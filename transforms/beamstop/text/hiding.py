@@ -16,7 +16,7 @@ from beamstop.pixels.box import Box
 from beamstop.pixels.frame import Frame, Frames
 from beamstop.pixels.frames import open_frames
 from beamstop.pixels.layout import PIXEL_TAGS
-from beamstop.pixels.renditions import GROUND, Mask, Picture, Plane
+from beamstop.pixels.renditions import Mask, Picture, Plane
 from beamstop.rules.slide_labels import shows_slide_label
 from beamstop.text.boxes import TextBox, believed, is_mostly_in, mark, within
 from beamstop.text.codes import find_codes
@@ -84,11 +84,12 @@ class Canvas(Protocol):
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
 
-    def pictures(self, hidden: Mask | None = None) -> list[Picture]:
+    def pictures(self, hidden: Mask | None = None, shown: Mask | None = None) -> list[Picture]:
         """Return renditions, uint8 (rows, columns); all text shows in at least one of them.
 
         Args:
             hidden: bool (rows, columns), the blanked areas.
+            shown: bool (rows, columns), the areas to render, None for all; the rest is GROUND.
         """
 
     def planes(self) -> list[Plane]:
@@ -371,13 +372,11 @@ def search_and_hide(
     looks = _LOOKS if judge.policy.look_again else 1
     for look in range(looks):
         check_time()
-        pictures = canvas.pictures(black)
-        near = None
+        near = shown = None
         if look:  # areas far from any change were searched before and are unchanged
             near = _grown(changed, _REACH)
-            beyond = ~_grown(near, _REACH)
-            for picture in pictures:
-                picture[beyond] = GROUND
+            shown = _grown(near, _REACH)
+        pictures = canvas.pictures(black, shown)
         # A letter beside what was blanked may be its edge: it quarantines nothing.
         judged = judge if look < max(looks - 1, 1) else None
         found = [box for picture in pictures for box in _found(picture, detector, judged)]

@@ -19,7 +19,7 @@ from beamstop.pixels.box import Box
 from beamstop.pixels.frames import open_frames
 from beamstop.pixels.layout import MAX_FRAME_BYTES
 from beamstop.pixels.native import pairs_swapped
-from beamstop.pixels.renditions import Mask, Picture, Plane, local_contrast
+from beamstop.pixels.renditions import GROUND, Mask, Picture, Plane, local_contrast
 from beamstop.text.detector import TextDetector
 from beamstop.text.hiding import TextRemainsError, search_and_hide
 from beamstop.text.judge import TextJudge
@@ -39,8 +39,9 @@ class _Plane:
         rows, columns = self.bits.shape
         return rows, columns
 
-    def pictures(self, hidden: Mask | None = None) -> list[Picture]:
-        return [local_contrast(self.bits.astype(np.float32) * 255, hidden=hidden)]
+    def pictures(self, hidden: Mask | None = None, shown: Mask | None = None) -> list[Picture]:
+        picture = local_contrast(self.bits.astype(np.float32) * 255, hidden=hidden)
+        return [picture if shown is None else np.where(shown, picture, np.uint8(GROUND))]
 
     def planes(self) -> list[Plane]:
         return [self.bits.astype(np.float32) * 255]
