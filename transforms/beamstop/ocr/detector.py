@@ -18,11 +18,11 @@ from beamstop.ocr.places import Place, around, joined, resized, shrunk
 from beamstop.ocr.recognizer import Readable, Recognizer, in_a_letter, load_recognizer, readable
 from beamstop.ocr.sharpness import banded, sharp, sharpened, stands_out
 from beamstop.ocr.thresholds import THRESHOLDS, Thresholds
-from beamstop.ocr.tiles import Scores, halved, inside, run_padded, tiles
+from beamstop.ocr.tiles import Scores, halved, inside, run_padded, tiles, tiles_of
 from beamstop.ocr.traces import without_traces
 from beamstop.ocr.weights import CRAFT, DBNET, DIGESTS, PP_OCR, find, find_craft, weights_of
 from beamstop.pixels.box import Box
-from beamstop.pixels.renditions import GROUND, Mask, Picture
+from beamstop.pixels.renditions import Mask, Picture
 from beamstop.text.boxes import TextBox, is_mostly_in, mark
 from beamstop.text.lines import lines_of, union
 
@@ -220,8 +220,12 @@ class EasyOcrDetector:
         """
         thresholds = self._thresholds
         scores = np.zeros(picture.shape, np.float32)
-        shown = picture if sharp_parts is None else np.where(sharp_parts, picture, np.uint8(GROUND))
-        for core, tile in tiles(shown, 2 * thresholds.tile, thresholds):
+        side = 2 * thresholds.tile
+        if sharp_parts is None:
+            parts = tiles(picture, side, thresholds.margin)
+        else:
+            parts = tiles_of(sharp_parts, side, thresholds.beside_sharp, thresholds)
+        for core, tile in parts:
             scores[core] = run_padded(dbnet, picture[tile], thresholds)[0, 0][inside(core, tile)]
         if sharp_parts is not None:
             scores[~sharp_parts] = 0
@@ -307,7 +311,7 @@ class EasyOcrDetector:
         """Return CRAFT's text and link scores at half size; 0 where the picture is uniform."""
         rows, columns = picture.shape
         scores = np.zeros((2, (rows + 1) // 2, (columns + 1) // 2), np.float32)
-        for core, tile in tiles(picture, self._thresholds.tile, self._thresholds):
+        for core, tile in tiles(picture, self._thresholds.tile, self._thresholds.margin):
             found = run_padded(self._craft, picture[tile], self._thresholds)[0].transpose(2, 0, 1)
             outer, inner = halved(core), halved(inside(core, tile))
             scores[:, *outer] = found[:, *inner]

@@ -68,7 +68,7 @@ def _steps(picture: Picture) -> Picture:
     """Return the larger of the grey steps down and across, over two pixels because text is smoothed."""
     import cv2
 
-    if min(picture.shape) < 3:
-        return np.zeros((0, 0), np.uint8)
+    if min(picture.shape) < 3:  # OpenCV refuses empty pictures
+        return np.zeros([max(side - 2, 0) for side in picture.shape], np.uint8)
     across = cv2.absdiff(picture[2:, 2:], picture[2:, :-2])
     return np.asarray(cv2.max(across, cv2.absdiff(picture[2:, 2:], picture[:-2, 2:])), np.uint8)

@@ -72,7 +72,8 @@ class Thresholds:
             within `around` of these, nothing is a trace.
         enlarge: longest side of a picture → factor by which it is enlarged. Letters of 7 to 12 pixels need
             it: of faint words, 77 % are found without, 89 % at 1.5, 93 % at 2.
-        tile, margin: size of a tile, which limits the memory, and its margin; uniform parts are left out.
+        tile, margin, beside_sharp: size of a tile, which limits the memory, and its margin; uniform parts are
+            left out. Sharp areas of large pictures already contain what is around letters.
         sizes: length → multiple to which sides of a tile, and the width of a line to be read, are padded: for
             each new size a network is prepared, which takes as long as a run or two.
         mean, spread: of ImageNet, on which both detectors were trained.
@@ -149,7 +150,8 @@ class Thresholds:
     touching: int = 4
     enlarge: tuple[tuple[int, float], ...] = ((640, 2.0), (1280, 1.5))
     tile: int = 512
-    margin: int = 40
+    margin: int = 64
+    beside_sharp: int = 40
     sizes: tuple[tuple[int, int], ...] = ((192, 32), (384, 64), (10**9, 128))
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     spread: tuple[float, float, float] = (0.229, 0.224, 0.225)

@@ -10,34 +10,60 @@ from numpy.typing import NDArray
 from beamstop.ocr.networks import Network
 from beamstop.ocr.thresholds import THRESHOLDS, Thresholds
 from beamstop.pixels.cover import covered
-from beamstop.pixels.renditions import GROUND, Picture
+from beamstop.pixels.renditions import GROUND, Mask, Picture
 
 Scores = NDArray[np.float32]
 Part = tuple[slice, slice]
 
 
-def tiles(picture: Picture, side: int, thresholds: Thresholds) -> Iterator[tuple[Part, Part]]:
+def tiles(picture: Picture, side: int, margin: int) -> Iterator[tuple[Part, Part]]:
     """Yield the core of each tile, and the tile with its margin; uniform parts are left out.
 
     Args:
         picture: uint8 (rows, columns).
-        side: of a core, in pixels, at most.
-        thresholds: have the margin around a core, and the sizes to which tiles are padded.
+        side: of a core, in pixels.
+        margin: around it, in pixels.
     """
+    rows, columns = picture.shape
+    for top in range(0, rows, side):
+        for left in range(0, columns, side):
+            core = _content(
+                picture, slice(top, min(top + side, rows)), slice(left, min(left + side, columns))
+            )
+            if core is not None:
+                yield core, (_grown(core[0], margin, rows), _grown(core[1], margin, columns))
+
+
+def _content(picture: Picture, down: slice, across: slice) -> Part | None:
+    """Return the part of a tile that is not uniform; None if there is none."""
     import cv2
 
-    rows, columns = picture.shape
+    tile = picture[down, across]
     kernel = np.ones((3, 3), np.uint8)
-    differs = cv2.dilate(picture, kernel) != cv2.erode(picture, kernel)
-    margin = thresholds.margin
-    for box in covered(differs, side, lambda length: sized(length + 2 * margin, thresholds)):
-        core = _even(box.pixels[0], rows), _even(box.pixels[1], columns)
-        yield core, (_grown(core[0], margin, rows), _grown(core[1], margin, columns))
+    differs = cv2.dilate(tile, kernel) != cv2.erode(tile, kernel)
+    spans = [np.flatnonzero(differs.any(axis=axis)) for axis in (1, 0)]
+    if not spans[0].size:
+        return None
+    down, across = (
+        # Scores have half the size, so tiles begin at even rows and columns.
+        slice(part.start + int(span[0]) // 2 * 2, min(part.start + int(span[-1]) // 2 * 2 + 2, part.stop))
+        for part, span in zip((down, across), spans, strict=True)
+    )
+    return down, across
 
 
-def _even(part: slice, limit: int) -> slice:
-    """Return a part that begins and ends at an even number: scores have half the size."""
-    return slice(part.start // 2 * 2, min(part.stop + part.stop % 2, limit))
+def tiles_of(areas: Mask, side: int, margin: int, thresholds: Thresholds) -> Iterator[tuple[Part, Part]]:
+    """Yield tiles that contain all areas of a mask and little else; cores have uneven sizes.
+
+    Args:
+        areas: bool (rows, columns).
+        side: of a core, in pixels, at most.
+        margin: around it, in pixels.
+        thresholds: have the sizes to which tiles are padded.
+    """
+    rows, columns = areas.shape
+    for box in covered(areas, side, lambda length: sized(length + 2 * margin, thresholds)):
+        yield box.pixels, box.grown(margin, rows, columns).pixels
 
 
 def _grown(part: slice, margin: int, limit: int) -> slice:
