@@ -116,13 +116,13 @@ class EasyOcrDetector:
         lines: list[TextBox] = []
         longest = max(picture.shape)
         passes = next(passes for limit, passes in self._thresholds.blurred_at if longest <= limit)
-        for reduced_by, most, is_banded in passes:
+        for (reduced_by, most), enlarge, is_banded in passes:
             scale = min(reduced_by, most / longest)
             if scale * min(picture.shape) < self._thresholds.least:
                 continue
             reduced = _reduced(picture, [*boxes, *lines], scale)
             shown = banded(reduced.shown, self._thresholds) if is_banded else reduced.shown
-            lines += _enlarged(self._proposed(shown, None, 1.0, reduced).lines, picture, scale)
+            lines += _enlarged(self._proposed(shown, None, enlarge, reduced).lines, picture, scale)
         return lines
 
     def _found(
@@ -335,11 +335,12 @@ class _Reduced(NamedTuple):
 
 
 def _reduced(picture: Picture, boxes: list[TextBox], scale: float) -> _Reduced:
-    """Return a picture reduced, with a mask of its known boxes."""
+    """Return a picture reduced, with a mask of its known boxes; a faint one may be a piece of a line."""
     shown = resized(picture, scale)
     known = np.zeros(shown.shape, bool)
     for box in boxes:
-        mark(known, shrunk(box.padded(*picture.shape), 1 / scale))
+        if not box.faint:
+            mark(known, shrunk(box.padded(*picture.shape), 1 / scale))
     return _Reduced(shown, known, picture, scale)
 
 

@@ -44,9 +44,11 @@ class Thresholds:
         unblur, unblurred: if that finds any, it is repeated on a sharpened picture: the difference to one
             blurred by `unblurred` pixels is added `unblur` times.
         blurred_at: longest side of a picture → further searches, for lines of larger letters and of letters
-            in noise. Each has the factor by which the picture is reduced, the longest side at most, and
-            whether only a band of frequencies is shown. Of 55 drawn, blurred words of 64 to 110 pixels, 1 was
-            found without these searches and 45 with them.
+            in noise. Each has the factor by which the picture is reduced, the longest side at most, the
+            factor by which it is enlarged again, and whether only a band of frequencies is shown. Of 55
+            drawn, blurred words of 64 to 110 pixels, 1 was found without these searches and 45 with them.
+            Scans have up to 1600 pixels: for these, enlarging twice finds words that the reduced size alone
+            does not. In larger pictures it found nothing more.
         band: the pixels of the two blurs whose difference is this band. It shows soft letters across noise
             and bones, where the surroundings differ more than the letters.
         alike, above_ground, word_gap: in pictures larger than `large`, a line continues if its strokes are
@@ -118,9 +120,10 @@ class Thresholds:
     large: int = 1280
     coarse: float = 0.5
     reduced: int = 1200
-    blurred_at: tuple[tuple[int, tuple[tuple[float, int, bool], ...]], ...] = (
-        (1280, ((1 / 3, 800, False), (1 / 6, 800, False))),
-        (10**9, ((1 / 2, 1200, True), (1 / 4, 600, True))),
+    blurred_at: tuple[tuple[int, tuple[tuple[tuple[float, int], float, bool], ...]], ...] = (
+        (1280, (((1 / 3, 800), 1.0, False), ((1 / 6, 800), 1.0, False))),
+        (1600, (((1 / 3, 800), 2.0, False), ((1 / 2, 1200), 1.0, True), ((1 / 4, 600), 1.0, True))),
+        (10**9, (((1 / 2, 1200), 1.0, True), ((1 / 4, 600), 1.0, True))),
     )
     band: tuple[float, float] = (1.0, 2.5)
     kinds: int = 4
