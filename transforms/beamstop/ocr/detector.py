@@ -207,7 +207,9 @@ class EasyOcrDetector:
                 else:
                     if reduced and thresholds.piece <= letter <= thresholds.huge:
                         pieces.append(around(core, thresholds.blurred * letter, shape))
-                    if letter <= thresholds.huge or stands_out(picture, core, thresholds.far, thresholds):
+                    if mean >= thresholds.dim and (
+                        letter <= thresholds.huge or self._may_be_huge(picture, core, place.box, letter)
+                    ):
                         places.append(place)
         if reduced and max(reduced.picture.shape) > thresholds.large:
             lines += self._pieced(reduced, pieces)
@@ -250,6 +252,17 @@ class EasyOcrDetector:
             return None
         is_agreed = is_certain and (not is_soft or score >= thresholds.sure)
         return score if is_agreed or self._may_be_read(picture, core) else None
+
+    def _may_be_huge(self, picture: Picture, core: TextBox, box: TextBox, letter: float) -> bool:
+        """Return whether huge letters, or lines that DBNet does not separate, stand out, and CRAFT sees any.
+
+        CRAFT is shown the surroundings at the size at which such letters are no longer huge.
+        """
+        thresholds = self._thresholds
+        if not stands_out(picture, core, thresholds.far, thresholds):
+            return False
+        text, _ = self._scores(Place(box, thresholds.huge / letter).cut(picture))
+        return bool(text.max() >= thresholds.text)
 
     def _may_be_read(self, picture: Picture, core: TextBox) -> bool:
         """Return whether anything is read in a core; True if there is no recogniser."""
