@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beamstop.ocr import networks
-from beamstop.ocr.doubts import with_doubts
+from beamstop.ocr.doubts import is_short, with_doubts
 from beamstop.ocr.line_ends import followed
 from beamstop.ocr.networks import Network
 from beamstop.ocr.places import Place, around, joined, resized, shrunk
@@ -101,7 +101,7 @@ class EasyOcrDetector:
         scale = min(self._thresholds.coarse, self._thresholds.reduced / longest)
         if scale * min(picture.shape) < self._thresholds.least:
             return []
-        reduced = _reduced(picture, boxes, scale)
+        reduced = _reduced(picture, boxes, scale, self._thresholds)
         soft = self._found(reduced.shown, None, reduced=reduced)
         if soft:
             soft += self._found(sharpened(reduced.shown, self._thresholds), None, reduced=reduced)
@@ -116,13 +116,14 @@ class EasyOcrDetector:
         lines: list[TextBox] = []
         longest = max(picture.shape)
         passes = next(passes for limit, passes in self._thresholds.blurred_at if longest <= limit)
-        for (reduced_by, most), enlarge, is_banded in passes:
+        for (reduced_by, most), enlarge, band in passes:
             scale = min(reduced_by, most / longest)
             if scale * min(picture.shape) < self._thresholds.least:
                 continue
-            reduced = _reduced(picture, [*boxes, *lines], scale)
-            shown = banded(reduced.shown, self._thresholds) if is_banded else reduced.shown
-            lines += _enlarged(self._proposed(shown, None, enlarge, reduced).lines, picture, scale)
+            reduced = _reduced(picture, [*boxes, *lines], scale, self._thresholds)
+            if band:
+                reduced = reduced._replace(shown=banded(reduced.shown, band), is_banded=True)
+            lines += _enlarged(self._proposed(reduced.shown, None, enlarge, reduced).lines, picture, scale)
         return lines
 
     def _found(
@@ -290,20 +291,25 @@ class EasyOcrDetector:
     def _kinds_read(self, reduced: "_Reduced", box: TextBox) -> int:
         """Return how many kinds of letters are read in a long box; 0 for less than a word.
 
-        Large pictures are read at full size, smoothed. In small ones that would read patches of Doppler.
+        Large pictures are read at full size, smoothed, and in a band of frequencies, which removes blur. In
+        small ones that would read patches of Doppler.
         """
         thresholds = self._thresholds
         length = max(box.width, box.height) / min(box.width, box.height)
         if self._verifier is None or length < thresholds.wide:
             return 0
+        views: list[tuple[Picture, list[TextBox]]] = [(reduced.shown, [box])]
         if max(reduced.picture.shape) > thresholds.large:
             (whole,) = _enlarged([box], reduced.picture, reduced.scale)
-            (read,) = self._verify(*_smoothed(reduced.picture, whole, thresholds))
-        else:
-            (read,) = self._verify(reduced.shown, [box])
-        letters = "".join((read.text or "").split())
-        sure = in_a_letter(read.confidence or 0, len(letters))
-        return len(set(letters)) if len(letters) >= thresholds.word and sure >= thresholds.barely else 0
+            full = _smoothed(reduced.picture, whole, thresholds)
+            views = [full, *views] if reduced.is_banded else [full]
+        for view in views:
+            (read,) = self._verify(*view)
+            letters = "".join((read.text or "").split())
+            sure = in_a_letter(read.confidence or 0, len(letters))
+            if len(letters) >= thresholds.word and sure >= thresholds.barely:
+                return len(set(letters))
+        return 0
 
     def _coarsely(self, picture: Picture, box: TextBox, letter: float) -> float:
         coarse = Place(box, min(self._thresholds.small / letter, 1.0))
@@ -335,24 +341,29 @@ class _Reduced(NamedTuple):
     """A picture reduced for soft letters.
 
     Attributes:
-        shown: the reduced picture.
+        shown: the reduced picture, or a band of its frequencies.
         known: mask of text in it that was found before and need not be found again.
         picture: from which it was made.
         scale: factor by which it was reduced.
+        is_banded: only a band of frequencies is shown.
     """
 
     shown: Picture
     known: Mask
     picture: Picture
     scale: float
+    is_banded: bool = False
 
 
-def _reduced(picture: Picture, boxes: list[TextBox], scale: float) -> _Reduced:
-    """Return a picture reduced, with a mask of its known boxes; a faint one may be a piece of a line."""
+def _reduced(picture: Picture, boxes: list[TextBox], scale: float, thresholds: Thresholds) -> _Reduced:
+    """Return a picture reduced, with a mask of its known boxes.
+
+    Faint boxes may be pieces of lines, and short ones lines that were not separated: both may be doubted.
+    """
     shown = resized(picture, scale)
     known = np.zeros(shown.shape, bool)
     for box in boxes:
-        if not box.faint:
+        if not (box.faint or is_short(box, thresholds)):
             mark(known, shrunk(box.padded(*picture.shape), 1 / scale))
     return _Reduced(shown, known, picture, scale)
 

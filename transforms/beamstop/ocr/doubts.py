@@ -34,7 +34,7 @@ def with_doubts(
         thresholds: decide what is short and what is large.
     """
     unread = [box for box in boxes if not box.legible]
-    short = read(picture, [box for box in unread if _is_short(box, thresholds)])
+    short = read(picture, [box for box in unread if is_short(box, thresholds)])
     doubted = [
         box
         for box in short
@@ -53,7 +53,7 @@ def with_doubts(
     return [replace(box, doubted=box in wordless) for box in boxes]
 
 
-def _is_short(box: TextBox, thresholds: Thresholds) -> bool:
+def is_short(box: TextBox, thresholds: Thresholds) -> bool:
     """Return whether a box has room only for a letter or two, upright or turned."""
     return max(box.width, box.height) <= thresholds.short * min(box.width, box.height)
 
@@ -61,7 +61,7 @@ def _is_short(box: TextBox, thresholds: Thresholds) -> bool:
 def _is_disputable(box: TextBox, thresholds: Thresholds) -> bool:
     """Return whether the networks disagree about a line, or it is higher than most lines."""
     is_large = min(box.width, box.height) > thresholds.big
-    return not _is_short(box, thresholds) and (is_large or not box.agreed)
+    return not is_short(box, thresholds) and (is_large or not box.agreed)
 
 
 def _is_word(box: TextBox, thresholds: Thresholds) -> bool:

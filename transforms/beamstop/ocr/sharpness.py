@@ -55,12 +55,12 @@ def sharpened(picture: Picture, thresholds: Thresholds) -> Picture:
     return np.asarray(np.clip(more, 0, 255), np.uint8)
 
 
-def banded(picture: Picture, thresholds: Thresholds) -> Picture:
+def banded(picture: Picture, band: tuple[float, float]) -> Picture:
     """Return a picture in which blurred letters stand out, without noise and the slopes of anatomy."""
     import cv2
 
     grey = picture.astype(np.float32)
-    finest, coarsest = thresholds.band
+    finest, coarsest = band
     return local_contrast(cv2.GaussianBlur(grey, (0, 0), finest) - cv2.GaussianBlur(grey, (0, 0), coarsest))
 
 

@@ -7,6 +7,12 @@ from functools import cached_property
 
 from beamstop.pixels.renditions import RENDITIONS
 
+Band = tuple[float, float]
+Reduction = tuple[tuple[float, int], float, Band | None]
+
+_FINE, _COARSE = (0.7, 2.0), (1.0, 2.5)
+_BANDS: tuple[Reduction, ...] = (((1 / 2, 1200), 1.0, _COARSE), ((1 / 4, 600), 1.0, _COARSE))
+
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -47,12 +53,12 @@ class Thresholds:
             blurred by `unblurred` pixels is added `unblur` times.
         blurred_at: longest side of a picture → further searches, for lines of larger letters and of letters
             in noise. Each has the factor by which the picture is reduced, the longest side at most, the
-            factor by which it is enlarged again, and whether only a band of frequencies is shown. Of 55
+            factor by which it is enlarged again, and the pixels of the two blurs whose difference is shown,
+            if any: such a band shows soft letters across noise and bones, where the surroundings differ more
+            than the letters. A fine one shows small letters, a coarse one those across bones. Of 55
             drawn, blurred words of 64 to 110 pixels, 1 was found without these searches and 45 with them.
             Scans have up to 1600 pixels: for these, enlarging twice finds words that the reduced size alone
             does not. In larger pictures it found nothing more.
-        band: the pixels of the two blurs whose difference is this band. It shows soft letters across noise
-            and bones, where the surroundings differ more than the letters.
         alike, above_ground, word_gap: in pictures larger than `large`, a line continues if its strokes are
             `alike` times as strong as in the part that was found, and `above_ground` times as strong as above
             or below it; gaps of `word_gap` times its height are skipped.
@@ -123,12 +129,12 @@ class Thresholds:
     large: int = 1280
     coarse: float = 0.5
     reduced: int = 1200
-    blurred_at: tuple[tuple[int, tuple[tuple[tuple[float, int], float, bool], ...]], ...] = (
-        (1280, (((1 / 3, 800), 1.0, False), ((1 / 6, 800), 1.0, False))),
-        (1600, (((1 / 3, 800), 2.0, False), ((1 / 2, 1200), 1.0, True), ((1 / 4, 600), 1.0, True))),
-        (10**9, (((1 / 2, 1200), 1.0, True), ((1 / 4, 600), 1.0, True))),
+    blurred_at: tuple[tuple[int, tuple[Reduction, ...]], ...] = (
+        (1280, (((1 / 3, 800), 1.0, None), ((1 / 6, 800), 1.0, None))),
+        (1600, (((1 / 3, 800), 2.0, None), ((1 / 2, 1200), 1.0, _FINE), *_BANDS)),
+        (2400, (((1 / 2, 1200), 1.0, _FINE), *_BANDS)),
+        (10**9, _BANDS),
     )
-    band: tuple[float, float] = (1.0, 2.5)
     kinds: int = 4
     unblur: float = 2.0
     unblurred: float = 2.0
