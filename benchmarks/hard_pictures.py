@@ -615,6 +615,43 @@ def _blurred(random: Random) -> Picture:
     return _picture(values, "OT", SecondaryCaptureImageStorage, words, 12)
 
 
+_CODES = (
+    "QRCode",
+    "MicroQRCode",
+    "DataMatrix",
+    "Aztec",
+    "PDF417",
+    "Code128",
+    "Code39",
+    "Code93",
+    "ITF",
+    "EAN13",
+)
+
+
+def _codes(random: Random) -> Picture:
+    """Return a picture with one code that a reader still decodes, and its square as a word."""
+    import zxingcpp
+
+    while True:
+        shape = (int(random.integers(480, 900)), int(random.integers(600, 1200)))
+        kind, module = str(random.choice(_CODES)), int(random.integers(2, 5))
+        content = "40063813339" + "31" * (kind == "EAN13") + "3" * (kind == "ITF")
+        drawn = zxingcpp.create_barcode(content, getattr(zxingcpp.BarcodeFormat, kind))
+        code = np.array(zxingcpp.write_barcode_to_image(drawn, scale=module, add_quiet_zones=True))
+        rows, columns = code.shape
+        plane = _blobs(random, shape)
+        top, left = int(random.integers(0, shape[0] - rows)), int(random.integers(0, shape[1] - columns))
+        shade, ink = random.uniform(0.4, 1.0), random.uniform(0.1, 0.9)
+        plane[top : top + rows, left : left + columns] = np.where(code > 127, shade, shade * (1 - ink))
+        plane = cv2.GaussianBlur(plane, None, random.uniform(0.3, 0.3 * module))
+        plane += _noise(random, shape, random.uniform(0, 0.02))
+        word = Word(top, left, code <= 127, "code", "hard", rows)
+        picture = _picture(_bytes(plane), "OT", SecondaryCaptureImageStorage, [word])
+        if [read.text for read in zxingcpp.read_barcodes(picture.values)]:
+            return picture
+
+
 KINDS: dict[str, Callable[[Random], Picture]] = {
     "film": _film,
     "soft-letter": lambda random: _letter(random, soft=True),
@@ -637,4 +674,5 @@ KINDS: dict[str, Callable[[Random], Picture]] = {
     "traces": _traces,
     "specks": _specks,
     "blurred": _blurred,
+    "codes": _codes,
 }

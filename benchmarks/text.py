@@ -29,6 +29,7 @@ from text_files import Seen, sheet
 
 from beamstop.pixels.frames import open_frames
 from beamstop.text.boxes import TextBox, believed, within
+from beamstop.text.codes import find_codes
 
 # Modality → pictures with text, and without.
 COUNTS = {"CT": (8, 4), "MR": (8, 4), "US": (6, 3), "SC": (6, 3), "CR": (2, 1), "DX": (2, 1), "MG": (3, 1)}
@@ -76,10 +77,15 @@ def beamstop_engine() -> Engine:
 
     def find(picture: Picture) -> list[TextBox]:
         frames = open_frames(picture.dataset())
-        greys = frames.decode(0).pictures() if frames else []
+        if frames is None:
+            return []
+        frame = frames.decode(0)
         rows, columns = picture.values.shape[:2]
-        boxes = within([box for grey in greys for box in detector.find(grey)], rows, columns)
-        return believed(boxes, np.zeros((rows, columns), bool))
+        found = [box for grey in frame.pictures() for box in detector.find(grey)]
+        if any(word.kind == "code" for word in picture.words):
+            boxes = (code.box for code in find_codes(frame.planes()))
+            found += [TextBox(box.x, box.y, box.width, box.height) for box in boxes]
+        return believed(within(found, rows, columns), np.zeros((rows, columns), bool))
 
     return find
 
