@@ -213,3 +213,27 @@ def test_where_the_table_takes_out_what_the_object_needs_it_gets_a_dummy_or_is_e
     sop_class: str, path: str, plan: tuple[str, str]
 ) -> None:
     assert planned(parse_recipe("{}").planner, path, sop_class)[:2] == plan
+
+
+@pytest.mark.parametrize(
+    ("recipe", "origin"),
+    [
+        ("{}", "basic:PRIVATE"),
+        ("profile: none", "unknown"),
+        ("{profile: none, unknown: keep}", None),
+        ("attributes: {PatientName: X, '50xx,xxxx': X, '00xx,1010': K}", "basic:PRIVATE"),
+        ("attributes: {private: X}", "recipe:private"),
+        ("attributes: {private: Z}", None),
+        ("options: [retain-safe-private]", None),
+        ("attributes: {private: K}", None),
+        ("attributes: {'0019,1010': K}", None),
+        ("attributes: {'0019,10xx': K}", None),
+        ("attributes: {'0019,[ACME]10': X}", None),
+        ("attributes: {'RequestAttributesSequence.0019,[ACME]10': K}", None),
+        ("attributes: {'0019,[ACME]10.PatientName': K}", "basic:PRIVATE"),
+    ],
+)
+def test_one_rule_removes_all_private_attributes_unless_another_names_one(
+    recipe: str, origin: str | None
+) -> None:
+    assert parse_recipe(recipe).planner.removal_of_private == origin

@@ -2,6 +2,7 @@ import datetime
 import io
 import struct
 from collections import Counter
+from pathlib import Path
 
 import pydicom
 import pytest
@@ -153,6 +154,31 @@ def test_private_elements_without_a_creator_or_of_a_block_that_stays_have_change
     report = applied(dataset, SAFE_PRIVATE, key)
     private = [(it.path, it.why) for it in report.changes if int(it.tag[4]) % 2]
     assert private == [("(0019,1077)", None), ("(0021,1077)", None)]
+
+
+def test_blocks_that_go_as_a_whole_leave_the_same_as_element_by_element(key):
+    one_by_one = parse_recipe("attributes: {'0099,[NOBODY]10': K}")
+    assert (BASIC.planner.removal_of_private, one_by_one.planner.removal_of_private) == (
+        "basic:PRIVATE",
+        None,
+    )
+    for name in ("OBXXXX1A.dcm", "JPEG2000.dcm", "CT_small.dcm"):
+        data = Path(get_testdata_file(name)).read_bytes()
+        done = []
+        for recipe in (BASIC, one_by_one):
+            report = applied(dataset := read_dicom(data), recipe, key)
+            done.append((encode(dataset, needs_uids=False).data, report.changes, report.removed, report.kept))
+        assert done[0] == done[1]
+        assert any(change.why for change in done[0][1])
+
+
+@pytest.mark.parametrize("recipe", [BASIC, SAFE_PRIVATE])
+def test_a_private_element_shorter_than_it_says_is_truncated_even_where_it_goes(recipe, make_dataset, key):
+    dataset = make_dataset()
+    dataset.private_block(0x0019, "ACME", create=True).add_new(0x10, "LO", "x")
+    dataset._dict[BaseTag(0x00191010)] = RawDataElement(BaseTag(0x00191010), "LO", 8, b"cut", 0, False, True)
+    with pytest.raises(Failed, match=r"truncated.*\(0019,1010\)"):
+        applied(dataset, recipe, key)
 
 
 def test_safe_private_elements_stay_with_their_creator_and_no_others(make_dataset, key):

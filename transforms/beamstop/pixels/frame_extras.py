@@ -12,6 +12,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
+from pydicom.datadict import keyword_dict
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, RLELossless
 
@@ -136,7 +137,7 @@ def _bare_native(dataset: Dataset) -> _Bare | None:
         layout = Layout.of(dataset)
     except PixelError:  # their end is unknown
         return None
-    data, end = dataset[layout.keyword].value or b"", layout.native_bytes
+    data, end = dataset.get_item(keyword_dict[layout.keyword]).value or b"", layout.native_bytes
     behind = memoryview(data)[end + end % 2 :]
     if not any(behind) or (layout.halved and len(data) >= end * 3 // 2):  # not subsampled, although declared
         return None

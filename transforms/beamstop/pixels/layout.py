@@ -4,13 +4,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pydicom.datadict import keyword_dict
 from pydicom.dataset import Dataset
 
-from beamstop.dicom.elements import MALFORMED
+from beamstop.dicom.elements import MALFORMED, text_of
+from beamstop.dicom.views import view_of
 from beamstop.errors import PixelError
 
 # A frame larger than this is refused before anything of its size is allocated.
 MAX_FRAME_BYTES = 1 << 30
+_PHOTOMETRIC_INTERPRETATION = 0x00280004
 
 
 PIXEL_TAGS = {
@@ -67,7 +70,7 @@ class Layout:
             bits_stored=stored,
             high_bit=stored - 1 if bits else number_of(dataset, "HighBit", stored - 1),
             signed=not bits and number_of(dataset, "PixelRepresentation", 0) == 1,
-            photometric=str(dataset.get("PhotometricInterpretation") or ""),
+            photometric=text_of(dataset, _PHOTOMETRIC_INTERPRETATION),
             planar=samples > 1 and number_of(dataset, "PlanarConfiguration", 0) == 1,
             compressed=compressed,
         )
@@ -145,13 +148,16 @@ def number_of_frames(dataset: Dataset) -> int:
 
 
 def number_of(dataset: Dataset, keyword: str, default: int | None = None) -> int:
-    """Return the number in an attribute.
+    """Return the number in an attribute; a raw element stays raw, and is written as it was read.
 
     Raises:
         PixelError: `pixels_undecodable`, with the keyword: there is neither a number nor a default.
     """
     try:
-        value = dataset.get(keyword)
+        element: Any = dataset._dict.get(keyword_dict[keyword])  # type: ignore[call-overload]
+        if element is not None and element.is_raw and element.VR == "US" and len(element.value or b"") == 2:
+            return int.from_bytes(element.value, "little" if element.is_little_endian else "big")
+        value: Any = view_of(dataset).get(keyword) if element is not None else None
         return int(default if value is None and default is not None else value)
     except MALFORMED:
         raise PixelError("pixels_undecodable", keyword) from None

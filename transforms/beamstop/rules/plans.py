@@ -31,6 +31,7 @@ from beamstop.rules.operators import (
     KeepTerms,
     Operator,
     PseudonymisePatientID,
+    Remove,
     Replace,
 )
 from beamstop.rules.profile import (
@@ -44,6 +45,7 @@ from beamstop.rules.profile import (
     newer_vrs,
 )
 from beamstop.rules.rules import Condition, Profile, Rule
+from beamstop.rules.tag_identifiers import PrivateTags
 from beamstop.standard.actions import Action
 from beamstop.standard.content_items import find_content_item
 from beamstop.standard.iods import attribute_type, resolve
@@ -121,6 +123,7 @@ NUMBER = _values(r"[+-]?(?:(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eEdD][+-]?\d+)?|(?i:na
 _TIME = _values(r"(?:[01]\d|2[0-3])(?::?[0-5]\d(?::?(?:[0-5]\d|60)(?:\.\d{0,6})?)?)?")
 _GRAMMARS = {"AS": _values(r"\d{1,3}[DWMYdwmy]?"), "DS": NUMBER, "IS": NUMBER, "TM": _TIME}
 _KEEP_TERMS = KeepTerms()
+_UNKNOWN = "unknown"
 _BULK_DATA = "beamstop:bulk data"
 _DECLARED = "beamstop:not declared safe"
 NOT_A_VALUE = Plan(Action.Z, BY_ACTION[Action.Z], "beamstop:not a value of its VR")
@@ -208,6 +211,19 @@ class Planner:
     def guards_birth_date(self) -> bool:
         """Whether a date of birth may stay, in part or moved."""
         return isinstance(self._kept_plan((BIRTH_DATE,)).operator, GuardBirthDate)
+
+    @cached_property
+    def removal_of_private(self) -> str | None:
+        """The origin of the one rule that removes all private attributes; None if they have several.
+
+        Then a private block can go as a whole: half of the walk's time, in a CT with 179 private elements.
+        """
+        rules = [rule for rule in self.profile.flatten() if rule.identifier.may_be_private]
+        if not rules:
+            return None if self.keep_unknown else _UNKNOWN
+        first = rules[0]
+        removes = first.operation is Action.X or type(first.operation) is Remove
+        return first.origin if removes and first.identifier == PrivateTags() else None
 
     def keeps(self, path: tuple[int, ...]) -> bool:
         """Return whether an attribute stays unchanged, and no sequence around it is removed.
@@ -325,7 +341,7 @@ class Planner:
         tag = path[-1]
         if is_unknown(tag):
             if not self.keep_unknown:
-                return Plan(Action.X, BY_ACTION[Action.X], "unknown")
+                return Plan(Action.X, BY_ACTION[Action.X], _UNKNOWN)
         elif not self.keep_unlisted and not _is_structure(path):
             return self._needed(path, vr, sop_class)
         elif has_no_place(path, not BYTES_VRS.isdisjoint(vr.split(" or ")), sop_class):

@@ -37,6 +37,11 @@ class Identifier(ABC):
         """Whether it names the element's private creator, so that its author knows the content."""
         return False
 
+    @property
+    def may_be_private(self) -> bool:
+        """Whether some private attribute may fit."""
+        return True
+
     @abstractmethod
     def matches(self, tag: int, creator: str | None = None) -> bool:
         """Return whether an attribute fits; `creator` is the private creator of its block, if any."""
@@ -61,6 +66,10 @@ class SingleTag(Identifier):
     @property
     def matchable(self) -> float:
         return 1
+
+    @property
+    def may_be_private(self) -> bool:
+        return bool(self.tag & 0x10000)
 
     def matches(self, tag: int, creator: str | None = None) -> bool:
         return tag == self.tag
@@ -97,10 +106,14 @@ class RepeatingGroup(Identifier):
     def matchable(self) -> float:
         return float(16 ** self.pattern.count("x"))
 
+    @property
+    def may_be_private(self) -> bool:
+        _, wanted = self._mask
+        return bool(wanted & 0x10000) and "x" not in self.pattern.partition(",")[0]
+
     def matches(self, tag: int, creator: str | None = None) -> bool:
         mask, wanted = self._mask
-        is_private = bool(tag & 0x10000) and "x" in self.pattern.partition(",")[0]
-        return tag & mask == wanted and not is_private
+        return tag & mask == wanted and (self.may_be_private or not tag & 0x10000)
 
 
 @dataclass(frozen=True)
@@ -205,6 +218,10 @@ class TagPath(Identifier):
     @property
     def names_creator(self) -> bool:
         return self.creators[-1] is not None
+
+    @property
+    def may_be_private(self) -> bool:
+        return bool(self.tags[-1] & 0x10000)
 
     @property
     def last(self) -> int:

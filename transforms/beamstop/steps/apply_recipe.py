@@ -1,7 +1,8 @@
 """ApplyRecipe: walks a dataset once and applies the recipe to every element."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -174,9 +175,8 @@ def apply_plans(
 
 
 class _Removal(NamedTuple):
-    """A removed element, and the rule that removed it."""
+    """A removed private element, and the rule that removed it."""
 
-    path: tuple[int, ...]
     element: Element
     origin: str
 
@@ -208,7 +208,9 @@ class _Walk:
         self._owner = identity.owner_of(dataset)
         self._new_dates: set[date] = set()
         self._around: tuple[str | None, ...] = ()  # private creators, inside a private sequence
-        self._private: list[_Removal] = []  # private elements of the dataset or item that are already removed
+        self._removal = planner.removal_of_private
+        # Private elements of the dataset or item that are already removed, by the tag of their creator.
+        self._private: defaultdict[int, list[_Removal]] = defaultdict(list)
 
     @cached_property
     def _is_old(self) -> bool:
@@ -304,15 +306,20 @@ class _Walk:
             raise Failed("too_deep", f"more than {self._max_depth} items in items")
         elements = dataset._dict
         dependents = upheld(dataset)
-        creators: dict[int, str] = {}
-        around, self._private = self._private, []
+        around, self._private = self._private, defaultdict(list)
+        private = sorted((tag for tag in elements if tag & 0x10000), key=int)
+        creators = {
+            int(tag): creator_text(elements[tag])
+            for tag in private
+            if not tag & 0xFF00 and is_private_creator(tag)
+        }
+        if creators and self._removal is not None:
+            self._remove_blocks(dataset, private, creators.keys(), self._removal)
         now = elements.keys() - {*dependents, *later} if dependents or later else elements
         check_time()
         for tag in sorted(now, key=int):
             if tag & 0x10000:
-                if is_private_creator(tag):
-                    creators[int(tag)] = creator_text(elements[tag])
-                else:
+                if int(tag) not in creators:
                     self._element(dataset, tag, path, label, creators.get(private_block_start(tag), ""))
             elif tag & 0xFFFF == 0 or tag >> 16 < 8 or tag >> 16 == _DELIMITERS:
                 # Group lengths are not written (PS3.5 7.2). Command and meta groups do not belong here, nor
@@ -329,9 +336,10 @@ class _Walk:
                 here, origin = (*path, int(dependent)), "beamstop:depends on what is gone"
                 self._remove(dataset, elements[dependent], here, label, origin)
         if creators:
-            self._drop_empty_blocks(dataset, creators, label)
-        for gone in self._private:
-            self._record_removal(gone, label)
+            self._drop_empty_blocks(dataset, creators, path, label)
+        for block in self._private.values():
+            for element, origin in block:
+                self._record_removal((*path, int(element.tag)), element, origin, label)
         self._private = around
 
     def _add_physics(self) -> list[BaseTag]:
@@ -385,12 +393,7 @@ class _Walk:
     ) -> None:
         element: Element = dataset._dict[tag]
         raw_vr = element.VR
-        if (
-            element.is_raw
-            and element.value is not None
-            and element.length not in (len(element.value), UNDEFINED_LENGTH)
-        ):
-            raise Failed("truncated", tag_text(tag))
+        _check_length(element)
         if raw_vr in UNKNOWN_VRS and hides_sequence(element):
             element = dataset._dict[tag] = as_sequence(element)
             raw_vr = "SQ"
@@ -432,16 +435,29 @@ class _Walk:
     ) -> None:
         del dataset._dict[element.tag]
         self._report.removed += 1
-        if self._detail:
-            gone = _Removal(path, element, origin)
-            if path[-1] & 0x10000:
-                self._private.append(gone)  # until it is known whether the whole block is removed
-            else:
-                self._record_removal(gone, label)
+        tag = path[-1]
+        if self._detail and tag & 0x10000:  # until it is known whether its whole block is removed
+            self._private[private_block_start(tag)].append(_Removal(element, origin))
+        elif self._detail:
+            self._record_removal(path, element, origin, label)
 
-    def _record_removal(self, gone: "_Removal", label: str) -> None:
-        name, value = label + tag_name(gone.path[-1]), self._value(gone.element)
-        self._record(name, gone.path, gone.element.VR, Action.X, gone.origin, value)
+    def _remove_blocks(
+        self, dataset: Dataset, private: Iterable[BaseTag], creators: Container[int], origin: str
+    ) -> None:
+        """Remove all elements of private blocks, but not yet the creators."""
+        elements = dataset._dict
+        for tag in private:
+            block = private_block_start(tag)
+            if block in creators:
+                element = elements.pop(tag)
+                _check_length(element)
+                self._report.removed += 1
+                if self._detail:
+                    self._private[block].append(_Removal(element, origin))
+
+    def _record_removal(self, path: tuple[int, ...], element: Element, origin: str, label: str) -> None:
+        name, value = label + tag_name(path[-1]), self._value(element)
+        self._record(name, path, element.VR, Action.X, origin, value)
 
     def _act(
         self,
@@ -548,7 +564,9 @@ class _Walk:
         if element.value and len(kept) < len(element.value):
             element.value = Sequence(kept)
 
-    def _drop_empty_blocks(self, dataset: Dataset, creators: dict[int, str], label: str) -> None:
+    def _drop_empty_blocks(
+        self, dataset: Dataset, creators: dict[int, str], path: tuple[int, ...], label: str
+    ) -> None:
         """Remove the private creators of empty blocks: a creator may identify somebody, too.
 
         Such a block is one row of the changes, whatever its size.
@@ -556,9 +574,6 @@ class _Walk:
         in_use = {
             private_block_start(tag) for tag in dataset._dict if tag & 0x10000 and not is_private_creator(tag)
         }
-        blocks: dict[int, list[_Removal]] = {}
-        for gone in self._private:
-            blocks.setdefault(private_block_start(gone.path[-1]), []).append(gone)
         for tag in creators:
             if tag in in_use:
                 self._report.kept += 1
@@ -566,25 +581,25 @@ class _Walk:
             element = dataset._dict.pop(BaseTag(tag))
             self._report.removed += 1
             if self._detail:
-                self._record_block(tag, element, blocks.pop(tag, []), label)
-        self._private = [gone for block in blocks.values() for gone in block]
+                self._record_block((*path, tag), element, self._private.pop(tag, []), label)
 
-    def _record_block(self, tag: int, creator: Element, block: "list[_Removal]", label: str) -> None:
+    def _record_block(
+        self, path: tuple[int, ...], creator: Element, block: list[_Removal], label: str
+    ) -> None:
         """Record a private block that was removed as a whole, under its creator, with all of its values."""
-        path = (*(block[0].path[:-1] if block else ()), tag)
-        origins = {gone.origin for gone in block}
-        values = (self._value(element) or b"" for element in (creator, *(gone.element for gone in block)))
-        before = self._digests.digest(_place(path), *values).hex()[:16]
-        change = Change(
-            label + tag_text(tag),
-            tag_text(tag),
-            "LO",
-            str(Action.X),
-            origins.pop() if len(origins) == 1 else "private",
-            before,
-            why=block_size(len(block)),
+        origins = {origin for _, origin in block}
+        values = [self._value(element) or b"" for element in (creator, *(element for element, _ in block))]
+        self._report.changes.append(
+            Change(
+                label + tag_text(path[-1]),
+                tag_text(path[-1]),
+                "LO",
+                str(Action.X),
+                origins.pop() if len(origins) == 1 else "private",
+                self._digests.digest(_place(path), *values).hex()[:16],
+                why=block_size(len(block)),
+            )
         )
-        self._report.changes.append(change)
 
     def _rebuild_file_meta(self, dataset: Dataset) -> None:
         """Keep only what is needed to read the file (PS3.10 7.1); pydicom can save it then."""
@@ -665,6 +680,14 @@ class _Walk:
         moved = day + timedelta(days=self._days if self._planner.dates_move else 0)
         self._new_dates.add(moved)
         return moved
+
+
+def _check_length(element: Element) -> None:
+    """Raise Failed if a raw element has fewer bytes than it says."""
+    if element.is_raw and element.value is not None:
+        length = element.length
+        if length != len(element.value) and length != UNDEFINED_LENGTH:
+            raise Failed("truncated", tag_text(element.tag))
 
 
 def _is_beyond_cleaning(element: Element) -> bool:

@@ -44,7 +44,7 @@ from pydicom.dataelem import convert_raw_data_element
 from pydicom.dataset import Dataset
 
 from beamstop.dicom.deadline import check_time
-from beamstop.dicom.elements import MALFORMED, as_sequence, hides_sequence
+from beamstop.dicom.elements import MALFORMED, UNKNOWN_VRS, as_sequence, hides_sequence
 from beamstop.dicom.files import IMPLEMENTATION_CLASS_UID
 from beamstop.dicom.limits import DEEPEST
 from beamstop.dicom.tags import private_block_start
@@ -348,26 +348,30 @@ class _Harvester:
         """Collect the values of a dataset; those of a file meta, written again, never count as kept."""
         stack: list[tuple[Dataset, _Kind | None, tuple[str, ...], Path]] = [(top, None, (), ())]
         by_tag = _kinds()
+        private: list[Any] = []  # values that no VR or table gives a kind
         while stack:
             dataset, code_kind, encodings, path = stack.pop()
             encodings = self._encodings_of(dataset) or encodings
             check_time()
             for key, element in list(dataset._dict.items()):
                 tag = int(key)  # pydicom's tags are compared in Python
-                kind, said = by_tag.get(tag), _BY_VR.get(element.VR)  # type: ignore[arg-type]
-                # The file has an identifying VR, the standard another: then a rule for the tag exempts
-                # nothing.
-                is_odd = said not in _NOT_TELLING and kind in _NOT_TELLING and tag in DicomDictionary
-                kind = said if is_odd or said is _Kind.SEQUENCE else kind or said
-                if kind is None and tag & 0x10000 and hides_sequence(element):
-                    kind = _Kind.SEQUENCE
-                if kind is None and tag & 0x10000:
-                    kind = _private_kind(dataset, tag, element)
-                    self._take_private_uids(element)
+                said = _BY_VR.get(element.VR)  # type: ignore[arg-type]
+                if tag & 0x10000:
+                    kind, is_odd = said, False
+                    if kind is None and element.VR in UNKNOWN_VRS:
+                        kind = _kind_of_private(dataset, tag, element)
+                    if said is None:
+                        private.append(element.value)
+                else:
+                    kind = by_tag.get(tag)
+                    # The file has an identifying VR, the standard another: then a rule for the tag exempts
+                    # nothing.
+                    is_odd = said not in _NOT_TELLING and kind in _NOT_TELLING and tag in DicomDictionary
+                    kind = said if is_odd or said is _Kind.SEQUENCE else kind or said
+                    if kind is None and code_kind is not None and tag in _CODE_TAGS:
+                        kind = code_kind
                 if kind is None:
-                    if code_kind is None or tag not in _CODE_TAGS:
-                        continue
-                    kind = code_kind
+                    continue
                 if kind in _NOBODYS_KINDS:
                     if code_kind is None or kind is not _Kind.CODE:
                         self._take_nobodys(kind, dataset, element, encodings)
@@ -380,6 +384,7 @@ class _Harvester:
                     here = (*path, int(tag))
                     items = _items(dataset, tag, list(encodings))
                     stack.extend((item, below, encodings, here) for item in items)
+        self._take_private_uids(private)
 
     def result(self) -> Identifiers:
         gone, kept = self._gone, self._kept
@@ -479,13 +484,12 @@ class _Harvester:
             else:
                 self._gone.uids.add(uid)
 
-    def _take_private_uids(self, element: Any) -> None:
-        """Collect the UIDs inside a private value; kept ones exempt nothing, because they are remapped."""
-        value = element.value
-        if isinstance(value, bytes) and len(value) <= _LONGEST_PRIVATE_VALUE:
-            for written in _WRITTEN_UID.findall(value):
-                if _is_own_uid(uid := written.decode()):
-                    self._gone.uids.add(uid)
+    def _take_private_uids(self, values: list[Any]) -> None:
+        """Collect the UIDs inside private values; kept ones exempt nothing, because they are remapped."""
+        for value in values:
+            if isinstance(value, bytes) and len(value) <= _LONGEST_PRIVATE_VALUE:
+                found = map(bytes.decode, _WRITTEN_UID.findall(value))
+                self._gone.uids.update(filter(_is_own_uid, found))
 
     def _encodings_of(self, dataset: Dataset) -> tuple[str, ...]:
         element = dataset._dict.get(_SPECIFIC_CHARACTER_SET)  # type: ignore[call-overload]
@@ -527,10 +531,10 @@ def _kinds() -> dict[int, _Kind]:
     return kinds
 
 
-def _private_kind(dataset: Dataset, tag: int, element: Any) -> _Kind | None:
-    """Return the kind of a private element whose VR is only in pydicom's private dictionary."""
-    if element.VR not in (None, "UN"):
-        return None
+def _kind_of_private(dataset: Dataset, tag: int, element: Any) -> _Kind | None:
+    """Return the kind of a private element without VR, by its value or by pydicom's private dictionary."""
+    if hides_sequence(element):
+        return _Kind.SEQUENCE
     creator = dataset._dict.get(private_block_start(tag))  # type: ignore[call-overload]
     if creator is None:
         return None
