@@ -37,6 +37,8 @@ def parse_beam_options(arguments: Sequence[str], known: Sequence[str] = ()) -> A
     """
     from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 
+    from beamstop_pipeline.running.kept_views import KeptViews
+
     import_runner(arguments)
 
     class Parser(_BeamArgumentParser):
@@ -53,7 +55,7 @@ def parse_beam_options(arguments: Sequence[str], known: Sequence[str] = ()) -> A
     for argument in arguments:
         if argument.partition("=")[0] in _OURS:
             raise ConfigurationError(f"{argument.partition('=')[0]}: use --workers instead")
-    return PipelineOptions(list(arguments))
+    return KeptViews(list(arguments))
 
 
 def _unknown(argument: str, every: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedMRImageStorage, RTStructureSetStorage, SecondaryCaptureImageStorage
 
-from beamstop.faces.headers import Kind, Region, face_header, is_candidate, may_show_face
+from beamstop.faces.headers import Kind, Region, face_header, may_show_face
 from beamstop.testing import make_instance
 
 SLICE = {"Rows": 512, "Columns": 512, "PixelSpacing": [0.5, 0.5]}
@@ -63,7 +63,7 @@ def test_an_instance_may_show_a_face_unless_its_header_rules_that_out(
     ],
 )
 def test_an_instance_is_a_slice_or_shows_the_same_face_or_neither(header: dict[str, Any], kind: Kind) -> None:
-    assert is_candidate(make_instance(**SLICE | header)) is kind
+    assert face_header(make_instance(**SLICE | header)).kind is kind
 
 
 @pytest.mark.parametrize(("name", "kind"), [("Skin", Kind.SAME_FACE), ("GTV 1", Kind.NONE)])
@@ -73,7 +73,7 @@ def test_contours_show_a_face_where_one_of_them_is_the_skin(name: str, kind: Kin
     structures = make_instance(
         SOPClassUID=RTStructureSetStorage, Modality="RTSTRUCT", StructureSetROISequence=[contour]
     )
-    assert is_candidate(structures) is kind
+    assert face_header(structures).kind is kind
 
 
 def test_the_words_of_a_header_are_not_kept_and_its_elements_stay_raw() -> None:

@@ -8,10 +8,10 @@ from enum import Enum
 from functools import cache
 from importlib.resources import files
 
+from pydicom.datadict import keyword_dict
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
 
-from beamstop.dicom.elements import MALFORMED
+from beamstop.dicom.elements import MALFORMED, text_of
 from beamstop.dicom.pydicom_guards import guarded
 from beamstop.dicom.views import view_of
 
@@ -44,8 +44,8 @@ class FaceHeader:
         sop_class_uid, sop_instance_uid, study_uid, series_uid, frame_of_reference_uid: as in the header;
             empty if missing.
         modality: in capitals; empty if missing.
-        kind: see `Kind`.
-        region: see `Region`.
+        kind: see `Kind`; if the header leaves a doubt, one that may show a face.
+        region: see `Region`; UNKNOWN if `kind` is NONE.
         is_coarse: whether pixels are too large, or the field of view too small, to recognise anybody.
     """
 
@@ -87,12 +87,6 @@ _CODED = ("AnatomicRegionSequence", "PrimaryAnatomicStructureSequence")
 
 
 @guarded()
-def is_candidate(dataset: Dataset) -> Kind:
-    """Return the kind of an instance; if the header leaves a doubt, the kind that may show a face."""
-    return _kind(view_of(dataset))
-
-
-@guarded()
 def face_header(dataset: Dataset) -> FaceHeader:
     """Return the facts in a header that decide about a face; raw elements stay raw."""
     view = view_of(dataset)
@@ -105,7 +99,7 @@ def face_header(dataset: Dataset) -> FaceHeader:
         frame_of_reference_uid=_text(view, "FrameOfReferenceUID"),
         modality=_text(view, "Modality").upper(),
         kind=kind,
-        region=_region(view),
+        region=Region.UNKNOWN if kind is Kind.NONE else _region(view),
         is_coarse=kind is Kind.VOLUME and _is_coarse(view),
     )
 
@@ -248,9 +242,6 @@ def _spacings(view: Dataset) -> Iterator[tuple[float, float]]:
 
 def _text(view: Dataset, keyword: str) -> str:
     try:
-        value = view.get(keyword)
+        return text_of(view, keyword_dict[keyword]).strip()
     except MALFORMED:
         return ""
-    if value is None or isinstance(value, bytes):
-        return ""
-    return "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value).strip()

@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from beamstop.changes import Change
 from beamstop.dicom.pydicom_guards import guarded
 from beamstop.errors import Quarantined, Rejected
-from beamstop.faces.headers import Kind, face_header, is_candidate, may_show_face
+from beamstop.faces.headers import Kind, face_header, may_show_face
 from beamstop.faces.series import Action, FaceFinding, Verdict
 from beamstop.steps.remove_face import remove_face
 
@@ -58,8 +58,6 @@ def judge_face(dataset: Dataset, action: Action | None, finding: FaceFinding | N
         Rejected: `face`: the recipe rejects instances that may show one.
     """
     if action is None or finding is None:
-        if is_candidate(dataset) is Kind.NONE:  # a fast check that settles most instances
-            return FaceNote()
         header = face_header(dataset)
         if not may_show_face(header):
             return FaceNote()
