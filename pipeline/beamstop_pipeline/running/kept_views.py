@@ -8,9 +8,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 class KeptViews(PipelineOptions):
     """Options that keep their views.
 
-    Beam asks for a view some 900 times while it makes our graph, and builds an argument parser for each, which
-    took 0.2 of the two seconds before the first file is read. All views share the values, so one of each kind
-    is enough.
+    Beam asks for a view some 900 times while it makes our graph, and builds an argument parser for each. That
+    took 0.2 of the two seconds before the first file is read. All views share the values, so one of each
+    kind is enough.
     """
 
     def view_as(self, cls: type[PipelineOptions]) -> Any:
