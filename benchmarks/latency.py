@@ -1,8 +1,8 @@
 """The job on object stores that answer 50 ms late: seconds by the clock and CPU a further file and process.
 
 A stand-in for the store runs on this machine (moto for s3://, fake-gcs-server for gs://, Azurite for az://),
-and something between it and the job holds each request back. The clean files are compared, byte for byte,
-with those of a run from and to local folders.
+and something between it and the job holds each request back, and with --line every body, too. The clean
+files are compared, byte for byte, with those of a run from and to local folders.
 """
 
 import argparse
@@ -14,12 +14,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 from tests import buckets
 from tests.between import between
 from tests.buckets import Bucket
 
-from beamstop.testing import make_instance
+from beamstop.testing import make_image, make_instance
 
 
 def main() -> None:
@@ -28,21 +29,24 @@ def main() -> None:
     parser.add_argument("kinds", nargs="+", choices=buckets.KINDS)
     parser.add_argument("--files", type=int, default=600)
     parser.add_argument("--delay", type=float, default=0.05, help="seconds that each request takes longer")
+    parser.add_argument("--size", type=float, default=0.0, help="MB of pixels in a file; none by default")
+    parser.add_argument("--line", type=float, help="MB a second that the line carries in each direction")
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
-    print("| store | files | seconds | wall ms a further file, process | CPU ms | requests | same bytes |")
-    print("|---|--:|--:|--:|--:|--:|---|", flush=True)
+    print("| store | files | seconds | wall ms a further file, process | MB/s | CPU ms | requests | same |")
+    print("|---|--:|--:|--:|--:|--:|--:|---|", flush=True)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         base = Path(folder)
         key = base / "key"
         key.write_bytes(hashlib.sha256(b"a key that opens nothing").digest())
         key.chmod(0o600)
         few, many = max(arguments.files // 4, 1), arguments.files
-        local = {number: plant(base / f"in-{number}", number) for number in (few, many)}
+        local = {number: plant(base / f"in-{number}", number, arguments.size) for number in (few, many)}
         run([str(local[many])], str(base / "clean"), str(base / "audit-0"), key, arguments.workers)
         wanted = digests_of(base / "clean")
         for kind in arguments.kinds:
-            with buckets.running(kind, base) as server, between(server.url, arguments.delay) as way:
+            line = arguments.line and 1e6 * arguments.line
+            with buckets.running(kind, base) as server, between(server.url, arguments.delay, line) as way:
                 os.environ.update(server.environment)
                 bucket = buckets.make_bucket(server, "bench")
                 for number, archive in local.items():
@@ -62,13 +66,16 @@ def main() -> None:
             wall, cpu, asked = (
                 (after - before) / further for after, before in zip(spent[many], spent[few], strict=True)
             )
-            each = f"{1000 * wall * arguments.workers:.0f} | {1000 * cpu:.0f} | {asked:.1f} | {same}"
+            each = f"{1000 * wall * arguments.workers:.0f} | {arguments.size / wall:.1f}"
+            each += f" | {1000 * cpu:.0f} | {asked:.1f} | {same}"
             print(f"| {kind}:// | {many} | {spent[many][0]:.1f} | {each} |", flush=True)
 
 
-def plant(folder: Path, number: int) -> Path:
-    """Make so many instances without pixels, of 20 patients."""
+def plant(folder: Path, number: int, size: float) -> Path:
+    """Make so many instances of 20 patients, each with so many MB of pixels."""
     folder.mkdir()
+    frames = round(size)
+    pixels = np.random.default_rng(1).integers(0, 256, (frames, 1000, 1000), np.uint8)
     for at in range(number):
         patient = at % 20
         dataset = make_instance(
@@ -77,6 +84,8 @@ def plant(folder: Path, number: int) -> Path:
             SeriesInstanceUID=f"1.2.3.{patient}.1",
             SOPInstanceUID=f"1.2.3.{patient}.1.{at}",
         )
+        if frames:
+            dataset.update(make_image(pixels, SOPInstanceUID=dataset.SOPInstanceUID))
         dataset.save_as(folder / f"{at}.dcm", enforce_file_format=True)
     return folder
 

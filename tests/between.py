@@ -17,6 +17,7 @@ class Between(ThreadingHTTPServer):
 
     Attributes:
         delay: seconds added to each request.
+        line: bytes a second, in each direction, that all bodies share; None for no limit.
         trouble: status and body for the next requests, one each, which do not reach the server.
         lose_answer: whether the server carries out the next request, but the client gets a 503.
         dropped: names of request headers that are not forwarded, in lower case.
@@ -29,10 +30,12 @@ class Between(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, url: str, delay: float = 0.0) -> None:
+    def __init__(self, url: str, delay: float = 0.0, line: float | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream = urlsplit(url)
         self.delay = delay
+        self.line = line
+        self._up, self._down = threading.Lock(), threading.Lock()
         self.trouble: list[tuple[int, str]] = []
         self.lose_answer = False
         self.dropped: frozenset[str] = frozenset()
@@ -44,6 +47,12 @@ class Between(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}{self.upstream.path}"
+
+    def carry(self, size: int, is_up: bool) -> None:
+        """Take as long as the line takes for a body, after the bodies before it."""
+        if self.line is not None:
+            with self._up if is_up else self._down:
+                time.sleep(size / self.line)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -57,6 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
         between.named += [(self.command, it) for it in self._objects(body)]
         between.authorizations.append(self.headers.get("Authorization", ""))
         time.sleep(between.delay)
+        between.carry(len(body), is_up=True)
         always = [it for words, it in between.answers.items() if set(words.split()) <= self._words()]
         if between.trouble or always:
             status, said = always[0] if always else between.trouble.pop(0)
@@ -104,6 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", length or str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
+            self.server.carry(len(body), is_up=False)
             self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
@@ -117,9 +128,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def between(url: str, delay: float = 0.0) -> Iterator[Between]:
-    """Run the proxy for the server at a URL; delay in seconds."""
-    server = Between(url, delay)
+def between(url: str, delay: float = 0.0, line: float | None = None) -> Iterator[Between]:
+    """Run the proxy for the server at a URL; delay in seconds, line in bytes a second."""
+    server = Between(url, delay, line)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield server

@@ -2,6 +2,7 @@
 
 import pickle
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -47,6 +48,13 @@ def ahead() -> Iterator[ReadAhead]:
     ahead.close()
 
 
+def asked(far: Far, ahead: ReadAhead) -> list[str]:
+    """Return what was asked for, once all threads are idle."""
+    for _ in range(AT_ONCE):
+        ahead._pool.submit(time.sleep, 0.01).result()
+    return far.asked
+
+
 def test_sources_are_fetched_side_by_side_and_come_in_order(far: Far, ahead: ReadAhead) -> None:
     far.together = threading.Barrier(AT_ONCE, timeout=20)
     ready = ahead.ready(SOURCES[:AT_ONCE])
@@ -58,7 +66,7 @@ def test_no_more_is_fetched_than_will_be_worked_on_soon(far: Far, ahead: ReadAhe
     assert far.asked == []
     read_source(ready[0], 100)
     ahead._pool.submit(int).result()
-    assert len(far.asked) <= AT_ONCE
+    assert len(far.asked) <= AT_ONCE + 1
     assert [read_source(it, 100) for it in ready[1:]] == [it.path.encode() for it in SOURCES[1:]]
     assert sorted(far.asked) == sorted(it.path for it in SOURCES)
 
@@ -67,10 +75,53 @@ def test_what_is_fetched_keeps_within_a_budget(
     far: Far, ahead: ReadAhead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(read_ahead, "_MOST_BYTES", 10)
-    ready = ahead.ready(SOURCES[:4])  # of 4 bytes each
+    ready = ahead.ready(SOURCES[:5])  # of 4 bytes each
+    ahead.begin()
+    assert asked(far, ahead) == ["s3://b/0", "s3://b/1"]
     read_source(ready[0], 100)
-    ahead._pool.shutdown()
+    assert asked(far, ahead)[2:] == ["s3://b/2"]
+
+
+def test_one_source_beyond_the_budget_is_fetched_while_the_one_before_it_is_processed(
+    far: Far, ahead: ReadAhead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_ahead, "_MOST_BYTES", 3)
+    monkeypatch.setattr(read_ahead, "_LARGEST", 4)
+    ready = ahead.ready([*SOURCES[:3], Source("s3://b/larger", 5, "1")])
+    assert ready[3].content is None
+    ahead.begin()
+    for number, source in enumerate(ready[:3]):
+        assert read_source(source, 100) == source.path.encode()
+        assert asked(far, ahead) == [it.path for it in SOURCES[: min(number + 2, 3)]]
+
+
+def test_the_next_pack_is_fetched_while_one_is_processed(far: Far, ahead: ReadAhead) -> None:
+    (first,), (second,) = ahead.ready(SOURCES[:1]), ahead.ready(SOURCES[1:2])
+    assert read_source(first, 100) == b"s3://b/0"
+    assert asked(far, ahead) == ["s3://b/0", "s3://b/1"]
+    assert read_source(second, 100) == b"s3://b/1"
     assert len(far.asked) == 2
+
+
+def test_sources_that_were_passed_over_hold_nothing_back(
+    far: Far, ahead: ReadAhead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_ahead, "_MOST_BYTES", 8)
+    ready = ahead.ready(SOURCES[:5])
+    ahead.begin()
+    assert read_source(ready[2], 100) == b"s3://b/2"
+    assert set(asked(far, ahead)) >= {it.path for it in SOURCES[2:5]}
+
+
+def test_what_is_forgotten_is_read_again(far: Far, ahead: ReadAhead) -> None:
+    (source,) = ahead.ready(SOURCES[:1])
+    ahead.begin()
+    assert asked(far, ahead) == ["s3://b/0"]
+    ahead.forget()
+    assert read_source(source, 100) == b"s3://b/0"
+    assert far.asked == ["s3://b/0"] * 2
+    (other,) = ahead.ready(SOURCES[1:2])
+    assert read_source(other, 100) == b"s3://b/1"
 
 
 def test_bytes_are_given_once_and_are_not_held(far: Far, ahead: ReadAhead) -> None:

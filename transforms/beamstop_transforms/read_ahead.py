@@ -1,6 +1,6 @@
-"""Read ahead: fetch the next sources of a pack from an object store while earlier ones are processed."""
+"""Read ahead: fetch the next sources from an object store while earlier ones are processed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -11,10 +11,14 @@ from beamstop_transforms.stores import is_dicomweb, is_elsewhere
 
 AT_ONCE = 8  # sources that are being fetched, or are fetched and waiting
 _MOST_BYTES = 64 << 20  # of all these together: as much as a pack may have
+_LARGEST = 256 << 20  # bytes of one that waits alone
 
 
 class ReadAhead:
     """Fetches sources in object stores ahead of their use, within a budget of bytes.
+
+    A source that alone exceeds the budget is fetched if no other one waits, so that a line is not idle while
+    a large instance is processed and written.
 
     Args:
         max_bytes: larger sources are not fetched.
@@ -23,59 +27,76 @@ class ReadAhead:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._pool = ThreadPoolExecutor(AT_ONCE)
+        self._waiting: dict[int, Source] = {}  # number → one that is not taken yet, in order
+        self._coming: dict[int, Future[bytes]] = {}  # number → the bytes of one of these
+        self._added = 0
+        self._held = 0
 
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown(cancel_futures=True)
 
+    def forget(self) -> None:
+        """Fetch nothing more of what was made ready: it will not be taken, or is read again."""
+        for number in list(self._waiting):
+            self._drop(number)
+
     def ready(self, sources: Sequence[Source]) -> list[Source]:
         """Return the sources; remote ones carry their bytes, fetched when needed."""
-        if not any(map(is_far, sources)):
-            return list(sources)
-        return list(_Fetching(self._pool, sources, self._max_bytes).sources())
+        return [self._planned(source) for source in sources]
+
+    def begin(self) -> None:
+        """Fetch as many of the sources that are ready as the budget allows."""
+        for number, source in self._waiting.items():
+            if number not in self._coming:
+                size = _size_of(source)
+                fits = self._held + size <= _MOST_BYTES or (self._held == 0 and size <= _LARGEST)
+                if len(self._coming) == AT_ONCE or not fits:
+                    return
+                self._fetch(number, source)
+
+    def take(self, number: int) -> bytes | None:
+        """Return the bytes of one source, and start fetching the next ones; None if it was forgotten.
+
+        Sources are taken in order, so those before it that were not taken are forgotten.
+        """
+        source = self._waiting.get(number)
+        if source is None:
+            return None
+        for passed in [it for it in self._waiting if it < number]:
+            self._drop(passed)
+        if number not in self._coming:
+            self._fetch(number, source)
+        self.begin()
+        try:
+            return self._coming[number].result()
+        finally:
+            self._drop(number)
+            self.begin()
+
+    def _drop(self, number: int) -> None:
+        source, coming = self._waiting.pop(number), self._coming.pop(number, None)
+        if coming is not None:
+            coming.cancel()
+            self._held -= _size_of(source)
+
+    def _planned(self, source: Source) -> Source:
+        fits = source.size <= min(self._max_bytes, _LARGEST) and is_far(source) and not source.suspect
+        if not fits:
+            return source
+        number = self._added
+        self._added += 1
+        self._waiting[number] = source
+        return replace(source, content=Coming(self, number))
+
+    def _fetch(self, number: int, source: Source) -> None:
+        self._held += _size_of(source)
+        self._coming[number] = self._pool.submit(read_source, source, self._max_bytes)
 
 
 def is_far(source: Source) -> bool:
     """Return whether a source is in an object store or an imaging server."""
     return is_elsewhere(archive_of(source.path) if is_member(source.path) else source.path)
-
-
-class _Fetching:
-    """The sources of one pack, of which the next ones are being fetched."""
-
-    def __init__(self, pool: ThreadPoolExecutor, sources: Sequence[Source], max_bytes: int) -> None:
-        self._pool = pool
-        self._sources = sources
-        self._max_bytes = max_bytes
-        self._coming: dict[int, Future[bytes]] = {}
-        self._begun = 0
-        self._held = 0
-
-    def sources(self) -> Iterator[Source]:
-        for number, source in enumerate(self._sources):
-            fits = source.size <= min(self._max_bytes, _MOST_BYTES) and is_far(source) and not source.suspect
-            yield replace(source, content=Coming(self, number)) if fits else source
-
-    def take(self, number: int) -> bytes:
-        """Return the bytes of one source, and start fetching the next ones."""
-        self._begin(number)
-        coming = self._coming.pop(number, None)
-        try:
-            return (
-                coming.result() if coming is not None else read_source(self._sources[number], self._max_bytes)
-            )
-        finally:
-            self._held -= _size_of(self._sources[number])
-
-    def _begin(self, number: int) -> None:
-        self._begun = max(self._begun, number)
-        while self._begun < min(number + AT_ONCE, len(self._sources)):
-            source = self._sources[self._begun]
-            if self._begun > number and self._held + _size_of(source) > _MOST_BYTES:
-                return
-            self._held += _size_of(source)
-            self._coming[self._begun] = self._pool.submit(read_source, source, self._max_bytes)
-            self._begun += 1
 
 
 def _size_of(source: Source) -> int:
@@ -89,19 +110,19 @@ _UNKNOWN = 16 << 20  # bytes assumed; so four are fetched at a time
 class Coming:
     """The bytes of a source that are being fetched; they can be taken once, so that memory is freed."""
 
-    def __init__(self, fetching: _Fetching, number: int) -> None:
-        self._fetching: _Fetching | None = fetching
+    def __init__(self, ahead: ReadAhead, number: int) -> None:
+        self._ahead: ReadAhead | None = ahead
         self._number = number
 
     def take(self) -> bytes | None:
-        """Return the bytes; None if they were taken before.
+        """Return the bytes; None if they were taken before, or forgotten.
 
         Raises:
             Refusal: see `read_source`.
             StoreError: see `read_source`.
         """
-        fetching, self._fetching = self._fetching, None
-        return fetching.take(self._number) if fetching is not None else None
+        ahead, self._ahead = self._ahead, None
+        return ahead.take(self._number) if ahead is not None else None
 
     def __reduce__(self) -> tuple[type["Gone"], tuple[()]]:
         return Gone, ()

@@ -172,6 +172,7 @@ class NotingFn(beam.DoFn):
     def start_bundle(self) -> None:
         """Remove the note of the pack in which the bundle before this one failed."""
         self._forget()
+        self._ahead.forget()
 
     def unpacked(self, packed: bytes) -> Iterator[Source]:
         """Yield the sources of a pack."""
@@ -205,5 +206,24 @@ class NotingFn(beam.DoFn):
 
 
 class _UnpackFn(NotingFn):
+    """Holds a pack from elsewhere back until the next one comes, which is fetched meanwhile."""
+
+    def start_bundle(self) -> None:
+        super().start_bundle()
+        self._held: tuple[bytes, list[Source]] | None = None
+
     def process(self, packed: bytes) -> Iterator[Source]:
-        yield from self.unpacked(packed)
+        sources = self._ahead.ready(list(unpack(packed)))
+        if not any(map(is_far, sources)):
+            yield from self.noted(packed, sources)
+            return
+        self._ahead.begin()
+        held, self._held = self._held, (packed, sources)
+        if held is not None:
+            yield from self.noted(*held)
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        window = GlobalWindow()
+        if self._held is not None:
+            for source in self.noted(*self._held):
+                yield WindowedValue(source, window.max_timestamp(), (window,))
