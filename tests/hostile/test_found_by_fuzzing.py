@@ -216,6 +216,18 @@ def test_a_uid_in_an_item_that_ends_in_a_control_character_is_one() -> None:
         assert judge(data.replace(uid.encode(), broken), load_recipe("basic")) == "written"
 
 
+@pytest.mark.parametrize("recipe", ["research", "mammography-kskit"])
+@pytest.mark.parametrize("vr", ["IS", "DS", "CS", "AE", "LO", "UI", "US", "AT", "FD"])
+def test_a_date_under_another_vr_is_not_a_wrong_one(make_dataset: MakeDataset, vr: str, recipe: str) -> None:
+    """Where the clean file names no VRs, its reader takes the value for a date, which verify did not know."""
+    dataset = make_dataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data = with_element(dataset, 0x00080012, vr, b"20040624")
+    data = data.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2\0\0\0")
+    kept = recipe == "mammography-kskit" or vr not in {"US", "AT", "FD"}
+    assert judge(data, load_recipe(recipe)) == ("written" if kept else "quarantined leak")
+
+
 @pytest.mark.parametrize("recipe", ["basic", "default", "strict"])
 @pytest.mark.parametrize("has_meta", [True, False])
 def test_fragments_under_a_transfer_syntax_without_any_are_quarantined(

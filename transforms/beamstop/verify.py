@@ -36,7 +36,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from beamstop.dicom.character_sets import CHARACTER_SET_VRS
 from beamstop.dicom.elements import MALFORMED, UNDEFINED_LENGTH, text_of
 from beamstop.dicom.files import FIRST_PIXEL_TAG, IMPLEMENTATION_CLASS_UID, LAST_PIXEL_TAG, read_dicom
-from beamstop.dicom.tags import is_private_creator
+from beamstop.dicom.tags import is_private_creator, vr_of
 from beamstop.dicom.walk import is_readable, walk
 from beamstop.errors import PixelError, Quarantined, Refusal
 from beamstop.identity import Identity
@@ -154,14 +154,16 @@ class _Look:
     def __init__(self, before: FileDataset, after: FileDataset, recipe: Recipe, identity: Identity) -> None:
         # The raw bytes: pydicom may strip more than the padding from a value.
         self._own_uids = {tag: text_of(before, tag).strip(" \0") for tag in _OWN_UIDS}
-        places = (place for place in walk(before, is_readable) if place.vr == "UI")
-        written = (place.dataset._dict[place.tag].value for place in places)
-        self._written_uids = {
-            uid
-            for value in written
-            if isinstance(value, bytes)
-            for uid in _texts(value.decode("iso-8859-1").split("\\"))
-        }
+        self._written_uids: set[str] = set()
+        self._written_dates: set[date] = set()
+        for place in walk(before, is_readable):
+            written, is_uid = place.dataset._dict[place.tag].value, place.vr == "UI"
+            # In a clean file without VRs, an attribute is a date even where the original has another VR.
+            is_date = vr_of(place.tag, None) in _DATE_VRS and place.vr not in _DATE_VRS
+            if isinstance(written, bytes) and (is_uid or is_date):
+                texts = _texts(written.decode("iso-8859-1").split("\\"))
+                self._written_uids.update(texts if is_uid else ())
+                self._written_dates.update(_written_days(texts) if is_date else ())
         self._before = before
         self._after = after
         self._planner = recipe.planner.for_instance(before)
@@ -310,7 +312,7 @@ class _Look:
 
     @cached_property
     def _all_dates(self) -> set[date]:
-        return {day for element in _elements(self._before) for day in _days(element)}
+        return self._written_dates | {day for element in _elements(self._before) for day in _days(element)}
 
 
 def _inserted_tags(recipe: Recipe) -> Iterator[int]:
@@ -409,13 +411,17 @@ def _texts(value: Any) -> list[str]:
 def _days(element: _Element) -> Iterator[date]:
     """Yield the days in a date or a text."""
     if element.vr in _DATE_VRS:
-        for text in _texts(element.value):
-            for year, month, day in _DAY.findall(text):
-                with suppress(ValueError):
-                    yield date(int(year), int(month), int(day))
+        yield from _written_days(_texts(element.value))
     elif element.vr in CHARACTER_SET_VRS:
         for text in _texts(element.value):
             yield from (day for found in find_dates(text) for day in found.readings)
+
+
+def _written_days(texts: list[str]) -> Iterator[date]:
+    for text in texts:
+        for year, month, day in _DAY.findall(text):
+            with suppress(ValueError):
+                yield date(int(year), int(month), int(day))
 
 
 def _move(day: date, by: timedelta) -> date | None:
