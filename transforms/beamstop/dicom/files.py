@@ -41,7 +41,7 @@ from beamstop.errors import Failed, Quarantined, Rejected
 from beamstop.standard.transfer_syntaxes import transfer_syntax
 
 IMPLEMENTATION_CLASS_UID = UID("2.25.310385428934172643137571962413946163294")
-IMPLEMENTATION_VERSION_NAME = "BEAMSTOP_0.4"
+IMPLEMENTATION_VERSION_NAME = "BEAMSTOP_0.5"
 MAX_INFLATED_BYTES = 4 << 30
 FIRST_PIXEL_TAG = 0x7FE00008  # float, double and pixel data
 LAST_PIXEL_TAG = 0x7FE00010
