@@ -21,7 +21,7 @@ def identifiers_of(**attributes: Any) -> Identifiers:
 def found(identifiers: Identifiers) -> dict[str, Any]:
     """Return the needles that there are, but those that the writings of names make."""
     needles = Needles(identifiers)
-    others = {"identifiers", "forms", "writings"}
+    others = {"identifiers", "forms", "writings", "broken"}
     values = {it.name: getattr(needles, it.name) for it in fields(needles) if it.name not in others}
     return {name: value for name, value in values.items() if value}
 
@@ -35,9 +35,7 @@ def phrases(*texts: str) -> set[tuple[str, ...]]:
 
 
 def number(*writings: str) -> dict[str, Any]:
-    pointed = {it for it in writings if len(it) >= 6}
-    both = {"numbers": set(writings), "digits": set(writings), "count": 1}
-    return both | ({"pointed": pointed} if pointed else {})
+    return {"numbers": set(writings), "digits": set(writings), "count": 1}
 
 
 NAMES: tuple[tuple[str, dict[str, Any]], ...] = (

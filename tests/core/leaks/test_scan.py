@@ -172,7 +172,7 @@ def test_words_of_a_name_count_with_any_three_separators_between_them(gap: bytes
     assert PHRASE.may_hold(b"x wu" + gap + b"li y")
 
 
-@pytest.mark.parametrize("text", [b"li and wu", b"li" + b" " * 20 + b"wu", b"li", b"wu", b"l i w u"])
+@pytest.mark.parametrize("text", [b"li and wu", b"li" + b" " * 20 + b"wu", b"li", b"wu", b"l i  w"])
 def test_words_of_a_name_that_stand_apart_do_not_count(text: bytes) -> None:
     assert not PHRASE.may_hold(text)
 
@@ -202,7 +202,7 @@ def test_a_telephone_counts_without_its_separators() -> None:
     scan = scan_for(identifiers_of(PatientTelephoneNumbers="0478551290"))
     for text in (b"0478/55.12-90", b"(0478) 55 12 90", b"478551290", b"+32478551290", b"+32 (0)478 551290"):
         assert scan.may_hold(text)
-    for text in (b"0478*551290", b"47855129", b"0478x551290"):
+    for text in (b"0478*55*1+290", b"47855129", b"0478x551290"):
         assert not scan.may_hold(text)
 
 

@@ -235,7 +235,7 @@ BOUNDARIES: tuple[tuple[dict[str, str], str, str], ...] = (
     ({"InstitutionName": "General Zork"}, "general zork, zork a", "zork a"),
     ({"InstitutionName": "MRI Qw"}, "mri qw, qw a", "qw a"),
     ({"InstitutionName": "X Yz"}, "x yz a", "x yz a"),
-    ({"PatientID": "1234567"}, "1 2 3 4 5 6 7 a", "1 2 3 4 5 6 7 a"),
+    ({"PatientID": "1234567"}, "1 2 3 4 5 6 7 a", "a"),
     ({"PatientID": "1234567"}, "1 2 3 4 5 67 a", "a"),
     ({"PatientID": "1234567"}, "123   4567 a", "a"),
     ({"PatientID": "1234567"}, "123    4567 a", "123    4567 a"),

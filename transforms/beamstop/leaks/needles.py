@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date
 from itertools import chain
 from typing import Any
 from unicodedata import combining, normalize
 
 from beamstop.dicom.deadline import check_time
+from beamstop.words.broken_up import BrokenUp
 from beamstop.words.identifiers import Identifiers, Name, Words, address_numbers, runs_of, telephone_numbers
 from beamstop.words.national_numbers import packed_births
 from beamstop.words.vocabulary import (
@@ -19,7 +19,7 @@ from beamstop.words.vocabulary import (
     vocabulary,
 )
 from beamstop.words.writings import NameWords, OwnWritings, apart
-from beamstop.words.written_dates import other_years
+from beamstop.words.written_dates import other_years, packed_days
 
 MIN_LENGTH = 4
 MIN_DIGITS = 4
@@ -28,7 +28,6 @@ YEARS = range(1900, 2100)
 MIN_PLACE_WORD = 5
 MIN_UID_LENGTH = 10
 MIN_SYLLABLES = 2
-MIN_POINTED = 6
 MIN_PHONE = 7
 MAX_JOINED = 192  # letters: three components of a name (PS3.5 6.2)
 
@@ -48,7 +47,7 @@ class Needles:
         years: of the dates.
         other_years: of the dates, in other calendars and numerals; of births, of two digits.
         births: the dates of birth as in national numbers, and with a year of two digits.
-        pointed: of the numbers, those found with points and underscores between their digits.
+        broken: words, phrases, numbers and dates, with something between their letters.
         forms: the words of persons' names, however they are written.
         writings: of the names, in texts without spaces or with lost letters.
         count: of identifiers that gave at least one needle; UIDs are not among them.
@@ -65,7 +64,7 @@ class Needles:
     years: set[str] = field(default_factory=set)
     other_years: set[str] = field(default_factory=set)
     births: set[str] = field(default_factory=set)
-    pointed: set[str] = field(default_factory=set)
+    broken: BrokenUp = field(default_factory=BrokenUp)
     forms: NameWords = field(default_factory=NameWords)
     writings: OwnWritings = field(default_factory=OwnWritings)
     count: int = 0
@@ -84,17 +83,17 @@ class Needles:
                 self.count += bool(add(value))
         self.count += len(self.identifiers.dates)
         dates = self.identifiers.dates
-        self.digits = self.numbers.union(*map(_packed, dates))
+        self.digits = self.numbers.union(*map(packed_days, dates))
         self.years = {f"{day.year}" for day in dates}
         self.other_years = {sign for day in dates for sign in other_years(day)}
         self.other_years |= {f"{day:%y}" for day in self.identifiers.births}
         self.births = {
             form for day in self.identifiers.births for form in (*packed_births(day), f"{day:%m%d%y}")
         }
-        self.pointed = {number for number in self.numbers if len(number) >= MIN_POINTED}
         self.forms = NameWords(self._persons, self.identifiers.kept)
         self.phrases.update(pair for word in self._persons for pair in apart(word))
         spellings = self.identifiers.spellings
+        self.broken = BrokenUp(self.words | self.digits | set(map("".join, self.phrases)))
         self.writings = OwnWritings(
             self.identifiers.names, spellings, self.identifiers.misread, self.words, MIN_LENGTH
         )
@@ -201,12 +200,6 @@ class Needles:
         if word.isdecimal() or is_common_word(word) or word in self.identifiers.kept:
             return False
         return len(word) >= MIN_LENGTH or (is_syllabic(word) and len(word) >= MIN_SYLLABLES)
-
-
-def _packed(day: date) -> tuple[str, str, str]:
-    """Return a date without separators: year, month, day; day, month, year; month, day, year."""
-    year, month, number = f"{day.year:04}", f"{day.month:02}", f"{day.day:02}"
-    return year + month + number, number + month + year, month + number + year
 
 
 def _without_accents(word: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from copy import copy
 from datetime import date
-from functools import partial
+from functools import lru_cache, partial
 from unicodedata import normalize
 
 import numpy as np
@@ -26,6 +26,7 @@ _BEFORE, _BEHIND = 1, 2
 _WINDOW = 28  # bytes beside a year, in which the rest of its date is
 _WORDS_BESIDE = 4  # words of a phrase that are searched on either side of its longest one
 _CROWD = 16  # phrases that share their longest word; more are searched in the letters and digits alone
+_LONGEST_BROKEN = 64  # letters; longer words count by their letters alone
 _LONGEST_GAP = 9  # three separators of three bytes each in UTF-8
 
 _Check = Callable[[bytes, bytes, int, int], bool]  # raw, folded, start, end → does it count?
@@ -61,14 +62,18 @@ _MONTH_NAMES = sorted((name.encode() for name in MONTHS if name.isascii()), key=
 _MONTH = re.compile(rb"(?<![a-z])(?=[a-z])(?:" + b"|".join(_MONTH_NAMES) + rb"|[ivx]{1,4})(?![a-z]{3})")
 _MONTH_AND_SHORT_YEAR = re.compile(_MONTH.pattern + rb"[.]?[-/ ]?'?[0-9]{2}")
 _SEPARATED = re.compile(
-    rb"([0-9]{4})([-/. _]|\. )([0-9]{1,2})\2([0-9]{1,2})"
-    rb"|([0-9]{1,2})([-/. _]|\. )([0-9]{1,2})\6([0-9]{4})"
+    rb"([0-9]{4})([-/. _,:;*|=\s\\])[\s\\]{0,3}([0-9]{1,2})\2[\s\\]{0,3}([0-9]{1,2})"
+    rb"|([0-9]{1,2})([-/. _,:;*|=\s\\])[\s\\]{0,3}([0-9]{1,2})\6[\s\\]{0,3}([0-9]{4})"
 )
 _APART = bytes(byte for byte in range(256) if byte not in _LETTERS and byte not in _DIGITS)
+_APART_IN_ASCII = bytes(byte for byte in _APART if byte < 0x80)
 _SEPARATORS_OF_NUMBERS = b"-/ \xa0\x96\x97"  # with a no-break space, and the dashes of Windows 1252
-_POINTS = b"._"
+# What may be between two letters of a word or number that is broken up (`words/broken_up`).
+_SPACE, _LINE_END = rb"[^a-z0-9\0\x80-\xff]{1,3}", rb"(?:-?[ \t]*[\r\n\v\f\\\x1e][\s\\]*)?"
+_MARK_OR_LINE_END = rb"(?: ?[!-/:-@\[-`{-~] ?|-?[ \t]*[\r\n\v\f\\\x1e][\s\\]*)?"
+_ANY_MARK = re.compile(rb"[!-/:-@\[-`{-~]")
 _SHORT_WINDOW = 8
-_SHORT_DATE = re.compile(rb"(?<![0-9.])[0-9]{1,2}([-/.]|\. )[0-9]{1,2}\1[0-9]{1,2}(?![0-9.])")
+_SHORT_DATE = re.compile(rb"(?<![0-9.])[0-9]{1,2}([-/.,]) ?[0-9]{1,2}\1 ?[0-9]{1,2}(?![0-9.])")
 _UID = re.compile(rb"[0-9]+(?:\.[0-9]+)*")
 _UID_HEAD = MIN_UID_LENGTH  # characters by which UIDs are found: they share their roots
 _SMALL_LETTERS = re.compile(rb"[a-z]*")
@@ -126,11 +131,11 @@ class LeakScan:
         for year in needles.other_years:
             self._add(year.lower(), _is_in_short_date)
         self._search = TextSearch(self._checks)
-        self._crowded = TextSearch(crowded)
+        self._crowded = set(crowded)
         self._digits = {number.encode() for number in needles.digits}
         self._births = {form.encode() for form in needles.births}
-        self._separators = [_SEPARATORS_OF_NUMBERS] if self._digits or self._births else []
-        self._separators += [_POINTS] if needles.pointed or needles.births else []
+        self._broken = {word.encode() for word in needles.broken.words if word.isascii()}
+        self._bare = TextSearch(self._crowded | self._broken | self._births)
         self._is_national = any(map(_is_of_two_bytes, needles.identifiers.encodings))
         self._phones = TextSearch([phone.encode() for phone in needles.phones])
         self._spelled = TextSearch(_spelled(needles))
@@ -147,6 +152,8 @@ class LeakScan:
     def may_hold(self, data: bytes) -> bool:
         """Return whether any needle may be in the bytes, in any encoding."""
         if any(map(self._finds, one_byte_forms(data))) or any(self._spelled.matches(data)):
+            return True
+        if not data.isascii() and any(self._spelled.matches(data.translate(None, _APART_IN_ASCII))):
             return True
         return any(self._finds(form) or any(self._spelled.matches(form)) for form in self._normal_forms(data))
 
@@ -199,26 +206,29 @@ class LeakScan:
                 return True
         if any(self._is_uid(data, start) for _, start, _ in self._begin_uids.matches(data)):
             return True
-        if self._crowded and any(self._crowded.matches(folded.translate(None, _APART))):
-            return True
         if self._phones and any(self._phones.matches(data.translate(None, _SEPARATORS_OF_PHONES))):
             return True
-        return self._finds_number(data)
+        return self._finds_number(data) or self._finds_bare(data, folded)
 
     def _finds_number(self, data: bytes) -> bool:
-        """Search for numbers and dates of birth in data without separators."""
-        births = set()
-        for separators in self._separators:
-            joined = data.translate(None, separators)
-            for anchor, start, end in self._search.matches(joined):
-                is_birth = anchor in self._births
-                if end - start == LONGEST:
-                    return True
-                if (is_birth or anchor in self._digits) and _is_number(joined, joined, start, end):
-                    return True
-                if is_birth:
-                    births.add(anchor)
-        return bool(births) and may_hold_birth(data, births)
+        """Search for numbers in data without their usual separators."""
+        joined = data.translate(None, _SEPARATORS_OF_NUMBERS) if self._digits or self._births else b""
+        for anchor, start, end in self._search.matches(joined):
+            is_number = anchor in self._digits or anchor in self._births
+            if end - start == LONGEST or (is_number and _is_number(joined, joined, start, end)):
+                return True
+        return False
+
+    def _finds_bare(self, data: bytes, folded: bytes) -> bool:
+        """Search in the letters and digits alone, then check what is between them."""
+        found = {word for word, *_ in self._bare.matches(folded.translate(None, _APART))}
+        if not self._crowded.isdisjoint(found):
+            return True
+        births = found & self._births
+        if births and may_hold_birth(data, births):
+            return True
+        broken = found & self._broken
+        return len(broken) > _CROWD or any(_is_broken_up(word, folded) for word in broken)
 
     def _is_uid(self, data: bytes, start: int) -> bool:
         match = _UID.match(data, start)
@@ -302,6 +312,22 @@ def _is_in_phrase(words: Words, raw: bytes, folded: bytes, start: int, end: int)
     pattern = gap.join(re.escape(word.encode("latin-1", "replace")) for word in words)
     # Separators between words in UTF-8 that folding turns into letters.
     return any(re.search(pattern, text) for text in (folded[around], raw[around].lower()))
+
+
+def _is_broken_up(word: bytes, folded: bytes) -> bool:
+    """Return whether a word or number is spaced, divided by an end of a line, or has marks in it."""
+    if len(word) > _LONGEST_BROKEN:
+        return True
+    return any(
+        len(match[0]) > len(word) and not (word.isdigit() and len(set(_ANY_MARK.findall(match[0]))) > 1)
+        for way in (_SPACE, _LINE_END if word.isalpha() else _MARK_OR_LINE_END)
+        for match in _apart(word, way).finditer(folded)
+    )
+
+
+@lru_cache(maxsize=1024)
+def _apart(word: bytes, between: bytes) -> re.Pattern[bytes]:
+    return re.compile(between.join(b"%c" % letter for letter in word))
 
 
 def _is_in_pieces(pieces: Words, raw: bytes, folded: bytes, start: int, end: int) -> bool:

@@ -13,8 +13,7 @@ What is searched for, and what is not (rules by number; each has a test of the s
     means nothing.
 4.  A number (identifier, telephone) needs four digits, leading zeros not counted, and is no year of our
     time (1900 to 2099); it is found with
-    any of `-/ ` between its digits, with and without leading zeros, from six digits on also with `_` or two
-    points or more, in groups of two digits or more. A telephone number of seven digits may
+    any of `-/ ` between its digits, with and without leading zeros. A telephone number of seven digits may
     have points, parentheses or four separators between them, and a country code with its + or a zero before
     it; one of ten digits or more is found without its country code, too.
 5.  An identifier of letters and digits is found with any or no separators, between letters and digits
@@ -45,6 +44,9 @@ What is searched for, and what is not (rules by number; each has a test of the s
 16. What is packed (`embedded_text`: base64 of 16 letters or more, zlib and gzip streams, strings of a
     PDF, hexadecimal, and what is escaped as in XML, URLs, quoted-printable or JSON) counts as OB does
     (rule 14): of four letters read wrongly as base64, one in 10^8 is a given word.
+17. Words of rules 2 to 8 are found broken up, too (`words/broken_up`): spaced (S m i t h), at the end of a
+    line or a value (Smi-, ths), numbers from six digits on with other punctuation (471:902). A date may go on
+    in the next line.
 
 Encodings: ASCII, Latin-1 (accents folded), UTF-8, UTF-16 in both orders, the instance's own character sets,
 and for names those in which people write their script. Texts are compared in their `normal_form`.
@@ -75,6 +77,7 @@ from beamstop.errors import Quarantined
 from beamstop.leaks.embedded_text import unpacked
 from beamstop.leaks.needles import MIN_UID_LENGTH, Needles
 from beamstop.leaks.scan import LeakScan, one_byte_forms, without_case
+from beamstop.words.broken_up import LINE_ENDS
 from beamstop.words.identifiers import Identifiers, Words, decode_leniently
 from beamstop.words.national_numbers import own_numbers
 from beamstop.words.normal_form import MARKS, WORD, normal_form
@@ -96,6 +99,7 @@ _BIG_ENDIAN = ExplicitVRBigEndian.encode() + b"\0"
 _LETTERS = re.compile(r"[^\W\d_]+")
 _UIDS = re.compile(r"(?<![0-9])[0-9]+(?:\.[0-9]+)+")
 _SEPARATORS = re.compile(r"[-/ ]")
+_LINE_ENDS = re.compile(f"[{re.escape(LINE_ENDS)}]+")
 _NO_PART = re.compile(rf"[^\W_]|[{MARKS}]")
 _PARTS = re.compile(rf"(?:(?![{MARKS}])[\W_])+")  # separators of words
 _WIDEST_GAP = 3  # characters between the words of a phrase
@@ -106,11 +110,6 @@ _BEFORE_PHONE = re.compile(r"(?<![0-9])(?<![0-9]\.)(?:\+[0-9]{1,3}[-/. ()]{0,4})
 _LONGEST_BEFORE = 13  # characters that it can match
 _BEHIND_PHONE = re.compile(r"(?![0-9])(?!\.[0-9])")
 _SPACED_DIGITS = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9](?:[ /-]?[0-9])*(?![0-9])(?!\.[0-9])")
-# As people group digits; UIDs have more groups, and of one digit.
-_POINTED_DIGITS = re.compile(
-    r"(?<![0-9._])(?:[0-9]{1,6}(?:[._][0-9]{2,6}){2,5}|[0-9]+_[0-9]+)(?![0-9]|[._][0-9])"
-)
-_POINTS = re.compile(r"[._]")
 _BROKEN_UTF_8 = re.compile("[\udc80-\udcff]")  # no lost letter: Möller in Latin-1 is never valid UTF-8
 _BYTES = np.arange(256)
 _IS_PRINTABLE = (ord(" ") <= _BYTES) & (ord("~") >= _BYTES)
@@ -213,6 +212,7 @@ class _Judge:
             or any(self._literals.matches(folded))
             or not self._uids.isdisjoint(_UIDS.findall(text))
             or _has_number(text, needles)
+            or any(needles.broken.find(text))
             or self._has_phone(text)
             or any(own_numbers(text, needles.identifiers.births))
             or _has_date(text, needles)
@@ -268,18 +268,18 @@ def _has_number(text: str, needles: Needles) -> bool:
         joined = "".join(pieces)
         if not needles.numbers.isdisjoint({*pieces, joined, joined.lstrip("0")}):
             return True
-    return any(_POINTS.sub("", match[0]) in needles.pointed for match in _POINTED_DIGITS.finditer(text))
+    return False
 
 
 def _has_date(text: str, needles: Needles) -> bool:
     dates, births = needles.identifiers.dates, needles.identifiers.births
     signs = [sign for sign in (*needles.years, *needles.other_years) if sign in text]
-    lines = text.split("\n") if signs else ()
+    lines = ["", *_LINE_ENDS.split(text), ""] if signs else []
     return any(
         found.whole and not (dates if found.has_century else births).isdisjoint(found.readings)
-        for line in lines
+        for number, line in enumerate(lines)
         if any(sign in line for sign in signs)
-        for found in find_dates(line)
+        for found in find_dates(" ".join(lines[number - 1 : number + 2]))
     )
 
 

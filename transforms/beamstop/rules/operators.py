@@ -22,9 +22,11 @@ from beamstop.rules.dates import band_age, cap_age, shift_da, shift_dt
 from beamstop.rules.icc_profiles import clean_icc_profile
 from beamstop.standard.actions import Action
 from beamstop.standard.defined_terms import is_defined_term
+from beamstop.words.clean_text import clean_values
 
 CLEANED_VRS = frozenset({"AE", "CS", "LO", "LT", "SH", "ST", "UC", "UR", "UT"})  # text that C can clean
 NUMBER_VRS = frozenset({"AT", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
+_TEXTS = CLEANED_VRS - {"CS"}
 BYTES_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 
 DUMMY_DATE = "19000101"
@@ -174,7 +176,10 @@ class Clean(Operator):
             return _clean_colours(element)
         if vr in {"PN"} or vr in BYTES_VRS or sum(map(len, _values(element))) > MAX_CLEANED:
             raise CannotCleanError
-        cleaned = _mapped(element, self._cleaner(element, context))
+        if vr in _TEXTS:
+            cleaned = _with_values(element, clean_values(_values(element), context.clean_text))
+        else:
+            cleaned = _mapped(element, self._cleaner(element, context))
         if cleaned is not element and not any(_values(cleaned)):  # an IOD may require a value
             raise CannotCleanError
         return cleaned
@@ -193,9 +198,7 @@ class Clean(Operator):
             return lambda value: parsed(shift_dt(value, context.days))
         if vr == "AS":
             return lambda value: parsed(cap_age(value))
-        if vr == "CS":
-            return lambda value: value if is_defined_term(tag, value) else context.clean_text(value)
-        return context.clean_text
+        return lambda value: value if is_defined_term(tag, value) else context.clean_text(value)
 
 
 class KeepTerms(Operator):
@@ -359,11 +362,13 @@ def _values(element: DataElement) -> list[str]:
 
 def _mapped(element: DataElement, function: Callable[[str], str]) -> DataElement:
     """Apply a function of text to every value of an element; the same element when nothing changes."""
-    old = _values(element)
-    new = [function(value) if value else value for value in old]
-    if new == old:
+    return _with_values(element, [function(value) if value else value for value in _values(element)])
+
+
+def _with_values(element: DataElement, values: list[str]) -> DataElement:
+    if values == _values(element):
         return element
-    return _element(element, new if len(new) > 1 else new[0])
+    return _element(element, values if len(values) > 1 else values[0])
 
 
 def _clean_colours(element: DataElement) -> DataElement:

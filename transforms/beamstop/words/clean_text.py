@@ -32,6 +32,7 @@ from functools import cached_property, lru_cache
 from itertools import groupby
 from typing import Literal, NamedTuple
 
+from beamstop.words.broken_up import LINE_ENDS, VALUE_END, BrokenUp
 from beamstop.words.identifiers import Identifiers, Name, Words, address_numbers, runs_of, telephone_numbers
 from beamstop.words.national_numbers import own_numbers
 from beamstop.words.normal_form import WORD, in_digits_of, located_normal_form, whole_letters
@@ -39,7 +40,7 @@ from beamstop.words.shapes import Span, find_shapes
 from beamstop.words.unknown_words import find_unknown
 from beamstop.words.vocabulary import fold, is_common_word, is_letters, is_placeholder, particles, vocabulary
 from beamstop.words.writings import NameWords, OwnWritings, apart, misread_utf_8, read_as_utf_8
-from beamstop.words.written_dates import find_dates
+from beamstop.words.written_dates import find_dates, packed_days
 
 UnknownWords = Literal["keep", "judge", "remove"]
 
@@ -53,6 +54,7 @@ _BEGINNING = 4  # letters and digits that are enough to exclude most words as th
 MAX_SEQUENCE = 32  # words of a name, an address or an institution
 MIN_PLACE_WORD = 5
 _UNSHIFTABLE = (OverflowError, ValueError)
+_LINE_ENDS_AS_BLANKS = dict.fromkeys(map(ord, LINE_ENDS), " ")
 
 _LETTERS = re.compile(r"[^\W\d_]+")
 # Between two words of one name or number.
@@ -78,11 +80,12 @@ _MEASURE = re.compile(
 _CUT = "\0"
 _CUTS = re.compile(r"\0(?:[ \t^,.;:'’/=+&_-]*\0)+")
 _BROKEN_PAIR = re.compile(r"\([ \t]*\0[ \t]*\)|\[[ \t]*\0[ \t]*\]|<[ \t]*\0[ \t]*>|\"[ \t]*\0[ \t]*\"")
-_CUT_AT_START = re.compile(r"(?m)^[ \t]*\0[ \t:.;,]*")
+_CUT_AT_START = re.compile(rf"(?m)(?:^|(?<={VALUE_END}))[ \t]*\0[ \t:.;,]*")
 # Match separators only from the first of a row: otherwise a row takes quadratic time.
 _CUT_AND_SEPARATORS = re.compile(
     r"(?P<left>(?:(?<![ \t^,;/=+&_-])[ \t^,;/=+&_-]++)?)\0(?P<right>[ \t^,;/=+&_-]*)"
 )
+_ENDS = "\r\n" + VALUE_END
 _MAX_BRACKETS = 8  # nested brackets that are removed with the content of the innermost
 
 
@@ -131,6 +134,24 @@ def clean_text(
     return _without(text, spans) if spans else text
 
 
+def clean_values(values: list[str], clean: Callable[[str], str]) -> list[str]:
+    """Clean the values of one attribute as one text: a name may begin in one and end in the next.
+
+    Args:
+        values: as many are returned.
+        clean: `clean_text`.
+    """
+    if len(values) == 1 or any(VALUE_END in value for value in values):
+        return [clean(value) if value else value for value in values]
+    cleaned = clean(VALUE_END.join(values)).split(VALUE_END)
+    if len(cleaned) == 1:
+        return [""] * len(values)
+    return [
+        new if new == old or any(map(str.isalnum, new)) else ""
+        for old, new in zip(values, cleaned, strict=True)
+    ]
+
+
 def _as_written(text: str, places: Sequence[int], span: Span) -> Span:
     """Map a span of a text's normal form to the text, so that it covers whole letters."""
     start, end, instead = span
@@ -166,8 +187,10 @@ class _Terms:
         initials: of all names.
         initialed: by family name, the initials of the given names.
         sequences: by first word, words that are removed if they follow one another.
+        joined_sequences: some of them, their words joined.
         careted: like sequences, but only with a caret or comma between the first two.
         joined: letters and digits that are removed with anything between them.
+        broken: names, numbers and dates that are broken up.
         forms: spellings of the words of persons' names.
         writings: of the names, in texts without spaces or with lost letters.
         uids: unchanged.
@@ -180,10 +203,12 @@ class _Terms:
     initials: set[str] = field(default_factory=set)
     initialed: dict[str, set[str]] = field(default_factory=dict)
     sequences: dict[str, "_Sequences"] = field(default_factory=dict)
+    joined_sequences: set[str] = field(default_factory=set)
     careted: dict[str, "_Sequences"] = field(default_factory=dict)
     joined: set[str] = field(default_factory=set)
     forms: NameWords = field(default_factory=NameWords)
     writings: OwnWritings = field(default_factory=OwnWritings)
+    broken: BrokenUp = field(default_factory=BrokenUp)
     uids: frozenset[str] = frozenset()
     births: frozenset[date] = frozenset()
 
@@ -267,6 +292,7 @@ class _Terms:
         """Add words; if all are ordinary (Nuclear Medicine), only if there are enough for a name."""
         if (is_named or not all(map(is_common_word, words))) and len("".join(words)) >= MIN_JOINED:
             self.sequences.setdefault(words[0], _Sequences()).add(words)
+            self.joined_sequences.add("".join(words))
 
 
 @lru_cache(maxsize=2)
@@ -281,6 +307,8 @@ def _terms(identifiers: Identifiers) -> _Terms:
         terms.add_place(words, identifiers.kept)
     for words in identifiers.contacts:
         terms.add_contact(words)
+    days = (form for day in identifiers.dates for form in packed_days(day))
+    terms.broken = BrokenUp({*terms.names, *terms.joined, *terms.joined_sequences, *days})
     terms.forms = NameWords(terms.persons, identifiers.kept)
     terms.writings = OwnWritings(identifiers.names, identifiers.spellings, identifiers.misread, terms.names)
     return terms
@@ -319,7 +347,7 @@ def _own(text: str, terms: _Terms) -> Iterator[Span]:
     for match in _UID.finditer(text) if terms.uids else ():
         if match[0] in terms.uids:
             yield *match.span(), ""
-    for start, end in own_numbers(text, terms.births):
+    for start, end in (*own_numbers(text, terms.births), *terms.broken.find(text)):
         yield start, end, ""
 
 
@@ -379,13 +407,15 @@ def _add_neighbours(text: str, tokens: list[_Token], gone: set[int], terms: _Ter
 def _dates(text: str, identifiers: Identifiers, shift_date: Callable[[date], date] | None) -> Iterator[Span]:
     """Yield the spans of dates, of overlapping ones the longest, with their replacements."""
     covered = 0
-    for found in sorted(find_dates(text), key=lambda found: (found.start, -found.end)):
-        is_date = found.sure or not identifiers.dates.isdisjoint(found.readings)
+    in_one_line = text.translate(_LINE_ENDS_AS_BLANKS)
+    for found in sorted(find_dates(in_one_line), key=lambda found: (found.start, -found.end)):
+        is_broken = in_one_line[found.start : found.end] != text[found.start : found.end]
+        is_date = (found.sure and not is_broken) or not identifiers.dates.isdisjoint(found.readings)
         if found.start < covered or not is_date:
             continue
         before, covered = covered, found.end
         try:
-            instead = found.rewrite(shift_date, identifiers.dates) if shift_date else ""
+            instead = found.rewrite(shift_date, identifiers.dates) if shift_date and not is_broken else ""
         except _UNSHIFTABLE:
             instead = ""
         start = found.start
@@ -416,7 +446,7 @@ def _unknown_words(text: str, extra_words: Set[str]) -> Iterator[Span]:
 def _without(text: str, spans: list[Span]) -> str:
     """Cut spans out, together with separators and brackets that are no longer needed."""
     parts, done = [], 0
-    for start, end, instead in sorted(spans, key=lambda span: (span[0], -span[1])):
+    for start, end, instead in sorted(_within_values(text, spans), key=lambda span: (span[0], -span[1])):
         start, end = whole_letters(text, start, end)
         if start >= done:
             parts.append(text[done:start].replace(_CUT, " ") + (instead or _CUT))
@@ -430,13 +460,23 @@ def _without(text: str, spans: list[Span]) -> str:
     return rest if any(map(str.isalnum, rest)) else ""
 
 
+def _within_values(text: str, spans: Iterable[Span]) -> Iterator[Span]:
+    """Divide spans at the ends of values, so that an attribute has as many values as before."""
+    for start, end, instead in spans:
+        while VALUE_END in text[start:end]:
+            part = text.index(VALUE_END, start)
+            yield start, part, ""
+            start, instead = part + 1, ""
+        yield start, end, instead
+
+
 def _joint(match: re.Match[str]) -> str:
     """Return the separators that stay from both sides of a cut."""
     left, right, text = match["left"], match["right"], match.string
-    if match.start() == 0 or text[match.start() - 1] in "\r\n":
+    if match.start() == 0 or text[match.start() - 1] in _ENDS:
         return ""
     following = text[match.end() : match.end() + 1]
-    if following in ("", "\r", "\n"):
+    if following in ("", *_ENDS):
         return ""
     if not left.strip():
         joint = right if right.strip() else (left and " ") or right

@@ -86,19 +86,21 @@ _PACKED = re.compile(
 _PACKED_REVERSED = re.compile(_START + rf"(?P<a>[0-3][0-9])(?P<b>[0-3][0-9])(?P<year>{_YEAR})" + _END)
 _NUMERIC = re.compile(
     _START
-    + r"(?:(?P<y>[0-9]{4})(?P<s>[-/. _]|\. )(?P<m>[0-9]{1,2})(?P=s)(?P<d>[0-9]{1,2})"
-    + r"|(?P<a>[0-9]{1,2})(?P<t>[-/. _]|\. )(?P<b>[0-9]{1,2})(?P=t)(?P<year>(?:1[89]|20)[0-9]{2}|[0-9]{2}))"
+    + r"(?:(?P<y>[0-9]{4})(?P<s>[-/. _,:;*|=]) ?(?P<m>[0-9]{1,2})(?P=s) ?(?P<d>[0-9]{1,2})"
+    + r"|(?P<a>[0-9]{1,2})(?P<t>[-/. _,:;*|=]) ?(?P<b>[0-9]{1,2})(?P=t) ?"
+    + r"(?P<year>(?:1[89]|20)[0-9]{2}|[0-9]{2}))"
     + _END
 )
+_MARKS, _FULL_SIZE = "-/. _,:", 8  # that surely are a date's; characters of 12.03.04
 _MONTH_AND_YEAR = re.compile(_START + rf"(?<![/-])(?P<m>0[1-9]|1[0-2])/(?P<year>{_YEAR})" + _END + "(?![/-])")
 _ORDINAL = r"(?:st|nd|rd|th|er|\.)?"
 _SPOKEN = re.compile(
     rf"{_WORD_START}(?=[^\W_])(?:"
     rf"(?P<d1>[0-9]{{1,2}}){_ORDINAL}[-/ ,.]{{0,2}}(?:(?:of|de) )?"
-    rf"(?P<m1>{_MONTH})\.?(?:[-/ ,]{{0,2}}(?:de )?(?P<y1>{_YEAR})"
+    rf"(?P<m1>{_MONTH})\.?(?:[-/ ,]{{0,3}}(?:de )?(?P<y1>{_YEAR})"
     rf"|(?:[-/ ]['’]?|(?<=[0-9]{{2}}[a-z]{{3}}))(?P<y5>[0-9]{{2}})(?![.,/-]?[0-9]))"
-    rf"|(?P<m2>{_MONTH})\.?[-/ ]?(?P<d2>[0-9]{{1,2}}){_ORDINAL}[-/ ,]{{1,2}}(?P<y2>{_YEAR})"
-    rf"|(?P<m3>{_MONTH})\.?[-/ ,]{{0,2}}(?P<y3>{_YEAR})"
+    rf"|(?P<m2>{_MONTH})\.?[-/ ]?(?P<d2>[0-9]{{1,2}}){_ORDINAL}[-/ ,]{{1,3}}(?P<y2>{_YEAR})"
+    rf"|(?P<m3>{_MONTH})\.?[-/ ,]{{0,3}}(?P<y3>{_YEAR})"
     rf"|(?P<y4>{_YEAR})[-/ ](?P<m4>{_MONTH})\.?[-/ ](?P<d4>[0-9]{{1,2}})"
     rf")(?![0-9])",
     re.IGNORECASE,
@@ -188,9 +190,10 @@ def find_dates(text: str) -> Iterator[WrittenDate]:
     """Yield every date in a text, in no particular order; they may overlap.
 
     20040312, 2004-03-12, 12.03.2004, 12/03/2004, 03/12/2004, 3/12/04, 04-03-12, 12032004, 12. 3. 2004,
-    12 Mar 2004, 12-MAR-2004, 12MAR04, March 12, 2004, Mar 2004, 3 de marzo de 2004, 3 août 2004,
-    3 września 2004, 3 марта 2004, 2004年3月12日, 平成16年3月12日, H16.3.12, and dates directly followed by
-    a time (20040312185059). Digits of other scripts and of full width are read in the text's `normal_form`.
+    12,03,2004, 2004:03:12, 12 Mar 2004, 12-MAR-2004, 12MAR04, March 12, 2004, Mar 2004, 3 de marzo de 2004,
+    3 août 2004, 3 września 2004, 3 марта 2004, 2004年3月12日, 平成16年3月12日, H16.3.12, and dates directly
+    followed by a time (20040312185059). Digits of other scripts and of full width are read in the text's
+    `normal_form`.
 
     >>> [found.readings[0].isoformat() for found in find_dates("on 12 Mar 2004, T1 8/10, 1.20040312")]
     ['2004-03-12']
@@ -235,6 +238,12 @@ def _in_han_tens(number: int) -> str:
     return (digits[tens] * (tens > 1) + "十" * (tens > 0)).strip() + digits[ones].strip()
 
 
+def packed_days(day: date) -> tuple[str, str, str]:
+    """Return a date without separators: year, month, day; day, month, year; month, day, year."""
+    year, month, number = f"{day.year:04}", f"{day.month:02}", f"{day.day:02}"
+    return year + month + number, number + month + year, month + number + year
+
+
 def _packed(text: str) -> Iterator[WrittenDate]:
     for match in _PACKED.finditer(text):
         day = _date(match["year"], match["m"], match["d"])
@@ -251,15 +260,18 @@ def _numeric(text: str) -> Iterator[WrittenDate]:
         if match["y"]:
             day = _date(match["y"], match["m"], match["d"])
             if day:
-                yield WrittenDate(
-                    *match.span(), (day,), True, True, _writer(match, {"y": "y", "m": "m", "d": "d"})
-                )
+                writer = _writer(match, {"y": "y", "m": "m", "d": "d"})
+                yield WrittenDate(*match.span(), (day,), True, True, writer, match["s"] in _MARKS)
             continue
         short_year, mark = len(match["year"]) == 2, match["t"]
+        size = match.end() - match.start()
         # 10.5.12 is a version and 1-2-20 a range of slices: short years need a slash or two digits each.
-        if short_year and mark in " _":
+        # Times have colons.
+        if short_year and (mark not in "-/.," or (mark == "," and size < _FULL_SIZE)):
             continue
-        sure = not short_year or mark == "/" or (mark != ". " and match.end() - match.start() >= 8)
+        sure = mark in _MARKS
+        if short_year:
+            sure = mark in "-/." and " " not in match[0] and (mark == "/" or size >= _FULL_SIZE)
         found = _either_order(match, match["year"], match["a"], match["b"], day_first=mark != "/", sure=sure)
         if found:
             yield found
