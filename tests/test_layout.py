@@ -22,7 +22,7 @@ FLOORS = (
     ("identity",),
     ("dicom",),
     ("standard",),
-    ("changes", "errors", "outcome"),
+    ("changes", "errors", "given_files", "outcome"),
 )
 HEIGHT = {room: -floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 MODULES = sorted(CORE.rglob("*.py"))

@@ -7,9 +7,11 @@ import stat
 from pathlib import Path
 
 from beamstop.errors import KeyReferenceError
+from beamstop.given_files import read_given
 from beamstop.identity import MIN_KEY_LENGTH
 
 KEY_LENGTH = 32
+_LARGEST = 1 << 20  # bytes of a key
 _LONGEST_REASON = 300  # characters quoted from Google's messages
 _FEWEST_DIFFERENT = 8  # different bytes; on average, 32 random bytes have 30, 16 hexadecimal digits have 10
 
@@ -95,10 +97,10 @@ def _from_file(path: Path, option: str, maker: str) -> bytes:
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
-            raise KeyReferenceError(f"{option} {path}: not a file; make one with {maker}")
+            raise KeyReferenceError(f"{option} {path}: not a regular file; make one with {maker}")
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise KeyReferenceError(f"{option} {path}: readable by group or others; run chmod 600 on it")
-        return path.read_bytes()
+        return read_given(path, _LARGEST)
     except OSError as error:
         named = (
             f"{option} {path}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beamstop.errors import DeidError, KeyReferenceError
+from beamstop.given_files import read_given
 from beamstop.keys import resolve, write_new
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def read_public_key(path: str | os.PathLike[str]) -> "Ed25519PublicKey":
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     try:
-        key = load_pem_public_key(Path(path).read_bytes())
+        key = load_pem_public_key(read_given(path))
     except OSError as error:
         raise KeyReferenceError(f"--public-key {path}: {error.strerror}; name FILE.pub of {_MAKER}") from None
     except (ValueError, UnsupportedAlgorithm):

@@ -14,6 +14,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
+from io import TextIOWrapper
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from pydicom.dataset import Dataset
 
 from beamstop.dicom.elements import text_of
 from beamstop.errors import SubjectsError, did_you_mean
+from beamstop.given_files import open_given, read_given
 from beamstop.identity import Identity, Subject
 
 COLUMNS = ("patient_id", "pseudonym", "issuer", "accession_number", "shift_days", "action")
@@ -36,6 +38,7 @@ _WHOLE = re.compile(r"(-?\d+)(?:\.0+)?")
 _OF_PATIENT_IDS = "PatientID "  # prefix of the names of lists of PatientIDs
 _NAMED = 5  # line numbers in one message
 _AT_ONCE = 10_000  # rows of Parquet
+_LARGEST, _LONGEST_LINE = 1 << 30, 1 << 16  # bytes of a table, characters of its header
 
 
 class Kind(IntEnum):
@@ -114,7 +117,7 @@ def read_list(path: str | os.PathLike[str], name: str, identity: Identity) -> li
         SubjectsError: it cannot be read, or is empty.
     """
     try:
-        texts = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        texts = read_given(path, _LARGEST).decode("utf-8-sig").splitlines()
     except OSError as error:
         raise SubjectsError(f"bouncers: listed: {path}: {error.strerror}; check the path") from None
     except UnicodeDecodeError:
@@ -168,16 +171,18 @@ def _rows(path: Path, columns: dict[str, str], wrong: _Wrong) -> Iterator[tuple[
         else:
             raise SubjectsError("--subjects: the file's name must end in .csv, .tsv or .parquet")
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno else "it is not a Parquet file"
+        why = error.strerror or "it is not a Parquet file"
         raise SubjectsError(f"--subjects {path}: {why}; check the path") from None
 
 
 def _text_rows(
     path: Path, delimiter: str, ours: Mapping[str, str], wrong: _Wrong
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    with TextIOWrapper(open_given(path, _LARGEST), encoding="utf-8-sig", newline="") as file:
         try:
-            header = file.readline()
+            header = file.readline(_LONGEST_LINE)
+            if "\0" in header or len(header) == _LONGEST_LINE:
+                raise SubjectsError("--subjects: the file is not a table in text; name one")
             file.seek(0)
             # Spreadsheets separate by semicolons in countries where 1,5 is a number.
             if ";" in header and delimiter not in header:
@@ -204,7 +209,7 @@ def _parquet_rows(path: Path, ours: Mapping[str, str]) -> Iterator[tuple[int, di
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with open_given(path, _LARGEST) as opened, pq.ParquetFile(opened) as file:
             schema = file.schema_arrow
             names = _checked_header(schema.names, ours)
             for theirs, name in zip(schema.names, names, strict=True):

@@ -69,7 +69,7 @@ def report(
 
         _check_place(output)
         told = read_about(about) if about is not None else None
-        reviews = [read_verdicts(path) for path in verdicts or ()]
+        reviews = [read_verdicts(path, "--verdicts") for path in verdicts or ()]
         check_remote([audit, *filter(None, [review, attributes])], [])
         figures = read_figures(audit)
         risk = measure(figures, attributes) if attributes is not None else None

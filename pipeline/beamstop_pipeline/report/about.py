@@ -7,6 +7,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from beamstop.errors import did_you_mean
+from beamstop.given_files import read_given
 from beamstop_pipeline.errors import ConfigurationError
 
 
@@ -29,10 +30,10 @@ def read_about(path: Path) -> About:
         ConfigurationError: it cannot be read, is not YAML with these fields, or a value is not text.
     """
     try:
-        found = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        found = YAML(typ="safe").load(read_given(path).decode())
     except OSError as error:
         raise ConfigurationError(f"--about {path}: {error.strerror}; name a YAML file") from None
-    except (YAMLError, UnicodeDecodeError):
+    except (YAMLError, ValueError, RecursionError):
         raise ConfigurationError(f"--about {path}: it is no YAML; write lines such as purpose: …") from None
     try:
         return About.model_validate({} if found is None else found)

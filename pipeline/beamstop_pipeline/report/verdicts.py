@@ -13,11 +13,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from beamstop.errors import RecipeError
+from beamstop.given_files import read_given
 from beamstop.recipe.load import parse_recipe, read_recipe
 from beamstop.recipe.model import Recipe
 from beamstop.text.burned_words import is_pattern
 
 FORMAT = "beamstop-verdicts-1"
+_LARGEST = 64 << 20  # bytes of verdicts
 CRITERIA = ("Modality", "Manufacturer", "ManufacturerModelName", "Rows", "Columns")
 VERDICTS = {  # in the order of the page's number keys
     "fine": "fine",
@@ -83,23 +85,23 @@ class Amended(NamedTuple):
     unmarked: int
 
 
-def read_verdicts(path: Path) -> Verdicts:
-    """Read a file of verdicts.
+def read_verdicts(path: Path, name: str = "VERDICTS") -> Verdicts:
+    """Read a file of verdicts; `name` is what messages call it.
 
     Raises:
         RecipeError: it cannot be read, or is not a file of verdicts.
     """
     try:
-        return Verdicts.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except OSError:
+        return Verdicts.model_validate(json.loads(read_given(path, _LARGEST)))
+    except OSError as error:
         raise RecipeError(
-            f"VERDICTS {path}: cannot be read; name the file that the page downloaded"
+            f"{name} {path}: cannot be read, {error.strerror}; name the file that the page downloaded"
         ) from None
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors(include_url=False)[0]["loc"])
-        raise RecipeError(f"VERDICTS {path}: not verdicts of a review page: {where or 'the whole'}") from None
-    except ValueError:
-        raise RecipeError(f"VERDICTS {path}: not JSON; name the file that the page downloaded") from None
+        raise RecipeError(f"{name} {path}: not verdicts of a review page: {where or 'the whole'}") from None
+    except (ValueError, RecursionError):
+        raise RecipeError(f"{name} {path}: not JSON; name the file that the page downloaded") from None
 
 
 def amend(recipe: str, files: Iterable[Verdicts], name: str) -> Amended:

@@ -1,8 +1,8 @@
 """deidcm's `Config`: a recipe and authorised words from two files."""
 
 from os import PathLike
-from pathlib import Path
 
+from beamstop.given_files import read_given
 from beamstop.recipe.load import load_recipe
 from beamstop.recipe.model import Recipe
 
@@ -34,5 +34,5 @@ class Config:
         self.recipe: Recipe = load_recipe(recipe_path or "mammography-kskit")
         self.authorized_words: tuple[str, ...] = ()
         if authorized_words_path is not None:
-            lines = Path(authorized_words_path).read_text(encoding="utf-8-sig").splitlines()
+            lines = read_given(authorized_words_path).decode("utf-8-sig").splitlines()
             self.authorized_words = tuple(word for line in lines if (word := line.strip().upper()))

@@ -14,6 +14,7 @@ from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from beamstop.errors import RecipeError
+from beamstop.given_files import read_given
 from beamstop.recipe import kskit as kskit_recipe
 from beamstop.recipe.mistakes import describe_mistakes
 from beamstop.recipe.model import Recipe
@@ -60,11 +61,15 @@ def read_recipe(name_or_path: str | os.PathLike[str]) -> tuple[str, str, str]:
     shipped = files("beamstop").joinpath("recipes", f"{name_or_path}.yaml")
     try:
         if _is_file(path):
-            return path.read_text(encoding="utf-8"), path.name, path.stem
+            return read_given(path).decode(), path.name, path.stem
         return shipped.read_text(encoding="utf-8"), str(name_or_path), str(name_or_path)
     except UnicodeDecodeError:
         raise RecipeError(f"{path.name}: not a text file in UTF-8") from None
-    except OSError:
+    except OSError as error:
+        if _is_file(path) and not isinstance(error, FileNotFoundError):
+            raise RecipeError(
+                f"--recipe {name_or_path}: {error.strerror}; name a recipe or its file"
+            ) from None
         known = ", ".join(recipe_names())
         raise RecipeError(f"--recipe {name_or_path}: no such file, and not one of {known}") from None
 
