@@ -16,6 +16,7 @@ from beamstop.keys import resolve_key
 from beamstop.recipe.model import Recipe
 from beamstop.subjects import Line, Subjects, compiled, table_digest
 from beamstop_transforms.stores import is_remote, open_store
+from beamstop_transforms.stores.local import file_inside
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,8 @@ def stage_subjects(lines: Iterable[Line], identity: Identity, place: str, name: 
 def _opened(staged: StagedSubjects, identity: Identity) -> Subjects:
     if is_remote(staged.place):
         return _fetched(staged, identity)
-    path = Path(staged.place) / staged.name
     try:
-        return _checked(Subjects.open(str(path), identity), staged)
+        return _checked(Subjects.open(file_inside(staged.place, staged.name), identity), staged)
     except OSError as error:
         raise SubjectsError(f"--subjects: its file cannot be read: {error.strerror}; run again") from None
 

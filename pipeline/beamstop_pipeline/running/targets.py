@@ -1,5 +1,6 @@
 """Local targets: one run per machine at a time, which clears the unfinished work of dead runs."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -79,13 +80,22 @@ def _lock(path: Path) -> IO[bytes]:
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             with ExitStack() as opened:
-                lock = opened.enter_context(open(path, "a+b"))
+                lock = opened.enter_context(open(path, "a+b", opener=_open_itself))
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _is(lock, path):
                     opened.pop_all()
                     return lock
         except FileNotFoundError:
             continue  # the previous run is tidying up right now
+
+
+def _open_itself(path: str, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise ConfigurationError(f"{path} is a link: remove it, no run makes one") from None
 
 
 def _is(file: IO[bytes], path: Path) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from beamstop_transforms.stores import StoreError, is_remote, open_store
+from beamstop_transforms.stores.local import file_inside
 
 BLOCK = 64  # rows
 FILE_BLOCKS = 1 << 13  # blocks per file: some 24 MB, which are in memory while it is written
@@ -53,7 +54,7 @@ class Shelf:
             data = self.read(name)
             return None if data is None else sha256(data).hexdigest()
         try:
-            with open(f"{self._target}/{self._path(name)}", "rb") as file:
+            with open(file_inside(self._target, self._path(name)), "rb") as file:
                 return file_digest(file, sha256).hexdigest()
         except FileNotFoundError:
             return None
@@ -78,7 +79,7 @@ class Shelf:
         """
         if not is_remote(self._target):
             try:
-                return os.open(f"{self._target}/{self._path(name)}", os.O_RDONLY)
+                return os.open(file_inside(self._target, self._path(name)), os.O_RDONLY)
             except FileNotFoundError:
                 raise SealBrokenError(f"{self._folder}/{name} is gone") from None
         data = self.read(name)

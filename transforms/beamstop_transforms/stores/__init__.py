@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-from beamstop_transforms.stores import gcs, objects
+from beamstop_transforms.stores import gcs, local, objects
 from beamstop_transforms.stores.base import (
     BUCKETS,
     PARTIAL,
@@ -73,7 +73,9 @@ def _is_gcs(path: str) -> bool:
 def paths_in(target: str, folder: str, ending: str) -> list[str]:
     """Return the paths of the files in a folder of a target that have this ending, sorted."""
     names = (name for name in open_store(target).names(folder) if name.endswith(ending))
-    return sorted(f"{target.rstrip('/')}/{name}" for name in names)
+    if is_remote(target):
+        return sorted(f"{target.rstrip('/')}/{name}" for name in names)
+    return sorted(local.file_inside(target.rstrip("/"), name) for name in names)
 
 
 def open_seekable(path: str) -> AbstractContextManager[Any]:

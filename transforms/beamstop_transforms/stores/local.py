@@ -30,13 +30,15 @@ class LocalStore:
 
     def find(self, name: str) -> Found | None:
         """See `Store`."""
+        if os.path.islink(inside(self._root, name)):
+            return Found(self._version_of(name), "")  # whatever it leads to is not ours
         found = self.read(name)
         return found and Found(found[0], hashlib.sha256(found[1]).hexdigest())
 
     def read(self, name: str) -> tuple[object, bytes] | None:
         """See `Store`."""
         try:
-            with open(self._at(name), "rb") as file:
+            with open(file_inside(self._root, name), "rb") as file:
                 return _version(os.fstat(file.fileno())), file.read()
         except FileNotFoundError:
             return None
@@ -45,6 +47,7 @@ class LocalStore:
         self, name: str, data: bytes, version: object | None, durable: bool = True, about: str = ""
     ) -> bool:
         """See `Store`."""
+        inside(self._root, name)
         with self._usable():
             temporary = self._staged.pop(id(data), None) or self._temporary(data, durable)
             try:
@@ -63,14 +66,14 @@ class LocalStore:
 
     def keep(self, name: str, under: str) -> None:
         """See `Store`; as a hard link if the file system has these."""
+        source, target = file_inside(self._root, name), inside(self._root, under)
         with self._usable():
-            target = self._at(under)
             _make_folder(os.path.dirname(target))
             _unlink(target)
             try:
-                os.link(self._at(name), target)
+                os.link(source, target)
             except OSError:
-                shutil.copyfile(self._at(name), target)
+                shutil.copyfile(source, target)
 
     @contextmanager
     def together(self, contents: Sequence[bytes]) -> Iterator[None]:
@@ -91,15 +94,9 @@ class LocalStore:
 
     def remove(self, name: str) -> None:
         """See `Store`; also removes folders that become empty. Nothing behind a link is removed."""
-        if not self._is_behind_a_link(name):
+        if not _link_above(self._root, name):
             _unlink(self._at(name))
             self._remove_empty(name)
-
-    def _is_behind_a_link(self, name: str) -> bool:
-        while name := os.path.dirname(name):
-            if os.path.islink(self._at(name)):
-                return True
-        return False
 
     def _remove_empty(self, name: str) -> None:
         """Remove the folders above a name that are empty."""
@@ -114,23 +111,23 @@ class LocalStore:
 
     def names(self, folder: str, since: datetime | None = None) -> Iterator[str]:
         """See `Store`."""
-        for here, _, files in os.walk(self._at(folder)):
+        for here, _, files in os.walk(file_inside(self._root, folder)):
             for file in files:
                 path = os.path.join(here, file)
-                if since is None or os.stat(path).st_mtime >= since.timestamp():
+                if since is None or os.lstat(path).st_mtime >= since.timestamp():
                     yield os.path.relpath(path, self._root)
 
     def folders(self, folder: str) -> list[str]:
         """See `Store`."""
         try:
-            with os.scandir(self._at(folder)) as entries:
+            with os.scandir(file_inside(self._root, folder)) as entries:
                 return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
         except FileNotFoundError:
             return []
 
     def clear(self, folder: str) -> None:
         """See `Store`; folders that become empty are removed too."""
-        if not self._is_behind_a_link(folder):
+        if not _link_above(self._root, folder):
             shutil.rmtree(self._at(folder), ignore_errors=True)
             self._remove_empty(folder)
 
@@ -138,7 +135,7 @@ class LocalStore:
         return f"{self._root}/{name}"
 
     def _temporary(self, data: bytes, durable: bool) -> str:
-        path = self._at(f"{PARTIAL}/new/{uuid.uuid4().hex}")
+        path = inside(self._root, f"{PARTIAL}/new/{uuid.uuid4().hex}")
         _make_folder(os.path.dirname(path))
         try:
             with open(path, "xb", buffering=0, opener=self._open) as file:
@@ -167,15 +164,16 @@ class LocalStore:
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
         # All names share 256 lock files: a lock file for each name would double the number of files.
-        path = self._at(f"{PARTIAL}/locks/{hashlib.sha256(name.encode()).hexdigest()[:2]}")
+        lock = f"{PARTIAL}/locks/{hashlib.sha256(name.encode()).hexdigest()[:2]}"
+        path = file_inside(self._root, lock)
         _make_folder(os.path.dirname(path))
-        with open(path, "wb", buffering=0) as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with open(path, "wb", buffering=0, opener=_open_itself) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def _version_of(self, name: str) -> object | None:
         try:
-            return _version(os.stat(self._at(name)))
+            return _version(os.lstat(self._at(name)))
         except FileNotFoundError:
             return None
 
@@ -184,6 +182,44 @@ class LocalStore:
 _OF_THE_PLACE = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE}
 )
+
+
+def inside(root: str, name: str) -> str:
+    """Return the path of a name below a folder.
+
+    Raises:
+        StoreError: a folder on the way is a link, which may lead anywhere.
+    """
+    if link := _link_above(root, name):
+        raise StoreError(_IS_LINK.format(link))
+    return f"{root}/{name}"
+
+
+def file_inside(root: str, name: str) -> str:
+    """Return the same if what is there is to be read.
+
+    Raises:
+        StoreError: it is a link itself, too.
+    """
+    path = inside(root, name)
+    if name and os.path.islink(path):
+        raise StoreError(_IS_LINK.format(path))
+    return path
+
+
+_IS_LINK = "{} is a link, which beamstop neither follows nor makes: remove it"
+
+
+def _link_above(root: str, name: str) -> str | None:
+    """Return the first folder above a name that is a link; the root may be one."""
+    while name := os.path.dirname(name):
+        if os.path.islink(f"{root}/{name}"):
+            return f"{root}/{name}"
+    return None
+
+
+def _open_itself(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _move(temporary: str, target: str) -> None:
