@@ -36,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         _collect_seldom()
         _open_standard_streams()
+    if sys.flags.optimize > 1:
+        typer.echo("beamstop: Apache Beam needs docstrings: start Python with -O at most, not -OO", err=True)
+        return Exit.BAD_CONFIGURATION
     given = list(sys.argv[1:] if arguments is None else arguments)
     settings = {"prog_name": "beamstop", "standalone_mode": False, "obj": MayFork(arguments is None)}
     try:

@@ -393,7 +393,13 @@ def test_references_lead_to_clean_files(
 
 
 def test_a_record_of_many_files_has_its_list_beside_it(
-    run: Run, verify: Verify, archive: Path, places: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    run: Run,
+    verify: Verify,
+    archive: Path,
+    places: tuple[str, ...],
+    key_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("beamstop_transforms.record._MOST_NAMED", 1)
     first = run(archive, more=("--incremental",))
@@ -406,8 +412,12 @@ def test_a_record_of_many_files_has_its_list_beside_it(
     content = path.read_bytes()
     path.write_bytes(content + b" ")
     assert verify() == verify(key=None) == (1, Counter(table_changed=1))
-    assert run(archive, more=("--incremental",)).record["counts"]["skipped"] == 0  # it names nothing any more
+    again = ["run", *places, "--audit", str(first.audit), "--key", str(key_file), "--incremental"]
+    capsys.readouterr()
+    assert main(again) == 2
+    assert f"lists/{path.name} is gone, or is not what its run sealed" in capsys.readouterr().err
     path.unlink()
+    assert main(again) == 2
     assert verify() == (1, Counter(table_changed=1))
 
 

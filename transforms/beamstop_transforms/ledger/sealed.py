@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from beamstop.audit import record_mac
 from beamstop.identity import Identity
 from beamstop_transforms.parquet_files import batches_of, open_parquet
-from beamstop_transforms.stores import open_store
+from beamstop_transforms.stores import StoreError, open_store
 from beamstop_transforms.stores.ahead import ahead
 
 INSTANCES, PRUNED = "instances", "pruned"  # folders of AUDIT; `pruned` lists the files a run removed
@@ -108,11 +108,19 @@ def sealed_tables(
     """Return the tables that count, oldest run first; a run's pruned files come after its rows.
 
     A table that no sealed record names decides nothing: anybody who can write to AUDIT may have put it there.
+
+    Raises:
+        StoreError: the list of a run's tables is not what its record sealed.
     """
     wanted = tuple(f"{folder}/" for folder in folders)
     found = []
     for record in sealed_records(audit, identity):
-        for name, sha256 in sorted(files_of(audit, record).items()):
+        files = files_of(audit, record)
+        if not files and "list" in record:
+            name, run = list_name(record["run_id"]), f"{RUNS}/{record['run_id']}.json"
+            why = f"{audit}/{name} is gone, or is not what its run sealed: restore it from a copy"
+            raise StoreError(f"{why}, or remove {run} to process its sources again")
+        for name, sha256 in sorted(files.items()):
             if name.startswith(wanted):
                 found.append(SealedTable(name, record["run_id"], sha256, record.get("subjects")))
     return found
