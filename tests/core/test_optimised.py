@@ -63,7 +63,7 @@ def test_the_same_is_written_and_refused(tmp_path: Path, key: bytes) -> None:
         "Quarantined leak: SourceDescription",
         "Rejected encapsulated_document",
         "Failed truncated",
-        "IdentityError",
+        "KeyReferenceError",
         "RecipeError",
         "",
     ]

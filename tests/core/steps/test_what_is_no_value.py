@@ -93,6 +93,19 @@ def test_a_number_that_is_an_own_date_or_identifier_goes(
     assert (clean.get("AcquisitionNumber"), clean.get("KVP")) in [(None, None), ("", "")]
 
 
+@pytest.mark.parametrize(
+    "number", ["5550123.0", "+5550123", "005550123", "5.550123e6", "5550123.", "5550123,00"]
+)
+def test_a_number_is_an_own_identifier_however_it_is_written(make_dataset: MakeDataset, number: str) -> None:
+    for accession in ("5550123", "05550123"):
+        dataset = make_dataset(AccessionNumber=accession)
+        put(dataset, KVP, "DS", number.encode())
+        assert not cleaned(dataset, "default").get("KVP")
+    dataset = make_dataset(AccessionNumber="5550124")
+    put(dataset, KVP, "DS", number.encode())
+    assert cleaned(dataset, "default").get("KVP")
+
+
 @pytest.mark.parametrize(("vr", "tag"), [("US", 0x00189004), ("FD", 0x00189073), ("OF", 0x00181638)])
 def test_letters_in_the_bytes_of_numbers_are_found(make_dataset: MakeDataset, vr: str, tag: int) -> None:
     dataset = make_dataset(PatientName="Quessenbrand^Ann")

@@ -144,6 +144,26 @@ def test_recipes_that_clean_texts_cut_it_out_and_others_write_none_of_it(
     assert found.get("SourceDescription") == (clean if recipe == "research" else None)
 
 
+@pytest.mark.parametrize(
+    ("charset", "value"),
+    [
+        ("\\ISO 2022 IR 87", b"Gra\x1b(Bbow\x1b(Bski"),
+        ("ISO_IR 100", b"Gra\x07bow\x08ski"),
+        ("ISO_IR 100", b"Gra\0bow\0ski"),
+        ("ISO_IR 192", "Gra\u200dbow\u200cski".encode()),
+        ("GB18030", "Ｇｒａｂｏｗｓｋｉ".encode("gb18030")),
+    ],
+)
+def test_what_nobody_sees_between_letters_hides_none(
+    make_dataset: MakeDataset, charset: str, value: bytes
+) -> None:
+    dataset = make_dataset(**PATIENT, SpecificCharacterSet=charset.split("\\"), SourceDescription="x" * 20)
+    dataset.OperatorsName = dataset.ReferringPhysicianName = ""
+    data = encode(dataset).data.replace(b"x" * 20, value.ljust(20))
+    with pytest.raises(Quarantined, match="leak: SourceDescription"):
+        deidentify_bytes(data, load_recipe("basic"), KEY, load_no_text_detector)
+
+
 @pytest.mark.parametrize("atom", ["a ", "1 ", "a\n", "1:", "1 : ", "ab-\n", "12,", "1961\n", "-  ", " \\ "])
 def test_long_texts_take_time_by_their_length(atom: str) -> None:
     before = process_time()

@@ -15,7 +15,7 @@ from beamstop.dicom.deadline import check_time
 from beamstop.leaks.needles import MIN_UID_LENGTH, Needles
 from beamstop.words.identifiers import Words
 from beamstop.words.national_numbers import may_hold_birth
-from beamstop.words.normal_form import TYPESET, UNSEEN, normal_form
+from beamstop.words.normal_form import JOINERS, TYPESET, UNSEEN, normal_form
 from beamstop.words.text_search import LONGEST, TextSearch
 from beamstop.words.vocabulary import fold, in_katakana
 from beamstop.words.written_dates import MONTHS
@@ -69,8 +69,10 @@ _APART = bytes(byte for byte in range(256) if byte not in _LETTERS and byte not 
 _APART_IN_ASCII = bytes(byte for byte in _APART if byte < 0x80)
 _SEPARATORS_OF_NUMBERS = b"-/ \xa0\x96\x97"  # with a no-break space, and the dashes of Windows 1252
 # What may be between two letters of a word or number that is broken up (`words/broken_up`).
-_SPACE, _LINE_END = rb"[^a-z0-9\0\x80-\xff]{1,3}", rb"(?:-?[ \t]*[\r\n\v\f\\\x1e][\s\\]*)?"
-_MARK_OR_LINE_END = rb"(?: ?[!-/:-@\[-`{-~] ?|-?[ \t]*[\r\n\v\f\\\x1e][\s\\]*)?"
+_SPACE = rb"[^a-z0-9\0\x80-\xff]{1,3}"
+_LINE_END = rb"(?:-?[ \t]*[\0-\x08\n-\x1f\x7f\\][\s\\]*)?"
+_MARK_OR_LINE_END = rb"(?: ?[!-/:-@\[-`{-~] ?|-?[ \t]*[\0-\x08\n-\x1f\x7f\\][\s\\]*)?"
+_ESCAPES = re.compile(rb"\x1b[ -/]+[0-~]")  # of ISO 2022
 _ANY_MARK = re.compile(rb"[!-/:-@\[-`{-~]")
 _SHORT_WINDOW = 8
 _SHORT_DATE = re.compile(rb"(?<![0-9.])[0-9]{1,2}([-/.,]) ?[0-9]{1,2}\1 ?[0-9]{1,2}(?![0-9.])")
@@ -86,7 +88,7 @@ _BETWEEN_LETTERS, _LONGEST_LETTER = b"cn", 4
 _UTF_8_RUN = re.compile(rb"(?:%b[ -~]{0,3}){2,}" % _LETTER_IN_UTF_8)
 _IS_TWICE_IN_UTF_8 = re.compile(rb"[\xc2\xc3][\x80-\xbf][\xc2\xc3][\x80-\xbf]")
 _TWICE_IN_UTF_8 = re.compile(rb"(?:[ -~]{0,16}[\xc2\xc3][\x80-\xbf]){2,}[ -~]{0,16}")
-_UNSEEN = tuple(letter.encode() for letter in UNSEEN)
+_UNSEEN = tuple(letter.encode() for letter in UNSEEN + JOINERS)
 _UNSEEN_PATTERN = re.compile(b"|".join(_UNSEEN))
 _TYPESET = re.compile(b"|".join(letter.encode() for letter in TYPESET))
 _TWO_BYTES = ("2022", "gb", "euc", "shift_jis", "big5", "cp949")
@@ -161,6 +163,8 @@ class LeakScan:
         """Yield text in other than Latin letters, in its folded normal form."""
         if self._is_national:  # letters in ISO 2022 are ASCII bytes
             yield _FULL_WIDTH.sub(_in_half_width, data)
+        if b"\x1b" in data:
+            yield _ESCAPES.sub(b"", data)
         if data.isascii():
             return
         runs = [match[0].decode("utf-8", "replace") for match in _runs_of_utf_8(data)]
@@ -347,7 +351,7 @@ def _is_in_short_date(raw: bytes, folded: bytes, start: int, end: int) -> bool:
 
 
 def _is_of_two_bytes(encoding: str) -> bool:
-    return any(name in encoding for name in _TWO_BYTES)
+    return any(name in encoding.lower() for name in _TWO_BYTES)
 
 
 def _in_half_width(match: re.Match[bytes]) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from decimal import Decimal, InvalidOperation
 from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -78,11 +79,13 @@ _DAYS_OF_EXAMINATION = (0x00080020, 0x00080021, 0x00080022, 0x00080023)  # study
 _ORIGINAL_IDS = (0x00100020, 0x0020000D, 0x0020000E, 0x00080018)  # patient, study, series, instance
 _CONTENT_SEQUENCE = 0x0040A730
 _DELIMITERS, _FIRST_PICTURE = 0xFFFE, 0x6000  # groups
+_LONGEST_NUMBER = 64  # digits
 _LONG = 5  # digits; shorter numbers are counts and sizes
 _MAX_BYTES = 4  # of a character
 _SHORT_LIST, _LONG_LIST = 64, 4096  # characters
 _WITHOUT_NUMERALS = dict.fromkeys(map(ord, "0123456789+-.eE\\ \0"))
-_LONG_NUMBER = re.compile(rf"(?<![\d.])\d{{{_LONG},}}(?![\d.])")
+_LONG_NUMBER = re.compile(rf"(?<![\d.])(\d{{{_LONG},}})(?:[.,]0*)?(?![\d.,])")
+_EXPONENT = re.compile(r"[eEdD]")
 _CSA_PHYSICS = "beamstop:physics of a CSA header"
 _BLOCK_GONE = "beamstop:private block gone"
 _UNWRITABLE = b"unwritable"  # stands for a value that cannot be written as bytes
@@ -427,8 +430,13 @@ class _Walk:
 
     def _are_own(self, numbers: Iterable[str]) -> bool:
         """Return whether one of some numbers is an identifier or a date of the instance."""
-        identifiers = self._report.identifiers
-        return any((it,) in identifiers.ids or _as_day(it) in identifiers.dates for it in numbers)
+        dates, ids = self._report.identifiers.dates, self._own_numbers
+        return any(it.lstrip("0") in ids or _as_day(it) in dates for it in numbers)
+
+    @cached_property
+    def _own_numbers(self) -> frozenset[str]:
+        ids = self._report.identifiers.ids
+        return frozenset(words[0].lstrip("0") for words in ids if len(words) == 1 and words[0].isdecimal())
 
     def _remove(
         self, dataset: Dataset, element: Element, path: tuple[int, ...], label: str, origin: str
@@ -705,7 +713,20 @@ def _long_numbers(text: str, grammar: re.Pattern[str]) -> tuple[str, ...] | None
     """
     if not grammar.fullmatch(text):
         return None
-    return tuple(_LONG_NUMBER.findall(text)) if grammar is NUMBER else ()
+    if grammar is not NUMBER:
+        return ()
+    if _EXPONENT.search(text):
+        text = "\\".join(map(_without_exponent, text.split("\\")))
+    return tuple(_LONG_NUMBER.findall(text))
+
+
+def _without_exponent(number: str) -> str:
+    """Return a number without an exponent, if it is whole and not too long for an identifier."""
+    with suppress(InvalidOperation):
+        value = Decimal(re.sub("[dD]", "e", number.strip(" \0")).replace(",", "."))
+        if value.is_finite() and value.adjusted() < _LONGEST_NUMBER and value == value.to_integral_value():
+            return f"{int(value)}"
+    return number
 
 
 def _plain_text(element: Element) -> str:

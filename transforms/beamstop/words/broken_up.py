@@ -2,8 +2,8 @@
 
 * spaced: `G r a b o w s k i`, `4 7 1 9 0 2`, `1 7 . 0 3 . 1 9 6 1`, with up to three characters between two
   letters, in longer rows, too;
-* at the end of a line or of a value, with and without a hyphen: `Grabow-` and `ski`, `471` and `902`. Two
-  ordinary words without a hyphen (`head`, `hand`) are no name;
+* at the end of a line or of a value, or by a control character, with and without a hyphen: `Grabow-` and
+  `ski`, `471` and `902`. Two ordinary words without a hyphen (`head`, `hand`) are no name;
 * identifiers of letters and digits with any marks inside: `PX:77:120`;
 * numbers with another punctuation mark between their digits: `471:902`, `471*902`, `471_902`. Points and
   commas count from the second on, because with one it may be a decimal number.
@@ -20,7 +20,9 @@ from beamstop.words.text_search import TextSearch
 from beamstop.words.vocabulary import fold, is_common_word, is_unparted
 
 VALUE_END = "\x1e"  # between the values of one attribute
-LINE_ENDS = "\r\n\v\f\x85\u2028\u2029\\" + VALUE_END
+# With other control characters, which nobody sees either; not the tabulator, which is a blank.
+_CONTROLS = "".join(chr(number) for number in (*range(9), *range(14, 32), *range(0x7F, 0xA0)))
+LINE_ENDS = "\r\n\v\f\u2028\u2029\\" + _CONTROLS
 MIN_WORD, MIN_UNPARTED, MIN_DIGITS = 4, 2, 6
 _SPACED = re.compile(r"(?<![^\W_])[^\W_](?:[\W_]{1,3}+[^\W_](?![^\W_]))+")
 _LINE_END = re.compile(rf"-?[ \t]*[{re.escape(LINE_ENDS)}][\s\\]*\Z")

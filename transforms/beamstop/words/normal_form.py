@@ -21,7 +21,7 @@ _MARK_BLOCKS = (
     *((0x0300, 0x1E00), (0x20D0, 0x2100), (0x302A, 0x3030), (0x3099, 0x309B), (0xA66F, 0xAC00)),
     *((0xFB1E, 0xFB1F), (0xFE00, 0xFE30)),
 )
-_JOINERS = "\u200c\u200d"
+JOINERS = "\u200c\u200d"
 _HALF_WIDTH_VOICE = "\uff9e\uff9f"
 # Vowels of Thai and Lao: letters in Unicode, although they belong to the consonant before or after them.
 _VOWELS_BEHIND, _VOWELS_BEFORE = "\u0e30\u0e32\u0e33\u0e45\u0eb0\u0eb2\u0eb3", "\u0e40-\u0e44\u0ec0-\u0ec4"
@@ -39,7 +39,7 @@ def _marks() -> str:
                 runs[-1][1] = number
             else:
                 runs.append([number, number])
-    return "".join(f"{chr(first)}-{chr(last)}" for first, last in runs) + _JOINERS
+    return "".join(f"{chr(first)}-{chr(last)}" for first, last in runs) + JOINERS
 
 
 MARKS = _marks()
