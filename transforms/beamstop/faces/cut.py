@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beamstop.dicom.deadline import check_time
-from beamstop.faces.head import Fit, template
+from beamstop.faces.head import Fit, from_template, template
 from beamstop.faces.outline import Outline
 from beamstop.faces.slices import Slice
 from beamstop.faces.volume import Floats, Grid, Mask
@@ -32,6 +32,7 @@ _RAMP = (-30.0, 13.0)
 _WIDE, _LONG, _LONG_BACK = 66.0, 86.0, 105.0
 # Between these z, the exponent rises from 2 to 3: an ellipse would open the sinuses, which look like eyes.
 _EYES = (-46.0, -54.0)
+_DEEPER = 32.0  # mm: below the eyes, a second cut lies so much deeper
 _RIND = 10.0  # thickness of the skin that is blanked beside the cut, called the rind
 _RIND_BACK, _CUT_BACK = -40.0, -25.0  # y: rear limits of the rind and of the cut
 _EAR = (60.0, -30.0, 52.0, -98.0, -2.0)  # least |x|; y from, to; z from, to
@@ -46,7 +47,7 @@ class Cut:
     """The region to blank, as a level set: points with a level above 0 are blanked.
 
     Attributes:
-        grid: around the face, in patient coordinates.
+        grid: around the head, in patient coordinates.
         level: one value per grid point, float32, about the distance in mm to the edge of the region.
     """
 
@@ -96,12 +97,13 @@ class Cut:
         return windows[0], windows[1]
 
 
-def cut_of(fit: Fit, outline: Outline) -> Cut:
+def cut_of(fit: Fit, outline: Outline, is_deeper: bool = False) -> Cut:
     """Return the region to blank in a head.
 
     Args:
         fit: position, orientation and size of the head.
         outline: of the body around the head; its grid becomes that of the cut.
+        is_deeper: whether to cut deeper below the eyes, where no brain is near.
     """
     grid = outline.grid
     level = np.empty(grid.shape, np.float32)
@@ -112,17 +114,18 @@ def cut_of(fit: Fit, outline: Outline) -> Cut:
         height = np.full((1, 1), z)
         across, back, up = fit.pose.template_of(x, y, height)
         depth = -outline.distance[:, :, number].astype(np.float64) / size
-        level[:, :, number] = _level(across, back, up, depth)
+        level[:, :, number] = _level(across, back, up, depth, _DEEPER if is_deeper else 0.0)
     return Cut(grid, level)
 
 
-def _level(x: Cells, y: Cells, z: Cells, depth: Cells) -> Cells:
+def _level(x: Cells, y: Cells, z: Cells, depth: Cells, deeper: float) -> Cells:
     """Return about how far points lie inside the blanked region, mm; less than 0 outside.
 
     Places are template coordinates that broadcast to one shape; depth is the distance below the skin, mm.
     """
-    long = np.where(y < 0, _LONG, _LONG_BACK)
-    power = 2.0 + np.clip((_EYES[0] - z) / (_EYES[0] - _EYES[1]), 0.0, 1.0)
+    below_eyes = np.clip((_EYES[0] - z) / (_EYES[0] - _EYES[1]), 0.0, 1.0)
+    long = np.where(y < 0, _LONG - deeper * below_eyes, _LONG_BACK)
+    power = 2.0 + below_eyes
     beyond = ((np.abs(x / _WIDE) ** power + np.abs(y / long) ** power) ** (1 / power) - 1) * 75.0
     near_top = np.clip((z - _RAMP[0]) / (_TOP - _RAMP[0]), 0.0, 1.0) * _RAMP[1]
     heights = np.minimum(_TOP - z, z - _BOTTOM)
@@ -139,18 +142,7 @@ def _level(x: Cells, y: Cells, z: Cells, depth: Cells) -> Cells:
     )
     blanked = np.maximum(np.maximum(front, rind), ear)
     shallow = np.where(z > _NASION, _SHALLOW - depth, np.inf)
-    beside_brain = _from_brain(x, y, z) - _BRAIN_MARGIN
+    head = template()
+    beside_brain = from_template(head.brain, head.grid, x, y, z) - _BRAIN_MARGIN
     level: Cells = np.minimum.reduce([blanked, shallow, beside_brain])
     return level
-
-
-def _from_brain(x: Cells, y: Cells, z: Cells) -> Cells:
-    """Return the distance to the template's brain, mm; less than 0 inside."""
-    from scipy import ndimage
-
-    head = template()
-    indices = [(axis - low) / head.grid.step for axis, low in zip((x, y, z), head.grid.low, strict=True)]
-    found: Cells = ndimage.map_coordinates(
-        head.brain, np.stack(np.broadcast_arrays(*indices)), output=np.float64, order=1, mode="nearest"
-    )
-    return found

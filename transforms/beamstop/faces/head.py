@@ -48,6 +48,10 @@ _UNLIKE = 0.16  # largest difference of the logarithms of two sizes: 17 %
 _NECK = (-70.0, -40.0, 60)  # neck and jaw lie below this z and behind this y; judged from 60 points on
 WHOLE = 0.8  # share of the skin that must be in the volume: a whole head may lack its top or its neck
 _SMALL = 0.78  # times the template's size: a smaller part of a head is more likely a neck or a limb
+# Above the chin (z), what is joined to a head and lies so far from the template's skin (mm) is part of the
+# head, as a large nose is, unless it is larger (mm³).
+_CHIN, _BESIDE, _TOUCHED = -100.0, (15.0, 30.0), 20e3
+_PADDED = 20  # points around the template within which the distance to its skin is known
 # Poses are rounded to 1/64 mm, and to 1/16384 in turns and sizes, so that all machines blank the same pixels.
 _UNITS = np.array([64.0] * 3 + [16384.0] * 6)
 
@@ -63,12 +67,15 @@ class Template(NamedTuple):
         is_face: which of them belong to the face, (n,).
         grid: of `brain`.
         brain: distance to the surface of the brain, mm; less than 0 inside.
+        grid_around, skin: the same for the skin, on a grid that reaches further.
     """
 
     points: Points
     is_face: Mask
     grid: Grid
     brain: Floats
+    grid_around: Grid
+    skin: Floats
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,10 @@ class Pose:
         sized = points * np.exp(np.array(self.values[6:9]))
         placed: Points = _product(sized, turn) + np.array(self.values[:3])
         return placed
+
+    def turned(self, directions: Points) -> Points:
+        """Return directions in the patient of directions in template coordinates, (n, 3)."""
+        return _product(directions, _turn(np.array(self.values)))
 
     def template_of(self, x: Points, y: Points, z: Points) -> tuple[Points, Points, Points]:
         """Return template coordinates of points in patient coordinates, one array per axis, mm."""
@@ -153,7 +164,44 @@ def template() -> Template:
     points = points[points[:, 2] > _LOWEST]
     points = points[np.linspace(0, len(points) - 1, _POINTS).astype(int)]
     is_face = (points[:, 2] < _FACE[0]) & (points[:, 1] < _FACE[1])
-    return Template(points, is_face, grid, _signed(brain, step))
+    padded = np.pad(head, _PADDED)
+    around = Grid.around(low - _PADDED * step, low + (np.array(shape) - 1 + _PADDED) * step, step)
+    return Template(points, is_face, grid, _signed(brain, step), around, _signed(padded, step))
+
+
+def from_template(distance: Floats, grid: Grid, x: Points, y: Points, z: Points) -> Points:
+    """Return distances that the template holds, at template coordinates that broadcast to one shape, mm."""
+    from scipy import ndimage
+
+    indices = [(axis - low) / grid.step for axis, low in zip((x, y, z), grid.low, strict=True)]
+    found: Points = ndimage.map_coordinates(
+        distance, np.stack(np.broadcast_arrays(*indices)), output=np.float64, order=1, mode="nearest"
+    )
+    return found
+
+
+def is_touched(pose: Pose, outline: Outline) -> bool:
+    """Return whether something touches a head above the chin: a hand, an arm or another head.
+
+    Args:
+        pose: of the head.
+        outline: of the body around it.
+    """
+    from scipy import ndimage
+
+    head, grid = template(), outline.grid
+    away, is_above = np.empty(grid.shape, np.float32), np.empty(grid.shape, bool)
+    x, y = grid.axis(0)[:, None], grid.axis(1)[None, :]
+    for number, height in enumerate(grid.axis(2)):
+        check_time()
+        placed = pose.template_of(x, y, np.full((1, 1), height))
+        away[:, :, number] = from_template(head.skin, head.grid_around, *placed)
+        is_above[:, :, number] = placed[2] > _CHIN
+    parts, _ = ndimage.label(outline.body & outline.inside & is_above)
+    sizes = np.bincount(parts[away < 0])
+    sizes[:1] = 0
+    beside = (parts == int(np.argmax(sizes))) & (away > _BESIDE[0]) & (away < _BESIDE[1])
+    return float(np.sum(beside)) * grid.step**3 > _TOUCHED
 
 
 def _signed(mask: Mask, step: float) -> Floats:

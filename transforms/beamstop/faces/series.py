@@ -3,7 +3,7 @@
 Thresholds were set by hand; docs/faces.md lists the main ones and measures the result.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib.util import find_spec
@@ -18,8 +18,9 @@ from beamstop.dicom.pydicom_guards import guarded
 from beamstop.dicom.views import view_of
 from beamstop.errors import DeidError, PixelError
 from beamstop.faces.cut import Cut, cut_of
-from beamstop.faces.head import WHOLE, Fit, Pose, find_head, template
+from beamstop.faces.head import WHOLE, Fit, Pose, find_head, is_touched, template
 from beamstop.faces.headers import Kind, Region, face_header
+from beamstop.faces.landmarks import look_for_landmarks
 from beamstop.faces.outline import Modality, Outline, outline_of, threshold_of
 from beamstop.faces.slices import NoPlaceError, Slice, Stack, slices_of, stacks_of
 from beamstop.faces.volume import Grid, Volume, volume_of
@@ -35,6 +36,8 @@ NO_VOLUME = "slices that make no volume"
 NO_HEAD = "no head that could be told"
 NO_AIR = "no value of air that can be stored"
 TWO_HEADS = "a second head"
+TOUCHED = "something touches the head"
+REMAINS = "the face remains"
 
 _COARSE, _FINE = 4.0, 2.0  # mm: steps of the two grids
 # mm of volume around the placed template; and by how much a new pose may exceed the last outline's box.
@@ -58,6 +61,11 @@ _ACROSS, _BACK = 190.0, 240.0  # mm: its largest width and depth
 _RUN = 40.0  # mm of such cross-sections in a row: from the brows to the mouth of a child
 # Real value of air: HU in CT, no signal in MR, no activity in PT.
 _AIR = {"CT": -1000.0, "MR": 0.0, "PT": 0.0}
+# Surfaces on which a face is sought after the cut: HU, or times the threshold.
+_SURFACES = {"CT": (-600.0, -450.0, -300.0), "MR": (1.0, 1.5, 2.0), "PT": (1.0, 1.5, 2.0)}
+# Renderings, of 75, in which landmarks may be found after the deeper cut: chance finds as many where nothing
+# of a face is left.
+_BY_CHANCE = 3
 
 
 class Verdict(Enum):
@@ -133,14 +141,15 @@ class _Found:
         stack: that was searched.
         why: detail of a refusal, if the stack may show a face that was not located; otherwise empty.
         is_thin: whether it has too few slices to show a face by itself.
-        is_head: whether a head was found.
-        fit, cut: of that head; `cut` is None unless faces are to be removed.
+        volume: if it may show a head that was not found.
+        fit: of a head; otherwise None.
+        cut: of that head; None unless faces are to be removed.
     """
 
     stack: Stack
     why: str = ""
     is_thin: bool = False
-    is_head: bool = False
+    volume: Volume | None = None
     fit: Fit | None = None
     cut: Cut | None = None
 
@@ -160,8 +169,10 @@ class _Series:
             except NoPlaceError:
                 refused[number] = NO_POSITION
         found = [self._look(stack) for stack in stacks_of(slices)]
-        heads = [it for it in found if it.is_head]
-        if not heads:
+        stop = next((it.why for it in found if it.why in (TWO_HEADS, TOUCHED, REMAINS)), "")
+        if stop:
+            return [self._refused(stop) for _ in self._numbers]
+        if not any(it.fit for it in found):
             refused |= {piece.instance: it.why for it in found if it.why for piece in it.stack.slices}
             why = next(iter(refused.values()), NO_POSITION if not found else "")
             if not why:
@@ -169,13 +180,15 @@ class _Series:
             return [self._refused(refused.get(number, why)) for number in self._numbers]
         if self.action != "remove":
             return [_LEFT for _ in self._numbers]
-        best = max(heads, key=lambda it: it.fit.close * it.fit.seen if it.fit else 0.0)
+        heads = [(it.fit, it.cut) for it in found if it.fit and it.cut]
+        fit, best = max(heads, key=lambda it: it[0].close * it[0].seen)
+        if any(self._shows_face(it.volume, fit, best) for it in found if it.volume):
+            return [self._refused(REMAINS) for _ in self._numbers]
         masks: list[dict[int, bytes]] = [{} for _ in self._numbers]
         thin = {piece.instance for it in found if it.is_thin for piece in it.stack.slices}
         for one in found:
-            cut = one.cut or best.cut
             for piece in one.stack.slices:
-                mask = cut.mask(piece) if cut else None
+                mask = (one.cut or best).mask(piece)
                 if mask is not None:
                     masks[piece.instance][piece.frame] = np.packbits(mask).tobytes()
         return [
@@ -239,14 +252,37 @@ class _Series:
             factors = (1.0,) if modality == "CT" else _THRESHOLDS
             outlines = [coarse, *(outline_of(volume, grid, modality, threshold * it) for it in factors[1:])]
             has_none = all(_has_no_head(it) for it in outlines if it is not None)
-            return _Found(stack, "" if has_none else NO_HEAD)
+            return _Found(stack) if has_none else _Found(stack, NO_HEAD, volume=volume)
         if _is_whole_head(outline_of(volume, grid, modality, threshold, second=True)):
             return _Found(stack, TWO_HEADS)
-        found = _Found(stack, is_head=True, fit=fit)
-        if self.action == "remove":
-            outline = around(fit.pose)
-            found.cut = cut_of(fit, outline) if outline else None
-        return found
+        outline = around(fit.pose)
+        if outline is None or is_touched(fit.pose, outline):
+            return _Found(stack, TOUCHED)
+        if self.action != "remove":
+            return _Found(stack, fit=fit)
+        cut = self._cut(volume, fit, outline)
+        return _Found(stack, fit=fit, cut=cut) if cut else _Found(stack, REMAINS)
+
+    def _cut(self, volume: Volume, fit: Fit, outline: Outline) -> Cut | None:
+        """Return the region to blank, which is deeper if a face still shows; None if it shows even then."""
+        cut = cut_of(fit, outline)
+        if not any(self._renderings(volume, fit, cut)):
+            return cut
+        cut = cut_of(fit, outline, is_deeper=True)
+        return None if self._shows_face(volume, fit, cut) else cut
+
+    def _shows_face(self, volume: Volume, fit: Fit, cut: Cut) -> bool:
+        """Return whether a face shows after the cut, in more renderings than by chance."""
+        return sum(self._renderings(volume, fit, cut)) > _BY_CHANCE
+
+    def _renderings(self, volume: Volume, fit: Fit, cut: Cut) -> Iterator[bool]:
+        """Yield for each rendering of a head after the cut whether it has the landmarks of a face."""
+        modality = self._modality(volume.stack.places[0][0].instance)
+        unit = 1.0 if modality == "CT" else threshold_of(volume, modality)
+        values, inside = volume.sampled(cut.grid)
+        values[(cut.level > 0) | ~inside] = _AIR[modality]
+        levels = [it * unit for it in _SURFACES[modality]]
+        return look_for_landmarks(values, cut.grid, fit.pose, levels, _AIR[modality])
 
     def _are_alike(self, stack: Stack) -> bool:
         """Return whether frames in one place look alike; if not, slices may all carry one wrong position."""
