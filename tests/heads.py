@@ -217,6 +217,25 @@ class Knee:
 
 
 @dataclass(frozen=True)
+class Hand:
+    """An upright hand whose palm faces to the side; its origin is the centre of the palm."""
+
+    at: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def tissue(self, points: Points) -> Array:
+        """Return the tissue at points (3, …) in patient coordinates, uint8."""
+        own = np.stack([points[axis] - self.at[axis] for axis in range(3)])
+        fingers = [capsule(own, (0, y, 40), (0, y, 110), 8, 7) for y in (-36, -18, 0, 18, 36)]
+        wrist = capsule(own, (0, 0, -40), (0, 0, -160), 28, 30)
+        skin = joined(box(own, (0, 0, 0), (14, 42, 50)), wrist, *fingers, soft=6)
+        found = np.full(skin.shape, AIR, np.uint8)
+        found[skin < 0] = SKIN
+        found[skin < -2] = FAT
+        found[skin < -4] = MUSCLE
+        return found
+
+
+@dataclass(frozen=True)
 class Bodies:
     """Several bodies in one scan; where they overlap, the last one counts."""
 

@@ -12,6 +12,7 @@ from tests.heads import (
     SAGITTAL,
     Bodies,
     Chest,
+    Hand,
     Head,
     Knee,
     Scan,
@@ -19,10 +20,15 @@ from tests.heads import (
     series,
 )
 
+from beamstop.faces.cut import Cut, cut_of
+from beamstop.faces.head import Fit, Pose
+from beamstop.faces.outline import Outline
 from beamstop.faces.series import (
     NO_HEAD,
     NO_POSITION,
     NO_VOLUME,
+    REMAINS,
+    TOUCHED,
     TWO_HEADS,
     FaceFinding,
     Verdict,
@@ -192,6 +198,15 @@ NO_PART = {"BodyPartExamined": None}
             ),
             TWO_HEADS,
         ),
+        (
+            series(
+                Bodies((HEAD, Head(at=(0.0, 0.0, 180.0), turn=(np.pi, 0.0, 0.0)))),
+                replace(SCAN, count=72, centre=(0.0, -15.0, 60.0)),
+            ),
+            TOUCHED,
+        ),
+        (series(Bodies((HEAD, Hand(at=(82.0, -50.0, -60.0)))), replace(SCAN, shape=(48, 56))), TOUCHED),
+        (series(Bodies((HEAD, Hand(at=(62.0, -85.0, -70.0)))), replace(SCAN, shape=(48, 56))), TOUCHED),
         (_with_ghosts(series(HEAD, replace(SCAN, contrast="T1", shape=(48, 60), noise=40))), NO_HEAD),
         (series(HEAD, replace(SCAN, apart=20.0, count=12)), Verdict.FEW),
         (series(HEAD, replace(SCAN, across=SAGITTAL[0], down=SAGITTAL[1], count=1)), NO_VOLUME),
@@ -218,6 +233,9 @@ NO_PART = {"BodyPartExamined": None}
         "slices without a place",
         "a whole head in one place",
         "two heads",
+        "two heads whose crowns touch",
+        "a hand beside the face",
+        "a hand on the cheek",
         "a head among its ghosts",
         "axial slices far apart",
         "one sagittal slice",
@@ -234,6 +252,36 @@ def test_what_can_show_no_face_passes_and_what_may_is_refused(
     refused = FaceFinding(Verdict.REFUSE, reason="face_may_show", detail=str(expected))
     finding = FaceFinding(expected) if isinstance(expected, Verdict) else refused
     assert look_at_series(instances, "remove") == [finding] * len(instances)
+
+
+def test_a_face_that_remains_after_both_cuts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut_nothing(fit: Fit, outline: Outline, is_deeper: bool = False) -> Cut:
+        return Cut(outline.grid, np.full(outline.grid.shape, -1.0, np.float32))
+
+    monkeypatch.setattr("beamstop.faces.series.cut_of", cut_nothing)
+    instances = series(HEAD, SCAN)
+    remains = FaceFinding(Verdict.REFUSE, reason="face_may_show", detail=REMAINS)
+    assert look_at_series(instances, "remove") == [remains] * len(instances)
+
+
+def test_a_face_that_shows_after_the_cut_is_cut_deeper_and_no_voxel_of_brain_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As if the head were found too far in front."""
+    depths = []
+
+    def cut_too_far_in_front(fit: Fit, outline: Outline, is_deeper: bool = False) -> Cut:
+        depths.append(is_deeper)
+        x, y, z, *turns = fit.pose.values
+        return cut_of(replace(fit, pose=Pose((x, y - 10.0, z, *turns))), outline, is_deeper)
+
+    monkeypatch.setattr("beamstop.faces.series.cut_of", cut_too_far_in_front)
+    instances = series(HEAD, SCAN)
+    mask = mask_of(instances, look_at_series(instances, "remove"))
+    where = parts(HEAD, SCAN)
+    assert depths == [False, True]
+    assert mask[where["nose"]].all()
+    assert not mask[where["brain"]].any()
 
 
 def test_a_face_that_is_only_to_be_told_is_left(ct: tuple[list[FileDataset], list[FaceFinding]]) -> None:

@@ -1,25 +1,18 @@
 """What landmarks by curvature find on a head, before and after."""
 
-from types import ModuleType
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
 from tests.heads import Head, Scan, series
-from tests.scripts import loaded
 
+from beamstop.faces.landmarks import has_landmarks
 from beamstop.faces.series import look_at_series
 from beamstop.steps.remove_face import remove_face
 
 STEP = 3.0  # mm
 CHILD = Scan(shape=(72, 56), spacing=STEP, apart=STEP, count=64, centre=(0.0, -15.0, -25.0), noise=20)
-
-
-@pytest.fixture(scope="module")
-def attack() -> ModuleType:
-    return loaded("benchmarks/faces.py", "attack_on_faces")
 
 
 def depth_of_skin(instances: list[FileDataset], turn: int = 1) -> NDArray[Any]:
@@ -31,10 +24,10 @@ def depth_of_skin(instances: list[FileDataset], turn: int = 1) -> NDArray[Any]:
     return np.where(body.any(axis=1), body.argmax(axis=1) * STEP, np.inf)
 
 
-def test_the_tip_of_a_nose_between_two_eyes_is_found_before_and_not_after(attack: ModuleType) -> None:
+def test_the_tip_of_a_nose_between_two_eyes_is_found_before_and_not_after() -> None:
     instances = series(Head(size=0.82, nose=0.6), CHILD)
     before, behind = depth_of_skin(instances), depth_of_skin(instances, -1)
     for instance, finding in zip(instances, look_at_series(instances, "remove"), strict=True):
         remove_face(instance, finding)
-    found = [attack.has_landmarks(depth, STEP) for depth in (before, depth_of_skin(instances), behind)]
+    found = [has_landmarks(depth, STEP) for depth in (before, depth_of_skin(instances), behind)]
     assert found == [True, False, False]
