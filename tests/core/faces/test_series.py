@@ -284,6 +284,15 @@ def test_a_face_that_shows_after_the_cut_is_cut_deeper_and_no_voxel_of_brain_cha
     assert not mask[where["brain"]].any()
 
 
+def test_a_cut_that_misses_the_face_of_another_stack_refuses_the_series() -> None:
+    """In the second stack, the patient lies 10 cm further back, and ghosts hide where."""
+    scan = replace(SCAN, contrast="T1", noise=40)
+    still = series(HEAD, scan)
+    moved = _with_ghosts(series(Head(at=(0.0, 100.0, 0.0)), replace(scan, shape=(72, 60))))
+    remains = FaceFinding(Verdict.REFUSE, reason="face_may_show", detail=REMAINS)
+    assert look_at_series([*still, *moved], "remove") == [remains] * 88
+
+
 def test_a_face_that_is_only_to_be_told_is_left(ct: tuple[list[FileDataset], list[FaceFinding]]) -> None:
     assert look_at_series(ct[0], "tell") == [FaceFinding(Verdict.LEFT)] * len(ct[0])
 
