@@ -20,8 +20,8 @@ from tests.heads import (
     series,
 )
 
-from beamstop.faces.cut import Cut, cut_of
-from beamstop.faces.head import Fit, Pose
+from beamstop.faces.cut import Cut
+from beamstop.faces.head import Fit
 from beamstop.faces.outline import Outline
 from beamstop.faces.series import (
     NO_HEAD,
@@ -254,34 +254,14 @@ def test_what_can_show_no_face_passes_and_what_may_is_refused(
     assert look_at_series(instances, "remove") == [finding] * len(instances)
 
 
-def test_a_face_that_remains_after_both_cuts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def cut_nothing(fit: Fit, outline: Outline, is_deeper: bool = False) -> Cut:
+def test_a_face_that_remains_after_the_cut_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut_nothing(fit: Fit, outline: Outline) -> Cut:
         return Cut(outline.grid, np.full(outline.grid.shape, -1.0, np.float32))
 
     monkeypatch.setattr("beamstop.faces.series.cut_of", cut_nothing)
     instances = series(HEAD, SCAN)
     remains = FaceFinding(Verdict.REFUSE, reason="face_may_show", detail=REMAINS)
     assert look_at_series(instances, "remove") == [remains] * len(instances)
-
-
-def test_a_face_that_shows_after_the_cut_is_cut_deeper_and_no_voxel_of_brain_changes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """As if the head were found too far in front."""
-    depths = []
-
-    def cut_too_far_in_front(fit: Fit, outline: Outline, is_deeper: bool = False) -> Cut:
-        depths.append(is_deeper)
-        x, y, z, *turns = fit.pose.values
-        return cut_of(replace(fit, pose=Pose((x, y - 10.0, z, *turns))), outline, is_deeper)
-
-    monkeypatch.setattr("beamstop.faces.series.cut_of", cut_too_far_in_front)
-    instances = series(HEAD, SCAN)
-    mask = mask_of(instances, look_at_series(instances, "remove"))
-    where = parts(HEAD, SCAN)
-    assert depths == [False, True]
-    assert mask[where["nose"]].all()
-    assert not mask[where["brain"]].any()
 
 
 def test_a_cut_that_misses_the_face_of_another_stack_refuses_the_series() -> None:

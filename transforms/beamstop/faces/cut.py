@@ -1,7 +1,7 @@
 """The part of a head that is blanked: everything in front of a smooth surface, facial skin, and the ears.
 
-The surface is a vertical cylinder, elliptic at the eyes and squarer below, about where the facial bones
-begin. Only its size depends on the patient, so it follows nobody's features.
+The surface is a vertical cylinder, elliptic at the eyes, where it lies about where the facial bones begin, and
+squarer and deeper below. Only its size depends on the patient, so it follows nobody's features.
 
 Lengths are mm in the template's coordinates (x left, y back, z up). The origin lies in the midbrain, the
 nasion at y = -98, z = -28, the tip of the nose at y = -122, z = -65. The limits were set by hand;
@@ -28,11 +28,11 @@ _TOP, _BOTTOM = -3.0, -165.0
 _NECK = (-55.0, -140.0)
 # From this z up to the top, the surface moves forward by up to 13 mm, as the frontal bone is near the skin.
 _RAMP = (-30.0, 13.0)
-# Half axes of the ellipse: to the side, to the front, to the back.
-_WIDE, _LONG, _LONG_BACK = 66.0, 86.0, 105.0
-# Between these z, the exponent rises from 2 to 3: an ellipse would open the sinuses, which look like eyes.
+# Half axes of the ellipse: to the side, to the front, to the front below the eyes, to the back.
+_WIDE, _LONG, _LONG_LOW, _LONG_BACK = 66.0, 86.0, 54.0, 105.0
+# Between these z, the surface goes back, and the exponent rises from 2 to 3: an ellipse would open the sinuses,
+# which look like eyes. No brain lies before it: its lowest point there is at z = -26.
 _EYES = (-46.0, -54.0)
-_DEEPER = 32.0  # mm: below the eyes, a second cut lies so much deeper
 _RIND = 10.0  # thickness of the skin that is blanked beside the cut, called the rind
 _RIND_BACK, _CUT_BACK = -40.0, -25.0  # y: rear limits of the rind and of the cut
 _EAR = (60.0, -30.0, 52.0, -98.0, -2.0)  # least |x|; y from, to; z from, to
@@ -97,13 +97,12 @@ class Cut:
         return windows[0], windows[1]
 
 
-def cut_of(fit: Fit, outline: Outline, is_deeper: bool = False) -> Cut:
+def cut_of(fit: Fit, outline: Outline) -> Cut:
     """Return the region to blank in a head.
 
     Args:
         fit: position, orientation and size of the head.
         outline: of the body around the head; its grid becomes that of the cut.
-        is_deeper: whether to cut deeper below the eyes, where no brain is near.
     """
     grid = outline.grid
     level = np.empty(grid.shape, np.float32)
@@ -114,17 +113,17 @@ def cut_of(fit: Fit, outline: Outline, is_deeper: bool = False) -> Cut:
         height = np.full((1, 1), z)
         across, back, up = fit.pose.template_of(x, y, height)
         depth = -outline.distance[:, :, number].astype(np.float64) / size
-        level[:, :, number] = _level(across, back, up, depth, _DEEPER if is_deeper else 0.0)
+        level[:, :, number] = _level(across, back, up, depth)
     return Cut(grid, level)
 
 
-def _level(x: Cells, y: Cells, z: Cells, depth: Cells, deeper: float) -> Cells:
+def _level(x: Cells, y: Cells, z: Cells, depth: Cells) -> Cells:
     """Return about how far points lie inside the blanked region, mm; less than 0 outside.
 
     Places are template coordinates that broadcast to one shape; depth is the distance below the skin, mm.
     """
     below_eyes = np.clip((_EYES[0] - z) / (_EYES[0] - _EYES[1]), 0.0, 1.0)
-    long = np.where(y < 0, _LONG - deeper * below_eyes, _LONG_BACK)
+    long = np.where(y < 0, _LONG + (_LONG_LOW - _LONG) * below_eyes, _LONG_BACK)
     power = 2.0 + below_eyes
     beyond = ((np.abs(x / _WIDE) ** power + np.abs(y / long) ** power) ** (1 / power) - 1) * 75.0
     near_top = np.clip((z - _RAMP[0]) / (_TOP - _RAMP[0]), 0.0, 1.0) * _RAMP[1]

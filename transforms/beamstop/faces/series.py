@@ -3,7 +3,7 @@
 Thresholds were set by hand; docs/faces.md lists the main ones and measures the result.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib.util import find_spec
@@ -63,9 +63,8 @@ _RUN = 40.0  # mm of such cross-sections in a row: from the brows to the mouth o
 _AIR = {"CT": -1000.0, "MR": 0.0, "PT": 0.0}
 # Surfaces on which a face is sought after the cut: HU, or times the threshold.
 _SURFACES = {"CT": (-600.0, -450.0, -300.0), "MR": (1.0, 1.5, 2.0), "PT": (1.0, 1.5, 2.0)}
-# Renderings, of 75, in which landmarks may be found after the deeper cut: chance finds as many where nothing
-# of a face is left.
-_BY_CHANCE = 3
+# Renderings, of 75, in which chance may find landmarks after the cut.
+_BY_CHANCE = 4
 
 
 class Verdict(Enum):
@@ -260,29 +259,20 @@ class _Series:
             return _Found(stack, TOUCHED)
         if self.action != "remove":
             return _Found(stack, fit=fit)
-        cut = self._cut(volume, fit, outline)
-        return _Found(stack, fit=fit, cut=cut) if cut else _Found(stack, REMAINS)
-
-    def _cut(self, volume: Volume, fit: Fit, outline: Outline) -> Cut | None:
-        """Return the region to blank, which is deeper if a face still shows; None if it shows even then."""
         cut = cut_of(fit, outline)
-        if not any(self._renderings(volume, fit, cut)):
-            return cut
-        cut = cut_of(fit, outline, is_deeper=True)
-        return None if self._shows_face(volume, fit, cut) else cut
+        if self._shows_face(volume, fit, cut):
+            return _Found(stack, REMAINS)
+        return _Found(stack, fit=fit, cut=cut)
 
     def _shows_face(self, volume: Volume, fit: Fit, cut: Cut) -> bool:
-        """Return whether a face shows after the cut, in more renderings than by chance."""
-        return sum(self._renderings(volume, fit, cut)) > _BY_CHANCE
-
-    def _renderings(self, volume: Volume, fit: Fit, cut: Cut) -> Iterator[bool]:
-        """Yield for each rendering of a head after the cut whether it has the landmarks of a face."""
+        """Return whether a head shows a face after the cut, in more renderings than by chance."""
         modality = self._modality(volume.stack.places[0][0].instance)
         unit = 1.0 if modality == "CT" else threshold_of(volume, modality)
         values, inside = volume.sampled(cut.grid)
         values[(cut.level > 0) | ~inside] = _AIR[modality]
         levels = [it * unit for it in _SURFACES[modality]]
-        return look_for_landmarks(values, cut.grid, fit.pose, levels, _AIR[modality])
+        found = look_for_landmarks(values, cut.grid, fit.pose, levels, _AIR[modality])
+        return sum(found) > _BY_CHANCE
 
     def _are_alike(self, stack: Stack) -> bool:
         """Return whether frames in one place look alike; if not, slices may all carry one wrong position."""
