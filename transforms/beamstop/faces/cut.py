@@ -1,7 +1,7 @@
 """The part of a head that is blanked: everything in front of a smooth surface, facial skin, and the ears.
 
-The surface is a vertical cylinder, elliptic at the eyes, where it lies about where the facial bones begin, and
-squarer and deeper below. Only its size depends on the patient, so it follows nobody's features.
+The surface is a vertical cylinder: elliptic at the eyes, about where the facial bones begin; squarer and
+deeper below them. Only its size depends on the patient, so it follows nobody's features.
 
 Lengths are mm in the template's coordinates (x left, y back, z up). The origin lies in the midbrain, the
 nasion at y = -98, z = -28, the tip of the nose at y = -122, z = -65. The limits were set by hand;
@@ -30,8 +30,8 @@ _NECK = (-55.0, -140.0)
 _RAMP = (-30.0, 13.0)
 # Half axes of the ellipse: to the side, to the front, to the front below the eyes, to the back.
 _WIDE, _LONG, _LONG_LOW, _LONG_BACK = 66.0, 86.0, 54.0, 105.0
-# Between these z, the surface goes back, and the exponent rises from 2 to 3: an ellipse would open the sinuses,
-# which look like eyes. No brain lies before it: its lowest point there is at z = -26.
+# Between these z, the surface goes back, and the exponent rises from 2 to 3: otherwise orbits and sinuses
+# would open, which look like eyes. The brain before the surface ends at z = -26.
 _EYES = (-46.0, -54.0)
 _RIND = 10.0  # thickness of the skin that is blanked beside the cut, called the rind
 _RIND_BACK, _CUT_BACK = -40.0, -25.0  # y: rear limits of the rind and of the cut
