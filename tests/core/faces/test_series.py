@@ -200,6 +200,13 @@ NO_PART = {"BodyPartExamined": None}
         ),
         (
             series(
+                Bodies((HEAD, Head(at=(0.0, -260.0, 0.0), size=0.9, turn=(0.0, 0.0, np.pi)))),
+                replace(SCAN, shape=(100, 48), centre=(0.0, -130.0, -25.0)),
+            ),
+            TWO_HEADS,
+        ),
+        (
+            series(
                 Bodies((HEAD, Head(at=(0.0, 0.0, 180.0), turn=(np.pi, 0.0, 0.0)))),
                 replace(SCAN, count=72, centre=(0.0, -15.0, 60.0)),
             ),
@@ -233,6 +240,7 @@ NO_PART = {"BodyPartExamined": None}
         "slices without a place",
         "a whole head in one place",
         "two heads",
+        "two heads face to face",
         "two heads whose crowns touch",
         "a hand beside the face",
         "a hand on the cheek",

@@ -52,6 +52,7 @@ _CONTRAST = 20.0  # stored values between the darkest and the brightest pixel: l
 # In MR and PT, ghosts can be brighter than the threshold and join a head to something larger.
 _THRESHOLDS = 1.0, 2.0, 4.0
 _SECOND = 500e3  # mm³: a second body from this size on is searched, too
+_ALIKE_HEAD = 0.7  # least share of the template's skin that is seen, and that lies on skin, of a second head
 # Share of body in a cross-section: above the first, no air beside the body is seen; above the second, no air.
 _FULL, _ALL = 0.9, 0.98
 _LARGE = 90000.0  # mm²: a larger cross-section without air beside the body is of a trunk
@@ -252,7 +253,7 @@ class _Series:
             outlines = [coarse, *(outline_of(volume, grid, modality, threshold * it) for it in factors[1:])]
             has_none = all(_has_no_head(it) for it in outlines if it is not None)
             return _Found(stack) if has_none else _Found(stack, NO_HEAD, volume=volume)
-        if _is_whole_head(outline_of(volume, grid, modality, threshold, second=True)):
+        if _may_be_head(outline_of(volume, grid, modality, threshold, second=True)):
             return _Found(stack, TWO_HEADS)
         outline = around(fit.pose)
         if outline is None or is_touched(fit.pose, outline):
@@ -334,12 +335,12 @@ def _is_head(fit: Fit, region: Region) -> bool:
     return fit.is_good and (region is Region.HEAD or fit.seen >= WHOLE)
 
 
-def _is_whole_head(body: Outline | None) -> bool:
-    """Return whether the second largest body is a whole head, too."""
+def _may_be_head(body: Outline | None) -> bool:
+    """Return whether the second largest body may be a head, in whatever position."""
     if body is None or float(np.sum(body.body & body.inside)) * body.grid.step**3 < _SECOND:
         return False
     fit = find_head(body, lambda _: body)
-    return fit is not None and fit.is_good and fit.seen >= WHOLE
+    return fit is not None and min(fit.seen, fit.close) >= _ALIKE_HEAD
 
 
 def _is_empty(volume: Volume) -> bool:
