@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beamstop.dicom.deadline import check_time
-from beamstop.faces.outline import Outline
+from beamstop.faces.outline import Outline, outline_around
 from beamstop.faces.volume import Floats, Grid, Mask
 
 Points = NDArray[Any]
@@ -48,9 +48,9 @@ _UNLIKE = 0.16  # largest difference of the logarithms of two sizes: 17 %
 _NECK = (-70.0, -40.0, 60)  # neck and jaw lie below this z and behind this y; judged from 60 points on
 WHOLE = 0.8  # share of the skin that must be in the volume: a whole head may lack its top or its neck
 _SMALL = 0.78  # times the template's size: a smaller part of a head is more likely a neck or a limb
-# Above the chin (z), what is joined to a head and lies so far from the template's skin (mm) is part of the
-# head, as a large nose is, unless it is larger (mm³).
-_CHIN, _BESIDE, _TOUCHED = -100.0, (15.0, 30.0), 20e3
+# z of the chin; and how far from the template's skin something lies beside the head (mm): less far is a large
+# nose.
+_CHIN, _BESIDE = -100.0, (15.0, 30.0)
 _PADDED = 20  # points around the template within which the distance to its skin is known
 # Poses are rounded to 1/64 mm, and to 1/16384 in turns and sizes, so that all machines blank the same pixels.
 _UNITS = np.array([64.0] * 3 + [16384.0] * 6)
@@ -180,12 +180,25 @@ def from_template(distance: Floats, grid: Grid, x: Points, y: Points, z: Points)
     return found
 
 
-def is_touched(pose: Pose, outline: Outline) -> bool:
-    """Return whether something touches a head above the chin: a hand, an arm or another head.
+class Beside(NamedTuple):
+    """What lies beside a head, above the chin.
+
+    Attributes:
+        touching: volume of what is joined to the head and lies near its skin, mm³.
+        other: the largest part of the body that is not joined to the head at this height, as a raised arm or
+            another head may be; None if there is none.
+    """
+
+    touching: float
+    other: Outline | None
+
+
+def beside_head(pose: Pose, outline: Outline) -> Beside:
+    """Return what lies beside a head.
 
     Args:
         pose: of the head.
-        outline: of the body around it.
+        outline: of the body that it belongs to.
     """
     from scipy import ndimage
 
@@ -197,11 +210,13 @@ def is_touched(pose: Pose, outline: Outline) -> bool:
         placed = pose.template_of(x, y, np.full((1, 1), height))
         away[:, :, number] = from_template(head.skin, head.grid_around, *placed)
         is_above[:, :, number] = placed[2] > _CHIN
-    parts, _ = ndimage.label(outline.body & outline.inside & is_above)
-    sizes = np.bincount(parts[away < 0])
-    sizes[:1] = 0
-    beside = (parts == int(np.argmax(sizes))) & (away > _BESIDE[0]) & (away < _BESIDE[1])
-    return float(np.sum(beside)) * grid.step**3 > _TOUCHED
+    parts, count = ndimage.label(outline.body & outline.inside & is_above)
+    own = int(np.argmax(np.bincount(parts[away < 0], minlength=2)[1:])) + 1
+    near = (parts == own) & (away > _BESIDE[0]) & (away < _BESIDE[1])
+    sizes = np.bincount(parts.ravel(), minlength=own + 1)
+    sizes[[0, own]] = 0
+    other = outline_around(grid, outline.inside, parts == int(np.argmax(sizes))) if count > 1 else None
+    return Beside(float(np.sum(near)) * grid.step**3, other)
 
 
 def _signed(mask: Mask, step: float) -> Floats:

@@ -68,6 +68,13 @@ def outline_of(
         nearest = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
         body = body[tuple(nearest)]
     body = ~_outside(body, round(_NOSTRIL / grid.step))
+    return outline_around(grid, inside, body)
+
+
+def outline_around(grid: Grid, inside: Mask, body: Mask) -> Outline:
+    """Return the outline of a body, given its points on a grid."""
+    from scipy import ndimage
+
     distance = ndimage.distance_transform_edt(~body) - ndimage.distance_transform_edt(body)
     # The surface lies half a step from the points on either side.
     distance = np.where(distance > 0, distance - 0.5, distance + 0.5) * grid.step

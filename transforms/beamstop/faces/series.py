@@ -18,7 +18,7 @@ from beamstop.dicom.pydicom_guards import guarded
 from beamstop.dicom.views import view_of
 from beamstop.errors import DeidError, PixelError
 from beamstop.faces.cut import Cut, cut_of
-from beamstop.faces.head import WHOLE, Fit, Pose, find_head, is_touched, template
+from beamstop.faces.head import WHOLE, Fit, Pose, beside_head, find_head, template
 from beamstop.faces.headers import Kind, Region, face_header
 from beamstop.faces.landmarks import look_for_landmarks
 from beamstop.faces.outline import Modality, Outline, outline_of, threshold_of
@@ -51,7 +51,8 @@ _ALIKE = 0.1  # frames in one place may differ by this share of bright pixels
 _CONTRAST = 20.0  # stored values between the darkest and the brightest pixel: less is an empty picture
 # In MR and PT, ghosts can be brighter than the threshold and join a head to something larger.
 _THRESHOLDS = 1.0, 2.0, 4.0
-_SECOND = 500e3  # mm³: a second body from this size on is searched, too
+_SECOND = 500e3  # mm³: another body from this size on is searched, too
+_TOUCHING = 20e3  # mm³ beside a head that are joined to it: more is a hand, an arm or another head
 _ALIKE_HEAD = 0.7  # least share of the template's skin that is seen, and that lies on skin, of a second head
 # Share of body in a cross-section: above the first, no air beside the body is seen; above the second, no air.
 _FULL, _ALL = 0.9, 0.98
@@ -253,15 +254,16 @@ class _Series:
             outlines = [coarse, *(outline_of(volume, grid, modality, threshold * it) for it in factors[1:])]
             has_none = all(_has_no_head(it) for it in outlines if it is not None)
             return _Found(stack) if has_none else _Found(stack, NO_HEAD, volume=volume)
-        if _may_be_head(outline_of(volume, grid, modality, threshold, second=True)):
-            return _Found(stack, TWO_HEADS)
-        outline = around(fit.pose)
-        if outline is None or is_touched(fit.pose, outline):
+        touching, other = beside_head(fit.pose, coarse)
+        if touching > _TOUCHING:
             return _Found(stack, TOUCHED)
+        if any(map(_may_be_head, (other, outline_of(volume, grid, modality, threshold, second=True)))):
+            return _Found(stack, TWO_HEADS)
         if self.action != "remove":
             return _Found(stack, fit=fit)
-        cut = cut_of(fit, outline)
-        if self._shows_face(volume, fit, cut):
+        outline = around(fit.pose)
+        cut = cut_of(fit, outline) if outline else None
+        if cut is None or self._shows_face(volume, fit, cut):
             return _Found(stack, REMAINS)
         return _Found(stack, fit=fit, cut=cut)
 
@@ -336,7 +338,7 @@ def _is_head(fit: Fit, region: Region) -> bool:
 
 
 def _may_be_head(body: Outline | None) -> bool:
-    """Return whether the second largest body may be a head, in whatever position."""
+    """Return whether another body may be a head, in whatever position."""
     if body is None or float(np.sum(body.body & body.inside)) * body.grid.step**3 < _SECOND:
         return False
     fit = find_head(body, lambda _: body)
