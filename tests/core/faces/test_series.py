@@ -207,6 +207,13 @@ NO_PART = {"BodyPartExamined": None}
         ),
         (
             series(
+                Bodies((HEAD, Head(at=(210.0, 0.0, 0.0)), Chest(at=(100.0, 40.0, -215.0)))),
+                replace(SCAN, shape=(56, 92), count=60, centre=(100.0, 0.0, -60.0)),
+            ),
+            TWO_HEADS,
+        ),
+        (
+            series(
                 Bodies((HEAD, Head(at=(0.0, 0.0, 180.0), turn=(np.pi, 0.0, 0.0)))),
                 replace(SCAN, count=72, centre=(0.0, -15.0, 60.0)),
             ),
@@ -241,6 +248,7 @@ NO_PART = {"BodyPartExamined": None}
         "a whole head in one place",
         "two heads",
         "two heads face to face",
+        "two heads on one trunk",
         "two heads whose crowns touch",
         "a hand beside the face",
         "a hand on the cheek",
