@@ -48,9 +48,9 @@ _UNLIKE = 0.16  # largest difference of the logarithms of two sizes: 17 %
 _NECK = (-70.0, -40.0, 60)  # neck and jaw lie below this z and behind this y; judged from 60 points on
 WHOLE = 0.8  # share of the skin that must be in the volume: a whole head may lack its top or its neck
 _SMALL = 0.78  # times the template's size: a smaller part of a head is more likely a neck or a limb
-# z of the chin; and how far from the template's skin something lies beside the head (mm): less far is a large
-# nose.
-_CHIN, _BESIDE = -100.0, (15.0, 30.0)
+# z of the chin; y of the ears, behind which head holders lie; and how far from the template's skin something
+# lies beside the head (mm): less far is a large nose.
+_CHIN, _EARS, _BESIDE = -100.0, 15.0, (15.0, 30.0)
 _PADDED = 20  # points around the template within which the distance to its skin is known
 # Poses are rounded to 1/64 mm, and to 1/16384 in turns and sizes, so that all machines blank the same pixels.
 _UNITS = np.array([64.0] * 3 + [16384.0] * 6)
@@ -184,7 +184,7 @@ class Beside(NamedTuple):
     """What lies beside a head, above the chin.
 
     Attributes:
-        touching: volume of what is joined to the head and lies near its skin, mm³.
+        touching: volume of what is joined to the head and lies near its skin, in front of the ears, mm³.
         other: the largest part of the body that is not joined to the head at this height, as a raised arm or
             another head may be; None if there is none.
     """
@@ -203,16 +203,17 @@ def beside_head(pose: Pose, outline: Outline) -> Beside:
     from scipy import ndimage
 
     head, grid = template(), outline.grid
-    away, is_above = np.empty(grid.shape, np.float32), np.empty(grid.shape, bool)
+    away = np.empty(grid.shape, np.float32)
+    is_above, is_front = np.empty(grid.shape, bool), np.empty(grid.shape, bool)
     x, y = grid.axis(0)[:, None], grid.axis(1)[None, :]
     for number, height in enumerate(grid.axis(2)):
         check_time()
         placed = pose.template_of(x, y, np.full((1, 1), height))
         away[:, :, number] = from_template(head.skin, head.grid_around, *placed)
-        is_above[:, :, number] = placed[2] > _CHIN
+        is_above[:, :, number], is_front[:, :, number] = placed[2] > _CHIN, placed[1] < _EARS
     parts, count = ndimage.label(outline.body & outline.inside & is_above)
     own = int(np.argmax(np.bincount(parts[away < 0], minlength=2)[1:])) + 1
-    near = (parts == own) & (away > _BESIDE[0]) & (away < _BESIDE[1])
+    near = (parts == own) & is_front & (away > _BESIDE[0]) & (away < _BESIDE[1])
     sizes = np.bincount(parts.ravel(), minlength=own + 1)
     sizes[[0, own]] = 0
     other = outline_around(grid, outline.inside, parts == int(np.argmax(sizes))) if count > 1 else None
