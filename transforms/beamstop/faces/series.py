@@ -246,7 +246,7 @@ class _Series:
         grid = Grid.around(low, high, _COARSE)
         coarse = outline_of(volume, grid, modality, threshold)
         if coarse is None:
-            return _Found(stack, "" if _is_empty(volume) else NO_HEAD)
+            return _Found(stack) if _is_empty(volume) else _Found(stack, NO_HEAD, volume=volume)
         around = _Around(volume, modality, threshold)
         fit = find_head(coarse, around)
         if fit is None or not _is_head(fit, face_header(self.datasets[first]).region):
