@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beamstop.ocr import networks
-from beamstop.ocr.doubts import is_short, with_doubts
+from beamstop.ocr.doubts import is_read, is_short, with_doubts
 from beamstop.ocr.line_ends import followed
 from beamstop.ocr.networks import Network
 from beamstop.ocr.places import Place, around, joined, resized, shrunk
@@ -84,7 +84,7 @@ class EasyOcrDetector:
         if longest <= thresholds.large:
             enlarge = next((scale for limit, scale in thresholds.enlarge if longest <= limit), 1.0)
             boxes = self._found(picture, None, enlarge)
-            boxes = _distinct((*boxes, *self._blurred(picture, boxes)), thresholds.same)
+            boxes = _distinct((*boxes, *self._blurred(picture, self._known(picture, boxes))), thresholds.same)
         else:
             boxes = self._found(picture, sharp(picture, thresholds))
             boxes = _distinct((*boxes, *self._soft(picture, boxes)), thresholds.same)
@@ -101,14 +101,15 @@ class EasyOcrDetector:
         scale = min(self._thresholds.coarse, self._thresholds.reduced / longest)
         if scale * min(picture.shape) < self._thresholds.least:
             return []
-        reduced = _reduced(picture, boxes, scale, self._thresholds)
+        known = self._known(picture, boxes)
+        reduced = _reduced(picture, known, scale)
         soft = self._found(reduced.shown, None, reduced=reduced)
         if soft:
             soft += self._found(sharpened(reduced.shown, self._thresholds), None, reduced=reduced)
         found = _enlarged(soft, picture, scale)
-        return found + self._blurred(picture, [*boxes, *found])
+        return found + self._blurred(picture, [*known, *self._known(picture, found)])
 
-    def _blurred(self, picture: Picture, boxes: list[TextBox]) -> list[TextBox]:
+    def _blurred(self, picture: Picture, known: list[TextBox]) -> list[TextBox]:
         """Return lines of letters that are larger and more blurred than networks know, or in noise.
 
         At reduced size, the networks know such letters, and the noise is gone.
@@ -120,7 +121,8 @@ class EasyOcrDetector:
             scale = min(reduced_by, most / longest)
             if scale * min(picture.shape) < self._thresholds.least:
                 continue
-            reduced = _reduced(picture, [*boxes, *lines], scale, self._thresholds)
+            found = [line for line in lines if not is_short(line, self._thresholds)]
+            reduced = _reduced(picture, [*known, *found], scale)
             if band:
                 reduced = reduced._replace(shown=banded(reduced.shown, band), is_banded=True)
             lines += _enlarged(self._proposed(reduced.shown, None, enlarge, reduced).lines, picture, scale)
@@ -162,6 +164,16 @@ class EasyOcrDetector:
     def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
         """Return the same boxes with their text; unchanged if no language can be read."""
         return self._read(self._reader, picture, boxes)
+
+    def _known(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
+        """Return the boxes that are certainly text, which no search has to find again.
+
+        Faint boxes may be pieces of lines, and short ones lines that were not separated: they have to be read.
+        """
+        thresholds = self._thresholds
+        unsure = [box for box in boxes if box.faint or is_short(box, thresholds)]
+        read = [box for box in self._verify(picture, unsure) if is_read(box, thresholds)]
+        return [box for box in boxes if box not in unsure] + read
 
     def _verify(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
         return self._read(self._verifier, picture, boxes)
@@ -355,17 +367,13 @@ class _Reduced(NamedTuple):
     is_banded: bool = False
 
 
-def _reduced(picture: Picture, boxes: list[TextBox], scale: float, thresholds: Thresholds) -> _Reduced:
-    """Return a picture reduced, with a mask of its known boxes.
-
-    Faint boxes may be pieces of lines, and short ones lines that were not separated: both may be doubted.
-    """
+def _reduced(picture: Picture, known: list[TextBox], scale: float) -> _Reduced:
+    """Return a picture reduced, with a mask of its known boxes."""
     shown = resized(picture, scale)
-    known = np.zeros(shown.shape, bool)
-    for box in boxes:
-        if not (box.faint or is_short(box, thresholds)):
-            mark(known, shrunk(box.padded(*picture.shape), 1 / scale))
-    return _Reduced(shown, known, picture, scale)
+    covered = np.zeros(shown.shape, bool)
+    for box in known:
+        mark(covered, shrunk(box.padded(*picture.shape), 1 / scale))
+    return _Reduced(shown, covered, picture, scale)
 
 
 def _smoothed(picture: Picture, box: TextBox, thresholds: Thresholds) -> tuple[Picture, list[TextBox]]:

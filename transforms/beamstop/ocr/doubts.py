@@ -53,6 +53,12 @@ def with_doubts(
     return [replace(box, doubted=box in wordless) for box in boxes]
 
 
+def is_read(box: TextBox, thresholds: Thresholds) -> bool:
+    """Return whether a word is read in a box, or one letter with certainty; True if there is no recogniser."""
+    is_certain = len(box.text or "") == 1 and (box.confidence or 0) >= thresholds.certain
+    return is_certain or _is_word(box, thresholds)
+
+
 def is_short(box: TextBox, thresholds: Thresholds) -> bool:
     """Return whether a box has room only for a letter or two, upright or turned."""
     return max(box.width, box.height) <= thresholds.short * min(box.width, box.height)
