@@ -84,10 +84,11 @@ class EasyOcrDetector:
         if longest <= thresholds.large:
             enlarge = next((scale for limit, scale in thresholds.enlarge if longest <= limit), 1.0)
             boxes = self._found(picture, None, enlarge)
-            boxes = _distinct((*boxes, *self._blurred(picture, self._known(picture, boxes))), thresholds.same)
+            more = self._blurred(picture, self._known(picture, boxes))
+            boxes = _distinct((*boxes, *more), picture, thresholds.same)
         else:
             boxes = self._found(picture, sharp(picture, thresholds))
-            boxes = _distinct((*boxes, *self._soft(picture, boxes)), thresholds.same)
+            boxes = _distinct((*boxes, *self._soft(picture, boxes)), picture, thresholds.same)
             boxes = followed(picture, boxes, thresholds)
         return with_doubts(picture, boxes, self._verify, self._letters_in, thresholds)
 
@@ -159,7 +160,7 @@ class EasyOcrDetector:
             if score >= thresholds.sure
             or (is_believed(box) and stands_out(picture, box, thresholds.step, thresholds))
         )
-        return _distinct((*found.lines, *seen), thresholds.same)
+        return _distinct((*found.lines, *seen), picture, thresholds.same)
 
     def read(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
         """Return the same boxes with their text; unchanged if no language can be read."""
@@ -463,12 +464,17 @@ def _is_certain(letter: float, mean: float, thresholds: Thresholds) -> bool:
     return mean >= thresholds.certain and smallest <= letter <= largest
 
 
-def _distinct(boxes: Iterable[TextBox], same: float) -> list[TextBox]:
-    """Leave out boxes that are mostly inside another one."""
+def _distinct(boxes: Iterable[TextBox], picture: Picture, same: float) -> list[TextBox]:
+    """Leave out boxes that are mostly inside another one, or inside what is blanked around it.
+
+    So are pieces of a line that CRAFT sees at the edge of a place.
+    """
     kept: list[TextBox] = []
+    covered: list[TextBox] = []
     for box in sorted(boxes, key=lambda box: (-box.width * box.height, box.y, box.x)):
-        if not any(box.shared(other) > same * box.width * box.height for other in kept):
+        if not any(box.shared(other) > same * box.width * box.height for other in covered):
             kept.append(box)
+            covered.append(box.padded(*picture.shape))
     return kept
 
 
