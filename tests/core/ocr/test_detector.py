@@ -131,9 +131,50 @@ def test_each_threshold_and_each_number_of_the_renditions_changes_the_fingerprin
     for it in fields(Thresholds):
         digests.append(replace(THRESHOLDS, **{it.name: "another"}).digest)
     for it in fields(Renditions):
-        monkeypatch.setattr("beamstop.ocr.thresholds.RENDITIONS", replace(RENDITIONS, **{it.name: "another"}))
+        changed = replace(RENDITIONS, **{it.name: "another"})
+        monkeypatch.setattr("beamstop.pixels.renditions.RENDITIONS", changed)
         digests.append(replace(THRESHOLDS).digest)
     assert len(set(digests)) == len(digests) == 1 + len(fields(Thresholds)) + len(fields(Renditions))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pixels.cover._BLOCK",
+        "pixels.cover._EACH",
+        "pixels.renditions._GRAIN",
+        "ocr.doubts._SHORT",
+        "ocr.line_ends._REACH",
+        "ocr.thresholds._FINE",
+        "text.boxes._MOST_PADDED",
+        "text.codes._LOOKS",
+        "text.hiding._LOOKS",
+        "text.judge._SURE",
+        "text.lines._COVERED",
+        "text.slide_tiles._RING",
+    ],
+)
+def test_each_constant_that_decides_boxes_changes_the_fingerprint(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    before = replace(THRESHOLDS).digest
+    monkeypatch.setattr(f"beamstop.{name}", 7777)
+    assert replace(THRESHOLDS).digest != before
+
+
+def test_fingerprints_are_equal_in_processes_that_order_sets_differently() -> None:
+    program = "from beamstop.ocr.thresholds import THRESHOLDS; print(THRESHOLDS.digest)"
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout.strip()
+        for seed in ("1", "2")
+    }
+    assert digests == {THRESHOLDS.digest}
 
 
 def test_what_dbnet_is_certain_of_counts_only_where_craft_sees_something(

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from beamstop.ocr.doubts import with_doubts
+from beamstop.ocr.doubts import is_read, with_doubts
 from beamstop.ocr.thresholds import THRESHOLDS
 from beamstop.pixels.renditions import Picture
 from beamstop.text.boxes import TextBox, believed
@@ -158,3 +158,20 @@ def test_what_was_read_when_it_was_found_is_not_doubted(box: TextBox) -> None:
 def test_a_doubted_line_counts_where_a_word_continues_it(word: TextBox, stays: bool) -> None:
     line = replace(LONG, doubted=True)
     assert (line in believed([line, word], np.zeros((400, 600), bool))) is stays
+
+
+@pytest.mark.parametrize(
+    ("text", "confidence", "is_known"),
+    [
+        ("L", 0.95, True),
+        ("L", 0.5, False),
+        ("AP", 0.9, True),
+        ("AP", 0.4, False),
+        ("", 0.0, False),
+        (None, None, True),
+    ],
+)
+def test_a_short_box_need_not_be_found_again_if_a_word_or_certainly_a_letter_is_read_in_it(
+    text: str | None, confidence: float | None, is_known: bool
+) -> None:
+    assert is_read(TextBox(0, 0, 30, 40, text=text, confidence=confidence), THRESHOLDS) == is_known

@@ -57,3 +57,24 @@ def test_upright_boxes_and_what_a_box_says_stay() -> None:
     (box,) = followed(picture, [TextBox(500, 170, 150, 64, faint=True)], THRESHOLDS)
     assert box.faint
     assert replace(box, x=0, width=9) == TextBox(0, 170, 9, 64, faint=True)
+
+
+def small(text: str) -> tuple[np.ndarray, int]:
+    """Return a rendition of a sharp line in a picture of usual size, and where its letters end."""
+    letters = np.zeros((200, 500), np.uint8)
+    cv2.putText(letters, text, (20, 110), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 255, 2, cv2.LINE_AA)
+    noisy = letters + np.random.default_rng(4).normal(0, 4, letters.shape)
+    return local_contrast(noisy.astype(np.float32)), int(np.flatnonzero(letters.any(axis=0))[-1]) + 1
+
+
+def test_in_a_small_picture_the_last_letter_of_a_name_is_reached() -> None:
+    picture, right = small("Thackeray")
+    (box,) = followed(picture, [TextBox(18, 90, right - 36, 26)], THRESHOLDS)
+    assert box.x == 18
+    assert right - 2 <= box.right < right + 12
+
+
+def test_in_a_small_picture_what_continues_far_is_not_followed() -> None:
+    picture, right = small("Thackeray of Wexcombe")
+    box = TextBox(18, 90, right - 150, 26)
+    assert followed(picture, [box], THRESHOLDS) == [box]

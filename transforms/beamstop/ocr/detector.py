@@ -81,16 +81,18 @@ class EasyOcrDetector:
         thresholds = self._thresholds
         picture = without_traces(picture, thresholds)
         longest = max(picture.shape)
-        if longest <= thresholds.large:
+        is_large = longest > thresholds.large
+        if is_large:
+            boxes = self._found(picture, sharp(picture, thresholds))
+            boxes = _distinct((*boxes, *self._soft(picture, boxes)), picture, thresholds.same)
+            boxes = followed(picture, boxes, thresholds)
+        else:
             enlarge = next((scale for limit, scale in thresholds.enlarge if longest <= limit), 1.0)
             boxes = self._found(picture, None, enlarge)
             more = self._blurred(picture, self._known(picture, boxes))
             boxes = _distinct((*boxes, *more), picture, thresholds.same)
-        else:
-            boxes = self._found(picture, sharp(picture, thresholds))
-            boxes = _distinct((*boxes, *self._soft(picture, boxes)), picture, thresholds.same)
-            boxes = followed(picture, boxes, thresholds)
-        return with_doubts(picture, boxes, self._verify, self._letters_in, thresholds)
+        boxes = with_doubts(picture, boxes, self._verify, self._letters_in, thresholds)
+        return boxes if is_large else followed(picture, boxes, thresholds)
 
     def _soft(self, picture: Picture, boxes: list[TextBox]) -> list[TextBox]:
         """Return the boxes of letters that are too blurred for the search of a large picture's sharp parts.
@@ -169,7 +171,8 @@ class EasyOcrDetector:
     def _known(self, picture: Picture, boxes: Sequence[TextBox]) -> list[TextBox]:
         """Return the boxes that are certainly text, which no search has to find again.
 
-        Faint boxes may be pieces of lines, and short ones lines that were not separated: they have to be read.
+        Faint boxes may be pieces of lines, and short ones lines that were not separated: these have to be
+        read.
         """
         thresholds = self._thresholds
         unsure = [box for box in boxes if box.faint or is_short(box, thresholds)]

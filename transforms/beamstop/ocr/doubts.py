@@ -54,7 +54,7 @@ def with_doubts(
 
 
 def is_read(box: TextBox, thresholds: Thresholds) -> bool:
-    """Return whether a word is read in a box, or one letter with certainty; True if there is no recogniser."""
+    """Return whether a word, or certainly a letter, is read in a box; True if there is no recogniser."""
     is_certain = len(box.text or "") == 1 and (box.confidence or 0) >= thresholds.certain
     return is_certain or _is_word(box, thresholds)
 

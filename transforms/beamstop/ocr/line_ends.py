@@ -1,4 +1,4 @@
-"""Line ends: of a blurred line, networks find only some words; this extends their boxes to the whole line."""
+"""Line ends: networks find a part of a line, if it is blurred or crosses an edge; the box is extended."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -20,7 +20,8 @@ Levels = NDArray[np.floating[Any]]
 def followed(picture: Picture, boxes: Sequence[TextBox], thresholds: Thresholds) -> list[TextBox]:
     """Return the same boxes, each extended to the left and right as far as similar letters continue.
 
-    Only boxes wider than high are extended: for others, the direction of writing is unknown.
+    Only boxes wider than high are extended: for others, the direction of writing is unknown. Doubted ones are
+    not, because they count beside others as far as these reach.
 
     Args:
         picture: uint8 (rows, columns), as `renditions.local_contrast` makes it.
@@ -29,7 +30,7 @@ def followed(picture: Picture, boxes: Sequence[TextBox], thresholds: Thresholds)
     """
     ends = {
         box: _followed(box, *strokes, picture.shape[0], thresholds)
-        for band in _bands([box for box in boxes if box.width > box.height])
+        for band in _bands([box for box in boxes if box.width > box.height and not box.doubted])
         for strokes in (_strokes(picture, band),)
         for box in band
     }
@@ -73,9 +74,10 @@ def _followed(box: TextBox, levels: Levels, first: int, rows: int, thresholds: T
     ground = np.minimum.reduce(beside) if beside else np.zeros(levels.shape[1])
     there = float(np.median(line[box.x : box.right]))
     alike = (line >= thresholds.alike * there) & (line >= thresholds.above_ground * ground)
-    gap = round(thresholds.word_gap * high)
-    left = box.x - _reach(alike[: box.x][::-1], gap)
-    right = box.right + _reach(alike[box.right :], gap)
+    limits = next(limits for longest, limits in thresholds.continued if max(rows, levels.shape[1]) <= longest)
+    gap, most = (round(limit * high) for limit in limits)
+    left = box.x - _reach(alike[: box.x][::-1], gap, most)
+    right = box.right + _reach(alike[box.right :], gap, most)
     return replace(box, x=left, width=right - left)
 
 
@@ -100,12 +102,12 @@ def _strokes(picture: Picture, band: list[TextBox]) -> tuple[Levels, int]:
     return levels[first - above : last - above], first
 
 
-def _reach(alike: Iterable[np.bool_], gap: int) -> int:
-    """Return how far a run of True continues, skipping gaps."""
+def _reach(alike: Iterable[np.bool_], gap: int, most: int) -> int:
+    """Return how far a run of True continues, skipping gaps; 0 if that is more than `most`."""
     reached = 0
     for at, it in enumerate(alike):
         if it:
             reached = at + 1
         elif at - reached >= gap:
             break
-    return reached
+    return reached if reached <= most else 0

@@ -5,8 +5,6 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
-from beamstop.pixels.renditions import RENDITIONS
-
 Band = tuple[float, float]
 Reduction = tuple[tuple[float, int], float, Band | None]
 
@@ -59,9 +57,11 @@ class Thresholds:
             drawn, blurred words of 64 to 110 pixels, 1 was found without these searches and 45 with them.
             Scans have up to 1600 pixels: for these, enlarging twice finds words that the reduced size alone
             does not. In larger pictures it found nothing more.
-        alike, above_ground, word_gap: in pictures larger than `large`, a line continues if its strokes are
-            `alike` times as strong as in the part that was found, and `above_ground` times as strong as above
-            or below it; gaps of `word_gap` times its height are skipped.
+        alike, above_ground: a line continues if its strokes are `alike` times as strong as in the part that
+            was found, and `above_ground` times as strong as above or below it.
+        continued: longest side of a picture → gaps that a line may have, and how far it may continue, times
+            its height. In small pictures, networks miss at most some letters where the ground changes; what
+            continues further is anatomy.
         likely, wide, word, barely, kinds: a core that scores `likely` on average and is `wide` times as long
             as high is text if `word` letters are read in it with a confidence of `barely` in each on average,
             although it is too blurred for CRAFT. It is not doubted if the letters are of `kinds` different
@@ -140,7 +140,7 @@ class Thresholds:
     unblurred: float = 2.0
     alike: float = 0.4
     above_ground: float = 1.4
-    word_gap: float = 0.9
+    continued: tuple[tuple[int, tuple[float, float]], ...] = ((1280, (0.3, 1.5)), (10**9, (0.9, 10**6)))
     likely: float = 0.6
     wide: float = 3.0
     word: int = 5
@@ -181,8 +181,10 @@ class Thresholds:
 
     @cached_property
     def digest(self) -> str:
-        """12 hex digits over all of them and those of the renditions (`renditions.Renditions`)."""
-        document = json.dumps([asdict(self), asdict(RENDITIONS)], sort_keys=True)
+        """12 hex digits over all of them and every constant that decides boxes (`constants`)."""
+        from beamstop.ocr.constants import constants
+
+        document = json.dumps([asdict(self), constants()], sort_keys=True)
         return hashlib.sha256(document.encode()).hexdigest()[:12]
 
 

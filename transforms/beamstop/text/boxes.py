@@ -8,6 +8,7 @@ import numpy as np
 from beamstop.pixels.box import Box
 from beamstop.pixels.renditions import Mask
 
+_PADDING, _PADDED, _MOST_PADDED = 2, 0.15, 6  # pixels, and share of the short side; pixels at most
 _YIELDS = 0.15  # share of its height that a hidden box leaves to a kept line, at most, on each side
 _BESIDE = 1.5  # letters: the gap within which a line continues
 _FEW_LETTERS = 2.2  # times as long as high
@@ -42,7 +43,9 @@ class TextBox(Box):
         >>> TextBox(10, 1, 40, 20).padded(rows=100, columns=52)
         TextBox(x=5, y=0, width=47, height=26, text=None, confidence=None, faint=False, doubted=False)
         """
-        return self.grown(min(2 + round(0.15 * min(self.width, self.height)), 6), rows, columns)
+        return self.grown(
+            min(_PADDING + round(_PADDED * min(self.width, self.height)), _MOST_PADDED), rows, columns
+        )
 
     def beside(self, others: Iterable[Box], rows: int, columns: int) -> "TextBox":
         """Return the padded box without covering kept boxes: it gives up half of the overlap.
