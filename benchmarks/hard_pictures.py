@@ -640,6 +640,8 @@ def _codes(random: Random) -> Picture:
         drawn = zxingcpp.create_barcode(content, getattr(zxingcpp.BarcodeFormat, kind))
         code = np.array(zxingcpp.write_barcode_to_image(drawn, scale=module, add_quiet_zones=True))
         rows, columns = code.shape
+        if rows >= shape[0] or columns >= shape[1]:
+            continue
         plane = _blobs(random, shape)
         top, left = int(random.integers(0, shape[0] - rows)), int(random.integers(0, shape[1] - columns))
         shade, ink = random.uniform(0.4, 1.0), random.uniform(0.1, 0.9)

@@ -468,7 +468,7 @@ def _is_certain(letter: float, mean: float, thresholds: Thresholds) -> bool:
 
 
 def _distinct(boxes: Iterable[TextBox], picture: Picture, same: float) -> list[TextBox]:
-    """Leave out boxes that are mostly inside another one, or inside what is blanked around it.
+    """Leave out boxes that are mostly inside another one, or inside what is blanked above and below it.
 
     So are pieces of a line that CRAFT sees at the edge of a place.
     """
@@ -477,8 +477,15 @@ def _distinct(boxes: Iterable[TextBox], picture: Picture, same: float) -> list[T
     for box in sorted(boxes, key=lambda box: (-box.width * box.height, box.y, box.x)):
         if not any(box.shared(other) > same * box.width * box.height for other in covered):
             kept.append(box)
-            covered.append(box.padded(*picture.shape))
+            covered.append(_beside(box, box.padded(*picture.shape)))
     return kept
+
+
+def _beside(box: TextBox, padded: TextBox) -> TextBox:
+    """Return a padded box without its padding at both ends, where a line may continue."""
+    if box.width >= box.height:
+        return box.between(box.x, padded.y, box.right, padded.bottom)
+    return box.between(padded.x, box.y, padded.right, box.bottom)
 
 
 def _boxes(text: Scores, link: Scores, thresholds: Thresholds) -> list[tuple[TextBox, float]]:

@@ -140,7 +140,7 @@ class Thresholds:
     unblurred: float = 2.0
     alike: float = 0.4
     above_ground: float = 1.4
-    continued: tuple[tuple[int, tuple[float, float]], ...] = ((1280, (0.3, 1.5)), (10**9, (0.9, 10**6)))
+    continued: tuple[tuple[int, tuple[float, float]], ...] = ((1280, (0.3, 1.0)), (10**9, (0.9, 10**6)))
     likely: float = 0.6
     wide: float = 3.0
     word: int = 5
