@@ -178,9 +178,15 @@ def pictures(
 def _grey(values: Values, photometric: str) -> Plane:
     """Return grey values as finite floating-point numbers, bright for white."""
     plane: Plane = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
-    if np.issubdtype(values.dtype, np.floating):
-        plane = np.nan_to_num(plane, nan=0.0, posinf=0.0, neginf=0.0)
+    plane = _finite(plane, values)
     return -plane if photometric == "MONOCHROME1" else plane
+
+
+def _finite(plane: Plane, values: Values) -> Plane:
+    """Return a plane of values with 0 for what is no number; integers are all numbers."""
+    if np.issubdtype(values.dtype, np.floating):
+        return np.nan_to_num(plane, nan=0.0, posinf=0.0, neginf=0.0)
+    return plane
 
 
 def _only(picture: Picture, shown: Mask | None) -> Picture:
@@ -202,7 +208,7 @@ def planes(values: Values, photometric: str, bits_stored: int, dataset: Dataset)
         return _colour_planes(table[_indices(values, len(table))])
     if values.ndim == 3:
         return _colour_planes(_rgb(values, photometric, bits_stored))
-    return [np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)]
+    return [_finite(values.astype(np.float32), values)]
 
 
 def black(
