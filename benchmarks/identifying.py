@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 from pictures import FACES, Picture, Word, burn_line, finished, ground, length
 from pydicom.dataset import Dataset
@@ -204,8 +203,10 @@ def examine(
     before = picture.values.astype(np.float64)
     differs = np.abs(before - now) > _SAME * (1 << picture.bits_stored)
     differs = differs.any(axis=-1) if differs.ndim == 3 else differs
-    # Black letters on white do not differ from the black they are hidden under, but what is around them does.
-    hidden = differs | (cv2.boxFilter(differs.astype(np.float32), -1, (7, 7)) > 0.5)
+    hidden = differs.copy()
+    for it in changes:  # black letters do not differ from the black under which they are
+        if it.action == "X" and it.x is not None:
+            hidden[it.y : it.y + it.height, it.x : it.x + it.width] = True
     for kind, text, word in lines:
         covered = word.covered(differs if kind == "device" else hidden)
         if kind == "device":

@@ -273,12 +273,12 @@ class EasyOcrDetector:
     def _may_be_huge(self, picture: Picture, core: TextBox, box: TextBox, letter: float) -> bool:
         """Return whether huge letters, or lines that DBNet does not separate, stand out, and CRAFT sees any.
 
-        CRAFT is shown the surroundings reduced, so that such letters are no longer huge.
+        CRAFT is shown the surroundings at the size at which such letters are no longer huge.
         """
         thresholds = self._thresholds
         if not stands_out(picture, core, thresholds.far, thresholds):
             return False
-        text, _ = self._scores(Place(box, thresholds.reduced_huge / letter).cut(picture))
+        text, _ = self._scores(Place(box, thresholds.huge / letter).cut(picture))
         return bool(text.max() >= thresholds.text)
 
     def _may_be_read(self, picture: Picture, core: TextBox) -> bool:

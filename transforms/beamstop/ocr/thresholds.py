@@ -39,10 +39,9 @@ class Thresholds:
             drawn words, 4 in 5 are such lines, and nothing else is. In real pictures, so are kidneys, whose
             "letters" are larger, and coloured noise, in which CRAFT sees nothing.
         small: letters up to this height are doubled for CRAFT; to confirm a line, none is shown larger.
-        huge, far, reduced_huge: letters larger than `huge` are mostly anatomy, and most of the work: they are
-            examined only if a step stands out `far`, and CRAFT sees text when they are reduced to
-            `reduced_huge`. Of drawn words, it then scored .83 and more; of anatomy, .27 at most, with one
-            exception.
+        huge, far: letters larger than `huge` are mostly anatomy, and most of the work: they are examined only
+            if a step stands out `far`, and CRAFT sees text when they are reduced to `huge`. Of drawn words,
+            it then scored .84 and more; of anatomy, .27 at most, with one exception.
         dim: a core that scores less on average is not examined: drawn words scored .37 and more.
         same: if a larger box covers this share of a box, the two are the same: the rest contains no glyph.
         sparse: places are joined unless the joined place is more than this many times as large.
@@ -124,7 +123,6 @@ class Thresholds:
     small: float = 14.0
     huge: float = 70.0
     far: float = 7.0
-    reduced_huge: float = 56.0
     dim: float = 0.3
     same: float = 0.95
     sparse: float = 1.3
