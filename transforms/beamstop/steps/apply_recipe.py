@@ -67,6 +67,7 @@ from beamstop.words.clean_text import clean_text
 from beamstop.words.identifiers import MAX_ESCAPES, Identifiers, harvest
 
 Element = Any  # a DataElement or a RawDataElement: pydicom's own containers hold both
+_Removal = tuple[Element, str]  # a removed private element, and the rule that removed it
 _DATE_VRS = {"DA", "DT"}
 # Custom operators may change their argument.
 _NEVER_IN_PLACE = {type(operator) for operator in (*BY_ACTION.values(), *BULK_OPERATORS)}
@@ -175,13 +176,6 @@ def apply_plans(
             dataset.add_new(_PATIENT_ID, "LO", "")  # the subject was found by accession number
     _Walk(dataset, planner, identity, source_id, detail, max_depth, report).run()
     return report
-
-
-class _Removal(NamedTuple):
-    """A removed private element, and the rule that removed it."""
-
-    element: Element
-    origin: str
 
 
 class _Walk:
@@ -445,7 +439,7 @@ class _Walk:
         self._report.removed += 1
         tag = path[-1]
         if self._detail and tag & 0x10000:  # until it is known whether its whole block is removed
-            self._private[private_block_start(tag)].append(_Removal(element, origin))
+            self._private[private_block_start(tag)].append((element, origin))
         elif self._detail:
             self._record_removal(path, element, origin, label)
 
@@ -461,7 +455,7 @@ class _Walk:
                 _check_length(element)
                 self._report.removed += 1
                 if self._detail:
-                    self._private[block].append(_Removal(element, origin))
+                    self._private[block].append((element, origin))
 
     def _record_removal(self, path: tuple[int, ...], element: Element, origin: str, label: str) -> None:
         name, value = label + tag_name(path[-1]), self._value(element)
@@ -596,7 +590,8 @@ class _Walk:
     ) -> None:
         """Record a private block that was removed as a whole, under its creator, with all of its values."""
         origins = {origin for _, origin in block}
-        values = [self._value(element) or b"" for element in (creator, *(element for element, _ in block))]
+        elements = [creator, *(element for element, _ in block)]
+        values = [(it.value if it.is_raw else _encoded_value(it)) or b"" for it in elements]
         self._report.changes.append(
             Change(
                 label + tag_text(path[-1]),
