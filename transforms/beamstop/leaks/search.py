@@ -45,8 +45,8 @@ What is searched for, and what is not (rules by number; each has a test of the s
     PDF, hexadecimal, and what is escaped as in XML, URLs, quoted-printable or JSON) counts as OB does
     (rule 14): of four letters read wrongly as base64, one in 10^8 is a given word.
 17. Words of rules 2 to 8 are found broken up, too (`words/broken_up`): spaced (S m i t h), at the end of a
-    line or a value (Smit-, hers), numbers from six digits on with other punctuation (471:902). A date may go on
-    in the next line.
+    line or a value (Smit-, hers), numbers from six digits on with other punctuation (471:902). A date may go
+    on in the next line.
 
 Encodings: ASCII, Latin-1 (accents folded), UTF-8, UTF-16 in both orders, the instance's own character sets,
 and for names those in which people write their script. Texts are compared in their `normal_form`.
