@@ -196,7 +196,7 @@ def inside(root: str, name: str) -> str:
 
 
 def file_inside(root: str, name: str) -> str:
-    """Return the same if what is there is to be read.
+    """Return the same for what will be read, which must not be a link itself.
 
     Raises:
         StoreError: it is a link itself, too.
