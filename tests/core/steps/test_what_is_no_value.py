@@ -106,6 +106,25 @@ def test_a_number_is_an_own_identifier_however_it_is_written(make_dataset: MakeD
     assert cleaned(dataset, "default").get("KVP")
 
 
+@pytest.mark.parametrize(
+    ("identifier", "number", "stays"),
+    [
+        ("0", "00000", True),
+        ("000", "000000", True),
+        ("1", "00001", True),
+        ("123", "00123", True),
+        ("1234", "01234", False),
+        ("00123", "00123", False),
+    ],
+)
+def test_a_count_behind_zeros_is_no_short_identifier(
+    make_dataset: MakeDataset, identifier: str, number: str, stays: bool
+) -> None:
+    dataset = make_dataset(AccessionNumber=identifier)
+    put(dataset, ACQUISITION_NUMBER, "IS", number.encode())
+    assert bool(cleaned(dataset, "default").get_item(ACQUISITION_NUMBER).value) is stays
+
+
 @pytest.mark.parametrize(("vr", "tag"), [("US", 0x00189004), ("FD", 0x00189073), ("OF", 0x00181638)])
 def test_letters_in_the_bytes_of_numbers_are_found(make_dataset: MakeDataset, vr: str, tag: int) -> None:
     dataset = make_dataset(PatientName="Quessenbrand^Ann")

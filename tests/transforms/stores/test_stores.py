@@ -53,8 +53,9 @@ def test_an_empty_name_is_not_the_root_of_the_file_system() -> None:
 def test_a_folder_that_is_a_link_is_an_error(store: LocalStore, tmp_path: Path) -> None:
     store.write("b", b"", None)
     (tmp_path / "store" / "a").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(StoreError, match="a is a link"):
+    with pytest.raises(StoreError, match="is a link") as raised:
         store.write("a/b", b"data", None)
+    assert "/a" not in str(raised.value).replace(str(tmp_path), "")
 
 
 def test_removing_takes_empty_folders_along(store: LocalStore, tmp_path: Path) -> None:

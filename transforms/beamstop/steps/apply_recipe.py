@@ -82,6 +82,7 @@ _CONTENT_SEQUENCE = 0x0040A730
 _DELIMITERS, _FIRST_PICTURE = 0xFFFE, 0x6000  # groups
 _LONGEST_NUMBER = 64  # digits
 _LONG = 5  # digits; shorter numbers are counts and sizes
+_SHORTEST_PADDED = 4  # digits of an identifier that is found behind zeros
 _MAX_BYTES = 4  # of a character
 _SHORT_LIST, _LONG_LIST = 64, 4096  # characters
 _WITHOUT_NUMERALS = dict.fromkeys(map(ord, "0123456789+-.eE\\ \0"))
@@ -424,13 +425,14 @@ class _Walk:
 
     def _are_own(self, numbers: Iterable[str]) -> bool:
         """Return whether one of some numbers is an identifier or a date of the instance."""
-        dates, ids = self._report.identifiers.dates, self._own_numbers
-        return any(it.lstrip("0") in ids or _as_day(it) in dates for it in numbers)
+        own, padded = self._report.identifiers, self._own_numbers
+        return any((it,) in own.ids or it.lstrip("0") in padded or _as_day(it) in own.dates for it in numbers)
 
     @cached_property
     def _own_numbers(self) -> frozenset[str]:
-        ids = self._report.identifiers.ids
-        return frozenset(words[0].lstrip("0") for words in ids if len(words) == 1 and words[0].isdecimal())
+        """Identifiers without leading zeros; short ones would be found in counts that are padded."""
+        numbers = (words[0].lstrip("0") for words in self._report.identifiers.ids if len(words) == 1)
+        return frozenset(it for it in numbers if it.isdecimal() and len(it) >= _SHORTEST_PADDED)
 
     def _remove(
         self, dataset: Dataset, element: Element, path: tuple[int, ...], label: str, origin: str

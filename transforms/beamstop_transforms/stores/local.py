@@ -94,7 +94,7 @@ class LocalStore:
 
     def remove(self, name: str) -> None:
         """See `Store`; also removes folders that become empty. Nothing behind a link is removed."""
-        if not _link_above(self._root, name):
+        if not _has_link_above(self._root, name):
             _unlink(self._at(name))
             self._remove_empty(name)
 
@@ -127,7 +127,7 @@ class LocalStore:
 
     def clear(self, folder: str) -> None:
         """See `Store`; folders that become empty are removed too."""
-        if not _link_above(self._root, folder):
+        if not _has_link_above(self._root, folder):
             shutil.rmtree(self._at(folder), ignore_errors=True)
             self._remove_empty(folder)
 
@@ -190,8 +190,8 @@ def inside(root: str, name: str) -> str:
     Raises:
         StoreError: a folder on the way is a link, which may lead anywhere.
     """
-    if link := _link_above(root, name):
-        raise StoreError(_IS_LINK.format(link))
+    if _has_link_above(root, name):
+        raise _link_in(root)
     return f"{root}/{name}"
 
 
@@ -203,19 +203,24 @@ def file_inside(root: str, name: str) -> str:
     """
     path = inside(root, name)
     if name and os.path.islink(path):
-        raise StoreError(_IS_LINK.format(path))
+        raise _link_in(root)
     return path
 
 
-_IS_LINK = "{} is a link, which beamstop neither follows nor makes: remove it"
+def _link_in(root: str) -> StoreError:
+    # Not by its name: a folder may be named by a PatientID that the recipe keeps.
+    return StoreError(
+        f"{root}: something in it is a link, which beamstop neither follows nor makes: "
+        "find it with `find -type l`, and remove it"
+    )
 
 
-def _link_above(root: str, name: str) -> str | None:
-    """Return the first folder above a name that is a link; the root may be one."""
+def _has_link_above(root: str, name: str) -> bool:
+    """Return whether a folder above a name is a link; the root may be one."""
     while name := os.path.dirname(name):
         if os.path.islink(f"{root}/{name}"):
-            return f"{root}/{name}"
-    return None
+            return True
+    return False
 
 
 def _open_itself(path: str, flags: int) -> int:
